@@ -1,0 +1,94 @@
+"""Checkpoints: tensors and a JSON state in one safetensors file, replaced atomically."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from pointmcd.errors import RunError
+from pointmcd.files import replacing
+
+CHECKPOINT_FORMAT = 1
+
+
+def save_checkpoint(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+    """Write `tensors` and `state` (JSON) to `path`; an older file there stays whole until then."""
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    header = {"pointmcd": json.dumps({"format": CHECKPOINT_FORMAT, **state})}
+    with replacing(path) as temporary:
+        save_file(contiguous, temporary, metadata=header)
+
+
+def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read what `save_checkpoint` wrote.
+
+    Raises:
+        RunError: when the file is absent, damaged, not ours, or of another format.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            header = json.loads((file.metadata() or {}).get("pointmcd", "{}"))
+    except FileNotFoundError as error:
+        raise RunError(f"{path}: does not exist; train the run first") from error
+    except (OSError, ValueError, SafetensorError) as error:
+        raise RunError(f"{path}: not a readable checkpoint: {error}") from error
+    if header.get("format") != CHECKPOINT_FORMAT:
+        raise RunError(
+            f"{path}: checkpoint format {header.get('format')}, this version reads"
+            f" {CHECKPOINT_FORMAT}; train again"
+        )
+    return tensors, header
+
+
+def with_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Names put under `prefix.`."""
+    return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
+
+
+def under_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors under `prefix.`, without it."""
+    start = f"{prefix}."
+    return {n[len(start) :]: t for n, t in tensors.items() if n.startswith(start)}
+
+
+def load_module(module: torch.nn.Module, tensors: dict[str, Tensor], what: str) -> None:
+    """Load tensors into a module of exactly that make.
+
+    Raises:
+        RunError: naming the first tensor that is missing, left over, or of another shape.
+    """
+    wanted = module.state_dict()
+    for name in sorted(wanted.keys() | tensors.keys()):
+        if name not in tensors or name not in wanted:
+            raise RunError(f"{what}: made for another model: {name} has no counterpart")
+        if wanted[name].shape != tensors[name].shape:
+            raise RunError(
+                f"{what}: made for another model or number of classes: {name} is"
+                f" {list(tensors[name].shape)}, expected {list(wanted[name].shape)}"
+            )
+    module.load_state_dict(tensors)
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Momentum and other buffers, named `<parameter number>.<buffer>`."""
+    state = optimizer.state_dict()["state"]
+    return {
+        f"{number}.{name}": torch.as_tensor(value)
+        for number, buffers in state.items()
+        for name, value in buffers.items()
+        if value is not None
+    }
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
+    """Put buffers back as `optimizer_tensors` named them; learning rates are left alone."""
+    state: dict[int, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        number, _, name = key.partition(".")
+        state.setdefault(int(number), {})[name] = tensor
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": state})

@@ -1,0 +1,21 @@
+"""Every error that a user can cause is one of these, and prints as one clear line."""
+
+
+class PointMCDError(Exception):
+    """Base class: the command line prints its text as one line and exits with status 1."""
+
+
+class ShapeError(PointMCDError):
+    """A mesh or point cloud file that cannot be used; the text names the file and the fault."""
+
+
+class StoreError(PointMCDError):
+    """A prepared store that is absent, incomplete, of another version, or does not match."""
+
+
+class ConfigError(PointMCDError):
+    """An option or configuration field with an unusable value."""
+
+
+class RunError(PointMCDError):
+    """A run folder or checkpoint that is absent, incomplete, or does not match."""

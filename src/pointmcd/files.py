@@ -1,0 +1,63 @@
+"""Files and folders that are either whole or absent: written under a temporary name, then renamed."""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from pointmcd.errors import PointMCDError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success it becomes `path`, on failure it is removed.
+
+    Works for a file or a folder that the caller creates at the yielded path. An existing file is
+    replaced atomically; an existing folder is removed just before the rename.
+
+    Raises:
+        PointMCDError: when the operating system refuses (a full disk, missing rights).
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        if path.is_dir():
+            shutil.rmtree(path)
+        os.replace(temporary, path)
+    except OSError as error:
+        reason = error.strerror or error
+        raise PointMCDError(f"{path}: cannot be written: {reason}; free space or rights?") from error
+    finally:
+        remove(temporary)
+
+
+def remove(path: Path) -> None:
+    """Remove a file or a whole folder, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as readable JSON, atomically."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON.
+
+    Raises:
+        PointMCDError: when the file is absent or is not JSON; the text names it.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise PointMCDError(f"{path}: does not exist") from error
+    except (OSError, ValueError) as error:
+        raise PointMCDError(f"{path}: is not readable JSON: {error}") from error
