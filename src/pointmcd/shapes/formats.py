@@ -1,0 +1,44 @@
+"""Which files are read, and how large one may be."""
+
+from pathlib import Path
+
+from trimesh.exchange.load import mesh_formats
+
+from pointmcd.errors import ShapeError
+
+#: Point cloud files read beside the mesh types; a `.ply` may hold either.
+CLOUD_SUFFIXES = frozenset({"xyz", "txt", "csv", "npy", "pts"})
+
+#: Loaders of trimesh that are no mesh files of their own: clouds, and names for data in memory.
+_NOT_MESH_FILES = frozenset({"xyz", "stl_ascii", "dict", "dict64", "json", "msgpack"})
+
+#: Bytes above which one file is refused: nothing is unpacked or read without a bound.
+MAX_BYTES = 1 << 30
+
+
+def mesh_suffixes() -> frozenset[str]:
+    """Return the mesh suffixes trimesh can read as installed, lower case, without the dot.
+
+    A type that needs an absent package (`3mf`, `dae`, ...) is not among them.
+    """
+    return frozenset(mesh_formats()) - _NOT_MESH_FILES
+
+
+def suffix_of(name: str) -> str:
+    """Return the suffix of a file name in lower case without the dot; "" if there is none."""
+    stem, dot, suffix = name.rpartition(".")
+    return suffix.lower() if dot and stem else ""
+
+
+def read_file(path: Path, name: str) -> bytes:
+    """Return the content of a file that error texts call `name`.
+
+    Raises:
+        ShapeError: when it cannot be read or is larger than 1 GiB.
+    """
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise ShapeError(f"{name}: is larger than 1 GiB; simplify it")
+        return path.read_bytes()
+    except OSError as error:
+        raise ShapeError(f"{name}: cannot be read: {error.strerror or error}") from error

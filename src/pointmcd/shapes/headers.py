@@ -1,0 +1,140 @@
+"""Checks that a file holds what its header promises, made before trimesh reads it.
+
+trimesh takes a truncated OFF or ASCII PLY file for a smaller mesh, and may allocate what a header
+promises before it looks at the data.
+"""
+
+import json
+import re
+from typing import Any
+
+_OFF_HEADER = re.compile(r"\s*(?:ST)?C?N?OFF\b|\s*(?:ST)?C?N?OFF(?=\d)", re.IGNORECASE)
+_PLY_ELEMENT = re.compile(r"^\s*element\s+(\S+)\s+(\d+)\s*$", re.MULTILINE)
+_PLY_ASCII = re.compile(r"^\s*format\s+ascii", re.MULTILINE | re.IGNORECASE)
+_PLY_FACE_LIST = re.compile(r"element\s+face\s+\d+\s+property\s+list\s")
+_STL_BEGIN = re.compile(rb"^\s*solid\b", re.MULTILINE | re.IGNORECASE)
+_STL_END = re.compile(rb"^\s*endsolid\b", re.MULTILINE | re.IGNORECASE)
+_COMMENT = re.compile(r"#[^\n]*")
+
+#: Values that a glTF file may ask for without giving their data.
+MAX_EMPTY_VALUES = 10_000_000
+
+
+def checked(data: bytes, file_type: str, alone: bool) -> bytes:
+    """Return the data to hand to trimesh, after the checks for its type.
+
+    Args:
+        data: Content of the file.
+        file_type: Lower-case suffix without the dot.
+        alone: Whether files beside it are out of reach.
+
+    Raises:
+        ValueError: saying what is wrong with the content.
+    """
+    if not data.strip():
+        raise ValueError("the file is empty")
+    if file_type == "off":
+        return _checked_off(data)
+    if file_type == "ply":
+        return _checked_ply(data)
+    if file_type == "stl":
+        return _checked_stl(data)
+    if file_type == "obj":
+        return _ascii(data)
+    if file_type in ("glb", "gltf"):
+        _check_gltf(data, file_type, alone)
+    return data
+
+
+def _ascii(data: bytes) -> bytes:
+    """Replace all that is not ASCII: names and comments in unknown encodings stop trimesh."""
+    return data.decode("ascii", "replace").encode("ascii", "replace")
+
+
+def _checked_off(data: bytes) -> bytes:
+    """Check the counts against the lines; return the file without comments, header spelled OFF."""
+    text = _COMMENT.sub("", data.decode("latin-1").removeprefix("\xef\xbb\xbf"))
+    header = _OFF_HEADER.match(text)
+    if header is None:
+        raise ValueError("not an OFF file: it does not begin with OFF")
+    lines = [line for line in map(str.strip, text[header.end() :].splitlines()) if line]
+    counts = lines[0].split() if lines else []
+    if len(counts) < 2 or not all(count.isdecimal() for count in counts[:2]):
+        raise ValueError("no counts of vertices and faces follow the OFF header")
+    promised = int(counts[0]) + int(counts[1])
+    if promised > len(lines) - 1:
+        raise ValueError(_truncated(f"{counts[0]} vertices and {counts[1]} faces", len(lines) - 1))
+    if int(counts[1]):
+        _check_whole_face(lines[promised])
+    return "\n".join(["OFF", *lines]).encode("latin-1")
+
+
+def _check_whole_face(line: str) -> None:
+    """Refuse a last face line, `count index index ...`, that was cut in the middle."""
+    count, *indices = line.split() or ["1"]
+    if count.isdecimal() and int(count) > len(indices):
+        raise ValueError("the last face is cut short; the file is truncated")
+
+
+def _truncated(promise: str, lines: int) -> str:
+    return f"the header promises {promise}, {lines} lines follow it; the file is truncated"
+
+
+def _checked_ply(data: bytes) -> bytes:
+    """Check the counts of the header against the lines (text) or bytes (binary) after it."""
+    if not data[:3].lower() == b"ply":
+        raise ValueError("not a PLY file: it does not begin with ply")
+    head, end, body = data.partition(b"end_header")
+    if not end:
+        raise ValueError("the PLY header does not end; the file is truncated")
+    header = head.decode("latin-1").replace("\r", "\n")
+    elements = [(name, int(count)) for name, count in _PLY_ELEMENT.findall(header)]
+    promised = sum(count for _, count in elements)
+    promise = " and ".join(f"{count} of {name}" for name, count in elements)
+    if not _PLY_ASCII.search(header):
+        if promised > len(body):
+            raise ValueError(f"the header promises {promise}, {len(body)} bytes follow it")
+        return _ascii(head) + end + body
+    lines = body.decode("latin-1").splitlines()[1:]
+    if promised > len(lines):
+        raise ValueError(_truncated(promise, len(lines)))
+    name, count = elements[-1] if elements else ("", 0)
+    if name == "face" and count and _PLY_FACE_LIST.search(header):
+        _check_whole_face(lines[promised - 1])
+    return _ascii(data)
+
+
+def _checked_stl(data: bytes) -> bytes:
+    """Tell binary STL, whose length says it all, from text, whose solids must end."""
+    triangles = int.from_bytes(data[80:84], "little")
+    if len(data) >= 84 and len(data) == 84 + 50 * triangles:
+        return data
+    begun, ended = len(_STL_BEGIN.findall(data)), len(_STL_END.findall(data))
+    if not begun:
+        raise ValueError("not an STL file: neither text nor of the length that its header promises")
+    if begun > ended:
+        raise ValueError("a solid does not end; the file is truncated")
+    return _ascii(data)
+
+
+def _check_gltf(data: bytes, file_type: str, alone: bool) -> None:
+    """Refuse accessors that make many values out of no data, and data out of reach."""
+    values, content = 0, _gltf_json(data, file_type)
+    for buffer in content.get("buffers", []):
+        if alone and not buffer.get("uri", "data:").startswith("data:"):
+            raise ValueError(f"its data is in another file, {buffer['uri']}; save it as .glb")
+    for accessor in content.get("accessors", []):
+        if "bufferView" not in accessor:
+            values += int(accessor["count"])
+    if values > MAX_EMPTY_VALUES:
+        raise ValueError(f"the header promises {values} values without data")
+
+
+def _gltf_json(data: bytes, file_type: str) -> Any:
+    if file_type == "gltf":
+        return json.loads(data)
+    if data[:4] != b"glTF":
+        raise ValueError("not a GLB file: it does not begin with glTF")
+    if int.from_bytes(data[8:12], "little") > len(data):
+        raise ValueError("the file is shorter than its header says; it is truncated")
+    return json.loads(data[20 : 20 + int.from_bytes(data[12:16], "little")])

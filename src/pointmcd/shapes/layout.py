@@ -1,0 +1,85 @@
+"""Class and split of shapes from where their files stand."""
+
+from pathlib import PurePosixPath
+from typing import NamedTuple
+
+#: Folder names of splits, and the split each means.
+SPLITS = {"train": "train", "test": "test", "val": "val", "valid": "val"}
+
+_FLAT, _CLASSES, _SPLITS = "NAME", "CLASS/NAME", "CLASS/{train,test}/NAME"
+
+
+class Place(NamedTuple):
+    """What the path of a file says.
+
+    Attributes:
+        name: Path without wrapping folders and suffix.
+        label: Class or None.
+        split: "train", "test", "val" or None.
+    """
+
+    name: str
+    label: str | None
+    split: str | None
+
+
+def places(files: list[str]) -> list[Place]:
+    """Read class and split of each file from the paths of all.
+
+    Args:
+        files: Relative paths with slashes, at least one.
+
+    Returns:
+        One place for each file, in order.
+
+    Raises:
+        ValueError: when the paths follow no layout, or more than one.
+    """
+    parts = [PurePosixPath(file).with_suffix("").parts for file in files]
+    wrapping = _wrapping(parts)
+    parts = [part[wrapping:] for part in parts]
+    layouts = [_layout(part) for part in parts]
+    _check(files, layouts)
+    return [_place(part, layout) for part, layout in zip(parts, layouts, strict=True)]
+
+
+def _wrapping(parts: list[tuple[str, ...]]) -> int:
+    """Count the folders that hold everything, but for the class and split of a lone class."""
+    count = 0
+    while all(len(part) > count + 1 and part[count] == parts[0][count] for part in parts):
+        count += 1
+    # All in CLASS/train/: the split is at count - 1. In CLASS/train/ and CLASS/test/: at count.
+    for split_at in (count - 1, count):
+        if split_at >= 1 and all(_is_split(part, split_at) for part in parts):
+            return split_at - 1
+    return count
+
+
+def _is_split(part: tuple[str, ...], index: int) -> bool:
+    """Tell whether the folder right above the file is at `index` and named as a split."""
+    return len(part) == index + 2 and part[index].lower() in SPLITS
+
+
+def _layout(part: tuple[str, ...]) -> str | None:
+    if _is_split(part, 1):
+        return _SPLITS
+    return {1: _FLAT, 2: _CLASSES}.get(len(part))
+
+
+def _check(files: list[str], layouts: list[str | None]) -> None:
+    if None in layouts:
+        file = files[layouts.index(None)]
+        raise ValueError(f"{file} is too deep; the layouts are {_SPLITS}, {_CLASSES} and {_FLAT}")
+    if len(set(layouts)) > 1:
+        kinds = [f"{files[layouts.index(kind)]} ({kind})" for kind in dict.fromkeys(layouts)]
+        raise ValueError(f"mixes layouts: {' beside '.join(kinds)}; keep to one")
+    tops = {PurePosixPath(file).parent.name.lower() for file in files}
+    if layouts[0] == _CLASSES and tops <= set(SPLITS):
+        raise ValueError(f"{files[0]} has a split but no class; the layout is {_SPLITS}")
+
+
+def _place(part: tuple[str, ...], layout: str | None) -> Place:
+    # A name that is not valid Unicode could not be written to JSON later.
+    name = "/".join(part).encode("utf-8", "replace").decode("utf-8")
+    label = None if layout == _FLAT else name.split("/")[0]
+    return Place(name, label, SPLITS[part[1].lower()] if layout == _SPLITS else None)

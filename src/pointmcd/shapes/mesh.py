@@ -1,0 +1,188 @@
+"""Meshes come in: read any file that trimesh reads, check it, bring it into the unit sphere."""
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import trimesh
+
+from pointmcd.errors import ShapeError
+from pointmcd.shapes.formats import mesh_suffixes, read_file
+from pointmcd.shapes.frame import unit_box, unit_sphere
+from pointmcd.shapes.headers import checked
+from pointmcd.shapes.sources import ShapeSource
+
+__all__ = ["Mesh", "load_shape", "mesh_suffixes", "normalise", "parse", "read_mesh"]
+
+#: Triangles above which a file is refused (a small glTF file can place one mesh many times).
+MAX_TRIANGLES = 50_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Mesh:
+    """Triangles in space.
+
+    Attributes:
+        vertices: Positions, float64 `[Vn, 3]`.
+        faces: Indices into `vertices`, int64 `[F, 3]`, F at least 1.
+    """
+
+    vertices: npt.NDArray[np.float64]
+    faces: npt.NDArray[np.int64]
+
+    @property
+    def double_areas(self) -> npt.NDArray[np.float64]:
+        """Twice the area of each face, `[F]`; use it on framed coordinates only."""
+        first, second, third = np.moveaxis(self.vertices[self.faces], 1, 0)
+        return np.asarray(np.linalg.norm(np.cross(second - first, third - first), axis=1))
+
+
+def load_shape(source: ShapeSource) -> Mesh:
+    """Read a listed shape and normalise it.
+
+    Raises:
+        ShapeError: when the file cannot be used; the text names it.
+    """
+    data = source.path if source.member is None else source.read()
+    return normalise(read_mesh(data, source.location, source.suffix))
+
+
+def read_mesh(data: Path | bytes, name: str, file_type: str) -> Mesh:
+    """Read a mesh in its own coordinates; scenes are joined, faces without area dropped.
+
+    Args:
+        data: The file, or its content.
+        name: What error texts call it.
+        file_type: Suffix, in any case, with or without the dot.
+
+    Raises:
+        ShapeError: when the content is no usable mesh, in one line that begins with `name`.
+    """
+    scene = parse(data, name, file_type)
+    try:
+        return _without_degenerate_faces(_joined(scene))
+    except Exception as error:  # trimesh walks the scene here, and may fail in its own ways
+        raise ShapeError(f"{name}: {_one_line(error)}") from error
+
+
+def normalise(mesh: Mesh) -> Mesh:
+    """Bring a mesh into the unit sphere.
+
+    The centre is the centroid of the surface, weighted by area: what the mean of uniformly sampled
+    points tends to. The farthest vertex is at distance 1. Vertices without a face are dropped.
+
+    Raises:
+        ValueError: when all vertices are at one place; `read_mesh` returns no such mesh.
+    """
+    framed, _ = _framed(mesh)
+    # The largest area becomes 1, so that the sum cannot vanish for very thin shapes.
+    weights = framed.double_areas
+    weights = weights / weights.max()
+    centre = weights @ framed.vertices[framed.faces].mean(axis=1) / weights.sum()
+    return Mesh(unit_sphere(framed.vertices, centre), framed.faces)
+
+
+def parse(data: Path | bytes, name: str, file_type: str) -> trimesh.Scene:
+    """Read a file with trimesh, in silence, into a scene of meshes and clouds.
+
+    Raises:
+        ShapeError: for whatever goes wrong.
+    """
+    kind = file_type.lower().lstrip(".")
+    # Only glTF spreads geometry over files; other types get no resolver and no materials.
+    beside = isinstance(data, Path) and kind == "gltf"
+    try:
+        content = read_file(data, name) if isinstance(data, Path) else data
+        with _quiet():
+            return trimesh.load_scene(
+                BytesIO(checked(content, kind, alone=not beside)),
+                file_type=kind,
+                resolver=trimesh.resolvers.FilePathResolver(data) if beside else None,
+                process=False,
+                skip_materials=True,
+            )
+    except ShapeError:
+        raise
+    except Exception as error:
+        raise ShapeError(f"{name}: cannot be read as {kind}: {_one_line(error)}") from error
+
+
+def _joined(scene: trimesh.Scene) -> Mesh:
+    """Join the meshes of a scene, each where the scene places it."""
+    meshes = {k: g for k, g in scene.geometry.items() if len(getattr(g, "faces", ()))}
+    for geometry in meshes.values():
+        faces = geometry.faces
+        if faces.min() < 0 or faces.max() >= len(geometry.vertices):
+            raise ValueError("a face index is outside the range of the vertices")
+    placed = [node for node in scene.graph.nodes_geometry if scene.graph[node][1] in meshes]
+    total = sum(len(meshes[scene.graph[node][1]].faces) for node in placed)
+    if total == 0:
+        raise ValueError("no faces; is it empty, truncated, a point cloud or of another type?")
+    if total > MAX_TRIANGLES:
+        raise ValueError(f"{total} triangles are more than the {MAX_TRIANGLES} that are taken")
+    vertices, faces, count = [], [], 0
+    for node in placed:
+        transform, key = scene.graph[node]
+        vertices.append(_moved(np.asarray(meshes[key].vertices, dtype=np.float64), transform))
+        faces.append(np.asarray(meshes[key].faces, dtype=np.int64) + count)
+        count += len(vertices[-1])
+    return Mesh(np.concatenate(vertices), np.concatenate(faces))
+
+
+def _moved(
+    vertices: npt.NDArray[np.float64], transform: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    with np.errstate(all="ignore"):
+        moved = vertices @ transform[:3, :3].T + transform[:3, 3]
+    if not np.isfinite(moved).all():
+        raise ValueError("a vertex is NaN or infinite")
+    return np.asarray(moved)
+
+
+def _without_degenerate_faces(mesh: Mesh) -> Mesh:
+    """Drop faces whose height is below the rounding error of the coordinates."""
+    framed, rounding = _framed(mesh)
+    corners = framed.vertices[framed.faces]
+    longest = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(axis=1)
+    whole = framed.double_areas > 4 * rounding * longest
+    if not whole.any():
+        raise ValueError("all faces are degenerate: none has an area")
+    return Mesh(mesh.vertices, mesh.faces[whole])
+
+
+def _framed(mesh: Mesh) -> tuple[Mesh, float]:
+    """Return the mesh in the unit box without unused vertices, and the rounding error there."""
+    used, faces = np.unique(mesh.faces, return_inverse=True)
+    try:
+        vertices, rounding = unit_box(mesh.vertices[used])
+    except ValueError as error:
+        raise ValueError(f"all faces are degenerate: {error}") from error
+    return Mesh(vertices, faces.reshape(-1, 3).astype(np.int64)), rounding
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence the log and the warnings of trimesh: what matters is checked and raised here."""
+    logger = logging.getLogger("trimesh")
+    handler, propagate = logging.NullHandler(), logger.propagate
+    logger.addHandler(handler)
+    logger.propagate = False
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.propagate = propagate
+        logger.removeHandler(handler)
+
+
+def _one_line(error: Exception) -> str:
+    """Return the first line of an error's text, or its type where it has none."""
+    text = str(error).strip().splitlines()
+    return text[0][:160] if text else type(error).__name__

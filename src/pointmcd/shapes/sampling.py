@@ -1,0 +1,74 @@
+"""Points on the surface of a mesh, in an order of which every beginning is a good sample."""
+
+import fpsample
+import numpy as np
+import numpy.typing as npt
+
+from pointmcd.shapes.mesh import Mesh
+
+#: Candidates drawn for each point that is kept: more make the points more even.
+OVERSAMPLING = 4
+
+
+def sample_surface(
+    mesh: Mesh, count: int, seed: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """Sample points evenly from the surface, in farthest-point order.
+
+    `4 * count` candidates are drawn uniformly by area; the kept ones are taken farthest first, so
+    the first n points are a good n-point sample. The same arguments give the same points.
+
+    Args:
+        mesh: A normalised mesh.
+        count: Number of points P, at least 1.
+        seed: Seed of the candidates, 0 or more.
+
+    Returns:
+        The points, float32 `[P, 3]`, and the face each lies on, int64 `[P]`.
+
+    Raises:
+        ValueError: when `count` is below 1.
+    """
+    if count < 1:
+        raise ValueError(f"count is {count}; at least 1 point must be sampled")
+    points, face = _uniform(mesh, OVERSAMPLING * count, np.random.default_rng(seed))
+    order = farthest_first(points, count)
+    return points[order], face[order]
+
+
+def farthest_first(points: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.int64]:
+    """Return the order in which each point is the farthest from those before it.
+
+    The order is exact and depends on the points only; which of them comes first is the choice of
+    fpsample's tree (its `start_idx` counts in the order of the tree, not of the input).
+
+    Args:
+        points: `[N, 3]`.
+        count: Length of the order, 1 to N.
+
+    Returns:
+        Indices into `points`, int64 `[count]`; distinct where the points are.
+    """
+    height = min(5, len(points).bit_length() - 1)
+    if height == 0:
+        return np.zeros(count, dtype=np.int64)
+    order = fpsample.bucket_fps_kdline_sampling(
+        np.ascontiguousarray(points), count, h=height, start_idx=0
+    )
+    return np.asarray(order, dtype=np.int64)
+
+
+def _uniform(
+    mesh: Mesh, count: int, random: np.random.Generator
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+    """Draw points `[count, 3]` uniformly by area, and their faces `[count]`."""
+    cumulated = np.cumsum(mesh.double_areas)
+    pick = random.random(count) * cumulated[-1]
+    # side="right" never picks a face without area; the product may round up to the very end.
+    face = np.searchsorted(cumulated, pick, side="right").clip(max=len(mesh.faces) - 1)
+    weights = random.random((count, 2))
+    # A point in the far half of the parallelogram is mirrored into the triangle.
+    weights = np.where(weights.sum(axis=1, keepdims=True) > 1, 1 - weights, weights)
+    first, second, third = np.moveaxis(mesh.vertices[mesh.faces[face]], 1, 0)
+    points = first + weights[:, :1] * (second - first) + weights[:, 1:] * (third - first)
+    return points.astype(np.float32), face.astype(np.int64)
