@@ -1,0 +1,169 @@
+"""Visibility-aware feature projection (VAFP): the max over the points that each view sees.
+
+Source: Zhang, Hou, Qian, PointMCD, IEEE TMM 27 (2025), arXiv 2207.03128, Sec. III. The published
+form multiplies embeddings by the mask, which holds only where no embedding is negative; here the
+max runs over visible points alone, for any encoder.
+"""
+
+from typing import Any, Literal
+
+import numba
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+Backend = Literal["auto", "numba", "torch"]
+Array = npt.NDArray[Any]
+
+
+def masked_max(embeddings: Tensor, visibility: Tensor, backend: Backend = "auto") -> Tensor:
+    """Pool, for each view, the embeddings of the points that it sees.
+
+    g[b, v, c] = max over { m : visibility[b, m, v] } of embeddings[b, m, c]; a view that sees no
+    point gives zeros and passes no gradient. On ties the first point takes the whole gradient.
+    Only the argmax is kept for the backward pass: B x V x C integers.
+
+    Args:
+        embeddings: float [B, M, C].
+        visibility: bool [B, M, V].
+        backend: "numba" (CPU, float32), "torch" (any device), "auto" (numba where it applies).
+
+    Returns:
+        float [B, V, C].
+
+    Raises:
+        ValueError: when shapes or types do not fit.
+    """
+    _check(embeddings, visibility)
+    if backend == "auto":
+        fits = embeddings.device.type == "cpu" and embeddings.dtype == torch.float32
+        backend = "numba" if fits else "torch"
+    pooled: Tensor = _MaskedMax.apply(embeddings, visibility, backend)  # type: ignore[no-untyped-call]
+    return pooled
+
+
+class _MaskedMax(torch.autograd.Function):
+    """Keeps argmax [B, V, C] alone (-1: the view sees nothing)."""
+
+    @staticmethod
+    def forward(ctx: Any, embeddings: Tensor, visibility: Tensor, backend: str) -> Tensor:
+        if backend == "numba":
+            pooled, argmax = _forward_numba(embeddings.detach(), visibility)
+        elif embeddings.device.type == "cpu":
+            pooled, argmax = _forward_select(embeddings, visibility)
+        else:
+            pooled, argmax = _forward_fill(embeddings, visibility)
+        ctx.save_for_backward(argmax)
+        ctx.num_points, ctx.backend = embeddings.shape[1], backend
+        return pooled
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        (argmax,) = ctx.saved_tensors
+        if ctx.backend == "numba":
+            return _backward_numba(grad, argmax, ctx.num_points), None, None
+        batch, _, channels = grad.shape
+        out = grad.new_zeros(batch, ctx.num_points, channels)
+        seen = argmax >= 0
+        out.scatter_add_(1, argmax.clamp(min=0).long(), grad * seen)
+        return out, None, None
+
+
+def _forward_select(embeddings: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:
+    """Per (shape, view) select rows, then max: nothing of size B x M x V x C is ever made."""
+    batch, _, channels = embeddings.shape
+    views = visibility.shape[2]
+    pooled = embeddings.new_zeros(batch, views, channels)
+    argmax = torch.full((batch, views, channels), -1, dtype=torch.int32)
+    for b in range(batch):
+        for v in range(views):
+            rows = visibility[b, :, v].nonzero().squeeze(1)
+            if len(rows):
+                values, where = embeddings[b].index_select(0, rows).max(dim=0)
+                pooled[b, v], argmax[b, v] = values, rows[where].int()
+    return pooled, argmax
+
+
+def _forward_fill(embeddings: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:
+    """Per view fill the hidden points with -inf, then max: few launches for a GPU."""
+    pooled, argmax = [], []
+    for v in range(visibility.shape[2]):
+        mask = visibility[:, :, v, None]
+        values, where = embeddings.masked_fill(~mask, -torch.inf).max(dim=1)
+        seen = mask.any(dim=1)
+        pooled.append(values.where(seen, values.new_zeros(())))
+        argmax.append(where.int().where(seen, where.new_full((), -1, dtype=torch.int32)))
+    return torch.stack(pooled, dim=1), torch.stack(argmax, dim=1)
+
+
+def _forward_numba(embeddings: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:
+    batch, _, channels = embeddings.shape
+    views = visibility.shape[2]
+    pooled = embeddings.new_zeros(batch, views, channels)
+    argmax = torch.full((batch, views, channels), -1, dtype=torch.int32)
+    with_torch_threads()
+    by_view = visibility.transpose(1, 2).contiguous()
+    _max_kernel(embeddings.contiguous().numpy(), by_view.numpy(), pooled.numpy(), argmax.numpy())
+    return pooled, argmax
+
+
+def _backward_numba(grad: Tensor, argmax: Tensor, num_points: int) -> Tensor:
+    batch, _, channels = grad.shape
+    out = grad.new_zeros(batch, num_points, channels)
+    with_torch_threads()
+    _scatter_kernel(grad.contiguous().numpy(), argmax.numpy(), out.numpy())
+    return out
+
+
+def with_torch_threads() -> None:
+    """Let numba use as many threads as torch does, so that a limit set on one holds for both."""
+    numba.set_num_threads(min(torch.get_num_threads(), numba.config.NUMBA_NUM_THREADS))
+
+
+@numba.njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
+def _max_kernel(embeddings: Array, by_view: Array, pooled: Array, argmax: Array) -> None:
+    batch, views, count = by_view.shape
+    channels = embeddings.shape[2]
+    for task in numba.prange(batch * views):
+        b, v = task // views, task % views
+        best, where = pooled[b, v], argmax[b, v]
+        first = True
+        for m in range(count):
+            if not by_view[b, v, m]:
+                continue
+            row = embeddings[b, m]
+            if first:
+                best[:] = row
+                where[:] = m
+                first = False
+                continue
+            for c in range(channels):
+                better = row[c] > best[c]
+                best[c] = row[c] if better else best[c]
+                where[c] = np.int32(m) if better else where[c]
+
+
+@numba.njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
+def _scatter_kernel(grad: Array, argmax: Array, out: Array) -> None:
+    batch, views, channels = grad.shape
+    for b in numba.prange(batch):
+        for v in range(views):
+            for c in range(channels):
+                m = argmax[b, v, c]
+                if m >= 0:
+                    out[b, m, c] += grad[b, v, c]
+
+
+def _check(embeddings: Tensor, visibility: Tensor) -> None:
+    fits = embeddings.ndim == visibility.ndim == 3
+    if not fits or embeddings.shape[:2] != visibility.shape[:2]:
+        raise ValueError(
+            f"embeddings {list(embeddings.shape)} and visibility {list(visibility.shape)} must be"
+            " [B, M, C] and [B, M, V]"
+        )
+    if visibility.dtype != torch.bool or not embeddings.is_floating_point():
+        raise ValueError(
+            f"embeddings must be floating point and visibility bool, not {embeddings.dtype} and"
+            f" {visibility.dtype}"
+        )

@@ -1,0 +1,20 @@
+"""What every student returns."""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class PointFeatures(NamedTuple):
+    """Per-point embeddings of a batch of clouds.
+
+    Attributes:
+        embeddings: float [B, M, C].
+        index: int64 [B, M], the input point that each embedding sits at; None: all, in order.
+        penalty: scalar that the loss adds with its regulariser weight (the orthogonality of
+            PointNet's feature transform); None where the student has none.
+    """
+
+    embeddings: Tensor
+    index: Tensor | None = None
+    penalty: Tensor | None = None

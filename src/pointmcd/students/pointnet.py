@@ -1,0 +1,84 @@
+"""PointNet (Qi, Su, Mo, Guibas, CVPR 2017, arXiv 1612.00593), classification trunk.
+
+Order of operations as published: input transform 3x3, shared MLP 64-64, feature transform 64x64,
+shared MLP 64-128-1024, batch norm and ReLU after every layer. Deliberate differences: layers
+before a batch norm have no bias (the norm's own shift makes it redundant), and the widest layer of
+each transform network is pooled by `linear_bn_relu_max`, which is exact.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from pointmcd.ops.linear_max import linear_bn_relu_max
+from pointmcd.students.base import PointFeatures
+from pointmcd.students.registry import register_student
+
+
+class SharedLayer(nn.Module):
+    """Linear, batch norm and ReLU on every point: [B, N, C_in] -> [B, N, C]."""
+
+    def __init__(self, channels_in: int, channels: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(channels_in, channels, bias=False)
+        self.norm = nn.BatchNorm1d(channels)
+
+    def forward(self, points: Tensor) -> Tensor:
+        """[B, N, C_in] -> [B, N, C]."""
+        batch, count, _ = points.shape
+        flat = self.norm(self.linear(points).flatten(0, 1))
+        return torch.relu_(flat).view(batch, count, -1)
+
+
+class TransformNet(nn.Module):
+    """T-Net: predicts a K x K matrix per cloud, the identity at the start of training."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+        self.shared = nn.Sequential(SharedLayer(channels, 64), SharedLayer(64, 128))
+        self.wide = nn.Linear(128, 1024, bias=False)
+        self.wide_norm = nn.BatchNorm1d(1024)
+        self.head = nn.Sequential(
+            *(nn.Linear(1024, 512, bias=False), nn.BatchNorm1d(512), nn.ReLU()),
+            *(nn.Linear(512, 256, bias=False), nn.BatchNorm1d(256), nn.ReLU()),
+        )
+        self.matrix = nn.Linear(256, channels * channels)
+        nn.init.zeros_(self.matrix.weight)
+        nn.init.eye_(self.matrix.bias.data.view(channels, channels))
+
+    def forward(self, points: Tensor) -> Tensor:
+        """[B, N, K] -> [B, K, K]."""
+        pooled = linear_bn_relu_max(self.shared(points), self.wide, self.wide_norm)
+        matrix: Tensor = self.matrix(self.head(pooled))
+        return matrix.view(-1, self.channels, self.channels)
+
+
+@register_student("pointnet")
+class PointNet(nn.Module):
+    """Embeddings [B, N, 1024] that are never negative (the last layer is a ReLU)."""
+
+    num_features = 1024
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.input_transform = TransformNet(3)
+        self.first = nn.Sequential(SharedLayer(3, 64), SharedLayer(64, 64))
+        self.feature_transform = TransformNet(64)
+        self.second = nn.Sequential(
+            SharedLayer(64, 64), SharedLayer(64, 128), SharedLayer(128, self.num_features)
+        )
+
+    def forward(self, points: Tensor) -> PointFeatures:
+        """Points [B, N, 3] -> embeddings [B, N, 1024] and the orthogonality penalty."""
+        points = torch.bmm(points, self.input_transform(points))
+        features = self.first(points)
+        transform = self.feature_transform(features)
+        embeddings = self.second(torch.bmm(features, transform))
+        return PointFeatures(embeddings, penalty=orthogonality(transform))
+
+
+def orthogonality(transform: Tensor) -> Tensor:
+    """Mean over the batch of ||I - A A^T||_F (PointNet, eq. 2): [B, K, K] -> scalar."""
+    identity = torch.eye(transform.shape[1], device=transform.device, dtype=transform.dtype)
+    residual = torch.bmm(transform, transform.transpose(1, 2)) - identity
+    return residual.norm(dim=(1, 2)).mean()
