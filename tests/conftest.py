@@ -1,8 +1,10 @@
 """Real shapes, and files that are broken on purpose."""
 
+import json
+import shutil
 import struct
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -48,3 +50,48 @@ def encode_mesh() -> Encoder:
         return ("\n".join(lines) + "\n").encode()
 
     return encode
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Compute on one thread: results are then the same to the last bit in any process."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def tiny_store(furniture_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of 18 shapes in 4 shards, 3 classes: 9 train, 3 val, 6 test; 3 views, 128 points.
+
+    To be read only: copy it where a test changes it.
+    """
+    from pointmcd.data.prepare import prepare
+
+    folder = tmp_path_factory.mktemp("tiny")
+    for label in ("bed", "chair", "lamp"):
+        for split, count in (("train", 4), ("test", 2)):
+            for path in sorted((furniture_root / label / split).glob("*.off"))[:count]:
+                target = folder / "meshes" / label / split / path.name
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(path, target)
+    rig = folder / "rig.json"
+    rig.write_text(json.dumps({"cameras": [[30, 0], [30, 120], [-30, 240]], "size": 64}))
+    options = {"points": 128, "shard_size": 5, "val_fraction": 0.25}
+    prepare(folder / "meshes", folder / "store", rig=rig, workers=1, **options)
+    return folder / "store"
+
+
+@pytest.fixture(scope="session")
+def taught_store(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with a teacher of two epochs, lite0, and its cached features. To be read only."""
+    from pointmcd.teachers.config import TeachConfig
+    from pointmcd.teachers.teach import teach
+
+    store = tmp_path_factory.mktemp("taught") / "store"
+    shutil.copytree(tiny_store, store)
+    teach(TeachConfig(store, epochs=2, device="cpu"))
+    return store

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from pointmcd.errors import RunError
@@ -20,7 +20,8 @@ def save_checkpoint(path: Path, tensors: dict[str, Tensor], state: dict[str, Any
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     header = {"pointmcd": json.dumps({"format": CHECKPOINT_FORMAT, **state})}
     with replacing(path) as temporary:
-        save_file(contiguous, temporary, metadata=header)
+        # safetensors' own writer hides a full disk behind an error of another type.
+        temporary.write_bytes(save(contiguous, metadata=header))
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -1,14 +1,18 @@
-"""Files and folders that are either whole or absent: written under a temporary name, then renamed."""
+"""Files and folders that are either whole or absent: written beside, then renamed."""
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from pointmcd.errors import PointMCDError
+
+#: How `replacing` names what is not whole yet; the digits are the writer's process id.
+_TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
 
 
 @contextmanager
@@ -24,15 +28,46 @@ def replacing(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        # A killed process may have had our number: in a container every run may have the same.
+        remove(temporary)
         yield temporary
         if path.is_dir():
             shutil.rmtree(path)
-        os.replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
         reason = error.strerror or error
-        raise PointMCDError(f"{path}: cannot be written: {reason}; free space or rights?") from error
+        raise PointMCDError(
+            f"{path}: cannot be written: {reason}; free space or rights?"
+        ) from error
     finally:
-        remove(temporary)
+        with suppress(OSError):
+            remove(temporary)
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether a file or folder is one that `replacing` has not finished."""
+    return _TEMPORARY.fullmatch(path.name) is not None
+
+
+def remove_stale(folder: Path) -> None:
+    """Remove what killed processes left unfinished in `folder`; what a live one writes stays."""
+    for path in folder.glob(".*.tmp") if folder.is_dir() else ():
+        match = _TEMPORARY.fullmatch(path.name)
+        if match and not _alive(int(match[1])):
+            with suppress(OSError):
+                remove(path)
+
+
+def _alive(pid: int) -> bool:
+    if os.name != "posix":  # elsewhere signal 0 is a real signal
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def remove(path: Path) -> None:

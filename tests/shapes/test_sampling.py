@@ -2,11 +2,9 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from pointmcd.shapes.mesh import Mesh, load_shape
-from pointmcd.shapes.sampling import farthest_first, sample_surface
+from pointmcd.shapes.sampling import sample_surface
 from pointmcd.shapes.sources import list_shapes
 
 TRIANGLE = Mesh(np.asarray([(0, 0, 0), (1, 0, 0), (0, 1, 0)], dtype=float), np.asarray([(0, 1, 2)]))
@@ -66,19 +64,6 @@ def naive_gaps(points):
     return [np.linalg.norm(points[:i] - points[i], axis=1).min() for i in range(1, len(points))]
 
 
-@settings(max_examples=40, deadline=None)
-@given(st.integers(0, 10**6), st.integers(2, 400))
-def test_farthest_first_is_exact(seed, number):
-    points = np.random.default_rng(seed).normal(size=(number, 3)).astype(np.float32)
-    count = max(2, number // 3)
-    order = farthest_first(points, count)
-    assert len(set(order.tolist())) == count
-    nearest = np.full(number, np.inf)
-    for before, after in itertools.pairwise(order):
-        nearest = np.minimum(nearest, np.linalg.norm(points - points[before], axis=1))
-        assert nearest[after] >= nearest.max() - 1e-5
-
-
 def test_every_beginning_is_a_good_sample(chair):
     points, _ = sample_surface(chair, 1024, 0)
     gaps = naive_gaps(points.astype(np.float64))
@@ -90,7 +75,3 @@ def test_every_beginning_is_a_good_sample(chair):
         return max(np.linalg.norm(sample - point, axis=1).min() for point in points)
 
     assert hole(points[:128]) < 0.7 * hole(random)
-
-
-def test_duplicated_points():
-    assert farthest_first(np.zeros((20, 3), dtype=np.float32), 20).shape == (20,)

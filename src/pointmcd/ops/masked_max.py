@@ -43,6 +43,18 @@ def masked_max(embeddings: Tensor, visibility: Tensor, backend: Backend = "auto"
     return pooled
 
 
+def max_over_points(embeddings: Tensor) -> Tensor:
+    """Max over all points of a cloud, [B, M, C] -> [B, C]; the first of equals takes the gradient.
+
+    On a CPU this is the masked max with one view that sees everything: several times faster than
+    torch's max along a middle dimension.
+    """
+    if embeddings.device.type != "cpu":
+        return embeddings.max(dim=1).values
+    everything = torch.ones((*embeddings.shape[:2], 1), dtype=torch.bool)
+    return masked_max(embeddings, everything).squeeze(1)
+
+
 class _MaskedMax(torch.autograd.Function):
     """Keeps argmax [B, V, C] alone (-1: the view sees nothing)."""
 

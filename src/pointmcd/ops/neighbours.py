@@ -48,9 +48,7 @@ class _NeighbourPool(torch.autograd.Function):
     """Keeps the argument of the extreme (the neighbour's point index) [B, N, C] alone."""
 
     @staticmethod
-    def forward(
-        ctx: Any, values: Tensor, index: Tensor, largest: Tensor
-    ) -> tuple[Tensor, Tensor]:
+    def forward(ctx: Any, values: Tensor, index: Tensor, largest: Tensor) -> tuple[Tensor, Tensor]:
         forward = _forward_numba if _numba_fits(values) else _forward_torch
         extreme, where, total = forward(values.detach(), index, largest)
         ctx.save_for_backward(index, where)
@@ -67,9 +65,7 @@ def _numba_fits(values: Tensor) -> bool:
     return values.device.type == "cpu" and values.dtype == torch.float32
 
 
-def _forward_torch(
-    values: Tensor, index: Tensor, largest: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+def _forward_torch(values: Tensor, index: Tensor, largest: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """One neighbour at a time: k passes over [B, N, C]."""
     channels = values.shape[2]
     sign = torch.where(largest, 1.0, -1.0).to(values)
@@ -94,9 +90,7 @@ def _backward_torch(grad: Tensor, grad_total: Tensor, index: Tensor, where: Tens
     return out
 
 
-def _forward_numba(
-    values: Tensor, index: Tensor, largest: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+def _forward_numba(values: Tensor, index: Tensor, largest: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     extreme, total = torch.empty_like(values), torch.empty_like(values)
     where = torch.empty(values.shape, dtype=torch.int32)
     with_torch_threads()
@@ -148,9 +142,7 @@ def _pool_kernel(
 
 
 @numba.njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
-def _unpool_kernel(
-    grad: Array, grad_total: Array, index: Array, where: Array, out: Array
-) -> None:
+def _unpool_kernel(grad: Array, grad_total: Array, index: Array, where: Array, out: Array) -> None:
     batch, count, channels = grad.shape
     for b in numba.prange(batch):
         for n in range(count):

@@ -9,10 +9,11 @@ import numpy.typing as npt
 from numpy.lib.format import open_memmap
 
 from pointmcd.errors import ShapeError
+from pointmcd.ops.farthest_points import farthest_points
 from pointmcd.shapes.formats import CLOUD_SUFFIXES, mesh_suffixes, read_file, suffix_of
 from pointmcd.shapes.frame import Points, unit_box, unit_sphere
 from pointmcd.shapes.mesh import normalise, parse, read_mesh
-from pointmcd.shapes.sampling import farthest_first, sample_surface
+from pointmcd.shapes.sampling import sample_surface
 
 _COMMENT = re.compile(r"#[^\n]*")
 
@@ -56,7 +57,7 @@ def _ordered(points: Points, count: int, path: Path) -> npt.NDArray[np.float32]:
     except ValueError as error:
         raise ShapeError(f"{path}: {error}") from error
     cloud = unit_sphere(framed, framed.mean(axis=0)).astype(np.float32)
-    order = farthest_first(cloud, min(count, len(cloud)))
+    order = farthest_points(cloud, min(count, len(cloud)))
     return np.asarray(cloud[np.resize(order, count)])
 
 

@@ -1,9 +1,9 @@
 """Points on the surface of a mesh, in an order of which every beginning is a good sample."""
 
-import fpsample
 import numpy as np
 import numpy.typing as npt
 
+from pointmcd.ops.farthest_points import farthest_points
 from pointmcd.shapes.mesh import Mesh
 
 #: Candidates drawn for each point that is kept: more make the points more even.
@@ -32,30 +32,8 @@ def sample_surface(
     if count < 1:
         raise ValueError(f"count is {count}; at least 1 point must be sampled")
     points, face = _uniform(mesh, OVERSAMPLING * count, np.random.default_rng(seed))
-    order = farthest_first(points, count)
+    order = farthest_points(points, count)
     return points[order], face[order]
-
-
-def farthest_first(points: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.int64]:
-    """Return the order in which each point is the farthest from those before it.
-
-    The order is exact and depends on the points only; which of them comes first is the choice of
-    fpsample's tree (its `start_idx` counts in the order of the tree, not of the input).
-
-    Args:
-        points: `[N, 3]`.
-        count: Length of the order, 1 to N.
-
-    Returns:
-        Indices into `points`, int64 `[count]`; distinct where the points are.
-    """
-    height = min(5, len(points).bit_length() - 1)
-    if height == 0:
-        return np.zeros(count, dtype=np.int64)
-    order = fpsample.bucket_fps_kdline_sampling(
-        np.ascontiguousarray(points), count, h=height, start_idx=0
-    )
-    return np.asarray(order, dtype=np.int64)
 
 
 def _uniform(

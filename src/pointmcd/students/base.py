@@ -1,11 +1,12 @@
 """What every student returns."""
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 from torch import Tensor
 
 
-class PointFeatures(NamedTuple):
+@dataclass(frozen=True)
+class PointFeatures:
     """Per-point embeddings of a batch of clouds.
 
     Attributes:

@@ -10,11 +10,13 @@ edges follow from per-point sums. Values, gradients and running statistics are t
 published form.
 """
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pointmcd.ops.linear_max import update_running
+from pointmcd.ops.linear_norm import update_running
 from pointmcd.ops.neighbours import nearest_neighbours, neighbour_pool
 from pointmcd.students.base import PointFeatures
 from pointmcd.students.registry import register_student
@@ -82,9 +84,7 @@ class DGCNN(nn.Module):
     def __init__(self, k: int = 20) -> None:
         super().__init__()
         widths = (3, 64, 64, 128, 256)
-        self.edges = nn.ModuleList(
-            EdgeConv(a, b, k) for a, b in zip(widths[:-1], widths[1:], strict=True)
-        )
+        self.edges = nn.ModuleList(EdgeConv(a, b, k) for a, b in pairwise(widths))
         self.linear = nn.Linear(sum(widths[1:]), self.num_features, bias=False)
         self.norm = nn.BatchNorm1d(self.num_features)
 

@@ -2,14 +2,14 @@
 
 Order of operations as published: input transform 3x3, shared MLP 64-64, feature transform 64x64,
 shared MLP 64-128-1024, batch norm and ReLU after every layer. Deliberate differences: layers
-before a batch norm have no bias (the norm's own shift makes it redundant), and the widest layer of
-each transform network is pooled by `linear_bn_relu_max`, which is exact.
+before a batch norm have no bias (the norm's own shift makes it redundant). Batch norms are folded
+into the layers before them (pointmcd.ops.linear_norm), which is exact.
 """
 
 import torch
 from torch import Tensor, nn
 
-from pointmcd.ops.linear_max import linear_bn_relu_max
+from pointmcd.ops.linear_norm import linear_bn_relu, linear_bn_relu_max
 from pointmcd.students.base import PointFeatures
 from pointmcd.students.registry import register_student
 
@@ -24,9 +24,7 @@ class SharedLayer(nn.Module):
 
     def forward(self, points: Tensor) -> Tensor:
         """[B, N, C_in] -> [B, N, C]."""
-        batch, count, _ = points.shape
-        flat = self.norm(self.linear(points).flatten(0, 1))
-        return torch.relu_(flat).view(batch, count, -1)
+        return linear_bn_relu(points, self.linear, self.norm)
 
 
 class TransformNet(nn.Module):
@@ -81,4 +79,5 @@ def orthogonality(transform: Tensor) -> Tensor:
     """Mean over the batch of ||I - A A^T||_F (PointNet, eq. 2): [B, K, K] -> scalar."""
     identity = torch.eye(transform.shape[1], device=transform.device, dtype=transform.dtype)
     residual = torch.bmm(transform, transform.transpose(1, 2)) - identity
-    return residual.norm(dim=(1, 2)).mean()
+    penalty: Tensor = residual.norm(dim=(1, 2)).mean()
+    return penalty

@@ -1,0 +1,79 @@
+# Two commands do everything on a fresh machine: `make demo` and `make test`.
+# Both build .venv first, and again only when pyproject.toml or constraints.txt changed.
+
+PYTHON ?= python3
+# More options for pip, for example an index with a CPU build of torch.
+PIP_FLAGS ?=
+# More options for the demo and for pytest.
+DEMO_FLAGS ?=
+PYTEST_FLAGS ?=
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt $(PIP_FLAGS)
+INPUTS := pyproject.toml constraints.txt
+# A stamp is written last, so a set-up that was interrupted has none and starts from nothing.
+READY := $(VENV)/.ready
+READY_DEV := $(VENV)/.ready-dev
+COVERAGE := --cov --cov-report=term:skip-covered --cov-fail-under=85
+
+.PHONY: help setup setup-dev demo test test-all lint format package clean
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+demo: $(READY) ## Set up and run the demo, from meshes to the report
+	$(BIN)/pointmcd demo $(DEMO_FLAGS)
+
+test: lint package ## Set up, then lint, check types, build the package, run the fast tests
+	$(BIN)/python -m pytest $(COVERAGE) $(PYTEST_FLAGS)
+
+test-all: lint package ## The same with the slow tests
+	$(BIN)/python -m pytest -m "slow or not slow" $(COVERAGE) $(PYTEST_FLAGS)
+
+lint: $(READY_DEV) ## Formatting, lint rules and strict types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(READY_DEV) ## Format the code and fix what ruff can fix
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+package: $(READY_DEV) ## Build sdist and wheel in a temporary folder and check the wheel
+	@out=$$(mktemp -d) && trap 'rm -rf "$$out"' EXIT && \
+	$(BIN)/python -m build --outdir "$$out" . > "$$out/log" 2>&1 || { cat "$$out/log"; exit 1; }; \
+	$(BIN)/python -m zipfile -l "$$out"/*.whl > "$$out/list" || exit 1; \
+	for part in pointmcd/shapes/assets/furniture10.zip pointmcd/py.typed pointmcd/report/templates/ \
+	            licenses/LICENSE licenses/NOTICE; do \
+	  grep -q "$$part" "$$out/list" || { echo "the wheel lacks $$part"; exit 1; }; \
+	done; \
+	ls "$$out" | grep pointmcd-
+
+setup: $(READY) ## Only set up .venv
+setup-dev: $(READY_DEV) ## Only set up .venv with the developers' tools
+
+clean: ## Remove .venv and everything that these commands made
+	rm -rf $(VENV) build dist .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info
+	find . -name __pycache__ -type d -not -path './$(VENV)/*' -exec rm -rf {} +
+
+$(READY): $(INPUTS)
+	$(start_venv)
+	$(PIP_INSTALL) -e .
+	@touch $@
+
+$(READY_DEV): $(INPUTS)
+	$(start_venv)
+	$(PIP_INSTALL) -e '.[dev]'
+	@touch $(READY) $@
+
+# No stamp: nothing that is there can be trusted, so --clear. A stamp: pip updates in place.
+define start_venv
+	@command -v $(PYTHON) > /dev/null || { \
+	  echo "$(PYTHON) was not found: install Python 3.10 to 3.13, or name one: make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 10) <= v <= (3, 13) or sys.exit("pointmcd needs Python 3.10 to 3.13, but $(PYTHON) is %d.%d: name another one, as in make PYTHON=python3.12" % v)'
+	@if [ -e $(READY) ] || [ -e $(READY_DEV) ]; then rm -f $(READY) $(READY_DEV); \
+	  else echo "Setting up $(VENV) with $$($(PYTHON) --version)"; $(PYTHON) -m venv --clear $(VENV); fi
+endef

@@ -1,0 +1,281 @@
+"""The command line: parse, call the library, print. Each command is a library function."""
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+from tyro.conf import OmitArgPrefixes, Positional
+
+from pointmcd.errors import PointMCDError
+from pointmcd.files import read_json
+from pointmcd.progress import console
+from pointmcd.teachers.config import TeachConfig
+from pointmcd.training.config import RECIPES, TrainConfig, apply_recipe
+
+#: Tables and paths, the results, go to standard output; all else to standard error.
+out = Console()
+
+
+def prepare(
+    source: Positional[Path],
+    store: Positional[Path],
+    points: int = 2048,
+    rig: str = "ring12",
+    up: Literal["x", "y", "z"] | None = None,
+    seed: int = 0,
+    workers: int | None = None,
+    shard_size: int = 32,
+    val_fraction: float = 0.15,
+    test_fraction: float = 0.2,
+    strict: bool = False,
+    overwrite: bool = False,
+) -> None:
+    """Turn a folder or zip of meshes into a store of points, visibility and views.
+
+    Args:
+        source: CLASS/{train,test}/NAME, CLASS/NAME, or flat files without labels.
+        store: folder to make; run again to go on after an interruption.
+        points: points per shape, in farthest-point order.
+        rig: ring12, ring16 or a FILE.json.
+        up: axis that points up in the meshes (y unless the rig says otherwise).
+        seed: seed of samples and splits.
+        workers: processes; all cores by default.
+        shard_size: shapes per shard.
+        val_fraction: share of the train part held out for validation.
+        test_fraction: share held out for the test where the source has no splits.
+        strict: stop at the first bad shape.
+        overwrite: replace a store made with other settings.
+    """
+    from pointmcd.data.prepare import prepare as run
+
+    result = run(
+        *(source, store),
+        points=points,
+        rig=rig,
+        up=up,
+        seed=seed,
+        workers=workers,
+        shard_size=shard_size,
+        val_fraction=val_fraction,
+        test_fraction=test_fraction,
+        strict=strict,
+        overwrite=overwrite,
+    )
+    for entry in result.skipped:
+        console.print(f"skipped: {entry['reason']}", style="yellow", markup=False)
+    for note in result.notes:
+        console.print(f"note: {note['name']}: {note['note']}", markup=False)
+    out.print(f"{store}: {result.done} shapes, {len(result.skipped)} skipped", markup=False)
+
+
+def teach(config: OmitArgPrefixes[TeachConfig]) -> None:
+    """Train an image teacher on the views and export its descriptors into the store."""
+    from pointmcd.teachers.teach import teach as run
+
+    folder = run(config)
+    meta = read_json(folder / "teacher.json")
+    accuracy = meta["val_accuracy"]
+    said = "no validation part" if accuracy is None else f"validation accuracy {accuracy:.1%}"
+    if accuracy is not None:
+        said += f" on {meta['val_shapes']} shapes ({meta['val_view_accuracy']:.1%} of single views)"
+    out.print(f"{folder}: {said}", markup=False)
+
+
+def _train_command(default: TrainConfig) -> Callable[..., None]:
+    """`pointmcd train` with the defaults of the recipe that the command line names."""
+
+    def train(
+        config: OmitArgPrefixes[TrainConfig] = default,
+        recipe: Literal["short", "paper"] = "short",  # read before parsing, for the defaults
+        no_distill: bool = False,
+    ) -> None:
+        """Train a student on a store, distilled from a teacher or (--no-distill) alone.
+
+        Args:
+            config: the settings.
+            recipe: short (found on small data and short schedules) or paper (the method's own).
+            no_distill: train the baseline, everything else equal.
+        """
+        from pointmcd.training.train import train as run
+
+        folder = run(replace(config, teacher=None) if no_distill else config)
+        out.print(str(folder), markup=False)
+
+    return train
+
+
+def evaluate(
+    run: Positional[Path],
+    split: Literal["test", "val", "train"] = "test",
+    store: Path | None = None,
+    device: str = "auto",
+) -> None:
+    """Overall and mean class accuracy of a run, a per-class table and a confusion picture.
+
+    Args:
+        run: run folder.
+        split: part of the store.
+        store: where the store is now, if it has moved.
+        device: cpu, cuda, mps or auto.
+    """
+    from pointmcd.evaluation.evaluate import evaluate as measure
+
+    results = measure(run, split, store, device)
+    table = Table(title=f"{run}: {split}, {results['last'].count} shapes, in percent")
+    for heading in ("", "last epoch", "best on validation"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    pair = [results["last"], results["best"]]
+    table.add_row("overall accuracy", *(f"{100 * m.overall_accuracy:.1f}" for m in pair))
+    table.add_row(
+        "mean class accuracy",
+        *(f"{100 * m.class_accuracy:.1f}" for m in pair),
+        end_section=True,
+    )
+    for name in results["last"].per_class:
+        values = [m.per_class[name] for m in pair]
+        table.add_row(name, *("-" if v is None else f"{100 * v:.1f}" for v in values))
+    out.print(table)
+    out.print(str(run / f"confusion-{split}-last.png"), markup=False)
+
+
+def compare(
+    runs: Positional[tuple[Path, ...]],
+    baseline: tuple[Path, ...] = (),
+    checkpoint: Literal["last", "best"] = "last",
+    markdown: bool = False,
+) -> None:
+    """Compare evaluated runs: mean and deviation over seeds, paired difference, McNemar's test.
+
+    Args:
+        runs: run folders of any arms and seeds.
+        baseline: run folders that the others are held against.
+        checkpoint: last epoch, or best on the validation part.
+        markdown: print Markdown.
+    """
+    from pointmcd.evaluation.compare import compare as measure
+    from pointmcd.evaluation.comparison_table import comparison_table, to_markdown
+
+    comparison = measure(runs, baseline, checkpoint)
+    if markdown:
+        sys.stdout.write(to_markdown(comparison))
+    else:
+        out.print(comparison_table(comparison))
+
+
+def predict(
+    run: Positional[Path],
+    files: Positional[tuple[Path, ...]],
+    checkpoint: Literal["last", "best"] = "best",
+    device: str = "auto",
+) -> None:
+    """Name the class of mesh or point cloud files, from points alone.
+
+    Args:
+        run: run folder.
+        files: any mesh or point cloud files.
+        checkpoint: best on the validation part, or last epoch.
+        device: cpu, cuda, mps or auto.
+    """
+    from pointmcd.evaluation.predict import predict as classify
+
+    table = Table("file", "class", "confidence", "next")
+    faults = []
+    for prediction in classify(run, files, checkpoint, device):
+        if prediction.fault is not None:
+            faults.append(prediction.fault)
+            continue
+        rest = ", ".join(f"{name} {p:.0%}" for name, p in prediction.ranking[1:3])
+        table.add_row(
+            str(prediction.path), str(prediction.label), f"{prediction.confidence:.0%}", rest
+        )
+    if table.row_count:
+        out.print(table)
+    if faults:
+        raise PointMCDError("\n".join(faults))
+
+
+def report(
+    runs: Positional[tuple[Path, ...]],
+    baseline: tuple[Path, ...] = (),
+    out_file: Annotated[Path, tyro.conf.arg(name="out")] = Path("report.html"),
+) -> None:
+    """Write one self-contained HTML page about evaluated runs.
+
+    Args:
+        runs: run folders; those of the baseline arm may be among them.
+        baseline: run folders that the others are held against.
+        out_file: page to write.
+    """
+    from pointmcd.report.page import write_report
+
+    out.print(str(write_report(runs, out_file, baseline)), markup=False)
+
+
+def demo(folder: Positional[Path] = Path("pointmcd-demo"), epochs: int | None = None) -> None:
+    """All of it on the embedded furniture set: a baseline beside a distilled student, and a page.
+
+    Args:
+        folder: where to work; run again to go on after an interruption.
+        epochs: passes over the train part; by default as many as fit into a few minutes.
+    """
+    from pointmcd.demo import EPOCHS
+    from pointmcd.demo import demo as run
+    from pointmcd.evaluation.comparison_table import comparison_table
+
+    result = run(folder, EPOCHS if epochs is None else epochs)
+    out.print(comparison_table(result.comparison))
+    out.print(f"report: {result.page.resolve()}", markup=False, soft_wrap=True)
+
+
+def _commands(arguments: Sequence[str]) -> dict[str, Callable[..., Any]]:
+    default = TrainConfig(store=tyro.MISSING, student=_value_of("--student", arguments, "pointnet"))
+    recipe = _value_of("--recipe", arguments, RECIPES[0])
+    if recipe in RECIPES:  # anything else is for the parser to refuse
+        default = apply_recipe(default, recipe)
+    return {
+        "prepare": prepare,
+        "teach": teach,
+        "train": _train_command(default),
+        "evaluate": evaluate,
+        "compare": compare,
+        "predict": predict,
+        "report": report,
+        "demo": demo,
+    }
+
+
+def _value_of(option: str, arguments: Sequence[str], default: str) -> str:
+    for here, after in zip(arguments, [*arguments[1:], ""], strict=True):
+        if here == option and after:
+            return after
+        if here.startswith(f"{option}="):
+            return here.split("=", 1)[1]
+    return default
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; a user's error prints one line and exits with status 1."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        tyro.extras.subcommand_cli_from_dict(
+            _commands(given),
+            prog="pointmcd",
+            description="Teach point cloud encoders what image models know.",
+            args=given,
+        )
+    except PointMCDError as error:
+        for line in str(error).splitlines():
+            console.print(f"pointmcd: {line}", style="red", markup=False, soft_wrap=True)
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        console.print("pointmcd: interrupted; run the same command again to go on", markup=False)
+        raise SystemExit(130) from None
+
+
+if __name__ == "__main__":
+    main()

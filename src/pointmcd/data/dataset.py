@@ -1,0 +1,126 @@
+"""Batches of prepared shapes for training a student."""
+
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from pointmcd.data.augment import Augmentation
+from pointmcd.data.store import Store
+from pointmcd.errors import ConfigError
+
+Indices = npt.NDArray[np.int64]
+VISIBILITIES = ("exact", "all")
+PAIRINGS = ("true", "wrong")
+
+
+class Batch(NamedTuple):
+    """Points [B, N, 3], labels [B]; with a teacher visibility [B, N, V] and targets [B, V, D]."""
+
+    points: Tensor
+    labels: Tensor
+    visibility: Tensor | None = None
+    targets: Tensor | None = None
+
+
+class ShapeDataset(Dataset[Batch]):
+    """Shapes of one split, gathered a whole batch at a time from the mapped store.
+
+    Args:
+        store: the prepared store.
+        indices: which shapes.
+        points: how many points of each.
+        targets: the teacher's descriptors [n, V, D], float32, in the order of `indices`; None
+            for a baseline or for evaluation, which then see neither views nor visibility.
+        visibility: "exact", or the control "all" (every point visible in every view).
+        pairing: "true", or the control "wrong" (each view gets another view's descriptor).
+        augmentation: for training; `set_epoch` says which epoch it draws for.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        indices: Indices,
+        points: int,
+        targets: npt.NDArray[np.float32] | None = None,
+        visibility: str = "exact",
+        pairing: str = "true",
+        augmentation: Augmentation | None = None,
+    ) -> None:
+        _check_choice("visibility", visibility, VISIBILITIES)
+        _check_choice("pairing", pairing, PAIRINGS)
+        self.store, self.indices, self.count = store, indices, points
+        self.labels = store.labels(indices)
+        self.visibility = visibility
+        self.targets = wrong_views(targets, indices) if _is_wrong(targets, pairing) else targets
+        self.augmentation = augmentation
+        self.epoch = 0
+        store.points(indices[:1], points)  # an impossible count fails here, not in mid-training
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw the augmentation of this epoch from now on."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, item: int) -> Batch:
+        return self.__getitems__([item])
+
+    def __getitems__(self, items: list[int]) -> Batch:
+        """The batch of those shapes."""
+        rows = np.asarray(items, dtype=np.int64)
+        points, chosen = self._points(self.indices[rows])
+        batch = Batch(torch.from_numpy(points), torch.from_numpy(self.labels[rows]))
+        if self.targets is None:
+            return batch
+        visibility = self._visibility(self.indices[rows], chosen)
+        return batch._replace(
+            visibility=torch.from_numpy(visibility), targets=torch.from_numpy(self.targets[rows])
+        )
+
+    def _points(self, shapes: Indices) -> tuple[npt.NDArray[np.float32], Indices]:
+        """Points [B, N, 3] and which of the stored ones they are [B, N]."""
+        augmentation = self.augmentation
+        if augmentation is None:
+            points = self.store.points(shapes, self.count)
+            return points, np.tile(np.arange(self.count), (len(shapes), 1))
+        held = self.store.num_points if augmentation.resample else self.count
+        clouds, choices = [], []
+        for shape, cloud in zip(shapes, self.store.points(shapes, held), strict=True):
+            generator = augmentation.generator(self.epoch, int(shape))
+            choice = augmentation.choose(generator, held, self.count)
+            clouds.append(augmentation.move(generator, cloud[choice]))
+            choices.append(choice)
+        return np.stack(clouds), np.stack(choices)
+
+    def _visibility(self, shapes: Indices, chosen: Indices) -> npt.NDArray[np.bool_]:
+        if self.visibility == "all":
+            return np.ones((*chosen.shape, self.store.num_views), dtype=np.bool_)
+        seen = self.store.visibility(shapes, int(chosen.max()) + 1)
+        return np.take_along_axis(seen, chosen[:, :, None], axis=1)
+
+
+def _is_wrong(targets: npt.NDArray[np.float32] | None, pairing: str) -> bool:
+    return targets is not None and pairing == "wrong"
+
+
+def wrong_views(
+    targets: npt.NDArray[np.float32] | None, indices: Indices
+) -> npt.NDArray[np.float32]:
+    """Descriptors [n, V, D] rolled along the views by a fixed step per shape, never by zero."""
+    assert targets is not None
+    views = targets.shape[1]
+    if views < 2:
+        raise ConfigError("pairing wrong: needs at least two views; choose another rig")
+    steps = [int(np.random.default_rng(i).integers(1, views)) for i in indices]
+    rolled = [np.roll(t, step, axis=0) for t, step in zip(targets, steps, strict=True)]
+    return np.stack(rolled)
+
+
+def _check_choice(field: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ConfigError(f"{field} {value}: use one of {', '.join(choices)}")

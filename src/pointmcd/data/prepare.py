@@ -1,0 +1,185 @@
+"""From a folder of meshes to a store of points, visibility and views."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from joblib import Parallel, cpu_count, delayed
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+from pointmcd import __version__
+from pointmcd.data.plan import Plan, open_store, plan_items
+from pointmcd.data.shards import ShardTask, write_shard
+from pointmcd.data.splits import assign_validation, split_notes
+from pointmcd.data.store import STORE_FORMAT
+from pointmcd.errors import ConfigError, ShapeError, StoreError
+from pointmcd.files import read_json, write_json
+from pointmcd.progress import progress_bar
+from pointmcd.shapes.sources import ShapeSource, list_shapes
+from pointmcd.views.render import RENDERER
+from pointmcd.views.rig import Rig, get_rig
+
+
+@dataclass(frozen=True)
+class PrepareResult:
+    """What came of a preparation.
+
+    Attributes:
+        store: the folder.
+        done: how many shapes it holds.
+        skipped: {"name", "source", "reason"} of each shape that was left out.
+        notes: {"name", "note"}: what a reader of results should know.
+    """
+
+    store: Path
+    done: int
+    skipped: list[dict[str, str]]
+    notes: list[dict[str, str]]
+
+
+def prepare(
+    source: Path,
+    store: Path,
+    *,
+    points: int = 2048,
+    rig: str | Path | Rig = "ring12",
+    up: str | None = None,
+    seed: int = 0,
+    workers: int | None = None,
+    shard_size: int = 32,
+    val_fraction: float = 0.15,
+    test_fraction: float = 0.2,
+    strict: bool = False,
+    overwrite: bool = False,
+) -> PrepareResult:
+    """Sample, render and ray-cast every shape of a folder or zip into a store.
+
+    May be killed at any moment; run again it goes on with the shards that are missing. The same
+    arguments give the same bytes, whatever the number of workers.
+
+    Args:
+        source: a folder or zip of meshes: CLASS/{train,test}/NAME, CLASS/NAME or flat.
+        store: the folder to make.
+        points: samples per shape.
+        rig: a named rig, the path of a .json file, or a Rig.
+        up: the axis that points up in the meshes, x, y or z; None: y, or what the rig says.
+        seed: of samples and splits.
+        workers: processes; None for all cores.
+        shard_size: shapes per shard, the unit of work and of resuming.
+        val_fraction: the share of training shapes held out for validation.
+        test_fraction: the share held out for the test where the source has no splits.
+        strict: stop at the first bad shape, rather than list it and go on.
+        overwrite: replace a store that was made in another way.
+
+    Raises:
+        ConfigError: for an unusable option.
+        ShapeError: for a bad shape if `strict`.
+        StoreError: when the folder is in use for something else, or no shape is left.
+    """
+    if workers is not None and workers < 1:
+        raise ConfigError(f"--workers {workers}: must be 1 or more")
+    source, store = Path(source).resolve(), Path(store)
+    sources = list_shapes(source)
+    plan = Plan(
+        source=str(source),
+        points=points,
+        seed=seed,
+        rig=rig if isinstance(rig, Rig) else get_rig(rig, up),
+        val_fraction=val_fraction,
+        test_fraction=test_fraction,
+        shard_size=shard_size,
+        items=plan_items(sources, test_fraction, seed),
+    )
+    open_store(store, plan, overwrite)
+    _write_shards(_tasks(store, plan, sources, strict), len(plan.items), workers or cpu_count())
+    return _finish(store, plan, strict)
+
+
+def _tasks(
+    store: Path, plan: Plan, sources: Sequence[ShapeSource], strict: bool
+) -> list[ShardTask]:
+    """List the shards that are still missing."""
+    return [
+        ShardTask(
+            folder=store / "shards" / name,
+            items=tuple((plan.items[i], sources[i]) for i in members),
+            rig=plan.rig,
+            points=plan.points,
+            seed=plan.seed,
+            strict=strict,
+        )
+        for name, members in plan.shards()
+        if not (store / "shards" / name).is_dir()
+    ]
+
+
+def _write_shards(tasks: Sequence[ShardTask], total: int, workers: int) -> None:
+    """Write shards in parallel behind a progress bar that counts shapes."""
+    missing = sum(len(task.items) for task in tasks)
+    with progress_bar() as progress:
+        bar = progress.add_task("prepare", total=total, completed=total - missing, note="shapes")
+        try:
+            for count in _run(tasks, min(workers, max(len(tasks), 1))):
+                progress.advance(bar, count)
+        except TerminatedWorkerError as error:
+            raise StoreError(
+                f"{tasks[0].folder.parent.parent}: a worker was killed, out of memory?"
+                " Run the command again, with fewer --workers"
+            ) from error
+
+
+def _run(tasks: Sequence[ShardTask], workers: int) -> Iterable[int]:
+    if workers == 1:
+        return map(write_shard, tasks)
+    pool = Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1)
+    results: Iterable[int] = pool(delayed(write_shard)(task) for task in tasks)
+    return results
+
+
+def _finish(store: Path, plan: Plan, strict: bool) -> PrepareResult:
+    """Gather what the shards hold, settle validation, and write store.json: the store is whole."""
+    shards = {name: read_json(store / "shards" / name / "shapes.json") for name, _ in plan.shards()}
+    skipped = [entry for shard in shards.values() for entry in shard["skipped"]]
+    if strict and skipped:
+        raise ShapeError(skipped[0]["reason"])
+    full = {name: shard["shapes"] for name, shard in shards.items() if shard["shapes"]}
+    shapes = [record for records in full.values() for record in records]
+    if not shapes:
+        reason = f"; first: {skipped[0]['reason']}" if skipped else ""
+        raise StoreError(f"{plan.source}: none of {len(plan.items)} shapes is usable{reason}")
+    names, labels = [s["name"] for s in shapes], [s["class"] for s in shapes]
+    splits = assign_validation(
+        names, labels, [s["split"] for s in shapes], plan.val_fraction, plan.seed
+    )
+    notes = [entry for shard in shards.values() for entry in shard["notes"]]
+    notes += split_notes(labels, splits)
+    content = {
+        **_identity(plan),
+        "classes": sorted({label for label in labels if label is not None}),
+        "shards": list(full),
+        "counts": [len(records) for records in full.values()],
+        "skipped": skipped,
+        "notes": notes,
+        "shapes": [
+            {"name": name, "class": label, "split": split}
+            for name, label, split in zip(names, labels, splits, strict=True)
+        ],
+    }
+    write_json(store / "store.json", content)
+    return PrepareResult(store, len(shapes), skipped, notes)
+
+
+def _identity(plan: Plan) -> dict[str, Any]:
+    """Return what made the store, with a fingerprint that descriptors are checked against."""
+    made = {
+        "rig": plan.rig.to_json(),
+        "renderer": RENDERER,
+        "points": plan.points,
+        "seed": plan.seed,
+    }
+    text = json.dumps(made, sort_keys=True)
+    fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
+    return {**made, "format": STORE_FORMAT, "pointmcd": __version__, "fingerprint": fingerprint}

@@ -1,0 +1,100 @@
+"""Which shapes are held out: for the test where a data set has none, and for validation."""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Sequence
+
+
+def hold_out(
+    names: Sequence[str], labels: Sequence[str | None], fraction: float, seed: int
+) -> set[str]:
+    """Choose a share of every class, at least one shape of each that has two or more.
+
+    Each class is ordered by a hash of seed and name, so the choice depends neither on the order
+    of the shapes nor on the other classes. (scikit-learn's stratified splits refuse classes of
+    one shape and shares smaller than the number of classes.)
+
+    Args:
+        names: unique names.
+        labels: their classes; None, unlabelled, counts as a class.
+        fraction: the share to hold out, 0 to 1, rounded per class; a class never loses all.
+        seed: another seed, another choice.
+
+    Returns:
+        The names held out.
+    """
+    members: dict[str | None, list[str]] = defaultdict(list)
+    for name, label in zip(names, labels, strict=True):
+        members[label].append(name)
+    held: set[str] = set()
+    for group in members.values():
+        group.sort(key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
+        held.update(group[: _share(len(group), fraction)])
+    return held
+
+
+def _share(count: int, fraction: float) -> int:
+    if fraction == 0:
+        return 0
+    return min(max(round(count * fraction), 1), count - 1)
+
+
+def assign_test(
+    names: Sequence[str],
+    labels: Sequence[str | None],
+    splits: Sequence[str | None],
+    fraction: float,
+    seed: int,
+) -> list[str]:
+    """Give every shape a split: labelled shapes without one are divided into train and test.
+
+    Unlabelled shapes without a split are all for training.
+
+    Returns:
+        `train`, `val` or `test` for each name.
+    """
+    free = [i for i, split in enumerate(splits) if split is None and labels[i] is not None]
+    # Another seed than validation's, which would else pick the same end of the same order.
+    held = hold_out([names[i] for i in free], [labels[i] for i in free], fraction, seed + 1)
+    return [
+        split or ("test" if name in held else "train")
+        for name, split in zip(names, splits, strict=True)
+    ]
+
+
+def assign_validation(
+    names: Sequence[str],
+    labels: Sequence[str | None],
+    splits: Sequence[str],
+    fraction: float,
+    seed: int,
+) -> list[str]:
+    """Move a share of every class from train to validation, unless the data set brings its own.
+
+    Returns:
+        `train`, `val` or `test` for each name.
+    """
+    if "val" in splits:
+        return list(splits)
+    train = [i for i, split in enumerate(splits) if split == "train"]
+    held = hold_out([names[i] for i in train], [labels[i] for i in train], fraction, seed)
+    return ["val" if name in held else split for name, split in zip(names, splits, strict=True)]
+
+
+def split_notes(labels: Sequence[str | None], splits: Sequence[str]) -> list[dict[str, str]]:
+    """Note what a reader of results should know: empty splits, and classes a split lacks."""
+    notes = [
+        {"name": split, "note": f"no shape is in the {split} split"}
+        for split in ("train", "val", "test")
+        if split not in splits
+    ]
+    pairs = set(zip(labels, splits, strict=True))
+    for label in sorted({label for label in labels if label is not None}):
+        lacks = [
+            split
+            for split in ("train", "val", "test")
+            if split in splits and (label, split) not in pairs
+        ]
+        if lacks:
+            notes.append({"name": label, "note": f"class {label}: no shape for {', '.join(lacks)}"})
+    return notes

@@ -1,0 +1,182 @@
+"""The prepared store, read side: points, visibility and views of many shapes, mapped from disk."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+
+from pointmcd.errors import StoreError
+from pointmcd.files import read_json
+
+#: Raised whenever the layout on disk changes in a way that older code would misread.
+STORE_FORMAT = 1
+
+#: What Pillow raises for damaged pictures.
+_BROKEN_PICTURE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+
+
+@dataclass(frozen=True)
+class ShapeRecord:
+    """One shape of a store: its unique name, its class (None: unlabelled) and its split."""
+
+    name: str
+    label: str | None
+    split: str
+
+
+class Store:
+    """A complete store made by `pointmcd prepare`.
+
+    Attributes:
+        path: the folder.
+        meta: the content of store.json.
+        classes: sorted class names; a class id is a position in this list.
+        shapes: one record per shape, in shard order; an index counts along this list.
+
+    Raises:
+        StoreError: when the folder is absent, incomplete, or of another format version.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+        self.meta = _read_meta(self.path)
+        self.classes: list[str] = self.meta["classes"]
+        self.shapes = [ShapeRecord(s["name"], s["class"], s["split"]) for s in self.meta["shapes"]]
+        self.shards: list[str] = self.meta["shards"]
+        self._starts = np.concatenate([[0], np.cumsum(self.meta["counts"])]).astype(np.int64)
+
+    @property
+    def fingerprint(self) -> str:
+        """What rig, renderer, points and seed made this store."""
+        return str(self.meta["fingerprint"])
+
+    @property
+    def rig(self) -> dict[str, Any]:
+        """The rig as stored, JSON."""
+        return dict(self.meta["rig"])
+
+    @property
+    def num_points(self) -> int:
+        """Points per shape."""
+        return int(self.meta["points"])
+
+    @property
+    def num_views(self) -> int:
+        """Views per shape."""
+        return len(self.meta["rig"]["cameras"])
+
+    def indices(self, split: str) -> npt.NDArray[np.int64]:
+        """Indices of the shapes of a split ("train", "val" or "test"), ascending."""
+        return np.array([i for i, s in enumerate(self.shapes) if s.split == split], dtype=np.int64)
+
+    def labels(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Class ids [n] of shapes.
+
+        Raises:
+            StoreError: when one of them has no label.
+        """
+        ids = {name: i for i, name in enumerate(self.classes)}
+        records = [self.shapes[i] for i in indices]
+        bare = next((r.name for r in records if r.label is None), None)
+        if bare is not None:
+            raise StoreError(
+                f"{self.path}: shape {bare} has no class label; classification needs shapes in"
+                " CLASS/NAME or CLASS/{train,test}/NAME folders"
+            )
+        return np.array([ids[str(r.label)] for r in records], dtype=np.int64)
+
+    def locate(self, index: int) -> tuple[str, int]:
+        """The shard's name and the row in it of shape `index`."""
+        shard = int(np.searchsorted(self._starts, index, side="right")) - 1
+        return self.shards[shard], int(index - self._starts[shard])
+
+    def points(self, indices: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.float32]:
+        """The first `count` points in farthest-point order, float32 [n, count, 3].
+
+        Raises:
+            StoreError: when the store holds fewer points per shape.
+        """
+        self._check_count(count)
+        return self._gather("points", indices, count).astype(np.float32, copy=False)
+
+    def visibility(self, indices: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.bool_]:
+        """Which of the first `count` points each view sees, bool [n, count, V]."""
+        self._check_count(count)
+        packed = self._gather("visibility", indices, count)
+        return np.unpackbits(packed, axis=-1, count=self.num_views).astype(np.bool_)
+
+    def views(self, index: int) -> npt.NDArray[np.uint8]:
+        """The grey views of one shape, uint8 [V, S, S].
+
+        Raises:
+            StoreError: when the picture is absent or of another size.
+        """
+        shard, row = self.locate(index)
+        path = self.path / "shards" / shard / "views" / f"{row:04d}.png"
+        try:
+            with Image.open(path) as picture:
+                strip = np.asarray(picture.convert("L"))
+            size = int(self.meta["rig"]["size"])
+            views = strip.reshape(size, self.num_views, size).transpose(1, 0, 2)
+        except _BROKEN_PICTURE as error:
+            raise StoreError(
+                f"{path}: not a strip of {self.num_views} views; run pointmcd prepare again"
+            ) from error
+        return np.ascontiguousarray(views)
+
+    def _check_count(self, count: int) -> None:
+        if not 1 <= count <= self.num_points:
+            raise StoreError(
+                f"{self.path}: {count} points asked, the store holds 1 to {self.num_points} per"
+                " shape; lower --points or prepare again with more"
+            )
+
+    def _gather(self, kind: str, indices: npt.NDArray[np.int64], count: int) -> npt.NDArray[Any]:
+        places = [self.locate(int(i)) for i in indices]
+        rows = [self._array(shard, kind)[row, :count] for shard, row in places]
+        return np.stack(rows) if rows else np.zeros((0, count, 3), np.uint8)
+
+    def _array(self, shard: str, kind: str) -> npt.NDArray[Any]:
+        return map_array(self.path / "shards" / shard / f"{kind}.npy")
+
+
+def map_array(path: Path) -> npt.NDArray[Any]:
+    """Map one .npy file read-only; kept open for later calls, until the file is another.
+
+    Raises:
+        StoreError: when the file is absent or damaged; the text names it.
+    """
+    try:
+        stat = path.stat()
+        return _map(path, stat.st_ino, stat.st_mtime_ns, stat.st_size)
+    except (OSError, ValueError, EOFError) as error:
+        raise StoreError(
+            f"{path}: absent or damaged; run the command that makes it again"
+        ) from error
+
+
+@lru_cache(maxsize=4096)
+def _map(path: Path, *identity: int) -> npt.NDArray[Any]:
+    array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+    return array
+
+
+def _read_meta(path: Path) -> dict[str, Any]:
+    if not path.is_dir():
+        raise StoreError(f"{path}: no such store; make one with: pointmcd prepare SOURCE {path}")
+    if not (path / "store.json").exists():
+        raise StoreError(
+            f"{path}: not a complete store; finish it with: pointmcd prepare SOURCE {path}"
+        )
+    meta = read_json(path / "store.json")
+    found = meta.get("format") if isinstance(meta, dict) else None
+    if found != STORE_FORMAT:
+        raise StoreError(
+            f"{path}: store format {found}, this version of pointmcd reads {STORE_FORMAT};"
+            " prepare it again into another folder"
+        )
+    return dict(meta)

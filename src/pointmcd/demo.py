@@ -1,0 +1,78 @@
+"""The whole path on the embedded furniture set, in minutes on two cores."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from pointmcd.data.prepare import prepare
+from pointmcd.errors import RunError
+from pointmcd.evaluation.compare import Comparison, compare
+from pointmcd.evaluation.evaluate import evaluate
+from pointmcd.evaluation.predict import predict
+from pointmcd.progress import console
+from pointmcd.report.page import write_report
+from pointmcd.shapes.furniture import furniture10
+from pointmcd.teachers.config import TeachConfig
+from pointmcd.teachers.teach import teach
+from pointmcd.training.config import TrainConfig
+from pointmcd.training.train import train
+
+EPOCHS = 30
+POINTS = 512
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What the demo made: the comparison of its two arms, and the page."""
+
+    comparison: Comparison
+    page: Path
+
+
+def demo(folder: Path, epochs: int = EPOCHS) -> DemoResult:
+    """Prepare, teach, train a baseline and a distilled PointNet, evaluate, compare and report.
+
+    Args:
+        folder: where to work; what is finished there is kept.
+        epochs: passes over the train part, the same for both arms.
+
+    Raises:
+        PointMCDError: when the folder cannot be used.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise RunError(f"{folder}: is a file; give a folder")
+    store = folder / "store"
+    _say("1/6 prepare: points, views and visibility of 254 shapes")
+    prepare(furniture10(), store, shard_size=16)
+    _say("2/6 teach: an image model looks at the views")
+    teach(TeachConfig(store))
+    _say("3/6 train: PointNet alone, then the same distilled")
+    baseline = train(_config(folder, store, None, epochs))
+    distilled = train(_config(folder, store, "lite0", epochs))
+    _say("4/6 evaluate and compare on the test part")
+    for run in (baseline, distilled):
+        evaluate(run)
+    comparison = compare([distilled], [baseline])
+    _say("5/6 predict one chair from its points alone")
+    _predict_one(folder, distilled)
+    _say("6/6 report")
+    return DemoResult(comparison, write_report([distilled], folder / "report.html", [baseline]))
+
+
+def _config(folder: Path, store: Path, teacher: str | None, epochs: int) -> TrainConfig:
+    arm = "baseline" if teacher is None else "distilled"
+    return TrainConfig(store, folder / "runs" / arm, teacher=teacher, epochs=epochs, points=POINTS)
+
+
+def _predict_one(folder: Path, run: Path) -> None:
+    from zipfile import ZipFile
+
+    with ZipFile(furniture10()) as archive:
+        name = min(n for n in archive.namelist() if "/chair/test/" in n and n.endswith(".off"))
+        file = folder / Path(name).name
+        file.write_bytes(archive.read(name))
+    for prediction in predict(run, [file]):
+        _say(f"    {file.name}: {prediction.label}, {prediction.confidence:.0%} sure")
+
+
+def _say(text: str) -> None:
+    console.print(text, markup=False, highlight=False)

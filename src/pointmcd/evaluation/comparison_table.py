@@ -1,0 +1,112 @@
+"""A comparison as a table for the terminal and as Markdown."""
+
+from collections.abc import Iterator
+
+from rich.table import Table
+
+from pointmcd.evaluation.arms import Arm
+from pointmcd.evaluation.compare import Comparison, Difference
+from pointmcd.evaluation.statistics import Interval, McNemar, Spread
+
+COLUMNS = (
+    "arm",
+    "seeds",
+    "overall accuracy",
+    "class accuracy",
+    "difference (95% interval)",
+    "McNemar on the vote",
+)
+
+
+def comparison_table(comparison: Comparison) -> Table:
+    """The comparison as a rich table, in percent, warnings below it."""
+    table = Table(title=table_title(comparison), caption=_caption(comparison))
+    for column in COLUMNS:
+        table.add_column(column, justify="left" if column == "arm" else "right", overflow="fold")
+    for row in comparison_rows(comparison):
+        table.add_row(*row)
+    return table
+
+
+def to_markdown(comparison: Comparison) -> str:
+    """The comparison as a Markdown table with its notes below."""
+    lines = [f"**{table_title(comparison)}**", ""]
+    lines.append("| " + " | ".join(COLUMNS) + " |")
+    lines.append("| --- |" + " ---: |" * (len(COLUMNS) - 1))
+    lines += ["| " + " | ".join(row) + " |" for row in comparison_rows(comparison)]
+    lines += ["", *(f"- {note}" for note in notes(comparison))]
+    lines += [f"- Warning: {warning}" for warning in comparison.warnings]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def comparison_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
+    """One row of texts per arm, the baseline first, matching `COLUMNS`."""
+    found = {difference.arm: difference for difference in comparison.differences}
+    for arm in comparison.all_arms:
+        difference = None if arm is comparison.baseline else found.get(arm.label)
+        yield (*_arm_cells(arm), *_difference_cells(difference))
+
+
+def table_title(comparison: Comparison) -> str:
+    """Which checkpoint and how many shapes."""
+    which = {"last": "last epoch", "best": "best epoch on the validation part"}
+    return f"Test split, {comparison.count} shapes, {which[comparison.checkpoint]}"
+
+
+def notes(comparison: Comparison) -> list[str]:
+    """How to read the figures."""
+    baseline = comparison.baseline.label if comparison.baseline else ""
+    texts = ["Accuracies in percent: mean ± standard deviation over seeds (ddof 1)."]
+    if comparison.differences:
+        paired = all(d.paired_by_seed for d in comparison.differences)
+        how = "paired by seed and shape" if paired else "paired by shape, averaged over seeds"
+        if not paired and any(d.paired_by_seed for d in comparison.differences):
+            how = "paired by shape, and by seed where the seeds are the same"
+        texts.append(
+            f"Differences in points of overall accuracy against {baseline}, {how};"
+            " bootstrap over test shapes and seeds, 10,000 resamples."
+        )
+        texts.append(
+            "McNemar: shapes that only this arm / only the baseline got right by majority vote over"
+            " seeds, exact two-sided p. Not corrected for several arms."
+        )
+    return texts
+
+
+def percent(spread: Spread) -> str:
+    """Mean and deviation in percent: "71.2 ± 0.8"."""
+    mean = f"{100 * spread.mean:.1f}"
+    return mean if spread.std is None else f"{mean} ± {100 * spread.std:.1f}"
+
+
+def signed_points(value: float) -> str:
+    """A difference in percentage points with its sign: "+5.1"."""
+    return f"{100 * value:+.1f}"
+
+
+def interval_text(interval: Interval) -> str:
+    """A difference and its interval in points: "+5.1 [+2.3, +7.9]"."""
+    low, high = signed_points(interval.low), signed_points(interval.high)
+    return f"{signed_points(interval.mean)} [{low}, {high}]"
+
+
+def mcnemar_text(test: McNemar) -> str:
+    """Counts and p: "31 / 12, p 0.006"."""
+    p = "p < 0.001" if test.p < 0.001 else f"p {test.p:.3f}"
+    return f"{test.gained} / {test.lost}, {p}"
+
+
+def _arm_cells(arm: Arm) -> tuple[str, str, str, str]:
+    seeds = ", ".join(map(str, arm.seeds))
+    return arm.label, seeds, percent(arm.overall_accuracy), percent(arm.class_accuracy)
+
+
+def _difference_cells(difference: Difference | None) -> tuple[str, str]:
+    if difference is None:
+        return "", ""
+    return interval_text(difference.overall), mcnemar_text(difference.vote)
+
+
+def _caption(comparison: Comparison) -> str:
+    warnings = [f"Warning: {warning}" for warning in comparison.warnings]
+    return "\n".join([*notes(comparison), *warnings])

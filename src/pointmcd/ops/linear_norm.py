@@ -1,0 +1,200 @@
+"""Linear layers with batch norm, and with a max over points, in fewer passes over memory.
+
+The batch statistics of W x follow from the mean and covariance of x, so batch norm folds into the
+weights even in training, and the normalised tensor is never made apart. Where only the max over
+points is wanted, batch norm and ReLU commute with it up to the sign of gamma, and the backward
+pass touches the B x C extreme points only. Values, gradients and running statistics equal those
+of the plain order of operations.
+"""
+
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pointmcd.ops.masked_max import with_torch_threads
+
+Array = npt.NDArray[Any]
+
+
+def linear_bn_relu(points: Tensor, linear: nn.Linear, norm: nn.BatchNorm1d) -> Tensor:
+    """ReLU(BN(W x)), [B, N, C_in] -> [B, N, C]; `linear` has no bias."""
+    with torch.autocast(points.device.type, enabled=False):  # statistics need full precision
+        mean, var = linear_statistics(points.to(linear.weight), linear.weight, norm)
+        scale = norm.weight * torch.rsqrt(var + norm.eps)
+        weight, shift = linear.weight * scale[:, None], norm.bias - mean * scale
+        if points.device.type == "cpu" and weight.dtype == torch.float32:
+            rows = points.to(weight).flatten(0, 1)
+            flat: Tensor = _LinearReLU.apply(rows, weight, shift)  # type: ignore[no-untyped-call]
+            return flat.view(*points.shape[:2], -1)
+    return torch.relu(F.linear(points, weight, shift))
+
+
+def linear_bn_relu_max(points: Tensor, linear: nn.Linear, norm: nn.BatchNorm1d) -> Tensor:
+    """Max over n of ReLU(BN(W x_n)).
+
+    Args:
+        points: float [B, N, C_in].
+        linear: C_in -> C, without bias.
+        norm: batch norm over C; in training its running statistics are updated.
+
+    Returns:
+        float [B, C].
+    """
+    extreme: Tensor = _ExtremeLinear.apply(points, linear.weight, norm.weight.detach() >= 0)  # type: ignore[no-untyped-call]
+    mean, var = linear_statistics(points, linear.weight, norm)
+    scale = norm.weight * torch.rsqrt(var + norm.eps)
+    return torch.relu((extreme - mean) * scale + norm.bias)
+
+
+def linear_statistics(
+    points: Tensor, weight: Tensor, norm: nn.BatchNorm1d
+) -> tuple[Tensor, Tensor]:
+    """Mean and biased variance [C] that `norm` applies to W x; updates the running ones."""
+    if not norm.training:
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        return norm.running_mean, norm.running_var
+    flat = points.flatten(0, 1)
+    centre = flat.mean(dim=0)
+    centred = flat - centre
+    covariance = centred.T @ centred / len(flat)
+    mean = weight @ centre
+    var = ((weight @ covariance) * weight).sum(dim=1).clamp(min=0)
+    update_running(norm, mean, var, len(flat))
+    return mean, var
+
+
+@torch.no_grad()
+def update_running(norm: nn.BatchNorm1d, mean: Tensor, var: Tensor, count: int) -> None:
+    """What `nn.BatchNorm1d` does to its buffers in training, with `count` samples a channel."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    assert norm.num_batches_tracked is not None
+    momentum = 0.1 if norm.momentum is None else norm.momentum
+    norm.running_mean.lerp_(mean, momentum)
+    norm.running_var.lerp_(var * (count / max(count - 1, 1)), momentum)
+    norm.num_batches_tracked += 1
+
+
+class _LinearReLU(torch.autograd.Function):
+    """ReLU(x W^T + s) of float32 rows on a CPU.
+
+    Behind a max over points the gradient is zero but for a few entries of each channel; it is then
+    taken entry by entry, and no matrix product is made.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, weight: Tensor, shift: Tensor) -> Tensor:
+        out = rows @ weight.T
+        with_torch_threads()
+        _shift_relu_kernel(out.detach().numpy(), shift.detach().numpy())
+        ctx.save_for_backward(rows, weight, out)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        rows, weight, out = ctx.saved_tensors
+        sampled = grad[::_SAMPLED]
+        if int(sampled.count_nonzero()) < _SPARSE * sampled.numel():
+            return _sparse_backward(grad, rows, weight, out)
+        passed = grad * (out > 0)
+        return passed @ weight, passed.T @ rows, passed.sum(dim=0)
+
+
+#: Row blocks that are summed apart: a fixed number, so that no thread count changes the result.
+_BLOCKS = 16
+#: Every so manieth row tells how dense a gradient is, and below this density it counts as sparse.
+_SAMPLED, _SPARSE = 16, 0.1
+
+
+def _sparse_backward(
+    grad: Tensor, rows: Tensor, weight: Tensor, out: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    grad_rows = torch.zeros_like(rows)
+    grad_weight = torch.zeros(_BLOCKS, *weight.shape)
+    grad_shift = torch.zeros(_BLOCKS, len(weight))
+    with_torch_threads()
+    _sparse_kernel(
+        *(t.detach().contiguous().numpy() for t in (grad, out, rows, weight)),
+        *(t.numpy() for t in (grad_rows, grad_weight, grad_shift)),
+    )
+    return grad_rows, grad_weight.sum(dim=0), grad_shift.sum(dim=0)
+
+
+@numba.njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
+def _shift_relu_kernel(out: Array, shift: Array) -> None:
+    for n in numba.prange(out.shape[0]):
+        for c in range(out.shape[1]):
+            out[n, c] = max(out[n, c] + shift[c], np.float32(0))
+
+
+@numba.njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
+def _sparse_kernel(
+    grad: Array,
+    out: Array,
+    rows: Array,
+    weight: Array,
+    grad_rows: Array,
+    grad_weight: Array,
+    grad_shift: Array,
+) -> None:
+    count, blocks = len(rows), len(grad_weight)
+    for block in numba.prange(blocks):
+        for n in range(count * block // blocks, count * (block + 1) // blocks):
+            for c in range(grad.shape[1]):
+                g = grad[n, c]
+                if g == 0 or out[n, c] <= 0:
+                    continue
+                grad_shift[block, c] += g
+                for i in range(rows.shape[1]):
+                    grad_rows[n, i] += g * weight[c, i]
+                    grad_weight[block, c, i] += g * rows[n, i]
+
+
+def column_max(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Max of each column of [N, C] and its first row, both [C]."""
+    if rows.device.type != "cpu":
+        values, where = rows.max(dim=0)
+        return values, where
+    best = rows[0].clone()
+    index = torch.zeros(rows.shape[1], dtype=torch.int64)
+    _column_kernel(rows.detach().numpy(), best.detach().numpy(), index.numpy())
+    return best, index
+
+
+@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+def _column_kernel(rows: Array, best: Array, index: Array) -> None:
+    for n in range(1, rows.shape[0]):
+        for c in range(rows.shape[1]):
+            better = rows[n, c] > best[c]
+            best[c] = rows[n, c] if better else best[c]
+            index[c] = n if better else index[c]
+
+
+class _ExtremeLinear(torch.autograd.Function):
+    """W x_n at the n where it is largest (or smallest, where `largest` is False): [B, C]."""
+
+    @staticmethod
+    def forward(ctx: Any, points: Tensor, weight: Tensor, largest: Tensor) -> Tensor:
+        signed = torch.where(largest[:, None], weight, -weight)
+        values, where = zip(*(column_max(x @ signed.T) for x in points), strict=True)
+        index = torch.stack(where)
+        ctx.save_for_backward(points, weight, index)
+        extreme = torch.stack(values)
+        return torch.where(largest, extreme, -extreme)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        points, weight, index = ctx.saved_tensors
+        batch, count, channels_in = points.shape
+        picked = points.gather(1, index[:, :, None].expand(-1, -1, channels_in))
+        grad_weight = torch.einsum("bc,bci->ci", grad, picked)
+        rows = (index + count * torch.arange(batch, device=index.device)[:, None]).flatten()
+        grad_points = torch.zeros_like(points).view(-1, channels_in)
+        grad_points.index_add_(0, rows, (grad[:, :, None] * weight).view(-1, channels_in))
+        return grad_points.view_as(points), grad_weight, None

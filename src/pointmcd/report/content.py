@@ -1,0 +1,161 @@
+"""What the page says and shows, as plain values for the template."""
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+from pointmcd import __version__
+from pointmcd.data.store import Store
+from pointmcd.errors import PointMCDError
+from pointmcd.evaluation.arms import Arm
+from pointmcd.evaluation.compare import Comparison, Difference
+from pointmcd.evaluation.comparison_table import (
+    COLUMNS,
+    comparison_rows,
+    interval_text,
+    notes,
+    percent,
+    signed_points,
+    table_title,
+)
+from pointmcd.evaluation.confusion import confusion_figure
+from pointmcd.report.curves import curves_figure
+from pointmcd.report.gains import differences_figure, gains_figure
+from pointmcd.report.gallery import contact_sheets, mistakes, open_store
+from pointmcd.report.headline import headline, main_arm
+from pointmcd.report.settings import setting_rows, trained_on
+from pointmcd.report.style import arm_colours, png_uri, svg_uri
+
+#: Up to this many classes, two confusion pictures stand side by side.
+_FEW_CLASSES = 12
+
+
+def page_content(comparisons: Sequence[Comparison]) -> dict[str, Any]:
+    """Everything that the template shows.
+
+    Args:
+        comparisons: of the same runs with one or more checkpoints; figures are of the first.
+    """
+    main = comparisons[0]
+    arms = main.all_arms
+    colours = arm_colours(arm.label for arm in arms)
+    store = open_store(arms)
+    curves = curves_figure(arms, colours)
+    line, evidence = headline(main)
+    return {
+        "version": __version__,
+        "title": _title(main),
+        "headline": line,
+        "evidence": evidence,
+        "cards": [_card(main, arm, colours[arm.label]) for arm in arms],
+        "tables": [_table(comparison) for comparison in comparisons],
+        "notes": notes(main),
+        "warnings": main.warnings,
+        "differences": _differences(main, colours),
+        "curves": svg_uri(curves) if curves else None,
+        "arms": [arm.label for arm in arms],
+        "gains": _gains(main),
+        "confusions": [_confusion(arm) for arm in arms],
+        "few_classes": len(arms[0].results[0].classes) <= _FEW_CLASSES,
+        "mistakes": _mistakes(main, store if isinstance(store, Store) else None),
+        **_sheets(store, main),
+        "settings": setting_rows(arms),
+        "facts": trained_on(arms),
+        "runs": [(arm.label, str(result.path)) for arm in arms for result in arm.results],
+    }
+
+
+def _title(comparison: Comparison) -> str:
+    students = dict.fromkeys(arm.results[0].student for arm in comparison.all_arms)
+    return f"{', '.join(students)} on {comparison.count} test shapes"
+
+
+def _card(comparison: Comparison, arm: Arm, colour: str) -> dict[str, Any]:
+    found = {difference.arm: difference.overall for difference in comparison.differences}
+    own = None if arm is comparison.baseline else found.get(arm.label)
+    mean, _, std = percent(arm.overall_accuracy).partition(" ± ")
+    return {
+        "label": arm.label,
+        "colour": colour,
+        "mean": mean,
+        "std": std,
+        "class_accuracy": percent(arm.class_accuracy),
+        "seeds": len(arm.seeds),
+        "difference": interval_text(own) if own else None,
+    }
+
+
+def _table(comparison: Comparison) -> dict[str, Any]:
+    rows = list(comparison_rows(comparison))
+    return {"title": table_title(comparison), "columns": COLUMNS, "rows": rows}
+
+
+def _differences(comparison: Comparison, colours: dict[str, str]) -> dict[str, str] | None:
+    if comparison.baseline is None:
+        return None
+    label = comparison.baseline.label
+    figure = differences_figure(comparison.differences, label, colours)
+    texts = [f"{found.arm} {interval_text(found.overall)}" for found in comparison.differences]
+    return {"uri": svg_uri(figure), "alt": f"Differences to {label}: {'; '.join(texts)} points"}
+
+
+def _gains(comparison: Comparison) -> list[dict[str, str]]:
+    """Bars of every arm on one scale, the main arm first."""
+    first = comparison.arms[0].results[0]
+    counts = Counter(first.classes[label] for label in first.labels)
+    main = comparison.differences[main_arm(comparison) :][:1]
+    others = [found for found in comparison.differences if found not in main]
+    every = [g for found in comparison.differences for g in found.per_class.values() if g]
+    limits = min(every, default=-0.01), max(every, default=0.01)
+    return [
+        {
+            "arm": found.arm,
+            "uri": svg_uri(gains_figure(found, counts, limits)),
+            "text": _gains_text(found),
+        }
+        for found in (*main, *others)
+    ]
+
+
+def _gains_text(difference: Difference) -> str:
+    known = [gain for gain in difference.per_class.values() if gain is not None]
+    better, worse = sum(gain > 0 for gain in known), sum(gain < 0 for gain in known)
+    same, mean = len(known) - better - worse, signed_points(difference.class_accuracy)
+    return f"{better} classes better, {worse} worse, {same} the same; mean {mean} points."
+
+
+def _confusion(arm: Arm) -> dict[str, str]:
+    classes, seeds = arm.results[0].classes, len(arm.seeds)
+    title = arm.label if seeds == 1 else f"{arm.label}, {seeds} seeds added up"
+    figure = confusion_figure(arm.confusion, classes, title)
+    pairs = sorted(
+        (-int(arm.confusion[i, j]), classes[i], classes[j])
+        for i in range(len(classes))
+        for j in range(len(classes))
+        if i != j and arm.confusion[i, j]
+    )
+    worst = [f"{truth} taken for {guess} ({-count})" for count, truth, guess in pairs[:3]]
+    text = f"Most frequent: {'; '.join(worst)}." if worst else "No mistakes."
+    return {"arm": arm.label, "uri": png_uri(figure), "text": text}
+
+
+def _mistakes(comparison: Comparison, store: Store | None) -> dict[str, Any] | None:
+    if comparison.baseline is None:
+        return None
+    arm = comparison.arms[main_arm(comparison)]
+    kinds = []
+    for gained in (True, False):
+        shown, count = mistakes(store, comparison.baseline, arm, gained)
+        kinds.append({"gained": gained, "shown": shown, "count": count})
+    return {"arm": arm.label, "baseline": comparison.baseline.label, "kinds": kinds}
+
+
+def _sheets(store: Store | str, comparison: Comparison) -> dict[str, Any]:
+    """Contact sheets, or why there are none."""
+    if isinstance(store, str):
+        return {"sheets": [], "no_sheets": store}
+    points = comparison.arms[0].results[0].config.get("points", store.num_points)
+    try:
+        return {"sheets": contact_sheets(store, int(points)), "no_sheets": None}
+    except PointMCDError as error:
+        return {"sheets": [], "no_sheets": f"The store cannot be read: {error}"}

@@ -1,0 +1,93 @@
+"""Training curves: one line per arm, with a band over its seeds."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from numpy.typing import NDArray
+
+from pointmcd.evaluation.arms import Arm
+from pointmcd.evaluation.results import read_history
+from pointmcd.report.style import tidy
+
+
+@dataclass(frozen=True)
+class _Panel:
+    """One field of metrics.jsonl and how to draw it."""
+
+    field: str
+    title: str
+    factor: float = 1.0
+    logarithmic: bool = False
+
+
+_PANELS = (
+    _Panel("task_loss", "Task loss (train)", logarithmic=True),
+    _Panel("distill_loss", "Distillation loss (train)", logarithmic=True),
+    _Panel("val_accuracy", "Validation accuracy, %", factor=100),
+)
+
+#: Values by epoch of every seed, float64 [S, E]; NaN where a seed has none.
+_Curves = NDArray[np.float64]
+
+
+def curves_figure(arms: Sequence[Arm], colours: Mapping[str, str]) -> Figure | None:
+    """Losses and validation accuracy by epoch; None where no run has a history.
+
+    The line is the mean over seeds, the band reaches from the lowest to the highest seed.
+    """
+    histories = {arm.label: [read_history(run.path) for run in arm.results] for arm in arms}
+    drawn = []
+    for panel in _PANELS:
+        curves = {label: _curves(runs, panel) for label, runs in histories.items()}
+        curves = {label: values for label, values in curves.items() if np.isfinite(values).any()}
+        if curves:
+            drawn.append((panel, curves))
+    if not drawn:
+        return None
+    figure = Figure(figsize=(4.2 * len(drawn), 3.4), layout="constrained")
+    for axes, (panel, curves) in zip(
+        figure.subplots(1, len(drawn), squeeze=False)[0], drawn, strict=True
+    ):
+        _draw(axes, panel, curves, colours)
+    _legend(figure, histories, colours)
+    return tidy(figure)
+
+
+def _curves(runs: Sequence[Sequence[Mapping[str, object]]], panel: _Panel) -> _Curves:
+    values = np.full((len(runs), max(map(len, runs), default=0)), np.nan)
+    for row, records in enumerate(runs):
+        for column, record in enumerate(records):
+            value = record.get(panel.field)
+            if isinstance(value, (int, float)):
+                values[row, column] = panel.factor * value
+    # A weight of zero leaves a loss of zero: there is nothing to show.
+    return values if np.nanmax(values, initial=0) > 0 else np.full_like(values, np.nan)
+
+
+def _draw(
+    axes: Axes, panel: _Panel, curves: Mapping[str, _Curves], colours: Mapping[str, str]
+) -> None:
+    for label, values in curves.items():
+        masked = np.ma.masked_invalid(values)
+        epochs = np.arange(1, values.shape[1] + 1)
+        axes.plot(epochs, masked.mean(axis=0), color=colours[label], linewidth=1.8)
+        low, high = masked.min(axis=0), masked.max(axis=0)
+        axes.fill_between(epochs, low, high, color=colours[label], alpha=0.18, linewidth=0)
+    if panel.logarithmic:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    axes.set_title(panel.title, fontsize=11)
+    axes.set_xlabel("epoch")
+
+
+def _legend(figure: Figure, labels: Mapping[str, object], colours: Mapping[str, str]) -> None:
+    lines = [Line2D([], [], color=colours[label], linewidth=3, label=label) for label in labels]
+    columns = min(len(lines), 3)
+    figure.legend(handles=lines, loc="outside lower center", ncols=columns, frameon=False)

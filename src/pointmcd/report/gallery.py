@@ -1,0 +1,166 @@
+"""Shapes in pictures: contact sheets with visible points, and what two arms disagree on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from pointmcd.data.store import Store
+from pointmcd.errors import PointMCDError, StoreError
+from pointmcd.evaluation.arms import Arm
+from pointmcd.files import read_json
+from pointmcd.report.projection import project_points
+from pointmcd.report.style import POINT, picture_uri
+from pointmcd.views.framing import Framing
+from pointmcd.views.rig import Rig
+
+_SHEETS = 4
+_MISTAKES = 6
+#: More points than this hide the shape.
+_POINTS = 512
+#: Views are enlarged before dots are drawn, so that the dots are round.
+_ENLARGE = 2
+_RADIUS = 3.8
+#: How much of a view's darkness stays under the dots, so that they stand out.
+_SHADE = 0.5
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An inline picture with the text that stands for it."""
+
+    uri: str
+    alt: str
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """All views of one shape with the points that each sees."""
+
+    name: str
+    label: str
+    views: tuple[Picture, ...]
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A test shape that one of two arms got right and the other wrong, by majority vote."""
+
+    name: str
+    truth: str
+    baseline_says: str
+    arm_says: str
+    picture: Picture | None
+
+
+def open_store(arms: Sequence[Arm]) -> Store | str:
+    """The store that the arms were trained on, or one sentence that says why it is not there."""
+    info = arms[0].results[0].info
+    path = Path(info["store"])
+    try:
+        store = Store(path)
+        if store.fingerprint != info["store_fingerprint"]:
+            return f"The store {path} is no longer the one that the runs were trained on."
+        # A picture that cannot be read now should be told once, not shape by shape.
+        store.views(0)
+    except PointMCDError as error:
+        return f"The store cannot be read: {error}"
+    return store
+
+
+def contact_sheets(store: Store, points: int) -> list[Sheet]:
+    """Sheets of a few test shapes of different classes, showing at most `points` points."""
+    rig = Rig.from_json(store.rig)
+    count = min(points, _POINTS, store.num_points)
+    return [_sheet(store, rig, index, count) for index in _spread_over_classes(store)]
+
+
+def mistakes(
+    store: Store | None, baseline: Arm, arm: Arm, gained: bool
+) -> tuple[list[Mistake], int]:
+    """The clearest shapes that `arm` put right (gained), or that it spoilt (not gained).
+
+    Both kinds are chosen by the same rule: the difference of the probabilities, averaged over
+    seeds, that the two arms give to the true class.
+
+    Returns:
+        A few of them, and how many there are.
+    """
+    first = arm.results[0]
+    ours, theirs = arm.vote == first.labels, baseline.vote == first.labels
+    found = np.flatnonzero(ours & ~theirs if gained else theirs & ~ours)
+    rows = np.arange(len(first.labels))
+    margin = np.abs(arm.probabilities - baseline.probabilities)[rows, first.labels]
+    chosen = found[np.argsort(-margin[found], kind="stable")][:_MISTAKES]
+    places = {shape.name: i for i, shape in enumerate(store.shapes)} if store else {}
+    return [_mistake(store, places, baseline, arm, int(row)) for row in chosen], len(found)
+
+
+def _mistake(
+    store: Store | None, places: dict[str, int], baseline: Arm, arm: Arm, row: int
+) -> Mistake:
+    first = arm.results[0]
+    name, classes = first.names[row], first.classes
+    return Mistake(
+        name=name,
+        truth=classes[first.labels[row]],
+        baseline_says=classes[baseline.vote[row]],
+        arm_says=classes[arm.vote[row]],
+        picture=_thumbnail(store, places[name], name) if store and name in places else None,
+    )
+
+
+def _thumbnail(store: Store, index: int, name: str) -> Picture:
+    views = store.views(index)
+    chosen = views[np.linspace(0, len(views), 3, endpoint=False).astype(int)]
+    return Picture(picture_uri(np.concatenate(list(chosen), axis=1)), f"three views of {name}")
+
+
+def _spread_over_classes(store: Store) -> list[int]:
+    """Indices of test shapes, each of another class, evenly spread over the classes."""
+    first: dict[str, int] = {}
+    for index in store.indices("test"):
+        first.setdefault(str(store.shapes[index].label), int(index))
+    indices = [first[label] for label in sorted(first)]
+    steps = np.linspace(0, len(indices), min(_SHEETS, len(indices)), endpoint=False)
+    return [indices[step] for step in steps.astype(int)]
+
+
+def _sheet(store: Store, rig: Rig, index: int, count: int) -> Sheet:
+    row = np.array([index])
+    visible = store.visibility(row, count)[0]
+    places = project_points(store.points(row, count)[0], rig, _framing(store, index))
+    shape = store.shapes[index]
+    views = []
+    for number, view in enumerate(store.views(index)):
+        seen = visible[:, number]
+        caption = f"view {number + 1}: sees {seen.mean():.0%}"
+        alt = f"{shape.name}, view {number + 1} of {len(rig)}: {seen.sum()} of {count} points seen"
+        dotted = _dotted(view, places[number][seen])
+        views.append(Picture(picture_uri(dotted), alt, caption))
+    return Sheet(shape.name, str(shape.label), tuple(views))
+
+
+def _framing(store: Store, index: int) -> Framing:
+    shard, row = store.locate(index)
+    file = store.path / "shards" / shard / "shapes.json"
+    try:
+        frame = read_json(file)["shapes"][row]["frame"]
+        return Framing(np.asarray(frame["centre"], dtype=np.float64), float(frame["scale"]))
+    except (KeyError, IndexError, TypeError) as error:
+        raise StoreError(f"{file}: does not say how shapes are framed; prepare again") from error
+
+
+def _dotted(view: NDArray[np.uint8], places: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Draw dots at places [n, 2] (column, row) over a grey view [S, S]; RGB [2 S, 2 S, 3]."""
+    side = _ENLARGE * len(view)
+    pale = (255 - _SHADE * (255.0 - view)).astype(np.uint8)
+    picture = Image.fromarray(pale).resize((side, side), Image.Resampling.LANCZOS).convert("RGB")
+    draw = ImageDraw.Draw(picture)
+    for column, row in _ENLARGE * places:
+        draw.circle((column, row), _RADIUS, fill=POINT)
+    return np.asarray(picture)

@@ -1,0 +1,61 @@
+"""The report: one HTML page with every picture inside, to be mailed, archived and read offline."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from pointmcd.errors import RunError
+from pointmcd.evaluation.compare import compare
+from pointmcd.evaluation.results import read_run
+from pointmcd.files import replacing
+from pointmcd.report.content import page_content
+
+
+def write_report(runs: Sequence[Path], out: Path, baseline: Sequence[Path] = ()) -> Path:
+    """Write one self-contained HTML page about evaluated runs.
+
+    Args:
+        runs: run folders of any number of arms and seeds. Without `baseline`, those of the arm
+            "baseline" become the baseline of the others.
+        out: the file to write, or a folder in which to write report.html.
+        baseline: run folders of the arm that the others are held against.
+
+    Returns:
+        The file.
+
+    Raises:
+        RunError: when a run is not evaluated or the runs cannot be compared.
+    """
+    if not runs:
+        raise RunError("no runs to report on: give at least one run folder")
+    runs, baseline = _split([Path(run) for run in runs], [Path(run) for run in baseline])
+    last = compare(runs, baseline, "last")
+    comparisons = (
+        [last, compare(runs, baseline, "best")] if _has_best([*runs, *baseline]) else [last]
+    )
+    environment = Environment(
+        loader=PackageLoader("pointmcd.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    html = environment.get_template("report.html.j2").render(page_content(comparisons))
+    file = out / "report.html" if out.is_dir() else out
+    with replacing(file) as temporary:
+        temporary.write_text(html, encoding="utf-8")
+    return file
+
+
+def _split(runs: list[Path], baseline: list[Path]) -> tuple[list[Path], list[Path]]:
+    """Take the baseline out of `runs` unless it is given, or they hold nothing else."""
+    if baseline:
+        return runs, baseline
+    plain = [run for run in runs if read_run(run)[0]["arm"] == "baseline"]
+    others = [run for run in runs if run not in plain]
+    return (others, plain) if others else (runs, [])
+
+
+def _has_best(runs: Sequence[Path]) -> bool:
+    return all((run / "predictions-test-best.npz").is_file() for run in runs)

@@ -1,0 +1,71 @@
+"""The look of a report's pictures: one colour per arm everywhere, pictures inside the page."""
+
+import base64
+import io
+from collections.abc import Iterable
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+
+#: Colours that people with any colour vision can tell apart (Okabe and Ito); grey: the baseline.
+_ARM_COLOURS = {
+    "baseline": "#5f6672",
+    "distilled": "#0072b2",
+    "distilled-all-visible": "#e69f00",
+    "distilled-wrong-view": "#cc79a7",
+    "distilled-random-teacher": "#009e73",
+}
+_MORE_COLOURS = ("#d55e00", "#56b4e9", "#8c6d1f", "#000000")
+
+#: A gain and a loss, and points drawn over a view.
+GAIN, LOSS, POINT = "#0072b2", "#d55e00", "#d55e00"
+
+
+def arm_colours(labels: Iterable[str]) -> dict[str, str]:
+    """A colour for each arm; well-known arms always get the same one."""
+    colours: dict[str, str] = {}
+    for label in labels:
+        free = [*_ARM_COLOURS.values(), *_MORE_COLOURS]
+        wanted = [_ARM_COLOURS[label]] if label in _ARM_COLOURS else [*_MORE_COLOURS, *free]
+        unused = [colour for colour in wanted if colour not in colours.values()]
+        colours[label] = (unused or wanted)[0]
+    return colours
+
+
+def tidy(figure: Figure) -> Figure:
+    """Take away frames that carry nothing and add a light grid across."""
+    for axes in figure.axes:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(axis="y", color="#e3e6ea", linewidth=0.8)
+        axes.set_axisbelow(True)
+    return figure
+
+
+def svg_uri(figure: Figure) -> str:
+    """A figure as an SVG data URI; the same figure always gives the same text."""
+    buffer = io.BytesIO()
+    with mpl.rc_context({"svg.hashsalt": "pointmcd", "svg.fonttype": "path"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return _uri("image/svg+xml", buffer.getvalue())
+
+
+def png_uri(figure: Figure) -> str:
+    """A figure as a PNG data URI, for figures of very many parts."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=130)
+    return _uri("image/png", buffer.getvalue())
+
+
+def picture_uri(picture: NDArray[np.uint8]) -> str:
+    """A picture [H, W] or [H, W, 3] as a PNG data URI, reduced to 64 colours."""
+    image = Image.fromarray(picture)
+    buffer = io.BytesIO()
+    image.quantize(64).save(buffer, format="png", optimize=True)
+    return _uri("image/png", buffer.getvalue())
+
+
+def _uri(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"

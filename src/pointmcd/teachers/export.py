@@ -1,0 +1,121 @@
+"""What a frozen teacher says of every shape, kept in the store for students."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+import pointmcd
+from pointmcd.checkpoint import save_checkpoint
+from pointmcd.data.store import Store
+from pointmcd.errors import StoreError
+from pointmcd.files import read_json, replacing, write_json
+from pointmcd.teachers.config import TeachConfig
+from pointmcd.teachers.features import features_folder, gather_rows, save_array
+from pointmcd.teachers.heads import DESCRIPTOR_SIZE
+
+TEACHER_FORMAT = 1
+TARGETS = ("descriptors", "features")
+
+
+def teacher_folder(store: Store, name: str) -> Path:
+    """Where a teacher stands in a store."""
+    return store.path / "teachers" / name
+
+
+@torch.inference_mode()
+def export_teacher(
+    store: Store,
+    config: TeachConfig,
+    teacher: nn.Module,
+    inputs: Callable[[npt.NDArray[np.int64]], Tensor],
+    scores: dict[str, Any],
+) -> None:
+    """Write heads, descriptors [S, V, 512], shape descriptors [S, 512] and logits [S, K]."""
+    folder = teacher_folder(store, config.resolved_name)
+    starts = np.cumsum([0, *store.meta["counts"]])
+    with replacing(folder) as temporary:
+        temporary.mkdir()
+        save_checkpoint(temporary / "teacher.safetensors", teacher.state_dict(), {})
+        for shard, start, end in zip(store.shards, starts[:-1], starts[1:], strict=True):
+            output = teacher(inputs(np.arange(start, end)))
+            _save(temporary / "descriptors" / f"{shard}.npy", output.descriptors, np.float16)
+            _save(temporary / "shapes" / f"{shard}.npy", output.shape_descriptor, np.float16)
+            _save(temporary / "logits" / f"{shard}.npy", output.logits, np.float32)
+        write_json(temporary / "teacher.json", _describe(store, config, teacher, scores))
+
+
+def _save(path: Path, tensor: Tensor, dtype: type[np.generic]) -> None:
+    save_array(path, tensor.cpu().numpy().astype(dtype))
+
+
+def _describe(
+    store: Store, config: TeachConfig, teacher: nn.Module, scores: dict[str, Any]
+) -> dict[str, Any]:
+    digest = hashlib.sha256(json.dumps([store.fingerprint, config.decisive()]).encode())
+    for name, tensor in sorted(teacher.state_dict().items()):
+        digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+    return {
+        "format": TEACHER_FORMAT,
+        "pointmcd": pointmcd.__version__,
+        "name": config.resolved_name,
+        "settings": config.decisive(),
+        "store_fingerprint": store.fingerprint,
+        "fingerprint": digest.hexdigest()[:16],
+        "descriptor_size": DESCRIPTOR_SIZE,
+        "classes": store.classes,
+        "shapes": len(store.shapes),
+        **scores,
+    }
+
+
+def read_teacher(store: Store, name: str) -> dict[str, Any]:
+    """The teacher.json of a finished teacher of this very store.
+
+    Raises:
+        StoreError: when it is absent, of another format, or made from another store.
+    """
+    folder = teacher_folder(store, name)
+    if not (folder / "teacher.json").exists():
+        made = sorted(p.parent.name for p in folder.parent.glob("*/teacher.json"))
+        raise StoreError(
+            f"{store.path}: no teacher {name} (there: {', '.join(made) or 'none'}); make it with:"
+            f" pointmcd teach {store.path} --teacher {name}"
+        )
+    meta: dict[str, Any] = read_json(folder / "teacher.json")
+    if meta.get("format") != TEACHER_FORMAT:
+        raise StoreError(f"{folder}: teacher format {meta.get('format')}; run pointmcd teach again")
+    if meta["store_fingerprint"] != store.fingerprint or meta["shapes"] != len(store.shapes):
+        raise StoreError(
+            f"{folder}: made from another rig, renderer or set of shapes than the store's; run:"
+            f" pointmcd teach {store.path} --teacher {meta['settings']['teacher']} --overwrite"
+        )
+    return meta
+
+
+def load_targets(
+    store: Store, name: str, kind: str, indices: npt.NDArray[np.int64]
+) -> npt.NDArray[np.float32]:
+    """What the student is pulled to: float32 [n, V, D].
+
+    Args:
+        store: the prepared store.
+        name: the teacher's name in it.
+        kind: "descriptors" (the trained heads', D = 512) or "features" (the frozen encoder's own).
+        indices: which shapes.
+
+    Raises:
+        StoreError: when the teacher is absent or does not match, or has no cached features.
+    """
+    meta = read_teacher(store, name)
+    if kind == "descriptors":
+        return gather_rows(store, teacher_folder(store, name) / "descriptors", indices)
+    if meta["settings"]["finetune"]:
+        raise StoreError(f"teacher {name}: a fine-tuned one has no plain features; use descriptors")
+    return gather_rows(store, features_folder(store, meta["settings"]["teacher"]), indices)

@@ -1,0 +1,86 @@
+"""Encoder features of every view of a store, computed once, shard by shard, and mapped later."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from pointmcd.data.store import Store, map_array
+from pointmcd.errors import StoreError
+from pointmcd.files import read_json, replacing, write_json
+from pointmcd.progress import progress_bar
+from pointmcd.teachers.encoders import ImageEncoder
+
+FloatArray = npt.NDArray[np.float32]
+
+
+def features_folder(store: Store, encoder: str) -> Path:
+    """Where the features of a frozen encoder stand in a store."""
+    return store.path / "features" / encoder.replace(":", "-")
+
+
+def encode_store(
+    store: Store, encoder: ImageEncoder, folder: Path, device: torch.device, identity: str
+) -> None:
+    """Write features float16 [S, V, F] of each shard to `folder`; shards that stand are kept.
+
+    Args:
+        store: the prepared store.
+        encoder: its batch norms are folded here: it cannot be trained afterwards.
+        folder: where to write `<shard>.npy`.
+        device: where to compute.
+        identity: what made the features; a folder made by something else is refused.
+
+    Raises:
+        StoreError: when `folder` holds features of another store or encoder.
+    """
+    _claim(folder, f"{store.fingerprint} {identity}")
+    encoder.fold()
+    encoder = encoder.to(device).eval()
+    starts = np.cumsum([0, *store.meta["counts"]])
+    with progress_bar() as progress:
+        task = progress.add_task("views seen", total=len(store.shapes), note="")
+        for shard, start, end in zip(store.shards, starts[:-1], starts[1:], strict=True):
+            path = folder / f"{shard}.npy"
+            if not path.exists():
+                rows = []
+                for index in range(start, end):
+                    rows.append(encode_shape(store, index, encoder, device))
+                    progress.advance(task)
+                save_array(path, np.stack(rows).astype(np.float16))
+            progress.update(task, completed=int(end))
+
+
+@torch.inference_mode()
+def encode_shape(
+    store: Store, index: int, encoder: ImageEncoder, device: torch.device
+) -> FloatArray:
+    """Features float32 [V, F] of one shape's views."""
+    views = torch.from_numpy(store.views(index)).to(device)
+    features: FloatArray = encoder(views).float().cpu().numpy()
+    return features
+
+
+def gather_rows(store: Store, folder: Path, indices: npt.NDArray[np.int64]) -> FloatArray:
+    """Rows of the arrays `<shard>.npy` in `folder` for the given shapes, float32 [n, ...]."""
+    places = [store.locate(int(i)) for i in indices]
+    return np.stack([map_array(folder / f"{shard}.npy")[row] for shard, row in places]).astype(
+        np.float32
+    )
+
+
+def save_array(path: Path, array: npt.NDArray[np.generic]) -> None:
+    """Write one .npy file atomically."""
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.save(file, array, allow_pickle=False)
+
+
+def _claim(folder: Path, identity: str) -> None:
+    marker = folder / "made-by.json"
+    if marker.exists() and read_json(marker) != identity:
+        raise StoreError(
+            f"{folder}: features of another store or encoder; delete that folder and run"
+            " pointmcd teach again"
+        )
+    write_json(marker, identity)

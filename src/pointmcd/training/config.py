@@ -1,0 +1,171 @@
+"""Settings of `pointmcd train`, all of them, and the named recipes that fill them."""
+
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from tyro.conf import Positional
+
+from pointmcd.errors import ConfigError
+
+Course = Literal["constant", "decay", "first"]
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """How a student is trained. The defaults are the `short` recipe's."""
+
+    store: Positional[Path]
+    """The prepared store."""
+    out: Path | None = None
+    """Run folder; by default runs/STORE-STUDENT-ARM-sSEED."""
+    student: str = "pointnet"
+    """Registered student, or package.module:factory for your own."""
+    teacher: str | None = "lite0"
+    """Name of a teacher in the store; None (--no-distill) trains the baseline."""
+    epochs: int = 40
+    """Passes over the train part."""
+    batch_size: int = 32
+    """Shapes per step, over all processes."""
+    points: int = 1024
+    """Points per shape."""
+    seed: int = 0
+    """Seed of weights, order and augmentation."""
+    optimizer: Literal["sgd", "adamw"] = "adamw"
+    """sgd has momentum 0.9."""
+    lr: float = 1e-3
+    """Step size at the start of the cosine."""
+    final_lr: float = 1e-5
+    """Step size at its end."""
+    warmup_epochs: int = 0
+    """Epochs of linear rise before the cosine."""
+    weight_decay: float = 0.05
+    """L2 for sgd, decoupled for adamw."""
+    task_weight: float = 1.0
+    """Weight of the task loss."""
+    distill_weight: float = 1.0
+    """Weight of the distillation loss."""
+    distill_loss: Literal["l1", "smooth_l1", "cosine"] = "l1"
+    """Distance of geometric and visual descriptors."""
+    distill_course: Course = "constant"
+    """constant; decay (cosine to zero); first (distillation alone, then the task alone)."""
+    distill_share: float = 0.3
+    """With course first: the share of the epochs that distil."""
+    target: Literal["descriptors", "features"] = "descriptors"
+    """The teacher's trained descriptors, or its frozen encoder's own features."""
+    standardise: bool = False
+    """Zero mean and unit variance per channel of the target, from the train part."""
+    regulariser_weight: float = 0.001
+    """Weight of the student's own penalty (PointNet's feature transform)."""
+    label_smoothing: float = 0.2
+    """Probability shared among the other classes."""
+    scale: float = 1.5
+    """Augmentation: per-axis scale in [1/scale, scale]."""
+    shift: float = 0.2
+    """Augmentation: per-axis shift, in radii of the unit sphere."""
+    resample: bool = False
+    """Augmentation: draw the points anew each epoch from all in the store."""
+    visibility: Literal["exact", "all"] = "exact"
+    """all: the control in which every view sees every point."""
+    pairing: Literal["true", "wrong"] = "true"
+    """wrong: the control in which a view gets another view's descriptor."""
+    precision: Literal["no", "bf16", "fp16"] = "no"
+    """Mixed precision."""
+    device: str = "auto"
+    """cpu, or auto: what accelerate finds."""
+    workers: int = 0
+    """Loader processes; 0 loads in the training process."""
+    overwrite: bool = False
+    """Replace a run of other settings in that folder."""
+
+    @property
+    def arm(self) -> str:
+        """What this run is in a comparison."""
+        if self.teacher is None:
+            return "baseline"
+        if self.visibility == "all":
+            return "distilled-all-visible"
+        if self.pairing == "wrong":
+            return "distilled-wrong-view"
+        return "distilled-random-teacher" if self.teacher.startswith("random") else "distilled"
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        student = self.student.replace(":", "-")
+        name = f"{self.store.resolve().name}-{student}-{self.arm}-s{self.seed}"
+        return self.out if self.out is not None else Path("runs") / name
+
+    def decisive(self) -> dict[str, Any]:
+        """Everything that decides the result, JSON: what must agree to resume."""
+        left_out = {"store", "out", "device", "workers", "overwrite"}
+        return {k: v for k, v in asdict(self).items() if k not in left_out}
+
+    def check(self) -> None:
+        """Refuse values that cannot be meant.
+
+        Raises:
+            ConfigError: naming the field, its value and what it may be.
+        """
+        # Batch norm needs two shapes.
+        for name, least in (("epochs", 1), ("batch_size", 2), ("points", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if value < least:
+                raise ConfigError(f"--{name.replace('_', '-')} {value}: at least {least}")
+        for name in ("lr", "task_weight", "distill_weight", "weight_decay", "shift"):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"--{name.replace('_', '-')} {getattr(self, name)}: at least 0")
+        if not self.scale >= 1:
+            raise ConfigError(f"--scale {self.scale}: at least 1")
+        if not 0 <= self.label_smoothing < 1:
+            raise ConfigError(f"--label-smoothing {self.label_smoothing}: 0 to below 1")
+        if not 0 < self.distill_share < 1:
+            raise ConfigError(f"--distill-share {self.distill_share}: between 0 and 1")
+
+
+#: The method's own setting (see docs/how-it-works.md); what differs from student to student is in
+#: `PAPER_BY_STUDENT`.
+PAPER: dict[str, Any] = {
+    "optimizer": "sgd",
+    "lr": 0.1,
+    "final_lr": 0.001,
+    "weight_decay": 5e-4,
+    "task_weight": 0.1,
+    "distill_weight": 1.0,
+    "distill_loss": "l1",
+    "distill_course": "constant",
+    "target": "descriptors",
+    "standardise": False,
+    "epochs": 350,
+    "batch_size": 24,
+}
+PAPER_BY_STUDENT: dict[str, dict[str, Any]] = {"pointnet": {"epochs": 500, "batch_size": 64}}
+
+RECIPES = ("short", "paper")
+
+
+def apply_recipe(config: TrainConfig, recipe: str) -> TrainConfig:
+    """`config` with the fields that the recipe names set to its values.
+
+    Raises:
+        ConfigError: when there is no such recipe.
+    """
+    if recipe == "short":
+        return config
+    if recipe != "paper":
+        raise ConfigError(f"--recipe {recipe}: use one of {', '.join(RECIPES)}")
+    return replace(config, **(PAPER | PAPER_BY_STUDENT.get(config.student, {})))
+
+
+def config_from_dict(values: dict[str, Any]) -> TrainConfig:
+    """A config from what `asdict` made, paths as text.
+
+    Raises:
+        ConfigError: when a field is unknown, so that a run of another version is not misread.
+    """
+    known = {f.name for f in fields(TrainConfig)}
+    strange = sorted(values.keys() - known)
+    if strange:
+        raise ConfigError(f"config field {strange[0]}: unknown to this version of pointmcd")
+    paths = {k: Path(values[k]) for k in ("store", "out") if values.get(k) is not None}
+    return TrainConfig(**(values | paths))

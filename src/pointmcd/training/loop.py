@@ -1,0 +1,252 @@
+"""One epoch of training and validation, on whatever devices and processes accelerate runs."""
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator, DataLoaderConfiguration
+from accelerate.state import AcceleratorState
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from pointmcd.checkpoint import (
+    load_module,
+    load_optimizer,
+    optimizer_tensors,
+    save_checkpoint,
+    under_prefix,
+    with_prefix,
+)
+from pointmcd.data.augment import Augmentation
+from pointmcd.data.dataset import Batch, ShapeDataset
+from pointmcd.data.store import Store
+from pointmcd.distill.distillation import ViewDistillation
+from pointmcd.errors import RunError
+from pointmcd.ops.cross_entropy import smoothed_cross_entropy
+from pointmcd.students.registry import create_student
+from pointmcd.tasks.classification import Classifier
+from pointmcd.training.config import TrainConfig
+from pointmcd.training.schedule import learning_rate, loss_weights
+from pointmcd.training.targets import prepare_targets
+
+EVALUATION_BATCH = 64
+
+
+class Trainee(nn.Module):
+    """The classifier and, in training only, its distillation branch."""
+
+    def __init__(self, classifier: Classifier, distillation: ViewDistillation | None) -> None:
+        super().__init__()
+        self.classifier = classifier
+        self.distillation = distillation
+
+    def forward(self, points: Tensor, visibility: Tensor | None) -> tuple[Tensor, ...]:
+        """Logits [B, K], geometric descriptors [B, V, D] (or empty), the student's penalty."""
+        logits, features = self.classifier.with_features(points)
+        nothing = logits.new_zeros(())
+        descriptors = nothing
+        if self.distillation is not None and visibility is not None:
+            descriptors = self.distillation(features, visibility)
+        return logits, descriptors, nothing if features.penalty is None else features.penalty
+
+
+class Trainer:
+    """Holds what training changes, and runs its epochs."""
+
+    def __init__(self, config: TrainConfig, store: Store) -> None:
+        self.config = config
+        self.accelerator = _accelerator(config)
+        self.dataset = _train_dataset(config, store)
+        # The classifier is made first: arms of one seed start from the same weights.
+        torch.manual_seed(config.seed)
+        self.classifier = Classifier(create_student(config.student), len(store.classes))
+        self.trainee = Trainee(
+            self.classifier, _distillation(config, self.dataset, self.classifier)
+        )
+        self.order = torch.Generator()
+        batch_size = min(config.batch_size, len(self.dataset))
+        loader = DataLoader(
+            self.dataset,
+            batch_size=batch_size,
+            shuffle=True,
+            drop_last=True,
+            generator=self.order,
+            collate_fn=_as_is,
+            num_workers=config.workers,
+        )
+        prepared = self.accelerator.prepare(self.trainee, _optimizer(config, self.trainee), loader)
+        self.model, self.optimizer, self.loader = prepared
+        self.validation = _validation_loader(config, store)
+
+    @property
+    def is_main(self) -> bool:
+        """Whether this process writes files."""
+        return bool(self.accelerator.is_main_process)
+
+    def epoch(self, epoch: int) -> dict[str, Any]:
+        """Train one epoch (counted from 0), validate, and return the record of it."""
+        start = time.perf_counter()
+        config = self.config
+        # Everything random depends on seed and epoch alone: a resumed run repeats it.
+        torch.manual_seed(config.seed * 100_003 + epoch)
+        self.order.manual_seed(config.seed * 100_003 + epoch)
+        self.dataset.set_epoch(epoch)
+        lr = learning_rate(config, epoch)
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        sums = self._train(loss_weights(config, epoch))
+        if not math.isfinite(sums["task_loss"]):
+            raise RunError(
+                f"{config.folder}: the loss is no longer finite in epoch {epoch + 1}; lower --lr"
+            )
+        scores = validation_scores(self.classifier, self.validation, self.accelerator.device)
+        return {
+            "epoch": epoch + 1,
+            "lr": lr,
+            **sums,
+            **scores,
+            "seconds": round(time.perf_counter() - start, 3),
+        }
+
+    def _train(self, weights: tuple[float, float]) -> dict[str, float]:
+        self.model.train()
+        sums = torch.zeros(4, device=self.accelerator.device)
+        for batch in self.loader:
+            sums += self._step(batch, weights)
+        task, distill, right, count = self.accelerator.reduce(sums, "sum").tolist()
+        return {
+            "task_loss": task / count,
+            "distill_loss": distill / count,
+            "train_accuracy": right / count,
+        }
+
+    def _step(self, batch: Batch, weights: tuple[float, float]) -> Tensor:
+        """One optimiser step; returns sums of task loss, distillation loss, hits, and the count."""
+        config, (task_weight, distill_weight) = self.config, weights
+        with self.accelerator.autocast():
+            logits, descriptors, penalty = self.model(batch.points, batch.visibility)
+        task = smoothed_cross_entropy(logits.float(), batch.labels, config.label_smoothing)
+        loss = task_weight * task + config.regulariser_weight * penalty.float()
+        distill = torch.zeros_like(task)
+        distillation = self.trainee.distillation
+        if distillation is not None and batch.targets is not None:
+            distill = distillation.distance(descriptors.float(), batch.targets)
+            loss = loss + distill_weight * distill
+        self.optimizer.zero_grad(set_to_none=True)
+        self.accelerator.backward(loss)
+        self.optimizer.step()
+        count = torch.tensor(float(len(logits)), device=task.device)
+        hits = (logits.argmax(dim=1) == batch.labels).sum()
+        return torch.stack([task.detach() * count, distill.detach() * count, hits, count])
+
+    def save(self, path: Path, state: dict[str, Any], whole: bool) -> None:
+        """Write a checkpoint: the classifier, and all that training needs if `whole`."""
+        tensors = with_prefix("model", self.classifier.state_dict())
+        if whole:
+            tensors |= with_prefix("optimizer", optimizer_tensors(self.optimizer))
+            if self.trainee.distillation is not None:
+                tensors |= with_prefix("distillation", self.trainee.distillation.state_dict())
+        save_checkpoint(path, tensors, state)
+
+    def load(self, tensors: dict[str, Tensor], what: str) -> None:
+        """Go on from a whole checkpoint."""
+        load_module(self.classifier, under_prefix("model", tensors), what)
+        if self.trainee.distillation is not None:
+            load_module(self.trainee.distillation, under_prefix("distillation", tensors), what)
+        load_optimizer(self.optimizer, under_prefix("optimizer", tensors))
+
+
+def _accelerator(config: TrainConfig) -> Accelerator:
+    # accelerate keeps its settings per process; another run in this process may differ.
+    AcceleratorState._reset_state()
+    return Accelerator(
+        cpu=config.device == "cpu",
+        mixed_precision=config.precision,
+        dataloader_config=DataLoaderConfiguration(split_batches=True),
+    )
+
+
+def _train_dataset(config: TrainConfig, store: Store) -> ShapeDataset:
+    indices = store.indices("train")
+    targets = None
+    if config.teacher is not None:
+        targets = prepare_targets(config, store, indices)
+    augmentation = Augmentation(config.seed, config.scale, config.shift, config.resample)
+    return ShapeDataset(
+        *(store, indices, config.points, targets),
+        visibility=config.visibility,
+        pairing=config.pairing,
+        augmentation=augmentation,
+    )
+
+
+def _distillation(
+    config: TrainConfig, dataset: ShapeDataset, classifier: Classifier
+) -> ViewDistillation | None:
+    if dataset.targets is None:
+        return None
+    channels = int(classifier.student.num_features)  # type: ignore[arg-type]
+    signed = config.standardise
+    return ViewDistillation(channels, dataset.targets.shape[2], config.distill_loss, signed)
+
+
+def _optimizer(config: TrainConfig, module: nn.Module) -> torch.optim.Optimizer:
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(
+            module.parameters(), lr=config.lr, momentum=0.9, weight_decay=config.weight_decay
+        )
+    return torch.optim.AdamW(module.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+
+
+def _validation_loader(config: TrainConfig, store: Store) -> DataLoader[Batch] | None:
+    indices = store.indices("val")
+    if not len(indices):
+        return None
+    return evaluation_loader(ShapeDataset(store, indices, config.points))
+
+
+def evaluation_loader(dataset: ShapeDataset) -> DataLoader[Batch]:
+    """Batches in order, for evaluation."""
+    return DataLoader(dataset, batch_size=EVALUATION_BATCH, collate_fn=_as_is)
+
+
+def _as_is(batch: Any) -> Batch:
+    """The data set gathers whole batches itself."""
+    assert isinstance(batch, Batch)
+    return batch
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode, without gradients."""
+    was_training = module.training
+    module.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        module.train(was_training)
+
+
+def validation_scores(
+    classifier: Classifier, loader: DataLoader[Batch] | None, device: torch.device
+) -> dict[str, float | None]:
+    """Loss and accuracies on the validation part; all None where there is none."""
+    if loader is None:
+        return {"val_loss": None, "val_accuracy": None, "val_class_accuracy": None}
+    with evaluating(classifier):
+        pairs = [(classifier(b.points.to(device)).float().cpu(), b.labels) for b in loader]
+    logits = torch.cat([logits for logits, _ in pairs])
+    labels = torch.cat([labels for _, labels in pairs])
+    hits = (logits.argmax(dim=1) == labels).double()
+    per_class = [float(hits[labels == c].mean()) for c in labels.unique()]
+    return {
+        "val_loss": float(smoothed_cross_entropy(logits, labels, 0.0)),
+        "val_accuracy": float(hits.mean()),
+        "val_class_accuracy": float(np.mean(per_class)),
+    }

@@ -1,0 +1,131 @@
+"""Train a student on a store, with or without distillation, everything else equal."""
+
+from pathlib import Path
+from typing import Any
+
+from pointmcd.checkpoint import load_checkpoint
+from pointmcd.data.store import Store
+from pointmcd.errors import RunError, StoreError
+from pointmcd.files import is_temporary, remove, remove_stale
+from pointmcd.progress import progress_bar
+from pointmcd.teachers.export import read_teacher
+from pointmcd.training.config import TrainConfig
+from pointmcd.training.loop import Trainer
+from pointmcd.training.run import Run, create_run
+
+
+def train(config: TrainConfig) -> Path:
+    """Train a student; a finished run is kept, an interrupted one goes on where it stood.
+
+    The run holds the checkpoint of the last epoch and the one that was best on the validation
+    part. The test part is not read here.
+
+    Returns:
+        the run folder.
+
+    Raises:
+        StoreError: when the store or the teacher does not fit.
+        ConfigError: when a setting cannot be used.
+        RunError: when the folder holds a run of other settings.
+    """
+    config.check()
+    store = Store(config.store)
+    _check_store(store)
+    teacher = read_teacher(store, config.teacher) if config.teacher is not None else None
+    run = _existing(config, store, teacher)
+    if run is not None and run.finished:
+        return run.path
+    trainer = Trainer(config, store)
+    if run is None:
+        parameters = sum(p.numel() for p in trainer.classifier.parameters())
+        run = create_run(config, store, teacher, parameters)
+    _run_epochs(trainer, run)
+    return run.path
+
+
+def _check_store(store: Store) -> None:
+    if len(store.indices("train")) < 2:
+        raise StoreError(
+            f"{store.path}: {len(store.indices('train'))} train shapes; training needs at least two"
+        )
+    if len(store.classes) < 2:
+        raise StoreError(
+            f"{store.path}: {len(store.classes)} classes; classification needs at least two, in"
+            " CLASS/NAME or CLASS/{train,test}/NAME folders"
+        )
+
+
+def _existing(config: TrainConfig, store: Store, teacher: dict[str, Any] | None) -> Run | None:
+    """The run in the folder, if it is this very one; others are removed only if told to."""
+    folder = config.folder
+    remove_stale(folder)
+    if not (folder / "run.json").exists():
+        if folder.is_dir() and not all(map(_is_begun, folder.iterdir())):
+            raise RunError(f"{folder}: a folder that is no run; choose another --out")
+        return None
+    run = Run(folder)
+    field = _first_difference(config, store, teacher, run.meta)
+    if field is None:
+        return run
+    if not config.overwrite:
+        raise RunError(
+            f"{folder}: holds a run with another {field}; choose another --out, or --overwrite"
+        )
+    remove(folder)
+    return None
+
+
+def _is_begun(path: Path) -> bool:
+    """Whether a file is what a run that was killed at its very start leaves behind."""
+    return path.name == "config.yaml" or is_temporary(path)
+
+
+def _first_difference(
+    config: TrainConfig, store: Store, teacher: dict[str, Any] | None, meta: dict[str, Any]
+) -> str | None:
+    settings = config.decisive()
+    fields: list[str] = sorted(settings.keys() | meta["settings"].keys())
+    for field in fields:
+        if settings.get(field) != meta["settings"].get(field):
+            return field
+    if meta["store_fingerprint"] != store.fingerprint or meta["classes"] != store.classes:
+        return "store"
+    made = (meta["teacher"] or {}).get("fingerprint")
+    return None if made == (teacher or {}).get("fingerprint") else "teacher"
+
+
+def _run_epochs(trainer: Trainer, run: Run) -> None:
+    last = run.checkpoint("last")
+    start, best = 0, -1.0
+    if last.exists():
+        tensors, state = load_checkpoint(last)
+        trainer.load(tensors, str(last))
+        start, best = int(state["epoch"]), float(state["best"])
+    total = trainer.config.epochs
+    with progress_bar() as progress:
+        task = progress.add_task(run.path.name, total=total, completed=start, note="")
+        for epoch in range(start, total):
+            record = trainer.epoch(epoch)
+            best = _keep(trainer, run, record, best)
+            progress.update(task, advance=1, note=_note(record))
+    run.finish()
+
+
+def _keep(trainer: Trainer, run: Run, record: dict[str, Any], best: float) -> float:
+    """Write what the epoch left; `last` goes last, so that a kill before it repeats the epoch."""
+    if not trainer.is_main:
+        return best
+    score = record["val_accuracy"]
+    run.append(record)
+    # Without a validation part the best epoch is the last.
+    if score is None or score > best:
+        best = -1.0 if score is None else score
+        trainer.save(run.checkpoint("best"), {"epoch": record["epoch"]}, whole=False)
+    trainer.save(run.checkpoint("last"), {"epoch": record["epoch"], "best": best}, whole=True)
+    return best
+
+
+def _note(record: dict[str, Any]) -> str:
+    val = record["val_accuracy"]
+    shown = "" if val is None else f"  validation {val:.1%}"
+    return f"loss {record['task_loss']:.3f}{shown}"

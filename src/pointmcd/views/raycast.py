@@ -1,0 +1,115 @@
+"""First hits of rays with a mesh, by Embree; the mesh stands framed before a rig."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+from embreex.mesh_construction import TriangleMesh
+from embreex.rtcore_scene import EmbreeScene
+
+from pointmcd.shapes.mesh import Mesh
+from pointmcd.views.framing import frame
+from pointmcd.views.rig import Rig
+
+Floats = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Hits:
+    """What R rays met first.
+
+    Attributes:
+        face: int32 [R], index of the face, -1 where a ray met nothing.
+        distance: float32 [R], in lengths of the ray's direction; a huge number for a miss.
+    """
+
+    face: npt.NDArray[np.int32]
+    distance: Floats
+
+
+class Raycaster:
+    """One Embree index of one mesh, framed for one rig.
+
+    Attributes:
+        rig: the cameras.
+        framing: the similarity from the mesh's frame to the rig's.
+        vertices: float32 [Vn, 3], in the rig's frame.
+        faces: int32 [F, 3].
+        normals: float32 [F, 3], of unit length; zero for a face without area.
+    """
+
+    def __init__(self, mesh: Mesh, rig: Rig) -> None:
+        """Build the index; takes about 10 ms for 5,000 faces."""
+        self.rig = rig
+        self.framing = frame(mesh, rig)
+        self.vertices = np.ascontiguousarray(self.framing.apply(mesh.vertices), dtype=np.float32)
+        self.faces = np.ascontiguousarray(mesh.faces, dtype=np.int32)
+        self.normals = _normals(self.vertices, self.faces)
+        # Robust: no ray slips between two faces that share an edge.
+        self._scene = EmbreeScene(robust=True)
+        self._mesh = TriangleMesh(self._scene, self.vertices, self.faces)
+
+    def first_faces(self, origins: Floats, directions: Floats) -> npt.NDArray[np.int32]:
+        """Return the first face that each ray meets.
+
+        Args:
+            origins: float32 [R, 3].
+            directions: float32 [R, 3], of any length.
+
+        Returns:
+            int32 [R], -1 where a ray meets nothing.
+        """
+        return np.asarray(self._scene.run(origins, directions), dtype=np.int32)
+
+    def first_hits(self, origins: Floats, directions: Floats) -> Hits:
+        """Return the first face that each ray meets and how far away it is.
+
+        Args:
+            origins: float32 [R, 3].
+            directions: float32 [R, 3], of any length.
+        """
+        found = self._scene.run(origins, directions, output=True)
+        return Hits(np.asarray(found["primID"], dtype=np.int32), found["tfar"])
+
+
+def _normals(vertices: Floats, faces: npt.NDArray[np.int32]) -> Floats:
+    first, second, third = (vertices[faces[:, corner]].astype(np.float64) for corner in range(3))
+    cross = np.cross(second - first, third - first)
+    length = np.linalg.norm(cross, axis=1, keepdims=True)
+    return np.asarray(cross / np.where(length > 0, length, 1), dtype=np.float32)
+
+
+def pixel_rays(
+    rig: Rig,
+    view: int,
+    columns: npt.NDArray[np.floating],
+    rows: npt.NDArray[np.floating],
+) -> tuple[Floats, Floats]:
+    """Return the rays of one camera through places of its picture.
+
+    Args:
+        rig: the cameras.
+        view: which camera.
+        columns: float [R], in pixels from the left edge; the first pixel's middle is at 0.5.
+        rows: float [R], in pixels from the top edge.
+
+    Returns:
+        Origins and directions, float32 [R, 3].
+    """
+    frames = rig.frames
+    across = (2 * columns / rig.size - 1) * rig.tangent
+    above = (1 - 2 * rows / rig.size) * rig.tangent
+    axes = np.stack([frames.right[view], frames.up[view], frames.forward[view]])
+    lens = np.stack([across, above, np.ones_like(across)], axis=1)
+    directions = np.ascontiguousarray(lens @ axes, dtype=np.float32)
+    origins = np.empty_like(directions)
+    origins[:] = frames.position[view]
+    return origins, directions
+
+
+@lru_cache(maxsize=16)  # the views of a named rig; 25 MB each at the largest size
+def centre_rays(rig: Rig, view: int) -> tuple[Floats, Floats]:
+    """Return the rays through the middles of all pixels, row by row: float32 [size * size, 3]."""
+    rows, columns = np.divmod(np.arange(rig.size**2), rig.size)
+    return pixel_rays(rig, view, columns + 0.5, rows + 0.5)

@@ -1,0 +1,79 @@
+"""Grey pictures of a mesh from every camera of a rig."""
+
+import numpy as np
+import numpy.typing as npt
+
+from pointmcd.views.raycast import Raycaster, centre_rays, pixel_rays
+
+#: Raised whenever the same mesh and rig would give other pictures.
+RENDERER = "embree-grey-1"
+
+#: Greys: the background, the darkest face (light along it) and the brightest (light upon it).
+BACKGROUND, DARKEST, BRIGHTEST = 255, 40, 215
+
+#: Where the light stands, in the camera's axes (right, up, towards the viewer).
+_LIGHT = np.array([-0.45, 0.65, 1.0]) / np.linalg.norm([-0.45, 0.65, 1.0])
+
+#: Pixels that differ from a neighbour by more than this many greys get more rays.
+_CONTRAST = 8.0
+
+#: Places of the further rays in a pixel: a rotated grid meets near-vertical and near-horizontal
+#: edges at four different depths.
+_ROTATED_GRID = np.array([[0.125, 0.625], [0.375, 0.125], [0.625, 0.875], [0.875, 0.375]])
+
+
+def render_views(caster: Raycaster) -> npt.NDArray[np.uint8]:
+    """Render the mesh from every camera: grey, flat two-sided shading, white background.
+
+    A surface has no inside: a face is lit alike from both sides, since meshes come with faces
+    turned either way. Edges are smoothed; each pixel gets one ray, those at edges four more.
+
+    Returns:
+        uint8 [V, size, size], rows from the top.
+    """
+    return np.stack([_render(caster, view) for view in range(len(caster.rig))])
+
+
+def face_maps(caster: Raycaster) -> npt.NDArray[np.int32]:
+    """Return which face each pixel's middle shows: int32 [V, size, size], -1 for background."""
+    size = caster.rig.size
+    views = range(len(caster.rig))
+    return np.stack([_centre_faces(caster, view).reshape(size, size) for view in views])
+
+
+def _centre_faces(caster: Raycaster, view: int) -> npt.NDArray[np.int32]:
+    return caster.first_faces(*centre_rays(caster.rig, view))
+
+
+def _render(caster: Raycaster, view: int) -> npt.NDArray[np.uint8]:
+    greys = _greys(caster, view)
+    size = caster.rig.size
+    picture = greys[_centre_faces(caster, view)].reshape(size, size)
+    rows, columns = np.nonzero(_contrasting(picture))
+    places = np.stack([columns, rows], axis=1)[:, None] + _ROTATED_GRID
+    columns_in, rows_in = places.reshape(-1, 2).T
+    faces = caster.first_faces(*pixel_rays(caster.rig, view, columns_in, rows_in))
+    further = greys[faces].reshape(-1, len(_ROTATED_GRID)).sum(axis=1)
+    picture[rows, columns] = (picture[rows, columns] + further) / (1 + len(_ROTATED_GRID))
+    return np.rint(picture).astype(np.uint8)
+
+
+def _greys(caster: Raycaster, view: int) -> npt.NDArray[np.float32]:
+    """Return the grey of every face, and the background's last, where face -1 finds it: [F + 1]."""
+    frames = caster.rig.frames
+    axes = np.stack([frames.right[view], frames.up[view], -frames.forward[view]])
+    facing = np.abs(caster.normals @ (_LIGHT @ axes).astype(np.float32))
+    greys = DARKEST + (BRIGHTEST - DARKEST) * np.minimum(facing, 1)
+    return np.append(greys, np.float32(BACKGROUND)).astype(np.float32)
+
+
+def _contrasting(picture: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+    """Mark pixels [size, size] that differ from the one above, below, left or right."""
+    marked = np.zeros(picture.shape, dtype=bool)
+    down = np.abs(np.diff(picture, axis=0)) > _CONTRAST
+    across = np.abs(np.diff(picture, axis=1)) > _CONTRAST
+    marked[1:] |= down
+    marked[:-1] |= down
+    marked[:, 1:] |= across
+    marked[:, :-1] |= across
+    return marked

@@ -1,0 +1,208 @@
+"""Camera rigs: where the cameras stand around a shape, and what their pictures look like."""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pointmcd.errors import ConfigError, PointMCDError
+from pointmcd.files import read_json
+
+#: Rotations from the frame in which y is up and the camera at azimuth 0 stands on +z.
+_UPRIGHT = {
+    "y": np.eye(3),
+    "z": np.array([[1.0, 0, 0], [0, 0, -1.0], [0, 1.0, 0]]),
+    "x": np.array([[0, 1.0, 0], [-1.0, 0, 0], [0, 0, 1.0]]),
+}
+
+
+@dataclass(frozen=True)
+class CameraFrames:
+    """Positions and unit axes of all cameras of a rig, each float64 [V, 3]."""
+
+    position: npt.NDArray[np.float64]
+    right: npt.NDArray[np.float64]
+    up: npt.NDArray[np.float64]
+    forward: npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Rig:
+    """V cameras on a sphere around the origin, all looking at it.
+
+    Attributes:
+        name: what people call it.
+        version: raised whenever a named rig changes.
+        cameras: (elevation, azimuth) of each camera in degrees, elevation in -90..90.
+        fov: full opening angle of the square picture in degrees.
+        distance: from each camera to the origin. Shapes are scaled to fill the picture, so it
+            sets the unit of length; perspective comes from `fov` alone.
+        size: width and height of a picture in pixels.
+        up: the axis of the shapes that points up.
+    """
+
+    name: str
+    cameras: tuple[tuple[float, float], ...]
+    version: int = 1
+    fov: float = 30.0
+    distance: float = 4.0
+    size: int = 224
+    up: str = "y"
+
+    def __post_init__(self) -> None:
+        for problem in _problems(self):
+            raise ConfigError(f"rig {self.name}: {problem}")
+
+    def __len__(self) -> int:
+        """Return the number of views V."""
+        return len(self.cameras)
+
+    @property
+    def tangent(self) -> float:
+        """Half the picture's width at distance one."""
+        return math.tan(math.radians(self.fov) / 2)
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits that differ whenever anything about the rig differs."""
+        text = json.dumps(self.to_json(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def frames(self) -> CameraFrames:
+        """The cameras' positions and axes."""
+        return _frames(self)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the rig as plain JSON values."""
+        return {**asdict(self), "cameras": [list(camera) for camera in self.cameras]}
+
+    @classmethod
+    def from_json(cls, value: Any, source: str = "rig") -> "Rig":
+        """Build a rig from JSON values; absent fields take their defaults.
+
+        Args:
+            value: what `to_json` returns.
+            source: the file it came from, for error texts.
+
+        Raises:
+            ConfigError: when a field is absent, unknown or unusable; names file and field.
+        """
+        if not isinstance(value, Mapping):
+            raise ConfigError(f"{source}: a rig is a JSON object with a field 'cameras'")
+        known = {field.name for field in fields(cls)}
+        if unknown := sorted(set(value) - known):
+            raise ConfigError(f"{source}: field '{unknown[0]}': unknown; known: {sorted(known)}")
+        values = {"name": Path(source).stem, **value, "cameras": _cameras(value, source)}
+        try:
+            return cls(**values)
+        except ConfigError as error:
+            raise ConfigError(f"{source}: {error}") from None
+
+
+def _cameras(value: Mapping[str, Any], source: str) -> tuple[tuple[float, float], ...]:
+    cameras = value.get("cameras")
+    if not isinstance(cameras, list) or not cameras:
+        raise ConfigError(f"{source}: field 'cameras': must be a list of [elevation, azimuth]")
+    for camera in cameras:
+        pair = isinstance(camera, list) and len(camera) == 2
+        if not pair or not all(_is_number(angle) for angle in camera):
+            raise ConfigError(
+                f"{source}: field 'cameras': {camera!r} is not [elevation, azimuth] in degrees"
+            )
+    return tuple((float(elevation), float(azimuth)) for elevation, azimuth in cameras)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_whole(value: Any, low: int, high: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def _problems(rig: Rig) -> list[str]:
+    """Name every unusable field."""
+    checks = {
+        "field 'name': must be a text": isinstance(rig.name, str) and bool(rig.name),
+        "field 'version': must be a whole number from 1": _is_whole(rig.version, 1, 10**9),
+        "field 'cameras': needs 1 to 256 cameras": 1 <= len(rig.cameras) <= 256,
+        "field 'cameras': elevations must be within -90..90 degrees": all(
+            abs(elevation) <= 90 for elevation, _ in rig.cameras
+        ),
+        "field 'fov': must be within 1..120 degrees": _is_number(rig.fov) and 1 <= rig.fov <= 120,
+        "field 'distance': must be within 0.01..1000": (
+            _is_number(rig.distance) and 0.01 <= rig.distance <= 1000
+        ),
+        "field 'size': must be a whole number within 8..1024": _is_whole(rig.size, 8, 1024),
+        # A strip of views must stay below what Pillow takes for a decompression bomb.
+        "field 'size': all pictures together may have 64 million pixels": (
+            not _is_whole(rig.size, 8, 1024) or len(rig.cameras) * rig.size**2 <= 64_000_000
+        ),
+        f"field 'up': must be one of {', '.join(sorted(_UPRIGHT))}": rig.up in list(_UPRIGHT),
+    }
+    return [problem for problem, fine in checks.items() if not fine]
+
+
+@lru_cache(maxsize=8)
+def _frames(rig: Rig) -> CameraFrames:
+    """Differentiate the position by azimuth and elevation: axes that hold at the poles too."""
+    elevation, azimuth = np.radians(np.asarray(rig.cameras, dtype=np.float64)).T
+    cos_e, sin_e = np.cos(elevation), np.sin(elevation)
+    cos_a, sin_a = np.cos(azimuth), np.sin(azimuth)
+    zero = np.zeros_like(azimuth)
+    outward = np.stack([cos_e * sin_a, sin_e, cos_e * cos_a], axis=1) @ _UPRIGHT[rig.up].T
+    right = np.stack([cos_a, zero, -sin_a], axis=1) @ _UPRIGHT[rig.up].T
+    up = np.stack([-sin_e * sin_a, cos_e, -sin_e * cos_a], axis=1) @ _UPRIGHT[rig.up].T
+    return CameraFrames(rig.distance * outward, right, up, -outward)
+
+
+_NAMED = {
+    "ring12": Rig("ring12", tuple((30.0, 30.0 * step) for step in range(12))),
+    "ring16": Rig(
+        "ring16",
+        tuple((elevation, 45.0 * step) for elevation in (30.0, -30.0) for step in range(8)),
+    ),
+}
+
+
+def list_rigs() -> list[str]:
+    """Return the names that `get_rig` knows."""
+    return sorted(_NAMED)
+
+
+def get_rig(name_or_path: str | Path, up: str | None = None) -> Rig:
+    """Return a named rig, or read one from a JSON file.
+
+    Args:
+        name_or_path: `ring12`, `ring16` or a path that ends in `.json`.
+        up: the axis of the shapes that points up, `x`, `y` or `z`; without it `y`, or what the
+            file says.
+
+    Raises:
+        ConfigError: for an unknown name, an unreadable file or an unusable field.
+    """
+    if str(name_or_path) in _NAMED:
+        rig = _NAMED[str(name_or_path)]
+    elif str(name_or_path).endswith(".json"):
+        rig = _read_rig(Path(name_or_path))
+    else:
+        raise ConfigError(
+            f"rig {name_or_path}: unknown; use {', '.join(list_rigs())} or the path of a .json file"
+        )
+    return rig if up is None else replace(rig, up=up)
+
+
+def _read_rig(path: Path) -> Rig:
+    try:
+        value = read_json(path)
+    except PointMCDError as error:
+        raise ConfigError(str(error)) from error
+    return Rig.from_json(value, str(path))

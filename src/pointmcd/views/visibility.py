@@ -1,0 +1,44 @@
+"""Which points of a surface each camera of a rig sees."""
+
+import numpy as np
+import numpy.typing as npt
+
+from pointmcd.views.raycast import Raycaster
+
+#: A first hit this little before the point, as a share of the way from the camera, is the point's
+#: own surface. Coordinates are float32: at the camera's distance they are off by up to 1e-7 of
+#: it, and by a hundred times more along a ray that grazes the surface at half a degree. A wall
+#: thinner than the tolerance (4e-5 at distance 4) would let its far side through.
+TOLERANCE = 1e-5
+
+
+def visible_points(
+    caster: Raycaster,
+    points: npt.NDArray[np.floating],
+    face: npt.NDArray[np.integer] | None = None,
+) -> npt.NDArray[np.bool_]:
+    """Cast a ray from every camera to every point; a point is seen if nothing is before it.
+
+    Surfaces have no inside: a point of an open plate is seen from both sides.
+
+    Args:
+        caster: the mesh before the cameras.
+        points: [P, 3], on the mesh, in the mesh's own frame.
+        face: int [P], the face that each point lies on; settles rays that graze it. None when
+            it is not known.
+
+    Returns:
+        bool [P, V].
+    """
+    targets = caster.framing.apply(points)
+    positions = caster.rig.frames.position
+    seen = np.empty((len(targets), len(positions)), dtype=bool)
+    for view, position in enumerate(positions):
+        directions = np.ascontiguousarray(targets - position, dtype=np.float32)
+        origins = np.empty_like(directions)
+        origins[:] = position
+        hits = caster.first_hits(origins, directions)
+        seen[:, view] = hits.distance >= 1 - TOLERANCE
+        if face is not None:
+            seen[:, view] |= hits.face == face
+    return seen

@@ -1,0 +1,136 @@
+"""Run folders as training and evaluation write them, with predictions of chosen quality."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+CLASSES = ("bed", "chair", "lamp")
+
+
+@dataclass
+class Bench:
+    """A place for run folders that share one test split."""
+
+    folder: Path
+    names: Sequence[str] = tuple(f"shape{i:03d}" for i in range(60))
+    labels: Sequence[int] = tuple(i % 3 for i in range(60))
+    classes: Sequence[str] = CLASSES
+    store: str = "/nowhere/store"
+    fingerprint: str = "0123456789abcdef"
+    epochs: int = 5
+    info: dict[str, Any] = field(default_factory=dict)
+    config: dict[str, Any] = field(default_factory=dict)
+
+    def predictions(self, accuracy: float, seed: int) -> np.ndarray:
+        """Right with probability `accuracy`, else the next class."""
+        right = np.random.default_rng(seed).random(len(self.labels)) < accuracy
+        labels = np.asarray(self.labels)
+        return np.where(right, labels, (labels + 1) % len(self.classes))
+
+    def run(
+        self,
+        arm: str = "baseline",
+        seed: int = 0,
+        accuracy: float = 0.7,
+        *,
+        predictions: Sequence[int] | None = None,
+        order: Sequence[int] | None = None,
+        name: str | None = None,
+        info: dict[str, Any] | None = None,
+        config: dict[str, Any] | None = None,
+    ) -> Path:
+        """Write one run; `order` permutes the rows of its predictions files."""
+        run = self.folder / (name or f"{arm}-{seed}")
+        run.mkdir(parents=True)
+        self._describe(run, arm, seed, info or {}, config or {})
+        self._history(run, arm, accuracy, seed)
+        guess = np.asarray(
+            self.predictions(accuracy, 100 * seed + len(arm))
+            if predictions is None
+            else predictions
+        )
+        self._predictions(run, guess, np.asarray(order if order is not None else range(len(guess))))
+        return run
+
+    def arm(self, arm: str, accuracy: float, seeds: Sequence[int] = (0, 1, 2)) -> list[Path]:
+        """Write one run per seed."""
+        return [self.run(arm, seed, accuracy) for seed in seeds]
+
+    def _describe(
+        self, run: Path, arm: str, seed: int, info: dict[str, Any], config: dict[str, Any]
+    ) -> None:
+        distilled = arm.startswith("distilled")
+        teacher = {"name": "lite0", "weights": "imagenet"} if distilled else None
+        content = {
+            "format": 1,
+            "pointmcd": "0.1.0",
+            "student": "pointnet",
+            "num_classes": len(self.classes),
+            "classes": list(self.classes),
+            "store": self.store,
+            "store_fingerprint": self.fingerprint,
+            "teacher": teacher,
+            "versions": {"python": "3.11.7", "torch": "2.13.0", "numpy": "2.4.6"},
+            "seed": seed,
+            "finished": True,
+            "shapes": {"train": 120, "val": 20, "test": len(self.names)},
+            "parameters": 1_234_567,
+            "arm": arm,
+        }
+        (run / "run.json").write_text(json.dumps({**content, **self.info, **info}))
+        settings = {
+            "store": self.store,
+            "out": str(run),
+            "student": "pointnet",
+            "teacher": "lite0" if distilled else None,
+            "epochs": self.epochs,
+            "batch_size": 32,
+            "points": 512,
+            "seed": seed,
+            "optimizer": "sgd",
+            "lr": 0.1,
+            "task_weight": 0.1,
+            "distill_weight": 1.0 if distilled else 0.0,
+            "visibility": "all" if arm == "distilled-all-visible" else "exact",
+            "pairing": "wrong" if arm == "distilled-wrong-view" else "true",
+        }
+        (run / "config.yaml").write_text(yaml.safe_dump({**settings, **self.config, **config}))
+
+    def _history(self, run: Path, arm: str, accuracy: float, seed: int) -> None:
+        noise = np.random.default_rng(seed).normal(0, 0.01, self.epochs)
+        lines = []
+        for epoch in range(1, self.epochs + 1):
+            share = 1 - np.exp(-4 * epoch / self.epochs)
+            reached = float(accuracy * share + noise[epoch - 1])
+            record = {
+                "epoch": epoch,
+                "lr": 0.1,
+                "task_loss": float(2.5 * np.exp(-3 * epoch / self.epochs) + abs(noise[epoch - 1])),
+                "distill_loss": 0.4 / epoch**0.3 if arm.startswith("distilled") else None,
+                "train_accuracy": reached,
+                "val_accuracy": reached,
+                "val_class_accuracy": reached,
+                "val_loss": 1.0,
+                "seconds": 1.5,
+            }
+            lines.append(json.dumps(record))
+        (run / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+
+    def _predictions(self, run: Path, guess: np.ndarray, order: np.ndarray) -> None:
+        count = len(self.classes)
+        odds = np.random.default_rng(len(guess)).uniform(2, 9, len(guess))
+        logits = odds[:, None] * np.eye(count)[guess]
+        probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        for checkpoint in ("last", "best"):
+            np.savez(
+                run / f"predictions-test-{checkpoint}.npz",
+                names=np.asarray(self.names)[order],
+                labels=np.asarray(self.labels, dtype=np.int64)[order],
+                predictions=guess.astype(np.int64)[order],
+                probabilities=probabilities.astype(np.float32)[order],
+            )

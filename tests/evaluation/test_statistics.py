@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+from scipy.stats import norm
+
+from pointmcd.evaluation.statistics import (
+    Spread,
+    bootstrap_difference,
+    majority_vote,
+    mcnemar,
+)
+
+
+def right(*shares: tuple[bool, int]) -> np.ndarray:
+    return np.concatenate([np.full(count, value) for value, count in shares])
+
+
+def test_mcnemar_of_a_worked_example() -> None:
+    # 9 shapes only the first got right, 1 only the second, 40 both:
+    # p = 2 (C(10,0) + C(10,1)) / 2^10 = 22 / 1024
+    first = right((True, 9), (False, 1), (True, 40))
+    second = right((False, 9), (True, 1), (True, 40))
+    found = mcnemar(first, second)
+    assert (found.gained, found.lost) == (9, 1)
+    assert found.p == pytest.approx(22 / 1024)
+
+
+def test_mcnemar_without_discordant_shapes() -> None:
+    same = right((True, 3), (False, 2))
+    assert mcnemar(same, same).p == 1.0
+
+
+def test_spread_needs_two_seeds() -> None:
+    assert Spread.of([0.5]) == Spread(0.5, None)
+    assert Spread.of([0.5, 0.7]).std == pytest.approx(0.02**0.5)
+
+
+def test_vote_follows_the_majority_and_then_the_probability() -> None:
+    predictions = np.array([[0, 0], [0, 1], [1, 2]])
+    probabilities = np.full((3, 2, 3), 0.1, dtype=np.float32)
+    probabilities[2, 0] = [0, 1, 0]  # sure, but outvoted
+    probabilities[1, 1] = [0.1, 0.8, 0.1]  # surest of three that differ
+    assert majority_vote(predictions, probabilities).tolist() == [0, 1]
+
+
+def test_interval_with_one_seed_matches_the_paired_normal_interval() -> None:
+    generator = np.random.default_rng(0)
+    first, second = generator.random((2, 1, 400)) < np.array([0.8, 0.6])[:, None, None]
+    found = bootstrap_difference(first, second, [0], [0])
+    change = first[0].astype(float) - second[0]
+    half = norm.ppf(0.975) * change.std() / 20
+    assert found.mean == pytest.approx(change.mean())
+    assert found.low == pytest.approx(change.mean() - half, abs=0.005)
+    assert found.high == pytest.approx(change.mean() + half, abs=0.005)
+
+
+def test_pairing_by_seed_takes_out_what_seeds_share() -> None:
+    # Seeds differ much from each other, the arms by exactly one shape in ten within each seed.
+    base = np.zeros((4, 100), dtype=bool)
+    for seed, count in enumerate((20, 40, 60, 80)):
+        base[seed, :count] = True
+    better = base.copy()
+    better[:, 90:] = True
+    paired = bootstrap_difference(better, base, range(4), range(4))
+    apart = bootstrap_difference(better, base, range(4), range(4, 8))
+    assert paired.mean == apart.mean == pytest.approx(0.1)
+    assert apart.high - apart.low > 2 * (paired.high - paired.low)
+
+
+@pytest.mark.parametrize("other_seeds", [[0, 1, 2], [3, 4, 5]])
+def test_exchanging_sides_changes_the_sign_only(other_seeds: list[int]) -> None:
+    first, second = np.random.default_rng(1).random((2, 3, 50)) < 0.6
+    one = bootstrap_difference(first, second, [0, 1, 2], other_seeds)
+    two = bootstrap_difference(second, first, other_seeds, [0, 1, 2])
+    assert two.mean == pytest.approx(-one.mean)
+    assert (two.low, two.high) == (pytest.approx(-one.high), pytest.approx(-one.low))

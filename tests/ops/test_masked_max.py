@@ -1,0 +1,138 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pointmcd.ops.masked_max import _forward_fill, masked_max
+
+BACKENDS = ("torch", "numba")
+
+
+def naive(embeddings: torch.Tensor, visibility: torch.Tensor) -> torch.Tensor:
+    """The definition, one (shape, view, channel) at a time; plain autograd gives its gradient."""
+    batch, _, channels = embeddings.shape
+    rows = []
+    for b in range(batch):
+        for v in range(visibility.shape[2]):
+            seen = [m for m in range(embeddings.shape[1]) if visibility[b, m, v]]
+            for c in range(channels):
+                # max() of Python keeps the first of equals.
+                rows.append(max((embeddings[b, m, c] for m in seen), default=0 * embeddings.sum()))
+    return torch.stack(rows).view(batch, -1, channels)
+
+
+def gradient(function, embeddings, visibility):
+    leaf = embeddings.clone().requires_grad_()
+    pooled = function(leaf, visibility)
+    weights = torch.arange(1.0, pooled.numel() + 1).view_as(pooled)
+    (pooled * weights).sum().backward()
+    return pooled.detach(), leaf.grad
+
+
+def check(embeddings, visibility, backend):
+    wanted, wanted_grad = gradient(naive, embeddings, visibility)
+    found, found_grad = gradient(
+        lambda e, v: masked_max(e, v, backend),
+        embeddings,
+        visibility,
+    )
+    torch.testing.assert_close(found, wanted, rtol=0, atol=0)
+    torch.testing.assert_close(found_grad, wanted_grad)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    batch=st.integers(1, 3),
+    points=st.integers(1, 7),
+    views=st.integers(1, 3),
+    channels=st.integers(1, 5),
+    density=st.sampled_from([0.0, 0.3, 1.0]),
+    levels=st.sampled_from([2, 1000]),
+)
+def test_equals_the_naive_reference(backend, seed, batch, points, views, channels, density, levels):
+    generator = torch.Generator().manual_seed(seed)
+    # Two levels make exact ties common; all values may be negative.
+    embeddings = -torch.randint(0, levels, (batch, points, channels), generator=generator).float()
+    visibility = torch.rand(batch, points, views, generator=generator) < density
+    check(embeddings, visibility, backend)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_view_that_sees_nothing_gives_zero_and_no_gradient(backend):
+    embeddings = -torch.ones(1, 4, 3)
+    visibility = torch.zeros(1, 4, 2, dtype=torch.bool)
+    visibility[0, 2, 1] = True
+    pooled, grad = gradient(lambda e, v: masked_max(e, v, backend), embeddings, visibility)
+    assert (pooled[0, 0] == 0).all()
+    assert (pooled[0, 1] == -1).all()
+    assert (grad[0, [0, 1, 3]] == 0).all()
+    assert (grad[0, 2] != 0).all()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_first_of_equal_points_takes_the_gradient(backend):
+    visibility = torch.ones(1, 5, 1, dtype=torch.bool)
+    visibility[0, 0] = False
+    _, grad = gradient(lambda e, v: masked_max(e, v, backend), torch.zeros(1, 5, 2), visibility)
+    assert grad[0, :, 0].nonzero().flatten().tolist() == [1]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_permuting_points_changes_nothing(backend):
+    embeddings, visibility = torch.randn(2, 50, 8), torch.rand(2, 50, 3) < 0.5
+    order = torch.randperm(50)
+    first = masked_max(embeddings, visibility, backend)
+    second = masked_max(embeddings[:, order], visibility[:, order], backend)
+    assert torch.equal(first, second)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_seeing_more_points_never_lowers_the_max(backend):
+    embeddings, few = torch.rand(2, 40, 8), torch.rand(2, 40, 3) < 0.2
+    more = few | (torch.rand(2, 40, 3) < 0.2)
+    assert (masked_max(embeddings, more, backend) >= masked_max(embeddings, few, backend)).all()
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_minus_infinity_is_an_ordinary_value(backend):
+    embeddings = torch.full((1, 2, 1), -torch.inf)
+    pooled = masked_max(embeddings, torch.ones(1, 2, 1, dtype=torch.bool), backend)
+    assert pooled.item() == -torch.inf
+
+
+def test_accelerator_path_equals_the_reference():
+    embeddings, visibility = torch.randn(2, 30, 6), torch.rand(2, 30, 4) < 0.3
+    visibility[0, :, 1] = False
+    pooled, argmax = _forward_fill(embeddings, visibility)
+    assert torch.equal(pooled, naive(embeddings, visibility))
+    assert (argmax[0, 1] == -1).all()
+
+
+def test_double_precision_passes_gradcheck():
+    embeddings = torch.randn(2, 6, 3, dtype=torch.float64, requires_grad=True)
+    visibility = torch.rand(2, 6, 2) < 0.6
+    assert torch.autograd.gradcheck(lambda e: masked_max(e, visibility), (embeddings,))
+
+
+def test_only_the_argmax_is_kept_for_the_backward_pass():
+    embeddings = torch.randn(2, 64, 16, requires_grad=True)
+    pooled = masked_max(embeddings, torch.rand(2, 64, 3) < 0.5)
+    saved = pooled.grad_fn.saved_tensors
+    assert [tuple(t.shape) for t in saved] == [(2, 3, 16)]
+    assert saved[0].dtype == torch.int32
+
+
+@pytest.mark.parametrize(
+    ("embeddings", "visibility", "text"),
+    [
+        (torch.zeros(1, 4, 2), torch.zeros(1, 5, 2, dtype=torch.bool), "must be"),
+        (torch.zeros(4, 2), torch.zeros(1, 4, 2, dtype=torch.bool), "must be"),
+        (torch.zeros(1, 4, 2), torch.zeros(1, 4, 2), "visibility bool"),
+        (torch.zeros(1, 4, 2, dtype=torch.int64), torch.zeros(1, 4, 2).bool(), "floating point"),
+    ],
+)
+def test_wrong_input_is_refused(embeddings, visibility, text):
+    with pytest.raises(ValueError, match=text):
+        masked_max(embeddings, visibility)
