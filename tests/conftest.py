@@ -95,3 +95,19 @@ def taught_store(tiny_store: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     shutil.copytree(tiny_store, store)
     teach(TeachConfig(store, epochs=2, device="cpu"))
     return store
+
+
+@pytest.fixture(scope="session")
+def trained_run(taught_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A distilled PointNet of two epochs on 64 points, not evaluated. To be read only."""
+    from pointmcd.training.config import TrainConfig
+    from pointmcd.training.train import train
+
+    out = tmp_path_factory.mktemp("trained") / "run"
+    return train(TrainConfig(taught_store, out, epochs=2, points=64, batch_size=4, device="cpu"))
+
+
+@pytest.fixture
+def run_copy(trained_run: Path, tmp_path: Path) -> Path:
+    """A copy of it, for tests that evaluate or damage it."""
+    return Path(shutil.copytree(trained_run, tmp_path / "run"))

@@ -3,12 +3,14 @@
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 from tyro.conf import OmitArgPrefixes, Positional
 
 from pointmcd.errors import PointMCDError
@@ -19,6 +21,11 @@ from pointmcd.training.config import RECIPES, TrainConfig, apply_recipe
 
 #: Tables and paths, the results, go to standard output; all else to standard error.
 out = Console()
+
+
+def _print(text: str) -> None:
+    """One line of results, however long: paths are to be piped."""
+    out.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 def prepare(
@@ -67,10 +74,10 @@ def prepare(
         overwrite=overwrite,
     )
     for entry in result.skipped:
-        console.print(f"skipped: {entry['reason']}", style="yellow", markup=False)
+        console.print(f"skipped: {entry['reason']}", style="yellow", markup=False, soft_wrap=True)
     for note in result.notes:
-        console.print(f"note: {note['name']}: {note['note']}", markup=False)
-    out.print(f"{store}: {result.done} shapes, {len(result.skipped)} skipped", markup=False)
+        console.print(f"note: {note['name']}: {note['note']}", markup=False, soft_wrap=True)
+    _print(f"{store}: {result.done} shapes, {len(result.skipped)} skipped")
 
 
 def teach(config: OmitArgPrefixes[TeachConfig]) -> None:
@@ -83,7 +90,7 @@ def teach(config: OmitArgPrefixes[TeachConfig]) -> None:
     said = "no validation part" if accuracy is None else f"validation accuracy {accuracy:.1%}"
     if accuracy is not None:
         said += f" on {meta['val_shapes']} shapes ({meta['val_view_accuracy']:.1%} of single views)"
-    out.print(f"{folder}: {said}", markup=False)
+    _print(f"{folder}: {said}")
 
 
 def _train_command(default: TrainConfig) -> Callable[..., None]:
@@ -104,7 +111,7 @@ def _train_command(default: TrainConfig) -> Callable[..., None]:
         from pointmcd.training.train import train as run
 
         folder = run(replace(config, teacher=None) if no_distill else config)
-        out.print(str(folder), markup=False)
+        _print(str(folder))
 
     return train
 
@@ -126,7 +133,7 @@ def evaluate(
     from pointmcd.evaluation.evaluate import evaluate as measure
 
     results = measure(run, split, store, device)
-    table = Table(title=f"{run}: {split}, {results['last'].count} shapes, in percent")
+    table = Table(title=Text(f"{run}: {split}, {results['last'].count} shapes, in percent"))
     for heading in ("", "last epoch", "best on validation"):
         table.add_column(heading, justify="left" if not heading else "right")
     pair = [results["last"], results["best"]]
@@ -138,9 +145,9 @@ def evaluate(
     )
     for name in results["last"].per_class:
         values = [m.per_class[name] for m in pair]
-        table.add_row(name, *("-" if v is None else f"{100 * v:.1f}" for v in values))
+        table.add_row(Text(name), *("-" if v is None else f"{100 * v:.1f}" for v in values))
     out.print(table)
-    out.print(str(run / f"confusion-{split}-last.png"), markup=False)
+    _print(str(run / f"confusion-{split}-last.png"))
 
 
 def compare(
@@ -183,16 +190,15 @@ def predict(
     """
     from pointmcd.evaluation.predict import predict as classify
 
-    table = Table("file", "class", "confidence", "next")
+    table = Table(Column("file", overflow="fold"), "class", "confidence", "next")
     faults = []
     for prediction in classify(run, files, checkpoint, device):
         if prediction.fault is not None:
             faults.append(prediction.fault)
             continue
         rest = ", ".join(f"{name} {p:.0%}" for name, p in prediction.ranking[1:3])
-        table.add_row(
-            str(prediction.path), str(prediction.label), f"{prediction.confidence:.0%}", rest
-        )
+        cells = (prediction.path, prediction.label, f"{prediction.confidence:.0%}", rest)
+        table.add_row(*(Text(str(cell)) for cell in cells))  # a name in [brackets] is no markup
     if table.row_count:
         out.print(table)
     if faults:
@@ -213,7 +219,7 @@ def report(
     """
     from pointmcd.report.page import write_report
 
-    out.print(str(write_report(runs, out_file, baseline)), markup=False)
+    _print(str(write_report(runs, out_file, baseline)))
 
 
 def demo(folder: Positional[Path] = Path("pointmcd-demo"), epochs: int | None = None) -> None:
@@ -229,7 +235,7 @@ def demo(folder: Positional[Path] = Path("pointmcd-demo"), epochs: int | None = 
 
     result = run(folder, EPOCHS if epochs is None else epochs)
     out.print(comparison_table(result.comparison))
-    out.print(f"report: {result.page.resolve()}", markup=False, soft_wrap=True)
+    _print(f"report: {result.page.resolve()}")
 
 
 def _commands(arguments: Sequence[str]) -> dict[str, Callable[..., Any]]:
@@ -250,7 +256,7 @@ def _commands(arguments: Sequence[str]) -> dict[str, Callable[..., Any]]:
 
 
 def _value_of(option: str, arguments: Sequence[str], default: str) -> str:
-    for here, after in zip(arguments, [*arguments[1:], ""], strict=True):
+    for here, after in pairwise([*arguments, ""]):
         if here == option and after:
             return after
         if here.startswith(f"{option}="):
@@ -267,6 +273,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             prog="pointmcd",
             description="Teach point cloud encoders what image models know.",
             args=given,
+            config=(tyro.conf.FlagCreatePairsOff,),
         )
     except PointMCDError as error:
         for line in str(error).splitlines():

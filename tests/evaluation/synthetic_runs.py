@@ -77,6 +77,7 @@ class Bench:
             "teacher": teacher,
             "versions": {"python": "3.11.7", "torch": "2.13.0", "numpy": "2.4.6"},
             "seed": seed,
+            "settings": {},
             "finished": True,
             "shapes": {"train": 120, "val": 20, "test": len(self.names)},
             "parameters": 1_234_567,

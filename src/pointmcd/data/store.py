@@ -1,7 +1,9 @@
 """The prepared store, read side: points, visibility and views of many shapes, mapped from disk."""
 
+import hashlib
+import json
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -49,10 +51,15 @@ class Store:
         self.shards: list[str] = self.meta["shards"]
         self._starts = np.concatenate([[0], np.cumsum(self.meta["counts"])]).astype(np.int64)
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
-        """What rig, renderer, points and seed made this store."""
-        return str(self.meta["fingerprint"])
+        """Hash over rig, renderer, points and seed, and over names, classes and splits.
+
+        Teachers and runs carry it: what was trained on another split could have seen test shapes.
+        """
+        shapes = [(s.name, s.label, s.split) for s in self.shapes]
+        text = json.dumps([self.meta["fingerprint"], shapes])
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
     def rig(self) -> dict[str, Any]:

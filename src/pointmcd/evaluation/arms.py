@@ -15,12 +15,12 @@ from pointmcd.errors import RunError
 from pointmcd.evaluation.metrics import per_class_accuracy
 from pointmcd.evaluation.results import RunResult
 from pointmcd.evaluation.statistics import Spread, majority_vote
+from pointmcd.training.config import DISTILLATION_FIELDS, PLACE_FIELDS
 
 #: Settings that cannot change what is learnt, and the store's place (its fingerprint counts).
-_NEUTRAL = {"out", "seed", "store", "device", "workers", "overwrite"}
+_NEUTRAL = PLACE_FIELDS | {"seed"}
 #: Settings that only say which arm a run belongs to.
-_ARM = {"teacher", "visibility", "pairing", "target", "standardise"}
-_ARM_PREFIX = "distill_"
+_ARM = DISTILLATION_FIELDS | {"teacher"}
 
 
 @dataclass(frozen=True)
@@ -120,13 +120,14 @@ def _settings(result: RunResult) -> dict[str, Any]:
     shapes = result.info.get("shapes", {})
     settings = {f"{split} shapes": count for split, count in shapes.items()}
     for key, value in result.config.items():
-        if key not in _NEUTRAL | _ARM and not key.startswith(_ARM_PREFIX):
+        if key not in _NEUTRAL | _ARM:
             settings[key] = value
     return settings
 
 
 def _identity(result: RunResult) -> str:
-    settings = {key: value for key, value in result.config.items() if key not in _NEUTRAL}
+    unread = _NEUTRAL if result.config.get("teacher") else _NEUTRAL | DISTILLATION_FIELDS
+    settings = {key: value for key, value in result.config.items() if key not in unread}
     return json.dumps([result.student, result.arm, settings], sort_keys=True, default=str)
 
 

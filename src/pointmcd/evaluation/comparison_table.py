@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from rich.table import Table
+from rich.text import Text
 
 from pointmcd.evaluation.arms import Arm
 from pointmcd.evaluation.compare import Comparison, Difference
@@ -20,11 +21,11 @@ COLUMNS = (
 
 def comparison_table(comparison: Comparison) -> Table:
     """The comparison as a rich table, in percent, warnings below it."""
-    table = Table(title=table_title(comparison), caption=_caption(comparison))
+    table = Table(title=table_title(comparison), caption=Text(_caption(comparison)))
     for column in COLUMNS:
         table.add_column(column, justify="left" if column == "arm" else "right", overflow="fold")
     for row in comparison_rows(comparison):
-        table.add_row(*row)
+        table.add_row(*(Text(cell) for cell in row))  # names in [brackets] are no markup
     return table
 
 

@@ -61,8 +61,8 @@ def _matching_store(run: Run, path: Path | None) -> Store:
     same = store.fingerprint == run.meta["store_fingerprint"]
     if not same or store.classes != run.meta["classes"]:
         raise RunError(
-            f"{run.path}: trained on another store than {store.path} (its rig, renderer, points or"
-            " classes differ); give the one it was trained on with --store"
+            f"{run.path}: trained on another store than {store.path} (its rig, renderer, points,"
+            " classes or splits differ); give the one it was trained on with --store"
         )
     return store
 

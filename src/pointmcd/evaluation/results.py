@@ -1,6 +1,5 @@
-"""What a finished run left behind, read side: its description, history and test predictions."""
+"""What a finished run left behind, read side: its description and test predictions."""
 
-import json
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,19 +8,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import yaml
 from numpy.typing import NDArray
 
-from pointmcd.errors import PointMCDError, RunError
+from pointmcd.errors import RunError
 from pointmcd.evaluation.metrics import ClassificationMetrics, classification_metrics
-from pointmcd.files import read_json
+from pointmcd.training.run import Run
 
 Checkpoint = Literal["last", "best"]
 
-#: Raised whenever run folders change in a way that older code would misread.
-RUN_FORMAT = 1
-
-_RUN_KEYS = ("arm", "classes", "seed", "store", "store_fingerprint", "student")
 _ARRAYS = ("names", "labels", "predictions", "probabilities")
 
 
@@ -88,7 +82,7 @@ def read_result(run: Path, checkpoint: Checkpoint = "last") -> RunResult:
         RunError: when the folder is no run, is not evaluated, or is damaged; the text names the
             file and says what to do.
     """
-    info, config = read_run(run)
+    opened = Run(run)
     file = run / f"predictions-test-{checkpoint}.npz"
     arrays = _read_predictions(file, run)
     order = np.argsort(arrays["names"], kind="stable")
@@ -97,53 +91,14 @@ def read_result(run: Path, checkpoint: Checkpoint = "last") -> RunResult:
         raise RunError(f"{file}: a shape occurs twice; evaluate again: pointmcd evaluate {run}")
     return RunResult(
         path=run,
-        info=info,
-        config=config,
+        info=opened.meta,
+        config=opened.settings,
         checkpoint=checkpoint,
         names=names,
         labels=arrays["labels"][order].astype(np.int64),
         predictions=arrays["predictions"][order].astype(np.int64),
         probabilities=arrays["probabilities"][order].astype(np.float32),
     )
-
-
-def read_run(run: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Read run.json and config.yaml of a run folder.
-
-    Raises:
-        RunError: when the folder is no run of this version.
-    """
-    file = run / "run.json"
-    if not file.is_file():
-        raise RunError(f"{run}: is not a run folder (no run.json); make one with pointmcd train")
-    info = _read_json(file)
-    found = info.get("format") if isinstance(info, dict) else None
-    if found != RUN_FORMAT:
-        raise RunError(f"{file}: run format {found}, this version reads {RUN_FORMAT}; train again")
-    missing = [key for key in _RUN_KEYS if key not in info]
-    if missing:
-        raise RunError(f"{file}: lacks {', '.join(missing)}; train again")
-    return dict(info), _read_config(run / "config.yaml")
-
-
-def read_history(run: Path) -> list[dict[str, Any]]:
-    """Read metrics.jsonl: one record per epoch, empty where there is none.
-
-    A last line that a killed run left half-written is dropped.
-
-    Raises:
-        RunError: when another line is damaged.
-    """
-    file = run / "metrics.jsonl"
-    lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
-    records: list[dict[str, Any]] = []
-    for number, line in enumerate(lines, start=1):
-        try:
-            records.append(json.loads(line))
-        except ValueError as error:
-            if number < len(lines):
-                raise RunError(f"{file}: line {number} is not JSON; train again") from error
-    return records
 
 
 def check_comparable(results: Sequence[RunResult]) -> None:
@@ -178,23 +133,6 @@ def _check_same_shapes(pair: str, first: RunResult, other: RunResult) -> None:
         raise RunError(
             f"{pair}: {first.names[wrong[0]]} has another true class; compare runs of one store"
         )
-
-
-def _read_json(file: Path) -> Any:
-    try:
-        return read_json(file)
-    except PointMCDError as error:
-        raise RunError(str(error)) from error
-
-
-def _read_config(file: Path) -> dict[str, Any]:
-    try:
-        config = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, yaml.YAMLError) as error:
-        raise RunError(f"{file}: cannot be read as YAML; train again") from error
-    if not isinstance(config, dict):
-        raise RunError(f"{file}: holds no settings; train again")
-    return config
 
 
 def _read_predictions(file: Path, run: Path) -> dict[str, NDArray[Any]]:

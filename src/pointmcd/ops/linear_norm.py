@@ -45,10 +45,12 @@ def linear_bn_relu_max(points: Tensor, linear: nn.Linear, norm: nn.BatchNorm1d) 
     Returns:
         float [B, C].
     """
-    extreme: Tensor = _ExtremeLinear.apply(points, linear.weight, norm.weight.detach() >= 0)  # type: ignore[no-untyped-call]
-    mean, var = linear_statistics(points, linear.weight, norm)
-    scale = norm.weight * torch.rsqrt(var + norm.eps)
-    return torch.relu((extreme - mean) * scale + norm.bias)
+    with torch.autocast(points.device.type, enabled=False):  # statistics need full precision
+        points = points.to(linear.weight)
+        extreme: Tensor = _ExtremeLinear.apply(points, linear.weight, norm.weight.detach() >= 0)  # type: ignore[no-untyped-call]
+        mean, var = linear_statistics(points, linear.weight, norm)
+        scale = norm.weight * torch.rsqrt(var + norm.eps)
+        return torch.relu((extreme - mean) * scale + norm.bias)
 
 
 def linear_statistics(
@@ -159,8 +161,8 @@ def _sparse_kernel(
 def column_max(rows: Tensor) -> tuple[Tensor, Tensor]:
     """Max of each column of [N, C] and its first row, both [C]."""
     if rows.device.type != "cpu":
-        values, where = rows.max(dim=0)
-        return values, where
+        best, index = rows.max(dim=0)
+        return best, index
     best = rows[0].clone()
     index = torch.zeros(rows.shape[1], dtype=torch.int64)
     _column_kernel(rows.detach().numpy(), best.detach().numpy(), index.numpy())
@@ -182,7 +184,10 @@ class _ExtremeLinear(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, points: Tensor, weight: Tensor, largest: Tensor) -> Tensor:
         signed = torch.where(largest[:, None], weight, -weight)
-        values, where = zip(*(column_max(x @ signed.T) for x in points), strict=True)
+        rows = points.new_empty(points.shape[1], len(weight))  # one for all clouds: stays in cache
+        values, where = zip(
+            *(column_max(torch.mm(x, signed.T, out=rows)) for x in points), strict=True
+        )
         index = torch.stack(where)
         ctx.save_for_backward(points, weight, index)
         extreme = torch.stack(values)

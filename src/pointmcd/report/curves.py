@@ -11,8 +11,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from pointmcd.evaluation.arms import Arm
-from pointmcd.evaluation.results import read_history
 from pointmcd.report.style import tidy
+from pointmcd.training.run import Run
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def curves_figure(arms: Sequence[Arm], colours: Mapping[str, str]) -> Figure | N
 
     The line is the mean over seeds, the band reaches from the lowest to the highest seed.
     """
-    histories = {arm.label: [read_history(run.path) for run in arm.results] for arm in arms}
+    histories = {arm.label: [Run(run.path).metrics() for run in arm.results] for arm in arms}
     drawn = []
     for panel in _PANELS:
         curves = {label: _curves(runs, panel) for label, runs in histories.items()}

@@ -7,9 +7,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pointmcd.errors import RunError
 from pointmcd.evaluation.compare import compare
-from pointmcd.evaluation.results import read_run
 from pointmcd.files import replacing
 from pointmcd.report.content import page_content
+from pointmcd.training.run import Run
 
 
 def write_report(runs: Sequence[Path], out: Path, baseline: Sequence[Path] = ()) -> Path:
@@ -52,7 +52,7 @@ def _split(runs: list[Path], baseline: list[Path]) -> tuple[list[Path], list[Pat
     """Take the baseline out of `runs` unless it is given, or they hold nothing else."""
     if baseline:
         return runs, baseline
-    plain = [run for run in runs if read_run(run)[0]["arm"] == "baseline"]
+    plain = [run for run in runs if Run(run).meta["arm"] == "baseline"]
     others = [run for run in runs if run not in plain]
     return (others, plain) if others else (runs, [])
 

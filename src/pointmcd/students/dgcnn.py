@@ -35,6 +35,10 @@ class EdgeConv(nn.Module):
 
     def forward(self, points: Tensor) -> Tensor:
         """[B, N, C_in] -> [B, N, C]."""
+        with torch.autocast(points.device.type, enabled=False):  # statistics need full precision
+            return self._convolve(points.to(self.linear.weight))
+
+    def _convolve(self, points: Tensor) -> Tensor:
         index = nearest_neighbours(points, self.k)
         to_neighbour, to_self = self.linear.weight.chunk(2, dim=1)
         own = F.linear(points, to_self - to_neighbour)

@@ -1,5 +1,6 @@
 """Train a teacher on a store's train part and export what it says into the store."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from pointmcd.checkpoint import (
 )
 from pointmcd.data.store import Store
 from pointmcd.device import pick_device
-from pointmcd.errors import StoreError
+from pointmcd.errors import ConfigError, StoreError
 from pointmcd.files import read_json, remove, remove_stale
 from pointmcd.progress import progress_bar
 from pointmcd.teachers.config import TeachConfig
@@ -87,6 +88,7 @@ def teach(config: TeachConfig) -> Path:
     store = Store(config.store)
     folder = teacher_folder(store, config.resolved_name)
     if _is_done(folder, store, config):
+        remove(_work_file(store, config))  # a kill just after the export leaves it
         return folder
     for place in (folder.parent, features_folder(store, config.teacher)):
         remove_stale(place)
@@ -140,6 +142,11 @@ def _fit(lesson: Lesson, teacher: MultiViewTeacher, train: Indices, labels: Tens
         for epoch in range(start, config.epochs):
             _set_lr(optimizer, config, epoch)
             loss = _train_epoch(lesson, teacher, optimizer, train, labels, epoch)
+            if not math.isfinite(loss):
+                raise ConfigError(
+                    f"--lr {config.resolved_lr}: the teacher's loss is no longer finite in epoch"
+                    f" {epoch + 1}; lower it"
+                )
             tensors = with_prefix("model", teacher.state_dict())
             tensors |= with_prefix("optimizer", optimizer_tensors(optimizer))
             state = {"epoch": epoch + 1, "settings": config.decisive()}

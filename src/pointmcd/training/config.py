@@ -2,13 +2,22 @@
 
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from tyro.conf import Positional
 
 from pointmcd.errors import ConfigError
 
 Course = Literal["constant", "decay", "first"]
+
+
+#: Settings that cannot change what is learnt.
+PLACE_FIELDS = {"store", "out", "device", "workers", "overwrite"}
+#: Settings that a baseline does not read.
+DISTILLATION_FIELDS = {
+    *("distill_weight", "distill_loss", "distill_course", "distill_share"),
+    *("target", "standardise", "visibility", "pairing"),
+}
 
 
 @dataclass(frozen=True)
@@ -33,7 +42,7 @@ class TrainConfig:
     """Seed of weights, order and augmentation."""
     optimizer: Literal["sgd", "adamw"] = "adamw"
     """sgd has momentum 0.9."""
-    lr: float = 1e-3
+    lr: float = 5e-4
     """Step size at the start of the cosine."""
     final_lr: float = 1e-5
     """Step size at its end."""
@@ -98,7 +107,9 @@ class TrainConfig:
 
     def decisive(self) -> dict[str, Any]:
         """Everything that decides the result, JSON: what must agree to resume."""
-        left_out = {"store", "out", "device", "workers", "overwrite"}
+        left_out = PLACE_FIELDS
+        if self.teacher is None:
+            left_out = left_out | DISTILLATION_FIELDS
         return {k: v for k, v in asdict(self).items() if k not in left_out}
 
     def check(self) -> None:
@@ -107,20 +118,40 @@ class TrainConfig:
         Raises:
             ConfigError: naming the field, its value and what it may be.
         """
-        # Batch norm needs two shapes.
-        for name, least in (("epochs", 1), ("batch_size", 2), ("points", 1), ("seed", 0)):
+        self._check_choices()
+        for name, least in _LEAST.items():
             value = getattr(self, name)
-            if value < least:
+            if not value >= least:  # not a number is refused too
                 raise ConfigError(f"--{name.replace('_', '-')} {value}: at least {least}")
-        for name in ("lr", "task_weight", "distill_weight", "weight_decay", "shift"):
-            if not getattr(self, name) >= 0:
-                raise ConfigError(f"--{name.replace('_', '-')} {getattr(self, name)}: at least 0")
-        if not self.scale >= 1:
-            raise ConfigError(f"--scale {self.scale}: at least 1")
         if not 0 <= self.label_smoothing < 1:
             raise ConfigError(f"--label-smoothing {self.label_smoothing}: 0 to below 1")
         if not 0 < self.distill_share < 1:
             raise ConfigError(f"--distill-share {self.distill_share}: between 0 and 1")
+
+    def _check_choices(self) -> None:
+        for name, hint in get_type_hints(type(self)).items():
+            value = getattr(self, name, None)
+            if get_origin(hint) is Literal and value not in get_args(hint):
+                choices = ", ".join(get_args(hint))
+                raise ConfigError(f"--{name.replace('_', '-')} {value}: use one of {choices}")
+
+
+_LEAST = {
+    "epochs": 1,
+    "batch_size": 2,  # batch norm needs two shapes
+    "points": 1,
+    "seed": 0,
+    "lr": 0,
+    "final_lr": 0,
+    "warmup_epochs": 0,
+    "weight_decay": 0,
+    "task_weight": 0,
+    "distill_weight": 0,
+    "regulariser_weight": 0,
+    "scale": 1,
+    "shift": 0,
+    "workers": 0,
+}
 
 
 #: The method's own setting (see docs/how-it-works.md); what differs from student to student is in

@@ -25,8 +25,9 @@ from pointmcd.checkpoint import (
 from pointmcd.data.augment import Augmentation
 from pointmcd.data.dataset import Batch, ShapeDataset
 from pointmcd.data.store import Store
+from pointmcd.device import pick_device
 from pointmcd.distill.distillation import ViewDistillation
-from pointmcd.errors import RunError
+from pointmcd.errors import ConfigError, RunError
 from pointmcd.ops.cross_entropy import smoothed_cross_entropy
 from pointmcd.students.registry import create_student
 from pointmcd.tasks.classification import Classifier
@@ -95,16 +96,18 @@ class Trainer:
         # Everything random depends on seed and epoch alone: a resumed run repeats it.
         torch.manual_seed(config.seed * 100_003 + epoch)
         self.order.manual_seed(config.seed * 100_003 + epoch)
-        self.dataset.set_epoch(epoch)
+        # Not the data set's: accelerate's loader tells it the loader's own count of passes.
+        self.loader.set_epoch(epoch)
         lr = learning_rate(config, epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         sums = self._train(loss_weights(config, epoch))
-        if not math.isfinite(sums["task_loss"]):
+        scores = validation_scores(self.classifier, self.validation, self.accelerator.device)
+        losses = (sums["task_loss"], sums["distill_loss"], scores["val_loss"] or 0.0)
+        if not all(map(math.isfinite, losses)):
             raise RunError(
                 f"{config.folder}: the loss is no longer finite in epoch {epoch + 1}; lower --lr"
             )
-        scores = validation_scores(self.classifier, self.validation, self.accelerator.device)
         return {
             "epoch": epoch + 1,
             "lr": lr,
@@ -164,8 +167,11 @@ class Trainer:
 def _accelerator(config: TrainConfig) -> Accelerator:
     # accelerate keeps its settings per process; another run in this process may differ.
     AcceleratorState._reset_state()
+    on_cpu = pick_device(config.device).type == "cpu"  # refuses one that is not there
+    if on_cpu and config.precision == "fp16":  # accelerate would pass over it in silence
+        raise ConfigError("--precision fp16: needs a GPU; use bf16 or no")
     return Accelerator(
-        cpu=config.device == "cpu",
+        cpu=on_cpu,
         mixed_precision=config.precision,
         dataloader_config=DataLoaderConfiguration(split_batches=True),
     )

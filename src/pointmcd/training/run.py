@@ -3,20 +3,25 @@
 import json
 import platform
 from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 import yaml
 
 import pointmcd
 from pointmcd.data.store import Store
-from pointmcd.errors import RunError
+from pointmcd.errors import PointMCDError, RunError
 from pointmcd.files import read_json, replacing, write_json
 from pointmcd.training.config import TrainConfig, config_from_dict
 
+#: Raised whenever run folders change in a way that older code would misread.
 RUN_FORMAT = 1
+
+_KEYS = (
+    *("arm", "classes", "finished", "num_classes", "seed", "settings", "shapes", "store"),
+    *("store_fingerprint", "student", "teacher"),
+)
 
 
 class Run:
@@ -32,31 +37,38 @@ class Run:
 
     def __init__(self, path: Path) -> None:
         self.path = Path(path)
-        if not (self.path / "run.json").exists():
-            raise RunError(f"{path}: no run there (no run.json); make one with: pointmcd train")
-        self.meta: dict[str, Any] = read_json(self.path / "run.json")
-        found = self.meta.get("format") if isinstance(self.meta, dict) else None
-        if found != RUN_FORMAT:
+        file = self.path / "run.json"
+        if not file.is_file():
             raise RunError(
-                f"{path}: run format {found}, this version of pointmcd reads {RUN_FORMAT};"
-                " train again"
+                f"{path}: is not a run folder (no run.json); make one with pointmcd train"
             )
+        self.meta: dict[str, Any] = _read_meta(file)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The content of config.yaml.
+
+        Raises:
+            RunError: when it is absent or damaged.
+        """
+        file = self.path / "config.yaml"
+        try:
+            settings = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError) as error:
+            raise RunError(f"{file}: cannot be read as YAML; train again") from error
+        if not isinstance(settings, dict):
+            raise RunError(f"{file}: holds no settings; train again")
+        return settings
 
     @property
     def config(self) -> TrainConfig:
         """The resolved settings of the run.
 
         Raises:
-            RunError: when config.yaml is absent or damaged.
+            RunError: when config.yaml cannot be read.
+            ConfigError: when a field of it is unknown, missing or of another type.
         """
-        path = self.path / "config.yaml"
-        try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, yaml.YAMLError) as error:
-            raise RunError(f"{path}: absent or damaged; train again") from error
-        if not isinstance(values, dict):
-            raise RunError(f"{path}: absent or damaged; train again")
-        return config_from_dict(values)
+        return config_from_dict(self.settings)
 
     @property
     def finished(self) -> bool:
@@ -68,17 +80,22 @@ class Run:
         return self.path / f"{which}.safetensors"
 
     def metrics(self) -> list[dict[str, Any]]:
-        """One record per epoch.
+        """One record per epoch; a last line that was cut short is dropped.
 
         Raises:
-            RunError: when metrics.jsonl is damaged.
+            RunError: when another line of metrics.jsonl is damaged.
         """
-        path = self.path / "metrics.jsonl"
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-            return [json.loads(line) for line in lines]
-        except (OSError, ValueError) as error:
-            raise RunError(f"{path}: damaged: {error}; train again") from error
+        file = self.path / "metrics.jsonl"
+        text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+        lines = text.splitlines()
+        records: list[dict[str, Any]] = []
+        for number, line in enumerate(lines, start=1):
+            try:
+                records.append(json.loads(line))
+            except ValueError as error:
+                if number < len(lines):
+                    raise RunError(f"{file}: line {number} is not JSON; train again") from error
+        return records
 
     def append(self, record: dict[str, Any]) -> None:
         """Add the record of one epoch; a later record of that epoch or above is dropped first."""
@@ -93,6 +110,20 @@ class Run:
         write_json(self.path / "run.json", self.meta)
 
 
+def _read_meta(file: Path) -> dict[str, Any]:
+    try:
+        meta = read_json(file)
+    except PointMCDError as error:
+        raise RunError(str(error)) from error
+    found = meta.get("format") if isinstance(meta, dict) else None
+    if found != RUN_FORMAT:
+        raise RunError(f"{file}: run format {found}, this version reads {RUN_FORMAT}; train again")
+    missing = [key for key in _KEYS if key not in meta]
+    if missing:
+        raise RunError(f"{file}: lacks {', '.join(missing)}; train again")
+    return dict(meta)
+
+
 def create_run(
     config: TrainConfig, store: Store, teacher: dict[str, Any] | None, parameters: int
 ) -> Run:
@@ -101,7 +132,7 @@ def create_run(
     values = asdict(config) | {"store": str(config.store), "out": str(folder)}
     with replacing(folder / "config.yaml") as temporary:
         temporary.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
-    versions = {"python": platform.python_version(), "torch": torch.__version__}
+    versions = {"python": platform.python_version()} | {n: version(n) for n in ("torch", "numpy")}
     meta = {
         "format": RUN_FORMAT,
         "pointmcd": pointmcd.__version__,
@@ -113,7 +144,7 @@ def create_run(
         "store": str(config.store.resolve()),
         "store_fingerprint": store.fingerprint,
         "teacher": teacher,
-        "versions": versions | {"numpy": np.__version__},
+        "versions": versions,
         "seed": config.seed,
         "shapes": {split: len(store.indices(split)) for split in ("train", "val", "test")},
         "parameters": parameters,

@@ -37,6 +37,8 @@ def train(config: TrainConfig) -> Path:
         return run.path
     trainer = Trainer(config, store)
     if run is None:
+        if (config.folder / "run.json").exists():
+            _clear(config.folder)
         parameters = sum(p.numel() for p in trainer.classifier.parameters())
         run = create_run(config, store, teacher, parameters)
     _run_epochs(trainer, run)
@@ -56,11 +58,11 @@ def _check_store(store: Store) -> None:
 
 
 def _existing(config: TrainConfig, store: Store, teacher: dict[str, Any] | None) -> Run | None:
-    """The run in the folder, if it is this very one; others are removed only if told to."""
+    """The run in the folder, if it is this very one; others are refused unless told to replace."""
     folder = config.folder
     remove_stale(folder)
     if not (folder / "run.json").exists():
-        if folder.is_dir() and not all(map(_is_begun, folder.iterdir())):
+        if folder.exists() and not (folder.is_dir() and all(map(_is_begun, folder.iterdir()))):
             raise RunError(f"{folder}: a folder that is no run; choose another --out")
         return None
     run = Run(folder)
@@ -71,8 +73,15 @@ def _existing(config: TrainConfig, store: Store, teacher: dict[str, Any] | None)
         raise RunError(
             f"{folder}: holds a run with another {field}; choose another --out, or --overwrite"
         )
-    remove(folder)
     return None
+
+
+def _clear(folder: Path) -> None:
+    """Remove a run; run.json goes last, so that what a kill leaves can still be replaced."""
+    for path in folder.iterdir():
+        if path.name != "run.json":
+            remove(path)
+    remove(folder)
 
 
 def _is_begun(path: Path) -> bool:

@@ -1,0 +1,167 @@
+import pytest
+import torch
+from torch import nn
+
+from pointmcd.distill.distillation import ViewDistillation, visible_embeddings
+from pointmcd.errors import ConfigError
+from pointmcd.students.base import PointFeatures
+
+B, N, M, V, C, D = 3, 12, 7, 4, 5, 6
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    torch.manual_seed(0)
+
+
+def cloud(count=N):
+    return torch.randn(B, count, C), torch.rand(B, N, V) < 0.4
+
+
+def by_hand(branch, embeddings, visibility):
+    """One view at a time: the max over what it sees (zero where it sees nothing), projected."""
+    rows = []
+    for b in range(B):
+        for v in range(V):
+            seen = [m for m in range(embeddings.shape[1]) if visibility[b, m, v]]
+            zero = torch.zeros(C)
+            rows.append(torch.stack([embeddings[b, m] for m in seen]).amax(0) if seen else zero)
+    flat = torch.stack(rows) @ branch.linear.weight.T
+    if branch.training:
+        mean, var = flat.mean(0), flat.var(0, unbiased=False)
+    else:
+        mean, var = branch.norm.running_mean, branch.norm.running_var
+    normed = (flat - mean) / (var + branch.norm.eps).sqrt()
+    return (normed * branch.norm.weight + branch.norm.bias).view(B, V, -1)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("signed", [True, False])
+def test_descriptors_are_those_computed_by_hand(training, signed):
+    branch = ViewDistillation(C, D, signed=signed)
+    nn.init.normal_(branch.norm.weight)
+    nn.init.normal_(branch.norm.bias)
+    branch.norm.running_mean.normal_()
+    branch.train(training)
+    embeddings, visibility = cloud()
+    visibility[1, :, 2] = False  # a view that sees nothing
+    visibility[2, :, 0] = True
+    expected = by_hand(branch, embeddings, visibility)
+    found = branch(PointFeatures(embeddings), visibility)
+    assert found.shape == (B, V, D)
+    assert torch.allclose(found, expected if signed else expected.relu(), atol=1e-5)
+
+
+def test_only_signed_descriptors_may_be_negative():
+    embeddings, visibility = cloud()
+    signed, plain = ViewDistillation(C, D, signed=True), ViewDistillation(C, D)
+    plain.load_state_dict(signed.state_dict())
+    below = signed(PointFeatures(embeddings), visibility)
+    above = plain(PointFeatures(embeddings), visibility)
+    assert below.min() < 0
+    assert torch.equal(above, below.relu())
+
+
+def test_a_subset_of_points_has_the_visibility_of_those_points():
+    embeddings, visibility = cloud(M)
+    index = torch.stack([torch.randperm(N)[:M] for _ in range(B)])
+    gathered = visible_embeddings(PointFeatures(embeddings, index), visibility)
+    for b in range(B):
+        for m in range(M):
+            assert gathered[b, m].tolist() == visibility[b, index[b, m]].tolist()
+    branch = ViewDistillation(C, D)
+    subset = branch(PointFeatures(embeddings, index), visibility)
+    assert torch.equal(subset, branch(PointFeatures(embeddings), gathered))
+
+
+def test_an_index_of_all_points_in_order_is_no_index():
+    embeddings, visibility = cloud()
+    index = torch.arange(N).expand(B, N)
+    branch = ViewDistillation(C, D)
+    indexed = branch(PointFeatures(embeddings, index), visibility)
+    assert torch.equal(indexed, branch(PointFeatures(embeddings), visibility))
+
+
+def test_an_index_may_repeat_a_point():
+    embeddings, visibility = cloud(M)
+    index = torch.zeros(B, M, dtype=torch.int64)
+    gathered = visible_embeddings(PointFeatures(embeddings, index), visibility)
+    assert torch.equal(gathered, visibility[:, :1].expand(B, M, V))
+
+
+def test_the_order_of_the_points_changes_nothing():
+    embeddings, visibility = cloud()
+    order = torch.randperm(N)
+    branch = ViewDistillation(C, D)
+    before = branch(PointFeatures(embeddings), visibility)
+    after = branch(PointFeatures(embeddings[:, order]), visibility[:, order])
+    assert torch.equal(before, after)
+    index = torch.stack([torch.randperm(N) for _ in range(B)])
+    listed = embeddings.gather(1, index[:, :, None].expand(-1, -1, C))
+    assert torch.equal(branch(PointFeatures(listed, index), visibility), before)
+
+
+def test_the_order_of_the_views_is_kept_and_the_projection_shared():
+    embeddings, visibility = cloud()
+    order = torch.tensor([2, 0, 3, 1])
+    branch = ViewDistillation(C, D).eval()
+    before = branch(PointFeatures(embeddings), visibility)
+    after = branch(PointFeatures(embeddings), visibility[:, :, order])
+    assert torch.allclose(after, before[:, order], atol=1e-6)
+
+
+def test_gradients_reach_visible_points_alone():
+    embeddings, visibility = cloud()
+    visibility[0, 3] = False
+    embeddings.requires_grad_()
+    branch = ViewDistillation(C, D, signed=True)
+    found = branch(PointFeatures(embeddings), visibility)
+    branch.distance(found, torch.randn(B, V, D)).backward()
+    assert embeddings.grad[0, 3].abs().sum() == 0
+    assert embeddings.grad.abs().sum() > 0
+    assert branch.linear.weight.grad.abs().sum() > 0
+
+
+def entries(a, b):
+    return [(x, y) for x, y in zip(a.flatten().tolist(), b.flatten().tolist(), strict=True)]
+
+
+def naive_l1(a, b):
+    gaps = [abs(x - y) for x, y in entries(a, b)]
+    return sum(gaps) / len(gaps)
+
+
+def naive_smooth_l1(a, b):
+    gaps = [abs(x - y) for x, y in entries(a, b)]
+    return sum(g * g / 2 if g < 1 else g - 0.5 for g in gaps) / len(gaps)
+
+
+def naive_cosine(a, b):
+    rows = list(zip(a.flatten(0, 1), b.flatten(0, 1), strict=True))
+    return sum(1 - float(x @ y / (x.norm() * y.norm())) for x, y in rows) / len(rows)
+
+
+@pytest.mark.parametrize(
+    ("name", "naive"),
+    [("l1", naive_l1), ("smooth_l1", naive_smooth_l1), ("cosine", naive_cosine)],
+)
+def test_each_loss_is_its_formula(name, naive):
+    branch = ViewDistillation(C, D, loss=name)
+    a, b = torch.randn(B, V, D), 2 * torch.randn(B, V, D)
+    assert float(branch.distance(a, b)) == pytest.approx(naive(a, b), rel=1e-5)
+    assert float(branch.distance(a, a)) == pytest.approx(0, abs=1e-6)
+    assert branch.distance(a, b).shape == ()
+
+
+def test_a_descriptor_of_zeros_has_a_cosine_loss_with_finite_gradient():
+    branch = ViewDistillation(C, D, loss="cosine")
+    zeros = torch.zeros(B, V, D, requires_grad=True)
+    loss = branch.distance(zeros, torch.randn(B, V, D))
+    loss.backward()
+    assert float(loss.detach()) == pytest.approx(1)
+    assert torch.isfinite(zeros.grad).all()
+
+
+def test_an_unknown_loss_names_the_known_ones():
+    with pytest.raises(ConfigError, match="distill_loss l2: use one of l1, smooth_l1, cosine"):
+        ViewDistillation(C, D, loss="l2")

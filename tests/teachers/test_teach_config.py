@@ -1,0 +1,62 @@
+from pathlib import Path
+
+import pytest
+
+from pointmcd.errors import ConfigError
+from pointmcd.teachers.config import TeachConfig
+
+STORE = Path("store")
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({}, "lite0"),
+        ({"finetune": True}, "lite0-finetuned"),
+        ({"teacher": "random:lite0"}, "random-lite0"),
+        ({"teacher": "random:lite0", "finetune": True}, "random-lite0-finetuned"),
+        ({"name": "mine", "finetune": True}, "mine"),
+    ],
+)
+def test_names(options, name):
+    assert TeachConfig(STORE, **options).resolved_name == name
+
+
+def test_the_step_depends_on_what_is_trained_unless_given():
+    assert TeachConfig(STORE).resolved_lr == 1e-3
+    assert TeachConfig(STORE, finetune=True).resolved_lr == 1e-4
+    assert TeachConfig(STORE, finetune=True, lr=0.0).resolved_lr == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"epochs": 0}, "--epochs 0: at least 1"),
+        ({"batch_size": 1}, "--batch-size 1: at least 2"),
+        ({"seed": -1}, "--seed -1: at least 0"),
+        ({"lr": -1.0}, "--lr -1.0: at least 0"),
+        ({"lr": float("nan")}, "--lr nan: at least 0"),
+        ({"final_lr": -1.0}, "--final-lr -1.0: at least 0"),
+        ({"weight_decay": -0.1}, "--weight-decay -0.1: at least 0"),
+        ({"label_smoothing": 1.0}, "--label-smoothing 1.0: 0 to below 1"),
+        ({"label_smoothing": -0.1}, "--label-smoothing -0.1: 0 to below 1"),
+    ],
+)
+def test_values_that_cannot_be_meant(options, text):
+    with pytest.raises(ConfigError) as caught:
+        TeachConfig(STORE, **options).check()
+    assert str(caught.value) == text
+
+
+def test_values_at_the_edge_are_taken():
+    TeachConfig(STORE, epochs=1, batch_size=2, lr=0.0, final_lr=0.0, label_smoothing=0.0).check()
+
+
+def test_what_decides_the_result():
+    plain = TeachConfig(STORE)
+    elsewhere = TeachConfig(Path("other"), device="cuda", overwrite=True)
+    assert plain.decisive() == elsewhere.decisive()
+    # A default that is written out is no other setting.
+    assert TeachConfig(STORE, name="lite0", lr=1e-3).decisive() == plain.decisive()
+    for change in ({"seed": 1}, {"lr": 2e-3}, {"finetune": True}, {"label_smoothing": 0.0}):
+        assert TeachConfig(STORE, **change).decisive() != plain.decisive()

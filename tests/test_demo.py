@@ -1,0 +1,55 @@
+"""The demo's path on a part of the embedded set; `make demo` takes the whole."""
+
+import shutil
+import zipfile
+
+import pytest
+
+from pointmcd import demo as module
+from pointmcd.cli import main
+from pointmcd.errors import RunError
+
+
+@pytest.fixture
+def small_set(furniture_root, tmp_path, monkeypatch):
+    """Three classes of the embedded set in the same layout: 4 train and 1 test shapes of each."""
+    path = tmp_path / "furniture10.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for label in ("bed", "chair", "lamp"):
+            for split, count in (("train", 4), ("test", 1)):
+                files = sorted((furniture_root / label / split).glob("*.off"))[:count]
+                for file in files:
+                    archive.write(file, file.relative_to(furniture_root.parent))
+    monkeypatch.setattr(module, "furniture10", lambda: path)
+
+
+def test_a_file_where_the_folder_should_be_is_refused(tmp_path):
+    file = tmp_path / "demo"
+    file.write_text("mine")
+    with pytest.raises(RunError, match=f"{file}: is a file"):
+        module.demo(file)
+    assert file.read_text() == "mine"
+
+
+@pytest.mark.slow
+def test_demo_ends_in_a_table_and_a_page_and_keeps_what_is_finished(small_set, tmp_path, capsys):
+    folder = tmp_path / "demo"
+    main(["demo", str(folder), "--epochs", "1"])
+    first = capsys.readouterr()
+    assert "baseline" in first.out
+    assert "distilled" in first.out
+    page = folder / "report.html"
+    assert first.out.splitlines()[-1] == f"report: {page.resolve()}"
+    assert [line[:3] for line in first.err.splitlines() if line[1:3] == "/6"] == [
+        f"{step}/6" for step in (1, 2, 3, 4, 5, 6)
+    ]
+    times = {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
+    assert len(times) >= 5  # the teacher's, and two of each run
+    page.unlink()
+    shutil.rmtree(folder / "runs" / "distilled")
+
+    main(["demo", str(folder), "--epochs", "1"])
+    assert capsys.readouterr().out == first.out
+    assert page.exists()
+    kept = {path: when for path, when in times.items() if "distilled" not in path.parts}
+    assert {path: path.stat().st_mtime_ns for path in kept} == kept

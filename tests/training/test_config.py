@@ -1,0 +1,145 @@
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pointmcd.errors import ConfigError
+from pointmcd.training.config import (
+    PAPER,
+    RECIPES,
+    TrainConfig,
+    apply_recipe,
+    config_from_dict,
+)
+
+STORE = Path("/data/store")
+
+
+@pytest.mark.parametrize(
+    ("options", "arm"),
+    [
+        ({}, "distilled"),
+        ({"teacher": None}, "baseline"),
+        ({"teacher": None, "visibility": "all", "pairing": "wrong"}, "baseline"),
+        ({"visibility": "all"}, "distilled-all-visible"),
+        ({"pairing": "wrong"}, "distilled-wrong-view"),
+        ({"teacher": "random-lite0"}, "distilled-random-teacher"),
+        ({"teacher": "lite0-finetuned"}, "distilled"),
+    ],
+)
+def test_arms_and_folders(options, arm):
+    config = TrainConfig(STORE, seed=3, **options)
+    assert config.arm == arm
+    assert config.folder == Path("runs") / f"store-pointnet-{arm}-s3"
+    assert replace(config, out=Path("x")).folder == Path("x")
+
+
+def test_the_folder_of_ones_own_student_has_no_colon():
+    assert TrainConfig(STORE, student="a.b:C").folder.name == "store-a.b-C-distilled-s0"
+
+
+def test_the_folder_is_called_after_the_store_itself(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert TrainConfig(Path()).folder.name.startswith(tmp_path.name + "-pointnet")
+
+
+AT_LEAST = {
+    **dict.fromkeys(("epochs", "points", "scale"), 1),
+    "batch_size": 2,
+    **dict.fromkeys(("seed", "warmup_epochs", "workers"), 0),
+    **dict.fromkeys(("lr", "final_lr", "weight_decay", "shift"), 0),
+    **dict.fromkeys(("task_weight", "distill_weight", "regulariser_weight"), 0),
+}
+
+
+@pytest.mark.parametrize("field", AT_LEAST)
+@pytest.mark.parametrize("bad", ["below", "nan"])
+def test_numbers_below_the_least(field, bad):
+    least = AT_LEAST[field]
+    TrainConfig(STORE, **{field: least}).check()
+    value = least - 1 if bad == "below" else float("nan")
+    with pytest.raises(ConfigError) as caught:
+        TrainConfig(STORE, **{field: value}).check()
+    assert str(caught.value) == f"--{field.replace('_', '-')} {value}: at least {least}"
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "rule"),
+    [
+        ("label_smoothing", 1.0, "0 to below 1"),
+        ("label_smoothing", -0.1, "0 to below 1"),
+        ("distill_share", 0.0, "between 0 and 1"),
+        ("distill_share", 1.0, "between 0 and 1"),
+        ("optimizer", "adam", "use one of sgd, adamw"),
+        ("distill_loss", "l2", "use one of l1, smooth_l1, cosine"),
+        ("distill_course", "last", "use one of constant, decay, first"),
+        ("target", "logits", "use one of descriptors, features"),
+        ("visibility", "none", "use one of exact, all"),
+        ("pairing", "right", "use one of true, wrong"),
+        ("precision", "fp8", "use one of no, bf16, fp16"),
+    ],
+)
+def test_other_values_that_cannot_be_meant(field, value, rule):
+    with pytest.raises(ConfigError) as caught:
+        TrainConfig(STORE, **{field: value}).check()
+    assert str(caught.value) == f"--{field.replace('_', '-')} {value}: {rule}"
+
+
+def test_the_defaults_can_be_used():
+    TrainConfig(STORE).check()
+
+
+def test_what_decides_the_result_and_what_does_not():
+    plain = TrainConfig(STORE)
+    elsewhere = TrainConfig(Path("x"), Path("y"), device="cpu", workers=3, overwrite=True)
+    assert elsewhere.decisive() == plain.decisive()
+    left_out = {f.name for f in fields(TrainConfig)} - plain.decisive().keys()
+    assert left_out == {"store", "out", "device", "workers", "overwrite"}
+    assert TrainConfig(STORE, resample=True).decisive() != plain.decisive()
+
+
+def test_the_short_recipe_is_what_the_fields_say():
+    config = TrainConfig(STORE, lr=0.5, seed=2)
+    assert apply_recipe(config, "short") == config
+
+
+@pytest.mark.parametrize(
+    ("student", "epochs", "batch_size"), [("pointnet", 500, 64), ("dgcnn", 350, 24)]
+)
+def test_the_method_s_own_setting(student, epochs, batch_size):
+    config = apply_recipe(TrainConfig(STORE, student=student, seed=2, teacher=None), "paper")
+    assert (config.epochs, config.batch_size) == (epochs, batch_size)
+    assert (config.optimizer, config.lr, config.final_lr) == ("sgd", 0.1, 0.001)
+    assert (config.task_weight, config.distill_weight) == (0.1, 1.0)
+    assert (config.distill_loss, config.distill_course) == ("l1", "constant")
+    # What the recipe does not name stays.
+    assert (config.seed, config.teacher, config.store) == (2, None, STORE)
+    config.check()
+
+
+def test_recipes_name_fields_that_exist_and_nothing_of_the_arms():
+    named = PAPER.keys()
+    assert named <= {f.name for f in fields(TrainConfig)}
+    assert not named & {"teacher", "visibility", "pairing", "seed", "student"}
+
+
+def test_an_unknown_recipe():
+    with pytest.raises(ConfigError, match=f"--recipe long: use one of {', '.join(RECIPES)}"):
+        apply_recipe(TrainConfig(STORE), "long")
+
+
+@pytest.mark.parametrize("out", [None, Path("runs/x")])
+def test_a_config_comes_back_from_yaml(out):
+    config = TrainConfig(STORE, out, teacher=None, lr=3e-4, distill_course="first", resample=True)
+    values = asdict(config) | {"store": str(STORE), "out": None if out is None else str(out)}
+    assert config_from_dict(yaml.safe_load(yaml.safe_dump(values))) == config
+
+
+def test_a_field_of_another_version_is_named():
+    with pytest.raises(ConfigError, match="config field colour: unknown to this version"):
+        config_from_dict({"store": "x", "colour": 1, "zeal": 2})
+
+
+def test_fields_that_are_absent_have_their_defaults():
+    assert config_from_dict({"store": str(STORE), "epochs": 3}) == TrainConfig(STORE, epochs=3)

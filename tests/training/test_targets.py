@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+
+from pointmcd.data.store import Store
+from pointmcd.errors import StoreError
+from pointmcd.training.config import TrainConfig
+from pointmcd.training.targets import prepare_targets, standardised
+
+
+@pytest.fixture
+def targets():
+    return np.random.default_rng(0).gamma(2, 3, size=(7, 3, 5)).astype(np.float32)
+
+
+def test_each_channel_has_zero_mean_and_unit_variance(targets):
+    found = standardised(targets)
+    assert found.dtype == np.float32
+    assert found.mean((0, 1)) == pytest.approx(np.zeros(5), abs=1e-6)
+    assert found.std((0, 1)) == pytest.approx(np.ones(5), abs=1e-5)
+    # One factor for all shapes and views of a channel: what differed still differs alike.
+    back = found * targets.std((0, 1)) + targets.mean((0, 1))
+    assert np.allclose(back, targets, atol=1e-5)
+
+
+@pytest.mark.parametrize("value", [0.0, 3.7, 60000.0])
+def test_a_channel_that_never_varies_becomes_zero(targets, value):
+    targets[:, :, 2] = value
+    found = standardised(targets)
+    assert found[:, :, 2] == pytest.approx(np.zeros((7, 3)), abs=1e-6)
+    assert np.isfinite(found).all()
+
+
+def test_a_channel_far_from_zero_keeps_its_variance(targets):
+    # The mean of many float32 numbers must not be summed in float32.
+    far = np.full((400, 12, 1), 30000, np.float32) + np.arange(400, dtype=np.float32)[:, None, None]
+    found = standardised(far)
+    assert found.mean() == pytest.approx(0, abs=1e-5)
+    assert found.std() == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize(("target", "size"), [("descriptors", 512), ("features", 1280)])
+def test_targets_of_a_run(taught_store, target, size):
+    store = Store(taught_store)
+    train = store.indices("train")
+    plain = prepare_targets(TrainConfig(taught_store, target=target), store, train)
+    assert plain.shape == (9, 3, size)
+    assert plain.min() >= 0
+    config = TrainConfig(taught_store, target=target, standardise=True)
+    assert np.array_equal(prepare_targets(config, store, train), standardised(plain))
+
+
+def test_an_absent_teacher(taught_store):
+    store = Store(taught_store)
+    with pytest.raises(StoreError, match="no teacher big"):
+        prepare_targets(TrainConfig(taught_store, teacher="big"), store, store.indices("train"))

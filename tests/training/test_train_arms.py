@@ -1,0 +1,184 @@
+"""Arms of one seed differ in what they are told to differ in, and in nothing else."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from pointmcd.data.store import Store
+from pointmcd.errors import ConfigError
+from pointmcd.training.loop import Trainer
+from pointmcd.training.run import Run
+from pointmcd.training.train import train
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+ARMS = {
+    "baseline": {"teacher": None},
+    "distilled": {},
+    "distilled-all-visible": {"visibility": "all"},
+    "distilled-wrong-view": {"pairing": "wrong"},
+}
+
+
+@pytest.fixture
+def distilled(make):
+    def config(out, **options):
+        return make(out, **({"teacher": "lite0"} | options))
+
+    return config
+
+
+def model_of(left):
+    return {n: t for n, t in left["last"].items() if n.startswith("model.")}
+
+
+@pytest.mark.parametrize("student", ["tiny_student:TinyStudent", "pointnet", "dgcnn"])
+def test_arms_start_from_the_same_weights(distilled, taught_store, student):
+    def start(**options):
+        config = distilled("a", student=student, **options)
+        return Trainer(config, Store(taught_store)).classifier.state_dict()
+
+    first = start(teacher=None)
+    for options in ({}, {"visibility": "all"}, {"target": "features"}, {"standardise": True}):
+        state = start(**options)
+        assert state.keys() == first.keys()
+        assert all(torch.equal(state[name], value) for name, value in first.items())
+    other = start(seed=1)
+    assert any(not torch.equal(other[name], value) for name, value in first.items())
+
+
+def test_arms_see_the_same_batches(distilled, monkeypatch):
+    seen = {}
+    step = Trainer._step
+    for arm, options in ARMS.items():
+        batches = seen[arm] = []
+
+        def spy(self, batch, weights, batches=batches):
+            batches.append(batch)
+            return step(self, batch, weights)
+
+        monkeypatch.setattr(Trainer, "_step", spy)
+        train(distilled(arm, **options, resample=True))
+    first = seen["baseline"]
+    assert len(first) == 4  # two epochs of nine shapes by four
+    assert not torch.equal(first[0].points, first[2].points)
+    for batches in seen.values():
+        for batch, expected in zip(batches, first, strict=True):
+            assert torch.equal(batch.points, expected.points)
+            assert torch.equal(batch.labels, expected.labels)
+    plain, every, wrong = (seen[arm][0] for arm in list(ARMS)[1:])
+    assert first[0].visibility is None
+    assert first[0].targets is None
+    assert torch.equal(plain.targets, every.targets)
+    assert torch.equal(plain.visibility, wrong.visibility)
+    assert every.visibility.all()
+    assert not plain.visibility.all()
+    assert not torch.equal(plain.targets, wrong.targets)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_distillation_without_weight_is_the_baseline(distilled, content, optimizer):
+    baseline = content(train(distilled("a", teacher=None, optimizer=optimizer)))
+    weightless = content(train(distilled("b", distill_weight=0.0, optimizer=optimizer)))
+    weighed = content(train(distilled("c", optimizer=optimizer)))
+    assert model_of(weightless) == model_of(baseline)
+    assert model_of(weighed) != model_of(baseline)
+    for one, other in zip(weightless["records"], baseline["records"], strict=True):
+        assert one["distill_loss"] > 0
+        assert other["distill_loss"] == 0
+        assert {**one, "distill_loss": 0} == other
+
+
+def test_a_baseline_does_not_mind_how_others_distil(distilled, content):
+    plain = content(train(distilled("a", teacher=None)))
+    options = {"distill_course": "first", "visibility": "all", "distill_loss": "cosine"}
+    other = content(train(distilled("b", teacher=None, **options)))
+    assert other["last"] == plain["last"]
+
+
+OPTIONS = [
+    {"visibility": "all"},
+    {"pairing": "wrong"},
+    {"target": "features"},
+    {"standardise": True},
+    {"target": "features", "standardise": True},
+    {"resample": True},
+    {"precision": "bf16"},
+    {"distill_loss": "smooth_l1"},
+    {"distill_loss": "cosine"},
+    {"distill_course": "decay"},
+    {"distill_course": "first", "distill_share": 0.5},
+    {"task_weight": 0.1},
+    {"distill_weight": 3.0},
+    {"regulariser_weight": 0.1},
+    {"label_smoothing": 0.0},
+    {"scale": 1.0},
+    {"shift": 0.0},
+    {"warmup_epochs": 1},
+    {"weight_decay": 0.5},
+    {"optimizer": "sgd"},
+]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=str)
+def test_every_option_runs_and_does_something(distilled, content, plain_model, options):
+    left = content(train(distilled("a", **options)))
+    assert left["run"]["finished"]
+    assert model_of(left) != plain_model
+    assert {str(tensor[0]) for tensor in left["last"].values()} <= {"torch.float32", "torch.int64"}
+
+
+@pytest.fixture
+def plain_model(distilled, content):
+    return model_of(content(train(distilled("plain"))))
+
+
+def test_names_of_arms_are_written_down(distilled):
+    for arm, options in ARMS.items():
+        assert Run(train(distilled(arm, **options, epochs=1))).meta["arm"] == arm
+
+
+def test_standardised_targets_may_be_negative_and_are_reached_without_relu(distilled, taught_store):
+    store = Store(taught_store)
+    trainer = Trainer(distilled("a", standardise=True), store)
+    assert trainer.dataset.targets.min() < 0
+    assert trainer.trainee.distillation.signed
+    assert not Trainer(distilled("a"), store).trainee.distillation.signed
+
+
+def weights_of(module):
+    return {name: tensor.clone() for name, tensor in module.named_parameters()}
+
+
+def moved(module, before):
+    return {name for name, t in module.named_parameters() if not torch.equal(t, before[name])}
+
+
+def test_distilling_first_leaves_the_head_and_then_the_projection_alone(distilled, taught_store):
+    config = distilled("a", distill_course="first", distill_share=0.5, weight_decay=0.0)
+    trainer = Trainer(replace(config, optimizer="sgd", lr=0.1), Store(taught_store))
+    student, head = trainer.classifier.student, trainer.classifier.head
+    parts = (student, head, trainer.trainee.distillation)
+    before = [weights_of(part) for part in parts]
+    trainer.epoch(0)
+    assert [bool(moved(*pair)) for pair in zip(parts, before, strict=True)] == [True, False, True]
+    before = [weights_of(part) for part in parts]
+    trainer.epoch(1)
+    assert moved(student, before[0])
+    assert moved(head, before[1])
+
+
+@pytest.mark.parametrize("student", ["pointnet", "dgcnn"])
+def test_real_students_run_in_half_precision(distilled, student):
+    folder = train(distilled("a", student=student, precision="bf16", epochs=1, points=32))
+    (record,) = Run(folder).metrics()
+    assert 0 < record["task_loss"] < 3
+    assert record["distill_loss"] > 0
+
+
+def test_fp16_is_not_passed_over_in_silence(distilled):
+    config = distilled("a", precision="fp16")
+    with pytest.raises(ConfigError, match="--precision fp16: needs a GPU; use bf16 or no"):
+        train(config)
+    assert not config.out.exists()
