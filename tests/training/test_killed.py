@@ -134,7 +134,7 @@ def test_killed_at_random_times(make, content, way):
 
 @by_signal
 @pytest.mark.slow
-def test_killed_before_every_single_file(make, content):
+def test_killed_before_many_a_file(make, content):
     options = {"epochs": 8, **WAYS["first"]}
     calm = content(train(make("calm", **options)))
     config = make("killed", **options)

@@ -42,7 +42,7 @@ class TrainConfig:
     """Seed of weights, order and augmentation."""
     optimizer: Literal["sgd", "adamw"] = "adamw"
     """sgd has momentum 0.9."""
-    lr: float = 5e-4
+    lr: float = 1e-3
     """Step size at the start of the cosine."""
     final_lr: float = 1e-5
     """Step size at its end."""
@@ -52,9 +52,9 @@ class TrainConfig:
     """L2 for sgd, decoupled for adamw."""
     task_weight: float = 1.0
     """Weight of the task loss."""
-    distill_weight: float = 1.0
+    distill_weight: float = 3.0
     """Weight of the distillation loss."""
-    distill_loss: Literal["l1", "smooth_l1", "cosine"] = "l1"
+    distill_loss: Literal["l1", "smooth_l1", "cosine"] = "cosine"
     """Distance of geometric and visual descriptors."""
     distill_course: Course = "constant"
     """constant; decay (cosine to zero); first (distillation alone, then the task alone)."""
