@@ -143,3 +143,24 @@ def test_a_field_of_another_version_is_named():
 
 def test_fields_that_are_absent_have_their_defaults():
     assert config_from_dict({"store": str(STORE), "epochs": 3}) == TrainConfig(STORE, epochs=3)
+
+
+@pytest.mark.parametrize(
+    ("values", "text"),
+    [
+        ({}, "store: missing"),
+        ({"store": "s", "points": "many"}, "points: 'many' is not int"),
+        ({"store": "s", "lr": None}, "lr: None is not float"),
+        ({"store": "s", "colour": 1}, "colour: unknown"),
+    ],
+)
+def test_a_damaged_config_names_the_field(values, text):
+    with pytest.raises(ConfigError, match=text):
+        config_from_dict(values)
+
+
+def test_a_baseline_is_not_told_apart_by_what_it_does_not_read():
+    one = TrainConfig(Path("s"), teacher=None, distill_weight=1.0, pairing="wrong")
+    two = TrainConfig(Path("s"), teacher=None)
+    assert one.decisive() == two.decisive()
+    assert replace(one, teacher="lite0").decisive() != replace(two, teacher="lite0").decisive()

@@ -192,11 +192,18 @@ def config_from_dict(values: dict[str, Any]) -> TrainConfig:
     """A config from what `asdict` made, paths as text.
 
     Raises:
-        ConfigError: when a field is unknown, so that a run of another version is not misread.
+        ConfigError: when a field is unknown, missing or of another type, so that a run of another
+            version is not misread.
     """
     known = {f.name for f in fields(TrainConfig)}
     strange = sorted(values.keys() - known)
     if strange:
         raise ConfigError(f"config field {strange[0]}: unknown to this version of pointmcd")
+    if values.get("store") is None:
+        raise ConfigError("config field store: missing")
+    for name, wanted in get_type_hints(TrainConfig).items():
+        fits = (int, float) if wanted is float else wanted
+        if wanted in (int, float, str, bool) and not isinstance(values.get(name, wanted()), fits):
+            raise ConfigError(f"config field {name}: {values[name]!r} is not {wanted.__name__}")
     paths = {k: Path(values[k]) for k in ("store", "out") if values.get(k) is not None}
     return TrainConfig(**(values | paths))

@@ -93,7 +93,9 @@ def _first_difference(
     config: TrainConfig, store: Store, teacher: dict[str, Any] | None, meta: dict[str, Any]
 ) -> str | None:
     settings = config.decisive()
-    fields: list[str] = sorted(settings.keys() | meta["settings"].keys())
+    every = settings.keys() | meta["settings"].keys()
+    # The teacher first: without one, all fields that only distillation reads differ too.
+    fields: list[str] = sorted(every, key=lambda field: (field != "teacher", field))
     for field in fields:
         if settings.get(field) != meta["settings"].get(field):
             return field
