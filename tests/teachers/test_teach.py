@@ -279,3 +279,11 @@ def test_a_fine_tuned_teacher(tiny_store, tmp_path):
     before = teach_module.ImageEncoder("lite0").state_dict()[stem.removeprefix("encoder.")]
     assert tensors[stem].shape == before.shape
     assert not torch.equal(tensors[stem], before)  # the encoder learns too
+
+
+def test_deleted_features_are_made_again(store):
+    teach(lesson(store, name="other"))
+    before = files_of(store / "features" / "lite0")
+    shutil.rmtree(store / "features")
+    teach(lesson(store, name="other"))
+    assert files_of(store / "features" / "lite0") == before

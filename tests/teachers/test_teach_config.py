@@ -60,3 +60,9 @@ def test_what_decides_the_result():
     assert TeachConfig(STORE, name="lite0", lr=1e-3).decisive() == plain.decisive()
     for change in ({"seed": 1}, {"lr": 2e-3}, {"finetune": True}, {"label_smoothing": 0.0}):
         assert TeachConfig(STORE, **change).decisive() != plain.decisive()
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden"])
+def test_a_name_that_is_no_folder_name_is_refused(name):
+    with pytest.raises(ConfigError, match="--name"):
+        TeachConfig(Path("store"), name=name).check()

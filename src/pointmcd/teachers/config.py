@@ -1,5 +1,6 @@
 """Settings of `pointmcd teach`."""
 
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -73,6 +74,8 @@ class TeachConfig:
                 raise ConfigError(f"--{option} {value}: at least 0")
         if not 0 <= self.label_smoothing < 1:
             raise ConfigError(f"--label-smoothing {self.label_smoothing}: 0 to below 1")
+        if self.name is not None and not re.fullmatch(r"\w[\w.-]*", self.name):
+            raise ConfigError(f"--name {self.name}: letters, digits, dots, dashes and underscores")
 
     def decisive(self) -> dict[str, Any]:
         """Everything that decides the result, JSON: what must agree to resume."""

@@ -124,7 +124,8 @@ def _is_done(folder: Path, store: Store, config: TeachConfig) -> bool:
             f"{folder}: a teacher of that name was made with other settings; give --name another"
             " name, or --overwrite"
         )
-    return True
+    cache = features_folder(store, config.teacher)  # deleted to save space? students may want it
+    return config.finetune or all((cache / f"{shard}.npy").exists() for shard in store.shards)
 
 
 def _work_file(store: Store, config: TeachConfig) -> Path:
