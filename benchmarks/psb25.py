@@ -9,6 +9,7 @@ processes of one thread each are faster than one of two: once the store is there
 """
 
 import argparse
+import os
 import platform
 from collections.abc import Iterator
 from dataclasses import replace
@@ -82,7 +83,7 @@ def sections(work: Path) -> Iterator[str]:
         " before, on the validation part, is in [psb25_search.md](psb25_search.md).\n\n"
         f"psb25, {len(store.classes)} classes: {counts['train']} train, {counts['val']} validation"
         f" (held out of train), {counts['test']} test shapes; {POINTS} points, 12 views."
-        f" {platform.machine()}, {torch.get_num_threads()} threads, torch {torch.__version__}."
+        f" {platform.machine()}, {os.cpu_count()} cores, no GPU, torch {torch.__version__}."
     )
     for name in ("lite0", "random-lite0"):
         meta = read_teacher(store, name)
@@ -99,7 +100,11 @@ def sections(work: Path) -> Iterator[str]:
         for checkpoint in ("last", "best"):
             yield to_markdown(compare(runs, folders["baseline"], checkpoint))
         yield by_seed(folders)
-    yield "Settings of the runs: `" + describe(next(configs(work))) + "`"
+    distilled = next(c for c in configs(work) if c.arm == "distilled")
+    yield (
+        "Settings of PointNet's distilled arm; the others differ in the one thing they are named"
+        f" after: {describe(distilled)}."
+    )
 
 
 def by_seed(folders: dict[str, list[Path]]) -> str:
@@ -115,9 +120,8 @@ def by_seed(folders: dict[str, list[Path]]) -> str:
 
 def describe(config: TrainConfig) -> str:
     """The settings that decide a run, on one line."""
-    return ", ".join(
-        f"{k} {v}" for k, v in config.decisive().items() if k not in ("seed", "teacher")
-    )
+    settings = {k: v for k, v in config.decisive().items() if k != "seed"}
+    return ", ".join(f"{name} {value}" for name, value in settings.items())
 
 
 def main() -> None:
