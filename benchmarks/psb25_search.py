@@ -26,7 +26,6 @@ BASELINE: dict[str, dict[str, Any]] = {
     "step 0.001, weight decay 0.2": {"lr": 1e-3, "weight_decay": 0.2},
     "step 0.001, label smoothing 0.1": {"lr": 1e-3, "label_smoothing": 0.1},
     "step 0.001, scale 1.25, shift 0.1": {"lr": 1e-3, "scale": 1.25, "shift": 0.1},
-    "step 0.001, points drawn anew": {"lr": 1e-3, "resample": True},
     "step 0.0005, 40 epochs": {"lr": 5e-4, "epochs": 40},
 }
 L1 = {"distill_loss": "l1", "distill_weight": 1.0}
