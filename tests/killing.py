@@ -36,6 +36,7 @@ def _work(work, options):
     import pointmcd.teachers.teach
     import pointmcd.training.train  # imported before the forks, whatever the work
 
+    torch.optim.SGD([torch.zeros(1)])  # the first optimizer imports for seconds; once is enough
     torch.set_num_threads(1)
     paths = {name: Path(options[name]) for name in ("store", "out") if name in options}
     if work == "teach":

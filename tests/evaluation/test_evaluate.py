@@ -3,15 +3,18 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from sklearn.metrics import accuracy_score, balanced_accuracy_score, confusion_matrix
 
-from pointmcd.checkpoint import load_checkpoint
+from pointmcd.checkpoint import load_checkpoint, save_checkpoint, under_prefix
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, RunError, StoreError
 from pointmcd.evaluation.evaluate import evaluate
 from pointmcd.evaluation.results import read_result
 from pointmcd.files import write_json
+from pointmcd.students.registry import create_student
+from pointmcd.tasks.classification import Classifier
 
 CHECKPOINTS = ("last", "best")
 
@@ -56,6 +59,23 @@ def test_predictions_are_of_the_test_part(evaluated, taught_store):
         assert arrays["probabilities"].shape == (6, 3)
         np.testing.assert_allclose(arrays["probabilities"].sum(axis=1), 1, rtol=1e-5)
         assert (arrays["predictions"] == arrays["probabilities"].argmax(axis=1)).all()
+
+
+def test_probabilities_are_those_of_each_checkpoint(run_copy, taught_store):
+    tensors, state = load_checkpoint(run_copy / "best.safetensors")
+    tensors["model.head.classifier.weight"] = -5 * tensors["model.head.classifier.weight"]
+    save_checkpoint(run_copy / "best.safetensors", tensors, state)
+    evaluate(run_copy, device="cpu")
+    store = Store(taught_store)
+    clouds = torch.from_numpy(store.points(store.indices("test"), 64))
+    for checkpoint in CHECKPOINTS:
+        tensors, _ = load_checkpoint(run_copy / f"{checkpoint}.safetensors")
+        classifier = Classifier(create_student("pointnet"), 3).eval()
+        classifier.load_state_dict(under_prefix("model", tensors))
+        with torch.inference_mode():
+            expected = classifier(clouds).softmax(dim=1).numpy()
+        found = saved(run_copy, checkpoint)["probabilities"]
+        np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_figures_agree_with_sklearn(evaluated):

@@ -119,6 +119,8 @@ class _Lite0(nn.Module):
 
 
 def _fold(owner: nn.Module, conv: str, norm: str) -> None:
+    if isinstance(getattr(owner, norm), nn.Identity):  # folded before
+        return
     fused = fuse_conv_bn_eval(getattr(owner, conv).eval(), getattr(owner, norm).eval())
     setattr(owner, conv, fused)
     setattr(owner, norm, nn.Identity())
