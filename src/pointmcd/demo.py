@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import ZipFile
 
 from pointmcd.data.prepare import prepare
 from pointmcd.errors import RunError
@@ -73,8 +74,6 @@ def _config(folder: Path, store: Path, teacher: str | None, epochs: int) -> Trai
 
 
 def _predict_one(folder: Path, run: Path) -> None:
-    from zipfile import ZipFile
-
     with ZipFile(furniture10()) as archive:
         name = min(n for n in archive.namelist() if "/chair/test/" in n and n.endswith(".off"))
         file = folder / Path(name).name

@@ -83,6 +83,12 @@ def test_visibility_is_what_was_packed(copy):
     assert np.array_equal(read, seen[chosen, :77])
 
 
+def test_shard_ranges_agree_with_the_places_of_shapes(tiny_store):
+    store = Store(tiny_store)
+    found = [(shard, int(index)) for shard, indices in store.shard_ranges() for index in indices]
+    assert found == [(store.locate(index)[0], index) for index in range(18)]
+
+
 def test_nothing_asked_nothing_given(tiny_store):
     assert Store(tiny_store).points(np.zeros(0, np.int64), 5).shape == (0, 5, 3)
 

@@ -55,7 +55,9 @@ class ShapeDataset(Dataset[Batch]):
         self.store, self.indices, self.count = store, indices, points
         self.labels = store.labels(indices)
         self.visibility = visibility
-        self.targets = wrong_views(targets, indices) if _is_wrong(targets, pairing) else targets
+        if targets is not None and pairing == "wrong":
+            targets = wrong_views(targets, indices)
+        self.targets = targets
         self.augmentation = augmentation
         self.epoch = 0
         store.points(indices[:1], points)  # an impossible count fails here, not in mid-training
@@ -104,15 +106,8 @@ class ShapeDataset(Dataset[Batch]):
         return np.take_along_axis(seen, chosen[:, :, None], axis=1)
 
 
-def _is_wrong(targets: npt.NDArray[np.float32] | None, pairing: str) -> bool:
-    return targets is not None and pairing == "wrong"
-
-
-def wrong_views(
-    targets: npt.NDArray[np.float32] | None, indices: Indices
-) -> npt.NDArray[np.float32]:
+def wrong_views(targets: npt.NDArray[np.float32], indices: Indices) -> npt.NDArray[np.float32]:
     """Descriptors [n, V, D] rolled along the views by a fixed step per shape, never by zero."""
-    assert targets is not None
     views = targets.shape[1]
     if views < 2:
         raise ConfigError("pairing wrong: needs at least two views; choose another rig")

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -95,6 +96,11 @@ class Store:
                 " CLASS/NAME or CLASS/{train,test}/NAME folders"
             )
         return np.array([ids[str(r.label)] for r in records], dtype=np.int64)
+
+    def shard_ranges(self) -> Iterator[tuple[str, npt.NDArray[np.int64]]]:
+        """Each shard's name and the indices of the shapes in it."""
+        for shard, start, end in zip(self.shards, self._starts[:-1], self._starts[1:], strict=True):
+            yield shard, np.arange(start, end)
 
     def locate(self, index: int) -> tuple[str, int]:
         """The shard's name and the row in it of shape `index`."""

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pointmcd.ops.masked_max import with_torch_threads
+from pointmcd.ops.threads import with_torch_threads
 
 Array = npt.NDArray[Any]
 
@@ -110,7 +110,7 @@ class _LinearReLU(torch.autograd.Function):
 
 #: Row blocks that are summed apart: a fixed number, so that no thread count changes the result.
 _BLOCKS = 16
-#: Every so manieth row tells how dense a gradient is, and below this density it counts as sparse.
+#: Every 16th row tells how dense a gradient is; below this density it counts as sparse.
 _SAMPLED, _SPARSE = 16, 0.1
 
 

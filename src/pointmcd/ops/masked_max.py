@@ -13,6 +13,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from pointmcd.ops.threads import with_torch_threads
+
 Backend = Literal["auto", "numba", "torch"]
 Array = npt.NDArray[Any]
 
@@ -46,8 +48,7 @@ def masked_max(embeddings: Tensor, visibility: Tensor, backend: Backend = "auto"
 def max_over_points(embeddings: Tensor) -> Tensor:
     """Max over all points of a cloud, [B, M, C] -> [B, C]; the first of equals takes the gradient.
 
-    On a CPU this is the masked max with one view that sees everything: several times faster than
-    torch's max along a middle dimension.
+    On a CPU this is the masked max with one view that sees everything.
     """
     if embeddings.device.type != "cpu":
         return embeddings.max(dim=1).values
@@ -126,15 +127,6 @@ def _backward_numba(grad: Tensor, argmax: Tensor, num_points: int) -> Tensor:
     with_torch_threads()
     _scatter_kernel(grad.contiguous().numpy(), argmax.numpy(), out.numpy())
     return out
-
-
-def with_torch_threads() -> None:
-    """Let numba use as many threads as torch does, so that a limit set on one holds for both."""
-    threads = torch.get_num_threads()
-    numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))
-    # Where both share OpenMP, numba's first call lifts torch's limit, and sums change with it.
-    if torch.get_num_threads() != threads:
-        torch.set_num_threads(threads)
 
 
 @numba.njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pointmcd.ops.masked_max import with_torch_threads
+from pointmcd.ops.threads import with_torch_threads
 
 Array = npt.NDArray[Any]
 

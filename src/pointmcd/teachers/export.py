@@ -21,7 +21,6 @@ from pointmcd.teachers.features import features_folder, gather_rows, save_array
 from pointmcd.teachers.heads import DESCRIPTOR_SIZE
 
 TEACHER_FORMAT = 1
-TARGETS = ("descriptors", "features")
 
 
 def teacher_folder(store: Store, name: str) -> Path:
@@ -39,12 +38,11 @@ def export_teacher(
 ) -> None:
     """Write heads, descriptors [S, V, 512], shape descriptors [S, 512] and logits [S, K]."""
     folder = teacher_folder(store, config.resolved_name)
-    starts = np.cumsum([0, *store.meta["counts"]])
     with replacing(folder) as temporary:
         temporary.mkdir()
         save_checkpoint(temporary / "teacher.safetensors", teacher.state_dict(), {})
-        for shard, start, end in zip(store.shards, starts[:-1], starts[1:], strict=True):
-            output = teacher(inputs(np.arange(start, end)))
+        for shard, indices in store.shard_ranges():
+            output = teacher(inputs(indices))
             _save(temporary / "descriptors" / f"{shard}.npy", output.descriptors, np.float16)
             _save(temporary / "shapes" / f"{shard}.npy", output.shape_descriptor, np.float16)
             _save(temporary / "logits" / f"{shard}.npy", output.logits, np.float32)

@@ -38,18 +38,17 @@ def encode_store(
     _claim(folder, f"{store.fingerprint} {identity}")
     encoder.fold()
     encoder = encoder.to(device).eval()
-    starts = np.cumsum([0, *store.meta["counts"]])
     with progress_bar() as progress:
         task = progress.add_task("views seen", total=len(store.shapes), note="")
-        for shard, start, end in zip(store.shards, starts[:-1], starts[1:], strict=True):
+        for shard, indices in store.shard_ranges():
             path = folder / f"{shard}.npy"
             if not path.exists():
                 rows = []
-                for index in range(start, end):
-                    rows.append(encode_shape(store, index, encoder, device))
+                for index in indices:
+                    rows.append(encode_shape(store, int(index), encoder, device))
                     progress.advance(task)
                 save_array(path, np.stack(rows).astype(np.float16))
-            progress.update(task, completed=int(end))
+            progress.update(task, completed=int(indices[-1]) + 1)
 
 
 @torch.inference_mode()

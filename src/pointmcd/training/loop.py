@@ -197,7 +197,7 @@ def _distillation(
     if dataset.targets is None:
         return None
     channels = int(classifier.student.num_features)  # type: ignore[arg-type]
-    signed = config.standardise
+    signed = bool((dataset.targets < 0).any())  # a ReLU could not reach them
     return ViewDistillation(channels, dataset.targets.shape[2], config.distill_loss, signed)
 
 
