@@ -1,4 +1,5 @@
 import io
+from itertools import product
 
 import pytest
 import torch
@@ -12,6 +13,8 @@ from pointmcd.students.dgcnn import EdgeConv
 from pointmcd.students.registry import create_student, list_students, register_student
 
 STUDENTS = list_students()
+TASKS = ("classification", "segmentation")
+EVERY = pytest.mark.parametrize(("name", "task"), list(product(STUDENTS, TASKS)))
 
 
 def cloud(batch=2, count=48, seed=0):
@@ -19,10 +22,10 @@ def cloud(batch=2, count=48, seed=0):
     return points / points.norm(dim=2).amax(dim=1)[:, None, None]
 
 
-def settled(name):
+def settled(name, task):
     """A student whose batch-norm statistics and layers are no longer at their start."""
     torch.manual_seed(0)
-    student = create_student(name)
+    student = create_student(name, task)
     for module in student.modules():
         if isinstance(module, nn.BatchNorm1d):
             nn.init.normal_(module.weight)
@@ -32,55 +35,89 @@ def settled(name):
     return student.eval()
 
 
-@pytest.mark.parametrize("name", STUDENTS)
+def tensors(features):
+    """What a student gives, without what it has not."""
+    return {k: v for k, v in vars(features).items() if v is not None}
+
+
+def per_point(features, points):
+    """Every per-point tensor [B, N, ...] that is in the order of the points."""
+    found = {} if features.local is None else {"local": features.local}
+    return found if features.index is not None else found | {"embeddings": features.embeddings}
+
+
 @pytest.mark.parametrize("count", [1, 2, 17, 4096])
-def test_any_number_of_points_and_a_batch_of_one(name, count):
-    student = create_student(name).eval()
+@EVERY
+def test_any_number_of_points_and_a_batch_of_one(name, task, count):
+    student, points = create_student(name, task).eval(), cloud(1, count)
     with torch.inference_mode():
-        features = student(cloud(1, count))
+        features = student(points)
     embeddings = features.embeddings
-    assert embeddings.shape[0] == 1
-    assert embeddings.shape[2] == student.num_features
-    assert embeddings.isfinite().all()
-    assert features.index is not None or embeddings.shape[1] == count
+    kept = embeddings.shape[1]
+    assert embeddings.shape == (1, kept, student.num_features)
+    assert all(tensor.isfinite().all() for tensor in tensors(features).values())
+    if features.index is None:
+        assert kept == count
+    else:
+        assert features.index.shape == (1, kept)
+        assert 0 <= features.index.min() <= features.index.max() < count
+    if features.local is not None:
+        assert features.local.shape == (1, count, student.num_local)
 
 
-@pytest.mark.parametrize("name", STUDENTS)
-def test_gradients_reach_every_parameter(name):
-    student = create_student(name).train()
+@EVERY
+def test_clouds_of_one_place_give_numbers(name, task):
+    student, points = create_student(name, task).train(), torch.full((2, 12, 3), 0.5)
+    features = student(points)
+    features.embeddings.sum().backward()
+    assert all(tensor.isfinite().all() for tensor in tensors(features).values())
+    assert all(p.grad.isfinite().all() for p in student.parameters() if p.grad is not None)
+
+
+@EVERY
+def test_gradients_reach_every_parameter(name, task):
+    student = create_student(name, task).train()
     features = student(cloud(4))
     loss = features.embeddings.square().mean()
-    if features.penalty is not None:
-        loss = loss + features.penalty
+    for more in (features.penalty, features.local):
+        loss = loss if more is None else loss + more.square().mean()
     loss.backward()
     assert [n for n, p in student.named_parameters() if p.grad is None] == []
     assert all(p.grad.isfinite().all() for p in student.parameters())
 
 
-@pytest.mark.parametrize("name", STUDENTS)
-def test_permuting_points_permutes_embeddings(name):
-    student, points = settled(name), cloud()
-    order = torch.randperm(points.shape[1])
+@EVERY
+def test_permuting_points_permutes_what_is_in_their_order_and_leaves_the_pooled(name, task):
+    student, points = settled(name, task), cloud()
+    order = torch.randperm(points.shape[1], generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
-        first, second = student(points).embeddings, student(points[:, order]).embeddings
-    torch.testing.assert_close(second, first[:, order], rtol=1e-4, atol=1e-4)
+        first, second = student(points), student(points[:, order])
+    pooled = [features.embeddings.amax(dim=1) for features in (first, second)]
+    torch.testing.assert_close(pooled[1], pooled[0], rtol=1e-4, atol=1e-4)
+    moved = per_point(second, points)
+    for key, tensor in per_point(first, points).items():
+        torch.testing.assert_close(moved[key], tensor[:, order], rtol=1e-4, atol=1e-4)
+    if first.index is not None:  # the same points are kept
+        assert torch.equal(order[second.index].sort(dim=1)[0], first.index.sort(dim=1)[0])
 
 
-@pytest.mark.parametrize("name", STUDENTS)
-def test_shapes_of_a_batch_do_not_touch_each_other(name):
-    student, points = settled(name), cloud()
+@EVERY
+def test_shapes_of_a_batch_do_not_touch_each_other(name, task):
+    student, points = settled(name, task), cloud()
     with torch.inference_mode():
-        together, alone = student(points).embeddings, student(points[:1]).embeddings
-    torch.testing.assert_close(together[:1], alone, rtol=1e-4, atol=1e-4)
+        together, alone = student(points), student(points[:1])
+    for key, tensor in tensors(alone).items():
+        if key != "penalty":  # a mean over the batch
+            torch.testing.assert_close(tensors(together)[key][:1], tensor, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", STUDENTS)
-def test_saved_and_loaded_it_is_the_same(name):
-    student, points = settled(name), cloud()
+@EVERY
+def test_saved_and_loaded_it_is_the_same(name, task):
+    student, points = settled(name, task), cloud()
     file = io.BytesIO()
     torch.save(student.state_dict(), file)
     file.seek(0)
-    other = create_student(name).eval()
+    other = create_student(name, task).eval()
     other.load_state_dict(torch.load(file, weights_only=True))
     with torch.inference_mode():
         assert torch.equal(student(points).embeddings, other(points).embeddings)

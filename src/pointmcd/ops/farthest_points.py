@@ -1,4 +1,4 @@
-"""Farthest point sampling (Eldar et al., IEEE TIP 1997): exact, one thread, nothing compiled."""
+"""Farthest point sampling (Eldar et al., IEEE TIP 1997): exact, nothing compiled."""
 
 from typing import Any
 

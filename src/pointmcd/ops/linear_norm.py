@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pointmcd.ops.moments import mean_and_covariance
 from pointmcd.ops.threads import with_torch_threads
 
 Array = npt.NDArray[Any]
@@ -62,9 +63,7 @@ def linear_statistics(
         assert norm.running_var is not None
         return norm.running_mean, norm.running_var
     flat = points.flatten(0, 1)
-    centre = flat.mean(dim=0)
-    centred = flat - centre
-    covariance = centred.T @ centred / len(flat)
+    centre, covariance = mean_and_covariance(flat)
     mean = weight @ centre
     var = ((weight @ covariance) * weight).sum(dim=1).clamp(min=0)
     update_running(norm, mean, var, len(flat))

@@ -29,6 +29,13 @@ def nearest_neighbours(points: Tensor, k: int) -> Tensor:
     return nearness.topk(min(k, points.shape[1]), dim=2, sorted=False).indices
 
 
+def gather_rows(values: Tensor, index: Tensor) -> Tensor:
+    """The neighbours' values, [B, N, C] and int64 [B, M, k] -> [B, M, k, C]."""
+    batch, count, channels = values.shape
+    rows = index + count * torch.arange(batch, device=index.device)[:, None, None]
+    return values.flatten(0, 1).index_select(0, rows.flatten()).view(*index.shape, channels)
+
+
 def neighbour_pool(values: Tensor, index: Tensor, largest: Tensor) -> tuple[Tensor, Tensor]:
     """Extreme and sum of each point's neighbours' values, channel by channel.
 

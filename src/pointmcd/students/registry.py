@@ -11,18 +11,28 @@ import pointmcd.students
 from pointmcd.errors import ConfigError
 
 F = TypeVar("F", bound=Callable[..., nn.Module])
-_FACTORIES: dict[str, Callable[..., nn.Module]] = {}
+Factories = dict[str, Callable[..., nn.Module]]
+_FACTORIES: Factories = {}
+#: Factories that serve one task only, by task.
+_SPECIAL: dict[str, Factories] = {}
 _PLUMBING = {"base", "registry"}
 
 
-def register_student(name: str) -> Callable[[F], F]:
+def register_student(name: str, task: str | None = None) -> Callable[[F], F]:
     """Decorator: make a student class or factory known under `name`.
 
-    The module must have `num_features` (C) and `forward(points [B, N, 3]) -> PointFeatures`.
+    The module must have `num_features` (C) and `forward(points [B, N, 3]) -> PointFeatures`; where
+    it gives `local` features, also their number `num_local` (L).
+
+    Args:
+        name: what `create_student` and `--student` know it by.
+        task: the one task that this factory serves, beside another of the same name that serves
+            all others ("segmentation": an encoder whose published form has its own layers there).
     """
 
     def register(factory: F) -> F:
-        if _FACTORIES.setdefault(name, factory) is not factory:
+        factories = _FACTORIES if task is None else _SPECIAL.setdefault(task, {})
+        if factories.setdefault(name, factory) is not factory:
             raise ConfigError(f"student {name}: the name is taken already; choose another")
         return factory
 
@@ -37,18 +47,20 @@ def list_students() -> list[str]:
     return sorted(_FACTORIES)
 
 
-def create_student(name: str, **kwargs: Any) -> nn.Module:
+def create_student(name: str, task: str = "classification", **kwargs: Any) -> nn.Module:
     """Build a student.
 
     Args:
         name: a registered name, or `package.module:factory` for one of your own.
+        task: what it is for; most students are the same for every task.
         kwargs: passed to its factory.
 
     Raises:
         ConfigError: when there is no such student, or it lacks `num_features`.
     """
     known = list_students()
-    factory = _import_factory(name) if ":" in name else _FACTORIES.get(name)
+    special = _SPECIAL.get(task, {}).get(name)
+    factory = _import_factory(name) if ":" in name else special or _FACTORIES.get(name)
     if factory is None:
         raise ConfigError(
             f"student {name}: unknown; use one of {', '.join(known)}, or package.module:factory"

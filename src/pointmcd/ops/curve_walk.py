@@ -1,0 +1,109 @@
+"""Walks over the points of a cloud: the curve grouping of CurveNet.
+
+Xiang, Zhang, Song, Yu, Cai, "Walk in the Cloud", ICCV 2021, arXiv 2105.01288, Sec. 3.1 and 3.2.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class Curves:
+    """Sequences of connected points.
+
+    Attributes:
+        features: float [B, n, l, C], of the points along each curve, the start first.
+        path: int64 [B, n, l], which points they are.
+    """
+
+    features: Tensor
+    path: Tensor
+
+
+def rows(values: Tensor, index: Tensor) -> Tensor:
+    """Rows of each cloud's own table: [B, N, C] and int64 [B, ...] below N -> [B, ..., C]."""
+    offsets = values.shape[1] * torch.arange(len(values), device=index.device)
+    flat = index.flatten(1) + offsets[:, None]
+    picked = values.flatten(0, 1).index_select(0, flat.flatten())
+    return picked.view(*index.shape, values.shape[2])
+
+
+def walk(
+    features: Tensor,
+    neighbours: Tensor,
+    start: Tensor,
+    length: int,
+    score: Callable[[Tensor, Tensor], Tensor],
+    momentum: Callable[[Tensor, Tensor], Tensor],
+    sampled: bool,
+) -> Curves:
+    """Walk from point to neighbouring point, always to the one that scores best.
+
+    At s_i the curve so far is described by r_i = b s_(i-1) + (1 - b) r_(i-1), where b is the first
+    of two momentum weights, and r_1 = s_1. A neighbour's score, given its features and r_i, is
+    scaled by `crossover_factor`; the straight-through softmax of the scores, with Gumbel noise
+    where `sampled`, picks the next point, and carries gradients to the scores.
+
+    Args:
+        features: float [B, N, C].
+        neighbours: int64 [B, N, k], where a walk may go from each point.
+        start: int64 [B, n].
+        length: l, points on a curve, the start included.
+        score: candidates [B, n, k, C] and descriptors r [B, n, C] -> [B, n, k].
+        momentum: points s and descriptors r, both [B, n, C] -> weights [B, n, 2] of sum 1.
+        sampled: with Gumbel noise from torch's global generator and straight-through gradients;
+            otherwise the best neighbour is taken.
+    """
+    current = rows(features, start)
+    previous = descriptor = current
+    taken, path = [current], [start]
+    for _ in range(length - 1):
+        weights = momentum(previous, descriptor)
+        descriptor = weights[:, :, :1] * previous + weights[:, :, 1:] * descriptor
+        ways = rows(neighbours, path[-1])
+        candidates = rows(features, ways)
+        scores = score(candidates, descriptor)
+        scores = scores * crossover_factor(current, descriptor, candidates)
+        previous = current
+        current, choice = _step(scores, candidates, sampled)
+        taken.append(current)
+        path.append(ways.gather(2, choice).squeeze(2))
+    return Curves(torch.stack(taken, dim=2), torch.stack(path, dim=2))
+
+
+@torch.no_grad()
+def crossover_factor(current: Tensor, descriptor: Tensor, candidates: Tensor) -> Tensor:
+    """What scales the scores of candidates that would turn a curve back on itself.
+
+    1 + cos of the angle between the curve's direction s - r and the step to the candidate, in
+    feature space, no more than 1: up to a right angle nothing is suppressed, and a step straight
+    back counts 0. Where either has no length (the first step, coinciding points) it is 1.
+    A constant in the backward pass: the derivative of an angle is unbounded at short steps.
+
+    Args:
+        current: s, float [B, n, C].
+        descriptor: r, float [B, n, C].
+        candidates: float [B, n, k, C].
+
+    Returns:
+        float [B, n, k] in 0 to 1.
+    """
+    ahead = current - descriptor
+    steps = candidates - current[:, :, None]
+    cosine = F.normalize(steps, dim=3) @ F.normalize(ahead, dim=2)[:, :, :, None]
+    return (1 + cosine.squeeze(3)).clamp_(0, 1)
+
+
+def _step(scores: Tensor, candidates: Tensor, sampled: bool) -> tuple[Tensor, Tensor]:
+    """Features [B, n, C] of the point chosen and which candidate it is, int64 [B, n, 1]."""
+    if sampled:
+        weights = F.gumbel_softmax(scores, hard=True, dim=2)
+        chosen = (weights[:, :, None] @ candidates).squeeze(2)
+        return chosen, weights.argmax(dim=2, keepdim=True)
+    choice = scores.argmax(dim=2, keepdim=True)
+    index = choice[:, :, :, None].expand(-1, -1, -1, candidates.shape[3])
+    return candidates.gather(2, index).squeeze(2), choice

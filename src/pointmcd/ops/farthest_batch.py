@@ -1,0 +1,80 @@
+"""Farthest point sampling of a batch of clouds, on any device (Eldar et al., IEEE TIP 1997).
+
+Apart from pointmcd.ops.farthest_points, which prepares shapes without importing torch.
+"""
+
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from pointmcd.ops.threads import with_torch_threads
+
+Array = npt.NDArray[Any]
+
+
+@torch.no_grad()
+def sample_farthest(points: Tensor, count: int) -> Tensor:
+    """Farthest points of each cloud of a batch, beginning with the one farthest from the centroid.
+
+    That start belongs to the shape, not to the order in the file: permuted clouds give the same
+    points (of equally far ones the first is taken).
+
+    Args:
+        points: float [B, N, 3], N at least 1.
+        count: how many; all N where the cloud is smaller.
+
+    Returns:
+        int64 [B, min(count, N)], distinct in each cloud, even where its points coincide.
+
+    Raises:
+        ValueError: when the clouds are empty or `count` is not positive.
+    """
+    if count < 1 or points.shape[1] < 1:
+        raise ValueError(f"count is {count} of {points.shape[1]} points; both must be 1 or more")
+    centroid = points.double().mean(dim=1, keepdim=True).to(points)
+    order = points.new_zeros(len(points), min(count, points.shape[1]), dtype=torch.int64)
+    order[:, 0] = _squared_distance(points, centroid).argmax(dim=1)
+    if points.device.type == "cpu" and points.dtype == torch.float32:
+        with_torch_threads()
+        _sample_kernel(points.transpose(1, 2).contiguous().numpy(), order.numpy())
+    else:
+        _sample_torch(points, order)
+    return order
+
+
+def _sample_torch(points: Tensor, order: Tensor) -> None:
+    """Fill `order` [B, count] from its second column on; chosen points count as distance -1."""
+    nearest = torch.full_like(points[:, :, 0], torch.inf)
+    for i in range(1, order.shape[1]):
+        chosen = order[:, i - 1, None]
+        last = points.gather(1, chosen[:, :, None].expand(-1, -1, 3))
+        nearest = torch.minimum(nearest, _squared_distance(points, last))
+        nearest.scatter_(1, chosen, -1)
+        order[:, i] = nearest.argmax(dim=1)
+
+
+def _squared_distance(points: Tensor, other: Tensor) -> Tensor:
+    """[B, N, 3] and [B, 1, 3] -> [B, N], summed in the order of the kernels."""
+    x, y, z = (points - other).square().unbind(dim=2)
+    return x + y + z
+
+
+@numba.njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
+def _sample_kernel(points: Array, order: Array) -> None:
+    """`points` [B, 3, N]; the first column of `order` [B, count] is given."""
+    batch, _, count = points.shape
+    for b in numba.prange(batch):
+        xs, ys, zs = points[b, 0], points[b, 1], points[b, 2]
+        nearest = np.full(count, np.float32(np.inf))
+        for i in range(1, order.shape[1]):
+            last = order[b, i - 1]
+            for j in range(count):  # no branch: runs on vector registers
+                x, y, z = xs[j] - xs[last], ys[j] - ys[last], zs[j] - zs[last]
+                square = x * x + y * y + z * z
+                nearest[j] = square if square < nearest[j] else nearest[j]
+            nearest[last] = -1
+            order[b, i] = np.argmax(nearest)

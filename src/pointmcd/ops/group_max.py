@@ -1,0 +1,130 @@
+"""The last layer of a set abstraction: linear, batch norm, ReLU and the max over each group.
+
+As in pointmcd.ops.linear_norm, batch norm and ReLU commute with the max up to the sign of gamma,
+and the batch statistics follow from the moments of the input; the layer's output at every neighbour
+[G, k, C] is never kept, and the backward pass touches the extreme neighbours only. Values,
+gradients and running statistics equal those of the plain order of operations.
+"""
+
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from pointmcd.ops.linear_norm import linear_statistics
+from pointmcd.ops.threads import with_torch_threads
+
+Array = npt.NDArray[Any]
+#: Rows multiplied at a time: products that stay in a CPU's cache, or few launches elsewhere.
+_CPU_ROWS, _OTHER_ROWS = 2048, 2**18
+#: Group blocks that are summed apart: a fixed number, so that no thread count changes the result.
+_BLOCKS = 16
+
+
+def linear_bn_relu_group_max(groups: Tensor, linear: nn.Linear, norm: nn.BatchNorm1d) -> Tensor:
+    """Max over the members of each group of ReLU(BN(W x)).
+
+    Args:
+        groups: float [G, k, C_in].
+        linear: C_in -> C, without bias.
+        norm: batch norm over C and all G x k members; in training its running statistics are
+            updated.
+
+    Returns:
+        float [G, C]. On ties the first member takes the gradient.
+    """
+    extreme: Tensor = _ExtremeMember.apply(groups, linear.weight, norm.weight.detach() >= 0)  # type: ignore[no-untyped-call]
+    mean, var = linear_statistics(groups, linear.weight, norm)
+    return torch.relu((extreme - mean) * (norm.weight * torch.rsqrt(var + norm.eps)) + norm.bias)
+
+
+class _ExtremeMember(torch.autograd.Function):
+    """W x at the member of each group where it is largest (smallest, where `largest` is False)."""
+
+    @staticmethod
+    def forward(ctx: Any, groups: Tensor, weight: Tensor, largest: Tensor) -> Tensor:
+        signed = torch.where(largest[:, None], weight, -weight)
+        rows = _CPU_ROWS if groups.device.type == "cpu" else _OTHER_ROWS
+        values = groups.new_empty(len(groups), len(weight))
+        where = torch.empty_like(values, dtype=torch.int64)
+        at_once = max(1, rows // groups.shape[1])
+        for start in range(0, len(groups), at_once):
+            part = slice(start, start + at_once)
+            _extreme(groups[part] @ signed.T, values[part], where[part])
+        ctx.save_for_backward(groups, weight, where)
+        return torch.where(largest, values, -values)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
+        groups, weight, where = ctx.saved_tensors
+        backward = _backward_numba if _numba_fits(grad) else _backward_torch
+        return *backward(grad, groups, weight, where), None
+
+
+def _numba_fits(values: Tensor) -> bool:
+    return values.device.type == "cpu" and values.dtype == torch.float32
+
+
+def _extreme(products: Tensor, values: Tensor, where: Tensor) -> None:
+    """Max over the members of [g, k, C] and the first member that has it, into [g, C] each."""
+    if _numba_fits(products):
+        with_torch_threads()
+        _max_kernel(products.numpy(), values.numpy(), where.numpy())
+    else:
+        torch.max(products, dim=1, out=(values, where))
+
+
+def _backward_torch(
+    grad: Tensor, groups: Tensor, weight: Tensor, where: Tensor
+) -> tuple[Tensor, Tensor]:
+    spread = grad.new_zeros(len(groups), groups.shape[1], grad.shape[1])
+    spread.scatter_(1, where[:, None], grad[:, None])
+    return spread @ weight, spread.flatten(0, 1).T @ groups.flatten(0, 1)
+
+
+def _backward_numba(
+    grad: Tensor, groups: Tensor, weight: Tensor, where: Tensor
+) -> tuple[Tensor, Tensor]:
+    grad_groups = torch.zeros_like(groups)
+    grad_weight = torch.zeros(_BLOCKS, *weight.shape)
+    with_torch_threads()
+    _backward_kernel(
+        *(t.detach().contiguous().numpy() for t in (grad, groups, weight, where)),
+        *(t.numpy() for t in (grad_groups, grad_weight)),
+    )
+    return grad_groups, grad_weight.sum(dim=0)
+
+
+@numba.njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
+def _max_kernel(products: Array, values: Array, where: Array) -> None:
+    count, members, channels = products.shape
+    for g in numba.prange(count):
+        best, arg = values[g], np.zeros(channels, np.int32)
+        best[:] = products[g, 0]
+        for m in range(1, members):
+            row = products[g, m]
+            for c in range(channels):
+                better = row[c] > best[c]
+                best[c] = row[c] if better else best[c]
+                arg[c] = np.int32(m) if better else arg[c]
+        where[g] = arg
+
+
+@numba.njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
+def _backward_kernel(
+    grad: Array, groups: Array, weight: Array, where: Array, grad_groups: Array, grad_weight: Array
+) -> None:
+    count, blocks = len(groups), len(grad_weight)
+    for block in numba.prange(blocks):
+        for g in range(count * block // blocks, count * (block + 1) // blocks):
+            for c in range(grad.shape[1]):
+                value = grad[g, c]
+                if value == 0:
+                    continue
+                row, to = groups[g, where[g, c]], grad_groups[g, where[g, c]]
+                for i in range(len(row)):
+                    to[i] += value * weight[c, i]
+                    grad_weight[block, c, i] += value * row[i]

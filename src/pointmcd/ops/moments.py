@@ -1,0 +1,33 @@
+"""Mean and covariance of many rows, with a backward pass of one matrix product."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+#: Rows centred at a time: what stays in a CPU's cache.
+_CHUNK = 2048
+
+
+def mean_and_covariance(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean [C] and biased covariance [C, C] of rows [E, C]; no centred copy of them is kept."""
+    moments: tuple[Tensor, Tensor] = _Moments.apply(rows)  # type: ignore[no-untyped-call]
+    return moments
+
+
+class _Moments(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor) -> tuple[Tensor, Tensor]:
+        mean = rows.mean(dim=0)
+        covariance = rows.new_zeros(rows.shape[1], rows.shape[1])
+        for chunk in rows.split(_CHUNK) if rows.device.type == "cpu" else [rows]:
+            centred = chunk - mean
+            covariance.addmm_(centred.T, centred, alpha=1 / len(rows))
+        ctx.save_for_backward(rows, mean)
+        return mean, covariance
+
+    @staticmethod
+    def backward(ctx: Any, grad_mean: Tensor, grad_covariance: Tensor) -> Tensor:
+        rows, mean = ctx.saved_tensors
+        slope = (grad_covariance + grad_covariance.T) / len(rows)
+        return torch.addmm(grad_mean / len(rows) - mean @ slope, rows, slope)

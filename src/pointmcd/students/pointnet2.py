@@ -1,0 +1,242 @@
+"""PointNet++ (Qi, Yi, Su, Guibas, NeurIPS 2017, arXiv 1706.02413): single- and multi-scale.
+
+Order of operations as published (Sec. 3, supplement, and the authors' code, charlesq34/pointnet2):
+two set abstractions that keep 512 and 128 points (farthest points; groups of neighbours within a
+radius, in coordinates relative to their centre; a shared MLP; the max over each group), then a
+shared MLP 256-512-1024 over absolute positions and features. Its output at the 128 points before
+the last max is what is distilled; that max is the published global feature. Batch norm and ReLU
+follow every layer. For part segmentation, features are propagated back with skip links (FP 256-256,
+256-128, 128-128-128), and the groups are those of the authors' segmentation code: 64 neighbours in
+the first single-scale level, two radii (0.4, 0.8) in the second multi-scale level.
+
+Deliberate differences:
+- Layers before a batch norm have no bias (the norm's own shift makes it redundant).
+- Farthest points start at the one farthest from the centroid, and groups hold the nearest k within
+  the radius, not the first k in the order of the file: a permuted cloud gives the same features.
+- Clouds of fewer than 1,024 points keep half and an eighth of them, the published ratios.
+- Points have no normals. The published segmentation network reads them beside the positions.
+- The class one-hot joins in the head that all students share (tasks/segmentation.py), not in the
+  last propagation, so that one head serves every student; it stands for the published last layer
+  of 128 and the logits.
+- The first layer of an MLP is taken once per point and then copied to the groups, or interpolated:
+  W [p_j - c_i, f_j] = W [p_j, f_j] - W_p c_i, and interpolation is linear too. Values are the same.
+
+Parameters: 805,184 single scale, 1,075,680 multi-scale; with the published head (512-256-40,
+667,176 without redundant biases) 1,472,360 and 1,742,856. Published: 1.48M and 1.74M; the biases
+left out are 3,328 and 4,512, one a channel. For part segmentation 1,381,568 and 1,726,760.
+"""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from pointmcd.ops.ball_query import ball_query
+from pointmcd.ops.farthest_batch import sample_farthest
+from pointmcd.ops.group_max import linear_bn_relu_group_max
+from pointmcd.ops.interpolation import interpolate
+from pointmcd.ops.masked_max import max_over_points
+from pointmcd.ops.neighbours import gather_rows
+from pointmcd.students.base import PointFeatures
+from pointmcd.students.pointnet import SharedLayer
+from pointmcd.students.registry import register_student
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One scale of grouping: at most `k` neighbours within `radius`, and the widths of its MLP."""
+
+    radius: float
+    k: int
+    widths: tuple[int, ...]
+
+
+#: Of the two set abstractions.
+Scales = tuple[tuple[Scale, ...], tuple[Scale, ...]]
+SINGLE: Scales = ((Scale(0.2, 32, (64, 64, 128)),), (Scale(0.4, 64, (128, 128, 256)),))
+SINGLE_PARTS: Scales = ((Scale(0.2, 64, (64, 64, 128)),), SINGLE[1])
+MULTI: Scales = (
+    (Scale(0.1, 16, (32, 32, 64)), Scale(0.2, 32, (64, 64, 128)), Scale(0.4, 128, (64, 96, 128))),
+    (
+        Scale(0.2, 32, (64, 64, 128)),
+        Scale(0.4, 64, (128, 128, 256)),
+        Scale(0.8, 128, (128, 128, 256)),
+    ),
+)
+MULTI_PARTS: Scales = (
+    (Scale(0.1, 32, (32, 32, 64)), Scale(0.2, 64, (64, 64, 128)), Scale(0.4, 128, (64, 96, 128))),
+    (Scale(0.4, 64, (128, 128, 256)), Scale(0.8, 128, (128, 196, 256))),
+)
+
+
+@dataclass(frozen=True)
+class Level:
+    """Points [B, N, 3] and their features [B, N, C]."""
+
+    points: Tensor
+    features: Tensor
+
+
+class Layer(nn.Module):
+    """Linear, batch norm, ReLU: [..., C_in] -> [..., C].
+
+    As `SharedLayer`, which folds the batch norm and pays where C is well above C_in.
+    """
+
+    def __init__(self, channels_in: int, channels: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(channels_in, channels, bias=False)
+        self.norm = nn.BatchNorm1d(channels)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """[..., C_in] -> [..., C]."""
+        return self.activate(self.linear(features))
+
+    def activate(self, products: Tensor) -> Tensor:
+        """What follows W x [..., C], where that was put together elsewhere."""
+        return F.relu_(self.norm(products.flatten(0, -2))).view_as(products)
+
+
+class Grouping(nn.Module):
+    """The PointNet of one scale: groups around the centres, a shared MLP, the max over each."""
+
+    def __init__(self, channels_in: int, scale: Scale) -> None:
+        super().__init__()
+        self.scale = scale
+        *inner, last = pairwise(scale.widths)
+        self.first = Layer(3 + channels_in, scale.widths[0])
+        self.inner = nn.Sequential(*(Layer(a, b) for a, b in inner))
+        self.last = nn.Linear(*last, bias=False)
+        self.last_norm = nn.BatchNorm1d(last[1])
+
+    def forward(self, centres: Tensor, below: Level) -> Tensor:
+        """Centres [B, M, 3] among the points of the level below -> [B, M, C]."""
+        index = ball_query(centres, below.points, self.scale.radius, self.scale.k)
+        other = self.first.linear(torch.cat([below.points, below.features], dim=2))
+        own = F.linear(-centres, self.first.linear.weight[:, :3])
+        groups = self.inner(self.first.activate(gather_rows(other, index) + own[:, :, None]))
+        pooled = linear_bn_relu_group_max(groups.flatten(0, 1), self.last, self.last_norm)
+        return pooled.view(*centres.shape[:2], -1)
+
+
+class SetAbstraction(nn.Module):
+    """Farthest points, and the features of the groups around them at every scale."""
+
+    def __init__(self, channels_in: int, scales: tuple[Scale, ...]) -> None:
+        super().__init__()
+        self.groupings = nn.ModuleList(Grouping(channels_in, scale) for scale in scales)
+
+    def forward(self, below: Level, keep: int) -> tuple[Level, Tensor]:
+        """The level above, and the index [B, keep] of its points in the one below."""
+        index = sample_farthest(below.points, keep)
+        centres = gather_rows(below.points, index[:, None]).squeeze(1)
+        pooled = [grouping(centres, below) for grouping in self.groupings]
+        return Level(centres, torch.cat(pooled, dim=2)), index
+
+
+class Propagation(nn.Module):
+    """Features interpolated to the level below, joined with those already there, a shared MLP."""
+
+    def __init__(self, channels: int, skip: int, widths: tuple[int, ...]) -> None:
+        super().__init__()
+        self.channels = channels
+        self.first = Layer(channels + skip, widths[0])
+        self.rest = nn.Sequential(*(Layer(a, b) for a, b in pairwise(widths)))
+
+    def forward(self, above: Level, below: Level) -> Level:
+        """Features [B, M, C] above, [B, N, S] below -> [B, N, C_out] below."""
+        weight = self.first.linear.weight
+        products = F.linear(above.features, weight[:, : self.channels])
+        carried = interpolate(products, above.points, below.points)
+        own = F.linear(below.features, weight[:, self.channels :])
+        return Level(below.points, self.rest(self.first.activate(carried + own)))
+
+
+@register_student("pointnet2")
+class PointNet2(nn.Module):
+    """Embeddings [B, M, 1024], never negative, at the points kept (M is 128 from N 1,024 on).
+
+    Args:
+        scales: of the two set abstractions.
+        propagate: carry the embeddings to all points (eq. 2): [B, N, 1024], of the same max.
+    """
+
+    num_features = 1024
+
+    def __init__(self, scales: Scales = SINGLE, propagate: bool = False) -> None:
+        super().__init__()
+        self.propagate = propagate
+        fine, coarse = (sum(scale.widths[-1] for scale in level) for level in scales)
+        self.first = SetAbstraction(0, scales[0])
+        self.second = SetAbstraction(fine, scales[1])
+        widths = (3 + coarse, 256, 512, self.num_features)
+        self.last = nn.Sequential(*(SharedLayer(a, b) for a, b in pairwise(widths)))
+
+    def forward(self, points: Tensor) -> PointFeatures:
+        """Points [B, N, 3] -> embeddings, with the index of their points if not propagated."""
+        with torch.autocast(points.device.type, enabled=False):  # small differences need it
+            return self._encode(points.to(next(self.parameters())))
+
+    def _encode(self, points: Tensor) -> PointFeatures:
+        count = points.shape[1]
+        everything = Level(points, points[:, :, :0])
+        fine, index = self.first(everything, min(512, max(1, count // 2)))
+        coarse, kept = self.second(fine, min(128, max(1, count // 8)))
+        embeddings = self.last(torch.cat([coarse.points, coarse.features], dim=2))
+        local = self._local((everything, fine, coarse), embeddings)
+        if self.propagate:
+            return PointFeatures(interpolate(embeddings, coarse.points, points), local=local)
+        return PointFeatures(embeddings, index.gather(1, kept), local=local)
+
+    def _local(self, levels: tuple[Level, Level, Level], embeddings: Tensor) -> Tensor | None:
+        """Features of every point for a segmentation head: none where there is no decoder."""
+        return None
+
+
+class PointNet2Parts(PointNet2):
+    """The published part segmentation network up to its last propagation: local [B, N, 128]."""
+
+    num_local = 128
+
+    def __init__(self, scales: Scales = SINGLE_PARTS, propagate: bool = False) -> None:
+        super().__init__(scales, propagate)
+        fine, coarse = (sum(scale.widths[-1] for scale in level) for level in scales)
+        self.to_coarse = Propagation(self.num_features, coarse, (256, 256))
+        self.to_fine = Propagation(256, fine, (256, 128))
+        self.to_points = Propagation(128, 3, (128, 128, self.num_local))
+
+    def _local(self, levels: tuple[Level, Level, Level], embeddings: Tensor) -> Tensor | None:
+        everything, fine, coarse = levels
+        pooled = Level(coarse.points[:, :1], max_over_points(embeddings)[:, None])
+        carried = self.to_fine(self.to_coarse(pooled, coarse), fine)
+        local: Level = self.to_points(carried, Level(everything.points, everything.points))
+        return local.features
+
+
+@register_student("pointnet2-propagated")
+def pointnet2_propagated() -> PointNet2:
+    """Single scale, its embeddings carried to all points."""
+    return PointNet2(propagate=True)
+
+
+@register_student("pointnet2-msg")
+def pointnet2_msg(propagate: bool = False) -> PointNet2:
+    """Multi-scale grouping."""
+    return PointNet2(MULTI, propagate)
+
+
+register_student("pointnet2", task="segmentation")(PointNet2Parts)
+
+
+@register_student("pointnet2-propagated", task="segmentation")
+def pointnet2_parts_propagated() -> PointNet2:
+    """Single scale, its embeddings carried to all points, with `local` besides."""
+    return PointNet2Parts(propagate=True)
+
+
+@register_student("pointnet2-msg", task="segmentation")
+def pointnet2_msg_parts(propagate: bool = False) -> PointNet2:
+    """Multi-scale grouping, with the scales published for part segmentation."""
+    return PointNet2Parts(MULTI_PARTS, propagate)

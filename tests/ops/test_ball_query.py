@@ -1,0 +1,74 @@
+import pytest
+import torch
+
+from pointmcd.ops.ball_query import _query_numba, _query_torch, ball_query
+
+
+def naive(centres, points, radius, k):
+    """Sorted distances of the k nearest within the radius, each centre by itself."""
+    found = []
+    for cloud_centres, cloud in zip(centres, points, strict=True):
+        distances = (cloud_centres[:, None] - cloud[None]).norm(dim=2).sort(dim=1).values
+        nearest = distances[:, :k]
+        found.append(torch.where(nearest <= radius, nearest, distances[:, :1]))
+    return torch.stack(found).sort(dim=2).values
+
+
+def distances_of(index, centres, points):
+    places = points[torch.arange(len(points))[:, None, None], index]
+    return (places - centres[:, :, None]).norm(dim=3).sort(dim=2).values
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])  # numba and torch paths
+@pytest.mark.parametrize(("radius", "k"), [(0.3, 8), (1.0, 5), (2.0, 64), (torch.inf, 3)])
+def test_equals_the_definition(dtype, radius, k):
+    torch.manual_seed(0)
+    points, centres = torch.randn(3, 64, 3, dtype=dtype), torch.randn(3, 20, 3, dtype=dtype)
+    index = ball_query(centres, points, radius, k)
+    assert index.shape == (3, 20, k)
+    wanted = naive(centres, points, radius, k)
+    torch.testing.assert_close(distances_of(index, centres, points), wanted)
+
+
+def test_both_paths_find_the_same_points():
+    points = torch.randn(2, 80, 3)
+    for radius, k in [(0.4, 6), (1.0, 30)]:
+        ours, reference = (f(points, points, radius, k) for f in (_query_numba, _query_torch))
+        assert torch.equal(ours.sort(dim=2).values, reference.sort(dim=2).values)
+
+
+@pytest.mark.parametrize("query", [_query_numba, _query_torch])
+def test_ties_at_the_last_place_fill_the_row_without_repeats(query):
+    corners = torch.cartesian_prod(*[torch.tensor([-1.0, 1.0])] * 3)[None]
+    index = query(torch.zeros(1, 1, 3), corners, 2.0, 5)
+    assert len(set(index.flatten().tolist())) == 5
+
+
+@pytest.mark.parametrize("query", [_query_numba, _query_torch])
+def test_short_rows_repeat_the_nearest(query):
+    points = torch.tensor([[[5.0, 0, 0], [0, 0, 0], [0.5, 0, 0], [4, 0, 0]]])
+    centres = torch.tensor([[[0.1, 0, 0], [100, 0, 0]]])
+    index = query(centres, points, 1.0, 4).sort(dim=2).values
+    assert index[0, 0].tolist() == [1, 1, 1, 2]
+    assert index[0, 1].tolist() == [0, 0, 0, 0]  # an empty ball: the nearest of all
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_point_finds_itself_far_from_the_origin(dtype):
+    points = torch.randn(2, 50, 3, dtype=dtype) + 100
+    index = ball_query(points, points, 1e-9, 4)
+    assert torch.equal(index, torch.arange(50)[None, :, None].expand(2, 50, 4))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_duplicates_and_clouds_smaller_than_k(dtype):
+    points = torch.zeros(1, 5, 3, dtype=dtype)
+    index = ball_query(points[:, :2], points, 0.1, 8)
+    assert index.shape == (1, 2, 5)
+    assert index[0, 0].sort().values.tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(("count", "k"), [(0, 3), (4, 0)])
+def test_nothing_to_find_is_an_error(count, k):
+    with pytest.raises(ValueError, match=f"k is {k} of {count}"):
+        ball_query(torch.zeros(1, 1, 3), torch.zeros(1, count, 3), 0.1, k)

@@ -1,0 +1,58 @@
+import pytest
+import torch
+
+from pointmcd.ops.farthest_batch import sample_farthest
+
+
+def naive_from_centroid(points, count):
+    """The definition, one cloud at a time: start farthest from the centroid, never twice."""
+    rows = []
+    for cloud in points:
+        order = [int((cloud - cloud.mean(dim=0)).norm(dim=1).argmax())]
+        while len(order) < min(count, len(cloud)):
+            distances = torch.cdist(cloud, cloud[order]).amin(dim=1)
+            distances[order] = -1
+            order.append(int(distances.argmax()))
+        rows.append(order)
+    return torch.tensor(rows)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])  # numba and torch paths
+@pytest.mark.parametrize("count", [1, 2, 13, 30, 100])
+def test_batches_equal_the_definition(dtype, count):
+    points = torch.randn(3, 30, 3, generator=torch.Generator().manual_seed(0)).to(dtype)
+    found = sample_farthest(points, count)
+    assert torch.equal(found, naive_from_centroid(points.double(), count))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_both_paths_agree_on_ties(dtype):
+    points = torch.randint(0, 3, (4, 50, 3), generator=torch.Generator().manual_seed(0))
+    assert torch.equal(sample_farthest(points.to(dtype), 50), sample_farthest(points.double(), 50))
+
+
+def test_permuted_clouds_give_the_same_points():
+    points = torch.randn(2, 200, 3)
+    order = torch.randperm(200)
+    assert torch.equal(order[sample_farthest(points[:, order], 40)], sample_farthest(points, 40))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_coinciding_points_are_each_taken_once(dtype):
+    points = torch.zeros(2, 9, 3, dtype=dtype)
+    points[:, 4:] = 1
+    found = sample_farthest(points, 9)
+    assert found.sort(dim=1).values.tolist() == [list(range(9))] * 2
+    assert (found[:, :2] < 4).sum(dim=1).tolist() == [1, 1]  # one of each place first
+
+
+def test_no_gradient_is_asked_of_the_order():
+    found = sample_farthest(torch.randn(1, 8, 3, requires_grad=True), 3)
+    assert found.dtype == torch.int64
+    assert not found.requires_grad
+
+
+@pytest.mark.parametrize(("size", "count"), [(0, 2), (5, 0)])
+def test_nothing_to_sample_is_an_error(size, count):
+    with pytest.raises(ValueError, match="1 or more"):
+        sample_farthest(torch.zeros(1, size, 3), count)

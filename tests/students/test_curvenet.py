@@ -1,0 +1,218 @@
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from pointmcd.ops.curve_walk import rows
+from pointmcd.students._curves import CurveAggregation
+from pointmcd.students._lpfa import LPFA, FirstLPFA, Graph
+from pointmcd.students.curvenet import Level
+from pointmcd.students.registry import create_student
+
+TASKS = ["classification", "segmentation"]
+
+
+def cloud(batch=2, count=64, seed=0, dtype=torch.float32):
+    points = torch.randn(batch, count, 3, generator=torch.Generator().manual_seed(seed))
+    return (points / points.norm(dim=2).amax(dim=1)[:, None, None]).to(dtype)
+
+
+def settled(task, dtype=torch.float32):
+    """A student whose batch-norm statistics and layers are no longer at their start."""
+    torch.manual_seed(0)
+    student = create_student("curvenet", task).to(dtype)
+    for module in student.modules():
+        if isinstance(module, nn.BatchNorm1d):
+            nn.init.normal_(module.weight)
+    student.train()
+    for seed in range(3):
+        student(cloud(seed=seed, dtype=dtype))
+    return student.eval()
+
+
+def outputs(features):
+    return [x for x in (features.embeddings, features.local) if x is not None]
+
+
+def published_lpfa(layer, features, graph):
+    """Edge by edge, in the published order; `features` None for the first one."""
+    place, near = layer.place, graph.near
+    other = rows(graph.points, near)
+    own = graph.points[:, :, None].expand_as(other)
+    edges = place.linear(torch.cat([own, other, other - own], dim=3))
+    encoded = place.norm(edges.flatten(0, 2)).view_as(edges)
+    if features is None:
+        return F.leaky_relu(encoded, 0.2).max(dim=2).values
+    encoded = F.leaky_relu(encoded + rows(features, near) - features[:, :, None], 0.2)
+    mapped = layer.layer.linear(encoded)
+    normed = layer.layer.norm(mapped.flatten(0, 2)).view_as(mapped)
+    return F.leaky_relu(normed, 0.2).mean(dim=2)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("first", [True, False])
+def test_local_aggregation_equals_the_published_form(first, training):
+    torch.manual_seed(0)
+    layer = (FirstLPFA(6) if first else LPFA(6)).double().train(training)
+    for module in layer.modules():
+        if isinstance(module, nn.BatchNorm1d):
+            for tensor in (module.weight, module.bias, module.running_mean):
+                nn.init.normal_(tensor)
+    graph = Graph.of(cloud(3, 15, dtype=torch.float64), 4)
+    features = torch.randn(3, 15, 6, dtype=torch.float64)
+    start = {k: v.clone() for k, v in layer.state_dict().items()}
+    weights = torch.randn(3, 15, 6, dtype=torch.float64)
+    ours = (lambda leaf: layer(graph)) if first else (lambda leaf: layer(leaf, graph))
+    published = lambda leaf: published_lpfa(layer, None if first else leaf, graph)  # noqa: E731
+    results = []
+    for function in (published, ours):
+        layer.load_state_dict(start)
+        layer.zero_grad()
+        leaf = features.clone().requires_grad_()
+        value = function(leaf)
+        (value * weights).sum().backward()
+        grads = [p.grad.clone() for p in layer.parameters()]
+        buffers = [b.clone() for b in layer.buffers()]
+        results.append([value.detach(), *([] if first else [leaf.grad]), *grads, *buffers])
+    for wanted, found in zip(*results, strict=True):
+        torch.testing.assert_close(found, wanted)
+
+
+def test_aggregation_equals_loops_over_points_and_curves():
+    torch.manual_seed(0)
+    layer = CurveAggregation(6).double().eval()
+    features, curves = torch.randn(1, 5, 6).double(), torch.randn(1, 4, 3, 6).double()
+    logits = curves[0] @ layer.attention.weight[0]  # [4, 3]
+    along = torch.stack([logits[i].softmax(0) @ curves[0, i] for i in range(4)])
+    across = torch.stack([logits[:, j].softmax(0) @ curves[0, :, j] for j in range(3)])
+    for n in range(5):
+        read = []
+        for pooled, key, value in zip((along, across), layer.keys, layer.values, strict=True):
+            reduced = pooled @ key.weight.T
+            mapping = (reduced @ (layer.query.weight @ features[0, n])).softmax(0)
+            read.append(mapping @ (reduced @ value.weight.T))
+        wanted = F.leaky_relu(features[0, n] + layer.fuse(torch.cat(read)[None])[0], 0.2)
+        torch.testing.assert_close(layer(features, curves)[0, n], wanted)
+
+
+def test_a_ball_keeps_the_largest_features():
+    points = cloud(2, 20)
+    level = Level(Graph.of(points, 4), torch.arange(20).expand(2, -1), torch.randn(2, 20, 3))
+    kept = level.kept(5, radius=0.6, k=20)
+    assert torch.equal(kept.graph.points, rows(points, kept.index))
+    for b in range(2):
+        for m in range(5):
+            inside = (points[b] - kept.graph.points[b, m]).norm(dim=1) <= 0.6
+            assert torch.equal(kept.features[b, m], level.features[b, inside].amax(dim=0))
+
+
+def test_a_graphs_curves_must_move_on():
+    graph = Graph.of(cloud(2, 9), 4)
+    here = torch.arange(9)[None, :, None]
+    assert (graph.near == here).any(dim=2).all()
+    assert not (graph.ways == here).any()
+    assert graph.near.shape == graph.ways.shape == (2, 9, 4)
+    assert Graph.of(cloud(1, 1), 4).ways.tolist() == [[[0]]]
+
+
+def test_as_many_parameters_as_published():
+    trunk = sum(p.numel() for p in create_student("curvenet").parameters())
+    head = 2048 * 512 + 2 * 512 + 512 * 40 + 40  # max and mean pooled, 40 classes
+    assert round((trunk + head) / 2**20, 2) == 2.04
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_kept_points_and_their_index(task):
+    student = create_student("curvenet", task).eval()
+    with torch.inference_mode():
+        features = student(cloud(2, 1024))
+    assert features.embeddings.shape == (2, 64, student.num_features)
+    assert features.index.shape == (2, 64)
+    assert all(len(set(row)) == 64 for row in features.index.tolist())
+    if task == "segmentation":
+        assert features.local.shape == (2, 1024, student.num_local)
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("count", [1, 2, 17, 4096])
+def test_any_number_of_points(task, count):
+    student = create_student("curvenet", task).eval()
+    with torch.inference_mode():
+        features = student(cloud(1, count))
+    assert features.embeddings.shape[1] == max(count // 16, 1)
+    assert all(x.isfinite().all() for x in outputs(features))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_gradients_reach_every_parameter_and_the_walk_learns(task):
+    torch.manual_seed(0)
+    student = create_student("curvenet", task).train()
+    sum(x.square().mean() for x in outputs(student(cloud(4, 128)))).backward()
+    for name, parameter in student.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        if ".agent.linear" in name or ".mixer.linear" in name or "grouping.attention" in name:
+            assert parameter.grad.count_nonzero() > 0, name
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_coinciding_points_give_finite_features_and_gradients(task):
+    torch.manual_seed(0)
+    student = create_student("curvenet", task).train()
+    loss = sum(x.square().sum() for x in outputs(student(torch.full((2, 40, 3), 0.3))))
+    loss.backward()
+    assert loss.isfinite()
+    assert all(p.grad.isfinite().all() for p in student.parameters())
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_permuted_points_give_the_same_pooled_embeddings(task, dtype):
+    student, points = settled(task, dtype), cloud(2, 200, dtype=dtype)
+    order = torch.randperm(200)
+    with torch.inference_mode():
+        first, second = student(points), student(points[:, order])
+    assert first.embeddings.dtype == dtype
+    close = {"rtol": 1e-4, "atol": 1e-4}
+    torch.testing.assert_close(second.embeddings.amax(1), first.embeddings.amax(1), **close)
+    if task == "segmentation":
+        torch.testing.assert_close(second.local, first.local[:, order], **close)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_clouds_of_a_batch_do_not_touch_each_other(task):
+    student, points = settled(task), cloud(3, 100)
+    with torch.inference_mode():
+        together, alone = student(points), student(points[1:2])
+    for whole, one in zip(outputs(together), outputs(alone), strict=True):
+        torch.testing.assert_close(whole[1:2], one, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_eval_draws_no_random_numbers_and_survives_saving(task):
+    student, points = settled(task), cloud(2, 100)
+    other = create_student("curvenet", task).eval()
+    other.load_state_dict(student.state_dict())
+    state = torch.get_rng_state()
+    with torch.inference_mode():
+        results = [outputs(s(points)) for s in (student, student, other)]
+    assert torch.equal(torch.get_rng_state(), state)
+    for found in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(results[0], found, strict=True))
+
+
+def test_training_repeats_with_its_seed():
+    def trained(seed):
+        student = create_student("curvenet").train()
+        student.load_state_dict(start)
+        optimiser = torch.optim.SGD(student.parameters(), lr=0.01)
+        torch.manual_seed(seed)
+        for step in range(2):
+            optimiser.zero_grad()
+            student(cloud(2, 64, seed=step)).embeddings.square().mean().backward()
+            optimiser.step()
+        return torch.cat([p.detach().flatten() for p in student.parameters()])
+
+    start = create_student("curvenet").state_dict()
+    assert torch.equal(trained(0), trained(0))
+    assert not torch.equal(trained(0), trained(1))

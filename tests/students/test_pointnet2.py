@@ -1,0 +1,243 @@
+import pytest
+import torch
+from torch import nn
+
+from pointmcd.ops.ball_query import ball_query
+from pointmcd.ops.interpolation import interpolate
+from pointmcd.students.pointnet2 import Grouping, Level, Propagation, Scale
+from pointmcd.students.registry import create_student
+
+SEGMENTERS = ["pointnet2", "pointnet2-msg", "pointnet2-propagated"]
+
+
+def cloud(batch=2, count=64, seed=0):
+    points = torch.randn(batch, count, 3, generator=torch.Generator().manual_seed(seed))
+    return points / points.norm(dim=2).amax(dim=1)[:, None, None]
+
+
+def settled(name, task="segmentation"):
+    """A student whose batch-norm statistics and layers are no longer at their start."""
+    torch.manual_seed(0)
+    student = create_student(name, task=task).train()
+    for module in student.modules():
+        if isinstance(module, nn.BatchNorm1d):
+            nn.init.normal_(module.weight)
+    for seed in range(3):
+        student(cloud(seed=seed))
+    return student.eval()
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "trunk", "biases"),
+    [
+        ("pointnet2", "classification", 805_184, 2_560),
+        ("pointnet2-msg", "classification", 1_075_680, 3_744),
+        ("pointnet2", "segmentation", 1_381_568, 3_840),
+        ("pointnet2-msg", "segmentation", 1_726_760, 4_836),
+    ],
+)
+def test_parameters_are_the_published_ones_less_redundant_biases(name, task, trunk, biases):
+    student = create_student(name, task=task)
+    assert sum(p.numel() for p in student.parameters()) == trunk
+    outputs = [m.out_features for m in student.modules() if isinstance(m, nn.Linear)]
+    assert sum(outputs) == biases  # one a channel in the published code
+
+
+def widths(module):
+    return [(m.in_features, m.out_features) for m in module.modules() if isinstance(m, nn.Linear)]
+
+
+def test_layer_widths_of_the_single_scale_segmentation_network():
+    student = create_student("pointnet2", task="segmentation")
+    assert widths(student.first) == [(3, 64), (64, 64), (64, 128)]
+    assert widths(student.second) == [(3 + 128, 128), (128, 128), (128, 256)]
+    assert widths(student.last) == [(3 + 256, 256), (256, 512), (512, 1024)]
+    assert widths(student.to_coarse) == [(1024 + 256, 256), (256, 256)]
+    assert widths(student.to_fine) == [(256 + 128, 256), (256, 128)]
+    assert widths(student.to_points) == [(128 + 3, 128), (128, 128), (128, 128)]
+
+
+def test_layer_widths_of_the_multi_scale_groups():
+    student = create_student("pointnet2-msg")
+    assert [widths(g) for g in student.first.groupings] == [
+        [(3, 32), (32, 32), (32, 64)],
+        [(3, 64), (64, 64), (64, 128)],
+        [(3, 64), (64, 96), (96, 128)],
+    ]
+    assert [widths(g)[0] for g in student.second.groupings] == [(323, 64), (323, 128), (323, 128)]
+    assert widths(student.last)[0] == (3 + 640, 256)
+
+
+@pytest.mark.parametrize(("count", "kept"), [(1, 1), (7, 1), (40, 5), (1024, 128), (3000, 128)])
+def test_an_eighth_of_the_points_is_kept_and_128_at_most(count, kept):
+    features = create_student("pointnet2").eval()(cloud(1, count))
+    assert features.embeddings.shape == (1, kept, 1024)
+    assert features.index.shape == (1, kept)
+    assert len(set(features.index[0].tolist())) == kept
+
+
+def naive_grouping(layer, centres, below):
+    """A group at a time, an edge at a time: [p_j - c_i, f_j] through the MLP, then the max."""
+    index = ball_query(centres, below.points, layer.scale.radius, layer.scale.k)
+    edges = []
+    for b, groups in enumerate(index.tolist()):
+        for centre, group in zip(centres[b], groups, strict=True):
+            for j in group:
+                relative = below.points[b, j] - centre
+                edges.append(torch.cat([relative, below.features[b, j]]))
+    rows = torch.stack(edges)
+    linears = [m for m in layer.modules() if isinstance(m, nn.Linear)]
+    norms = [m for m in layer.modules() if isinstance(m, nn.BatchNorm1d)]
+    for linear, norm in zip(linears, norms, strict=True):
+        rows = torch.relu(norm(linear(rows)))
+    return rows.view(*index.shape, -1).max(dim=2).values
+
+
+def naive_propagation(layer, above, below):
+    """Interpolate, join, then the MLP."""
+    carried = interpolate(above.features, above.points, below.points)
+    rows = torch.cat([carried, below.features], dim=2).flatten(0, 1)
+    for module in [layer.first, *layer.rest]:
+        rows = torch.relu(module.norm(module.linear(rows)))
+    return rows.view(*below.points.shape[:2], -1)
+
+
+def compare(layer, training, functions, leaves):
+    """Values, gradients and running statistics of both functions are equal."""
+    torch.manual_seed(1)
+    layer.double().train(training)
+    for module in layer.modules():
+        if isinstance(module, nn.BatchNorm1d):
+            nn.init.normal_(module.weight)
+            module.running_mean.normal_()
+    start = {k: v.clone() for k, v in layer.state_dict().items()}
+    results = []
+    for function in functions:
+        layer.load_state_dict(start)
+        layer.zero_grad()
+        copies = [leaf.clone().requires_grad_() for leaf in leaves]
+        value = function(*copies)
+        (value * torch.arange(value.numel()).view_as(value).sin()).sum().backward()
+        grads = [p.grad.clone() for p in (*layer.parameters(), *copies)]
+        results.append([value.detach(), *grads, *(b.clone() for b in layer.buffers())])
+    for wanted, found in zip(*results, strict=True):
+        torch.testing.assert_close(found, wanted)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("channels", [0, 4])
+def test_a_grouping_equals_the_published_form(training, channels):
+    torch.manual_seed(0)
+    layer = Grouping(channels, Scale(0.8, 6, (5, 7, 8)))
+    points, features = cloud(3, 20).double(), torch.randn(3, 20, channels, dtype=torch.float64)
+    functions = (
+        lambda p, f: naive_grouping(layer, p[:, :9], Level(p, f)),
+        lambda p, f: layer(p[:, :9], Level(p, f)),
+    )
+    compare(layer, training, functions, [points, features])
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("sources", [1, 9])
+def test_a_propagation_equals_the_published_form(training, sources):
+    torch.manual_seed(0)
+    layer = Propagation(6, 2, (5, 4))
+    points, skip = cloud(3, 20).double(), torch.randn(3, 20, 2, dtype=torch.float64)
+    at, features = points[:, :sources], torch.randn(3, sources, 6, dtype=torch.float64)
+    functions = (
+        lambda f, s: naive_propagation(layer, Level(at, f), Level(points, s)),
+        lambda f, s: layer(Level(at, f), Level(points, s)).features,
+    )
+    compare(layer, training, functions, [features, skip])
+
+
+def test_an_embedding_sees_what_is_near_its_point_and_not_what_is_far():
+    """Two blobs far apart: moving one changes the embeddings that sit in it and no others."""
+    student = settled("pointnet2", "classification")
+    points = cloud(1, 64) * 0.3
+    points[:, 32:] += 5
+    moved = points.clone()
+    moved[:, 40:] += torch.tensor([0.01, 0.02, 0])
+    with torch.inference_mode():
+        first, second = student(points), student(moved)
+    for position, embedding in zip(first.index[0], first.embeddings[0], strict=True):
+        same = (second.index[0] == position).nonzero().flatten()
+        if position < 32:
+            torch.testing.assert_close(second.embeddings[0, same[0]], embedding)
+        elif len(same):
+            assert not torch.allclose(second.embeddings[0, same[0]], embedding)
+    assert (first.index < 32).any()
+    assert (first.index >= 32).any()
+
+
+@pytest.mark.parametrize("name", ["pointnet2", "pointnet2-msg"])
+def test_permuted_points_keep_their_embeddings_and_local_follows(name):
+    student, points = settled(name), cloud()
+    order = torch.randperm(64)
+    with torch.inference_mode():
+        first, second = student(points), student(points[:, order])
+    assert torch.equal(order[second.index], first.index)
+    torch.testing.assert_close(second.embeddings, first.embeddings, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(second.local, first.local[:, order], rtol=1e-4, atol=1e-4)
+
+
+def test_propagated_embeddings_are_those_of_the_kept_points_there_with_the_same_max():
+    kept = create_student("pointnet2", propagate=False).eval()
+    carried = create_student("pointnet2-propagated").eval()
+    carried.load_state_dict(kept.state_dict())
+    points = cloud()
+    with torch.inference_mode():
+        few, many = kept(points), carried(points)
+    assert many.index is None
+    assert many.embeddings.shape == (2, 64, 1024)
+    there = many.embeddings[torch.arange(2)[:, None], few.index]
+    torch.testing.assert_close(there, few.embeddings)
+    torch.testing.assert_close(many.embeddings.amax(dim=1), few.embeddings.amax(dim=1))
+
+
+@pytest.mark.parametrize("name", SEGMENTERS)
+def test_segmentation_gives_local_features_and_gradients_reach_every_parameter(name):
+    student = create_student(name, task="segmentation").train()
+    features = student(cloud(4))
+    assert features.local.shape == (4, 64, student.num_local)
+    (features.local.square().mean() + features.embeddings.square().mean()).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in student.parameters())
+
+
+@pytest.mark.parametrize("name", SEGMENTERS)
+@pytest.mark.parametrize("count", [1, 2, 17, 1100])
+def test_segmentation_takes_any_number_of_points(name, count):
+    with torch.inference_mode():
+        features = create_student(name, task="segmentation").eval()(cloud(1, count))
+    assert features.local.shape == (1, count, 128)
+    assert features.local.isfinite().all()
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_clouds_of_one_place_give_finite_features_and_gradients(training):
+    student = create_student("pointnet2", task="segmentation").train(training)
+    features = student(torch.full((2, 40, 3), 0.3))
+    (features.local.sum() + features.embeddings.sum()).backward()
+    assert features.embeddings.isfinite().all()
+    assert features.local.isfinite().all()
+    assert all(p.grad.isfinite().all() for p in student.parameters())
+
+
+def test_float64_agrees_with_float32():
+    student, points = settled("pointnet2-msg"), cloud()
+    with torch.inference_mode():
+        single = student(points)
+        double = student.double()(points.double())
+    assert torch.equal(single.index, double.index)
+    torch.testing.assert_close(single.local.double(), double.local, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(single.embeddings.double(), double.embeddings, rtol=1e-3, atol=1e-3)
+
+
+def test_mixed_precision_leaves_the_coordinates_exact():
+    student, points = settled("pointnet2"), cloud()
+    with torch.inference_mode():
+        wanted = student(points)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            found = student(points)
+    assert torch.equal(found.embeddings, wanted.embeddings)
+    assert torch.equal(found.local, wanted.local)
