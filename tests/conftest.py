@@ -111,3 +111,61 @@ def trained_run(taught_store: Path, tmp_path_factory: pytest.TempPathFactory) ->
 def run_copy(trained_run: Path, tmp_path: Path) -> Path:
     """A copy of it, for tests that evaluate or damage it."""
     return Path(shutil.copytree(trained_run, tmp_path / "run"))
+
+
+@pytest.fixture(scope="session")
+def labelled_meshes(furniture_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A set with part labels: furniture cut by height, NAME.seg beside each mesh, parts.json.
+
+    Bed: low and high; chair: seat, back and legs; train.txt and test.txt name 8 and 4 of each.
+    """
+    from pointmcd.shapes.mesh import read_mesh
+
+    folder = tmp_path_factory.mktemp("labelled") / "set"
+    parts = {"bed": ["low", "high"], "chair": ["legs", "seat", "back"]}
+    lists: dict[str, list[str]] = {"train": [], "test": []}
+    for label, names in parts.items():
+        (folder / label).mkdir(parents=True)
+        for split, count in (("train", 8), ("test", 4)):
+            for path in sorted((furniture_root / label / split).glob("*.off"))[:count]:
+                mesh = read_mesh(path, path.name, "off")
+                height = mesh.vertices[mesh.faces].mean(axis=1)[:, 1]
+                share = (height - height.min()) / max(float(np.ptp(height)), 1e-9)
+                labels = np.minimum(share * len(names), len(names) - 1).astype(int)
+                rows = [" ".join(map(repr, map(float, row))) for row in mesh.vertices]
+                rows += ["3 " + " ".join(map(str, face)) for face in mesh.faces]
+                head = f"OFF\n{len(mesh.vertices)} {len(mesh.faces)} 0\n"
+                (folder / label / path.name).write_text(head + "\n".join(rows) + "\n")
+                (folder / label / f"{path.stem}.seg").write_text("\n".join(map(str, labels)) + "\n")
+                lists[split].append(f"{label}/{path.stem}")
+    (folder / "parts.json").write_text(json.dumps(parts))
+    for split, names in lists.items():
+        (folder / f"{split}.txt").write_text("\n".join(names) + "\n")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def parts_store(labelled_meshes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with part labels: 2 classes, 5 parts, 3 views of 64 x 64, 128 points.
+
+    12 train, 4 val and 8 test shapes. To be read only.
+    """
+    from pointmcd.data.prepare import prepare
+
+    folder = tmp_path_factory.mktemp("parts")
+    rig = folder / "rig.json"
+    rig.write_text(json.dumps({"cameras": [[30, 0], [30, 120], [-30, 240]], "size": 64}))
+    options = {"points": 128, "shard_size": 7, "val_fraction": 0.25}
+    prepare(labelled_meshes, folder / "store", rig=rig, workers=1, **options)
+    return folder / "store"
+
+
+@pytest.fixture(scope="session")
+def trained_parts_run(parts_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A baseline PointNet of two epochs that labels parts, not evaluated. To be read only."""
+    from pointmcd.training.config import TrainConfig
+    from pointmcd.training.train import train
+
+    out = tmp_path_factory.mktemp("trained-parts") / "run"
+    options = {"epochs": 2, "points": 64, "batch_size": 4, "device": "cpu"}
+    return train(TrainConfig(parts_store, out, task="segmentation", teacher=None, **options))

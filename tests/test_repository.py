@@ -19,7 +19,7 @@ PACKAGE = ROOT / "src" / "pointmcd"
 GROUND = ("errors", "files", "progress", "checkpoint", "device")
 ROOMS = (
     *("ops", "shapes", "views", "data", "students", "teachers", "distill", "tasks"),
-    *("training", "evaluation", "report", "demo", "cli", "__main__"),
+    *("training", "evaluation", "report", "demo", "cli_tables", "cli", "__main__"),
 )
 LEVEL = dict.fromkeys(GROUND, 0) | {room: level for level, room in enumerate(ROOMS, 1)}
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

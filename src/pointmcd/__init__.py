@@ -26,6 +26,7 @@ _PUBLIC = {
     "masked_max": "pointmcd.ops.masked_max",
     "normalise": "pointmcd.shapes.mesh",
     "predict": "pointmcd.evaluation.predict",
+    "predict_parts": "pointmcd.evaluation.predict_parts",
     "prepare": "pointmcd.data.prepare",
     "read_mesh": "pointmcd.shapes.mesh",
     "register_student": "pointmcd.students.registry",

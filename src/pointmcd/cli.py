@@ -9,11 +9,10 @@ from typing import Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
-from rich.table import Column, Table
-from rich.text import Text
 from tyro.conf import OmitArgPrefixes, Positional
 
-from pointmcd.errors import PointMCDError
+from pointmcd.cli_tables import classes_table, metrics_table, parts_table, teacher_line
+from pointmcd.errors import ConfigError, PointMCDError
 from pointmcd.files import read_json
 from pointmcd.progress import console
 from pointmcd.teachers.config import TeachConfig
@@ -86,11 +85,7 @@ def teach(config: OmitArgPrefixes[TeachConfig]) -> None:
 
     folder = run(config)
     meta = read_json(folder / "teacher.json")
-    accuracy = meta["val_accuracy"]
-    said = "no validation part" if accuracy is None else f"validation accuracy {accuracy:.1%}"
-    if accuracy is not None:
-        said += f" on {meta['val_shapes']} shapes ({meta['val_view_accuracy']:.1%} of single views)"
-    _print(f"{folder}: {said}")
+    _print(f"{folder}: {teacher_line(meta)}")
 
 
 def _train_command(default: TrainConfig) -> Callable[..., None]:
@@ -122,7 +117,7 @@ def evaluate(
     store: Path | None = None,
     device: str = "auto",
 ) -> None:
-    """Overall and mean class accuracy of a run, a per-class table and a confusion picture.
+    """Accuracy or mIoU of a run, a per-class table; of a classification also a confusion picture.
 
     Args:
         run: run folder.
@@ -133,21 +128,10 @@ def evaluate(
     from pointmcd.evaluation.evaluate import evaluate as measure
 
     results = measure(run, split, store, device)
-    table = Table(title=Text(f"{run}: {split}, {results['last'].count} shapes, in percent"))
-    for heading in ("", "last epoch", "best on validation"):
-        table.add_column(heading, justify="left" if not heading else "right")
-    pair = [results["last"], results["best"]]
-    table.add_row("overall accuracy", *(f"{100 * m.overall_accuracy:.1f}" for m in pair))
-    table.add_row(
-        "mean class accuracy",
-        *(f"{100 * m.class_accuracy:.1f}" for m in pair),
-        end_section=True,
-    )
-    for name in results["last"].per_class:
-        values = [m.per_class[name] for m in pair]
-        table.add_row(Text(name), *("-" if v is None else f"{100 * v:.1f}" for v in values))
-    out.print(table)
-    _print(str(run / f"confusion-{split}-last.png"))
+    out.print(metrics_table(f"{run}: {split}, {results['last'].count} shapes, in percent", results))
+    picture = run / f"confusion-{split}-last.png"
+    if picture.exists():  # a classification has one
+        _print(str(picture))
 
 
 def compare(
@@ -156,7 +140,7 @@ def compare(
     checkpoint: Literal["last", "best"] = "last",
     markdown: bool = False,
 ) -> None:
-    """Compare evaluated runs: mean and deviation over seeds, paired difference, McNemar's test.
+    """Compare evaluated runs: mean and deviation over seeds, paired difference, paired test.
 
     Args:
         runs: run folders of any arms and seeds.
@@ -177,28 +161,38 @@ def compare(
 def predict(
     run: Positional[Path],
     files: Positional[tuple[Path, ...]],
+    label: str | None = None,
+    out_folder: Annotated[Path, tyro.conf.arg(name="out")] = Path("parts"),
     checkpoint: Literal["last", "best"] = "best",
     device: str = "auto",
 ) -> None:
-    """Name the class of mesh or point cloud files, from points alone.
+    """Name the class of mesh or point cloud files, or label their parts, from points alone.
+
+    A run of parts writes NAME-parts.ply, the points that it took from the file in their part's
+    colour, and NAME-parts.png, a picture of them. The points are in the unit sphere: as many as
+    the run was trained with, on the surface of a mesh or of those of a cloud.
 
     Args:
         run: run folder.
         files: any mesh or point cloud files.
+        label: class of the files, for a run of parts; by default the folder they are in names it.
+        out_folder: folder for what a run of parts writes.
         checkpoint: best on the validation part, or last epoch.
         device: cpu, cuda, mps or auto.
     """
-    from pointmcd.evaluation.predict import predict as classify
+    from pointmcd.training.run import Run
 
-    table = Table(Column("file", overflow="fold"), "class", "confidence", "next")
-    faults = []
-    for prediction in classify(run, files, checkpoint, device):
-        if prediction.fault is not None:
-            faults.append(prediction.fault)
-            continue
-        rest = ", ".join(f"{name} {p:.0%}" for name, p in prediction.ranking[1:3])
-        cells = (prediction.path, prediction.label, f"{prediction.confidence:.0%}", rest)
-        table.add_row(*(Text(str(cell)) for cell in cells))  # a name in [brackets] is no markup
+    if Run(run).meta["task"] == "segmentation":
+        from pointmcd.evaluation.predict_parts import predict_parts
+
+        found = predict_parts(run, files, label, out_folder, checkpoint, device)
+        table, faults = parts_table(found)
+    elif label is not None:
+        raise ConfigError(f"--label {label}: {run} names classes; only a run of parts is given one")
+    else:
+        from pointmcd.evaluation.predict import predict as classify
+
+        table, faults = classes_table(classify(run, files, checkpoint, device))
     if table.row_count:
         out.print(table)
     if faults:
@@ -239,7 +233,13 @@ def demo(folder: Positional[Path] = Path("pointmcd-demo"), epochs: int | None = 
 
 
 def _commands(arguments: Sequence[str]) -> dict[str, Callable[..., Any]]:
-    default = TrainConfig(store=tyro.MISSING, student=_value_of("--student", arguments, "pointnet"))
+    default = TrainConfig(
+        store=tyro.MISSING,
+        task="segmentation"
+        if _value_of("--task", arguments, "") == "segmentation"
+        else "classification",
+        student=_value_of("--student", arguments, "pointnet"),
+    )
     recipe = _value_of("--recipe", arguments, RECIPES[0])
     if recipe in RECIPES:  # anything else is for the parser to refuse
         default = apply_recipe(default, recipe)
@@ -267,6 +267,7 @@ def _value_of(option: str, arguments: Sequence[str], default: str) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; a user's error prints one line and exits with status 1."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    sys.path.append("")  # `--student my_file:MyStudent` finds a file in the current folder
     try:
         tyro.extras.subcommand_cli_from_dict(
             _commands(given),

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import yaml
+from numpy.typing import ArrayLike
 
 CLASSES = ("bed", "chair", "lamp")
+PARTS = {"bed": ["frame", "leg"], "chair": ["back", "leg", "seat"], "lamp": ["foot", "shade"]}
 
 
 @dataclass
@@ -25,6 +27,7 @@ class Bench:
     epochs: int = 5
     info: dict[str, Any] = field(default_factory=dict)
     config: dict[str, Any] = field(default_factory=dict)
+    scores: Sequence[str] = ("val_accuracy", "val_class_accuracy")
 
     def predictions(self, accuracy: float, seed: int) -> np.ndarray:
         """Right with probability `accuracy`, else the next class."""
@@ -38,7 +41,7 @@ class Bench:
         seed: int = 0,
         accuracy: float = 0.7,
         *,
-        predictions: Sequence[int] | None = None,
+        predictions: ArrayLike | None = None,
         order: Sequence[int] | None = None,
         name: str | None = None,
         info: dict[str, Any] | None = None,
@@ -69,6 +72,7 @@ class Bench:
         content = {
             "format": 1,
             "pointmcd": "0.1.0",
+            "task": "classification",
             "student": "pointnet",
             "num_classes": len(self.classes),
             "classes": list(self.classes),
@@ -114,8 +118,7 @@ class Bench:
                 "task_loss": float(2.5 * np.exp(-3 * epoch / self.epochs) + abs(noise[epoch - 1])),
                 "distill_loss": 0.4 / epoch**0.3 if arm.startswith("distilled") else None,
                 "train_accuracy": reached,
-                "val_accuracy": reached,
-                "val_class_accuracy": reached,
+                **dict.fromkeys(self.scores, reached),
                 "val_loss": 1.0,
                 "seconds": 1.5,
             }
@@ -127,11 +130,44 @@ class Bench:
         odds = np.random.default_rng(len(guess)).uniform(2, 9, len(guess))
         logits = odds[:, None] * np.eye(count)[guess]
         probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+        predictions = guess.astype(np.int64)
+        self._save(run, order, predictions=predictions, probabilities=np.float32(probabilities))
+
+    def _save(self, run: Path, order: np.ndarray, **arrays: np.ndarray) -> None:
+        arrays |= {"names": np.asarray(self.names), "labels": np.asarray(self.labels)}
+        rows = {key: values[order] for key, values in arrays.items()}
         for checkpoint in ("last", "best"):
-            np.savez(
-                run / f"predictions-test-{checkpoint}.npz",
-                names=np.asarray(self.names)[order],
-                labels=np.asarray(self.labels, dtype=np.int64)[order],
-                predictions=guess.astype(np.int64)[order],
-                probabilities=probabilities.astype(np.float32)[order],
-            )
+            np.savez(run / f"predictions-test-{checkpoint}.npz", **rows)
+
+
+@dataclass
+class PartsBench(Bench):
+    """The same for part segmentation; `truth` [n, N] holds global part ids, -1 unlabelled."""
+
+    parts: dict[str, list[str]] = field(default_factory=lambda: PARTS)
+    truth: np.ndarray | None = None
+    scores: Sequence[str] = ("val_instance_miou", "val_class_miou", "val_point_accuracy")
+
+    def __post_init__(self) -> None:
+        self.info = {"task": "segmentation", "parts": self.parts, **self.info}
+        self.config = {"task": "segmentation", **self.config}
+        if self.truth is None:
+            start, size = self._starts_and_sizes()
+            self.truth = start + np.random.default_rng(5).integers(0, size, (len(start), 16))
+
+    def predictions(self, accuracy: float, seed: int) -> np.ndarray:
+        """Each point right with probability `accuracy`, else the next part of its class."""
+        start, size = self._starts_and_sizes()
+        right = np.random.default_rng(seed).random(self.truth.shape) < accuracy
+        own = np.maximum(self.truth, start)  # unlabelled points are predicted too
+        return np.where(right, own, start + (own - start + 1) % size)
+
+    def _starts_and_sizes(self) -> tuple[np.ndarray, np.ndarray]:
+        """First part and number of parts of each shape's class, [n, 1] each."""
+        sizes = np.array([len(self.parts[name]) for name in self.classes])
+        starts = np.cumsum(sizes) - sizes
+        labels = np.asarray(self.labels)
+        return starts[labels, None], sizes[labels, None]
+
+    def _predictions(self, run: Path, guess: np.ndarray, order: np.ndarray) -> None:
+        self._save(run, order, truth=np.int16(self.truth), predictions=np.int16(guess))

@@ -30,12 +30,12 @@ def test_arms_are_summarised_over_seeds(bench: Bench) -> None:
     base = [bench.run("baseline", seed, predictions=half) for seed in (0, 1)]
     found = compare(runs, base)
     assert [arm.label for arm in found.all_arms] == ["baseline", "distilled"]
-    assert found.arms[0].overall_accuracy.mean == 0.75
-    assert found.arms[0].overall_accuracy.std == pytest.approx(0.125**0.5)
+    assert found.arms[0].score.mean == 0.75
+    assert found.arms[0].score.std == pytest.approx(0.125**0.5)
     difference = found.differences[0]
     assert difference.paired_by_seed
     assert difference.overall.mean == 0.25
-    assert difference.class_accuracy == pytest.approx(0.25)
+    assert difference.class_score == pytest.approx(0.25)
     assert difference.by_seed[0].gained == 30
     assert difference.by_seed[1].p == 1.0
     assert not found.warnings
@@ -47,7 +47,7 @@ def test_identical_arms_differ_by_nothing(bench: Bench) -> None:
     difference = found.differences[0]
     interval = difference.overall
     assert (interval.mean, interval.low, interval.high) == (0, 0, 0)
-    assert difference.vote.p == 1.0
+    assert difference.test.p == 1.0
     assert all(test.p == 1.0 for test in difference.by_seed.values())
     assert [arm.label for arm in found.all_arms] == ["baseline (as baseline)", "baseline"]
 
@@ -58,8 +58,8 @@ def test_comparison_is_symmetric_up_to_sign(bench: Bench, seeds: tuple[int, ...]
     one, two = compare(runs, base).differences[0], compare(base, runs).differences[0]
     assert one.overall.mean == pytest.approx(-two.overall.mean)
     assert one.overall.low == pytest.approx(-two.overall.high)
-    assert (one.vote.gained, one.vote.lost) == (two.vote.lost, two.vote.gained)
-    assert one.vote.p == two.vote.p
+    assert (one.test.gained, one.test.lost) == (two.test.lost, two.test.gained)
+    assert one.test.p == two.test.p
 
 
 @settings(

@@ -9,7 +9,7 @@ from pointmcd.checkpoint import load_checkpoint, save_checkpoint
 from pointmcd.data.store import Store
 from pointmcd.device import pick_device
 from pointmcd.errors import RunError
-from pointmcd.evaluation.model import load_classifier
+from pointmcd.evaluation.model import load_model
 from pointmcd.evaluation.predict import predict
 from pointmcd.files import write_json
 from pointmcd.students.registry import create_student
@@ -76,7 +76,7 @@ def test_place_and_size_of_a_cloud_do_not_matter(trained_run, cloud_files, tmp_p
 
 def test_agrees_with_the_checkpoint_asked_for(run_copy, chair):
     # A best checkpoint that is sure of lamps whatever it sees.
-    classifier = load_classifier(Run(run_copy), "last", pick_device("cpu"))
+    classifier = load_model(Run(run_copy), "last", pick_device("cpu"))
     torch.nn.init.zeros_(classifier.head.hidden[1].weight)
     torch.nn.init.ones_(classifier.head.hidden[1].bias)
     classifier.head.classifier.weight.data = torch.tensor([0.0, 0.0, 1.0])[:, None].repeat(1, 512)

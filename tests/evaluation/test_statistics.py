@@ -7,6 +7,7 @@ from pointmcd.evaluation.statistics import (
     bootstrap_difference,
     majority_vote,
     mcnemar,
+    signed_rank,
 )
 
 
@@ -27,6 +28,52 @@ def test_mcnemar_of_a_worked_example() -> None:
 def test_mcnemar_without_discordant_shapes() -> None:
     same = right((True, 3), (False, 2))
     assert mcnemar(same, same).p == 1.0
+
+
+def test_signed_rank_of_a_worked_example() -> None:
+    # Differences 1, 2, 3, 4 and -5 tenths: the negative ranks add up to 5. Of the 2^5 signings,
+    # ten have a sum of 5 or less: {}, 1, 2, 3, 1+2, 4, 1+3, 5, 1+4, 2+3. p = 2 * 10 / 32.
+    first = np.array([0.1, 0.2, 0.3, 0.4, 0.0])
+    second = np.array([0.0, 0.0, 0.0, 0.0, 0.5])
+    found = signed_rank(first, second)
+    assert (found.gained, found.lost) == (4, 1)
+    assert found.p == pytest.approx(20 / 32)
+    back = signed_rank(second, first)
+    assert (back.gained, back.lost, back.p) == (1, 4, pytest.approx(20 / 32))
+
+
+def test_signed_rank_leaves_out_shapes_without_a_difference() -> None:
+    # Five shapes gain: only the signing without a minus is as uneven, p = 2 / 2^5.
+    change = np.concatenate([[0.1, 0.2, 0.3, 0.4, 0.5], np.zeros(95)])
+    found = signed_rank(0.4 + change, np.full(100, 0.4))
+    assert (found.gained, found.lost) == (5, 0)
+    assert found.p == pytest.approx(2 / 32)
+
+
+@pytest.mark.parametrize("count", [0, 1, 100])
+def test_signed_rank_without_differences(count: int) -> None:
+    same = np.linspace(0, 1, count)
+    # The mean of the same scores in another order, off by rounding alone.
+    found = signed_rank(same, same + 1e-16)
+    assert (found.gained, found.lost, found.p) == (0, 0, 1.0)
+
+
+def test_signed_rank_of_many_ties() -> None:
+    # 60 equal gains and 40 equal losses: all share the rank 50.5, the sum of squares of the ranks
+    # is 100 * 50.5^2, so z = (60 - 40) * 50.5 / (50.5 * 10) = 2.
+    change = np.repeat([0.25, -0.25], [60, 40])
+    assert signed_rank(change, np.zeros(100)).p == pytest.approx(2 * norm.sf(2))
+
+
+def test_interval_of_fractions_is_that_of_the_paired_differences() -> None:
+    generator = np.random.default_rng(0)
+    first, second = generator.beta(8, 2, (1, 400)), generator.beta(7, 3, (1, 400))
+    found = bootstrap_difference(first, second, [0], [0])
+    change = first[0] - second[0]
+    half = norm.ppf(0.975) * change.std() / 20
+    assert found.mean == pytest.approx(change.mean())
+    assert found.low == pytest.approx(change.mean() - half, abs=0.003)
+    assert found.high == pytest.approx(change.mean() + half, abs=0.003)
 
 
 def test_spread_needs_two_seeds() -> None:

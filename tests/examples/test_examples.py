@@ -9,10 +9,12 @@ from pathlib import Path
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-def run(*arguments):
+def run(*arguments, cwd=None):
     command = [sys.executable, *map(str, arguments)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    return subprocess.run(
+        command, capture_output=True, text=True, env=environment, cwd=cwd, check=False
+    )
 
 
 def test_plain_loop_trains_and_says_its_validation_accuracy(taught_store):
@@ -21,3 +23,27 @@ def test_plain_loop_trains_and_says_its_validation_accuracy(taught_store):
     *epochs, last = done.stdout.splitlines()
     assert [line.partition(":")[0] for line in epochs] == ["epoch 1", "epoch 2"]
     assert re.fullmatch(r"validation accuracy (0|33\.3|66\.7|100)(\.0)?%", last)
+
+
+def test_a_fifth_student_trains_in_both_arms_and_is_short(taught_store, tmp_path):
+    example = EXAMPLES / "own_student.py"
+    assert len(example.read_text().splitlines()) < 60
+    done = run(example, taught_store, "--epochs", 1, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    arms = [
+        line.split()[0].rpartition("-s0")[0].rpartition("-")[2] for line in done.stdout.splitlines()
+    ]
+    assert arms == ["baseline", "distilled"]
+
+
+def test_a_fifth_student_is_found_in_the_current_folder_and_labels_parts(parts_store, tmp_path):
+    (tmp_path / "mine.py").write_text((EXAMPLES / "own_student.py").read_text())
+    options = ["--student", "mine:ResidualMLP", "--task", "segmentation", "--no-distill"]
+    small = ["--epochs", 1, "--points", 32, "--batch-size", 4, "--out", "run"]
+    command = Path(sys.executable).with_name("pointmcd")
+    for line in (["train", parts_store, *options, *small], ["evaluate", "run"]):
+        done = subprocess.run(
+            [str(command), *map(str, line)], cwd=tmp_path, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+    assert "instance mIoU" in done.stdout

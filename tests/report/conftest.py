@@ -11,7 +11,7 @@ from pointmcd.views.rig import Rig
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "evaluation"))
 
-from synthetic_runs import Bench
+from synthetic_runs import Bench, PartsBench
 
 RIG = Rig("test4", ((30.0, 0.0), (30.0, 90.0), (30.0, 180.0), (-60.0, 45.0)), size=96)
 
@@ -42,4 +42,22 @@ def bench(store: Store, tmp_path: Path) -> Bench:
         classes=store.classes,
         store=str(store.path),
         fingerprint=store.fingerprint,
+    )
+
+
+@pytest.fixture
+def parts_bench(parts_store: Path, tmp_path: Path) -> PartsBench:
+    """Runs on the 8 test shapes (bed: low, high; chair: legs, seat, back) of a real store."""
+    labelled = Store(parts_store)
+    assert labelled.parts is not None
+    indices = labelled.indices("test")
+    return PartsBench(
+        tmp_path / "part-runs",
+        names=[labelled.shapes[i].name for i in indices],
+        labels=labelled.labels(indices).tolist(),
+        classes=labelled.classes,
+        store=str(parts_store),
+        fingerprint=labelled.fingerprint,
+        parts=labelled.parts,
+        truth=labelled.part_labels(indices, 128),
     )

@@ -197,7 +197,7 @@ def test_damaged_member(tmp_path):
 
 
 def test_oversized_member(tmp_path, monkeypatch):
-    monkeypatch.setattr("pointmcd.shapes.sources.MAX_BYTES", 10)
+    monkeypatch.setattr("pointmcd.shapes.archive.MAX_BYTES", 10)
     path = tmp_path / "a.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a.off", OFF)

@@ -69,6 +69,58 @@ def test_folding_keeps_the_values(name, views):
     assert torch.allclose(before, after, rtol=1e-3, atol=1e-3 * float(before.abs().max()))
 
 
+@pytest.mark.parametrize("size", [8, 31, 32, 33, 65, 100])
+@torch.inference_mode()
+def test_a_pyramid_halves_five_times(lite0, size):
+    maps = lite0.pyramid(torch.zeros((2, size, size), dtype=torch.uint8))
+    assert tuple(m.shape[1] for m in maps) == lite0.pyramid_channels == (16, 24, 40, 112, 1280)
+    sides = [m.shape[2] for m in maps]
+    assert all(m.shape == (2, m.shape[1], side, side) for m, side in zip(maps, sides, strict=True))
+    expected = max(size, 32)
+    for side in sides:
+        assert side in (expected // 2, (expected + 1) // 2)
+        expected = side
+
+
+@pytest.mark.parametrize("size", [8, 64, 75])
+@torch.inference_mode()
+def test_the_deepest_map_is_the_one_that_is_pooled(lite0, views, size):
+    cut = views[:, :size, :size]
+    pooled = lite0.pyramid(cut)[-1].mean(dim=(2, 3))
+    assert torch.allclose(pooled, look(lite0, cut), atol=1e-5)
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_a_pyramid_is_what_the_whole_network_computes_on_its_way(views, trained):
+    """Also while it is trained, where layers are dropped."""
+    encoder = ImageEncoder("lite0").train(trained)
+    pooled = []
+    for glance in (lambda: encoder(views), lambda: encoder.pyramid(views)[-1].mean((2, 3))):
+        torch.manual_seed(0)
+        pooled.append(glance())
+    assert torch.allclose(*pooled, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_folding_keeps_the_pyramid(lite0, views):
+    folded = copy.deepcopy(lite0)
+    folded.fold()
+    for before, after in zip(lite0.pyramid(views), folded.pyramid(views), strict=True):
+        assert torch.allclose(before, after, rtol=1e-3, atol=1e-3 * float(before.abs().max()))
+
+
+@torch.inference_mode()
+def test_views_looked_at_a_few_at_a_time_keep_their_order(lite0, views):
+    many = torch.cat([views, views.flip(0), views[:1]])
+    maps = lite0.pyramid(many)
+    for number, view in enumerate(many):
+        alone = lite0.pyramid(view[None])
+        assert all(
+            torch.allclose(m[number], a[0], atol=1e-4) for m, a in zip(maps, alone, strict=True)
+        )
+    assert look(lite0, views[:0]).shape == (0, 1280)
+
+
 def test_random_weights_are_other_weights_for_the_same_network(lite0, views):
     control = ImageEncoder("random:lite0").eval()
     shapes = {name: value.shape for name, value in lite0.state_dict().items()}
@@ -120,6 +172,9 @@ def test_an_encoder_of_ones_own(monkeypatch, views):
     assert list_encoders() == ["lite0", "mean"]
     encoder = ImageEncoder("mean")
     encoder.fold()  # there is nothing to fold
+    for ask in (lambda: encoder.pyramid(views), lambda: encoder.pyramid_channels):
+        with pytest.raises(ConfigError, match="teacher mean: gives no feature maps at several"):
+            ask()
     expected = 2 * views.float().mean(dim=(1, 2)) / 255
     assert torch.allclose(encoder(views), expected[:, None].expand(4, 3), atol=1e-5)
     assert torch.allclose(ImageEncoder("random:mean")(views)[:, 0], expected / 2, atol=1e-5)

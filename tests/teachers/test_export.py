@@ -68,3 +68,10 @@ def test_a_damaged_file_is_named(store, how):
         path.write_bytes(content[: len(content) // 2] if how == "truncated" else b"")
     with pytest.raises(StoreError, match=r"descriptors/00001\.npy: absent or damaged"):
         load_targets(store, "lite0", "descriptors", MIXED)
+
+
+def test_an_absent_part_teacher_names_its_task(store):
+    with pytest.raises(StoreError, match=r"--teacher lite0 --task segmentation$"):
+        read_teacher(store, "lite0-segmentation")
+    with pytest.raises(StoreError, match=r"--teacher random:lite0 --task segmentation$"):
+        read_teacher(store, "random-lite0-segmentation")

@@ -10,6 +10,7 @@ from pointmcd.checkpoint import load_checkpoint, under_prefix
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, StoreError
 from pointmcd.files import is_temporary
+from pointmcd.teachers import fit as fit_module
 from pointmcd.teachers import teach as teach_module
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.heads import MultiViewHeads
@@ -223,7 +224,7 @@ def test_an_interrupted_lesson_goes_on_where_it_stood(store, monkeypatch):
     calm = files_of(teach(lesson(store, name="b", **options)))
     shutil.rmtree(store / "teachers" / "b")
     epochs = []
-    train_epoch = teach_module._train_epoch
+    train_epoch = fit_module._train_epoch
 
     def until_the_second(*arguments):
         epochs.append(arguments[-1])
@@ -231,7 +232,7 @@ def test_an_interrupted_lesson_goes_on_where_it_stood(store, monkeypatch):
             raise KeyboardInterrupt
         return train_epoch(*arguments)
 
-    monkeypatch.setattr(teach_module, "_train_epoch", until_the_second)
+    monkeypatch.setattr(fit_module, "_train_epoch", until_the_second)
     with pytest.raises(KeyboardInterrupt):
         teach(lesson(store, name="b", **options))
     assert not (store / "teachers" / "b").exists()
@@ -244,7 +245,7 @@ def test_interrupted_work_of_other_settings_is_not_gone_on_with(store, monkeypat
     calm = files_of(teach(lesson(store, name="b", lr=0.003)))
     shutil.rmtree(store / "teachers" / "b")
     with monkeypatch.context() as patch:
-        patch.setattr(teach_module, "validation_scores", interrupt)
+        patch.setattr(teach_module, "export_teacher", interrupt)
         with pytest.raises(KeyboardInterrupt):
             teach(lesson(store, name="b", lr=0.002))
     assert (store / "teachers" / ".b.work.safetensors").exists()

@@ -1,9 +1,10 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from pointmcd.errors import ConfigError
-from pointmcd.teachers.config import TeachConfig
+from pointmcd.teachers.config import Schedule, TeachConfig, command_for
 
 STORE = Path("store")
 
@@ -15,17 +16,42 @@ STORE = Path("store")
         ({"finetune": True}, "lite0-finetuned"),
         ({"teacher": "random:lite0"}, "random-lite0"),
         ({"teacher": "random:lite0", "finetune": True}, "random-lite0-finetuned"),
-        ({"name": "mine", "finetune": True}, "mine"),
+        ({"task": "segmentation"}, "lite0-segmentation"),
+        ({"teacher": "random:lite0", "task": "segmentation"}, "random-lite0-segmentation"),
+        ({"task": "segmentation", "finetune": True}, "lite0-segmentation-finetuned"),
+        ({"name": "mine", "finetune": True, "task": "segmentation"}, "mine"),
     ],
 )
 def test_names(options, name):
     assert TeachConfig(STORE, **options).resolved_name == name
 
 
+def test_the_command_that_makes_a_name_makes_it():
+    for options, words in (
+        ({}, "--teacher lite0"),
+        ({"teacher": "random:lite0", "finetune": True}, "--teacher random:lite0 --finetune"),
+        ({"task": "segmentation"}, "--teacher lite0 --task segmentation"),
+        (
+            {"teacher": "random:lite0", "task": "segmentation", "finetune": True},
+            "--teacher random:lite0 --task segmentation --finetune",
+        ),
+    ):
+        assert command_for(TeachConfig(STORE, **options).resolved_name) == words
+
+
 def test_the_step_depends_on_what_is_trained_unless_given():
-    assert TeachConfig(STORE).resolved_lr == 1e-3
-    assert TeachConfig(STORE, finetune=True).resolved_lr == 1e-4
-    assert TeachConfig(STORE, finetune=True, lr=0.0).resolved_lr == 0
+    assert TeachConfig(STORE).schedule.lr == 1e-3
+    assert TeachConfig(STORE, finetune=True).schedule.lr == 1e-4
+    assert TeachConfig(STORE, finetune=True, lr=0.0).schedule.lr == 0
+
+
+def test_the_schedule_is_the_tasks_own_where_nothing_is_given():
+    assert TeachConfig(STORE).schedule == Schedule(128, 48, 1e-3, 1e-6)
+    parts = TeachConfig(STORE, task="segmentation")
+    assert parts.schedule.epochs < 128
+    assert parts.schedule.batch_size < 48
+    given = {"epochs": 3, "batch_size": 5, "lr": 0.25, "final_lr": 0.125}
+    assert TeachConfig(STORE, task="segmentation", **given).schedule == Schedule(**given)
 
 
 @pytest.mark.parametrize(
@@ -33,6 +59,7 @@ def test_the_step_depends_on_what_is_trained_unless_given():
     [
         ({"epochs": 0}, "--epochs 0: at least 1"),
         ({"batch_size": 1}, "--batch-size 1: at least 2"),
+        ({"views_per_step": 0}, "--views-per-step 0: at least 1"),
         ({"seed": -1}, "--seed -1: at least 0"),
         ({"lr": -1.0}, "--lr -1.0: at least 0"),
         ({"lr": float("nan")}, "--lr nan: at least 0"),
@@ -60,6 +87,15 @@ def test_what_decides_the_result():
     assert TeachConfig(STORE, name="lite0", lr=1e-3).decisive() == plain.decisive()
     for change in ({"seed": 1}, {"lr": 2e-3}, {"finetune": True}, {"label_smoothing": 0.0}):
         assert TeachConfig(STORE, **change).decisive() != plain.decisive()
+
+
+def test_each_task_is_decided_by_its_own_settings():
+    plain, parts = (TeachConfig(STORE, task=t) for t in ("classification", "segmentation"))
+    # As before there was another task: teachers that stand in stores stay what they are.
+    assert {"task", "views_per_step"}.isdisjoint(plain.decisive())
+    assert parts.decisive()["task"] == "segmentation"
+    more = replace(parts, views_per_step=5, label_smoothing=0.1).decisive()
+    assert more == parts.decisive() | {"views_per_step": 5}
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden"])

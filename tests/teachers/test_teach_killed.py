@@ -69,3 +69,14 @@ def test_a_fine_tuned_one_killed(tiny_store, tmp_path):
     killed, calm, struck = killed_and_calm(tiny_store, tmp_path, kills, finetune=True, epochs=2)
     assert struck == 2
     assert killed == calm
+
+
+def test_a_part_segmentation_teacher_killed(parts_store, tmp_path):
+    def kills(_):
+        # Training writes a file an epoch, the export one for the weights and one a shard.
+        return [("rename", n) for n in (2, 4)]
+
+    options = {"task": "segmentation", "epochs": 2, "views_per_step": 1}
+    killed, calm, struck = killed_and_calm(parts_store, tmp_path, kills, **options)
+    assert struck == 2
+    assert killed == calm

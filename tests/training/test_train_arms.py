@@ -37,7 +37,7 @@ def model_of(left):
 def test_arms_start_from_the_same_weights(distilled, taught_store, student):
     def start(**options):
         config = distilled("a", student=student, **options)
-        return Trainer(config, Store(taught_store)).classifier.state_dict()
+        return Trainer(config, Store(taught_store)).module.state_dict()
 
     first = start(teacher=None)
     for options in ({}, {"visibility": "all"}, {"target": "features"}, {"standardise": True}):
@@ -158,7 +158,7 @@ def moved(module, before):
 def test_distilling_first_leaves_the_head_and_then_the_projection_alone(distilled, taught_store):
     config = distilled("a", distill_course="first", distill_share=0.5, weight_decay=0.0)
     trainer = Trainer(replace(config, optimizer="sgd", lr=0.1), Store(taught_store))
-    student, head = trainer.classifier.student, trainer.classifier.head
+    student, head = trainer.module.student, trainer.module.head
     parts = (student, head, trainer.trainee.distillation)
     before = [weights_of(part) for part in parts]
     trainer.epoch(0)

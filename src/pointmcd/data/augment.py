@@ -1,11 +1,15 @@
 """Augmentation of point clouds, drawn per shape and epoch: no order or worker count changes it."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial.transform import Rotation
 
 Points = npt.NDArray[np.float32]
+#: none; up: about the axis that points up; any: every orientation alike.
+RotationName = Literal["none", "up", "any"]
 
 
 @dataclass(frozen=True)
@@ -18,12 +22,16 @@ class Augmentation:
         shift: per-axis offsets are uniform in [-shift, shift], in radii of the unit sphere.
         resample: draw the points anew each epoch from all that the store holds, instead of
             always the first in farthest-point order.
+        rotation: which turns to draw from, before scale and shift.
+        up: the axis that points up, x, y or z.
     """
 
     seed: int
     scale: float = 1.5
     shift: float = 0.2
     resample: bool = False
+    rotation: RotationName = "none"
+    up: str = "y"
 
     def generator(self, epoch: int, index: int) -> np.random.Generator:
         """The randomness of one shape in one epoch."""
@@ -38,7 +46,19 @@ class Augmentation:
         return np.sort(generator.choice(available, size=count, replace=False))
 
     def move(self, generator: np.random.Generator, points: Points) -> Points:
-        """Scaled and shifted points [N, 3]; which points a view sees is left as it is."""
+        """Turned, scaled and shifted points [N, 3].
+
+        Which points a view sees is left as it is: the shape was looked at before it moved, and the
+        point that the camera saw is still the same point.
+        """
+        if self.rotation != "none":
+            points = (points @ self._turn(generator).T).astype(np.float32)
         factors = generator.uniform(1 / self.scale, self.scale, size=3)
         offsets = generator.uniform(-self.shift, self.shift, size=3)
         return (points * factors + offsets).astype(np.float32)
+
+    def _turn(self, generator: np.random.Generator) -> npt.NDArray[np.float64]:
+        if self.rotation == "any":
+            return np.asarray(Rotation.random(random_state=generator).as_matrix())
+        angle = generator.uniform(0, 2 * np.pi)
+        return np.asarray(Rotation.from_euler(self.up, angle).as_matrix())

@@ -18,10 +18,14 @@ PAIRINGS = ("true", "wrong")
 
 
 class Batch(NamedTuple):
-    """Points [B, N, 3], labels [B]; with a teacher visibility [B, N, V] and targets [B, V, D]."""
+    """Points [B, N, 3] and labels [B]; global part ids [B, N] where they are asked for.
+
+    With a teacher also visibility [B, N, V] and targets [B, V, D].
+    """
 
     points: Tensor
     labels: Tensor
+    parts: Tensor | None = None
     visibility: Tensor | None = None
     targets: Tensor | None = None
 
@@ -38,6 +42,7 @@ class ShapeDataset(Dataset[Batch]):
         visibility: "exact", or the control "all" (every point visible in every view).
         pairing: "true", or the control "wrong" (each view gets another view's descriptor).
         augmentation: for training; `set_epoch` says which epoch it draws for.
+        parts: give the part label of every point too.
     """
 
     def __init__(
@@ -49,6 +54,7 @@ class ShapeDataset(Dataset[Batch]):
         visibility: str = "exact",
         pairing: str = "true",
         augmentation: Augmentation | None = None,
+        parts: bool = False,
     ) -> None:
         _check_choice("visibility", visibility, VISIBILITIES)
         _check_choice("pairing", pairing, PAIRINGS)
@@ -59,8 +65,12 @@ class ShapeDataset(Dataset[Batch]):
             targets = wrong_views(targets, indices)
         self.targets = targets
         self.augmentation = augmentation
+        self.parts = parts
         self.epoch = 0
-        store.points(indices[:1], points)  # an impossible count fails here, not in mid-training
+        # An impossible count, or parts that the store lacks, fail here, not in mid-training.
+        store.points(indices[:1], points)
+        if parts:
+            store.part_labels(indices[:1], points)
 
     def set_epoch(self, epoch: int) -> None:
         """Draw the augmentation of this epoch from now on."""
@@ -77,6 +87,9 @@ class ShapeDataset(Dataset[Batch]):
         rows = np.asarray(items, dtype=np.int64)
         points, chosen = self._points(self.indices[rows])
         batch = Batch(torch.from_numpy(points), torch.from_numpy(self.labels[rows]))
+        if self.parts:
+            parts = self.store.part_labels(self.indices[rows], int(chosen.max()) + 1)
+            batch = batch._replace(parts=torch.from_numpy(np.take_along_axis(parts, chosen, 1)))
         if self.targets is None:
             return batch
         visibility = self._visibility(self.indices[rows], chosen)

@@ -42,6 +42,8 @@ class Plan:
     test_fraction: float
     shard_size: int
     items: tuple[PlanItem, ...]
+    #: Names of each class's parts, by class; None for a set without part labels.
+    parts: dict[str, tuple[str, ...]] | None = None
 
     def __post_init__(self) -> None:
         _check_range("points", self.points, 1, 1_000_000)
@@ -61,6 +63,7 @@ class Plan:
             "renderer": RENDERER,
             "rig": self.rig.to_json(),
             "items": [[item.name, item.label, item.split] for item in self.items],
+            "parts": self.parts and {label: list(names) for label, names in self.parts.items()},
         }
 
     def shards(self) -> Iterator[tuple[str, range]]:
@@ -81,6 +84,12 @@ def plan_items(sources: Sequence[ShapeSource], fraction: float, seed: int) -> tu
     labels = [source.label for source in sources]
     splits = assign_test(names, labels, [source.split for source in sources], fraction, seed)
     return tuple(PlanItem(*item) for item in zip(names, labels, splits, strict=True))
+
+
+def plan_parts(sources: Sequence[ShapeSource]) -> dict[str, tuple[str, ...]] | None:
+    """Names of the parts of each class that occurs; None where no shape has any."""
+    parts = {str(source.label): source.parts for source in sources if source.parts is not None}
+    return dict(sorted(parts.items())) or None
 
 
 def open_store(store: Path, plan: Plan, overwrite: bool) -> None:

@@ -11,9 +11,9 @@ from joblib import Parallel, cpu_count, delayed
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from pointmcd import __version__
-from pointmcd.data.plan import Plan, open_store, plan_items
+from pointmcd.data.plan import Plan, open_store, plan_items, plan_parts
 from pointmcd.data.shards import ShardTask, write_shard
-from pointmcd.data.splits import assign_validation, split_notes
+from pointmcd.data.splits import assign_validation, part_notes, split_notes
 from pointmcd.data.store import STORE_FORMAT
 from pointmcd.errors import ConfigError, ShapeError, StoreError
 from pointmcd.files import read_json, write_json
@@ -92,6 +92,7 @@ def prepare(
         test_fraction=test_fraction,
         shard_size=shard_size,
         items=plan_items(sources, test_fraction, seed),
+        parts=plan_parts(sources),
     )
     open_store(store, plan, overwrite)
     _write_shards(_tasks(store, plan, sources, strict), len(plan.items), workers or cpu_count())
@@ -156,9 +157,13 @@ def _finish(store: Path, plan: Plan, strict: bool) -> PrepareResult:
     )
     notes = [entry for shard in shards.values() for entry in shard["notes"]]
     notes += split_notes(labels, splits)
+    if plan.parts is not None:
+        notes += part_notes(plan.parts, shapes, splits)
+    classes = sorted({label for label in labels if label is not None})
     content = {
         **_identity(plan),
-        "classes": sorted({label for label in labels if label is not None}),
+        "classes": classes,
+        "parts": {label: list(plan.parts[label]) for label in classes} if plan.parts else None,
         "shards": list(full),
         "counts": [len(records) for records in full.values()],
         "skipped": skipped,

@@ -3,7 +3,7 @@
 import hashlib
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from pointmcd.shapes.mesh import load_shape
 from pointmcd.shapes.sampling import sample_surface
 from pointmcd.shapes.sources import ShapeSource
 from pointmcd.views.raycast import Raycaster
-from pointmcd.views.render import render_views
+from pointmcd.views.render import face_maps, render_views
 from pointmcd.views.rig import Rig
 from pointmcd.views.visibility import visible_points
 
@@ -48,12 +48,16 @@ class PreparedShape:
         points: float32 [P, 3].
         visibility: uint8 [P, ceil(V / 8)], bits of bool [P, V].
         strip: the views side by side, as a PNG file.
+        parts: int16 [P], part label of each point, counted from 0 in the class; None without.
+        pixels: the part label of each pixel, plus 1 (0: background), side by side as a PNG file.
     """
 
     record: dict[str, Any]
     points: npt.NDArray[np.float32]
     visibility: npt.NDArray[np.uint8]
     strip: bytes
+    parts: npt.NDArray[np.int16] | None = None
+    pixels: bytes | None = None
 
 
 def shape_seed(seed: int, name: str) -> int:
@@ -102,7 +106,24 @@ def _prepare_shape(item: PlanItem, source: ShapeSource, task: ShardTask) -> Prep
         "frame": {"centre": caster.framing.centre.tolist(), "scale": caster.framing.scale},
     }
     bits = np.packbits(visible_points(caster, points, face), axis=-1)
-    return PreparedShape(record, points, bits, _encode_strip(render_views(caster)))
+    shape = PreparedShape(record, points, bits, _encode_strip(render_views(caster)))
+    return shape if mesh.parts is None else _with_parts(shape, mesh.parts, face, caster)
+
+
+def _with_parts(
+    shape: PreparedShape,
+    parts: npt.NDArray[np.int16],
+    face: npt.NDArray[np.int64],
+    caster: Raycaster,
+) -> PreparedShape:
+    """Carry the labels of the faces [F] to the points and to every pixel of every view."""
+    of_face = np.append(parts + 1, 0).astype(np.uint8)  # face -1, the background, is the last
+    return replace(
+        shape,
+        record=shape.record | {"parts": np.unique(parts[face]).tolist()},
+        parts=parts[face],
+        pixels=_encode_strip(of_face[face_maps(caster)]),
+    )
 
 
 def _encode_strip(views: npt.NDArray[np.uint8]) -> bytes:
@@ -152,5 +173,18 @@ def _write(
         (folder / "views" / f"{row:04d}.png").write_bytes(shape.strip)
     np.save(folder / "points.npy", points)
     np.save(folder / "visibility.npy", bits)
+    _write_parts(folder, done)
     records = [shape.record for shape in done]
     write_json(folder / "shapes.json", {"shapes": records, "skipped": list(skipped), "notes": []})
+
+
+def _write_parts(folder: Path, done: Sequence[PreparedShape]) -> None:
+    """Write labels of points and pixels; a set has them for every shape or for none."""
+    labels = [shape.parts for shape in done if shape.parts is not None]
+    if not labels:
+        return
+    np.save(folder / "parts.npy", np.stack(labels).astype(np.int16))
+    (folder / "pixels").mkdir()
+    for row, shape in enumerate(done):
+        assert shape.pixels is not None
+        (folder / "pixels" / f"{row:04d}.png").write_bytes(shape.pixels)

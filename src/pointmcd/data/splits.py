@@ -2,7 +2,8 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 
 def hold_out(
@@ -98,3 +99,28 @@ def split_notes(labels: Sequence[str | None], splits: Sequence[str]) -> list[dic
         if lacks:
             notes.append({"name": label, "note": f"class {label}: no shape for {', '.join(lacks)}"})
     return notes
+
+
+def part_notes(
+    parts: Mapping[str, Sequence[str]], shapes: Sequence[Mapping[str, Any]], splits: Sequence[str]
+) -> list[dict[str, str]]:
+    """Note the parts that no training shape shows: a student cannot learn them.
+
+    Args:
+        parts: names of each class's parts.
+        shapes: the records of shapes.json, with `class` and the `parts` that occur.
+        splits: their splits.
+    """
+    seen = {
+        (shape["class"], part)
+        for shape, split in zip(shapes, splits, strict=True)
+        if split == "train"
+        for part in shape["parts"]
+    }
+    classes = {shape["class"] for shape in shapes}
+    return [
+        {"name": label, "note": f"part {name} occurs in no training shape"}
+        for label in sorted(classes)
+        for number, name in enumerate(parts[label])
+        if (label, number) not in seen
+    ]

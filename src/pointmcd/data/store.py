@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -38,6 +38,8 @@ class Store:
         path: the folder.
         meta: the content of store.json.
         classes: sorted class names; a class id is a position in this list.
+        parts: names of each class's parts; None for a store without part labels. A part's global
+            id counts through the classes in order.
         shapes: one record per shape, in shard order; an index counts along this list.
 
     Raises:
@@ -48,18 +50,20 @@ class Store:
         self.path = Path(path)
         self.meta = _read_meta(self.path)
         self.classes: list[str] = self.meta["classes"]
+        self.parts: dict[str, list[str]] | None = self.meta.get("parts")
         self.shapes = [ShapeRecord(s["name"], s["class"], s["split"]) for s in self.meta["shapes"]]
         self.shards: list[str] = self.meta["shards"]
         self._starts = np.concatenate([[0], np.cumsum(self.meta["counts"])]).astype(np.int64)
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash over rig, renderer, points and seed, and over names, classes and splits.
+        """Hash over rig, renderer, points and seed, and over names, classes, splits and parts.
 
         Teachers and runs carry it: what was trained on another split could have seen test shapes.
         """
         shapes = [(s.name, s.label, s.split) for s in self.shapes]
-        text = json.dumps([self.meta["fingerprint"], shapes])
+        parts = [] if self.parts is None else [self.parts]
+        text = json.dumps([self.meta["fingerprint"], shapes, *parts])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
@@ -97,6 +101,34 @@ class Store:
             )
         return np.array([ids[str(r.label)] for r in records], dtype=np.int64)
 
+    @cached_property
+    def part_ranges(self) -> npt.NDArray[np.int64]:
+        """First global part id of each class and the one after its last, int64 [K, 2].
+
+        Raises:
+            StoreError: when the store has no part labels.
+        """
+        return part_ranges(self._named_parts(), self.classes)
+
+    @property
+    def part_names(self) -> list[str]:
+        """What each global part id means, like `chair/leg`."""
+        parts = self._named_parts()
+        return [f"{label}/{name}" for label in self.classes for name in parts[label]]
+
+    @property
+    def num_parts(self) -> int:
+        """How many parts all classes have together."""
+        return len(self.part_names)
+
+    def _named_parts(self) -> dict[str, list[str]]:
+        if self.parts is None:
+            raise StoreError(
+                f"{self.path}: has no part labels; part segmentation needs a set with parts.json"
+                " and a NAME.seg beside each mesh"
+            )
+        return self.parts
+
     def shard_ranges(self) -> Iterator[tuple[str, npt.NDArray[np.int64]]]:
         """Each shard's name and the indices of the shapes in it."""
         for shard, start, end in zip(self.shards, self._starts[:-1], self._starts[1:], strict=True):
@@ -122,14 +154,39 @@ class Store:
         packed = self._gather("visibility", indices, count)
         return np.unpackbits(packed, axis=-1, count=self.num_views).astype(np.bool_)
 
+    def part_labels(self, indices: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
+        """Global part ids of the first `count` points, int64 [n, count].
+
+        Raises:
+            StoreError: when the store has no part labels, or fewer points per shape.
+        """
+        starts = self.part_ranges[self.labels(indices), 0]
+        self._check_count(count)
+        labels = self._gather("parts", indices, count).astype(np.int64) + starts[:, None]
+        return np.asarray(labels)
+
+    def pixel_labels(self, index: int) -> npt.NDArray[np.int16]:
+        """The global part id of every pixel of one shape's views, int16 [V, S, S]; -1: background.
+
+        Raises:
+            StoreError: when the store has no part labels, or the picture is absent or damaged.
+        """
+        start = self.part_ranges[self.labels(np.array([index]))[0], 0]
+        local = self._strip("pixels", index).astype(np.int16)
+        return np.where(local > 0, local - 1 + start, -1).astype(np.int16)
+
     def views(self, index: int) -> npt.NDArray[np.uint8]:
         """The grey views of one shape, uint8 [V, S, S].
 
         Raises:
             StoreError: when the picture is absent or of another size.
         """
+        return self._strip("views", index)
+
+    def _strip(self, kind: str, index: int) -> npt.NDArray[np.uint8]:
+        """Pictures [V, S, S] that stand side by side in one file."""
         shard, row = self.locate(index)
-        path = self.path / "shards" / shard / "views" / f"{row:04d}.png"
+        path = self.path / "shards" / shard / kind / f"{row:04d}.png"
         try:
             with Image.open(path) as picture:
                 strip = np.asarray(picture.convert("L"))
@@ -151,10 +208,18 @@ class Store:
     def _gather(self, kind: str, indices: npt.NDArray[np.int64], count: int) -> npt.NDArray[Any]:
         places = [self.locate(int(i)) for i in indices]
         rows = [self._array(shard, kind)[row, :count] for shard, row in places]
-        return np.stack(rows) if rows else np.zeros((0, count, 3), np.uint8)
+        return np.stack(rows) if rows else self._array(self.shards[0], kind)[:0, :count]
 
     def _array(self, shard: str, kind: str) -> npt.NDArray[Any]:
         return map_array(self.path / "shards" / shard / f"{kind}.npy")
+
+
+def part_ranges(
+    parts: Mapping[str, Sequence[str]], classes: Sequence[str]
+) -> npt.NDArray[np.int64]:
+    """First global part id of each class and the one after its last, int64 [K, 2]."""
+    stops = np.cumsum([len(parts[label]) for label in classes], dtype=np.int64)
+    return np.stack([np.concatenate([[0], stops[:-1]]), stops], axis=1)
 
 
 def map_array(path: Path) -> npt.NDArray[Any]:

@@ -1,39 +1,51 @@
-"""Arms against a baseline: mean and deviation over seeds, paired difference, McNemar's test."""
+"""Arms against a baseline: mean and deviation over seeds, paired difference, paired test."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pointmcd.errors import RunError
-from pointmcd.evaluation.arms import Arm, group_runs, name_arms, unequal_settings
-from pointmcd.evaluation.results import Checkpoint, RunResult, check_comparable, read_result
-from pointmcd.evaluation.statistics import Interval, McNemar, bootstrap_difference, mcnemar
+from pointmcd.evaluation.arms import Arm
+from pointmcd.evaluation.comparable import check_comparable
+from pointmcd.evaluation.grouping import group_runs, name_arms, unequal_settings
+from pointmcd.evaluation.measures import CLASSIFICATION, Measure
+from pointmcd.evaluation.results import read_result
+from pointmcd.evaluation.run_result import Checkpoint, RunResult
+from pointmcd.evaluation.statistics import (
+    Interval,
+    PairedTest,
+    bootstrap_difference,
+    mcnemar,
+    signed_rank,
+)
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One arm minus the baseline; accuracies are fractions.
+    """One arm minus the baseline; scores are fractions.
 
     Attributes:
         arm: the arm's label.
         paired_by_seed: both sides have the same seeds, and seed s is held against seed s;
-            otherwise each side's correctness per shape is averaged over its seeds.
-        overall: difference in overall accuracy with its 95% interval.
-        class_accuracy: difference in mean class accuracy.
-        per_class: difference in the accuracy of each class; None without test shapes.
-        vote: McNemar's test on the majority vote over the seeds of each side.
-        by_seed: McNemar's test for each seed; empty unless paired by seed.
+            otherwise each side's score per shape is averaged over its seeds.
+        overall: difference in overall accuracy or instance mIoU with its 95% interval.
+        class_score: difference in the mean over classes.
+        per_class: difference in the score of each class; None without test shapes.
+        test: paired test with one score per shape for all seeds of each side: McNemar's on the
+            majority vote, or Wilcoxon's on the mean IoU averaged over the seeds.
+        by_seed: the same test for each seed; empty unless paired by seed.
     """
 
     arm: str
     paired_by_seed: bool
     overall: Interval
-    class_accuracy: float
+    class_score: float
     per_class: dict[str, float | None]
-    vote: McNemar
-    by_seed: dict[int, McNemar]
+    test: PairedTest
+    by_seed: dict[int, PairedTest]
 
 
 @dataclass(frozen=True)
@@ -61,6 +73,11 @@ class Comparison:
         """The baseline, where there is one, and the arms."""
         return ((self.baseline,) if self.baseline else ()) + self.arms
 
+    @property
+    def measure(self) -> Measure:
+        """What the task calls its figures."""
+        return self.arms[0].measure
+
 
 def compare(
     runs: Sequence[Path], baseline: Sequence[Path] = (), checkpoint: Checkpoint = "last"
@@ -74,8 +91,9 @@ def compare(
         checkpoint: which weights to judge, "last" or "best".
 
     Raises:
-        RunError: when a folder is no evaluated run, the runs were tested on different shapes or
-            trained on stores that do not match, or the baseline is not one arm.
+        RunError: when a folder is no evaluated run, the runs are of different tasks, were tested
+            on different shapes or trained on stores that do not match, or the baseline is not one
+            arm.
     """
     if not runs:
         raise RunError("no runs to compare: give at least one run folder")
@@ -96,22 +114,27 @@ def compare(
 def difference(arm: Arm, baseline: Arm) -> Difference:
     """Hold one arm against the baseline; both were tested on the same shapes in the same order."""
     paired = arm.seeds == baseline.seeds
-    labels = arm.results[0].labels
     ours, theirs = arm.per_class, baseline.per_class
     return Difference(
         arm=arm.label,
         paired_by_seed=paired,
-        overall=bootstrap_difference(arm.correct, baseline.correct, arm.seeds, baseline.seeds),
-        class_accuracy=arm.class_accuracy.mean - baseline.class_accuracy.mean,
+        overall=bootstrap_difference(arm.scores, baseline.scores, arm.seeds, baseline.seeds),
+        class_score=arm.class_score.mean - baseline.class_score.mean,
         per_class={name: _minus(ours[name], theirs[name]) for name in ours},
-        vote=mcnemar(arm.vote == labels, baseline.vote == labels),
+        test=_test(arm.measure, arm.joint_scores, baseline.joint_scores),
         by_seed={
-            one.seed: mcnemar(one.correct, two.correct)
+            one.seed: _test(arm.measure, one.scores, two.scores)
             for one, two in zip(arm.results, baseline.results, strict=True)
         }
         if paired
         else {},
     )
+
+
+def _test(measure: Measure, ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> PairedTest:
+    if measure is CLASSIFICATION:
+        return mcnemar(ours == 1, theirs == 1)
+    return signed_rank(ours, theirs)
 
 
 def _minus(one: float | None, two: float | None) -> float | None:

@@ -7,22 +7,20 @@ from rich.text import Text
 
 from pointmcd.evaluation.arms import Arm
 from pointmcd.evaluation.compare import Comparison, Difference
-from pointmcd.evaluation.statistics import Interval, McNemar, Spread
+from pointmcd.evaluation.statistics import Interval, PairedTest, Spread
 
-COLUMNS = (
-    "arm",
-    "seeds",
-    "overall accuracy",
-    "class accuracy",
-    "difference (95% interval)",
-    "McNemar on the vote",
-)
+
+def columns(comparison: Comparison) -> tuple[str, ...]:
+    """Column titles: the task's figures by their names."""
+    measure = comparison.measure
+    figures = (measure.score, measure.class_score, "difference (95% interval)", measure.test)
+    return ("arm", "seeds", *figures)
 
 
 def comparison_table(comparison: Comparison) -> Table:
     """The comparison as a rich table, in percent, warnings below it."""
     table = Table(title=table_title(comparison), caption=Text(_caption(comparison)))
-    for column in COLUMNS:
+    for column in columns(comparison):
         table.add_column(column, justify="left" if column == "arm" else "right", overflow="fold")
     for row in comparison_rows(comparison):
         table.add_row(*(Text(cell) for cell in row))  # names in [brackets] are no markup
@@ -32,8 +30,9 @@ def comparison_table(comparison: Comparison) -> Table:
 def to_markdown(comparison: Comparison) -> str:
     """The comparison as a Markdown table with its notes below."""
     lines = [f"**{table_title(comparison)}**", ""]
-    lines.append("| " + " | ".join(COLUMNS) + " |")
-    lines.append("| --- |" + " ---: |" * (len(COLUMNS) - 1))
+    titles = columns(comparison)
+    lines.append("| " + " | ".join(titles) + " |")
+    lines.append("| --- |" + " ---: |" * (len(titles) - 1))
     lines += ["| " + " | ".join(row) + " |" for row in comparison_rows(comparison)]
     lines += ["", *(f"- {note}" for note in notes(comparison))]
     lines += [f"- Warning: {warning}" for warning in comparison.warnings]
@@ -41,7 +40,7 @@ def to_markdown(comparison: Comparison) -> str:
 
 
 def comparison_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
-    """One row of texts per arm, the baseline first, matching `COLUMNS`."""
+    """One row of texts per arm, the baseline first, matching `columns`."""
     found = {difference.arm: difference for difference in comparison.differences}
     for arm in comparison.all_arms:
         difference = None if arm is comparison.baseline else found.get(arm.label)
@@ -56,21 +55,19 @@ def table_title(comparison: Comparison) -> str:
 
 def notes(comparison: Comparison) -> list[str]:
     """How to read the figures."""
+    measure = comparison.measure
     baseline = comparison.baseline.label if comparison.baseline else ""
-    texts = ["Accuracies in percent: mean ± standard deviation over seeds (ddof 1)."]
+    texts = [f"{measure.plural} in percent: mean ± standard deviation over seeds (ddof 1)."]
     if comparison.differences:
         paired = all(d.paired_by_seed for d in comparison.differences)
         how = "paired by seed and shape" if paired else "paired by shape, averaged over seeds"
         if not paired and any(d.paired_by_seed for d in comparison.differences):
             how = "paired by shape, and by seed where the seeds are the same"
         texts.append(
-            f"Differences in points of overall accuracy against {baseline}, {how};"
+            f"Differences in points of {measure.score} against {baseline}, {how};"
             " bootstrap over test shapes and seeds, 10,000 resamples."
         )
-        texts.append(
-            "McNemar: shapes that only this arm / only the baseline got right by majority vote over"
-            " seeds, exact two-sided p. Not corrected for several arms."
-        )
+        texts.append(measure.test_note)
     return texts
 
 
@@ -91,7 +88,7 @@ def interval_text(interval: Interval) -> str:
     return f"{signed_points(interval.mean)} [{low}, {high}]"
 
 
-def mcnemar_text(test: McNemar) -> str:
+def test_text(test: PairedTest) -> str:
     """Counts and p: "31 / 12, p 0.006"."""
     p = "p < 0.001" if test.p < 0.001 else f"p {test.p:.3f}"
     return f"{test.gained} / {test.lost}, {p}"
@@ -99,13 +96,13 @@ def mcnemar_text(test: McNemar) -> str:
 
 def _arm_cells(arm: Arm) -> tuple[str, str, str, str]:
     seeds = ", ".join(map(str, arm.seeds))
-    return arm.label, seeds, percent(arm.overall_accuracy), percent(arm.class_accuracy)
+    return arm.label, seeds, percent(arm.score), percent(arm.class_score)
 
 
 def _difference_cells(difference: Difference | None) -> tuple[str, str]:
     if difference is None:
         return "", ""
-    return interval_text(difference.overall), mcnemar_text(difference.vote)
+    return interval_text(difference.overall), test_text(difference.test)
 
 
 def _caption(comparison: Comparison) -> str:

@@ -1,4 +1,4 @@
-"""The one look at the test part, after training: figures, predictions and a confusion picture."""
+"""The one look at the test part, after training: figures and predictions."""
 
 from pathlib import Path
 from typing import Any
@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 
 from pointmcd.checkpoint import load_checkpoint
 from pointmcd.data.dataset import ShapeDataset
@@ -14,21 +15,28 @@ from pointmcd.device import pick_device
 from pointmcd.errors import RunError, StoreError
 from pointmcd.evaluation.confusion import confusion_figure
 from pointmcd.evaluation.metrics import ClassificationMetrics, classification_metrics
-from pointmcd.evaluation.model import load_classifier
+from pointmcd.evaluation.model import load_model
+from pointmcd.evaluation.part_metrics import SegmentationMetrics, segmentation_metrics
 from pointmcd.files import replacing, write_json
+from pointmcd.tasks.segmentation import Segmenter
 from pointmcd.training.loop import evaluation_loader
 from pointmcd.training.run import Run
 
 CHECKPOINTS = ("last", "best")
 
+Metrics = ClassificationMetrics | SegmentationMetrics
+#: What a predictions file holds beside names and labels, by name.
+Arrays = dict[str, npt.NDArray[Any]]
+
 
 def evaluate(
     run: Path, split: str = "test", store: Path | None = None, device: str = "auto"
-) -> dict[str, ClassificationMetrics]:
+) -> dict[str, Metrics]:
     """Metrics of a finished run on a split, for its last and its best-on-validation checkpoint.
 
-    Writes `<split>.json`, `predictions-<split>-<checkpoint>.npz` and a picture of the confusion
-    matrix, `confusion-<split>-<checkpoint>.png`, into the run folder.
+    Writes `<split>.json` and `predictions-<split>-<checkpoint>.npz` into the run folder; of a
+    classification also a picture of the confusion matrix, `confusion-<split>-<checkpoint>.png`. A
+    segmentation is told each shape's class, as the ShapeNetPart protocol has it.
 
     Args:
         run: the run folder.
@@ -43,15 +51,17 @@ def evaluate(
     opened = Run(run)
     if not opened.finished:
         raise RunError(f"{run}: not finished; run the same pointmcd train command again")
-    data = _matching_store(opened, store)
-    dataset = ShapeDataset(data, _some(data, split), opened.config.points)
-    results: dict[str, ClassificationMetrics] = {}
+    data, where = _matching_store(opened, store), pick_device(device)
+    segments = opened.meta["task"] == "segmentation"
+    dataset = ShapeDataset(data, _some(data, split), opened.config.points, parts=segments)
+    judge = _segment if segments else _classify
+    results: dict[str, Metrics] = {}
     for checkpoint in CHECKPOINTS:
-        probabilities = _predict(opened, checkpoint, dataset, pick_device(device))
-        predictions = probabilities.argmax(axis=1)
-        results[checkpoint] = classification_metrics(dataset.labels, predictions, data.classes)
-        _save(opened, split, checkpoint, dataset, predictions, probabilities)
-        _draw(opened, split, checkpoint, results[checkpoint])
+        metrics, arrays = judge(load_model(opened, checkpoint, where), dataset, where)
+        results[checkpoint] = metrics
+        _save(opened, split, checkpoint, dataset, arrays)
+        if isinstance(metrics, ClassificationMetrics):
+            _draw(opened, split, checkpoint, metrics)
     write_json(opened.path / f"{split}.json", _summary(opened, split, results))
     return results
 
@@ -74,35 +84,43 @@ def _some(store: Store, split: str) -> npt.NDArray[np.int64]:
     return indices
 
 
-def _predict(
-    run: Run, checkpoint: str, dataset: ShapeDataset, device: torch.device
-) -> npt.NDArray[np.float32]:
-    """Class probabilities [n, K]."""
-    classifier = load_classifier(run, checkpoint, device)
+def _classify(
+    model: nn.Module, dataset: ShapeDataset, device: torch.device
+) -> tuple[ClassificationMetrics, Arrays]:
+    """Class probabilities [n, K] and the likeliest class [n]."""
     with torch.inference_mode():
-        logits = [classifier(b.points.to(device)).float() for b in evaluation_loader(dataset)]
-    probabilities: npt.NDArray[np.float32] = torch.cat(logits).softmax(dim=1).cpu().numpy()
-    return probabilities
+        logits = [model(b.points.to(device)).float() for b in evaluation_loader(dataset)]
+    probabilities = torch.cat(logits).softmax(dim=1).cpu().numpy()
+    predictions = probabilities.argmax(axis=1)
+    metrics = classification_metrics(dataset.labels, predictions, dataset.store.classes)
+    return metrics, {"predictions": predictions, "probabilities": probabilities}
 
 
-def _save(
-    run: Run,
-    split: str,
-    checkpoint: str,
-    dataset: ShapeDataset,
-    predictions: npt.NDArray[np.int64],
-    probabilities: npt.NDArray[np.float32],
-) -> None:
+def _segment(
+    model: nn.Module, dataset: ShapeDataset, device: torch.device
+) -> tuple[SegmentationMetrics, Arrays]:
+    """True and likeliest part [n, N] of every point, among the parts of the shape's class."""
+    assert isinstance(model, Segmenter)
+    found: list[torch.Tensor] = []
+    with torch.inference_mode():
+        for batch in evaluation_loader(dataset):
+            labels = batch.labels.to(device)
+            logits = model.limited(model(batch.points.to(device), labels), labels)
+            found.append(logits.argmax(dim=2).cpu())
+    store = dataset.store
+    truth = store.part_labels(dataset.indices, dataset.count).astype(np.int16)
+    predictions = torch.cat(found).numpy().astype(np.int16)
+    metrics = segmentation_metrics(
+        truth, predictions, dataset.labels, store.part_ranges, store.classes
+    )
+    return metrics, {"truth": truth, "predictions": predictions}
+
+
+def _save(run: Run, split: str, checkpoint: str, dataset: ShapeDataset, arrays: Arrays) -> None:
     names = np.array([dataset.store.shapes[i].name for i in dataset.indices])
     path = run.path / f"predictions-{split}-{checkpoint}.npz"
     with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(
-            file,
-            names=names,
-            labels=dataset.labels,
-            predictions=predictions,
-            probabilities=probabilities,
-        )
+        np.savez(file, allow_pickle=False, names=names, labels=dataset.labels, **arrays)
 
 
 def _draw(run: Run, split: str, checkpoint: str, metrics: ClassificationMetrics) -> None:
@@ -112,7 +130,7 @@ def _draw(run: Run, split: str, checkpoint: str, metrics: ClassificationMetrics)
         figure.savefig(temporary, dpi=110, format="png")
 
 
-def _summary(run: Run, split: str, results: dict[str, ClassificationMetrics]) -> dict[str, Any]:
+def _summary(run: Run, split: str, results: dict[str, Metrics]) -> dict[str, Any]:
     _, state = load_checkpoint(run.checkpoint("best"))
     figures = {checkpoint: metrics.as_dict() for checkpoint, metrics in results.items()}
     return {"split": split, "best_epoch": state["epoch"], **figures}

@@ -1,4 +1,4 @@
-"""The figures of one set of predictions: accuracy, mean class accuracy, confusion."""
+"""The figures of one set of predicted classes: accuracy, mean class accuracy, confusion."""
 
 import warnings
 from collections.abc import Sequence
@@ -29,6 +29,14 @@ class ClassificationMetrics:
     per_class: dict[str, float | None]
     confusion: NDArray[np.int64]
     count: int
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """The main figures under the names to print them with."""
+        return {
+            "overall accuracy": self.overall_accuracy,
+            "mean class accuracy": self.class_accuracy,
+        }
 
     def as_dict(self) -> dict[str, Any]:
         """Return the figures that `test.json` holds: everything but the confusion matrix."""

@@ -1,22 +1,25 @@
-"""A run's classifier, loaded for inference: points alone, no views, no mask."""
+"""A run's model, loaded for inference: points alone (and a class), no views, no mask."""
 
 import torch
+from torch import nn
 
 from pointmcd.checkpoint import load_checkpoint, load_module, under_prefix
-from pointmcd.students.registry import create_student
-from pointmcd.tasks.classification import Classifier
+from pointmcd.tasks.registry import build_model
 from pointmcd.training.run import Run
 
 
-def load_classifier(run: Run, checkpoint: str, device: torch.device) -> Classifier:
-    """The classifier of a run's "last" or "best" checkpoint, in evaluation mode.
+def load_model(run: Run, checkpoint: str, device: torch.device) -> nn.Module:
+    """The model of a run's "last" or "best" checkpoint, in evaluation mode.
+
+    A Classifier or a Segmenter, as the run's task is.
 
     Raises:
         RunError: when the checkpoint is absent, damaged, or of another student or number of
-            classes.
+            classes or parts.
     """
     path = run.checkpoint(checkpoint)
     tensors, _ = load_checkpoint(path)
-    classifier = Classifier(create_student(run.meta["student"]), run.meta["num_classes"])
-    load_module(classifier, under_prefix("model", tensors), str(path))
-    return classifier.to(device).eval()
+    meta = run.meta
+    model = build_model(meta["task"], meta["student"], meta["num_classes"], run.part_ranges)
+    load_module(model, under_prefix("model", tensors), str(path))
+    return model.to(device).eval()

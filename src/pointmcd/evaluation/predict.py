@@ -7,8 +7,8 @@ from pathlib import Path
 import torch
 
 from pointmcd.device import pick_device
-from pointmcd.errors import ShapeError
-from pointmcd.evaluation.model import load_classifier
+from pointmcd.errors import RunError, ShapeError
+from pointmcd.evaluation.model import load_model
 from pointmcd.shapes.clouds import read_points
 from pointmcd.training.run import Run
 
@@ -44,11 +44,13 @@ def predict(
         device: cpu, cuda, mps or auto.
 
     Raises:
-        RunError: when the run or its checkpoint cannot be used.
+        RunError: when the run or its checkpoint cannot be used, or the run labels parts.
     """
     opened = Run(run)
+    if opened.meta["task"] != "classification":
+        raise RunError(f"{run}: labels parts and names no classes; use predict_parts")
     where = pick_device(device)
-    classifier = load_classifier(opened, checkpoint, where)
+    classifier = load_model(opened, checkpoint, where)
     for path in files:
         try:
             points = read_points(path, opened.config.points, seed=0)

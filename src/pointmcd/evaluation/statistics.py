@@ -1,17 +1,19 @@
-"""How sure one can be of a difference: spread over seeds, paired bootstrap, McNemar's test."""
+"""How sure one can be of a difference: spread over seeds, paired bootstrap, paired tests."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
+from scipy.stats import binomtest, wilcoxon
 
 RESAMPLES = 10_000
 _CONFIDENCE = 0.95
 _RNG_SEED = 2024
 #: Resamples drawn at a time: bounds the memory at about 20 MB for 2,500 test shapes.
 _CHUNK = 500
+#: Means of the same scores in another order differ by rounding, which is no difference.
+_DECIMALS = 12
 
 
 @dataclass(frozen=True)
@@ -29,13 +31,13 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class McNemar:
-    """Exact McNemar test on shapes that only one of two classifiers got right.
+class PairedTest:
+    """A test on shapes that one of two models does better on than the other.
 
     Attributes:
-        gained: shapes that only the first got right.
-        lost: shapes that only the second got right.
-        p: two-sided probability of a split at least this uneven if both were equally good.
+        gained: shapes that the first does better on.
+        lost: shapes that the second does better on.
+        p: two-sided probability of a result at least this uneven if both were equally good.
     """
 
     gained: int
@@ -45,15 +47,15 @@ class McNemar:
 
 @dataclass(frozen=True)
 class Interval:
-    """A difference of two accuracies (fractions) and its 95% bootstrap interval."""
+    """A difference of two mean scores (fractions) and its 95% bootstrap interval."""
 
     mean: float
     low: float
     high: float
 
 
-def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> McNemar:
-    """Test whether two classifiers are right on the same share of shapes.
+def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> PairedTest:
+    """Exact McNemar test of whether two classifiers are right on the same share of shapes.
 
     Takes one prediction per shape and side: bool [n], right or wrong. Counts must not be pooled
     over seeds: the same shapes come back with every seed and an ambiguous one stays ambiguous, so
@@ -64,7 +66,21 @@ def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> McNemar:
     lost = int(np.sum(second & ~first))
     discordant = gained + lost
     p = float(binomtest(gained, discordant, 0.5).pvalue) if discordant else 1.0
-    return McNemar(gained, lost, p)
+    return PairedTest(gained, lost, p)
+
+
+def signed_rank(first: NDArray[np.float64], second: NDArray[np.float64]) -> PairedTest:
+    """Wilcoxon's signed-rank test of whether two models score alike on the same shapes.
+
+    Takes one score per shape and side, float64 [n]: of one pair of seeds, or averaged over the
+    seeds of each side, for the reason given at `mcnemar`. Shapes without a difference are left out
+    (Wilcoxon's own rule, `zero_method="wilcox"`); with no other, p is 1. Equal differences share
+    their mean rank. p is exact up to 50 unequal differences, from the normal distribution above.
+    """
+    change = np.round(first - second, _DECIMALS)
+    change = change[change != 0]
+    p = float(wilcoxon(change, zero_method="wilcox").pvalue) if len(change) else 1.0
+    return PairedTest(int(np.sum(change > 0)), int(np.sum(change < 0)), p)
 
 
 def majority_vote(
@@ -87,23 +103,23 @@ def majority_vote(
 
 
 def bootstrap_difference(
-    first: NDArray[np.bool_],
-    second: NDArray[np.bool_],
+    first: NDArray[np.bool_] | NDArray[np.float64],
+    second: NDArray[np.bool_] | NDArray[np.float64],
     first_seeds: Sequence[int],
     second_seeds: Sequence[int],
     resamples: int = RESAMPLES,
 ) -> Interval:
-    """Difference in accuracy, first minus second, with a hierarchical bootstrap interval.
+    """Difference in mean score, first minus second, with a hierarchical bootstrap interval.
 
     Every resample draws test shapes (the same for both sides) and seeds, both with replacement,
-    and takes the difference of the mean correctness; the interval is the middle 95% of them. Where
+    and takes the difference of the mean scores; the interval is the middle 95% of them. Where
     both sides have the same seeds, they also draw the same seeds: the difference is paired by
     seed. With few seeds the spread between trainings is known poorly, and the interval is rather
     too narrow; with one seed it holds nothing of that spread.
 
     Args:
-        first: bool [S1, n], right or wrong per seed and shape.
-        second: bool [S2, n].
+        first: bool or float64 [S1, n], score per seed and shape: right or wrong, or a fraction.
+        second: the same of the other side [S2, n].
         first_seeds: the S1 seeds, in the order of the rows.
         second_seeds: the S2 seeds, in the order of the rows.
         resamples: number of resamples.
@@ -127,10 +143,10 @@ def bootstrap_difference(
 
 
 def _resample(
-    correct: NDArray[np.float64], generator: np.random.Generator, columns: NDArray[np.int64]
+    scores: NDArray[np.float64], generator: np.random.Generator, columns: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Mean correctness [b] of b resamples; `columns` [b, n] are the shapes drawn."""
-    seeds = len(correct)
+    """Mean score [b] of b resamples; `columns` [b, n] are the shapes drawn."""
+    seeds = len(scores)
     weights = generator.multinomial(seeds, np.full(seeds, 1 / seeds), len(columns)) / seeds
-    means: NDArray[np.float64] = np.take_along_axis(weights @ correct, columns, axis=1).mean(axis=1)
+    means: NDArray[np.float64] = np.take_along_axis(weights @ scores, columns, axis=1).mean(axis=1)
     return means

@@ -10,7 +10,7 @@ from pointmcd.errors import PointMCDError
 from pointmcd.evaluation.arms import Arm
 from pointmcd.evaluation.compare import Comparison, Difference
 from pointmcd.evaluation.comparison_table import (
-    COLUMNS,
+    columns,
     comparison_rows,
     interval_text,
     notes,
@@ -18,16 +18,14 @@ from pointmcd.evaluation.comparison_table import (
     signed_points,
     table_title,
 )
-from pointmcd.evaluation.confusion import confusion_figure
+from pointmcd.report.class_sections import class_sections
 from pointmcd.report.curves import curves_figure
 from pointmcd.report.gains import differences_figure, gains_figure
-from pointmcd.report.gallery import contact_sheets, mistakes, open_store
+from pointmcd.report.gallery import contact_sheets, open_store
 from pointmcd.report.headline import headline, main_arm
+from pointmcd.report.part_sections import part_sections
 from pointmcd.report.settings import setting_rows, trained_on
-from pointmcd.report.style import arm_colours, png_uri, svg_uri
-
-#: Up to this many classes, two confusion pictures stand side by side.
-_FEW_CLASSES = 12
+from pointmcd.report.style import arm_colours, svg_uri
 
 
 def page_content(comparisons: Sequence[Comparison]) -> dict[str, Any]:
@@ -45,6 +43,7 @@ def page_content(comparisons: Sequence[Comparison]) -> dict[str, Any]:
     return {
         "version": __version__,
         "title": _title(main),
+        "measure": main.measure,
         "headline": line,
         "evidence": evidence,
         "cards": [_card(main, arm, colours[arm.label]) for arm in arms],
@@ -55,9 +54,8 @@ def page_content(comparisons: Sequence[Comparison]) -> dict[str, Any]:
         "curves": svg_uri(curves) if curves else None,
         "arms": [arm.label for arm in arms],
         "gains": _gains(main),
-        "confusions": [_confusion(arm) for arm in arms],
-        "few_classes": len(arms[0].results[0].classes) <= _FEW_CLASSES,
-        "mistakes": _mistakes(main, store if isinstance(store, Store) else None),
+        **class_sections(main, store if isinstance(store, Store) else None),
+        "truth": part_sections(main, store),
         **_sheets(store, main),
         "settings": setting_rows(arms),
         "facts": trained_on(arms),
@@ -67,19 +65,20 @@ def page_content(comparisons: Sequence[Comparison]) -> dict[str, Any]:
 
 def _title(comparison: Comparison) -> str:
     students = dict.fromkeys(arm.results[0].student for arm in comparison.all_arms)
-    return f"{', '.join(students)} on {comparison.count} test shapes"
+    what = "parts of" if comparison.measure.task == "segmentation" else "on"
+    return f"{', '.join(students)} {what} {comparison.count} test shapes"
 
 
 def _card(comparison: Comparison, arm: Arm, colour: str) -> dict[str, Any]:
     found = {difference.arm: difference.overall for difference in comparison.differences}
     own = None if arm is comparison.baseline else found.get(arm.label)
-    mean, _, std = percent(arm.overall_accuracy).partition(" ± ")
+    mean, _, std = percent(arm.score).partition(" ± ")
     return {
         "label": arm.label,
         "colour": colour,
         "mean": mean,
         "std": std,
-        "class_accuracy": percent(arm.class_accuracy),
+        "class_score": percent(arm.class_score),
         "seeds": len(arm.seeds),
         "difference": interval_text(own) if own else None,
     }
@@ -87,14 +86,14 @@ def _card(comparison: Comparison, arm: Arm, colour: str) -> dict[str, Any]:
 
 def _table(comparison: Comparison) -> dict[str, Any]:
     rows = list(comparison_rows(comparison))
-    return {"title": table_title(comparison), "columns": COLUMNS, "rows": rows}
+    return {"title": table_title(comparison), "columns": columns(comparison), "rows": rows}
 
 
 def _differences(comparison: Comparison, colours: dict[str, str]) -> dict[str, str] | None:
     if comparison.baseline is None:
         return None
     label = comparison.baseline.label
-    figure = differences_figure(comparison.differences, label, colours)
+    figure = differences_figure(comparison.differences, label, colours, comparison.measure)
     texts = [f"{found.arm} {interval_text(found.overall)}" for found in comparison.differences]
     return {"uri": svg_uri(figure), "alt": f"Differences to {label}: {'; '.join(texts)} points"}
 
@@ -110,7 +109,7 @@ def _gains(comparison: Comparison) -> list[dict[str, str]]:
     return [
         {
             "arm": found.arm,
-            "uri": svg_uri(gains_figure(found, counts, limits)),
+            "uri": svg_uri(gains_figure(found, counts, limits, comparison.measure)),
             "text": _gains_text(found),
         }
         for found in (*main, *others)
@@ -120,34 +119,8 @@ def _gains(comparison: Comparison) -> list[dict[str, str]]:
 def _gains_text(difference: Difference) -> str:
     known = [gain for gain in difference.per_class.values() if gain is not None]
     better, worse = sum(gain > 0 for gain in known), sum(gain < 0 for gain in known)
-    same, mean = len(known) - better - worse, signed_points(difference.class_accuracy)
+    same, mean = len(known) - better - worse, signed_points(difference.class_score)
     return f"{better} classes better, {worse} worse, {same} the same; mean {mean} points."
-
-
-def _confusion(arm: Arm) -> dict[str, str]:
-    classes, seeds = arm.results[0].classes, len(arm.seeds)
-    title = arm.label if seeds == 1 else f"{arm.label}, {seeds} seeds added up"
-    figure = confusion_figure(arm.confusion, classes, title)
-    pairs = sorted(
-        (-int(arm.confusion[i, j]), classes[i], classes[j])
-        for i in range(len(classes))
-        for j in range(len(classes))
-        if i != j and arm.confusion[i, j]
-    )
-    worst = [f"{truth} taken for {guess} ({-count})" for count, truth, guess in pairs[:3]]
-    text = f"Most frequent: {'; '.join(worst)}." if worst else "No mistakes."
-    return {"arm": arm.label, "uri": png_uri(figure), "text": text}
-
-
-def _mistakes(comparison: Comparison, store: Store | None) -> dict[str, Any] | None:
-    if comparison.baseline is None:
-        return None
-    arm = comparison.arms[main_arm(comparison)]
-    kinds = []
-    for gained in (True, False):
-        shown, count = mistakes(store, comparison.baseline, arm, gained)
-        kinds.append({"gained": gained, "shown": shown, "count": count})
-    return {"arm": arm.label, "baseline": comparison.baseline.label, "kinds": kinds}
 
 
 def _sheets(store: Store | str, comparison: Comparison) -> dict[str, Any]:

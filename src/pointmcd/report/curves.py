@@ -29,6 +29,8 @@ _PANELS = (
     _Panel("task_loss", "Task loss (train)", logarithmic=True),
     _Panel("distill_loss", "Distillation loss (train)", logarithmic=True),
     _Panel("val_accuracy", "Validation accuracy, %", factor=100),
+    _Panel("val_instance_miou", "Validation instance mIoU, %", factor=100),
+    _Panel("val_class_miou", "Validation class mIoU, %", factor=100),
 )
 
 #: Values by epoch of every seed, float64 [S, E]; NaN where a seed has none.
@@ -36,7 +38,7 @@ _Curves = NDArray[np.float64]
 
 
 def curves_figure(arms: Sequence[Arm], colours: Mapping[str, str]) -> Figure | None:
-    """Losses and validation accuracy by epoch; None where no run has a history.
+    """Losses and validation figures by epoch; None where no run has a history.
 
     The line is the mean over seeds, the band reaches from the lowest to the highest seed.
     """
@@ -49,11 +51,12 @@ def curves_figure(arms: Sequence[Arm], colours: Mapping[str, str]) -> Figure | N
             drawn.append((panel, curves))
     if not drawn:
         return None
-    figure = Figure(figsize=(4.2 * len(drawn), 3.4), layout="constrained")
-    for axes, (panel, curves) in zip(
-        figure.subplots(1, len(drawn), squeeze=False)[0], drawn, strict=True
-    ):
-        _draw(axes, panel, curves, colours)
+    # Four in a row would be too small to read.
+    columns = len(drawn) if len(drawn) <= 3 else 2
+    rows = -(-len(drawn) // columns)
+    figure = Figure(figsize=(4.2 * columns, 3.4 * rows), layout="constrained")
+    for place, (panel, curves) in enumerate(drawn, start=1):
+        _draw(figure.add_subplot(rows, columns, place), panel, curves, colours)
     _legend(figure, histories, colours)
     return tidy(figure)
 

@@ -7,19 +7,21 @@ from matplotlib.figure import Figure
 
 from pointmcd.evaluation.compare import Difference
 from pointmcd.evaluation.confusion import readable
+from pointmcd.evaluation.measures import Measure
 from pointmcd.report.style import GAIN, LOSS, tidy
 
 
 def gains_figure(
-    difference: Difference, counts: Mapping[str, int], limits: tuple[float, float]
+    difference: Difference, counts: Mapping[str, int], limits: tuple[float, float], measure: Measure
 ) -> Figure:
-    """Bars of the difference in accuracy of each class, greatest gain on top.
+    """Bars of the difference in the score of each class, greatest gain on top.
 
     Args:
         difference: an arm against the baseline.
         counts: number of test shapes of each class.
         limits: lowest and highest gain to show (fractions), so that figures of several arms can
             have one scale.
+        measure: what the task calls its figures.
     """
     known = {name: gain for name, gain in difference.per_class.items() if gain is not None}
     names = sorted(known, key=lambda name: (known[name], name))
@@ -32,7 +34,7 @@ def gains_figure(
     axes.set_yticks(range(len(names)), texts, fontsize=9)
     axes.set_ylim(-0.6, len(names) - 0.4)
     axes.set_xlim(105 * min(limits[0], 0), 105 * max(limits[1], 0))
-    axes.set_xlabel("gain in accuracy, points (in brackets: test shapes)")
+    axes.set_xlabel(f"gain in {measure.short}, points (in brackets: test shapes)")
     tidy(figure)
     axes.grid(visible=False, axis="y")
     axes.grid(axis="x", color="#e3e6ea", linewidth=0.8)
@@ -40,9 +42,9 @@ def gains_figure(
 
 
 def differences_figure(
-    differences: Sequence[Difference], baseline: str, colours: Mapping[str, str]
+    differences: Sequence[Difference], baseline: str, colours: Mapping[str, str], measure: Measure
 ) -> Figure:
-    """Each arm's difference in overall accuracy with its 95% interval, around zero."""
+    """Each arm's difference in the main figure with its 95% interval, around zero."""
     figure = Figure(figsize=(7.5, 1.0 + 0.42 * len(differences)), layout="constrained")
     axes = figure.add_subplot()
     for row, difference in enumerate(differences):
@@ -52,7 +54,7 @@ def differences_figure(
     axes.axvline(0, color=colours[baseline], linewidth=1.5)
     axes.set_yticks(range(len(differences)), [difference.arm for difference in differences])
     axes.set_ylim(len(differences) - 0.4, -0.6)
-    axes.set_xlabel(f"difference to {baseline}, points of overall accuracy (95% interval)")
+    axes.set_xlabel(f"difference to {baseline}, points of {measure.score} (95% interval)")
     tidy(figure)
     axes.grid(visible=False, axis="y")
     axes.grid(axis="x", color="#e3e6ea", linewidth=0.8)

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 
 from pointmcd.data.store import Store
 from pointmcd.errors import PointMCDError, StoreError
-from pointmcd.evaluation.arms import Arm
+from pointmcd.evaluation.arms import Arm, ClassificationArm
 from pointmcd.files import read_json
 from pointmcd.report.projection import project_points
 from pointmcd.report.style import POINT, picture_uri
@@ -80,7 +80,7 @@ def contact_sheets(store: Store, points: int) -> list[Sheet]:
 
 
 def mistakes(
-    store: Store | None, baseline: Arm, arm: Arm, gained: bool
+    store: Store | None, baseline: ClassificationArm, arm: ClassificationArm, gained: bool
 ) -> tuple[list[Mistake], int]:
     """The clearest shapes that `arm` put right (gained), or that it spoilt (not gained).
 
@@ -101,7 +101,11 @@ def mistakes(
 
 
 def _mistake(
-    store: Store | None, places: dict[str, int], baseline: Arm, arm: Arm, row: int
+    store: Store | None,
+    places: dict[str, int],
+    baseline: ClassificationArm,
+    arm: ClassificationArm,
+    row: int,
 ) -> Mistake:
     first = arm.results[0]
     name, classes = first.names[row], first.classes

@@ -1,6 +1,6 @@
 """What each arm was trained with and on, as rows for the page."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,7 @@ def trained_on(arms: Sequence[Arm]) -> list[tuple[str, str]]:
     facts = [
         ("Shapes", ", ".join(f"{count} {split}" for split, count in shapes.items())),
         ("Classes", f"{len(info['classes'])}: {', '.join(info['classes'])}"),
+        ("Parts", _parts(info.get("parts") or {})),
         ("Store", f"{info['store']} (fingerprint {info['store_fingerprint']})"),
         ("Seeds", _join(f"{arm.label} {', '.join(map(str, arm.seeds))}" for arm in arms)),
         ("Students", _join(f"{a.results[0].student}{_parameters(a)}" for a in arms)),
@@ -56,6 +57,12 @@ def _join(texts: Iterable[str]) -> str:
 def _parameters(arm: Arm) -> str:
     count = arm.results[0].info.get("parameters")
     return f" ({count / 1e6:.2f} million parameters)" if count else ""
+
+
+def _parts(parts: Mapping[str, Sequence[str]]) -> str:
+    """How many parts, and those of each class; empty without."""
+    texts = [f"{label} ({', '.join(names)})" for label, names in parts.items()]
+    return f"{sum(map(len, parts.values()))}: {', '.join(texts)}" if parts else ""
 
 
 def _teacher(teacher: Any) -> str:

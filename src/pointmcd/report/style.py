@@ -61,9 +61,20 @@ def png_uri(figure: Figure) -> str:
 
 def picture_uri(picture: NDArray[np.uint8]) -> str:
     """A picture [H, W] or [H, W, 3] as a PNG data URI, reduced to 64 colours."""
-    image = Image.fromarray(picture)
+    return _image_uri(Image.fromarray(picture).quantize(64))
+
+
+def parts_uri(picture: NDArray[np.uint8]) -> str:
+    """A picture [H, W, 3] of many colours as a PNG data URI, reduced to 256.
+
+    They are spread over the space of colours, not over the pixels, lest a small part lose its own.
+    """
+    return _image_uri(Image.fromarray(picture).quantize(256, Image.Quantize.FASTOCTREE))
+
+
+def _image_uri(image: Image.Image) -> str:
     buffer = io.BytesIO()
-    image.quantize(64).save(buffer, format="png", optimize=True)
+    image.save(buffer, format="png", optimize=True)
     return _uri("image/png", buffer.getvalue())
 
 

@@ -4,7 +4,7 @@ import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 
@@ -31,10 +31,13 @@ class Mesh:
     Attributes:
         vertices: Positions, float64 `[Vn, 3]`.
         faces: Indices into `vertices`, int64 `[F, 3]`, F at least 1.
+        parts: Part label of each face, int16 `[F]`, counted from 0 in the shape's class; None
+            where the mesh has none.
     """
 
     vertices: npt.NDArray[np.float64]
     faces: npt.NDArray[np.int64]
+    parts: npt.NDArray[np.int16] | None = None
 
     @property
     def double_areas(self) -> npt.NDArray[np.float64]:
@@ -44,29 +47,36 @@ class Mesh:
 
 
 def load_shape(source: ShapeSource) -> Mesh:
-    """Read a listed shape and normalise it.
+    """Read a listed shape, its part labels too if it has them, and normalise it.
 
     Raises:
-        ShapeError: when the file cannot be used; the text names it.
+        ShapeError: when a file cannot be used; the text names it.
     """
     data = source.path if source.member is None else source.read()
-    return normalise(read_mesh(data, source.location, source.suffix))
+    return normalise(read_mesh(data, source.location, source.suffix, source.read_labels()))
 
 
-def read_mesh(data: Path | bytes, name: str, file_type: str) -> Mesh:
+def read_mesh(
+    data: Path | bytes,
+    name: str,
+    file_type: str,
+    parts: npt.NDArray[np.int16] | None = None,
+) -> Mesh:
     """Read a mesh in its own coordinates; scenes are joined, faces without area dropped.
 
     Args:
         data: The file, or its content.
         name: What error texts call it.
         file_type: Suffix, in any case, with or without the dot.
+        parts: Part label of each face, `[F]`, in the order of the file.
 
     Raises:
-        ShapeError: when the content is no usable mesh, in one line that begins with `name`.
+        ShapeError: when the content is no usable mesh, in one line that begins with `name`, or
+            has another number of triangles than there are labels.
     """
     scene = parse(data, name, file_type)
     try:
-        return _without_degenerate_faces(_joined(scene))
+        return _without_degenerate_faces(_labelled(_joined(scene), parts))
     except Exception as error:  # trimesh walks the scene here, and may fail in its own ways
         raise ShapeError(f"{name}: {_one_line(error)}") from error
 
@@ -85,7 +95,7 @@ def normalise(mesh: Mesh) -> Mesh:
     weights = framed.double_areas
     weights = weights / weights.max()
     centre = weights @ framed.vertices[framed.faces].mean(axis=1) / weights.sum()
-    return Mesh(unit_sphere(framed.vertices, centre), framed.faces)
+    return replace(framed, vertices=unit_sphere(framed.vertices, centre))
 
 
 def parse(data: Path | bytes, name: str, file_type: str) -> trimesh.Scene:
@@ -135,6 +145,14 @@ def _joined(scene: trimesh.Scene) -> Mesh:
     return Mesh(np.concatenate(vertices), np.concatenate(faces))
 
 
+def _labelled(mesh: Mesh, parts: npt.NDArray[np.int16] | None) -> Mesh:
+    if parts is not None and len(parts) != len(mesh.faces):
+        raise ValueError(
+            f"{len(parts)} part labels for {len(mesh.faces)} triangles; one per face is needed"
+        )
+    return replace(mesh, parts=parts)
+
+
 def _moved(
     vertices: npt.NDArray[np.float64], transform: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
@@ -153,7 +171,8 @@ def _without_degenerate_faces(mesh: Mesh) -> Mesh:
     whole = framed.double_areas > 4 * rounding * longest
     if not whole.any():
         raise ValueError("all faces are degenerate: none has an area")
-    return Mesh(mesh.vertices, mesh.faces[whole])
+    parts = None if mesh.parts is None else mesh.parts[whole]
+    return Mesh(mesh.vertices, mesh.faces[whole], parts)
 
 
 def _framed(mesh: Mesh) -> tuple[Mesh, float]:
@@ -163,7 +182,7 @@ def _framed(mesh: Mesh) -> tuple[Mesh, float]:
         vertices, rounding = unit_box(mesh.vertices[used])
     except ValueError as error:
         raise ValueError(f"all faces are degenerate: {error}") from error
-    return Mesh(vertices, faces.reshape(-1, 3).astype(np.int64)), rounding
+    return Mesh(vertices, faces.reshape(-1, 3).astype(np.int64), mesh.parts), rounding
 
 
 @contextmanager

@@ -1,18 +1,22 @@
 """Folders and zips of meshes: which shapes are there, with which class and split."""
 
-import os
-import zipfile
-import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from pointmcd.errors import ShapeError
-from pointmcd.shapes.formats import MAX_BYTES, mesh_suffixes, read_file, suffix_of
-from pointmcd.shapes.layout import Place, places
+import numpy as np
+import numpy.typing as npt
 
-_ENCRYPTED = 0x1
+from pointmcd.errors import ShapeError
+from pointmcd.shapes.annotations import (
+    label_file,
+    parse_labels,
+    read_part_names,
+    read_split_lists,
+)
+from pointmcd.shapes.archive import list_files, read_member
+from pointmcd.shapes.formats import mesh_suffixes, suffix_of
+from pointmcd.shapes.layout import Place, places
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,9 @@ class ShapeSource:
         suffix: Lower-case suffix without the dot: the `file_type` of `read_mesh`.
         path: The file, or the zip it is in.
         member: Its name in the zip, or None.
-        fault: Why it must be skipped (two shapes of one name), or None.
+        fault: Why it must be skipped (two shapes of one name, no part labels), or None.
+        parts: Names of the parts of its class, or None where the set has no part labels.
+        labels: File with one part label per face, as `read` finds it, or None.
     """
 
     name: str
@@ -38,6 +44,8 @@ class ShapeSource:
     path: Path
     member: str | None = None
     fault: str | None = None
+    parts: tuple[str, ...] | None = None
+    labels: str | None = None
 
     def read(self) -> bytes:
         """Return the content of the file.
@@ -45,28 +53,19 @@ class ShapeSource:
         Raises:
             ShapeError: when it cannot be read or is larger than 1 GiB.
         """
-        try:
-            if self.member is not None:
-                return _opened(self.path, self.path.stat().st_mtime_ns, os.getpid()).read(
-                    self.member
-                )
-            return read_file(self.path, self.location)
-        except _ZIP_ERRORS as error:
-            reason = getattr(error, "strerror", None) or error
-            raise ShapeError(f"{self.location}: cannot be read: {reason}") from error
+        return read_member(self.path, self.member, self.location)
 
+    def read_labels(self) -> npt.NDArray[np.int16] | None:
+        """Return the part label of each face, int16 `[F]`; None where the shape has none.
 
-#: What zipfile raises for damaged, encrypted or exotic members.
-_ZIP_ERRORS = (
-    OSError,
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    RuntimeError,
-    NotImplementedError,
-    KeyError,
-    ValueError,
-)
+        Raises:
+            ShapeError: when the file cannot be read, or holds anything but parts of its class.
+        """
+        if self.labels is None or self.parts is None:
+            return None
+        where = str(Path(self.location).with_name(Path(self.labels).name))
+        path, member = (self.path, self.labels) if self.member else (Path(self.labels), None)
+        return parse_labels(read_member(path, member, where), where, len(self.parts))
 
 
 def list_shapes(source: Path) -> list[ShapeSource]:
@@ -77,10 +76,17 @@ def list_shapes(source: Path) -> list[ShapeSource]:
     wrapping, so a lone class without splits is unlabelled. Hidden files, `__MACOSX` and files of
     other types are passed over. Of two files of one name the second carries a `fault`.
 
+    Lists `train.txt`, `test.txt` and `val.txt` beside the classes, one `CLASS/NAME` per line, give
+    the splits of the second layout. `parts.json` there (class to part names) makes a set with
+    part labels: one `NAME.seg` beside each mesh, a whole number per face, counted from 0 within
+    the class. A shape that no list names, or without labels in such a set, carries a `fault`.
+
     Raises:
-        ShapeError: when the source is absent, damaged, encrypted, without meshes, or mixes layouts.
+        ShapeError: when the source is absent, damaged, encrypted, without meshes, or mixes
+            layouts, or when parts.json or a list does not fit the meshes.
     """
-    files = sorted(path for path in _files(source) if _wanted(path))
+    everything = list_files(source)
+    files = sorted(path for path in everything if _wanted(path))
     if not files:
         suffixes = ", ".join(f".{suffix}" for suffix in sorted(mesh_suffixes()))
         raise ShapeError(f"{source}: holds no mesh; files that end in {suffixes} are read")
@@ -89,7 +95,7 @@ def list_shapes(source: Path) -> list[ShapeSource]:
     except ValueError as error:
         raise ShapeError(f"{source}: {error}") from error
     order = sorted(zip(placed, files, strict=True), key=lambda item: (item[0].name, item[1]))
-    return list(_sources(source, order))
+    return _annotated(source, list(_sources(source, order)), set(everything))
 
 
 def _sources(source: Path, order: list[tuple[Place, str]]) -> Iterator[ShapeSource]:
@@ -110,52 +116,66 @@ def _sources(source: Path, order: list[tuple[Place, str]]) -> Iterator[ShapeSour
         )
 
 
+def _annotated(source: Path, shapes: list[ShapeSource], files: set[str]) -> list[ShapeSource]:
+    """Add what parts.json, label files and lists of splits beside the meshes say."""
+    first = shapes[0].location.removeprefix(f"{source}/").rpartition(".")[0]
+    root = first.removesuffix(shapes[0].name)
+    zipped = source.is_file()
+
+    def read(file: str) -> bytes:
+        path, member = (source, file) if zipped else (source / file, None)
+        return read_member(path.absolute(), member, f"{source}/{file}")
+
+    if all(shape.split is None for shape in shapes):
+        splits = read_split_lists(read, root, files, str(source))
+        shapes = shapes if splits is None else _split_by_lists(source, shapes, splits)
+    file = f"{root}parts.json"
+    if file not in files:
+        return shapes
+    parts = read_part_names(read, file, f"{source}/{file}")
+    return [_with_parts(source, shape, parts, f"{source}/{file}", files) for shape in shapes]
+
+
+def _split_by_lists(
+    source: Path, shapes: list[ShapeSource], splits: dict[str, str]
+) -> list[ShapeSource]:
+    absent = sorted(splits.keys() - {shape.name for shape in shapes})
+    if absent:
+        raise ShapeError(
+            f"{source}: {absent[0]} is in the list {splits[absent[0]]}.txt, but no mesh of that"
+            " name is there; correct the list"
+        )
+    unlisted = "is in none of the lists train.txt, test.txt and val.txt"
+    return [
+        replace(shape, split=splits.get(shape.name))
+        if shape.name in splits
+        else replace(shape, fault=shape.fault or unlisted)
+        for shape in shapes
+    ]
+
+
+def _with_parts(
+    source: Path,
+    shape: ShapeSource,
+    parts: dict[str, tuple[str, ...]],
+    where: str,
+    files: set[str],
+) -> ShapeSource:
+    if shape.label not in parts:
+        raise ShapeError(
+            f"{where}: lacks the class {shape.label} of {shape.name}; add the names of its parts"
+        )
+    names = parts[str(shape.label)]
+    labels = label_file(shape.location.removeprefix(f"{source}/"), files)
+    if labels is None:
+        missing = f"has no part labels ({Path(shape.location).stem}.seg is not beside it)"
+        return replace(shape, parts=names, fault=shape.fault or missing)
+    if shape.member is None:
+        labels = str(source.absolute() / labels)
+    return replace(shape, parts=names, labels=labels)
+
+
 def _wanted(file: str) -> bool:
     parts = PurePosixPath(file).parts
     visible = not any(part.startswith(".") or part == "__MACOSX" for part in parts)
     return visible and suffix_of(parts[-1]) in mesh_suffixes()
-
-
-def _files(source: Path) -> list[str]:
-    """Return the files below a folder or in a zip, as relative paths with slashes."""
-    if source.is_dir():
-        return list(_walk(source))
-    if not source.exists():
-        raise ShapeError(f"{source}: does not exist; give a folder or a zip of meshes")
-    try:
-        with zipfile.ZipFile(source) as archive:
-            members = [info for info in archive.infolist() if not info.is_dir()]
-    except _ZIP_ERRORS as error:
-        raise ShapeError(f"{source}: is neither a folder nor an intact zip: {error}") from error
-    for info in members:
-        _check_member(source, info)
-    return [info.filename for info in members]
-
-
-def _check_member(source: Path, info: zipfile.ZipInfo) -> None:
-    if info.flag_bits & _ENCRYPTED:
-        raise ShapeError(
-            f"{source}: {info.filename} is encrypted; unpack the zip with its password"
-        )
-    if info.file_size > MAX_BYTES:
-        raise ShapeError(f"{source}: {info.filename} is larger than 1 GiB; simplify or remove it")
-
-
-def _walk(folder: Path) -> Iterator[str]:
-    """Walk a folder, through links too, but into no folder twice (links may form a circle)."""
-    seen: set[Path] = set()
-    for root, folders, files in os.walk(folder, followlinks=True):
-        real = Path(root).resolve()
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders.sort()
-        for file in files:
-            yield (Path(root) / file).relative_to(folder).as_posix()
-
-
-@lru_cache(maxsize=4)
-def _opened(path: Path, modified: int, process: int) -> zipfile.ZipFile:
-    """Open a zip once a process: its directory is long, and a forked handle shares its position."""
-    return zipfile.ZipFile(path)

@@ -1,9 +1,16 @@
 """Shape classification: the head on a student's embeddings, and all that inference needs."""
 
+from collections.abc import Iterable
+
+import numpy as np
+import torch
 from torch import Tensor, nn
 
+from pointmcd.data.dataset import Batch
+from pointmcd.ops.cross_entropy import smoothed_cross_entropy
 from pointmcd.ops.masked_max import max_over_points
 from pointmcd.students.base import PointFeatures
+from pointmcd.tasks.task import Scores
 
 
 class ClassificationHead(nn.Module):
@@ -39,3 +46,32 @@ class Classifier(nn.Module):
         """Logits [B, K] and the features that they came from."""
         features = self.student(points)
         return self.head(features), features
+
+
+class ClassificationTask:
+    """One class for each shape."""
+
+    name = "classification"
+    best = "val_accuracy"
+    figures: tuple[str, ...] = ("val_loss", "val_accuracy", "val_class_accuracy")
+
+    def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
+        """Points alone."""
+        return (batch.points,)
+
+    def pairs(self, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """One row per shape."""
+        return logits, batch.labels
+
+    def validate(self, model: nn.Module, batches: Iterable[Batch], device: torch.device) -> Scores:
+        """Loss, share of shapes that are right, and its mean over classes."""
+        found = [(model(b.points.to(device)).float().cpu(), b.labels) for b in batches]
+        logits = torch.cat([logits for logits, _ in found])
+        labels = torch.cat([labels for _, labels in found])
+        hits = (logits.argmax(dim=1) == labels).double()
+        per_class = [float(hits[labels == c].mean()) for c in labels.unique()]
+        return {
+            "val_loss": float(smoothed_cross_entropy(logits, labels, 0.0)),
+            "val_accuracy": float(hits.mean()),
+            "val_class_accuracy": float(np.mean(per_class)),
+        }

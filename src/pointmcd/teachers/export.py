@@ -2,23 +2,24 @@
 
 import hashlib
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 import pointmcd
 from pointmcd.checkpoint import save_checkpoint
 from pointmcd.data.store import Store
 from pointmcd.errors import StoreError
 from pointmcd.files import read_json, replacing, write_json
-from pointmcd.teachers.config import TeachConfig
+from pointmcd.progress import progress_bar
+from pointmcd.teachers.config import TeachConfig, command_for
 from pointmcd.teachers.features import features_folder, gather_rows, save_array
 from pointmcd.teachers.heads import DESCRIPTOR_SIZE
+from pointmcd.teachers.lesson import Lesson
 
 TEACHER_FORMAT = 1
 
@@ -29,28 +30,19 @@ def teacher_folder(store: Store, name: str) -> Path:
 
 
 @torch.inference_mode()
-def export_teacher(
-    store: Store,
-    config: TeachConfig,
-    teacher: nn.Module,
-    inputs: Callable[[npt.NDArray[np.int64]], Tensor],
-    scores: dict[str, Any],
-) -> None:
-    """Write heads, descriptors [S, V, 512], shape descriptors [S, 512] and logits [S, K]."""
+def export_teacher(lesson: Lesson, scores: dict[str, Any]) -> None:
+    """Write the teacher, what it says of every shape (`Lesson.outputs`), and teacher.json."""
+    store, config, teacher = lesson.store, lesson.config, lesson.teacher.eval()
     folder = teacher_folder(store, config.resolved_name)
-    with replacing(folder) as temporary:
+    with replacing(folder) as temporary, progress_bar() as progress:
         temporary.mkdir()
         save_checkpoint(temporary / "teacher.safetensors", teacher.state_dict(), {})
+        task = progress.add_task("described", total=len(store.shapes), note="")
         for shard, indices in store.shard_ranges():
-            output = teacher(inputs(indices))
-            _save(temporary / "descriptors" / f"{shard}.npy", output.descriptors, np.float16)
-            _save(temporary / "shapes" / f"{shard}.npy", output.shape_descriptor, np.float16)
-            _save(temporary / "logits" / f"{shard}.npy", output.logits, np.float32)
+            for kind, tensor in lesson.outputs(indices).items():
+                save_array(temporary / kind / f"{shard}.npy", tensor.cpu().numpy())
+            progress.advance(task, len(indices))
         write_json(temporary / "teacher.json", _describe(store, config, teacher, scores))
-
-
-def _save(path: Path, tensor: Tensor, dtype: type[np.generic]) -> None:
-    save_array(path, tensor.cpu().numpy().astype(dtype))
 
 
 def _describe(
@@ -63,6 +55,7 @@ def _describe(
         "format": TEACHER_FORMAT,
         "pointmcd": pointmcd.__version__,
         "name": config.resolved_name,
+        "task": config.task,
         "settings": config.decisive(),
         "store_fingerprint": store.fingerprint,
         "fingerprint": digest.hexdigest()[:16],
@@ -84,15 +77,17 @@ def read_teacher(store: Store, name: str) -> dict[str, Any]:
         made = sorted(p.parent.name for p in folder.parent.glob("*/teacher.json"))
         raise StoreError(
             f"{store.path}: no teacher {name} (there: {', '.join(made) or 'none'}); make it with:"
-            f" pointmcd teach {store.path} --teacher {name}"
+            f" pointmcd teach {store.path} {command_for(name)}"
         )
     meta: dict[str, Any] = read_json(folder / "teacher.json")
     if meta.get("format") != TEACHER_FORMAT:
         raise StoreError(f"{folder}: teacher format {meta.get('format')}; run pointmcd teach again")
     if meta["store_fingerprint"] != store.fingerprint or meta["shapes"] != len(store.shapes):
+        settings = meta["settings"]
+        task = f" --task {settings['task']}" if "task" in settings else ""
         raise StoreError(
             f"{folder}: made from another rig, renderer or set of shapes than the store's; run:"
-            f" pointmcd teach {store.path} --teacher {meta['settings']['teacher']} --overwrite"
+            f" pointmcd teach {store.path} --teacher {settings['teacher']}{task} --overwrite"
         )
     return meta
 
@@ -114,6 +109,8 @@ def load_targets(
     meta = read_teacher(store, name)
     if kind == "descriptors":
         return gather_rows(store, teacher_folder(store, name) / "descriptors", indices)
-    if meta["settings"]["finetune"]:
-        raise StoreError(f"teacher {name}: a fine-tuned one has no plain features; use descriptors")
-    return gather_rows(store, features_folder(store, meta["settings"]["teacher"]), indices)
+    settings = meta["settings"]
+    if settings["finetune"] or "task" in settings:
+        kind_of = "a fine-tuned one" if settings["finetune"] else "one of part segmentation"
+        raise StoreError(f"teacher {name}: {kind_of} has no plain features; use descriptors")
+    return gather_rows(store, features_folder(store, settings["teacher"]), indices)

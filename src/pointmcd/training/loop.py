@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration
 from accelerate.state import AcceleratorState
@@ -29,8 +28,8 @@ from pointmcd.device import pick_device
 from pointmcd.distill.distillation import ViewDistillation
 from pointmcd.errors import ConfigError, RunError
 from pointmcd.ops.cross_entropy import smoothed_cross_entropy
-from pointmcd.students.registry import create_student
-from pointmcd.tasks.classification import Classifier
+from pointmcd.tasks.registry import build_model, get_task
+from pointmcd.tasks.task import Scores
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.schedule import learning_rate, loss_weights
 from pointmcd.training.targets import prepare_targets
@@ -39,16 +38,16 @@ EVALUATION_BATCH = 64
 
 
 class Trainee(nn.Module):
-    """The classifier and, in training only, its distillation branch."""
+    """The model of the task and, in training only, its distillation branch."""
 
-    def __init__(self, classifier: Classifier, distillation: ViewDistillation | None) -> None:
+    def __init__(self, model: Any, distillation: ViewDistillation | None) -> None:
         super().__init__()
-        self.classifier = classifier
+        self.model = model
         self.distillation = distillation
 
-    def forward(self, points: Tensor, visibility: Tensor | None) -> tuple[Tensor, ...]:
-        """Logits [B, K], geometric descriptors [B, V, D] (or empty), the student's penalty."""
-        logits, features = self.classifier.with_features(points)
+    def forward(self, inputs: tuple[Tensor, ...], visibility: Tensor | None) -> tuple[Tensor, ...]:
+        """Logits, geometric descriptors [B, V, D] (or empty), the student's penalty."""
+        logits, features = self.model.with_features(*inputs)
         nothing = logits.new_zeros(())
         descriptors = nothing
         if self.distillation is not None and visibility is not None:
@@ -63,12 +62,12 @@ class Trainer:
         self.config = config
         self.accelerator = _accelerator(config)
         self.dataset = _train_dataset(config, store)
-        # The classifier is made first: arms of one seed start from the same weights.
+        self.task = get_task(config.task)
+        # The model is made first: arms of one seed start from the same weights.
         torch.manual_seed(config.seed)
-        self.classifier = Classifier(create_student(config.student), len(store.classes))
-        self.trainee = Trainee(
-            self.classifier, _distillation(config, self.dataset, self.classifier)
-        )
+        ranges = store.part_ranges if self.dataset.parts else None
+        self.module = build_model(config.task, config.student, len(store.classes), ranges)
+        self.trainee = Trainee(self.module, _distillation(config, self.dataset, self.module))
         self.order = torch.Generator()
         batch_size = min(config.batch_size, len(self.dataset))
         loader = DataLoader(
@@ -102,7 +101,7 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         sums = self._train(loss_weights(config, epoch))
-        scores = validation_scores(self.classifier, self.validation, self.accelerator.device)
+        scores = self._validate()
         losses = (sums["task_loss"], sums["distill_loss"], scores["val_loss"] or 0.0)
         if not all(map(math.isfinite, losses)):
             raise RunError(
@@ -115,6 +114,13 @@ class Trainer:
             **scores,
             "seconds": round(time.perf_counter() - start, 3),
         }
+
+    def _validate(self) -> Scores:
+        """Figures on the validation part; all None where there is none."""
+        if self.validation is None:
+            return dict.fromkeys(self.task.figures)
+        with evaluating(self.module):
+            return self.task.validate(self.module, self.validation, self.accelerator.device)
 
     def _train(self, weights: tuple[float, float]) -> dict[str, float]:
         self.model.train()
@@ -129,11 +135,16 @@ class Trainer:
         }
 
     def _step(self, batch: Batch, weights: tuple[float, float]) -> Tensor:
-        """One optimiser step; returns sums of task loss, distillation loss, hits, and the count."""
+        """One optimiser step.
+
+        Returns:
+            task loss, distillation loss and share right, times the shapes, and their number: [4].
+        """
         config, (task_weight, distill_weight) = self.config, weights
         with self.accelerator.autocast():
-            logits, descriptors, penalty = self.model(batch.points, batch.visibility)
-        task = smoothed_cross_entropy(logits.float(), batch.labels, config.label_smoothing)
+            logits, descriptors, penalty = self.model(self.task.inputs(batch), batch.visibility)
+        rows, truth = self.task.pairs(logits.float(), batch)
+        task = smoothed_cross_entropy(rows, truth, config.label_smoothing)
         loss = task_weight * task + config.regulariser_weight * penalty.float()
         distill = torch.zeros_like(task)
         distillation = self.trainee.distillation
@@ -144,12 +155,12 @@ class Trainer:
         self.accelerator.backward(loss)
         self.optimizer.step()
         count = torch.tensor(float(len(logits)), device=task.device)
-        hits = (logits.argmax(dim=1) == batch.labels).sum()
-        return torch.stack([task.detach() * count, distill.detach() * count, hits, count])
+        right = (rows.argmax(dim=1) == truth).float().mean() * count
+        return torch.stack([task.detach() * count, distill.detach() * count, right, count])
 
     def save(self, path: Path, state: dict[str, Any], whole: bool) -> None:
-        """Write a checkpoint: the classifier, and all that training needs if `whole`."""
-        tensors = with_prefix("model", self.classifier.state_dict())
+        """Write a checkpoint: the model, and all that training needs if `whole`."""
+        tensors = with_prefix("model", self.module.state_dict())
         if whole:
             tensors |= with_prefix("optimizer", optimizer_tensors(self.optimizer))
             if self.trainee.distillation is not None:
@@ -158,7 +169,7 @@ class Trainer:
 
     def load(self, tensors: dict[str, Tensor], what: str) -> None:
         """Go on from a whole checkpoint."""
-        load_module(self.classifier, under_prefix("model", tensors), what)
+        load_module(self.module, under_prefix("model", tensors), what)
         if self.trainee.distillation is not None:
             load_module(self.trainee.distillation, under_prefix("distillation", tensors), what)
         load_optimizer(self.optimizer, under_prefix("optimizer", tensors))
@@ -182,21 +193,25 @@ def _train_dataset(config: TrainConfig, store: Store) -> ShapeDataset:
     targets = None
     if config.teacher is not None:
         targets = prepare_targets(config, store, indices)
-    augmentation = Augmentation(config.seed, config.scale, config.shift, config.resample)
+    augmentation = Augmentation(
+        *(config.seed, config.scale, config.shift, config.resample, config.rotation),
+        up=store.rig["up"],
+    )
     return ShapeDataset(
         *(store, indices, config.points, targets),
         visibility=config.visibility,
         pairing=config.pairing,
         augmentation=augmentation,
+        parts=config.task == "segmentation",
     )
 
 
 def _distillation(
-    config: TrainConfig, dataset: ShapeDataset, classifier: Classifier
+    config: TrainConfig, dataset: ShapeDataset, model: Any
 ) -> ViewDistillation | None:
     if dataset.targets is None:
         return None
-    channels = int(classifier.student.num_features)  # type: ignore[arg-type]
+    channels = int(model.student.num_features)
     signed = bool((dataset.targets < 0).any())  # a ReLU could not reach them
     return ViewDistillation(channels, dataset.targets.shape[2], config.distill_loss, signed)
 
@@ -213,7 +228,8 @@ def _validation_loader(config: TrainConfig, store: Store) -> DataLoader[Batch] |
     indices = store.indices("val")
     if not len(indices):
         return None
-    return evaluation_loader(ShapeDataset(store, indices, config.points))
+    parts = config.task == "segmentation"
+    return evaluation_loader(ShapeDataset(store, indices, config.points, parts=parts))
 
 
 def evaluation_loader(dataset: ShapeDataset) -> DataLoader[Batch]:
@@ -237,22 +253,3 @@ def evaluating(module: nn.Module) -> Iterator[None]:
             yield
     finally:
         module.train(was_training)
-
-
-def validation_scores(
-    classifier: Classifier, loader: DataLoader[Batch] | None, device: torch.device
-) -> dict[str, float | None]:
-    """Loss and accuracies on the validation part; all None where there is none."""
-    if loader is None:
-        return {"val_loss": None, "val_accuracy": None, "val_class_accuracy": None}
-    with evaluating(classifier):
-        pairs = [(classifier(b.points.to(device)).float().cpu(), b.labels) for b in loader]
-    logits = torch.cat([logits for logits, _ in pairs])
-    labels = torch.cat([labels for _, labels in pairs])
-    hits = (logits.argmax(dim=1) == labels).double()
-    per_class = [float(hits[labels == c].mean()) for c in labels.unique()]
-    return {
-        "val_loss": float(smoothed_cross_entropy(logits, labels, 0.0)),
-        "val_accuracy": float(hits.mean()),
-        "val_class_accuracy": float(np.mean(per_class)),
-    }

@@ -7,10 +7,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import yaml
 
 import pointmcd
-from pointmcd.data.store import Store
+from pointmcd.data.store import Store, part_ranges
 from pointmcd.errors import PointMCDError, RunError
 from pointmcd.files import read_json, replacing, write_json
 from pointmcd.training.config import TrainConfig, config_from_dict
@@ -20,7 +22,7 @@ RUN_FORMAT = 1
 
 _KEYS = (
     *("arm", "classes", "finished", "num_classes", "seed", "settings", "shapes", "store"),
-    *("store_fingerprint", "student", "teacher"),
+    *("store_fingerprint", "student", "task", "teacher"),
 )
 
 
@@ -71,6 +73,12 @@ class Run:
         return config_from_dict(self.settings)
 
     @property
+    def part_ranges(self) -> npt.NDArray[np.int64] | None:
+        """Global part ids of each class, int64 [K, 2]; None unless its task is segmentation."""
+        parts = self.meta.get("parts")
+        return None if parts is None else part_ranges(parts, self.meta["classes"])
+
+    @property
     def finished(self) -> bool:
         """Whether every epoch has run."""
         return bool(self.meta["finished"])
@@ -118,7 +126,8 @@ def _read_meta(file: Path) -> dict[str, Any]:
     found = meta.get("format") if isinstance(meta, dict) else None
     if found != RUN_FORMAT:
         raise RunError(f"{file}: run format {found}, this version reads {RUN_FORMAT}; train again")
-    missing = [key for key in _KEYS if key not in meta]
+    wanted = (*_KEYS, "parts") if meta.get("task") == "segmentation" else _KEYS
+    missing = [key for key in wanted if key not in meta]
     if missing:
         raise RunError(f"{file}: lacks {', '.join(missing)}; train again")
     return dict(meta)
@@ -136,11 +145,12 @@ def create_run(
     meta = {
         "format": RUN_FORMAT,
         "pointmcd": pointmcd.__version__,
-        "task": "classification",
+        "task": config.task,
         "student": config.student,
         "arm": config.arm,
         "num_classes": len(store.classes),
         "classes": store.classes,
+        "parts": store.parts if config.task == "segmentation" else None,
         "store": str(config.store.resolve()),
         "store_fingerprint": store.fingerprint,
         "teacher": teacher,

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pointmcd.data.store import Store
-from pointmcd.teachers.export import load_targets
+from pointmcd.teachers.export import load_targets, teacher_folder
 from pointmcd.training.config import TrainConfig
 
 
@@ -13,8 +13,20 @@ def prepare_targets(
 ) -> npt.NDArray[np.float32]:
     """Targets [n, V, D] of the train shapes."""
     assert config.teacher is not None
-    targets = load_targets(store, config.teacher, config.target, indices)
+    teacher = find_teacher(store, config.teacher, config.task)
+    targets = load_targets(store, teacher, config.target, indices)
     return standardised(targets) if config.standardise else targets
+
+
+def find_teacher(store: Store, name: str, task: str) -> str:
+    """The teacher that a student of a task means by `name`.
+
+    For segmentation that is the one which `teach --task segmentation` called NAME-segmentation,
+    or one of that very name.
+    """
+    special = name if task == "classification" or name.endswith(f"-{task}") else f"{name}-{task}"
+    there = [n for n in (special, name) if (teacher_folder(store, n) / "teacher.json").exists()]
+    return there[0] if there else special
 
 
 def standardised(targets: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -12,6 +12,7 @@ from pointmcd.teachers.export import read_teacher
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.loop import Trainer
 from pointmcd.training.run import Run, create_run
+from pointmcd.training.targets import find_teacher
 
 
 def train(config: TrainConfig) -> Path:
@@ -30,8 +31,10 @@ def train(config: TrainConfig) -> Path:
     """
     config.check()
     store = Store(config.store)
-    _check_store(store)
-    teacher = read_teacher(store, config.teacher) if config.teacher is not None else None
+    _check_store(config, store)
+    teacher = None
+    if config.teacher is not None:
+        teacher = read_teacher(store, find_teacher(store, config.teacher, config.task))
     run = _existing(config, store, teacher)
     if run is not None and run.finished:
         return run.path
@@ -39,18 +42,21 @@ def train(config: TrainConfig) -> Path:
     if run is None:
         if (config.folder / "run.json").exists():
             _clear(config.folder)
-        parameters = sum(p.numel() for p in trainer.classifier.parameters())
+        parameters = sum(p.numel() for p in trainer.module.parameters())
         run = create_run(config, store, teacher, parameters)
     _run_epochs(trainer, run)
     return run.path
 
 
-def _check_store(store: Store) -> None:
+def _check_store(config: TrainConfig, store: Store) -> None:
     if len(store.indices("train")) < 2:
         raise StoreError(
             f"{store.path}: {len(store.indices('train'))} train shapes; training needs at least two"
         )
-    if len(store.classes) < 2:
+    if config.task == "segmentation":
+        if store.num_parts < 2:  # a store without part labels is refused here too
+            raise StoreError(f"{store.path}: one part in all; segmentation needs at least two")
+    elif len(store.classes) < 2:
         raise StoreError(
             f"{store.path}: {len(store.classes)} classes; classification needs at least two, in"
             " CLASS/NAME or CLASS/{train,test}/NAME folders"
@@ -118,7 +124,7 @@ def _run_epochs(trainer: Trainer, run: Run) -> None:
         for epoch in range(start, total):
             record = trainer.epoch(epoch)
             best = _keep(trainer, run, record, best)
-            progress.update(task, advance=1, note=_note(record))
+            progress.update(task, advance=1, note=_note(record, trainer.task.best))
     run.finish()
 
 
@@ -126,7 +132,7 @@ def _keep(trainer: Trainer, run: Run, record: dict[str, Any], best: float) -> fl
     """Write what the epoch left; `last` goes last, so that a kill before it repeats the epoch."""
     if not trainer.is_main:
         return best
-    score = record["val_accuracy"]
+    score = record[trainer.task.best]
     run.append(record)
     # Without a validation part the best epoch is the last.
     if score is None or score > best:
@@ -136,7 +142,7 @@ def _keep(trainer: Trainer, run: Run, record: dict[str, Any], best: float) -> fl
     return best
 
 
-def _note(record: dict[str, Any]) -> str:
-    val = record["val_accuracy"]
+def _note(record: dict[str, Any], best: str) -> str:
+    val = record[best]
     shown = "" if val is None else f"  validation {val:.1%}"
     return f"loss {record['task_loss']:.3f}{shown}"

@@ -1,0 +1,75 @@
+"""The tables that the command line prints."""
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Column, Table
+from rich.text import Text
+
+if TYPE_CHECKING:  # they import torch, which would slow every --help
+    from pointmcd.evaluation.metrics import ClassificationMetrics
+    from pointmcd.evaluation.part_metrics import SegmentationMetrics
+    from pointmcd.evaluation.predict import Prediction
+    from pointmcd.evaluation.predict_parts import PartPrediction
+
+
+def teacher_line(meta: Mapping[str, Any]) -> str:
+    """How a teacher did on the validation part, from its teacher.json."""
+    shapes = meta["val_shapes"]
+    if not shapes:
+        return "no validation part"
+    if meta.get("task") == "segmentation":
+        return (
+            f"validation pixel mIoU {meta['val_pixel_miou']:.1%} on {shapes} shapes"
+            f" ({meta['val_pixel_accuracy']:.1%} of their pixels right)"
+        )
+    return (
+        f"validation accuracy {meta['val_accuracy']:.1%} on {shapes} shapes"
+        f" ({meta['val_view_accuracy']:.1%} of single views)"
+    )
+
+
+def metrics_table(
+    title: str, results: "Mapping[str, ClassificationMetrics | SegmentationMetrics]"
+) -> Table:
+    """Figures of a run's last and best checkpoint, in percent, the classes below."""
+    table = Table(title=Text(title))
+    for heading in ("", "last epoch", "best on validation"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    pair = [results["last"], results["best"]]
+    names = list(pair[0].figures)
+    for name in names:
+        cells = (f"{100 * metrics.figures[name]:.1f}" for metrics in pair)
+        table.add_row(name, *cells, end_section=name == names[-1])
+    for name in pair[0].per_class:
+        values = [metrics.per_class[name] for metrics in pair]
+        table.add_row(Text(name), *("-" if v is None else f"{100 * v:.1f}" for v in values))
+    return table
+
+
+def classes_table(predictions: "Iterable[Prediction]") -> tuple[Table, list[str]]:
+    """Class and confidence of each file, and what was wrong with the others."""
+    table, faults = Table(Column("file", overflow="fold"), "class", "confidence", "next"), []
+    for prediction in predictions:
+        if prediction.fault is not None:
+            faults.append(prediction.fault)
+            continue
+        rest = ", ".join(f"{name} {p:.0%}" for name, p in prediction.ranking[1:3])
+        cells = (prediction.path, prediction.label, f"{prediction.confidence:.0%}", rest)
+        table.add_row(*(Text(str(cell)) for cell in cells))  # a name in [brackets] is no markup
+    return table, faults
+
+
+def parts_table(predictions: "Iterable[PartPrediction]") -> tuple[Table, list[str]]:
+    """Shares of the parts of each file and what was written, and what was wrong with the others."""
+    fold = (Column(name, overflow="fold") for name in ("file", "class", "parts", "written"))
+    table, faults = Table(*fold), []
+    for prediction in predictions:
+        if prediction.fault is not None:
+            faults.append(prediction.fault)
+            continue
+        shares = ", ".join(f"{name} {share:.0%}" for name, share in prediction.parts.items())
+        written = f"{prediction.ply}\n{prediction.picture}"
+        cells = (prediction.path, prediction.label, shares, written)
+        table.add_row(*(Text(str(cell)) for cell in cells))
+    return table, faults

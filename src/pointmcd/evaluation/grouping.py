@@ -1,0 +1,102 @@
+"""Runs grouped into arms: the same settings trained with several seeds."""
+
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+from pointmcd.errors import RunError
+from pointmcd.evaluation.arms import Arm, ClassificationArm
+from pointmcd.evaluation.run_result import ClassificationResult, RunResult
+from pointmcd.training.config import DISTILLATION_FIELDS, PLACE_FIELDS
+
+#: Settings that cannot change what is learnt, and the store's place (its fingerprint counts).
+_NEUTRAL = PLACE_FIELDS | {"seed"}
+#: Settings that only say which arm a run belongs to.
+_ARM = DISTILLATION_FIELDS | {"teacher"}
+
+
+def group_runs(results: Sequence[RunResult]) -> list[tuple[RunResult, ...]]:
+    """Group runs that differ in nothing but their seed, in order of first appearance.
+
+    Raises:
+        RunError: when one group holds two runs of one seed.
+    """
+    groups: dict[str, list[RunResult]] = defaultdict(list)
+    for result in results:
+        groups[_identity(result)].append(result)
+    runs = [tuple(sorted(group, key=lambda result: result.seed)) for group in groups.values()]
+    for group in runs:
+        _check_seeds(group)
+    return runs
+
+
+def name_arms(groups: Sequence[tuple[RunResult, ...]]) -> list[Arm]:
+    """Call each group by what was varied ("distilled").
+
+    Where two would share that name, the student or the settings that differ are added.
+    """
+    labels = _labels([group[0] for group in groups])
+    return [_arm(label, group) for label, group in zip(labels, groups, strict=True)]
+
+
+def unequal_settings(first: RunResult, second: RunResult) -> list[str]:
+    """Settings that should be equal in two arms and are not, as "lr: 0.1 and 0.02"."""
+    one, two = _settings(first), _settings(second)
+    return [
+        f"{key}: {one.get(key)} and {two.get(key)}"
+        for key in sorted(one.keys() | two.keys())
+        if one.get(key) != two.get(key)
+    ]
+
+
+def _arm(label: str, group: tuple[RunResult, ...]) -> Arm:
+    classified = tuple(result for result in group if isinstance(result, ClassificationResult))
+    return ClassificationArm(label, classified) if classified else Arm(label, group)
+
+
+def _settings(result: RunResult) -> dict[str, Any]:
+    """What has to be equal for a fair comparison of arms."""
+    shapes = result.info.get("shapes", {})
+    settings = {f"{split} shapes": count for split, count in shapes.items()}
+    for key, value in result.config.items():
+        if key not in _NEUTRAL | _ARM:
+            settings[key] = value
+    return settings
+
+
+def _identity(result: RunResult) -> str:
+    unread = _NEUTRAL if result.config.get("teacher") else _NEUTRAL | DISTILLATION_FIELDS
+    settings = {key: value for key, value in result.config.items() if key not in unread}
+    return json.dumps([result.student, result.arm, settings], sort_keys=True, default=str)
+
+
+def _check_seeds(results: tuple[RunResult, ...]) -> None:
+    for one, two in pairwise(results):
+        if one.seed == two.seed:
+            raise RunError(
+                f"{one.path} and {two.path}: are both seed {one.seed} of arm {one.arm};"
+                " give each run once, one per seed"
+            )
+
+
+def _labels(firsts: Sequence[RunResult]) -> list[str]:
+    several = len({result.student for result in firsts}) > 1
+    names = [f"{result.student} {result.arm}" if several else result.arm for result in firsts]
+    labels = []
+    for name, result in zip(names, firsts, strict=True):
+        twins = [r for n, r in zip(names, firsts, strict=True) if n == name]
+        odd = _odd_settings(result, twins)
+        labels.append(f"{name} ({odd})" if odd else name)
+    return labels
+
+
+def _odd_settings(result: RunResult, twins: Sequence[RunResult]) -> str:
+    """The settings of `result` that are not the same in all runs of its name."""
+    keys = [
+        key
+        for key in result.config
+        if key not in _NEUTRAL and any(t.config.get(key) != result.config[key] for t in twins)
+    ]
+    return ", ".join(f"{key} {result.config[key]}" for key in keys)

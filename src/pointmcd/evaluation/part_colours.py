@@ -1,0 +1,36 @@
+"""Colours for the parts of one class that people with any colour vision can tell apart."""
+
+import numpy as np
+import numpy.typing as npt
+
+#: The first six are Okabe and Ito's; each further one is the colour, of all that are neither pale
+#: nor dark nor grey, that lies farthest from those before it, for the vision that tells it from
+#: them worst: full, or lacking one of the three kinds of cones (Machado et al. 2009, eq. 1; CIELAB
+#: distance). No two of the twelve come nearer than 16 in any vision.
+_COLOURS = np.array(
+    [
+        *((0, 114, 178), (230, 159, 0), (0, 158, 115), (204, 121, 167)),
+        *((86, 180, 233), (213, 94, 0), (136, 0, 255), (187, 221, 136)),
+        *((119, 51, 17), (85, 68, 102), (68, 51, 170), (187, 85, 255)),
+    ],
+    dtype=np.uint8,
+)
+
+#: Of a point without a label.
+_UNLABELLED = np.array([[200, 200, 200]], dtype=np.uint8)
+
+
+def part_colours(count: int) -> npt.NDArray[np.uint8]:
+    """One colour for each of `count` parts, uint8 [count, 3]; after the twelfth they repeat."""
+    return _COLOURS[np.arange(count) % len(_COLOURS)]
+
+
+def part_paint(parts: npt.NDArray[np.integer], count: int) -> npt.NDArray[np.uint8]:
+    """The colour of each point's part, uint8 [N, 3]; light grey for -1, a point without a label.
+
+    Args:
+        parts: [N], counted from 0 in the class.
+        count: number of parts of the class.
+    """
+    colours = np.concatenate([part_colours(count), _UNLABELLED])
+    return np.asarray(colours[parts])

@@ -1,0 +1,89 @@
+"""Files of a folder or zip, listed and read with bounds; nothing is ever extracted."""
+
+import os
+import zipfile
+import zlib
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+
+from pointmcd.errors import ShapeError
+from pointmcd.shapes.formats import MAX_BYTES, read_file
+
+_ENCRYPTED = 0x1
+
+#: What zipfile raises for damaged, encrypted or exotic members.
+_ZIP_ERRORS = (
+    OSError,
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    RuntimeError,
+    NotImplementedError,
+    KeyError,
+    ValueError,
+)
+
+
+def list_files(source: Path) -> list[str]:
+    """Return the files below a folder or in a zip, as relative paths with slashes.
+
+    Raises:
+        ShapeError: when the source is absent, damaged, encrypted, or holds too large a file.
+    """
+    if source.is_dir():
+        return list(_walk(source))
+    if not source.exists():
+        raise ShapeError(f"{source}: does not exist; give a folder or a zip of meshes")
+    try:
+        with zipfile.ZipFile(source) as archive:
+            members = [info for info in archive.infolist() if not info.is_dir()]
+    except _ZIP_ERRORS as error:
+        raise ShapeError(f"{source}: is neither a folder nor an intact zip: {error}") from error
+    for info in members:
+        _check_member(source, info)
+    return [info.filename for info in members]
+
+
+def _check_member(source: Path, info: zipfile.ZipInfo) -> None:
+    if info.flag_bits & _ENCRYPTED:
+        raise ShapeError(
+            f"{source}: {info.filename} is encrypted; unpack the zip with its password"
+        )
+    if info.file_size > MAX_BYTES:
+        raise ShapeError(f"{source}: {info.filename} is larger than 1 GiB; simplify or remove it")
+
+
+def _walk(folder: Path) -> Iterator[str]:
+    """Walk a folder, through links too, but into no folder twice (links may form a circle)."""
+    seen: set[Path] = set()
+    for root, folders, files in os.walk(folder, followlinks=True):
+        real = Path(root).resolve()
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders.sort()
+        for file in files:
+            yield (Path(root) / file).relative_to(folder).as_posix()
+
+
+@lru_cache(maxsize=4)
+def _opened(path: Path, modified: int, process: int) -> zipfile.ZipFile:
+    """Open a zip once a process: its directory is long, and a forked handle shares its position."""
+    return zipfile.ZipFile(path)
+
+
+def read_member(path: Path, member: str | None, location: str) -> bytes:
+    """Return the content of a file, or of a member of a zip; error texts call it `location`.
+
+    Raises:
+        ShapeError: when it cannot be read or is larger than 1 GiB.
+    """
+    try:
+        if member is not None:
+            return _opened(path, path.stat().st_mtime_ns, os.getpid()).read(member)
+        return read_file(path, location)
+    except _ZIP_ERRORS as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ShapeError(f"{location}: cannot be read: {reason}") from error

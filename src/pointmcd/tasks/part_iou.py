@@ -1,0 +1,169 @@
+"""Part segmentation measured as the ShapeNetPart protocol has it.
+
+Yi et al. 2016 (A Scalable Active Framework for Region Annotation in 3D Shape Collections), in the
+form that PointNet (Qi et al. 2017, section 5.1) made common: the IoU of a shape is the mean over
+the parts of its class, and a part that is absent in truth and in prediction counts 1.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pointmcd.errors import PointMCDError
+
+#: Truth of a point without a label: it counts neither in intersections nor in unions.
+UNLABELLED = -1
+
+
+@dataclass(frozen=True)
+class MeanIoU:
+    """Mean IoU of many shapes, fractions from 0 to 1.
+
+    Attributes:
+        instance_miou: mean over shapes.
+        class_miou: mean over the classes that occur of the class's mean, each counting the same.
+        per_class: mean over the shapes of each class; None for a class without shapes.
+    """
+
+    instance_miou: float
+    class_miou: float
+    per_class: dict[str, float | None]
+
+
+def shape_iou(truth: ArrayLike, predicted: ArrayLike, start: int, stop: int) -> float:
+    """Mean IoU over the parts of one shape.
+
+    Args:
+        truth: integers [N], global part id of each point; -1 for an unlabelled point.
+        predicted: integers [N], limited beforehand to the parts of the shape's class.
+        start: first part id of the shape's class.
+        stop: one more than its last.
+
+    Returns:
+        A fraction; NaN where no point is labelled.
+
+    Raises:
+        PointMCDError: when the two differ in length or a part lies outside the class.
+    """
+    truth, predicted = np.asarray(truth), np.asarray(predicted)
+    return float(shape_ious(truth[None], predicted[None], [0], [[start, stop]])[0])
+
+
+def shape_ious(
+    truth: ArrayLike, predicted: ArrayLike, labels: ArrayLike, part_ranges: ArrayLike
+) -> NDArray[np.float64]:
+    """`shape_iou` of many shapes.
+
+    Args:
+        truth: integers [n, N], global part ids; -1 for an unlabelled point.
+        predicted: integers [n, N], limited beforehand to the parts of each shape's class.
+        labels: integers [n], class of each shape.
+        part_ranges: integers [K, 2], first part id of each class and one more than its last.
+
+    Returns:
+        Fractions [n]; NaN for a shape without a labelled point.
+
+    Raises:
+        PointMCDError: when the lengths do not match, or a class or part is out of range.
+    """
+    truth, predicted, ranges = _checked(truth, predicted, labels, part_ranges)
+    labelled = truth != UNLABELLED
+    parts = int(ranges.max(initial=0))
+    common = _counts(truth, labelled & (truth == predicted), parts)
+    union = _counts(truth, labelled, parts) + _counts(predicted, labelled, parts) - common
+    iou = np.where(union > 0, common / np.maximum(union, 1), 1.0)
+    own = (np.arange(parts) >= ranges[:, :1]) & (np.arange(parts) < ranges[:, 1:])
+    known = labelled.any(axis=1)
+    scores = np.full(len(truth), np.nan)
+    scores[known] = (iou * own).sum(axis=1)[known] / own.sum(axis=1)[known]
+    return scores
+
+
+def mean_ious(scores: ArrayLike, labels: ArrayLike, classes: Sequence[str]) -> MeanIoU:
+    """Instance and class mIoU from the IoU of each shape.
+
+    Args:
+        scores: floats [n], from `shape_ious`; shapes without a score (NaN) are left out.
+        labels: integers [n], class of each shape.
+        classes: the K class names; class i is `classes[i]`.
+
+    Raises:
+        PointMCDError: when no shape has a score, or the two differ in length.
+    """
+    values, ids = np.asarray(scores, dtype=np.float64), np.asarray(labels)
+    if values.ndim != 1 or values.shape != ids.shape:
+        raise PointMCDError(
+            f"scores {list(values.shape)} and labels {list(ids.shape)} must be two lists of one"
+            " length"
+        )
+    known = ~np.isnan(values)
+    if not known.any():
+        raise PointMCDError("no shapes with labelled points to measure")
+    per_class = class_means(values[known], ids[known], classes)
+    occurring = [mean for mean in per_class.values() if mean is not None]
+    return MeanIoU(float(values[known].mean()), float(np.mean(occurring)), per_class)
+
+
+def class_means(
+    scores: NDArray[np.float64], labels: NDArray[np.int64], classes: Sequence[str]
+) -> dict[str, float | None]:
+    """Mean score of the shapes of each class; None for a class without shapes.
+
+    Args:
+        scores: [..., n]; the mean runs over all leading dimensions too.
+        labels: [n], class of each shape.
+        classes: the K class names.
+    """
+    occurring = set(labels.tolist())
+    return {
+        name: float(scores[..., labels == i].mean()) if i in occurring else None
+        for i, name in enumerate(classes)
+    }
+
+
+def _counts(parts: NDArray[np.int64], counted: NDArray[np.bool_], number: int) -> NDArray[np.int64]:
+    """How many counted points each shape has of each part, int64 [n, number]."""
+    rows = np.arange(len(parts))[:, None] * number
+    counts = np.bincount((rows + parts)[counted], minlength=len(parts) * number)
+    return counts.reshape(len(parts), number)
+
+
+def _checked(
+    truth: ArrayLike, predicted: ArrayLike, labels: ArrayLike, part_ranges: ArrayLike
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """Truth and prediction [n, N] and the range of each shape's class [n, 2]."""
+    true, guess = _integers("truth", truth), _integers("predictions", predicted)
+    ids, table = _integers("labels", labels), _integers("part_ranges", part_ranges)
+    if true.ndim != 2 or true.shape != guess.shape or ids.shape != true.shape[:1]:
+        raise PointMCDError(
+            f"truth {list(true.shape)}, predictions {list(guess.shape)} and labels"
+            f" {list(ids.shape)} do not match: [n, N], [n, N] and [n] are needed"
+        )
+    if len(ids) and not 0 <= ids.min() <= ids.max() < len(table):
+        raise PointMCDError(f"a label lies outside the {len(table)} classes")
+    ranges = table.reshape(-1, 2)[ids]
+    _check_inside("prediction", guess, ranges, np.ones(guess.shape, dtype=np.bool_))
+    _check_inside("true part", true, ranges, true != UNLABELLED)
+    return true, guess, ranges
+
+
+def _integers(name: str, values: ArrayLike) -> NDArray[np.int64]:
+    array = np.asarray(values)
+    if array.size and array.dtype.kind not in "iu":
+        raise PointMCDError(f"{name}: integers are needed, these are {array.dtype}")
+    return array.astype(np.int64)
+
+
+def _check_inside(
+    what: str, parts: NDArray[np.int64], ranges: NDArray[np.int64], counted: NDArray[np.bool_]
+) -> None:
+    outside = counted & ((parts < ranges[:, :1]) | (parts >= ranges[:, 1:]))
+    if outside.any():
+        row, point = np.argwhere(outside)[0]
+        start, stop = ranges[row]
+        raise PointMCDError(
+            f"shape {row}: {what} {parts[row, point]} lies outside its class's parts"
+            f" {start} to {stop - 1}"
+        )

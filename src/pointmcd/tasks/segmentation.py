@@ -1,0 +1,153 @@
+"""Part segmentation: the head on a student's embeddings, and all that inference needs."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from pointmcd.data.dataset import Batch
+from pointmcd.ops.cross_entropy import smoothed_cross_entropy
+from pointmcd.ops.interpolation import interpolate
+from pointmcd.ops.masked_max import max_over_points
+from pointmcd.students.base import PointFeatures
+from pointmcd.tasks.part_iou import mean_ious, shape_ious
+from pointmcd.tasks.task import Scores
+
+DROPOUT = 0.5
+
+
+class SegmentationHead(nn.Module):
+    """Labels every point from its local features, the pooled embeddings and the shape's class.
+
+    Linear to 256, 256 and 128, each with batch norm and ReLU, dropout 0.5 after the first two,
+    linear to P: the widths that PointNet (supplementary C) and DGCNN (Sec. 5.3) share, dropout as
+    DGCNN has it. What is the same at all points of a shape, the global feature and the class, goes
+    through its share of the first layer once per shape; the sum is that of the concatenation.
+
+    Args:
+        channels: C of the embeddings.
+        num_local: L of the local features.
+        num_classes: K.
+        num_parts: P over all classes.
+    """
+
+    def __init__(self, channels: int, num_local: int, num_classes: int, num_parts: int) -> None:
+        super().__init__()
+        self.local = nn.Linear(num_local, 256, bias=False)
+        self.whole = nn.Linear(channels + num_classes, 256, bias=False)
+        self.first = nn.Sequential(nn.BatchNorm1d(256), nn.ReLU(), nn.Dropout(DROPOUT))
+        self.rest = nn.Sequential(
+            *(nn.Linear(256, 256, bias=False), nn.BatchNorm1d(256), nn.ReLU(), nn.Dropout(DROPOUT)),
+            *(nn.Linear(256, 128, bias=False), nn.BatchNorm1d(128), nn.ReLU()),
+            nn.Linear(128, num_parts),
+        )
+
+    def forward(self, embeddings: Tensor, local: Tensor, onehot: Tensor) -> Tensor:
+        """Embeddings [B, M, C], local features [B, N, L], classes [B, K] -> logits [B, N, P]."""
+        whole = self.whole(torch.cat([max_over_points(embeddings), onehot], dim=1))
+        summed = self.local(local) + whole[:, None]
+        logits: Tensor = self.rest(self.first(summed.flatten(0, 1)))
+        return logits.view(*local.shape[:2], -1)
+
+
+class Segmenter(nn.Module):
+    """A student with its segmentation head: points and class in, part logits out.
+
+    Args:
+        student: any student.
+        num_classes: K.
+        part_ranges: int64 [K, 2], first global part id of each class and the one after its last.
+    """
+
+    allowed: Tensor
+
+    def __init__(
+        self, student: nn.Module, num_classes: int, part_ranges: npt.NDArray[np.int64]
+    ) -> None:
+        super().__init__()
+        self.part_ranges = part_ranges
+        ranges = torch.as_tensor(part_ranges)
+        parts = torch.arange(int(ranges[-1, 1]))
+        allowed = (parts >= ranges[:, :1]) & (parts < ranges[:, 1:])
+        self.register_buffer("allowed", allowed, persistent=False)
+        self.student = student
+        channels: Any = student.num_features
+        num_local: Any = getattr(student, "num_local", channels)
+        self.head = SegmentationHead(channels, num_local, num_classes, len(parts))
+
+    def forward(self, points: Tensor, labels: Tensor) -> Tensor:
+        """Points [B, N, 3] in the unit sphere, class ids [B] -> logits [B, N, P]."""
+        logits, _ = self.with_features(points, labels)
+        return logits
+
+    def with_features(self, points: Tensor, labels: Tensor) -> tuple[Tensor, PointFeatures]:
+        """Logits [B, N, P] and the features that they came from."""
+        features = self.student(points)
+        onehot = nn.functional.one_hot(labels, len(self.allowed)).to(features.embeddings)
+        return self.head(features.embeddings, local_features(points, features), onehot), features
+
+    def limited(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Logits [B, N, P] with -inf at parts of other classes than labels [B] say."""
+        return logits.masked_fill(~self.allowed[labels][:, None], -torch.inf)
+
+
+def local_features(points: Tensor, features: PointFeatures) -> Tensor:
+    """Features [B, N, L] at every point: the student's own, or its embeddings carried there."""
+    if features.local is not None:
+        return features.local
+    if features.index is None:
+        return features.embeddings
+    at = points.gather(1, features.index[:, :, None].expand(-1, -1, points.shape[2]))
+    return interpolate(features.embeddings, at, points)
+
+
+class SegmentationTask:
+    """One part for each point, of those that the shape's class has."""
+
+    name = "segmentation"
+    best = "val_instance_miou"
+    figures: tuple[str, ...] = (
+        "val_loss",
+        "val_instance_miou",
+        "val_class_miou",
+        "val_point_accuracy",
+    )
+
+    def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
+        """Points and class."""
+        return batch.points, batch.labels
+
+    def pairs(self, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """One row per point."""
+        assert batch.parts is not None
+        return logits.flatten(0, 1), batch.parts.flatten()
+
+    def validate(self, model: nn.Module, batches: Iterable[Batch], device: torch.device) -> Scores:
+        """Loss, instance and class mIoU, and the share of points that are right."""
+        assert isinstance(model, Segmenter)
+        losses, points = [], 0
+        found: list[tuple[Tensor, Tensor, Tensor]] = []
+        for batch in batches:
+            assert batch.parts is not None
+            labels = batch.labels.to(device)
+            logits = model(batch.points.to(device), labels).float()
+            truth = batch.parts.to(device).flatten()
+            losses.append(
+                len(truth) * float(smoothed_cross_entropy(logits.flatten(0, 1), truth, 0))
+            )
+            points += len(truth)
+            found.append((batch.parts, model.limited(logits, labels).argmax(2).cpu(), batch.labels))
+        parts, predicted, ids = (torch.cat(column).numpy() for column in zip(*found, strict=True))
+        ranges = model.part_ranges
+        ious = mean_ious(
+            shape_ious(parts, predicted, ids, ranges), ids, [*map(str, range(len(ranges)))]
+        )
+        return {
+            "val_loss": sum(losses) / points,
+            "val_instance_miou": ious.instance_miou,
+            "val_class_miou": ious.class_miou,
+            "val_point_accuracy": float((parts == predicted).mean()),
+        }

@@ -1,0 +1,67 @@
+"""What teaching a task consists of: a network, its loss, its scores, and what it exports."""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from pointmcd.data.store import Store
+from pointmcd.errors import StoreError
+from pointmcd.teachers.config import TeachConfig
+from pointmcd.teachers.encoders import ImageEncoder
+
+Indices = npt.NDArray[np.int64]
+
+
+class Lesson(ABC):
+    """One task's side of `pointmcd teach`; `fit` trains it, `export_teacher` writes it.
+
+    Attributes:
+        store, config, device: what is taught from, how, and where.
+        encoder: the image encoder, with the config's weights.
+        train: indices of the train part.
+        teacher: what is trained and saved.
+
+    Raises:
+        StoreError: when the store has fewer than two train shapes, or lacks the task's labels.
+    """
+
+    teacher: nn.Module
+
+    def __init__(
+        self, store: Store, config: TeachConfig, device: torch.device, encoder: ImageEncoder
+    ) -> None:
+        self.store, self.config, self.device, self.encoder = store, config, device, encoder
+        self.train = store.indices("train")
+        if len(self.train) < 2:
+            found = len(self.train)
+            raise StoreError(f"{store.path}: {found} train shapes; a teacher needs at least two")
+
+    @property
+    def work_file(self) -> Path:
+        """Where unfinished work stands."""
+        return work_file(self.store, self.config)
+
+    def prepare(self) -> None:  # noqa: B027 (most tasks need nothing)
+        """Make what training reads, beyond the store itself."""
+
+    @abstractmethod
+    def loss(self, indices: Indices) -> Tensor:
+        """The scalar loss on some train shapes; chance comes from torch's global generator."""
+
+    @abstractmethod
+    def scores(self) -> dict[str, Any]:
+        """Entries of teacher.json that say how good the teacher is on the validation part."""
+
+    @abstractmethod
+    def outputs(self, indices: Indices) -> dict[str, Tensor]:
+        """What the frozen teacher says of shapes, by the name of its folder: [n, ...] each."""
+
+
+def work_file(store: Store, config: TeachConfig) -> Path:
+    """Where the unfinished work of a config stands."""
+    return store.path / "teachers" / f".{config.resolved_name}.work.safetensors"

@@ -1,0 +1,152 @@
+"""The part-segmentation teacher's network: views in, a descriptor and a label per pixel out."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pointmcd.teachers.encoders import ImageEncoder
+from pointmcd.teachers.heads import DESCRIPTOR_SIZE
+
+#: Channels of the decoder.
+WIDTH = 64
+
+
+class PartsOutput(NamedTuple):
+    """Descriptors [n, 512], never negative, and pixel features [n, WIDTH, h, w] at stride 4."""
+
+    descriptors: Tensor
+    pixels: Tensor
+
+
+class PartsDecoder(nn.Module):
+    """Feature maps of a view and its shape's class -> a descriptor and a label for every pixel.
+
+    As the method's part-segmentation teacher (PointMCD): a U-Net-like decoder on a pretrained
+    encoder, given the class one-hot; the view's descriptor is the pooled deepest feature, here of
+    a trained 1x1 convolution + BN + ReLU to 512. Decoder and labels are ours: light enough for a
+    CPU.
+
+    Labels: 0 is background, 1 + p is the part of global id p.
+
+    Args:
+        channels: of the encoder's maps at strides 2, 4, 8, 16 and 32.
+        num_classes, num_parts: of the store.
+    """
+
+    def __init__(self, channels: tuple[int, ...], num_classes: int, num_parts: int) -> None:
+        super().__init__()
+        _, *finer, deepest = channels
+        self.bottleneck = nn.Sequential(
+            nn.Conv2d(deepest, DESCRIPTOR_SIZE, 1, bias=False),
+            nn.BatchNorm2d(DESCRIPTOR_SIZE),
+            nn.ReLU(),
+        )
+        self.narrow = _Join(DESCRIPTOR_SIZE, num_classes)
+        self.stages = nn.ModuleList(_Stage(c, num_classes) for c in reversed(finer))
+        self.classifier = nn.Conv2d(WIDTH, 1 + num_parts, 1)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, maps: list[Tensor], labels: Tensor) -> PartsOutput:
+        """Maps [n, C_i, S / s, S / s] and class ids int64 [n] -> PartsOutput."""
+        _, *finer, deepest = maps
+        deep = self.bottleneck(deepest)
+        pixels = self.narrow(deep, labels)
+        for stage, skipped in zip(self.stages, reversed(finer), strict=True):
+            pixels = stage(pixels, skipped, labels)
+        return PartsOutput(_pool(deep), pixels)
+
+    def describe(self, deepest: Tensor) -> Tensor:
+        """The encoder's deepest map [n, C, h, w] -> descriptors [n, 512]; they need no class."""
+        return _pool(self.bottleneck(deepest))
+
+    def logits_at(self, pixels: Tensor, places: Tensor) -> Tensor:
+        """Pixel features and places [n, M, 2] (x, y; -1 to 1 across the view) -> [n, 1 + P, M].
+
+        Interpolated features, then the classifier: the same as interpolated logits, for a tenth
+        of the work, as it is linear.
+        """
+        sampled = F.grid_sample(pixels, places[:, None], padding_mode="border", align_corners=False)
+        logits: Tensor = self.classifier(sampled)
+        return logits[:, :, 0]
+
+    def predict(self, pixels: Tensor, size: int, start: int, stop: int) -> Tensor:
+        """What each pixel shows: global part ids int64 [n, size, size], -1 for background.
+
+        Args:
+            pixels: features of views of one class.
+            size: side of the views, in pixels.
+            start: the first part of that class; others are not predicted.
+            stop: the one after its last.
+        """
+        rows = [0, *range(1 + start, 1 + stop)]
+        weight, bias = self.classifier.weight[rows], self.classifier.bias[rows]  # type: ignore[index]
+        logits = F.interpolate(
+            F.conv2d(pixels, weight, bias), (size, size), mode="bilinear", align_corners=False
+        )
+        best = logits.argmax(dim=1)
+        return torch.where(best == 0, -1, best + (start - 1))
+
+
+def _pool(deep: Tensor) -> Tensor:
+    return deep.mean(dim=(2, 3))
+
+
+class _Join(nn.Module):
+    """A 1x1 convolution to WIDTH of a map that the class one-hot is joined to."""
+
+    def __init__(self, channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.of_map = nn.Conv2d(channels, WIDTH, 1)
+        self.of_class = nn.Embedding(num_classes, WIDTH)  # the weights of the one-hot's channels
+
+    def forward(self, image_map: Tensor, labels: Tensor) -> Tensor:
+        joined: Tensor = self.of_map(image_map) + self.of_class(labels)[:, :, None, None]
+        return joined
+
+
+class _Stage(nn.Module):
+    """Upsample, add the encoder's map of that size and the class, 3x3 depthwise separable."""
+
+    def __init__(self, channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.lateral = _Join(channels, num_classes)
+        self.mix = nn.Sequential(
+            nn.Conv2d(WIDTH, WIDTH, 3, padding=1, groups=WIDTH, bias=False),
+            nn.Conv2d(WIDTH, WIDTH, 1, bias=False),
+            nn.BatchNorm2d(WIDTH),
+            nn.ReLU(),
+        )
+
+    def forward(self, deep: Tensor, skipped: Tensor, labels: Tensor) -> Tensor:
+        size = skipped.shape[-2:]
+        wide = F.interpolate(deep, size, mode="bilinear", align_corners=False)
+        mixed: Tensor = self.mix(wide + self.lateral(skipped, labels))
+        return mixed
+
+
+class PartsTeacher(nn.Module):
+    """Encoder and decoder; the encoder stands still, outside, unless it is fine-tuned."""
+
+    def __init__(
+        self, encoder: ImageEncoder, num_classes: int, num_parts: int, finetune: bool
+    ) -> None:
+        super().__init__()
+        self.encoder = encoder if finetune else None
+        self.decoder = PartsDecoder(encoder.pyramid_channels, num_classes, num_parts)
+
+    def forward(self, inputs: Tensor | list[Tensor], labels: Tensor) -> PartsOutput:
+        """Views uint8 [n, S, S] when fine-tuned, else the frozen encoder's maps; class ids [n]."""
+        output: PartsOutput = self.decoder(self._maps(inputs), labels)
+        return output
+
+    def describe(self, inputs: Tensor | list[Tensor]) -> Tensor:
+        """The descriptors [n, 512] alone."""
+        return self.decoder.describe(self._maps(inputs)[-1])
+
+    def _maps(self, inputs: Tensor | list[Tensor]) -> list[Tensor]:
+        if isinstance(inputs, list):
+            return inputs
+        assert self.encoder is not None
+        return self.encoder.pyramid(inputs)

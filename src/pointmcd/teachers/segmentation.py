@@ -1,0 +1,123 @@
+"""The part-segmentation teacher: labels every pixel of a view with a part or background."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pointmcd.data.store import Store
+from pointmcd.progress import progress_bar
+from pointmcd.teachers.config import TeachConfig
+from pointmcd.teachers.encoders import ImageEncoder
+from pointmcd.teachers.lesson import Indices, Lesson
+from pointmcd.teachers.parts_network import PartsTeacher
+from pointmcd.teachers.pixel_iou import pixel_iou
+
+#: Pixels drawn of each view for one step: a fraction of the work of all of them.
+PIXELS = 2048
+
+
+class SegmentationLesson(Lesson):
+    """Labels the pixels of views, given the class (PointMCD, part-segmentation teacher)."""
+
+    teacher: PartsTeacher
+
+    def __init__(
+        self, store: Store, config: TeachConfig, device: torch.device, encoder: ImageEncoder
+    ) -> None:
+        super().__init__(store, config, device, encoder)
+        self.part_ranges = store.part_ranges  # raises where there are none
+        store.labels(self.train)
+        torch.manual_seed(config.seed)
+        sizes = (len(store.classes), store.num_parts)
+        self.teacher = PartsTeacher(encoder, *sizes, config.finetune).to(device)
+        if not config.finetune:
+            encoder.fold()
+            encoder.to(device).eval().requires_grad_(False)
+
+    def loss(self, indices: Indices) -> Tensor:
+        """CE over background and all parts, at pixels drawn from drawn views."""
+        drawn = [self._draw(int(i)) for i in indices]
+        views, truth = (torch.cat(tensors) for tensors in zip(*drawn, strict=True))
+        labels = torch.from_numpy(self.store.labels(indices)).repeat_interleave(len(drawn[0][0]))
+        output = self.teacher(self._inputs(views), labels.to(self.device))
+        places, truth = _draw_pixels(truth)
+        logits = self.teacher.decoder.logits_at(output.pixels, places.to(self.device))
+        return F.cross_entropy(logits, 1 + truth.to(self.device))
+
+    def _draw(self, index: int) -> tuple[Tensor, Tensor]:
+        """Some views of a shape, uint8 [v, S, S], and their global part ids, int64 [v, S, S]."""
+        some = torch.randperm(self.store.num_views)[: self.config.views_per_step].numpy()
+        views, truth = self.store.views(index)[some], self.store.pixel_labels(index)[some]
+        return torch.from_numpy(views), torch.from_numpy(truth.astype(np.int64))
+
+    def _inputs(self, views: Tensor) -> Tensor | list[Tensor]:
+        """What the teacher takes: views, or a frozen encoder's maps of them."""
+        views = views.to(self.device)
+        if self.config.finetune:
+            return views
+        with torch.no_grad():
+            return self.encoder.pyramid(views)
+
+    @torch.inference_mode()
+    def scores(self) -> dict[str, Any]:
+        """On all validation views: the mean over shapes of `pixel_iou`, and pixel accuracy.
+
+        Predictions are limited to background and the parts of the shape's class. The accuracy is
+        over all pixels that show a part.
+        """
+        val = self.store.indices("val")
+        self.teacher.eval()
+        overlaps, right, shown = [], 0, 0
+        with progress_bar() as progress:
+            task = progress.add_task("teacher validated", total=len(val), note="")
+            for index in val.tolist():
+                truth, said = self.store.pixel_labels(index), self.predict(index)
+                overlaps.append(pixel_iou(truth, said, *self._range(index)))
+                right += int(((truth == said) & (truth >= 0)).sum())
+                shown += int((truth >= 0).sum())
+                progress.advance(task)
+        return {
+            "val_pixel_miou": float(np.mean(overlaps)) if overlaps else None,
+            "val_pixel_accuracy": right / shown if shown else None,
+            "val_shapes": len(val),
+            "parts": self.store.parts,
+        }
+
+    def predict(self, index: int) -> npt.NDArray[np.int64]:
+        """Global part ids [V, S, S] of one shape's views, -1 for background."""
+        views = torch.from_numpy(self.store.views(index))
+        labels = torch.from_numpy(self.store.labels(np.full(len(views), index))).to(self.device)
+        output = self.teacher(self._inputs(views), labels)
+        said = self.teacher.decoder.predict(output.pixels, views.shape[-1], *self._range(index))
+        return np.asarray(said.cpu())
+
+    def outputs(self, indices: Indices) -> dict[str, Tensor]:
+        """Descriptors [n, V, 512]; they do not depend on the class."""
+        views = (torch.from_numpy(self.store.views(int(i))) for i in indices)
+        rows = [self.teacher.describe(self._inputs(of_shape)) for of_shape in views]
+        return {"descriptors": torch.stack(rows).half()}
+
+    def _range(self, index: int) -> tuple[int, int]:
+        """The parts of a shape's class: first global id, and the one after the last."""
+        start, stop = self.part_ranges[self.store.labels(np.array([index]))[0]]
+        return int(start), int(stop)
+
+
+def _draw_pixels(truth: Tensor) -> tuple[Tensor, Tensor]:
+    """Labels [n, S, S] -> places [n, PIXELS, 2] of some pixels, and their labels [n, PIXELS].
+
+    Half are drawn from the whole view, half from those that show a part: four fifths of a view is
+    white, and drawn evenly the loss is mostly about what is easy.
+    """
+    size = truth.shape[-1]
+    pixels = torch.randint(size * size, (len(truth), PIXELS))
+    for chosen, labels in zip(pixels, truth.flatten(1), strict=True):
+        shown = (labels >= 0).nonzero()[:, 0]
+        if len(shown):
+            chosen[: PIXELS // 2] = shown[torch.randint(len(shown), (PIXELS // 2,))]
+    places = torch.stack([pixels % size, pixels // size], dim=-1)
+    return (2 * places + 1) / size - 1, truth.flatten(1).gather(1, pixels)
