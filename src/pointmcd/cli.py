@@ -40,11 +40,12 @@ def prepare(
     test_fraction: float = 0.2,
     strict: bool = False,
     overwrite: bool = False,
+    shapenetcore: Path | None = None,
 ) -> None:
     """Turn a folder or zip of meshes into a store of points, visibility and views.
 
     Args:
-        source: CLASS/{train,test}/NAME, CLASS/NAME, or flat files without labels.
+        source: CLASS/{train,test}/NAME, CLASS/NAME, flat files without labels, or ShapeNetPart.
         store: folder to make; run again to go on after an interruption.
         points: points per shape, in farthest-point order.
         rig: ring12, ring16 or a FILE.json.
@@ -56,6 +57,7 @@ def prepare(
         test_fraction: share held out for the test where the source has no splits.
         strict: stop at the first bad shape.
         overwrite: replace a store made with other settings.
+        shapenetcore: for ShapeNetPart, the folder of its meshes (looked for beside it).
     """
     from pointmcd.data.prepare import prepare as run
 
@@ -71,6 +73,7 @@ def prepare(
         test_fraction=test_fraction,
         strict=strict,
         overwrite=overwrite,
+        shapenetcore=shapenetcore,
     )
     for entry in result.skipped:
         console.print(f"skipped: {entry['reason']}", style="yellow", markup=False, soft_wrap=True)

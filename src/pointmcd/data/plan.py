@@ -12,7 +12,9 @@ from pointmcd.data.splits import assign_test
 from pointmcd.data.store import STORE_FORMAT
 from pointmcd.errors import ConfigError, PointMCDError, StoreError
 from pointmcd.files import is_temporary, read_json, remove_stale, write_json
+from pointmcd.shapes.labelled_cloud import CloudSource
 from pointmcd.shapes.sources import ShapeSource
+from pointmcd.views import splats
 from pointmcd.views.render import RENDERER
 from pointmcd.views.rig import Rig
 
@@ -44,6 +46,8 @@ class Plan:
     items: tuple[PlanItem, ...]
     #: Names of each class's parts, by class; None for a set without part labels.
     parts: dict[str, tuple[str, ...]] | None = None
+    #: What draws the views; of a set with some meshes missing, both names.
+    renderer: str = RENDERER
 
     def __post_init__(self) -> None:
         _check_range("points", self.points, 1, 1_000_000)
@@ -60,7 +64,6 @@ class Plan:
             **asdict(self),
             "format": STORE_FORMAT,
             "pointmcd": __version__,
-            "renderer": RENDERER,
             "rig": self.rig.to_json(),
             "items": [[item.name, item.label, item.split] for item in self.items],
             "parts": self.parts and {label: list(names) for label, names in self.parts.items()},
@@ -90,6 +93,12 @@ def plan_parts(sources: Sequence[ShapeSource]) -> dict[str, tuple[str, ...]] | N
     """Names of the parts of each class that occurs; None where no shape has any."""
     parts = {str(source.label): source.parts for source in sources if source.parts is not None}
     return dict(sorted(parts.items())) or None
+
+
+def plan_renderer(sources: Sequence[ShapeSource]) -> str:
+    """Name what draws the views: meshes are ray-cast, clouds without a mesh splatted."""
+    bare = [isinstance(source, CloudSource) and source.mesh is None for source in sources]
+    return "+".join(sorted({splats.RENDERER if one else RENDERER for one in bare}))
 
 
 def open_store(store: Path, plan: Plan, overwrite: bool) -> None:

@@ -11,15 +11,15 @@ from joblib import Parallel, cpu_count, delayed
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from pointmcd import __version__
-from pointmcd.data.plan import Plan, open_store, plan_items, plan_parts
+from pointmcd.data.plan import Plan, open_store, plan_items, plan_parts, plan_renderer
 from pointmcd.data.shards import ShardTask, write_shard
 from pointmcd.data.splits import assign_validation, part_notes, split_notes
 from pointmcd.data.store import STORE_FORMAT
 from pointmcd.errors import ConfigError, ShapeError, StoreError
 from pointmcd.files import read_json, write_json
 from pointmcd.progress import progress_bar
+from pointmcd.shapes.shapenetpart import is_shapenetpart, list_labelled_clouds
 from pointmcd.shapes.sources import ShapeSource, list_shapes
-from pointmcd.views.render import RENDERER
 from pointmcd.views.rig import Rig, get_rig
 
 
@@ -54,8 +54,12 @@ def prepare(
     test_fraction: float = 0.2,
     strict: bool = False,
     overwrite: bool = False,
+    shapenetcore: Path | None = None,
 ) -> PrepareResult:
     """Sample, render and ray-cast every shape of a folder or zip into a store.
+
+    Labelled clouds in ShapeNetPart's layout keep their points; without meshes beside them their
+    views are splatted and their visibility is found by hidden point removal.
 
     May be killed at any moment; run again it goes on with the shards that are missing. The same
     arguments give the same bytes, whatever the number of workers.
@@ -73,6 +77,7 @@ def prepare(
         test_fraction: the share held out for the test where the source has no splits.
         strict: stop at the first bad shape, rather than list it and go on.
         overwrite: replace a store that was made in another way.
+        shapenetcore: for ShapeNetPart, the folder of its meshes; None: looked for beside it.
 
     Raises:
         ConfigError: for an unusable option.
@@ -82,7 +87,7 @@ def prepare(
     if workers is not None and workers < 1:
         raise ConfigError(f"--workers {workers}: must be 1 or more")
     source, store = Path(source).resolve(), Path(store)
-    sources = list_shapes(source)
+    sources, notes = _listed(source, shapenetcore)
     plan = Plan(
         source=str(source),
         points=points,
@@ -93,10 +98,23 @@ def prepare(
         shard_size=shard_size,
         items=plan_items(sources, test_fraction, seed),
         parts=plan_parts(sources),
+        renderer=plan_renderer(sources),
     )
     open_store(store, plan, overwrite)
     _write_shards(_tasks(store, plan, sources, strict), len(plan.items), workers or cpu_count())
-    return _finish(store, plan, strict)
+    return _finish(store, plan, strict, notes)
+
+
+def _listed(
+    source: Path, shapenetcore: Path | None
+) -> tuple[Sequence[ShapeSource], list[dict[str, str]]]:
+    """List the shapes of a set in any layout, and notes on what is missing."""
+    if is_shapenetpart(source):
+        listing = list_labelled_clouds(source, shapenetcore)
+        return listing.sources, listing.notes
+    if shapenetcore is not None:
+        raise ConfigError("--shapenetcore: is for sets in ShapeNetPart's layout only; leave it out")
+    return list_shapes(source), []
 
 
 def _tasks(
@@ -140,7 +158,9 @@ def _run(tasks: Sequence[ShardTask], workers: int) -> Iterable[int]:
     return results
 
 
-def _finish(store: Path, plan: Plan, strict: bool) -> PrepareResult:
+def _finish(
+    store: Path, plan: Plan, strict: bool, notes: Sequence[dict[str, str]]
+) -> PrepareResult:
     """Gather what the shards hold, settle validation, and write store.json: the store is whole."""
     shards = {name: read_json(store / "shards" / name / "shapes.json") for name, _ in plan.shards()}
     skipped = [entry for shard in shards.values() for entry in shard["skipped"]]
@@ -155,7 +175,7 @@ def _finish(store: Path, plan: Plan, strict: bool) -> PrepareResult:
     splits = assign_validation(
         names, labels, [s["split"] for s in shapes], plan.val_fraction, plan.seed
     )
-    notes = [entry for shard in shards.values() for entry in shard["notes"]]
+    notes = [*notes, *(entry for shard in shards.values() for entry in shard["notes"])]
     notes += split_notes(labels, splits)
     if plan.parts is not None:
         notes += part_notes(plan.parts, shapes, splits)
@@ -181,7 +201,7 @@ def _identity(plan: Plan) -> dict[str, Any]:
     """Return what made the store, with a fingerprint that descriptors are checked against."""
     made = {
         "rig": plan.rig.to_json(),
-        "renderer": RENDERER,
+        "renderer": plan.renderer,
         "points": plan.points,
         "seed": plan.seed,
     }

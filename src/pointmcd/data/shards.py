@@ -12,9 +12,11 @@ import numpy.typing as npt
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
+from pointmcd.data.labelled_clouds import prepare_cloud
 from pointmcd.data.plan import PlanItem
 from pointmcd.errors import PointMCDError, ShapeError
 from pointmcd.files import replacing, write_json
+from pointmcd.shapes.labelled_cloud import CloudSource
 from pointmcd.shapes.mesh import load_shape
 from pointmcd.shapes.sampling import sample_surface
 from pointmcd.shapes.sources import ShapeSource
@@ -50,6 +52,7 @@ class PreparedShape:
         strip: the views side by side, as a PNG file.
         parts: int16 [P], part label of each point, counted from 0 in the class; None without.
         pixels: the part label of each pixel, plus 1 (0: background), side by side as a PNG file.
+        notes: one line each on what a reader of results should know.
     """
 
     record: dict[str, Any]
@@ -58,6 +61,7 @@ class PreparedShape:
     strip: bytes
     parts: npt.NDArray[np.int16] | None = None
     pixels: bytes | None = None
+    notes: Sequence[str] = ()
 
 
 def shape_seed(seed: int, name: str) -> int:
@@ -94,6 +98,8 @@ def write_shard(task: ShardTask) -> int:
 def _prepare_shape(item: PlanItem, source: ShapeSource, task: ShardTask) -> PreparedShape:
     if source.fault is not None:
         raise ShapeError(f"{source.location}: {source.fault}")
+    if isinstance(source, CloudSource):
+        return _prepare_cloud(item, source, task)
     mesh = load_shape(source)
     points, face = sample_surface(mesh, task.points, shape_seed(task.seed, item.name))
     caster = Raycaster(mesh, task.rig)
@@ -108,6 +114,28 @@ def _prepare_shape(item: PlanItem, source: ShapeSource, task: ShardTask) -> Prep
     bits = np.packbits(visible_points(caster, points, face), axis=-1)
     shape = PreparedShape(record, points, bits, _encode_strip(render_views(caster)))
     return shape if mesh.parts is None else _with_parts(shape, mesh.parts, face, caster)
+
+
+def _prepare_cloud(item: PlanItem, source: CloudSource, task: ShardTask) -> PreparedShape:
+    cloud = prepare_cloud(source, task.points, task.rig)
+    record = {
+        "name": item.name,
+        "class": item.label,
+        "split": item.split,
+        "source": source.location,
+        "triangles": cloud.triangles,
+        "frame": cloud.frame,
+        "parts": np.unique(cloud.parts).tolist(),
+    }
+    return PreparedShape(
+        record,
+        cloud.points,
+        np.packbits(cloud.visibility, axis=-1),
+        _encode_strip(cloud.views),
+        cloud.parts,
+        _encode_strip((cloud.pixels + 1).astype(np.uint8)),
+        cloud.notes,
+    )
 
 
 def _with_parts(
@@ -175,7 +203,9 @@ def _write(
     np.save(folder / "visibility.npy", bits)
     _write_parts(folder, done)
     records = [shape.record for shape in done]
-    write_json(folder / "shapes.json", {"shapes": records, "skipped": list(skipped), "notes": []})
+    notes = [{"name": shape.record["name"], "note": note} for shape in done for note in shape.notes]
+    content = {"shapes": records, "skipped": list(skipped), "notes": notes}
+    write_json(folder / "shapes.json", content)
 
 
 def _write_parts(folder: Path, done: Sequence[PreparedShape]) -> None:

@@ -1,0 +1,111 @@
+"""One cloud with a part label on every point, read from a set in ShapeNetPart's layout."""
+
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from pointmcd.errors import ShapeError
+from pointmcd.shapes.archive import read_member
+from pointmcd.shapes.sources import ShapeSource
+
+
+@dataclass(frozen=True, eq=False)
+class LabelledCloud:
+    """Points with part labels.
+
+    Attributes:
+        points: As in the file, float64 `[N, 3]`, N at least 1.
+        parts: Part label of each point, int16 `[N]`, counted from 0 in the shape's class.
+    """
+
+    points: npt.NDArray[np.float64]
+    parts: npt.NDArray[np.int16]
+
+
+@dataclass(frozen=True)
+class CloudSource(ShapeSource):
+    """A labelled cloud that can be read when its turn comes, in any process.
+
+    Attributes:
+        first_label: What the files call the first part of its class.
+        mesh: The mesh that the points were taken from, or None.
+        wants_mesh: Whether the set has meshes, so that one that is missing is worth a note.
+    """
+
+    first_label: int = 0
+    mesh: Path | None = None
+    wants_mesh: bool = False
+
+    def read_cloud(self) -> LabelledCloud:
+        """Read points and labels.
+
+        Raises:
+            ShapeError: when a file is absent, empty or damaged, a coordinate is not finite, or a
+                label is not one of the class's; the text names the file.
+        """
+        if self.fault is not None:
+            raise ShapeError(f"{self.location}: {self.fault}")
+        rows = _rows(self.read(), self.location)
+        if self.labels is None:
+            points, labels, where = self._joined(rows), rows[:, -1], self.location
+        else:
+            points, (labels, where) = self._apart(rows), self._label_file()
+        if len(labels) != len(points):
+            raise ShapeError(f"{where}: {len(labels)} labels for {len(points)} points")
+        wrong = np.flatnonzero(~np.isfinite(points).all(axis=1))
+        if len(wrong):
+            raise ShapeError(
+                f"{self.location}: row {wrong[0] + 1} has a NaN or infinite coordinate"
+            )
+        return LabelledCloud(np.ascontiguousarray(points), self._local(labels, where))
+
+    def _joined(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        if rows.shape[1] != 7:
+            raise ShapeError(
+                f"{self.location}: rows of {rows.shape[1]} numbers, not x y z nx ny nz label"
+            )
+        return rows[:, :3]
+
+    def _apart(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        if rows.shape[1] != 3:
+            raise ShapeError(f"{self.location}: rows of {rows.shape[1]} numbers, not x y z")
+        return rows
+
+    def _label_file(self) -> tuple[npt.NDArray[np.float64], str]:
+        assert self.labels is not None
+        file = Path(self.labels)
+        where = str(Path(self.location).parents[1] / "points_label" / file.name)
+        path, member = (self.path, self.labels) if self.member else (file, None)
+        rows = _rows(read_member(path, member, where), where)
+        if rows.shape[1] != 1:
+            raise ShapeError(f"{where}: rows of {rows.shape[1]} numbers, not one label")
+        return rows[:, 0], where
+
+    def _local(self, labels: npt.NDArray[np.float64], where: str) -> npt.NDArray[np.int16]:
+        """Count labels from 0 in the class."""
+        assert self.parts is not None
+        local = labels - self.first_label
+        fine = np.isfinite(local) & (local == np.rint(local))
+        wrong = np.flatnonzero(~(fine & (local >= 0) & (local < len(self.parts))))
+        if len(wrong):
+            last = self.first_label + len(self.parts) - 1
+            raise ShapeError(
+                f"{where}: label {labels[wrong[0]]:g} in row {wrong[0] + 1}; a {self.label} has"
+                f" labels {self.first_label} to {last}"
+            )
+        return local.astype(np.int16)
+
+
+def _rows(data: bytes, where: str) -> npt.NDArray[np.float64]:
+    """Read rows of numbers, `[N, columns]`."""
+    text = data.decode("utf-8-sig", "replace")
+    if not text.strip():
+        raise ShapeError(f"{where}: is empty")
+    try:
+        return np.loadtxt(StringIO(text), dtype=np.float64, ndmin=2, comments=None)
+    except ValueError as error:
+        reason = (str(error).splitlines() or ["no table of numbers"])[0]
+        raise ShapeError(f"{where}: cannot be read as rows of numbers: {reason}") from error

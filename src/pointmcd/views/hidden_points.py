@@ -1,0 +1,80 @@
+"""Which points of a cloud without a surface each camera sees: hidden point removal."""
+
+import numpy as np
+import numpy.typing as npt
+from scipy.spatial import ConvexHull, QhullError
+
+Floats = npt.NDArray[np.float64]
+
+#: Directions in which flipped points spread less than this share of their largest spread are
+#: rounding: the points then lie in a plane, or on a line, with the camera.
+_FLAT = 1e-9
+
+
+def hidden_point_removal(
+    points: npt.NDArray[np.floating], positions: npt.NDArray[np.floating], radius: float = 100.0
+) -> npt.NDArray[np.bool_]:
+    """Tell visible from hidden points by spherical flipping and a convex hull.
+
+    Katz, Tal and Basri, "Direct Visibility of Point Sets" (SIGGRAPH 2007), section 3: a point p,
+    seen from the camera, is flipped to p + 2 (R - |p|) p / |p|; it is visible if the flipped point
+    is a corner of the convex hull of all flipped points and the camera. A larger R calls more
+    points visible; sparse clouds need a smaller one. The denser the cloud, the better the answer:
+    use all points there are and take fewer afterwards.
+
+    No cloud is refused. Points that lie in a plane with the camera are judged within that plane,
+    points on a line with it on that line (the nearest hides the others); points at one place share
+    their answer; a point at the camera is visible.
+
+    Args:
+        points: [N, 3], finite.
+        positions: cameras [V, 3], in the same frame.
+        radius: R, in distances from the camera to its farthest point; above 1.
+
+    Returns:
+        bool [N, V].
+
+    Raises:
+        ValueError: when `radius` is not above 1.
+    """
+    if not radius > 1:
+        raise ValueError(f"radius is {radius}; flipped points must lie beyond all points, above 1")
+    places, place_of = np.unique(points.astype(np.float64), axis=0, return_inverse=True)
+    seen = np.zeros((len(places), len(positions)), dtype=bool)
+    for view, position in enumerate(positions):
+        seen[:, view] = _seen_from_origin(places - position, radius)
+    return np.asarray(seen[place_of.reshape(-1)])
+
+
+def _seen_from_origin(points: Floats, radius: float) -> npt.NDArray[np.bool_]:
+    """Judge distinct points [N, 3] for a camera at the origin: bool [N]."""
+    distance = np.linalg.norm(points, axis=1)
+    seen: npt.NDArray[np.bool_] = np.asarray(distance == 0)
+    elsewhere = np.flatnonzero(~seen)
+    if len(elsewhere):
+        # In units of R, so that no cloud is too small or too large to compute with.
+        unit = points[elsewhere] / distance[elsewhere, None]
+        flipped = unit * (2 - distance[elsewhere, None] / (radius * distance.max()))
+        seen[elsewhere[_corners(flipped)]] = True
+    return seen
+
+
+def _corners(points: Floats) -> npt.NDArray[np.intp]:
+    """Return which points [N, 3] are corners of their convex hull with the origin."""
+    _, spread, axes = np.linalg.svd(points, full_matrices=False)
+    dimensions = int((spread > _FLAT * spread[0]).sum())
+    within = points @ axes[:dimensions].T
+    if dimensions == 1:
+        line = within[:, 0]
+        ends = {int(line.argmin())} if line.min() < 0 else set()
+        return np.array(sorted(ends | ({int(line.argmax())} if line.max() > 0 else set())))
+    corners = _hull(np.concatenate([within, np.zeros((1, dimensions))]))
+    return corners[corners < len(points)]
+
+
+def _hull(points: Floats) -> npt.NDArray[np.intp]:
+    try:
+        return np.asarray(ConvexHull(points).vertices)
+    except QhullError:
+        # Qhull gives up where merged facets get too wide; moved by a trace, no facets merge.
+        return np.asarray(ConvexHull(points, qhull_options="QJ").vertices)

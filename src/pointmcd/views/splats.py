@@ -1,0 +1,191 @@
+"""Grey pictures of a cloud from every camera of a rig, and which point each pixel shows."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+from scipy import ndimage
+from scipy.spatial import cKDTree
+
+from pointmcd.shapes.mesh import Mesh
+from pointmcd.views.framing import Framing, frame
+from pointmcd.views.raycast import centre_rays
+from pointmcd.views.render import BACKGROUND, BRIGHTEST, DARKEST
+from pointmcd.views.rig import Rig
+from pointmcd.views.surfels import Surfels, fit_surfels
+
+#: Raised whenever the same cloud and rig would give other pictures.
+RENDERER = "splat-grey-1"
+
+#: Each pixel is the mean of this many places squared; odd, so that its middle is among them.
+_FINER = 3
+
+#: Where the light stands, in the camera's axes: as in `pointmcd.views.render`.
+_LIGHT = np.array([-0.45, 0.65, 1.0]) / np.linalg.norm([-0.45, 0.65, 1.0])
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Splats:
+    """A cloud drawn from V cameras.
+
+    Attributes:
+        pictures: uint8 [V, size, size].
+        shown: int32 [V, size, size], the index of the point nearest to what each pixel's middle
+            shows; -1 for background.
+        framing: the similarity from the cloud's frame to the rig's.
+    """
+
+    pictures: npt.NDArray[np.uint8]
+    shown: npt.NDArray[np.int32]
+    framing: Framing
+
+
+def splat_views(points: npt.NDArray[np.floating], rig: Rig) -> Splats:
+    """Draw a cloud as small shaded ellipses from every camera, on white.
+
+    Surface splatting (Zwicker et al., SIGGRAPH 2001) in two passes: the first finds the nearest
+    depth of every pixel, the second blends the greys of the ellipses that lie about there. Holes
+    smaller than an ellipse are closed. Greys and light are those of `render_views`.
+
+    Args:
+        points: [N, 3], N at least 1, finite.
+        rig: the cameras.
+    """
+    surfels = fit_surfels(points)
+    framing = frame_points(surfels.ends, rig)
+    tree = cKDTree(framing.apply(points))
+    pictures = np.empty((len(rig), rig.size, rig.size), dtype=np.uint8)
+    shown = np.empty(pictures.shape, dtype=np.int32)
+    for view in range(len(rig)):
+        pictures[view], depths = _draw(surfels, framing, rig, view)
+        shown[view] = _nearest(tree, rig, view, depths)
+    return Splats(pictures, shown, framing)
+
+
+def frame_points(points: npt.NDArray[np.floating], rig: Rig) -> Framing:
+    """Find the similarity that lets points [N, 3] fill the pictures of a rig."""
+    alone = np.repeat(np.arange(len(points))[:, None], 3, axis=1)
+    return frame(Mesh(points.astype(np.float64), alone), rig)
+
+
+def _draw(
+    surfels: Surfels, framing: Framing, rig: Rig, view: int
+) -> tuple[npt.NDArray[np.uint8], Array]:
+    """Return a picture, and the depth that its pixels' middles show: float32 [size, size]."""
+    frames, size = rig.frames, rig.size * _FINER
+    camera = np.stack([frames.right[view], frames.up[view], frames.forward[view]])
+    centres = (framing.apply(surfels.centres) - frames.position[view]) @ camera.T
+    axes = surfels.axes @ camera.T
+    facing = np.abs(axes[:, 2] @ (_LIGHT * [1, 1, -1]))
+    greys = DARKEST + (BRIGHTEST - DARKEST) * np.minimum(facing, 1)
+    picture = np.full((size, size), BACKGROUND, dtype=np.float32)
+    depths = np.full((size, size), np.inf, dtype=np.float32)
+    # Scaled by its half axes, an ellipse's reach is a sum of squares.
+    scaled = axes[:, :2] / np.maximum(surfels.lengths * framing.scale, 1e-9)[:, :, None]
+    lengths = surfels.lengths * framing.scale
+    _splat(centres, scaled, axes[:, 2], lengths, greys, rig.tangent, picture, depths)
+    _fill(
+        picture, depths, float(np.median(lengths[:, 0])) / (rig.distance * rig.tangent) * size / 2
+    )
+    blocks = picture.reshape(rig.size, _FINER, rig.size, _FINER)
+    middle = slice(_FINER // 2, None, _FINER)
+    return np.rint(blocks.mean(axis=(1, 3))).astype(np.uint8), depths[middle, middle]
+
+
+def _fill(picture: Array, depths: Array, reach: float) -> None:
+    """Close holes [S, S] that are smaller than one ellipse of half axis `reach` places.
+
+    Among points drawn by chance there are always some wide gaps.
+    """
+    holes, count = ndimage.label(np.isinf(depths))
+    sizes = np.bincount(holes.reshape(-1), minlength=count + 1)
+    small = sizes < np.pi * reach**2
+    # Neither the shape itself nor what reaches the picture's border is a hole.
+    small[0] = False
+    small[np.concatenate([holes[0], holes[-1], holes[:, 0], holes[:, -1]])] = False
+    rows, columns = np.nonzero(small[holes])
+    if len(rows):
+        _, (from_row, from_column) = ndimage.distance_transform_edt(
+            np.isinf(depths), return_indices=True
+        )
+        nearest = from_row[rows, columns], from_column[rows, columns]
+        picture[rows, columns], depths[rows, columns] = picture[nearest], depths[nearest]
+
+
+def _nearest(tree: cKDTree, rig: Rig, view: int, depths: Array) -> npt.NDArray[np.int32]:
+    """Return which point of the tree is nearest to what each pixel shows: int32 [size, size]."""
+    shown = np.full(depths.size, -1, dtype=np.int32)
+    hit = np.flatnonzero(np.isfinite(depths))
+    origins, directions = centre_rays(rig, view)
+    # Directions have length one along the depth.
+    shown[hit] = tree.query(origins[hit] + depths.reshape(-1, 1)[hit] * directions[hit])[1]
+    return shown.reshape(depths.shape)
+
+
+@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+def _splat(
+    centres: Array,
+    scaled: Array,
+    normals: Array,
+    lengths: Array,
+    greys: Array,
+    tangent: float,
+    picture: Array,
+    depths: Array,
+) -> None:
+    """Fill `picture` and `depths` [S, S] with ellipses that stand in the camera's axes.
+
+    A ray that passes within 2.2 places of a centre (half a pixel's diagonal) meets the ellipse in
+    any case, so that none slips between rays.
+    """
+    size = len(picture)
+    pixel = 2 * tangent / size
+    slack = (2.2 * pixel) ** 2
+    weights = np.zeros((size, size), dtype=np.float32)
+    for blending in range(2):
+        for i in range(len(centres)):
+            x, y, z = centres[i]
+            ax, ay, az = scaled[i, 0]
+            bx, by, bz = scaled[i, 1]
+            nx, ny, nz = normals[i]
+            offset = nx * x + ny * y + nz * z
+            alongside, aside = ax * x + ay * y + az * z, bx * x + by * y + bz * z
+            grey, thickness = greys[i], lengths[i, 1]
+            # How far the ellipse reaches along the camera's axes; nearer parts look larger.
+            along, across = lengths[i] * lengths[i]
+            deep = np.sqrt((along * az) ** 2 + (across * bz) ** 2)
+            near = max(z - deep, z / 2)
+            wide = np.sqrt((along * ax) ** 2 + (across * bx) ** 2) + abs(x / z) * deep
+            high = np.sqrt((along * ay) ** 2 + (across * by) ** 2) + abs(y / z) * deep
+            wide, high = wide / near + 3 * pixel, high / near + 3 * pixel
+            left = max(int((x / z - wide + tangent) / pixel), 0)
+            right = min(int((x / z + wide + tangent) / pixel) + 1, size)
+            top = max(int((tangent - y / z - high) / pixel), 0)
+            bottom = min(int((tangent - y / z + high) / pixel) + 1, size)
+            for row in range(top, bottom):
+                v = tangent - (row + 0.5) * pixel
+                for column in range(left, right):
+                    u = (column + 0.5) * pixel - tangent
+                    turned = nx * u + ny * v + nz
+                    depth, reach = z, 2.0
+                    if abs(turned) > 0.05:
+                        depth = offset / turned
+                        a = depth * (ax * u + ay * v + az) - alongside
+                        b = depth * (bx * u + by * v + bz) - aside
+                        reach = a * a + b * b
+                    if reach > 1:
+                        depth, reach = z, 1.0
+                        if (u - x / z) ** 2 + (v - y / z) ** 2 > slack:
+                            continue
+                    if blending == 0:
+                        depths[row, column] = min(depths[row, column], depth)
+                    elif depth <= depths[row, column] + thickness:
+                        weight = (1 - reach) * (1 - reach) + 1e-4
+                        total = weights[row, column] + weight
+                        before = picture[row, column] if total > weight else grey
+                        picture[row, column] = before + weight / total * (grey - before)
+                        weights[row, column] = total
