@@ -123,6 +123,39 @@ def test_saved_and_loaded_it_is_the_same(name, task):
         assert torch.equal(student(points).embeddings, other(points).embeddings)
 
 
+class Tensors(nn.Module):
+    """A student whose outputs are plain tensors: what an exported program returns."""
+
+    def __init__(self, student):
+        super().__init__()
+        self.student = student
+
+    def forward(self, points):
+        features = self.student(points)
+        every = (features.embeddings, features.index, features.local)
+        return tuple(tensor for tensor in every if tensor is not None)
+
+
+QUICKLY_EXPORTED = ("pointnet",)
+
+
+@pytest.mark.parametrize(
+    ("name", "task"),
+    [
+        pytest.param(*case, marks=() if case[0] in QUICKLY_EXPORTED else pytest.mark.slow)
+        for case in product(STUDENTS, TASKS)
+    ],
+)
+def test_exported_it_gives_the_same(name, task):
+    """As a program of torch's own operations, without our kernels and autograd functions."""
+    student = Tensors(settled(name, task))
+    with torch.no_grad():
+        program = torch.export.export(student, (cloud(count=16),), strict=False).module()
+        points = cloud(count=16, seed=9)
+        for wanted, found in zip(student(points), program(points), strict=True):
+            torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
+
+
 def test_unknown_student_names_the_known_ones():
     with pytest.raises(ConfigError, match="dgcnn, pointnet"):
         create_student("pointnett")

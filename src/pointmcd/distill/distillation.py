@@ -42,6 +42,21 @@ class ViewDistillation(nn.Module):
         self.loss = loss
         self.signed = signed
 
+    @torch.no_grad()
+    def start_from(self, targets: Tensor) -> None:
+        """Let the descriptors begin with the mean and deviation of each of the targets' channels.
+
+        The norm's usual start, 1 and 0 in every channel, is far from targets whose channels differ
+        in size, and a step moves it by no more than the learning rate: many epochs would go by
+        before the descriptors are nearer than the best constant.
+
+        Args:
+            targets: the teacher's descriptors [n, V, D] of the train part.
+        """
+        deviation, mean = torch.std_mean(targets.double().flatten(0, 1), dim=0, unbiased=False)
+        self.norm.weight.copy_(deviation)
+        self.norm.bias.copy_(mean)
+
     def forward(self, features: PointFeatures, visibility: Tensor) -> Tensor:
         """Geometric descriptors [B, V, D].
 

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pointmcd.ops.threads import with_torch_threads
+from pointmcd.ops.backend import numba_fits, with_torch_threads
 
 Array = npt.NDArray[Any]
 
@@ -37,7 +37,7 @@ def ball_query(centres: Tensor, points: Tensor, radius: float, k: int) -> Tensor
     if k < 1 or points.shape[1] < 1:
         raise ValueError(f"k is {k} of {points.shape[1]} points; both must be 1 or more")
     k = min(k, points.shape[1])
-    if points.device.type == "cpu" and points.dtype == centres.dtype == torch.float32:
+    if numba_fits(points, centres):
         return _query_numba(centres, points, radius, k)
     return _query_torch(centres, points, radius, k)
 

@@ -18,8 +18,8 @@ from threadpoolctl import ThreadpoolController
 from torch import Tensor
 from torch.nn import functional as F
 
+from pointmcd.ops.backend import numba_fits, with_torch_threads
 from pointmcd.ops.neighbours import gather_rows
-from pointmcd.ops.threads import with_torch_threads
 
 Array = npt.NDArray[Any]
 
@@ -44,7 +44,7 @@ def edge_layer(
         (extreme [B, N, C2], mean [C1], covariance [C1, C1], biased). On ties the first neighbour
         takes the gradient on a CPU in float32.
     """
-    if own.device.type == "cpu" and own.dtype == torch.float32:
+    if numba_fits(own):
         layer: tuple[Tensor, Tensor, Tensor] = _EdgeLayer.apply(  # type: ignore[no-untyped-call]
             own, other, index, weight, largest, slope
         )

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pointmcd.ops.threads import with_torch_threads
+from pointmcd.ops.backend import numba_fits, with_torch_threads
 
 Array = npt.NDArray[Any]
 
@@ -38,7 +38,7 @@ def sample_farthest(points: Tensor, count: int) -> Tensor:
     centroid = points.double().mean(dim=1, keepdim=True).to(points)
     order = points.new_zeros(len(points), min(count, points.shape[1]), dtype=torch.int64)
     order[:, 0] = _squared_distance(points, centroid).argmax(dim=1)
-    if points.device.type == "cpu" and points.dtype == torch.float32:
+    if numba_fits(points):
         with_torch_threads()
         _sample_kernel(points.transpose(1, 2).contiguous().numpy(), order.numpy())
     else:

@@ -14,8 +14,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from pointmcd.ops.linear_norm import linear_statistics
-from pointmcd.ops.threads import with_torch_threads
+from pointmcd.ops.backend import numba_fits, with_torch_threads
+from pointmcd.ops.linear_norm import linear_bn_relu, linear_statistics
 
 Array = npt.NDArray[Any]
 #: Rows multiplied at a time: products that stay in a CPU's cache, or few launches elsewhere.
@@ -36,6 +36,8 @@ def linear_bn_relu_group_max(groups: Tensor, linear: nn.Linear, norm: nn.BatchNo
     Returns:
         float [G, C]. On ties the first member takes the gradient.
     """
+    if torch.compiler.is_compiling():
+        return linear_bn_relu(groups, linear, norm).amax(dim=1)
     extreme: Tensor = _ExtremeMember.apply(groups, linear.weight, norm.weight.detach() >= 0)  # type: ignore[no-untyped-call]
     mean, var = linear_statistics(groups, linear.weight, norm)
     return torch.relu((extreme - mean) * (norm.weight * torch.rsqrt(var + norm.eps)) + norm.bias)
@@ -60,17 +62,13 @@ class _ExtremeMember(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         groups, weight, where = ctx.saved_tensors
-        backward = _backward_numba if _numba_fits(grad) else _backward_torch
+        backward = _backward_numba if numba_fits(grad) else _backward_torch
         return *backward(grad, groups, weight, where), None
-
-
-def _numba_fits(values: Tensor) -> bool:
-    return values.device.type == "cpu" and values.dtype == torch.float32
 
 
 def _extreme(products: Tensor, values: Tensor, where: Tensor) -> None:
     """Max over the members of [g, k, C] and the first member that has it, into [g, C] each."""
-    if _numba_fits(products):
+    if numba_fits(products):
         with_torch_threads()
         _max_kernel(products.numpy(), values.numpy(), where.numpy())
     else:

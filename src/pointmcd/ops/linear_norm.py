@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pointmcd.ops.backend import numba_fits, with_torch_threads
 from pointmcd.ops.moments import mean_and_covariance
-from pointmcd.ops.threads import with_torch_threads
 
 Array = npt.NDArray[Any]
 
@@ -28,7 +28,7 @@ def linear_bn_relu(points: Tensor, linear: nn.Linear, norm: nn.BatchNorm1d) -> T
         mean, var = linear_statistics(points.to(linear.weight), linear.weight, norm)
         scale = norm.weight * torch.rsqrt(var + norm.eps)
         weight, shift = linear.weight * scale[:, None], norm.bias - mean * scale
-        if points.device.type == "cpu" and weight.dtype == torch.float32:
+        if numba_fits(points.to(weight), weight):
             rows = points.to(weight).flatten(0, 1)
             flat: Tensor = _LinearReLU.apply(rows, weight, shift)  # type: ignore[no-untyped-call]
             return flat.view(*points.shape[:2], -1)
@@ -48,6 +48,8 @@ def linear_bn_relu_max(points: Tensor, linear: nn.Linear, norm: nn.BatchNorm1d) 
     """
     with torch.autocast(points.device.type, enabled=False):  # statistics need full precision
         points = points.to(linear.weight)
+        if torch.compiler.is_compiling():
+            return linear_bn_relu(points, linear, norm).amax(dim=1)
         extreme: Tensor = _ExtremeLinear.apply(points, linear.weight, norm.weight.detach() >= 0)  # type: ignore[no-untyped-call]
         mean, var = linear_statistics(points, linear.weight, norm)
         scale = norm.weight * torch.rsqrt(var + norm.eps)

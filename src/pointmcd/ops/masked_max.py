@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pointmcd.ops.threads import with_torch_threads
+from pointmcd.ops.backend import numba_fits, with_torch_threads
 
 Backend = Literal["auto", "numba", "torch"]
 Array = npt.NDArray[Any]
@@ -39,8 +39,7 @@ def masked_max(embeddings: Tensor, visibility: Tensor, backend: Backend = "auto"
     """
     _check(embeddings, visibility)
     if backend == "auto":
-        fits = embeddings.device.type == "cpu" and embeddings.dtype == torch.float32
-        backend = "numba" if fits else "torch"
+        backend = "numba" if numba_fits(embeddings) else "torch"
     pooled: Tensor = _MaskedMax.apply(embeddings, visibility, backend)  # type: ignore[no-untyped-call]
     return pooled
 
@@ -50,7 +49,7 @@ def max_over_points(embeddings: Tensor) -> Tensor:
 
     On a CPU this is the masked max with one view that sees everything.
     """
-    if embeddings.device.type != "cpu":
+    if embeddings.device.type != "cpu" or torch.compiler.is_compiling():
         return embeddings.max(dim=1).values
     everything = torch.ones((*embeddings.shape[:2], 1), dtype=torch.bool)
     return masked_max(embeddings, everything).squeeze(1)
@@ -63,7 +62,7 @@ class _MaskedMax(torch.autograd.Function):
     def forward(ctx: Any, embeddings: Tensor, visibility: Tensor, backend: str) -> Tensor:
         if backend == "numba":
             pooled, argmax = _forward_numba(embeddings.detach(), visibility)
-        elif embeddings.device.type == "cpu":
+        elif embeddings.device.type == "cpu" and not torch.compiler.is_compiling():
             pooled, argmax = _forward_select(embeddings, visibility)
         else:
             pooled, argmax = _forward_fill(embeddings, visibility)

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pointmcd.ops.threads import with_torch_threads
+from pointmcd.ops.backend import numba_fits, with_torch_threads
 
 Array = npt.NDArray[Any]
 
@@ -56,7 +56,7 @@ class _NeighbourPool(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, index: Tensor, largest: Tensor) -> tuple[Tensor, Tensor]:
-        forward = _forward_numba if _numba_fits(values) else _forward_torch
+        forward = _forward_numba if numba_fits(values) else _forward_torch
         extreme, where, total = forward(values.detach(), index, largest)
         ctx.save_for_backward(index, where)
         return extreme, total
@@ -64,12 +64,8 @@ class _NeighbourPool(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor, grad_total: Tensor) -> tuple[Tensor, None, None]:
         index, where = ctx.saved_tensors
-        backward = _backward_numba if _numba_fits(grad) else _backward_torch
+        backward = _backward_numba if numba_fits(grad) else _backward_torch
         return backward(grad, grad_total, index, where), None, None
-
-
-def _numba_fits(values: Tensor) -> bool:
-    return values.device.type == "cpu" and values.dtype == torch.float32
 
 
 def _forward_torch(values: Tensor, index: Tensor, largest: Tensor) -> tuple[Tensor, Tensor, Tensor]:

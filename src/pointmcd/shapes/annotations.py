@@ -18,6 +18,21 @@ Read = Callable[[str], bytes]
 PartNames = dict[str, tuple[str, ...]]
 
 
+def annotated_root(everything: Collection[str], meshes: Collection[str]) -> str | None:
+    """The folder that holds parts.json or lists of splits, and all meshes in folders below.
+
+    None where there is no such folder: the classes' place is then told by the meshes alone.
+    """
+    names = {"parts.json", *(f"{stem}.txt" for stem in SPLITS)}
+    roots = {str(path.parent) for path in map(PurePosixPath, everything) if path.name in names}
+    for root in sorted(roots, key=len):
+        start = "" if root == "." else f"{root}/"
+        below = (mesh.removeprefix(start) for mesh in meshes if mesh.startswith(start))
+        if all(mesh.startswith(start) for mesh in meshes) and all("/" in mesh for mesh in below):
+            return start
+    return None
+
+
 def read_part_names(read: Read, file: str, where: str) -> PartNames:
     """Read parts.json: an object of class names, each with the list of its parts' names.
 
@@ -31,7 +46,7 @@ def read_part_names(read: Read, file: str, where: str) -> PartNames:
     """
     try:
         content = json.loads(read(file).decode("utf-8-sig"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ShapeError(f"{where}: is not JSON: {error}") from error
     if not isinstance(content, dict):
         raise ShapeError(f"{where}: must be an object of classes, each with a list of part names")
@@ -49,7 +64,7 @@ def _checked_names(names: Any, what: str) -> tuple[str, ...]:
 
 
 def read_split_lists(
-    read: Read, root: str, files: Collection[str], where: str
+    read: Read, root: str, files: Collection[str], shapes: Collection[str], where: str
 ) -> dict[str, str] | None:
     """Read train.txt, test.txt and val.txt: one shape per line, like `chair/103`.
 
@@ -57,13 +72,14 @@ def read_split_lists(
         read: gives the content of a file of the source.
         root: the folder that the lists stand in, with its slash, or "".
         files: all files of the source.
+        shapes: the names of all shapes.
         where: what error texts call the source.
 
     Returns:
         The split of each shape named, or None where there is no list.
 
     Raises:
-        ShapeError: when a shape is in two lists.
+        ShapeError: when a shape is in two lists, or is not there.
     """
     lists = {f"{root}{stem}.txt": split for stem, split in SPLITS.items()}
     found = {file: split for file, split in lists.items() if file in files}
@@ -71,6 +87,8 @@ def read_split_lists(
     for file, split in found.items():
         for line in read(file).decode("utf-8-sig", "replace").splitlines():
             name = line.strip().replace("\\", "/")
+            if name and name not in shapes:
+                raise ShapeError(f"{where}/{file}: {name}: no mesh of that name; correct the list")
             if name and splits.setdefault(name, split) != split:
                 raise ShapeError(f"{where}/{file}: {name} is in the {splits[name]} list too")
     return splits if found else None

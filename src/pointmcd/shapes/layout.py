@@ -23,11 +23,12 @@ class Place(NamedTuple):
     split: str | None
 
 
-def places(files: list[str]) -> list[Place]:
+def places(files: list[str], root: str | None = None) -> list[Place]:
     """Read class and split of each file from the paths of all.
 
     Args:
         files: Relative paths with slashes, at least one.
+        root: The folder below which the classes stand, where it is known ("" for the very top).
 
     Returns:
         One place for each file, in order.
@@ -36,7 +37,7 @@ def places(files: list[str]) -> list[Place]:
         ValueError: when the paths follow no layout, or more than one.
     """
     parts = [PurePosixPath(file).with_suffix("").parts for file in files]
-    wrapping = _wrapping(parts)
+    wrapping = _wrapping(parts) if root is None else len(PurePosixPath(root).parts)
     parts = [part[wrapping:] for part in parts]
     layouts = [_layout(part) for part in parts]
     _check(files, layouts)

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from pointmcd.errors import ShapeError
 from pointmcd.shapes.annotations import (
+    annotated_root,
     label_file,
     parse_labels,
     read_part_names,
@@ -91,7 +92,7 @@ def list_shapes(source: Path) -> list[ShapeSource]:
         suffixes = ", ".join(f".{suffix}" for suffix in sorted(mesh_suffixes()))
         raise ShapeError(f"{source}: holds no mesh; files that end in {suffixes} are read")
     try:
-        placed = places(files)
+        placed = places(files, annotated_root(everything, files))
     except ValueError as error:
         raise ShapeError(f"{source}: {error}") from error
     order = sorted(zip(placed, files, strict=True), key=lambda item: (item[0].name, item[1]))
@@ -127,8 +128,9 @@ def _annotated(source: Path, shapes: list[ShapeSource], files: set[str]) -> list
         return read_member(path.absolute(), member, f"{source}/{file}")
 
     if all(shape.split is None for shape in shapes):
-        splits = read_split_lists(read, root, files, str(source))
-        shapes = shapes if splits is None else _split_by_lists(source, shapes, splits)
+        names = {shape.name for shape in shapes}
+        splits = read_split_lists(read, root, files, names, str(source))
+        shapes = shapes if splits is None else _split_by_lists(shapes, splits)
     file = f"{root}parts.json"
     if file not in files:
         return shapes
@@ -136,15 +138,7 @@ def _annotated(source: Path, shapes: list[ShapeSource], files: set[str]) -> list
     return [_with_parts(source, shape, parts, f"{source}/{file}", files) for shape in shapes]
 
 
-def _split_by_lists(
-    source: Path, shapes: list[ShapeSource], splits: dict[str, str]
-) -> list[ShapeSource]:
-    absent = sorted(splits.keys() - {shape.name for shape in shapes})
-    if absent:
-        raise ShapeError(
-            f"{source}: {absent[0]} is in the list {splits[absent[0]]}.txt, but no mesh of that"
-            " name is there; correct the list"
-        )
+def _split_by_lists(shapes: list[ShapeSource], splits: dict[str, str]) -> list[ShapeSource]:
     unlisted = "is in none of the lists train.txt, test.txt and val.txt"
     return [
         replace(shape, split=splits.get(shape.name))
@@ -161,6 +155,8 @@ def _with_parts(
     where: str,
     files: set[str],
 ) -> ShapeSource:
+    if shape.label is None:
+        raise ShapeError(f"{where}: part labels need the layout CLASS/NAME; {shape.name} has none")
     if shape.label not in parts:
         raise ShapeError(
             f"{where}: lacks the class {shape.label} of {shape.name}; add the names of its parts"

@@ -17,7 +17,7 @@ Course = Literal["constant", "decay", "first"]
 PLACE_FIELDS = {"store", "out", "device", "workers", "overwrite"}
 #: Settings that a baseline does not read.
 DISTILLATION_FIELDS = {
-    *("distill_weight", "distill_loss", "distill_course", "distill_share"),
+    *("distill_weight", "distill_loss", "distill_start", "distill_course", "distill_share"),
     *("target", "standardise", "visibility", "pairing"),
 }
 
@@ -61,6 +61,8 @@ class TrainConfig:
     """Weight of the distillation loss."""
     distill_loss: Literal["l1", "smooth_l1", "cosine"] = "cosine"
     """Distance of geometric and visual descriptors."""
+    distill_start: Literal["plain", "targets"] = "plain"
+    """targets: the projection begins with the mean and deviation of the targets' channels."""
     distill_course: Course = "constant"
     """constant; decay (cosine to zero); first (distillation alone, then the task alone)."""
     distill_share: float = 0.3
@@ -171,6 +173,7 @@ PAPER: dict[str, Any] = {
     "task_weight": 0.1,
     "distill_weight": 1.0,
     "distill_loss": "l1",
+    "distill_start": "plain",
     "distill_course": "constant",
     "target": "descriptors",
     "standardise": False,
@@ -186,6 +189,7 @@ PAPER_SEGMENTATION: dict[str, Any] = {
     "scale": 1.2,
     "shift": 0.1,
     "points": 2048,
+    "regulariser_weight": 0.0,
     "epochs": 250,
     "batch_size": 32,
 }

@@ -213,7 +213,10 @@ def _distillation(
         return None
     channels = int(model.student.num_features)
     signed = bool((dataset.targets < 0).any())  # a ReLU could not reach them
-    return ViewDistillation(channels, dataset.targets.shape[2], config.distill_loss, signed)
+    branch = ViewDistillation(channels, dataset.targets.shape[2], config.distill_loss, signed)
+    if config.distill_start == "targets":
+        branch.start_from(torch.from_numpy(dataset.targets))
+    return branch
 
 
 def _optimizer(config: TrainConfig, module: nn.Module) -> torch.optim.Optimizer:

@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pointmcd.data.store import Store
+from pointmcd.files import read_json
 from pointmcd.teachers.export import load_targets, teacher_folder
 from pointmcd.training.config import TrainConfig
 
@@ -21,12 +22,19 @@ def prepare_targets(
 def find_teacher(store: Store, name: str, task: str) -> str:
     """The teacher that a student of a task means by `name`.
 
-    For segmentation that is the one which `teach --task segmentation` called NAME-segmentation,
-    or one of that very name.
+    For segmentation `lite0` is what `teach --task segmentation` calls `lite0-segmentation`, and
+    `lite0-finetuned` its `lite0-segmentation-finetuned`; a teacher of that task that was given a
+    name of its own is meant by just that name.
     """
-    special = name if task == "classification" or name.endswith(f"-{task}") else f"{name}-{task}"
-    there = [n for n in (special, name) if (teacher_folder(store, n) / "teacher.json").exists()]
-    return there[0] if there else special
+    if task == "classification" or _task_of(store, name) == task:
+        return name
+    bare = name.removesuffix("-finetuned")
+    return f"{bare.removesuffix(f'-{task}')}-{task}{name.removeprefix(bare)}"
+
+
+def _task_of(store: Store, name: str) -> str | None:
+    file = teacher_folder(store, name) / "teacher.json"
+    return str(read_json(file).get("task", "classification")) if file.exists() else None
 
 
 def standardised(targets: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

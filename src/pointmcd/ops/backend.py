@@ -1,7 +1,14 @@
-"""One limit of threads for torch and numba."""
+"""Which kernels serve a tensor, and one limit of threads for torch and numba."""
 
 import numba
 import torch
+from torch import Tensor
+
+
+def numba_fits(*tensors: Tensor) -> bool:
+    """Whether the kernels for a CPU and float32 may be used; an exported program has none."""
+    fits = all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
+    return fits and not torch.compiler.is_compiling()
 
 
 def with_torch_threads() -> None:

@@ -1,0 +1,230 @@
+"""The head that labels points, what it reads, and how it is judged while it trains."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from pointmcd.errors import ConfigError
+from pointmcd.students.base import PointFeatures
+from pointmcd.students.registry import list_students
+from pointmcd.tasks.classification import Classifier
+from pointmcd.tasks.registry import build_model, get_task
+from pointmcd.tasks.segmentation import (
+    SegmentationHead,
+    Segmenter,
+    local_features,
+)
+
+RANGES = np.array([[0, 2], [2, 5], [5, 6]])
+
+
+def cloud(batch=2, count=40, seed=0):
+    points = torch.randn(batch, count, 3, generator=torch.Generator().manual_seed(seed))
+    return points / points.norm(dim=2).amax(dim=1)[:, None, None]
+
+
+def onehot(*labels):
+    return nn.functional.one_hot(torch.tensor(labels), len(RANGES)).float()
+
+
+# The head
+
+
+class Concatenated(nn.Module):
+    """The head as it is written down: every point has all features side by side."""
+
+    def __init__(self, head, dropout):
+        super().__init__()
+        weight = torch.cat([head.local.weight, head.whole.weight], dim=1)
+        linear = nn.Linear(weight.shape[1], 256, bias=False)
+        linear.weight = nn.Parameter(weight.detach().clone())
+        layers = [linear, *head.first, *head.rest]
+        self.layers = nn.Sequential(
+            *(nn.Identity() if isinstance(x, nn.Dropout) and not dropout else x for x in layers)
+        )
+
+    def forward(self, embeddings, local, classes):
+        whole = torch.cat([embeddings.max(dim=1).values, classes], dim=1)
+        both = torch.cat([local, whole[:, None].expand(-1, local.shape[1], -1)], dim=2)
+        return self.layers(both.flatten(0, 1)).view(*local.shape[:2], -1)
+
+
+def head_of(dropout=False):
+    torch.manual_seed(0)
+    head = SegmentationHead(channels=7, num_local=5, num_classes=3, num_parts=6).double()
+    for module in head.modules():
+        if isinstance(module, nn.BatchNorm1d):
+            for tensor in (module.weight, module.bias, module.running_mean):
+                nn.init.normal_(tensor)
+            nn.init.uniform_(module.running_var, 0.5, 2)
+        if isinstance(module, nn.Dropout) and not dropout:
+            module.p = 0.0
+    return head
+
+
+@pytest.mark.parametrize("training", [False, True])
+@pytest.mark.parametrize("kept", [1, 11])
+def test_the_head_equals_the_plain_concatenation(training, kept):
+    head = head_of().train(training)
+    plain = Concatenated(head_of().train(training), dropout=False).train(training)
+    found = []
+    for module in (head, plain):
+        torch.manual_seed(1)
+        embeddings = torch.randn(2, kept, 7, dtype=torch.float64, requires_grad=True)
+        local = torch.randn(2, 9, 5, dtype=torch.float64, requires_grad=True)
+        logits = module(embeddings, local, onehot(2, 0).double())
+        logits.sin().sum().backward()
+        found.append((logits.detach(), embeddings.grad, local.grad))
+    for one, other in zip(*found, strict=True):
+        assert torch.allclose(one, other, atol=1e-10)
+    weights = torch.cat([head.local.weight.grad, head.whole.weight.grad], dim=1)
+    assert torch.allclose(weights, plain.layers[0].weight.grad, atol=1e-10)
+    last = plain.layers[-1].weight.grad
+    assert torch.allclose(head.rest[-1].weight.grad, last, atol=1e-10)
+    assert last.abs().max() > 0
+
+
+def test_dropout_is_in_training_alone():
+    head = head_of(dropout=True)
+    inputs = torch.randn(2, 4, 7).double(), torch.randn(2, 9, 5).double(), onehot(1, 1).double()
+    assert not torch.equal(head.train()(*inputs), head(*inputs))
+    assert torch.equal(head.eval()(*inputs), head(*inputs))
+    assert [m.p for m in head.modules() if isinstance(m, nn.Dropout)] == [0.5, 0.5]
+
+
+def test_widths_of_the_head():
+    head = SegmentationHead(channels=1024, num_local=64, num_classes=16, num_parts=50)
+    widths = [tuple(m.weight.shape) for m in head.modules() if isinstance(m, nn.Linear)]
+    assert widths == [(256, 64), (256, 1040), (256, 256), (128, 256), (50, 128)]
+
+
+# What it reads of a student
+
+
+def test_local_features_of_its_own_are_taken():
+    own = torch.randn(2, 9, 4)
+    features = PointFeatures(torch.randn(2, 3, 7), torch.zeros(2, 3, dtype=torch.int64), local=own)
+    assert local_features(cloud(2, 9), features) is own
+
+
+def test_without_them_the_embeddings_are_local():
+    embeddings = torch.randn(2, 9, 7)
+    assert local_features(cloud(2, 9), PointFeatures(embeddings)) is embeddings
+
+
+def test_embeddings_of_kept_points_are_carried_to_all():
+    points = cloud(2, 30)
+    index = torch.stack([torch.randperm(30, generator=torch.Generator().manual_seed(i))[:8]
+                         for i in range(2)])  # fmt: skip
+    embeddings = torch.randn(2, 8, 7, requires_grad=True)
+    local = local_features(points, PointFeatures(embeddings, index))
+    assert local.shape == (2, 30, 7)
+    for row in range(2):
+        assert torch.allclose(local[row, index[row]], embeddings[row], atol=1e-6)
+        others = [i for i in range(30) if i not in index[row]]
+        inside = embeddings[row].amin(0) <= local[row, others] + 1e-6
+        assert inside.all()
+        assert (local[row, others] <= embeddings[row].amax(0) + 1e-6).all()
+    local.sum().backward()
+    assert torch.allclose(embeddings.grad.sum((1, 2)), torch.tensor(30 * 7.0).expand(2))
+
+
+def settled(name):
+    """A segmenter whose batch norms know the data, and are no longer at their start."""
+    torch.manual_seed(0)
+    model = build_model("segmentation", name, len(RANGES), RANGES)
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm1d):
+            nn.init.normal_(module.weight)
+            nn.init.normal_(module.bias, std=0.1)
+    with torch.no_grad():
+        for seed in range(2):
+            model.train()(cloud(3, 64, seed), torch.tensor([0, 1, 2]))
+    return model.eval()
+
+
+@pytest.fixture(scope="module", params=list_students())
+def segmenter(request):
+    return settled(request.param)
+
+
+@torch.inference_mode()
+def test_permuted_points_permute_the_logits(segmenter):
+    points, labels = cloud(2, 48, seed=5), torch.tensor([1, 0])
+    order = torch.randperm(48, generator=torch.Generator().manual_seed(1))
+    logits = segmenter(points, labels)
+    assert logits.shape == (2, 48, 6)
+    scale = logits.abs().max()
+    assert scale > 0.01
+    assert torch.allclose(segmenter(points[:, order], labels), logits[:, order], atol=1e-4 * scale)
+    assert (logits[:, 0] - logits[:, 1]).abs().max() > 0  # points are told apart
+
+
+@torch.inference_mode()
+def test_the_class_matters_to_its_own_shape_alone(segmenter):
+    points = cloud(2, 48, seed=5)
+    one, other = (segmenter(points, torch.tensor([0, label])) for label in (1, 2))
+    assert torch.allclose(one[0], other[0], atol=1e-5)
+    assert (one[1] - other[1]).abs().max() > 1e-3
+
+
+def test_every_parameter_learns(segmenter):
+    torch.manual_seed(0)
+    model = segmenter.train()
+    model(cloud(3, 48), torch.tensor([0, 1, 2])).square().sum().backward()
+    still = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
+    model.zero_grad()
+    model.eval()
+    assert still == []
+
+
+def test_one_point_and_a_batch_of_one(segmenter):
+    with torch.inference_mode():
+        logits = segmenter(cloud(1, 1), torch.tensor([2]))
+    assert logits.shape == (1, 1, 6)
+    assert logits.isfinite().all()
+
+
+# Limited to the parts of the class
+
+
+class Given(nn.Module):
+    """A student that gives what it is given."""
+
+    num_features = 3
+
+    def forward(self, points):
+        return PointFeatures(points)
+
+
+def test_a_part_of_another_class_never_wins():
+    model, labels = Segmenter(Given(), len(RANGES), RANGES), torch.arange(3).repeat(4)
+    logits = 100 * torch.randn(12, 50, 6, generator=torch.Generator().manual_seed(0))
+    limited = model.limited(logits, labels)
+    for row, label in enumerate(labels.tolist()):
+        start, stop = RANGES[label]
+        assert torch.equal(limited[row].argmax(1), start + logits[row, :, start:stop].argmax(1))
+        assert torch.equal(limited[row, :, start:stop], logits[row, :, start:stop])
+    assert torch.equal(model.limited(limited, labels), limited)
+    lowest = torch.full((1, 1, 6), torch.finfo(torch.float32).min)
+    assert model.limited(lowest, torch.tensor([1])).argmax(2).item() == 2
+
+
+# Models by task
+
+
+def test_models_by_task():
+    assert isinstance(build_model("classification", "pointnet", 3), Classifier)
+    model = build_model("segmentation", "dgcnn", 3, RANGES)
+    assert isinstance(model, Segmenter)
+    assert model.head.local.in_features == model.student.num_local
+    assert "allowed" not in model.state_dict()
+
+
+def test_names_that_nobody_knows():
+    for call in (lambda: get_task("detection"), lambda: build_model("detection", "pointnet", 3)):
+        with pytest.raises(ConfigError, match="--task detection: use one of classification, seg"):
+            call()
+    with pytest.raises(ConfigError, match="student nobody: unknown"):
+        build_model("segmentation", "nobody", 3, RANGES)

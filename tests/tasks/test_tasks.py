@@ -1,0 +1,128 @@
+"""Segmentation and classification as tasks: what a model is given and how it is judged."""
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from pointmcd.data.dataset import Batch
+from pointmcd.students.base import PointFeatures
+from pointmcd.tasks.classification import ClassificationTask
+from pointmcd.tasks.part_iou import shape_iou
+from pointmcd.tasks.segmentation import SegmentationTask, Segmenter
+
+RANGES = np.array([[0, 2], [2, 5], [5, 6]])
+CPU = torch.device("cpu")
+
+
+class Given(nn.Module):
+    """A student that gives what it is given."""
+
+    num_features = 3
+
+    def forward(self, points):
+        return PointFeatures(points)
+
+
+class Spoken(Segmenter):
+    """Logits that are written into the points: the first two are the parts it would choose."""
+
+    def __init__(self):
+        super().__init__(Given(), len(RANGES), RANGES)
+
+    def forward(self, points, labels):
+        first, second = (nn.functional.one_hot(points[:, :, i].round().long(), 6) for i in (0, 1))
+        return 4.0 * first + 2.0 * second + 0.1 * torch.arange(6)
+
+
+@pytest.fixture(scope="module")
+def shapes():
+    """Seven shapes of 20 points: what the model says, the truth, the classes."""
+    random = np.random.default_rng(3)
+    labels = np.array([0, 1, 1, 2, 0, 1, 1])
+    start, stop = RANGES[labels].T[:, :, None]
+    truth = random.integers(start, stop, (7, 20))
+    said = random.integers(0, 6, (7, 20, 2))
+    said[:, ::2, 0] = truth[:, ::2]  # half of the points are right
+    points = np.concatenate([said, np.zeros((7, 20, 1))], axis=2)
+    return Batch(*(torch.from_numpy(a) for a in (points.astype(np.float32), labels, truth)))
+
+
+def batches(shapes, size):
+    for at in range(0, len(shapes.labels), size):
+        yield Batch(*(column[at : at + size] for column in shapes[:3]))
+
+
+def validated(shapes, size):
+    return SegmentationTask().validate(Spoken().eval(), batches(shapes, size), CPU)
+
+
+def test_validation_by_hand(shapes):
+    points, labels, truth = (column.numpy() for column in shapes[:3])
+    ious, right, losses = [], [], []
+    for said, label, true in zip(points, labels, truth, strict=True):
+        start, stop = RANGES[label]
+        logits = np.full((20, 6), 0.1) * np.arange(6)
+        for column, weight in ((0, 4.0), (1, 2.0)):
+            logits[np.arange(20), said[:, column].astype(int)] += weight
+        guess = start + logits[:, start:stop].argmax(1)
+        ious.append(shape_iou(true, guess, start, stop))
+        right += (guess == true).tolist()
+        log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+        losses += (-log_p[np.arange(20), true]).tolist()
+    by_class = [np.mean(np.array(ious)[labels == label]) for label in range(3)]
+    found = validated(shapes, 7)
+    assert tuple(found) == SegmentationTask.figures
+    assert found["val_instance_miou"] == pytest.approx(np.mean(ious))
+    assert found["val_class_miou"] == pytest.approx(np.mean(by_class))
+    assert found["val_point_accuracy"] == pytest.approx(np.mean(right))
+    assert found["val_loss"] == pytest.approx(np.mean(losses), rel=1e-5)
+    assert 0 < found["val_instance_miou"] < 1
+    assert found["val_instance_miou"] != pytest.approx(found["val_class_miou"], abs=1e-3)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 6])
+def test_validation_does_not_depend_on_the_batch_size(shapes, size):
+    assert validated(shapes, size) == pytest.approx(validated(shapes, 7), rel=1e-5)
+
+
+def test_a_class_that_does_not_occur_does_not_count(shapes):
+    some = Batch(*(column[:3] for column in shapes[:3]))  # one of class 0, two of class 1
+    found = validated(some, 2)
+    one, two = (validated(Batch(*(c[i : i + 1] for c in shapes[:3])), 1) for i in (1, 2))
+    first = validated(Batch(*(c[:1] for c in shapes[:3])), 1)["val_instance_miou"]
+    second = (one["val_instance_miou"] + two["val_instance_miou"]) / 2
+    assert found["val_class_miou"] == pytest.approx((first + second) / 2)
+
+
+def test_all_right_is_one(shapes):
+    points = shapes.points.clone()
+    points[:, :, 0] = shapes.parts
+    found = validated(shapes._replace(points=points), 3)
+    figures = ("val_instance_miou", "val_class_miou", "val_point_accuracy")
+    assert [found[name] for name in figures] == [1.0] * 3
+
+
+def test_what_the_model_and_the_loss_are_given(shapes):
+    task = SegmentationTask()
+    points, labels = task.inputs(shapes)
+    assert points is shapes.points
+    assert labels is shapes.labels
+    logits = torch.randn(7, 20, 6)
+    rows, truth = task.pairs(logits, shapes)
+    assert torch.equal(rows[23], logits[1, 3])
+    assert truth[23] == shapes.parts[1, 3]
+    assert task.best in task.figures
+
+
+def test_classification_is_given_points_alone():
+    task = ClassificationTask()
+    batch = Batch(torch.randn(4, 8, 3), torch.tensor([0, 1, 1, 0]))
+    assert task.inputs(batch) == (batch.points,)
+    logits = torch.tensor([[2.0, 0], [0, 2], [2, 0], [2, 0]])
+    assert task.pairs(logits, batch)[0] is logits
+    found = task.validate(lambda points: logits[: len(points)], [batch], CPU)
+    loss = float(nn.functional.cross_entropy(logits, batch.labels))
+    expected = {"val_loss": loss, "val_accuracy": 0.75, "val_class_accuracy": 0.75}
+    assert found == pytest.approx(expected)
+    assert tuple(found) == task.figures
