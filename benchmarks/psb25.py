@@ -49,7 +49,8 @@ def head(work: Path) -> Iterator[str]:
     yield (
         "# psb25: what distillation gains\n\n"
         "Written by `python benchmarks/psb25.py ../shared/data/psb25.zip WORK`; what was tried"
-        " before, on the validation part, is in [psb25_search.md](psb25_search.md).\n\n"
+        " before, on the validation part, is in [psb25_search.md](psb25_search.md). A section is"
+        " written when its trial is run, and stays when others are.\n\n"
         f"psb25, {len(store.classes)} classes: {counts['train']} train, {counts['val']} validation"
         f" (held out of train), {counts['test']} test shapes; {POINTS} points, 12 views."
         f" {platform.machine()}, {os.cpu_count()} cores, no GPU, torch {torch.__version__}."

@@ -120,7 +120,7 @@ def _save(run: Run, split: str, checkpoint: str, dataset: ShapeDataset, arrays: 
     names = np.array([dataset.store.shapes[i].name for i in dataset.indices])
     path = run.path / f"predictions-{split}-{checkpoint}.npz"
     with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, allow_pickle=False, names=names, labels=dataset.labels, **arrays)
+        np.savez(file, names=names, labels=dataset.labels, **arrays)
 
 
 def _draw(run: Run, split: str, checkpoint: str, metrics: ClassificationMetrics) -> None:
