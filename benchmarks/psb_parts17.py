@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from psb25_descriptors import cosine
 from trials import Trial, describe, main, run_trials, write_page
 
 from pointmcd.data.prepare import prepare
 from pointmcd.data.store import Store
 from pointmcd.teachers.config import TeachConfig
-from pointmcd.teachers.export import read_teacher
+from pointmcd.teachers.export import load_targets, read_teacher
 from pointmcd.teachers.teach import teach
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.run import Run
@@ -101,6 +102,14 @@ def head(work: Path) -> Iterator[str]:
         f"Teacher `lite0-segmentation`, {meta['settings']['epochs']} epochs: pixel mIoU"
         f" {meta['val_pixel_miou']:.1%}, {meta['val_pixel_accuracy']:.1%} of the object's pixels"
         f" right, on all views of {meta['val_shapes']} validation shapes."
+    )
+    train_part = store.indices("train")
+    targets = load_targets(store, "lite0-segmentation", "descriptors", train_part)
+    everything, classes, shapes = cosine(targets, store.labels(train_part))
+    yield (
+        "What there is to learn in its descriptors: on the train part, 1 - cosine of the best"
+        f" single guess is {everything:.3f} for all shapes, {classes:.3f} for the shape's class,"
+        f" {shapes:.3f} for the shape."
     )
     yield search_table(work)
     yield f"Settings of the distilled arm, the same in all trials: {describe(settings(work))}."
