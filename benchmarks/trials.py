@@ -76,8 +76,8 @@ def section(trial: Trial, work: Path, figure: str) -> str | None:
     folders = trial.folders(work)
     if not all((run / "test.json").exists() for runs in folders.values() for run in runs):
         return None
-    baseline = folders.get("baseline", [])
-    runs = [run for arm in trial.arms if arm != "baseline" for run in folders[arm]]
+    baseline = folders.get("baseline", []) if len(trial.arms) > 1 else []
+    runs = [run for runs in folders.values() for run in runs if run not in baseline]
     tables = [to_markdown(compare(runs, baseline, checkpoint)) for checkpoint in ("last", "best")]
     parts = [f"## {trial.title}", *tables, by_seed(folders, figure)]
     return "\n\n".join(part.strip() for part in parts)
