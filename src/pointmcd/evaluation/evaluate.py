@@ -120,7 +120,8 @@ def _save(run: Run, split: str, checkpoint: str, dataset: ShapeDataset, arrays: 
     names = np.array([dataset.store.shapes[i].name for i in dataset.indices])
     path = run.path / f"predictions-{split}-{checkpoint}.npz"
     with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, names=names, labels=dataset.labels, **arrays)
+        every: dict[str, Any] = {"names": names, "labels": dataset.labels, **arrays}
+        np.savez(file, **every)
 
 
 def _draw(run: Run, split: str, checkpoint: str, metrics: ClassificationMetrics) -> None:
