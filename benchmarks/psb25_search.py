@@ -32,7 +32,6 @@ BASELINE: dict[str, dict[str, Any]] = {
 L1 = {"distill_loss": "l1", "distill_weight": 1.0}
 COSINE = {"distill_loss": "cosine", "distill_weight": 3.0}
 FEATURES = {"target": "features", "standardise": True}
-START = {"distill_start": "targets"}
 FIRST = {"distill_course": "first", "distill_share": 0.4}
 DISTILLED: dict[str, dict[str, Any]] = {
     "step 0.001, L1": {"lr": 1e-3} | L1,
@@ -46,8 +45,9 @@ DISTILLED: dict[str, dict[str, Any]] = {
     "step 0.001, cosine, weight 3": {"lr": 1e-3} | COSINE,
     "step 0.0005, cosine, weight 3": {"lr": 5e-4} | COSINE,
     "step 0.0005, L1, 40 epochs": {"lr": 5e-4, "epochs": 40} | L1,
-    "step 0.001, cosine, weight 3, start from the targets": {"lr": 1e-3} | COSINE | START,
-    "step 0.001, L1, start from the targets": {"lr": 1e-3} | L1 | START,
+    "step 0.001, cosine, weight 3, start from the targets": {"lr": 1e-3}
+    | COSINE
+    | {"distill_start": "targets"},
 }
 
 
