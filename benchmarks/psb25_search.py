@@ -55,7 +55,8 @@ def configs(work: Path) -> Iterator[tuple[str, TrainConfig]]:
     """Every setting of both arms."""
     for arm, settings in (("baseline", BASELINE), ("distilled", DISTILLED)):
         for name, changes in settings.items():
-            fields = {"points": POINTS, "epochs": EPOCHS, "scale": 1.5, "shift": 0.2} | changes
+            fields = {"points": POINTS, "epochs": EPOCHS, "scale": 1.5, "shift": 0.2}
+            fields |= {"distill_start": "plain"} | changes
             if arm == "baseline":
                 fields["teacher"] = None
             out = work / "search" / f"{arm}-{name.replace(' ', '-')}"

@@ -66,12 +66,17 @@ def test_any_number_of_points_and_a_batch_of_one(name, task, count):
 
 
 @EVERY
-def test_clouds_of_one_place_give_numbers(name, task):
-    student, points = create_student(name, task).train(), torch.full((2, 12, 3), 0.5)
+def test_a_cloud_of_one_place_among_others_gives_numbers(name, task):
+    torch.manual_seed(0)
+    student, points = create_student(name, task).train(), cloud(4, 24)
+    points[1] = 0.5
     features = student(points)
-    features.embeddings.sum().backward()
+    features.embeddings.square().mean().backward()
     assert all(tensor.isfinite().all() for tensor in tensors(features).values())
     assert all(p.grad.isfinite().all() for p in student.parameters() if p.grad is not None)
+    with torch.inference_mode():
+        alone = student.eval()(points[1:2])
+    assert all(tensor.isfinite().all() for tensor in tensors(alone).values())
 
 
 @EVERY

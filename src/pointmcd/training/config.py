@@ -61,8 +61,9 @@ class TrainConfig:
     """Weight of the distillation loss."""
     distill_loss: Literal["l1", "smooth_l1", "cosine"] = "cosine"
     """Distance of geometric and visual descriptors."""
-    distill_start: Literal["plain", "targets"] = "plain"
-    """targets: the projection begins with the mean and deviation of the targets' channels."""
+    distill_start: Literal["plain", "targets"] = "targets"
+    """targets: the projection begins with the mean and deviation of the targets' channels; plain:
+    with 0 and 1."""
     distill_course: Course = "constant"
     """constant; decay (cosine to zero); first (distillation alone, then the task alone)."""
     distill_share: float = 0.3
