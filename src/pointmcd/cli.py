@@ -270,7 +270,8 @@ def _value_of(option: str, arguments: Sequence[str], default: str) -> str:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; a user's error prints one line and exits with status 1."""
     given = list(sys.argv[1:] if arguments is None else arguments)
-    sys.path.append("")  # `--student my_file:MyStudent` finds a file in the current folder
+    if "" not in sys.path:  # `--student my_file:MyStudent` finds a file in the current folder
+        sys.path.append("")
     try:
         tyro.extras.subcommand_cli_from_dict(
             _commands(given),

@@ -9,10 +9,10 @@ from PIL import Image
 from pointmcd.errors import PointMCDError
 from pointmcd.evaluation.part_colours import part_colours
 from pointmcd.evaluation.part_files import output_names, write_picture, write_ply
-from pointmcd.evaluation.part_pictures import LabelledCloud
+from pointmcd.evaluation.part_pictures import PaintedCloud
 from pointmcd.shapes.clouds import read_points
 
-CLOUD = LabelledCloud(
+CLOUD = PaintedCloud(
     np.random.default_rng(0).normal(size=(30, 3)).astype(np.float32), np.arange(30) % 3
 )
 

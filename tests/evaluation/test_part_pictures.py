@@ -4,7 +4,7 @@ import pytest
 from pointmcd.evaluation.part_pictures import (
     BACK,
     FRONT,
-    LabelledCloud,
+    PaintedCloud,
     _balls,
     cloud_picture,
     parts_figure,
@@ -119,7 +119,7 @@ def test_a_surface_looks_closed():
 def test_figure_shows_all_clouds_with_one_legend():
     points = np.random.default_rng(0).normal(size=(20, 3))
     parts = np.arange(20) % 3 - 1
-    clouds = [LabelledCloud(points, parts, f"cloud_{i} $x$") for i in range(2)]
+    clouds = [PaintedCloud(points, parts, f"cloud_{i} $x$") for i in range(2)]
     figure = parts_figure(clouds, ["leg", "a_b $c$"], (FRONT, BACK))
     assert sum(len(group.axes) for group in figure.subfigs) == 4
     (legend,) = figure.legends
@@ -128,7 +128,7 @@ def test_figure_shows_all_clouds_with_one_legend():
 
 
 def test_same_cloud_gives_the_same_file(tmp_path):
-    cloud = LabelledCloud(np.eye(3), np.array([0, 1, 0]))
+    cloud = PaintedCloud(np.eye(3), np.array([0, 1, 0]))
     for name in ("one.png", "two.png"):
         parts_figure([cloud], ["a", "b"], (FRONT,)).savefig(tmp_path / name, dpi=60)
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()

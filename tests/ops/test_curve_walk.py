@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from pointmcd.ops import curve_walk
-from pointmcd.ops.curve_walk import crossover_factor, rows, walk
+from pointmcd.ops.curve_walk import crossover_factor, walk
+from pointmcd.ops.neighbours import gather_rows
 
 #: Points on a line, their places as features; each knows the one before and the one after.
 LINE = torch.arange(7.0)[None, :, None]
@@ -70,8 +71,8 @@ def test_curves_are_connected_and_carry_the_features_of_their_points(sampled):
     features, neighbours, _, curves = random_walk(sampled)
     assert curves.path.shape == (2, 8, 6)
     for here, there in zip(curves.path.unbind(2), curves.path[:, :, 1:].unbind(2), strict=False):
-        assert (rows(neighbours, here) == there[:, :, None]).any(dim=2).all()
-    torch.testing.assert_close(curves.features, rows(features, curves.path))
+        assert (gather_rows(neighbours, here) == there[:, :, None]).any(dim=2).all()
+    torch.testing.assert_close(curves.features, gather_rows(features, curves.path))
 
 
 def test_sampling_follows_the_seed_and_the_scores_learn():
@@ -90,8 +91,8 @@ def test_one_step_gives_the_gradient_of_the_softmax():
     (curves.features[:, :, 1] * target).sum().backward()
     features, neighbours, soft_weight, _ = random_walk(sampled=False, length=2)
     start = torch.arange(8).expand(2, -1)
-    candidates = rows(features, rows(neighbours, start)).detach()
-    descriptor = rows(features, start).detach()
+    candidates = gather_rows(features, gather_rows(neighbours, start)).detach()
+    descriptor = gather_rows(features, start).detach()
     torch.manual_seed(0)
     scores = candidates @ soft_weight + descriptor.sum(2)[:, :, None]
     soft = torch.nn.functional.gumbel_softmax(scores, dim=2)
@@ -111,4 +112,4 @@ def test_crossover_factor():
 def test_rows_come_from_each_clouds_own_table():
     values = torch.arange(12.0).view(2, 3, 2)
     index = torch.tensor([[[2, 0]], [[1, 1]]])
-    assert rows(values, index).tolist() == [[[[4, 5], [0, 1]]], [[[8, 9], [8, 9]]]]
+    assert gather_rows(values, index).tolist() == [[[[4, 5], [0, 1]]], [[[8, 9], [8, 9]]]]

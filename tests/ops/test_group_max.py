@@ -6,7 +6,7 @@ from pointmcd.ops.group_max import (
     _backward_numba,
     _backward_torch,
     _extreme,
-    linear_bn_relu_group_max,
+    linear_bn_relu_max,
 )
 
 
@@ -34,7 +34,7 @@ def test_equals_the_plain_order_of_operations(dtype, training, count, k):
     groups = torch.randn(count, k, 5, dtype=dtype) + 1
     weights = torch.randn(count, 6, dtype=dtype)
     results = []
-    for function in (plain, linear_bn_relu_group_max):
+    for function in (plain, linear_bn_relu_max):
         linear, norm = layers(dtype)
         norm.train(training)
         leaf = groups.clone().requires_grad_()

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from pointmcd.ops.linear_norm import linear_bn_relu, linear_bn_relu_max
+from pointmcd.ops.group_max import linear_bn_relu_max
+from pointmcd.ops.linear_norm import linear_bn_relu
 
 
 def plain(points, linear, norm):

@@ -7,6 +7,7 @@ import pytest
 from part_layouts import CLASSES, NORMAL, PLAIN, write_core, write_layout, zipped
 
 from pointmcd.errors import ShapeError
+from pointmcd.shapes.archive import list_files
 from pointmcd.shapes.shapenetpart import is_shapenetpart, list_labelled_clouds
 from pointmcd.shapes.shapenetpart_files import PART_COUNTS
 
@@ -43,7 +44,7 @@ def test_fifty_parts_in_sixteen_classes_in_sorted_order():
 @pytest.mark.parametrize("as_zip", [False, True])
 def test_lists_names_classes_splits_and_parts(root, as_zip):
     source = zipped(root) if as_zip else root
-    assert is_shapenetpart(source)
+    assert is_shapenetpart(list_files(source))
     listing = list_labelled_clouds(source)
     shapes = listing.sources
     assert [s.label for s in shapes] == ["Airplane"] * 3 + ["Chair"] * 3
@@ -77,7 +78,7 @@ def test_both_layouts_say_the_same(originals):
 
 
 def test_a_mesh_set_is_of_another_layout(furniture_root):
-    assert not is_shapenetpart(furniture_root)
+    assert not is_shapenetpart(list_files(furniture_root))
     with pytest.raises(ShapeError, match="lacks synsetoffset2category"):
         list_labelled_clouds(furniture_root)
 

@@ -3,7 +3,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from pointmcd.ops.curve_walk import rows
+from pointmcd.ops.neighbours import gather_rows
 from pointmcd.students._curves import CurveAggregation
 from pointmcd.students._lpfa import LPFA, FirstLPFA, Graph
 from pointmcd.students.curvenet import Level
@@ -37,13 +37,13 @@ def outputs(features):
 def published_lpfa(layer, features, graph):
     """Edge by edge, in the published order; `features` None for the first one."""
     place, near = layer.place, graph.near
-    other = rows(graph.points, near)
+    other = gather_rows(graph.points, near)
     own = graph.points[:, :, None].expand_as(other)
     edges = place.linear(torch.cat([own, other, other - own], dim=3))
     encoded = place.norm(edges.flatten(0, 2)).view_as(edges)
     if features is None:
         return F.leaky_relu(encoded, 0.2).max(dim=2).values
-    encoded = F.leaky_relu(encoded + rows(features, near) - features[:, :, None], 0.2)
+    encoded = F.leaky_relu(encoded + gather_rows(features, near) - features[:, :, None], 0.2)
     mapped = layer.layer.linear(encoded)
     normed = layer.layer.norm(mapped.flatten(0, 2)).view_as(mapped)
     return F.leaky_relu(normed, 0.2).mean(dim=2)
@@ -99,7 +99,7 @@ def test_a_ball_keeps_the_largest_features():
     points = cloud(2, 20)
     level = Level(Graph.of(points, 4), torch.arange(20).expand(2, -1), torch.randn(2, 20, 3))
     kept = level.kept(5, radius=0.6, k=20)
-    assert torch.equal(kept.graph.points, rows(points, kept.index))
+    assert torch.equal(kept.graph.points, gather_rows(points, kept.index))
     for b in range(2):
         for m in range(5):
             inside = (points[b] - kept.graph.points[b, m]).norm(dim=1) <= 0.6

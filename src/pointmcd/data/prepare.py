@@ -18,6 +18,7 @@ from pointmcd.data.store import STORE_FORMAT
 from pointmcd.errors import ConfigError, ShapeError, StoreError
 from pointmcd.files import read_json, write_json
 from pointmcd.progress import progress_bar
+from pointmcd.shapes.archive import list_files
 from pointmcd.shapes.shapenetpart import is_shapenetpart, list_labelled_clouds
 from pointmcd.shapes.sources import ShapeSource, list_shapes
 from pointmcd.views.rig import Rig, get_rig
@@ -109,12 +110,13 @@ def _listed(
     source: Path, shapenetcore: Path | None
 ) -> tuple[Sequence[ShapeSource], list[dict[str, str]]]:
     """List the shapes of a set in any layout, and notes on what is missing."""
-    if is_shapenetpart(source):
-        listing = list_labelled_clouds(source, shapenetcore)
+    files = list_files(source)
+    if is_shapenetpart(files):
+        listing = list_labelled_clouds(source, shapenetcore, files)
         return listing.sources, listing.notes
     if shapenetcore is not None:
         raise ConfigError("--shapenetcore: is for sets in ShapeNetPart's layout only; leave it out")
-    return list_shapes(source), []
+    return list_shapes(source, files), []
 
 
 def _tasks(

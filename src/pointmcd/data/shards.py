@@ -12,8 +12,8 @@ import numpy.typing as npt
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
-from pointmcd.data.labelled_clouds import prepare_cloud
 from pointmcd.data.plan import PlanItem
+from pointmcd.data.prepare_cloud import prepare_cloud
 from pointmcd.errors import PointMCDError, ShapeError
 from pointmcd.files import replacing, write_json
 from pointmcd.shapes.labelled_cloud import CloudSource

@@ -7,11 +7,11 @@ import numpy as np
 import trimesh
 
 from pointmcd.evaluation.part_colours import part_paint
-from pointmcd.evaluation.part_pictures import BACK, FRONT, LabelledCloud, parts_figure
+from pointmcd.evaluation.part_pictures import BACK, FRONT, PaintedCloud, parts_figure
 from pointmcd.files import replacing
 
 
-def write_ply(path: Path, cloud: LabelledCloud, names: Sequence[str], first: int) -> None:
+def write_ply(path: Path, cloud: PaintedCloud, names: Sequence[str], first: int) -> None:
     """Write a binary PLY: x y z, red green blue alpha, and the part's global id as `part`.
 
     Its comments say which id is which part.
@@ -34,7 +34,7 @@ def write_ply(path: Path, cloud: LabelledCloud, names: Sequence[str], first: int
         temporary.write_bytes(data.replace(b"element vertex", comments + b"element vertex", 1))
 
 
-def write_picture(path: Path, cloud: LabelledCloud, names: Sequence[str]) -> None:
+def write_picture(path: Path, cloud: PaintedCloud, names: Sequence[str]) -> None:
     """Draw the cloud from in front and from behind, with a legend, into a PNG.
 
     Raises:

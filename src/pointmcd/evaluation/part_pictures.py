@@ -26,7 +26,7 @@ _RIM, _FAR, _STEP = 0.7, 0.85, 3.0
 
 
 @dataclass(frozen=True)
-class LabelledCloud:
+class PaintedCloud:
     """Points and their parts.
 
     Attributes:
@@ -41,7 +41,7 @@ class LabelledCloud:
 
 
 def parts_figure(
-    clouds: Sequence[LabelledCloud], names: Sequence[str], views: Sequence[tuple[float, float]]
+    clouds: Sequence[PaintedCloud], names: Sequence[str], views: Sequence[tuple[float, float]]
 ) -> Figure:
     """Clouds of one class side by side, each from every view, over one legend of part names.
 

@@ -13,7 +13,7 @@ from pointmcd.device import pick_device
 from pointmcd.errors import ConfigError, RunError, ShapeError
 from pointmcd.evaluation.model import load_model
 from pointmcd.evaluation.part_files import output_names, write_picture, write_ply
-from pointmcd.evaluation.part_pictures import LabelledCloud
+from pointmcd.evaluation.part_pictures import PaintedCloud
 from pointmcd.shapes.clouds import read_points
 from pointmcd.shapes.layout import SPLITS
 from pointmcd.training.run import Run
@@ -97,7 +97,7 @@ def _class_of(path: Path, classes: Sequence[str]) -> str | None:
 
 def _labelled(
     run: Run, segmenter: torch.nn.Module, path: Path, label: str | None, device: torch.device
-) -> LabelledCloud:
+) -> PaintedCloud:
     """The points of a file with the likeliest part of its class for each."""
     classes: list[str] = run.meta["classes"]
     if label is None:
@@ -112,7 +112,7 @@ def _labelled(
         logits = segmenter(torch.from_numpy(points)[None].to(device), labels)
     parts = logits[0, :, start:stop].argmax(dim=1).cpu().numpy()
     distinct = _distinct(points)
-    return LabelledCloud(points[distinct], parts[distinct], f"{path.name}: {label}")
+    return PaintedCloud(points[distinct], parts[distinct], f"{path.name}: {label}")
 
 
 def _ids(run: Run, label: str) -> tuple[int, int]:
@@ -127,9 +127,7 @@ def _distinct(points: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
     return np.sort(np.unique(points, axis=0, return_index=True)[1])
 
 
-def _written(
-    run: Run, path: Path, label: str, cloud: LabelledCloud, target: Path
-) -> PartPrediction:
+def _written(run: Run, path: Path, label: str, cloud: PaintedCloud, target: Path) -> PartPrediction:
     names: list[str] = run.meta["parts"][label]
     # Not with_suffix: a name may hold dots.
     ply, picture = (target.with_name(f"{target.name}.{kind}") for kind in ("ply", "png"))

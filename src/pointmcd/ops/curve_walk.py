@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pointmcd.ops.neighbours import gather_rows
+
 
 @dataclass(frozen=True)
 class Curves:
@@ -22,14 +24,6 @@ class Curves:
 
     features: Tensor
     path: Tensor
-
-
-def rows(values: Tensor, index: Tensor) -> Tensor:
-    """Rows of each cloud's own table: [B, N, C] and int64 [B, ...] below N -> [B, ..., C]."""
-    offsets = values.shape[1] * torch.arange(len(values), device=index.device)
-    flat = index.flatten(1) + offsets[:, None]
-    picked = values.flatten(0, 1).index_select(0, flat.flatten())
-    return picked.view(*index.shape, values.shape[2])
 
 
 def walk(
@@ -58,14 +52,14 @@ def walk(
         sampled: with Gumbel noise from torch's global generator and straight-through gradients;
             otherwise the best neighbour is taken.
     """
-    current = rows(features, start)
+    current = gather_rows(features, start)
     previous = descriptor = current
     taken, path = [current], [start]
     for _ in range(length - 1):
         weights = momentum(previous, descriptor)
         descriptor = weights[:, :, :1] * previous + weights[:, :, 1:] * descriptor
-        ways = rows(neighbours, path[-1])
-        candidates = rows(features, ways)
+        ways = gather_rows(neighbours, path[-1])
+        candidates = gather_rows(features, ways)
         scores = score(candidates, descriptor)
         scores = scores * crossover_factor(current, descriptor, candidates)
         previous = current

@@ -1,9 +1,9 @@
-"""The last layer of a set abstraction: linear, batch norm, ReLU and the max over each group.
+"""Linear, batch norm, ReLU and the max over each group: over a neighbourhood, or a whole cloud.
 
-As in pointmcd.ops.linear_norm, batch norm and ReLU commute with the max up to the sign of gamma,
-and the batch statistics follow from the moments of the input; the layer's output at every neighbour
-[G, k, C] is never kept, and the backward pass touches the extreme neighbours only. Values,
-gradients and running statistics equal those of the plain order of operations.
+As in pointmcd.ops.linear_norm, the batch statistics follow from the moments of the input; batch
+norm and ReLU commute with the max up to the sign of gamma, the layer's output at every member
+[G, k, C] is never kept, and the backward pass touches the extreme members only. Values, gradients
+and running statistics equal those of the plain order of operations.
 """
 
 from typing import Any
@@ -24,7 +24,7 @@ _CPU_ROWS, _OTHER_ROWS = 2048, 2**18
 _BLOCKS = 16
 
 
-def linear_bn_relu_group_max(groups: Tensor, linear: nn.Linear, norm: nn.BatchNorm1d) -> Tensor:
+def linear_bn_relu_max(groups: Tensor, linear: nn.Linear, norm: nn.BatchNorm1d) -> Tensor:
     """Max over the members of each group of ReLU(BN(W x)).
 
     Args:
@@ -36,11 +36,14 @@ def linear_bn_relu_group_max(groups: Tensor, linear: nn.Linear, norm: nn.BatchNo
     Returns:
         float [G, C]. On ties the first member takes the gradient.
     """
-    if torch.compiler.is_compiling():
-        return linear_bn_relu(groups, linear, norm).amax(dim=1)
-    extreme: Tensor = _ExtremeMember.apply(groups, linear.weight, norm.weight.detach() >= 0)  # type: ignore[no-untyped-call]
-    mean, var = linear_statistics(groups, linear.weight, norm)
-    return torch.relu((extreme - mean) * (norm.weight * torch.rsqrt(var + norm.eps)) + norm.bias)
+    with torch.autocast(groups.device.type, enabled=False):  # statistics need full precision
+        groups = groups.to(linear.weight)
+        if torch.compiler.is_compiling():
+            return linear_bn_relu(groups, linear, norm).amax(dim=1)
+        extreme: Tensor = _ExtremeMember.apply(groups, linear.weight, norm.weight.detach() >= 0)  # type: ignore[no-untyped-call]
+        mean, var = linear_statistics(groups, linear.weight, norm)
+        scale = norm.weight * torch.rsqrt(var + norm.eps)
+        return torch.relu((extreme - mean) * scale + norm.bias)
 
 
 class _ExtremeMember(torch.autograd.Function):

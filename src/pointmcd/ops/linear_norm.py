@@ -1,10 +1,8 @@
-"""Linear layers with batch norm, and with a max over points, in fewer passes over memory.
+"""Linear layers with batch norm and ReLU in fewer passes over memory.
 
 The batch statistics of W x follow from the mean and covariance of x, so batch norm folds into the
-weights even in training, and the normalised tensor is never made apart. Where only the max over
-points is wanted, batch norm and ReLU commute with it up to the sign of gamma, and the backward
-pass touches the B x C extreme points only. Values, gradients and running statistics equal those
-of the plain order of operations.
+weights even in training, and the normalised tensor is never made apart. Values, gradients and
+running statistics equal those of the plain order of operations.
 """
 
 from typing import Any
@@ -25,35 +23,15 @@ Array = npt.NDArray[Any]
 def linear_bn_relu(points: Tensor, linear: nn.Linear, norm: nn.BatchNorm1d) -> Tensor:
     """ReLU(BN(W x)), [B, N, C_in] -> [B, N, C]; `linear` has no bias."""
     with torch.autocast(points.device.type, enabled=False):  # statistics need full precision
-        mean, var = linear_statistics(points.to(linear.weight), linear.weight, norm)
+        points = points.to(linear.weight)
+        mean, var = linear_statistics(points, linear.weight, norm)
         scale = norm.weight * torch.rsqrt(var + norm.eps)
         weight, shift = linear.weight * scale[:, None], norm.bias - mean * scale
-        if numba_fits(points.to(weight), weight):
-            rows = points.to(weight).flatten(0, 1)
+        if numba_fits(points, weight):
+            rows = points.flatten(0, 1)
             flat: Tensor = _LinearReLU.apply(rows, weight, shift)  # type: ignore[no-untyped-call]
             return flat.view(*points.shape[:2], -1)
     return torch.relu(F.linear(points, weight, shift))
-
-
-def linear_bn_relu_max(points: Tensor, linear: nn.Linear, norm: nn.BatchNorm1d) -> Tensor:
-    """Max over n of ReLU(BN(W x_n)).
-
-    Args:
-        points: float [B, N, C_in].
-        linear: C_in -> C, without bias.
-        norm: batch norm over C; in training its running statistics are updated.
-
-    Returns:
-        float [B, C].
-    """
-    with torch.autocast(points.device.type, enabled=False):  # statistics need full precision
-        points = points.to(linear.weight)
-        if torch.compiler.is_compiling():
-            return linear_bn_relu(points, linear, norm).amax(dim=1)
-        extreme: Tensor = _ExtremeLinear.apply(points, linear.weight, norm.weight.detach() >= 0)  # type: ignore[no-untyped-call]
-        mean, var = linear_statistics(points, linear.weight, norm)
-        scale = norm.weight * torch.rsqrt(var + norm.eps)
-        return torch.relu((extreme - mean) * scale + norm.bias)
 
 
 def linear_statistics(
@@ -61,14 +39,33 @@ def linear_statistics(
 ) -> tuple[Tensor, Tensor]:
     """Mean and biased variance [C] that `norm` applies to W x; updates the running ones."""
     if not norm.training:
-        assert norm.running_mean is not None
-        assert norm.running_var is not None
-        return norm.running_mean, norm.running_var
-    flat = points.flatten(0, 1)
-    centre, covariance = mean_and_covariance(flat)
+        return running_statistics(norm)
+    rows = points.flatten(0, 1)
+    return moment_statistics(*mean_and_covariance(rows), len(rows), weight, norm)
+
+
+def running_statistics(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
+    """Mean and variance [C] that `norm` applies in evaluation."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    return norm.running_mean, norm.running_var
+
+
+def moment_statistics(
+    centre: Tensor, covariance: Tensor, count: int, weight: Tensor, norm: nn.BatchNorm1d
+) -> tuple[Tensor, Tensor]:
+    """Mean and biased variance [C] of W x over a batch; updates the running ones of `norm`.
+
+    Args:
+        centre: mean of x, [C_in].
+        covariance: of x, biased, [C_in, C_in].
+        count: how many x there are.
+        weight: W, [C, C_in].
+        norm: in training.
+    """
     mean = weight @ centre
     var = ((weight @ covariance) * weight).sum(dim=1).clamp(min=0)
-    update_running(norm, mean, var, len(flat))
+    update_running(norm, mean, var, count)
     return mean, var
 
 
@@ -157,50 +154,3 @@ def _sparse_kernel(
                 for i in range(rows.shape[1]):
                     grad_rows[n, i] += g * weight[c, i]
                     grad_weight[block, c, i] += g * rows[n, i]
-
-
-def column_max(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Max of each column of [N, C] and its first row, both [C]."""
-    if rows.device.type != "cpu":
-        best, index = rows.max(dim=0)
-        return best, index
-    best = rows[0].clone()
-    index = torch.zeros(rows.shape[1], dtype=torch.int64)
-    _column_kernel(rows.detach().numpy(), best.detach().numpy(), index.numpy())
-    return best, index
-
-
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
-def _column_kernel(rows: Array, best: Array, index: Array) -> None:
-    for n in range(1, rows.shape[0]):
-        for c in range(rows.shape[1]):
-            better = rows[n, c] > best[c]
-            best[c] = rows[n, c] if better else best[c]
-            index[c] = n if better else index[c]
-
-
-class _ExtremeLinear(torch.autograd.Function):
-    """W x_n at the n where it is largest (or smallest, where `largest` is False): [B, C]."""
-
-    @staticmethod
-    def forward(ctx: Any, points: Tensor, weight: Tensor, largest: Tensor) -> Tensor:
-        signed = torch.where(largest[:, None], weight, -weight)
-        rows = points.new_empty(points.shape[1], len(weight))  # one for all clouds: stays in cache
-        values, where = zip(
-            *(column_max(torch.mm(x, signed.T, out=rows)) for x in points), strict=True
-        )
-        index = torch.stack(where)
-        ctx.save_for_backward(points, weight, index)
-        extreme = torch.stack(values)
-        return torch.where(largest, extreme, -extreme)
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
-        points, weight, index = ctx.saved_tensors
-        batch, count, channels_in = points.shape
-        picked = points.gather(1, index[:, :, None].expand(-1, -1, channels_in))
-        grad_weight = torch.einsum("bc,bci->ci", grad, picked)
-        rows = (index + count * torch.arange(batch, device=index.device)[:, None]).flatten()
-        grad_points = torch.zeros_like(points).view(-1, channels_in)
-        grad_points.index_add_(0, rows, (grad[:, :, None] * weight).view(-1, channels_in))
-        return grad_points.view_as(points), grad_weight, None

@@ -30,9 +30,9 @@ def nearest_neighbours(points: Tensor, k: int) -> Tensor:
 
 
 def gather_rows(values: Tensor, index: Tensor) -> Tensor:
-    """The neighbours' values, [B, N, C] and int64 [B, M, k] -> [B, M, k, C]."""
+    """Rows of each cloud's own table: [B, N, C] and int64 [B, ...] below N -> [B, ..., C]."""
     batch, count, channels = values.shape
-    rows = index + count * torch.arange(batch, device=index.device)[:, None, None]
+    rows = index.flatten(1) + count * torch.arange(batch, device=index.device)[:, None]
     return values.flatten(0, 1).index_select(0, rows.flatten()).view(*index.shape, channels)
 
 

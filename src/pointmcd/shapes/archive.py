@@ -74,6 +74,12 @@ def _opened(path: Path, modified: int, process: int) -> zipfile.ZipFile:
     return zipfile.ZipFile(path)
 
 
+def locate(source: Path, file: str) -> tuple[Path, str | None]:
+    """Say where a listed file is read: its path, or that of the zip and its name in it."""
+    absolute = source.absolute()
+    return (absolute, file) if absolute.is_file() else (absolute / file, None)
+
+
 def read_member(path: Path, member: str | None, location: str) -> bytes:
     """Return the content of a file, or of a member of a zip; error texts call it `location`.
 

@@ -52,13 +52,26 @@ def _ordered(points: Points, count: int, path: Path) -> npt.NDArray[np.float32]:
     """Bring points into the unit sphere and take `count` of them, farthest first."""
     if not np.isfinite(points).all():
         raise ShapeError(f"{path}: a point is NaN or infinite")
+    cloud = normalise_cloud(points, str(path)).astype(np.float32)
+    return np.asarray(cloud[cloud_order(cloud, count)])
+
+
+def normalise_cloud(points: Points, name: str) -> Points:
+    """Centre a cloud `[N, 3]` at its mean, with the farthest point at distance 1.
+
+    Raises:
+        ShapeError: when all points are at one place; the text begins with `name`.
+    """
     try:
         framed, _ = unit_box(points)
     except ValueError as error:
-        raise ShapeError(f"{path}: {error}") from error
-    cloud = unit_sphere(framed, framed.mean(axis=0)).astype(np.float32)
-    order = farthest_points(cloud, min(count, len(cloud)))
-    return np.asarray(cloud[np.resize(order, count)])
+        raise ShapeError(f"{name}: {error}") from error
+    return unit_sphere(framed, framed.mean(axis=0))
+
+
+def cloud_order(cloud: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.int64]:
+    """Which `count` points to take, farthest first; those of a smaller cloud come again."""
+    return np.resize(farthest_points(cloud, min(count, len(cloud))), count)
 
 
 def _ply_points(path: Path) -> Points | None:

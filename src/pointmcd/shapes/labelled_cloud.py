@@ -8,7 +8,6 @@ import numpy as np
 import numpy.typing as npt
 
 from pointmcd.errors import ShapeError
-from pointmcd.shapes.archive import read_member
 from pointmcd.shapes.sources import ShapeSource
 
 
@@ -76,10 +75,9 @@ class CloudSource(ShapeSource):
 
     def _label_file(self) -> tuple[npt.NDArray[np.float64], str]:
         assert self.labels is not None
-        file = Path(self.labels)
-        where = str(Path(self.location).parents[1] / "points_label" / file.name)
-        path, member = (self.path, self.labels) if self.member else (file, None)
-        rows = _rows(read_member(path, member, where), where)
+        name = Path(self.labels).name
+        where = str(Path(self.location).parents[1] / "points_label" / name)
+        rows = _rows(self.read_label_file(where), where)
         if rows.shape[1] != 1:
             raise ShapeError(f"{where}: rows of {rows.shape[1]} numbers, not one label")
         return rows[:, 0], where

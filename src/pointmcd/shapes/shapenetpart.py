@@ -52,16 +52,14 @@ class CloudListing:
     notes: list[dict[str, str]]
 
 
-def is_shapenetpart(source: Path) -> bool:
-    """Whether a folder or zip has this layout.
-
-    Raises:
-        ShapeError: when it can be neither listed nor opened.
-    """
-    return any(PurePosixPath(file).name == CLASS_FILE for file in list_files(source))
+def is_shapenetpart(files: Iterable[str]) -> bool:
+    """Whether a folder or zip of these files, as `list_files` names them, has this layout."""
+    return any(PurePosixPath(file).name == CLASS_FILE for file in files)
 
 
-def list_labelled_clouds(source: Path, shapenetcore: Path | None = None) -> CloudListing:
+def list_labelled_clouds(
+    source: Path, shapenetcore: Path | None = None, files: list[str] | None = None
+) -> CloudListing:
     """List the shapes of a folder or zip in one of ShapeNetPart's layouts; no cloud is read yet.
 
     Names are like `Airplane/1021a0914a7207aff927ed529ad90a11`. Splits are those of
@@ -77,25 +75,26 @@ def list_labelled_clouds(source: Path, shapenetcore: Path | None = None) -> Clou
         shapenetcore: A folder of ShapeNetCore, v1 or v2, whose meshes the views are to show.
             Without it `ShapeNetCore.v1`, `.v2` or `ShapeNetCore` is looked for in and beside the
             root; without any, shapes have no mesh.
+        files: What `list_files` says of the source, where that is known.
 
     Raises:
         ShapeError: when the source is damaged, no class has a shape, or classes, parts.json and
             the lists contradict each other.
     """
-    tree = CloudTree(source, list_files(source))
+    tree = CloudTree(source, list_files(source) if files is None else files)
     classes = read_classes(tree)
     parts = read_parts(tree, set(classes.values()))
     core = _find_core(tree, shapenetcore)
-    files = list(cloud_files(tree, classes))
-    if not files:
+    clouds = list(cloud_files(tree, classes))
+    if not clouds:
         raise ShapeError(f"{source}: holds no labelled cloud: no FOLDER/NAME.txt, no FOLDER/points")
     splits = read_splits(tree)
-    sources = [_cloud_source(tree, file, classes, parts, splits, core) for file in files]
+    sources = [_cloud_source(tree, file, classes, parts, splits, core) for file in clouds]
     name, count = Counter(shape.name for shape in sources).most_common(1)[0]
     if count > 1:
         raise ShapeError(f"{source}: {name} is there twice; keep to one layout in one folder")
     return CloudListing(
-        sorted(sources, key=lambda shape: shape.name), _absent(source, files, splits or {})
+        sorted(sources, key=lambda shape: shape.name), _absent(source, clouds, splits or {})
     )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from pointmcd.errors import ShapeError
 from pointmcd.shapes.annotations import read_part_names
-from pointmcd.shapes.archive import read_member
+from pointmcd.shapes.archive import locate, read_member
 
 #: How many parts each class has.
 PART_COUNTS = {
@@ -47,10 +47,7 @@ class CloudTree:
 
     def path(self, file: str) -> tuple[Path, str | None]:
         """The path to read, and the member where it is a zip."""
-        absolute = self.source.absolute()
-        if absolute.is_file():
-            return absolute, self.root + file
-        return absolute / self.root / file, None
+        return locate(self.source, self.root + file)
 
     def where(self, file: str) -> str:
         """What error texts call a file."""

@@ -15,7 +15,7 @@ from pointmcd.shapes.annotations import (
     read_part_names,
     read_split_lists,
 )
-from pointmcd.shapes.archive import list_files, read_member
+from pointmcd.shapes.archive import list_files, locate, read_member
 from pointmcd.shapes.formats import mesh_suffixes, suffix_of
 from pointmcd.shapes.layout import Place, places
 
@@ -65,11 +65,20 @@ class ShapeSource:
         if self.labels is None or self.parts is None:
             return None
         where = str(Path(self.location).with_name(Path(self.labels).name))
+        return parse_labels(self.read_label_file(where), where, len(self.parts))
+
+    def read_label_file(self, where: str) -> bytes:
+        """Return the content of the file of labels; error texts call it `where`.
+
+        Raises:
+            ShapeError: when it cannot be read or is larger than 1 GiB.
+        """
+        assert self.labels is not None
         path, member = (self.path, self.labels) if self.member else (Path(self.labels), None)
-        return parse_labels(read_member(path, member, where), where, len(self.parts))
+        return read_member(path, member, where)
 
 
-def list_shapes(source: Path) -> list[ShapeSource]:
+def list_shapes(source: Path, files: list[str] | None = None) -> list[ShapeSource]:
     """List the shapes of a folder or zip, sorted by name; nothing is read yet or ever extracted.
 
     The layouts are `CLASS/{train,test}/NAME.off` (also val or valid), `CLASS/NAME.off` and flat
@@ -82,11 +91,15 @@ def list_shapes(source: Path) -> list[ShapeSource]:
     part labels: one `NAME.seg` beside each mesh, a whole number per face, counted from 0 within
     the class. A shape that no list names, or without labels in such a set, carries a `fault`.
 
+    Args:
+        source: The folder or zip.
+        files: What `list_files` says of it, where that is known.
+
     Raises:
         ShapeError: when the source is absent, damaged, encrypted, without meshes, or mixes
             layouts, or when parts.json or a list does not fit the meshes.
     """
-    everything = list_files(source)
+    everything = list_files(source) if files is None else files
     files = sorted(path for path in everything if _wanted(path))
     if not files:
         suffixes = ", ".join(f".{suffix}" for suffix in sorted(mesh_suffixes()))
@@ -100,19 +113,19 @@ def list_shapes(source: Path) -> list[ShapeSource]:
 
 
 def _sources(source: Path, order: list[tuple[Place, str]]) -> Iterator[ShapeSource]:
-    zipped = source.is_file()
     first: dict[str, str] = {}
     for place, file in order:
         twin = first.get(place.name)
         first.setdefault(place.name, file)
+        path, member = locate(source, file)
         yield ShapeSource(
             name=place.name,
             label=place.label,
             split=place.split,
             location=f"{source}/{file}",
             suffix=suffix_of(file),
-            path=source.absolute() if zipped else source.absolute() / file,
-            member=file if zipped else None,
+            path=path,
+            member=member,
             fault=None if twin is None else f"same name as {twin}",
         )
 
@@ -121,11 +134,9 @@ def _annotated(source: Path, shapes: list[ShapeSource], files: set[str]) -> list
     """Add what parts.json, label files and lists of splits beside the meshes say."""
     first = shapes[0].location.removeprefix(f"{source}/").rpartition(".")[0]
     root = first.removesuffix(shapes[0].name)
-    zipped = source.is_file()
 
     def read(file: str) -> bytes:
-        path, member = (source, file) if zipped else (source / file, None)
-        return read_member(path.absolute(), member, f"{source}/{file}")
+        return read_member(*locate(source, file), f"{source}/{file}")
 
     if all(shape.split is None for shape in shapes):
         names = {shape.name for shape in shapes}
@@ -166,9 +177,8 @@ def _with_parts(
     if labels is None:
         missing = f"has no part labels ({Path(shape.location).stem}.seg is not beside it)"
         return replace(shape, parts=names, fault=shape.fault or missing)
-    if shape.member is None:
-        labels = str(source.absolute() / labels)
-    return replace(shape, parts=names, labels=labels)
+    path, member = locate(source, labels)
+    return replace(shape, parts=names, labels=member or str(path))
 
 
 def _wanted(file: str) -> bool:

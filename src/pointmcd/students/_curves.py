@@ -9,7 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pointmcd.ops.curve_walk import Curves, walk
-from pointmcd.students._lpfa import SLOPE, NormedLinear
+from pointmcd.students._layers import NormedLinear
+from pointmcd.students._lpfa import SLOPE
 
 
 class CurveGrouping(nn.Module):

@@ -7,29 +7,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pointmcd.ops.ball_query import ball_query
-from pointmcd.ops.curve_walk import rows
 from pointmcd.ops.linear_norm import linear_statistics
-from pointmcd.ops.neighbours import neighbour_pool
+from pointmcd.ops.neighbours import gather_rows, neighbour_pool
+from pointmcd.students._layers import NormedLinear
 
 SLOPE = 0.2
-
-
-class NormedLinear(nn.Module):
-    """Linear without bias, then batch norm: [..., C_in] -> [..., C]."""
-
-    def __init__(self, channels_in: int, channels: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(channels_in, channels, bias=False)
-        self.norm = nn.BatchNorm1d(channels)
-
-    def forward(self, points: Tensor) -> Tensor:
-        """[..., C_in] -> [..., C]."""
-        return self.normalise(self.linear(points))
-
-    def normalise(self, mapped: Tensor) -> Tensor:
-        """Batch norm over all but the last dimension."""
-        normed: Tensor = self.norm(mapped.flatten(0, -2))
-        return normed.view_as(mapped)
 
 
 @dataclass(frozen=True)
@@ -55,7 +37,7 @@ class Graph:
 
     def edges(self) -> Tensor:
         """The places of both ends of every edge, [B, N k, 6]."""
-        others = rows(self.points, self.near)
+        others = gather_rows(self.points, self.near)
         return torch.cat([self.points[:, :, None].expand_as(others), others], dim=3).flatten(1, 2)
 
 
@@ -104,6 +86,6 @@ class LPFA(nn.Module):
     def forward(self, features: Tensor, graph: Graph) -> Tensor:
         """Features [B, N, C] of the graph's points -> [B, N, C]."""
         own, other = self.place(graph)
-        edges = rows(other + features, graph.near) + (own - features)[:, :, None]
+        edges = gather_rows(other + features, graph.near) + (own - features)[:, :, None]
         mapped = self.layer(F.leaky_relu_(edges, SLOPE))
         return F.leaky_relu_(mapped, SLOPE).mean(dim=2)

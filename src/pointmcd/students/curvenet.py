@@ -28,11 +28,12 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pointmcd.ops.ball_query import ball_query
-from pointmcd.ops.curve_walk import rows
 from pointmcd.ops.farthest_batch import sample_farthest
 from pointmcd.ops.interpolation import interpolate
+from pointmcd.ops.neighbours import gather_rows
 from pointmcd.students._curves import CurveAggregation, CurveGrouping
-from pointmcd.students._lpfa import LPFA, SLOPE, FirstLPFA, Graph, NormedLinear
+from pointmcd.students._layers import NormedLinear
+from pointmcd.students._lpfa import LPFA, SLOPE, FirstLPFA, Graph
 from pointmcd.students.base import PointFeatures
 from pointmcd.students.pointnet import SharedLayer
 from pointmcd.students.registry import register_student
@@ -118,10 +119,10 @@ class Level:
     def kept(self, count: int, radius: float, k: int) -> "Level":
         """Fewer points, the farthest, each with the max of the features in its ball."""
         picks = sample_farthest(self.graph.points, count)
-        centres = rows(self.graph.points, picks)
+        centres = gather_rows(self.graph.points, picks)
         ball = ball_query(centres, self.graph.points, radius, k)
         with torch.no_grad():
-            winner = ball.gather(2, rows(self.features, ball).argmax(dim=2))
+            winner = ball.gather(2, gather_rows(self.features, ball).argmax(dim=2))
         features = self.features.gather(1, winner)
         return Level(Graph.of(centres, k), self.index.gather(1, picks), features)
 

@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pointmcd.ops.edge_layer import edge_layer
-from pointmcd.ops.linear_norm import update_running
+from pointmcd.ops.linear_norm import moment_statistics, running_statistics, update_running
 from pointmcd.ops.masked_max import max_over_points
 from pointmcd.ops.neighbours import nearest_neighbours, neighbour_pool
 from pointmcd.students.base import PointFeatures
@@ -79,9 +79,8 @@ class EdgeConv(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """What batch norm subtracts from the centred edges, and the variance: both [C]."""
         if not self.training:
-            assert self.norm.running_mean is not None
-            assert self.norm.running_var is not None
-            return self.norm.running_mean - mean, self.norm.running_var
+            running_mean, running_var = running_statistics(self.norm)
+            return running_mean - mean, running_var
         edges = index.numel()
         squares = index.shape[2] * own.square() + 2 * own * total + degree * other.square()
         var = squares.sum(dim=(0, 1)) / edges
@@ -107,23 +106,12 @@ class TwoLayerEdgeConv(EdgeConv):
         weight, norm = self.second.weight, self.second_norm
         largest = norm.weight.detach() >= 0
         extreme, centre, covariance = edge_layer(own, other, index, weight, largest, SLOPE)
-        mean, var = self._second_statistics(centre, covariance, index.numel())
+        if self.training:
+            mean, var = moment_statistics(centre, covariance, index.numel(), weight, norm)
+        else:
+            mean, var = running_statistics(norm)
         scale = norm.weight * torch.rsqrt(var + norm.eps)
         return F.leaky_relu((extreme - mean) * scale + norm.bias, SLOPE)
-
-    def _second_statistics(
-        self, centre: Tensor, covariance: Tensor, edges: int
-    ) -> tuple[Tensor, Tensor]:
-        """Mean and biased variance [C] of W h, from the moments of h over all edges."""
-        weight, norm = self.second.weight, self.second_norm
-        if not self.training:
-            assert norm.running_mean is not None
-            assert norm.running_var is not None
-            return norm.running_mean, norm.running_var
-        mean = weight @ centre
-        var = ((weight @ covariance) * weight).sum(dim=1).clamp(min=0)
-        update_running(norm, mean, var, edges)
-        return mean, var
 
 
 def _means(own: Tensor, other: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:

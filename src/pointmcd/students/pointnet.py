@@ -9,7 +9,8 @@ into the layers before them (pointmcd.ops.linear_norm), which is exact.
 import torch
 from torch import Tensor, nn
 
-from pointmcd.ops.linear_norm import linear_bn_relu, linear_bn_relu_max
+from pointmcd.ops.group_max import linear_bn_relu_max
+from pointmcd.ops.linear_norm import linear_bn_relu
 from pointmcd.students.base import PointFeatures
 from pointmcd.students.registry import register_student
 

@@ -35,10 +35,11 @@ from torch.nn import functional as F
 
 from pointmcd.ops.ball_query import ball_query
 from pointmcd.ops.farthest_batch import sample_farthest
-from pointmcd.ops.group_max import linear_bn_relu_group_max
+from pointmcd.ops.group_max import linear_bn_relu_max
 from pointmcd.ops.interpolation import interpolate
 from pointmcd.ops.masked_max import max_over_points
 from pointmcd.ops.neighbours import gather_rows
+from pointmcd.students._layers import NormedLinear
 from pointmcd.students.base import PointFeatures
 from pointmcd.students.pointnet import SharedLayer
 from pointmcd.students.registry import register_student
@@ -79,16 +80,11 @@ class Level:
     features: Tensor
 
 
-class Layer(nn.Module):
+class Layer(NormedLinear):
     """Linear, batch norm, ReLU: [..., C_in] -> [..., C].
 
     As `SharedLayer`, which folds the batch norm and pays where C is well above C_in.
     """
-
-    def __init__(self, channels_in: int, channels: int) -> None:
-        super().__init__()
-        self.linear = nn.Linear(channels_in, channels, bias=False)
-        self.norm = nn.BatchNorm1d(channels)
 
     def forward(self, features: Tensor) -> Tensor:
         """[..., C_in] -> [..., C]."""
@@ -96,7 +92,7 @@ class Layer(nn.Module):
 
     def activate(self, products: Tensor) -> Tensor:
         """What follows W x [..., C], where that was put together elsewhere."""
-        return F.relu_(self.norm(products.flatten(0, -2))).view_as(products)
+        return F.relu_(self.normalise(products))
 
 
 class Grouping(nn.Module):
@@ -117,7 +113,7 @@ class Grouping(nn.Module):
         other = self.first.linear(torch.cat([below.points, below.features], dim=2))
         own = F.linear(-centres, self.first.linear.weight[:, :3])
         groups = self.inner(self.first.activate(gather_rows(other, index) + own[:, :, None]))
-        pooled = linear_bn_relu_group_max(groups.flatten(0, 1), self.last, self.last_norm)
+        pooled = linear_bn_relu_max(groups.flatten(0, 1), self.last, self.last_norm)
         return pooled.view(*centres.shape[:2], -1)
 
 
@@ -131,7 +127,7 @@ class SetAbstraction(nn.Module):
     def forward(self, below: Level, keep: int) -> tuple[Level, Tensor]:
         """The level above, and the index [B, keep] of its points in the one below."""
         index = sample_farthest(below.points, keep)
-        centres = gather_rows(below.points, index[:, None]).squeeze(1)
+        centres = gather_rows(below.points, index)
         pooled = [grouping(centres, below) for grouping in self.groupings]
         return Level(centres, torch.cat(pooled, dim=2)), index
 

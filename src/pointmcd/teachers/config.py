@@ -73,9 +73,7 @@ class TeachConfig:
     @property
     def resolved_name(self) -> str:
         """Folder name of the teacher in the store."""
-        suffix = "-segmentation" if self.task == "segmentation" else ""
-        suffix += "-finetuned" if self.finetune else ""
-        return self.name or self.teacher.replace(":", "-") + suffix
+        return self.name or default_name(self.teacher, self.task, self.finetune)
 
     @property
     def schedule(self) -> Schedule:
@@ -117,10 +115,22 @@ def _option(field: str) -> str:
     return "--" + field.replace("_", "-")
 
 
-def command_for(name: str) -> str:
-    """Options of `pointmcd teach` that make a teacher of that name, if it is a default one."""
+def default_name(encoder: str, task: str, finetune: bool) -> str:
+    """What a teacher is called that is given no name."""
+    of_task = "" if task == "classification" else f"-{task}"
+    return f"{encoder.replace(':', '-')}{of_task}{'-finetuned' if finetune else ''}"
+
+
+def split_name(name: str) -> tuple[str, bool, bool]:
+    """The encoder in a default name, whether it is of segmentation, and whether fine-tuned."""
     bare, finetuned = _without(name, "-finetuned")
     bare, segments = _without(bare, "-segmentation")
+    return bare, segments, finetuned
+
+
+def command_for(name: str) -> str:
+    """Options of `pointmcd teach` that make a teacher of that name, if it is a default one."""
+    bare, segments, finetuned = split_name(name)
     teacher = re.sub("^random-", "random:", bare)
     task = " --task segmentation" if segments else ""
     return f"--teacher {teacher}{task}{' --finetune' if finetuned else ''}"

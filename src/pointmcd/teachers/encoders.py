@@ -12,7 +12,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from pointmcd.errors import ConfigError
 
 RANDOM_PREFIX = "random:"
-#: Views looked at together on a CPU: their maps stay in its cache, which halves the time of 32.
+#: Views looked at together on a CPU: so few that their maps stay in its cache.
 CPU_BATCH = 4
 
 

@@ -5,6 +5,7 @@ import numpy.typing as npt
 
 from pointmcd.data.store import Store
 from pointmcd.files import read_json
+from pointmcd.teachers.config import default_name, split_name
 from pointmcd.teachers.export import load_targets, teacher_folder
 from pointmcd.training.config import TrainConfig
 
@@ -28,8 +29,8 @@ def find_teacher(store: Store, name: str, task: str) -> str:
     """
     if task == "classification" or _task_of(store, name) == task:
         return name
-    bare = name.removesuffix("-finetuned")
-    return f"{bare.removesuffix(f'-{task}')}-{task}{name.removeprefix(bare)}"
+    encoder, _, finetuned = split_name(name)
+    return default_name(encoder, task, finetuned)
 
 
 def _task_of(store: Store, name: str) -> str | None:

@@ -12,7 +12,7 @@ RENDERER = "embree-grey-1"
 BACKGROUND, DARKEST, BRIGHTEST = 255, 40, 215
 
 #: Where the light stands, in the camera's axes (right, up, towards the viewer).
-_LIGHT = np.array([-0.45, 0.65, 1.0]) / np.linalg.norm([-0.45, 0.65, 1.0])
+LIGHT = np.array([-0.45, 0.65, 1.0]) / np.linalg.norm([-0.45, 0.65, 1.0])
 
 #: Pixels that differ from a neighbour by more than this many greys get more rays.
 _CONTRAST = 8.0
@@ -62,7 +62,7 @@ def _greys(caster: Raycaster, view: int) -> npt.NDArray[np.float32]:
     """Return the grey of every face, and the background's last, where face -1 finds it: [F + 1]."""
     frames = caster.rig.frames
     axes = np.stack([frames.right[view], frames.up[view], -frames.forward[view]])
-    facing = np.abs(caster.normals @ (_LIGHT @ axes).astype(np.float32))
+    facing = np.abs(caster.normals @ (LIGHT @ axes).astype(np.float32))
     greys = DARKEST + (BRIGHTEST - DARKEST) * np.minimum(facing, 1)
     return np.append(greys, np.float32(BACKGROUND)).astype(np.float32)
 

@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 from pointmcd.shapes.mesh import Mesh
 from pointmcd.views.framing import Framing, frame
 from pointmcd.views.raycast import centre_rays
-from pointmcd.views.render import BACKGROUND, BRIGHTEST, DARKEST
+from pointmcd.views.render import BACKGROUND, BRIGHTEST, DARKEST, LIGHT
 from pointmcd.views.rig import Rig
 from pointmcd.views.surfels import Surfels, fit_surfels
 
@@ -21,9 +21,6 @@ RENDERER = "splat-grey-1"
 
 #: Each pixel is the mean of this many places squared; odd, so that its middle is among them.
 _FINER = 3
-
-#: Where the light stands, in the camera's axes: as in `pointmcd.views.render`.
-_LIGHT = np.array([-0.45, 0.65, 1.0]) / np.linalg.norm([-0.45, 0.65, 1.0])
 
 Array = npt.NDArray[Any]
 
@@ -80,7 +77,7 @@ def _draw(
     camera = np.stack([frames.right[view], frames.up[view], frames.forward[view]])
     centres = (framing.apply(surfels.centres) - frames.position[view]) @ camera.T
     axes = surfels.axes @ camera.T
-    facing = np.abs(axes[:, 2] @ (_LIGHT * [1, 1, -1]))
+    facing = np.abs(axes[:, 2] @ (LIGHT * [1, 1, -1]))
     greys = DARKEST + (BRIGHTEST - DARKEST) * np.minimum(facing, 1)
     picture = np.full((size, size), BACKGROUND, dtype=np.float32)
     depths = np.full((size, size), np.inf, dtype=np.float32)

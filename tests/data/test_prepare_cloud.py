@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from part_layouts import NORMAL, PLAIN, write_core, write_layout
 
-from pointmcd.data.labelled_clouds import prepare_cloud
+from pointmcd.data.prepare_cloud import prepare_cloud
 from pointmcd.errors import ShapeError
 from pointmcd.shapes.shapenetpart import list_labelled_clouds
 from pointmcd.views.rig import Rig

@@ -8,9 +8,9 @@ import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 from pointmcd.errors import ShapeError
-from pointmcd.ops.farthest_points import farthest_points
-from pointmcd.shapes.alignment import OnSurface, align
-from pointmcd.shapes.frame import Points, unit_box, unit_sphere
+from pointmcd.shapes.alignment import align
+from pointmcd.shapes.clouds import cloud_order, normalise_cloud
+from pointmcd.shapes.frame import Points
 from pointmcd.shapes.labelled_cloud import CloudSource, LabelledCloud
 from pointmcd.shapes.mesh import Mesh, read_mesh
 from pointmcd.views import splats
@@ -72,7 +72,8 @@ def prepare_cloud(source: CloudSource, count: int, rig: Rig) -> PreparedCloud:
     Raises:
         ShapeError: when cloud or mesh cannot be used, or do not belong together.
     """
-    cloud = _normalised(source.read_cloud(), source.location)
+    read = source.read_cloud()
+    cloud = LabelledCloud(normalise_cloud(read.points, source.location), read.parts)
     notes = []
     if len(cloud.points) < count:
         notes.append(f"{source.name}: {len(cloud.points)} points, repeated to {count}")
@@ -83,7 +84,7 @@ def prepare_cloud(source: CloudSource, count: int, rig: Rig) -> PreparedCloud:
         notes.append(f"{source.name}: no mesh beside the cloud; views are splatted from its points")
     seen = _by_splats(cloud, rig) if mesh is None else _by_mesh(cloud, mesh, source, rig)
     points = cloud.points.astype(np.float32)
-    order = np.resize(farthest_points(points, min(count, len(points))), count)
+    order = cloud_order(points, count)
     of_pixel = np.append(cloud.parts, np.int16(-1))  # point -1, the background, is the last
     return PreparedCloud(
         points=points[order],
@@ -95,15 +96,6 @@ def prepare_cloud(source: CloudSource, count: int, rig: Rig) -> PreparedCloud:
         triangles=0 if mesh is None else len(mesh.faces),
         notes=notes,
     )
-
-
-def _normalised(cloud: LabelledCloud, location: str) -> LabelledCloud:
-    """Centre a cloud at its mean, with the farthest point at distance 1."""
-    try:
-        framed, _ = unit_box(cloud.points)
-    except ValueError as error:
-        raise ShapeError(f"{location}: {error}") from error
-    return LabelledCloud(unit_sphere(framed, framed.mean(axis=0)), cloud.parts)
 
 
 def _by_splats(cloud: LabelledCloud, rig: Rig) -> _Seen:
@@ -122,13 +114,9 @@ def _by_mesh(cloud: LabelledCloud, mesh: Mesh, source: CloudSource, rig: Rig) ->
     return _Seen(
         views=render_views(caster),
         shown=_nearest_points(caster, cloud.points),
-        visibility=_visible(caster, on),
+        visibility=visible_points(caster, on.points, on.face),
         framing=caster.framing,
     )
-
-
-def _visible(caster: Raycaster, on: OnSurface) -> npt.NDArray[np.bool_]:
-    return visible_points(caster, on.points, on.face)
 
 
 def _nearest_points(caster: Raycaster, points: Points) -> npt.NDArray[np.int32]:
