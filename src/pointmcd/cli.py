@@ -5,18 +5,24 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import tyro
 from rich.console import Console
 from tyro.conf import OmitArgPrefixes, Positional
 
-from pointmcd.cli_tables import classes_table, metrics_table, parts_table, teacher_line
+from pointmcd.cli_tables import (
+    classes_table,
+    metrics_table,
+    parts_table,
+    probe_table,
+    teacher_line,
+)
 from pointmcd.errors import ConfigError, PointMCDError
 from pointmcd.files import read_json
 from pointmcd.progress import console
 from pointmcd.teachers.config import TeachConfig
-from pointmcd.training.config import RECIPES, TrainConfig, apply_recipe
+from pointmcd.training.config import RECIPES, Task, TrainConfig, apply_recipe
 
 #: Tables and paths, the results, go to standard output; all else to standard error.
 out = Console()
@@ -98,6 +104,7 @@ def _train_command(default: TrainConfig) -> Callable[..., None]:
         config: OmitArgPrefixes[TrainConfig] = default,
         recipe: Literal["short", "paper"] = "short",  # read before parsing, for the defaults
         no_distill: bool = False,
+        learning_curve: bool = False,
     ) -> None:
         """Train a student on a store, distilled from a teacher or (--no-distill) alone.
 
@@ -105,11 +112,14 @@ def _train_command(default: TrainConfig) -> Callable[..., None]:
             config: the settings.
             recipe: short (found on small data and short schedules) or paper (the method's own).
             no_distill: train the baseline, everything else equal.
+            learning_curve: train with 1, 5, 10, 20 and 100% of the labels, a run each.
         """
+        from pointmcd.training.train import learning_curve as run_all
         from pointmcd.training.train import train as run
 
-        folder = run(replace(config, teacher=None) if no_distill else config)
-        _print(str(folder))
+        settings = replace(config, teacher=None) if no_distill else config
+        for folder in run_all(settings) if learning_curve else [run(settings)]:
+            _print(str(folder))
 
     return train
 
@@ -159,6 +169,45 @@ def compare(
         sys.stdout.write(to_markdown(comparison))
     else:
         out.print(comparison_table(comparison))
+
+
+def probe(
+    run: Positional[Path],
+    store: Positional[Path],
+    beside: tuple[Path, ...] = (),
+    split: Literal["test", "val"] = "test",
+    pooling: Literal["max", "mean", "both"] = "max",
+    checkpoint: Literal["last", "best"] = "last",
+    references: bool = True,
+    seed: int = 0,
+    device: str = "auto",
+) -> None:
+    """Judge a frozen student: linear SVM, neighbours, few-shot, retrieval, beside references.
+
+    Args:
+        run: run folder, of any task; its student is probed as it is.
+        store: store with class labels, the run's own or another.
+        beside: other runs for the same table.
+        split: part to read on; test is fitted on train and val, val on train alone.
+        pooling: how the embeddings of the points become one of the shape.
+        checkpoint: last epoch, or best on the validation part.
+        references: also a student of random weights and the teacher's own descriptors.
+        seed: seed of folds and few-shot trials.
+        device: cpu, cuda, mps or auto.
+    """
+    from pointmcd.evaluation.probe import probe as measure
+
+    rows = measure(
+        *(run, store),
+        split=split,
+        pooling=pooling,
+        checkpoint=checkpoint,
+        beside=beside,
+        references=references,
+        seed=seed,
+        device=device,
+    )
+    out.print(probe_table(f"{store}: {split}, {pooling} pooling, in percent", rows))
 
 
 def predict(
@@ -236,11 +285,10 @@ def demo(folder: Positional[Path] = Path("pointmcd-demo"), epochs: int | None = 
 
 
 def _commands(arguments: Sequence[str]) -> dict[str, Callable[..., Any]]:
+    task: Any = _value_of("--task", arguments, "")
     default = TrainConfig(
         store=tyro.MISSING,
-        task="segmentation"
-        if _value_of("--task", arguments, "") == "segmentation"
-        else "classification",
+        task=task if task in get_args(Task) else "classification",
         student=_value_of("--student", arguments, "pointnet"),
     )
     recipe = _value_of("--recipe", arguments, RECIPES[0])
@@ -252,6 +300,7 @@ def _commands(arguments: Sequence[str]) -> dict[str, Callable[..., Any]]:
         "train": _train_command(default),
         "evaluate": evaluate,
         "compare": compare,
+        "probe": probe,
         "predict": predict,
         "report": report,
         "demo": demo,

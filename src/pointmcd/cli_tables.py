@@ -6,18 +6,27 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Column, Table
 from rich.text import Text
 
+from pointmcd.evaluation.probe_cells import PROBE_COLUMNS, PROBE_NOTES, probe_cells
+
 if TYPE_CHECKING:  # they import torch, which would slow every --help
     from pointmcd.evaluation.metrics import ClassificationMetrics
     from pointmcd.evaluation.part_metrics import SegmentationMetrics
     from pointmcd.evaluation.predict import Prediction
     from pointmcd.evaluation.predict_parts import PartPrediction
+    from pointmcd.evaluation.probe import ProbeRow
 
 
 def teacher_line(meta: Mapping[str, Any]) -> str:
     """How a teacher did on the validation part, from its teacher.json."""
     shapes = meta["val_shapes"]
+    if meta.get("task") == "features":
+        return (
+            f"{meta['descriptor_size']} channels per view; nothing was trained, no label was read"
+        )
     if not shapes:
         return "no validation part"
+    if meta.get("task") == "autoencoder":
+        return f"validation L1 {meta['val_l1']:.4f} of grey in 0 to 1, on {shapes} shapes"
     if meta.get("task") == "segmentation":
         return (
             f"validation pixel mIoU {meta['val_pixel_miou']:.1%} on {shapes} shapes"
@@ -44,6 +53,16 @@ def metrics_table(
     for name in pair[0].per_class:
         values = [metrics.per_class[name] for metrics in pair]
         table.add_row(Text(name), *("-" if v is None else f"{100 * v:.1f}" for v in values))
+    return table
+
+
+def probe_table(title: str, rows: "Iterable[ProbeRow]") -> Table:
+    """Scores of frozen encoders, in percent; mean and deviation where there are several seeds."""
+    table = Table(title=Text(title), caption=Text(PROBE_NOTES))
+    for heading in ("features", *PROBE_COLUMNS):
+        table.add_column(heading, justify="left" if heading == "features" else "right")
+    for row in rows:
+        table.add_row(*(Text(cell) for cell in probe_cells(row)))
     return table
 
 

@@ -20,6 +20,9 @@ STORE = Path("store")
         ({"teacher": "random:lite0", "task": "segmentation"}, "random-lite0-segmentation"),
         ({"task": "segmentation", "finetune": True}, "lite0-segmentation-finetuned"),
         ({"name": "mine", "finetune": True, "task": "segmentation"}, "mine"),
+        ({"task": "features"}, "lite0-features"),
+        ({"task": "features", "whiten": True}, "lite0-whitened"),
+        ({"task": "autoencoder", "finetune": True}, "lite0-autoencoder-finetuned"),
     ],
 )
 def test_names(options, name):
@@ -35,6 +38,9 @@ def test_the_command_that_makes_a_name_makes_it():
             {"teacher": "random:lite0", "task": "segmentation", "finetune": True},
             "--teacher random:lite0 --task segmentation --finetune",
         ),
+        ({"task": "features"}, "--teacher lite0 --task features"),
+        ({"task": "features", "whiten": True}, "--teacher lite0 --task features --whiten"),
+        ({"task": "autoencoder"}, "--teacher lite0 --task autoencoder"),
     ):
         assert command_for(TeachConfig(STORE, **options).resolved_name) == words
 

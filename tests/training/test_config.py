@@ -95,7 +95,9 @@ def test_what_decides_the_result_and_what_does_not():
     elsewhere = TrainConfig(Path("x"), Path("y"), device="cpu", workers=3, overwrite=True)
     assert elsewhere.decisive() == plain.decisive()
     left_out = {f.name for f in fields(TrainConfig)} - plain.decisive().keys()
-    assert left_out == {"store", "out", "device", "workers", "overwrite"}
+    # Where all labels are used, that is not said; nor what only pretraining reads.
+    unsaid = {"label_fraction", "pretrain_for"}
+    assert left_out == {"store", "out", "init", "device", "workers", "overwrite"} | unsaid
     assert TrainConfig(STORE, resample=True).decisive() != plain.decisive()
 
 

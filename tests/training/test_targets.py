@@ -4,7 +4,7 @@ import pytest
 from pointmcd.data.store import Store
 from pointmcd.errors import StoreError
 from pointmcd.training.config import TrainConfig
-from pointmcd.training.targets import prepare_targets, standardised
+from pointmcd.training.targets import find_teacher, prepare_targets, standardised
 
 
 @pytest.fixture
@@ -13,7 +13,7 @@ def targets():
 
 
 def test_each_channel_has_zero_mean_and_unit_variance(targets):
-    found = standardised(targets)
+    found = standardised(targets, targets)
     assert found.dtype == np.float32
     assert found.mean((0, 1)) == pytest.approx(np.zeros(5), abs=1e-6)
     assert found.std((0, 1)) == pytest.approx(np.ones(5), abs=1e-5)
@@ -25,7 +25,7 @@ def test_each_channel_has_zero_mean_and_unit_variance(targets):
 @pytest.mark.parametrize("value", [0.0, 3.7, 60000.0])
 def test_a_channel_that_never_varies_becomes_zero(targets, value):
     targets[:, :, 2] = value
-    found = standardised(targets)
+    found = standardised(targets, targets)
     assert found[:, :, 2] == pytest.approx(np.zeros((7, 3)), abs=1e-6)
     assert np.isfinite(found).all()
 
@@ -33,7 +33,7 @@ def test_a_channel_that_never_varies_becomes_zero(targets, value):
 def test_a_channel_far_from_zero_keeps_its_variance(targets):
     # The mean of many float32 numbers must not be summed in float32.
     far = np.full((400, 12, 1), 30000, np.float32) + np.arange(400, dtype=np.float32)[:, None, None]
-    found = standardised(far)
+    found = standardised(far, far)
     assert found.mean() == pytest.approx(0, abs=1e-5)
     assert found.std() == pytest.approx(1, abs=1e-4)
 
@@ -46,10 +46,36 @@ def test_targets_of_a_run(taught_store, target, size):
     assert plain.shape == (9, 3, size)
     assert plain.min() >= 0
     config = TrainConfig(taught_store, target=target, standardise=True)
-    assert np.array_equal(prepare_targets(config, store, train), standardised(plain))
+    assert np.array_equal(prepare_targets(config, store, train), standardised(plain, plain))
 
 
 def test_an_absent_teacher(taught_store):
     store = Store(taught_store)
     with pytest.raises(StoreError, match="no teacher big"):
         prepare_targets(TrainConfig(taught_store, teacher="big"), store, store.indices("train"))
+
+
+def test_other_shapes_are_put_on_the_scale_of_the_reference(targets):
+    others = 3 * targets[:2] + 1
+    found = standardised(others, targets)
+    mean, deviation = targets.mean((0, 1)), targets.std((0, 1))
+    assert found == pytest.approx((others - mean) / deviation, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "meant"),
+    [
+        ("classification", "lite0", "lite0"),
+        ("classification", "lite0-features", "lite0-features"),
+        ("segmentation", "lite0", "lite0-segmentation"),
+        ("segmentation", "lite0-finetuned", "lite0-segmentation-finetuned"),
+        ("segmentation", "lite0-autoencoder", "lite0-autoencoder"),
+        ("pretrain", "lite0", "lite0-features"),
+        ("pretrain", "random-lite0", "random-lite0-features"),
+        ("pretrain", "lite0-segmentation", "lite0-features"),
+        ("pretrain", "lite0-whitened", "lite0-whitened"),
+        ("pretrain", "lite0-autoencoder-finetuned", "lite0-autoencoder-finetuned"),
+    ],
+)
+def test_which_teacher_a_name_means(tiny_store, task, name, meant):
+    assert find_teacher(Store(tiny_store), name, task) == meant

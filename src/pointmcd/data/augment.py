@@ -33,9 +33,9 @@ class Augmentation:
     rotation: RotationName = "none"
     up: str = "y"
 
-    def generator(self, epoch: int, index: int) -> np.random.Generator:
-        """The randomness of one shape in one epoch."""
-        return np.random.default_rng((self.seed, epoch, index))
+    def generator(self, epoch: int, index: int, number: int = 0) -> np.random.Generator:
+        """The randomness of one shape in one epoch, where it comes for the `number`-th time."""
+        return np.random.default_rng((self.seed, epoch, index, *([number] if number else [])))
 
     def choose(
         self, generator: np.random.Generator, available: int, count: int

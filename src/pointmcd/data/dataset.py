@@ -20,6 +20,8 @@ PAIRINGS = ("true", "wrong")
 class Batch(NamedTuple):
     """Points [B, N, 3] and labels [B]; global part ids [B, N] where they are asked for.
 
+    Labels are -1 where the data set was told to read none.
+
     With a teacher also visibility [B, N, V] and targets [B, V, D].
     """
 
@@ -43,6 +45,8 @@ class ShapeDataset(Dataset[Batch]):
         pairing: "true", or the control "wrong" (each view gets another view's descriptor).
         augmentation: for training; `set_epoch` says which epoch it draws for.
         parts: give the part label of every point too.
+        labelled: False: no label is read, every one is -1.
+        repeats: how often a pass goes through the shapes, each time augmented anew.
     """
 
     def __init__(
@@ -55,11 +59,14 @@ class ShapeDataset(Dataset[Batch]):
         pairing: str = "true",
         augmentation: Augmentation | None = None,
         parts: bool = False,
+        labelled: bool = True,
+        repeats: int = 1,
     ) -> None:
         _check_choice("visibility", visibility, VISIBILITIES)
         _check_choice("pairing", pairing, PAIRINGS)
         self.store, self.indices, self.count = store, indices, points
-        self.labels = store.labels(indices)
+        self.labels = store.labels(indices) if labelled else np.full(len(indices), -1)
+        self.repeats = repeats
         self.visibility = visibility
         if targets is not None and pairing == "wrong":
             targets = wrong_views(targets, indices)
@@ -77,15 +84,15 @@ class ShapeDataset(Dataset[Batch]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return len(self.indices)
+        return self.repeats * len(self.indices)
 
     def __getitem__(self, item: int) -> Batch:
         return self.__getitems__([item])
 
     def __getitems__(self, items: list[int]) -> Batch:
         """The batch of those shapes."""
-        rows = np.asarray(items, dtype=np.int64)
-        points, chosen = self._points(self.indices[rows])
+        rounds, rows = np.divmod(np.asarray(items, dtype=np.int64), len(self.indices))
+        points, chosen = self._points(self.indices[rows], rounds)
         batch = Batch(torch.from_numpy(points), torch.from_numpy(self.labels[rows]))
         if self.parts:
             parts = self.store.part_labels(self.indices[rows], int(chosen.max()) + 1)
@@ -97,7 +104,7 @@ class ShapeDataset(Dataset[Batch]):
             visibility=torch.from_numpy(visibility), targets=torch.from_numpy(self.targets[rows])
         )
 
-    def _points(self, shapes: Indices) -> tuple[npt.NDArray[np.float32], Indices]:
+    def _points(self, shapes: Indices, rounds: Indices) -> tuple[npt.NDArray[np.float32], Indices]:
         """Points [B, N, 3] and which of the stored ones they are [B, N]."""
         augmentation = self.augmentation
         if augmentation is None:
@@ -105,8 +112,9 @@ class ShapeDataset(Dataset[Batch]):
             return points, np.tile(np.arange(self.count), (len(shapes), 1))
         held = self.store.num_points if augmentation.resample else self.count
         clouds, choices = [], []
-        for shape, cloud in zip(shapes, self.store.points(shapes, held), strict=True):
-            generator = augmentation.generator(self.epoch, int(shape))
+        stored = self.store.points(shapes, held)
+        for shape, cloud, number in zip(shapes, stored, rounds, strict=True):
+            generator = augmentation.generator(self.epoch, int(shape), int(number))
             choice = augmentation.choose(generator, held, self.count)
             clouds.append(augmentation.move(generator, cloud[choice]))
             choices.append(choice)

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 
@@ -24,20 +24,43 @@ def hold_out(
     Returns:
         The names held out.
     """
+    held: set[str] = set()
+    for group in _ordered(names, labels, seed):
+        held.update(group[: _share(len(group), fraction)])
+    return held
+
+
+def _ordered(names: Sequence[str], labels: Sequence[str | None], seed: int) -> Iterable[list[str]]:
+    """The names of each class, in the order of a hash of seed and name."""
     members: dict[str | None, list[str]] = defaultdict(list)
     for name, label in zip(names, labels, strict=True):
         members[label].append(name)
-    held: set[str] = set()
     for group in members.values():
         group.sort(key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
-        held.update(group[: _share(len(group), fraction)])
-    return held
+    return members.values()
 
 
 def _share(count: int, fraction: float) -> int:
     if fraction == 0:
         return 0
     return min(max(round(count * fraction), 1), count - 1)
+
+
+def keep_share(
+    names: Sequence[str], labels: Sequence[str | None], fraction: float, seed: int
+) -> list[int]:
+    """Positions of a share of every class, at least one of each; a larger share holds a smaller.
+
+    Args:
+        names: unique names.
+        labels: their classes.
+        fraction: the share to keep, above 0 and up to 1.
+        seed: another seed, another choice.
+    """
+    kept: set[str] = set()
+    for group in _ordered(names, labels, seed):
+        kept.update(group[: max(round(len(group) * fraction), 1)])
+    return [i for i, name in enumerate(names) if name in kept]
 
 
 def assign_test(

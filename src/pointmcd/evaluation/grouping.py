@@ -69,7 +69,16 @@ def _settings(result: RunResult) -> dict[str, Any]:
 def _identity(result: RunResult) -> str:
     unread = _NEUTRAL if result.config.get("teacher") else _NEUTRAL | DISTILLATION_FIELDS
     settings = {key: value for key, value in result.config.items() if key not in unread}
-    return json.dumps([result.student, result.arm, settings], sort_keys=True, default=str)
+    identity = [result.student, result.arm, settings, _start(result)]
+    return json.dumps(identity, sort_keys=True, default=str)
+
+
+def _start(result: RunResult) -> dict[str, Any]:
+    """How the run that a fine-tuned one starts from was made, but for its seed."""
+    start = result.info.get("init") or {}
+    settings = {key: value for key, value in start.get("settings", {}).items() if key != "seed"}
+    kept = ("task", "student", "arm", "teacher", "store_fingerprint")
+    return {key: start.get(key) for key in kept} | {"settings": settings} if start else {}
 
 
 def _check_seeds(results: tuple[RunResult, ...]) -> None:

@@ -11,7 +11,7 @@ from pointmcd.training.run import Run
 def load_model(run: Run, checkpoint: str, device: torch.device) -> nn.Module:
     """The model of a run's "last" or "best" checkpoint, in evaluation mode.
 
-    A Classifier or a Segmenter, as the run's task is.
+    A Classifier, a Segmenter or a Pretrainee, as the run's task is.
 
     Raises:
         RunError: when the checkpoint is absent, damaged, or of another student or number of
@@ -20,6 +20,9 @@ def load_model(run: Run, checkpoint: str, device: torch.device) -> nn.Module:
     path = run.checkpoint(checkpoint)
     tensors, _ = load_checkpoint(path)
     meta = run.meta
-    model = build_model(meta["task"], meta["student"], meta["num_classes"], run.part_ranges)
+    model = build_model(
+        *(meta["task"], meta["student"], meta["num_classes"], run.part_ranges),
+        pretrain_for=run.config.pretrain_for,
+    )
     load_module(model, under_prefix("model", tensors), str(path))
     return model.to(device).eval()

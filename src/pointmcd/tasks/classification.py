@@ -10,7 +10,7 @@ from pointmcd.data.dataset import Batch
 from pointmcd.ops.cross_entropy import smoothed_cross_entropy
 from pointmcd.ops.masked_max import max_over_points
 from pointmcd.students.base import PointFeatures
-from pointmcd.tasks.task import Scores
+from pointmcd.tasks.task import Branch, Scores
 
 
 class ClassificationHead(nn.Module):
@@ -54,6 +54,7 @@ class ClassificationTask:
     name = "classification"
     best = "val_accuracy"
     figures: tuple[str, ...] = ("val_loss", "val_accuracy", "val_class_accuracy")
+    labelled = True
 
     def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
         """Points alone."""
@@ -63,7 +64,13 @@ class ClassificationTask:
         """One row per shape."""
         return logits, batch.labels
 
-    def validate(self, model: nn.Module, batches: Iterable[Batch], device: torch.device) -> Scores:
+    def validate(
+        self,
+        model: nn.Module,
+        batches: Iterable[Batch],
+        device: torch.device,
+        branch: Branch = None,
+    ) -> Scores:
         """Loss, share of shapes that are right, and its mean over classes."""
         found = [(model(b.points.to(device)).float().cpu(), b.labels) for b in batches]
         logits = torch.cat([logits for logits, _ in found])

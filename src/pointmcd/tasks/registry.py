@@ -9,12 +9,14 @@ from torch import nn
 from pointmcd.errors import ConfigError
 from pointmcd.students.registry import create_student
 from pointmcd.tasks.classification import ClassificationTask, Classifier
+from pointmcd.tasks.pretraining import Pretrainee, PretrainingTask
 from pointmcd.tasks.segmentation import SegmentationTask, Segmenter
 from pointmcd.tasks.task import Task
 
 _TASKS: dict[str, Task] = {
     "classification": ClassificationTask(),
     "segmentation": SegmentationTask(),
+    "pretrain": PretrainingTask(),
 }
 
 
@@ -30,20 +32,28 @@ def get_task(name: str) -> Task:
 
 
 def build_model(
-    task: str, student: str, num_classes: int, part_ranges: npt.NDArray[np.int64] | None = None
+    task: str,
+    student: str,
+    num_classes: int,
+    part_ranges: npt.NDArray[np.int64] | None = None,
+    pretrain_for: str = ClassificationTask.name,
 ) -> nn.Module:
-    """A student with the head of a task.
+    """A student with the head of a task; for pretraining a student alone.
 
     Args:
         task: its name.
         student: the student's.
         num_classes: K.
         part_ranges: int64 [K, 2] of a set with part labels; segmentation needs it.
+        pretrain_for: the task that pretraining has in view.
 
     Raises:
         ConfigError: when there is no such task or student.
     """
-    encoder: Any = create_student(student, get_task(task).name)
+    pretrains = get_task(task).name == PretrainingTask.name
+    encoder: Any = create_student(student, pretrain_for if pretrains else task)
+    if pretrains:
+        return Pretrainee(encoder)
     if task == SegmentationTask.name:
         assert part_ranges is not None
         return Segmenter(encoder, num_classes, part_ranges)

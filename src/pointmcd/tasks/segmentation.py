@@ -14,7 +14,7 @@ from pointmcd.ops.interpolation import interpolate
 from pointmcd.ops.masked_max import max_over_points
 from pointmcd.students.base import PointFeatures
 from pointmcd.tasks.part_iou import mean_ious, shape_ious
-from pointmcd.tasks.task import Scores
+from pointmcd.tasks.task import Branch, Scores
 
 DROPOUT = 0.5
 
@@ -115,6 +115,7 @@ class SegmentationTask:
         "val_class_miou",
         "val_point_accuracy",
     )
+    labelled = True
 
     def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
         """Points and class."""
@@ -125,7 +126,13 @@ class SegmentationTask:
         assert batch.parts is not None
         return logits.flatten(0, 1), batch.parts.flatten()
 
-    def validate(self, model: nn.Module, batches: Iterable[Batch], device: torch.device) -> Scores:
+    def validate(
+        self,
+        model: nn.Module,
+        batches: Iterable[Batch],
+        device: torch.device,
+        branch: Branch = None,
+    ) -> Scores:
         """Loss, instance and class mIoU, and the share of points that are right."""
         assert isinstance(model, Segmenter)
         losses, points = [], 0

@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from pointmcd.data.store import Store
 from pointmcd.teachers.config import TeachConfig
-from pointmcd.teachers.encoders import RANDOM_PREFIX, ImageEncoder
-from pointmcd.teachers.features import encode_store, features_folder, gather_rows
+from pointmcd.teachers.encoders import ImageEncoder
+from pointmcd.teachers.features import cache_features, features_folder, gather_rows
 from pointmcd.teachers.heads import MultiViewHeads, TeacherOutput, teacher_loss
 from pointmcd.teachers.lesson import Indices, Lesson
 
@@ -42,11 +42,10 @@ class ClassificationLesson(Lesson):
         torch.manual_seed(config.seed)
         self.teacher = MultiViewTeacher(encoder, len(store.classes), config.finetune).to(device)
 
-    def prepare(self) -> None:
+    def look(self) -> None:
         """Cache the frozen encoder's features of every view."""
         if not self.config.finetune:
-            cache = features_folder(self.store, self.config.teacher)
-            encode_store(self.store, self.encoder, cache, self.device, _weights(self.config))
+            cache_features(self.store, self.config, self.encoder, self.device)
 
     def loss(self, indices: Indices) -> Tensor:
         """CE of shapes and of single views, smoothed."""
@@ -93,9 +92,3 @@ class ClassificationLesson(Lesson):
             )
         output: TeacherOutput = self.teacher(torch.from_numpy(rows).to(self.device))
         return output
-
-
-def _weights(config: TeachConfig) -> str:
-    """Which weights a frozen encoder has; the seed decides only random ones."""
-    seed = config.seed if config.teacher.startswith(RANDOM_PREFIX) else 0
-    return f"{config.teacher} {seed}"

@@ -3,13 +3,15 @@
 import re
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from tyro.conf import Positional
 
 from pointmcd.errors import ConfigError
 
-Task = Literal["classification", "segmentation"]
+#: What a teacher learns. The last two need no label, and none reaches them.
+TeacherTask = Literal["classification", "segmentation", "features", "autoencoder"]
+LABEL_FREE = ("features", "autoencoder")
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,9 @@ _SCHEDULES = {
     ("classification", True): Schedule(128, 48, 1e-4, 1e-6),
     ("segmentation", False): Schedule(20, 4, 1e-2, 5e-6),
     ("segmentation", True): Schedule(20, 4, 1e-4, 5e-6),
+    ("autoencoder", False): Schedule(20, 8, 1e-3, 5e-6),
+    ("autoencoder", True): Schedule(20, 8, 1e-4, 5e-6),
+    ("features", False): Schedule(1, 2, 0.0, 0.0),  # nothing is trained
 }
 
 
@@ -43,26 +48,30 @@ class TeachConfig:
     """The prepared store."""
     teacher: str = "lite0"
     """Image encoder, or random:NAME for the control with random weights."""
-    task: Task = "classification"
-    """What it learns: the shape's class, or the part of every pixel."""
+    task: TeacherTask = "classification"
+    """What it learns: the shape's class; the part of every pixel (segmentation); or, for students
+    without labels, nothing (features: the encoder as it is) or to redraw the views
+    (autoencoder)."""
+    whiten: bool = False
+    """Features only: make the channels uncorrelated too (PCA), and keep the 512 strongest."""
     finetune: bool = False
     """Train the encoder too (slow without a GPU); otherwise only what is put on top of it."""
     name: str | None = None
     """Name in the store; by default made from the encoder's and the task."""
     epochs: int | None = None
-    """Passes over the train part; 128, segmentation 20."""
+    """Passes over the train part; 128, segmentation and autoencoder 20."""
     batch_size: int | None = None
-    """Shapes per step; 48, segmentation 4."""
+    """Shapes per step; 48, segmentation 4, autoencoder 8."""
     views_per_step: int = 4
     """Views of each shape in one step, drawn anew each time; classification takes all."""
     lr: float | None = None
     """Adam step size at the start; 1e-3, segmentation 1e-2, 1e-4 with --finetune."""
     final_lr: float | None = None
-    """Step size at the end of the cosine; 1e-6, segmentation 5e-6."""
+    """Step size at the end of the cosine; 1e-6, segmentation and autoencoder 5e-6."""
     weight_decay: float = 1e-5
     """L2 penalty of Adam."""
     label_smoothing: float = 0.2
-    """Probability shared among the other classes; segmentation has none."""
+    """Probability shared among the other classes; classification only."""
     seed: int = 0
     """Seed of weights and order."""
     device: str = "auto"
@@ -73,7 +82,11 @@ class TeachConfig:
     @property
     def resolved_name(self) -> str:
         """Folder name of the teacher in the store."""
-        return self.name or default_name(self.teacher, self.task, self.finetune)
+        return self.name or default_name(self.teacher, self._kind, self.finetune)
+
+    @property
+    def _kind(self) -> str:
+        return "whitened" if self.whiten else self.task
 
     @property
     def schedule(self) -> Schedule:
@@ -88,6 +101,12 @@ class TeachConfig:
         Raises:
             ConfigError: naming the field, its value and what it may be.
         """
+        if self.task not in get_args(TeacherTask):
+            raise ConfigError(f"--task {self.task}: use one of {', '.join(get_args(TeacherTask))}")
+        if self.whiten and self.task != "features":
+            raise ConfigError(f"--whiten: is for --task features, not {self.task}")
+        if self.finetune and self.task == "features":
+            raise ConfigError("--finetune: --task features trains nothing; use autoencoder")
         values = vars(self) | asdict(self.schedule)
         # Batch norm needs two shapes.
         for name, least in (("epochs", 1), ("batch_size", 2), ("views_per_step", 1), ("seed", 0)):
@@ -104,37 +123,58 @@ class TeachConfig:
     def decisive(self) -> dict[str, Any]:
         """Everything that decides the result, JSON: what must agree to resume."""
         fields = asdict(self) | asdict(self.schedule) | {"name": self.resolved_name}
-        idle = ["store", "device", "overwrite"]
-        # Teachers of a class are described as they were before there was another task.
-        segments = self.task == "segmentation"
-        idle += ["label_smoothing"] if segments else ["task", "views_per_step"]
+        idle = {"store", "device", "overwrite"} | _IDLE[self.task]
         return {name: value for name, value in fields.items() if name not in idle}
+
+
+#: What a task does not read. Teachers of a class are described as before there was another task.
+_IDLE: dict[str, set[str]] = {
+    "classification": {"task", "views_per_step", "whiten"},
+    "segmentation": {"label_smoothing", "whiten"},
+    "autoencoder": {"label_smoothing", "whiten"},
+    "features": {
+        *("label_smoothing", "views_per_step", "weight_decay", "finetune"),
+        *("epochs", "batch_size", "lr", "final_lr"),
+    },
+}
 
 
 def _option(field: str) -> str:
     return "--" + field.replace("_", "-")
 
 
-def default_name(encoder: str, task: str, finetune: bool) -> str:
-    """What a teacher is called that is given no name."""
-    of_task = "" if task == "classification" else f"-{task}"
-    return f"{encoder.replace(':', '-')}{of_task}{'-finetuned' if finetune else ''}"
+#: Endings of default names, and the options that they stand for.
+_KINDS = {
+    "segmentation": " --task segmentation",
+    "features": " --task features",
+    "whitened": " --task features --whiten",
+    "autoencoder": " --task autoencoder",
+}
 
 
-def split_name(name: str) -> tuple[str, bool, bool]:
-    """The encoder in a default name, whether it is of segmentation, and whether fine-tuned."""
-    bare, finetuned = _without(name, "-finetuned")
-    bare, segments = _without(bare, "-segmentation")
-    return bare, segments, finetuned
+def default_name(encoder: str, kind: str, finetune: bool) -> str:
+    """What a teacher is called that is given no name.
+
+    Args:
+        encoder: the image encoder.
+        kind: its task, or "whitened".
+        finetune: whether the encoder is trained too.
+    """
+    of_kind = "" if kind == "classification" else f"-{kind}"
+    return f"{encoder.replace(':', '-')}{of_kind}{'-finetuned' if finetune else ''}"
+
+
+def split_name(name: str) -> tuple[str, str, bool]:
+    """The encoder in a default name, its kind (see `default_name`), and whether fine-tuned."""
+    bare = name.removesuffix("-finetuned")
+    for kind in _KINDS:
+        if bare.endswith(f"-{kind}"):
+            return bare.removesuffix(f"-{kind}"), kind, bare != name
+    return bare, "classification", bare != name
 
 
 def command_for(name: str) -> str:
     """Options of `pointmcd teach` that make a teacher of that name, if it is a default one."""
-    bare, segments, finetuned = split_name(name)
+    bare, kind, finetuned = split_name(name)
     teacher = re.sub("^random-", "random:", bare)
-    task = " --task segmentation" if segments else ""
-    return f"--teacher {teacher}{task}{' --finetune' if finetuned else ''}"
-
-
-def _without(name: str, suffix: str) -> tuple[str, bool]:
-    return name.removesuffix(suffix), name.endswith(suffix)
+    return f"--teacher {teacher}{_KINDS.get(kind, '')}{' --finetune' if finetuned else ''}"

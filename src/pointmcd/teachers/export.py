@@ -18,7 +18,6 @@ from pointmcd.files import read_json, replacing, write_json
 from pointmcd.progress import progress_bar
 from pointmcd.teachers.config import TeachConfig, command_for
 from pointmcd.teachers.features import features_folder, gather_rows, save_array
-from pointmcd.teachers.heads import DESCRIPTOR_SIZE
 from pointmcd.teachers.lesson import Lesson
 
 TEACHER_FORMAT = 1
@@ -42,11 +41,12 @@ def export_teacher(lesson: Lesson, scores: dict[str, Any]) -> None:
             for kind, tensor in lesson.outputs(indices).items():
                 save_array(temporary / kind / f"{shard}.npy", tensor.cpu().numpy())
             progress.advance(task, len(indices))
-        write_json(temporary / "teacher.json", _describe(store, config, teacher, scores))
+        described = _describe(store, config, teacher, lesson.descriptor_size)
+        write_json(temporary / "teacher.json", described | scores)
 
 
 def _describe(
-    store: Store, config: TeachConfig, teacher: nn.Module, scores: dict[str, Any]
+    store: Store, config: TeachConfig, teacher: nn.Module, descriptor_size: int
 ) -> dict[str, Any]:
     digest = hashlib.sha256(json.dumps([store.fingerprint, config.decisive()]).encode())
     for name, tensor in sorted(teacher.state_dict().items()):
@@ -59,10 +59,9 @@ def _describe(
         "settings": config.decisive(),
         "store_fingerprint": store.fingerprint,
         "fingerprint": digest.hexdigest()[:16],
-        "descriptor_size": DESCRIPTOR_SIZE,
+        "descriptor_size": descriptor_size,
         "classes": store.classes,
         "shapes": len(store.shapes),
-        **scores,
     }
 
 
@@ -110,7 +109,9 @@ def load_targets(
     if kind == "descriptors":
         return gather_rows(store, teacher_folder(store, name) / "descriptors", indices)
     settings = meta["settings"]
-    if settings["finetune"] or "task" in settings:
-        kind_of = "a fine-tuned one" if settings["finetune"] else "one of part segmentation"
+    if settings.get("finetune") or "task" in settings:
+        kinds = {"segmentation": "one of part segmentation", "features": "one without labels"}
+        kinds["autoencoder"] = "an autoencoder"
+        kind_of = kinds.get(settings.get("task", ""), "a fine-tuned one")
         raise StoreError(f"teacher {name}: {kind_of} has no plain features; use descriptors")
     return gather_rows(store, features_folder(store, settings["teacher"]), indices)

@@ -10,7 +10,8 @@ from pointmcd.data.store import Store, map_array
 from pointmcd.errors import StoreError
 from pointmcd.files import read_json, replacing, write_json
 from pointmcd.progress import progress_bar
-from pointmcd.teachers.encoders import ImageEncoder
+from pointmcd.teachers.config import TeachConfig
+from pointmcd.teachers.encoders import RANDOM_PREFIX, ImageEncoder
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -18,6 +19,16 @@ FloatArray = npt.NDArray[np.float32]
 def features_folder(store: Store, encoder: str) -> Path:
     """Where the features of a frozen encoder stand in a store."""
     return store.path / "features" / encoder.replace(":", "-")
+
+
+def cache_features(
+    store: Store, config: TeachConfig, encoder: ImageEncoder, device: torch.device
+) -> Path:
+    """The folder with the frozen encoder's features of every view; made where it is not there."""
+    folder = features_folder(store, config.teacher)
+    seed = config.seed if config.teacher.startswith(RANDOM_PREFIX) else 0  # decides random weights
+    encode_store(store, encoder, folder, device, f"{config.teacher} {seed}")
+    return folder
 
 
 def encode_store(

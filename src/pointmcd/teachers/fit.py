@@ -24,9 +24,13 @@ from pointmcd.teachers.lesson import Lesson
 def fit(lesson: Lesson) -> None:
     """Train `lesson.teacher`: Adam, cosine over epochs; each epoch's end is kept in a work file.
 
+    A teacher without parameters is left as it is.
+
     Raises:
         ConfigError: when the loss is no longer finite.
     """
+    if not any(True for _ in lesson.teacher.parameters()):
+        return
     config, epochs = lesson.config, lesson.config.schedule.epochs
     optimizer = torch.optim.Adam(
         lesson.teacher.parameters(), lr=config.schedule.lr, weight_decay=config.weight_decay

@@ -9,10 +9,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
+from pointmcd.checkpoint import load_module
 from pointmcd.data.store import Store
 from pointmcd.errors import StoreError
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.encoders import ImageEncoder
+from pointmcd.teachers.heads import DESCRIPTOR_SIZE
 
 Indices = npt.NDArray[np.int64]
 
@@ -46,12 +48,25 @@ class Lesson(ABC):
         """Where unfinished work stands."""
         return work_file(self.store, self.config)
 
-    def prepare(self) -> None:  # noqa: B027 (most tasks need nothing)
-        """Make what training reads, beyond the store itself."""
+    @property
+    def descriptor_size(self) -> int:
+        """D of the descriptors."""
+        return DESCRIPTOR_SIZE
 
-    @abstractmethod
+    def look(self) -> None:  # noqa: B027 (most tasks need nothing)
+        """Make what `outputs` reads, beyond the store itself."""
+
+    def prepare(self) -> None:
+        """Make what training reads, beyond the store itself."""
+        self.look()
+
+    def load(self, tensors: dict[str, Tensor], what: str) -> None:
+        """Take the weights of a finished teacher; error texts call it `what`."""
+        load_module(self.teacher, tensors, what)
+
     def loss(self, indices: Indices) -> Tensor:
         """The scalar loss on some train shapes; chance comes from torch's global generator."""
+        raise NotImplementedError(f"nothing is trained on {len(indices)} shapes")
 
     @abstractmethod
     def scores(self) -> dict[str, Any]:

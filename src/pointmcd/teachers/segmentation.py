@@ -12,7 +12,8 @@ from pointmcd.data.store import Store
 from pointmcd.progress import progress_bar
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.encoders import ImageEncoder
-from pointmcd.teachers.lesson import Indices, Lesson
+from pointmcd.teachers.lesson import Indices
+from pointmcd.teachers.map_lesson import MapLesson
 from pointmcd.teachers.parts_network import PartsTeacher
 from pointmcd.teachers.pixel_iou import pixel_iou
 
@@ -20,7 +21,7 @@ from pointmcd.teachers.pixel_iou import pixel_iou
 PIXELS = 2048
 
 
-class SegmentationLesson(Lesson):
+class SegmentationLesson(MapLesson):
     """Labels the pixels of views, given the class (PointMCD, part-segmentation teacher)."""
 
     teacher: PartsTeacher
@@ -34,9 +35,6 @@ class SegmentationLesson(Lesson):
         torch.manual_seed(config.seed)
         sizes = (len(store.classes), store.num_parts)
         self.teacher = PartsTeacher(encoder, *sizes, config.finetune).to(device)
-        if not config.finetune:
-            encoder.fold()
-            encoder.to(device).eval().requires_grad_(False)
 
     def loss(self, indices: Indices) -> Tensor:
         """CE over background and all parts, at pixels drawn from drawn views."""
@@ -50,17 +48,9 @@ class SegmentationLesson(Lesson):
 
     def _draw(self, index: int) -> tuple[Tensor, Tensor]:
         """Some views of a shape, uint8 [v, S, S], and their global part ids, int64 [v, S, S]."""
-        some = torch.randperm(self.store.num_views)[: self.config.views_per_step].numpy()
+        some = self._draw_views()
         views, truth = self.store.views(index)[some], self.store.pixel_labels(index)[some]
         return torch.from_numpy(views), torch.from_numpy(truth.astype(np.int64))
-
-    def _inputs(self, views: Tensor) -> Tensor | list[Tensor]:
-        """What the teacher takes: views, or a frozen encoder's maps of them."""
-        views = views.to(self.device)
-        if self.config.finetune:
-            return views
-        with torch.no_grad():
-            return self.encoder.pyramid(views)
 
     @torch.inference_mode()
     def scores(self) -> dict[str, Any]:
@@ -94,12 +84,6 @@ class SegmentationLesson(Lesson):
         output = self.teacher(self._inputs(views), labels)
         said = self.teacher.decoder.predict(output.pixels, views.shape[-1], *self._range(index))
         return np.asarray(said.cpu())
-
-    def outputs(self, indices: Indices) -> dict[str, Tensor]:
-        """Descriptors [n, V, 512]; they do not depend on the class."""
-        views = (torch.from_numpy(self.store.views(int(i))) for i in indices)
-        rows = [self.teacher.describe(self._inputs(of_shape)) for of_shape in views]
-        return {"descriptors": torch.stack(rows).half()}
 
     def _range(self, index: int) -> tuple[int, int]:
         """The parts of a shape's class: first global id, and the one after the last."""

@@ -6,18 +6,22 @@ from pointmcd.data.store import Store
 from pointmcd.device import pick_device
 from pointmcd.errors import StoreError
 from pointmcd.files import read_json, remove, remove_stale
+from pointmcd.teachers.autoencoder import AutoencoderLesson
 from pointmcd.teachers.classification import ClassificationLesson
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.encoders import ImageEncoder
 from pointmcd.teachers.export import export_teacher, teacher_folder
 from pointmcd.teachers.features import features_folder
 from pointmcd.teachers.fit import fit
+from pointmcd.teachers.frozen_features import FeaturesLesson
 from pointmcd.teachers.lesson import Lesson, work_file
 from pointmcd.teachers.segmentation import SegmentationLesson
 
-_LESSONS: dict[str, type[Lesson]] = {
+LESSONS: dict[str, type[Lesson]] = {
     "classification": ClassificationLesson,
     "segmentation": SegmentationLesson,
+    "features": FeaturesLesson,
+    "autoencoder": AutoencoderLesson,
 }
 
 
@@ -26,7 +30,7 @@ def teach(config: TeachConfig) -> Path:
 
     Returns:
         the teacher's folder in the store; its teacher.json says the validation accuracy, for
-        segmentation the pixel mIoU.
+        segmentation the pixel mIoU, for an autoencoder the L1 distance of the pixels.
 
     Raises:
         StoreError: when the store has no labels of the task, too few shapes, or a teacher of that
@@ -42,7 +46,7 @@ def teach(config: TeachConfig) -> Path:
     for place in (folder.parent, features_folder(store, config.teacher)):
         remove_stale(place)
     encoder = ImageEncoder(config.teacher, config.seed)
-    lesson = _LESSONS[config.task](store, config, pick_device(config.device), encoder)
+    lesson = LESSONS[config.task](store, config, pick_device(config.device), encoder)
     lesson.prepare()
     fit(lesson)
     export_teacher(lesson, lesson.scores())
@@ -59,7 +63,7 @@ def _is_done(folder: Path, store: Store, config: TeachConfig) -> bool:
             f"{folder}: a teacher of that name was made with other settings; give --name another"
             " name, or --overwrite"
         )
-    if config.finetune or config.task == "segmentation":
+    if config.finetune or config.task != "classification":
         return True
     cache = features_folder(store, config.teacher)  # deleted to save space? students may want it
     return all((cache / f"{shard}.npy").exists() for shard in store.shards)

@@ -8,18 +8,20 @@ from tyro.conf import Positional
 
 from pointmcd.data.augment import RotationName
 from pointmcd.errors import ConfigError
-from pointmcd.teachers.config import Task
 
+Task = Literal["classification", "segmentation", "pretrain"]
 Course = Literal["constant", "decay", "first"]
 
 
 #: Settings that cannot change what is learnt.
-PLACE_FIELDS = {"store", "out", "device", "workers", "overwrite"}
+PLACE_FIELDS = {"store", "out", "init", "device", "workers", "overwrite"}
 #: Settings that a baseline does not read.
 DISTILLATION_FIELDS = {
     *("distill_weight", "distill_loss", "distill_start", "distill_course", "distill_share"),
     *("target", "standardise", "visibility", "pairing"),
 }
+#: Settings that pretraining does not read.
+LABEL_FIELDS = {"task_weight", "label_smoothing", "label_fraction"}
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,22 @@ class TrainConfig:
     out: Path | None = None
     """Run folder; by default runs/STORE-STUDENT-ARM-sSEED."""
     task: Task = "classification"
-    """classification (a class per shape) or segmentation (a part per point)."""
+    """classification (a class per shape), segmentation (a part per point), or pretrain (the
+    teacher's descriptors alone, without any label)."""
     student: str = "pointnet"
     """Registered student, or package.module:factory for your own."""
     teacher: str | None = "lite0"
-    """Name of a teacher in the store, for segmentation without or with its -segmentation; None
-    (--no-distill) trains the baseline."""
+    """Name of a teacher in the store, for segmentation without or with its -segmentation; for
+    pretrain one without labels, lite0 standing for lite0-features; None (--no-distill) trains the
+    baseline."""
+    init: Path | None = None
+    """Fine-tuning: a run of the same student, pretrained or not, whose last weights are the
+    start."""
+    label_fraction: float = 1.0
+    """Share of each class's train shapes that are used, at least one; drawn by the seed. Each is
+    then seen so often that an epoch has as many steps as with all."""
+    pretrain_for: Literal["classification", "segmentation"] = "classification"
+    """Pretraining: for which task, where the student has a form of its own for it (dgcnn)."""
     epochs: int = 40
     """Passes over the train part."""
     batch_size: int = 32
@@ -100,6 +112,12 @@ class TrainConfig:
     @property
     def arm(self) -> str:
         """What this run is in a comparison."""
+        if self.init is None:
+            return self._distillation
+        return "finetuned" if self.teacher is None else f"finetuned-{self._distillation}"
+
+    @property
+    def _distillation(self) -> str:
         if self.teacher is None:
             return "baseline"
         if self.visibility == "all":
@@ -118,9 +136,15 @@ class TrainConfig:
 
     def decisive(self) -> dict[str, Any]:
         """Everything that decides the result, JSON: what must agree to resume."""
-        left_out = PLACE_FIELDS
+        left_out = set(PLACE_FIELDS)
         if self.teacher is None:
-            left_out = left_out | DISTILLATION_FIELDS
+            left_out |= DISTILLATION_FIELDS
+        if self.task == "pretrain":
+            left_out |= LABEL_FIELDS
+        else:
+            left_out.add("pretrain_for")
+        if self.label_fraction == 1:  # described as before there was a choice
+            left_out.add("label_fraction")
         return {k: v for k, v in asdict(self).items() if k not in left_out}
 
     def check(self) -> None:
@@ -138,6 +162,20 @@ class TrainConfig:
             raise ConfigError(f"--label-smoothing {self.label_smoothing}: 0 to below 1")
         if not 0 < self.distill_share < 1:
             raise ConfigError(f"--distill-share {self.distill_share}: between 0 and 1")
+        if not 0 < self.label_fraction <= 1:
+            raise ConfigError(f"--label-fraction {self.label_fraction}: above 0, up to 1")
+        if self.task == "pretrain":
+            self._check_pretraining()
+
+    def _check_pretraining(self) -> None:
+        if self.teacher is None:
+            raise ConfigError("--no-distill: --task pretrain is distillation and nothing else")
+        if not self.distill_weight > 0:
+            raise ConfigError("--distill-weight 0: --task pretrain would learn nothing")
+        if self.distill_course == "first":
+            raise ConfigError("--distill-course first: --task pretrain has no task to follow")
+        if self.label_fraction != 1:
+            raise ConfigError("--label-fraction: --task pretrain uses no labels; leave it out")
 
     def _check_choices(self) -> None:
         for name, hint in get_type_hints(type(self)).items():
@@ -214,7 +252,9 @@ def apply_recipe(config: TrainConfig, recipe: str) -> TrainConfig:
     if recipe != "paper":
         raise ConfigError(f"--recipe {recipe}: use one of {', '.join(RECIPES)}")
     of_task = PAPER_SEGMENTATION if config.task == "segmentation" else {}
-    of_student = PAPER_POINTNET.get(config.task, {}) if config.student == "pointnet" else {}
+    # Pretraining's schedule is not known: classification's (ours).
+    task = "classification" if config.task == "pretrain" else config.task
+    of_student = PAPER_POINTNET[task] if config.student == "pointnet" else {}
     return replace(config, **(PAPER | of_task | of_student))
 
 
@@ -235,5 +275,5 @@ def config_from_dict(values: dict[str, Any]) -> TrainConfig:
         fits = (int, float) if wanted is float else wanted
         if wanted in (int, float, str, bool) and not isinstance(values.get(name, wanted()), fits):
             raise ConfigError(f"config field {name}: {values[name]!r} is not {wanted.__name__}")
-    paths = {k: Path(values[k]) for k in ("store", "out") if values.get(k) is not None}
+    paths = {k: Path(values[k]) for k in ("store", "out", "init") if values.get(k) is not None}
     return TrainConfig(**(values | paths))

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration
 from accelerate.state import AcceleratorState
@@ -23,6 +25,7 @@ from pointmcd.checkpoint import (
 )
 from pointmcd.data.augment import Augmentation
 from pointmcd.data.dataset import Batch, ShapeDataset
+from pointmcd.data.splits import keep_share
 from pointmcd.data.store import Store
 from pointmcd.device import pick_device
 from pointmcd.distill.distillation import ViewDistillation
@@ -31,6 +34,8 @@ from pointmcd.ops.cross_entropy import smoothed_cross_entropy
 from pointmcd.tasks.registry import build_model, get_task
 from pointmcd.tasks.task import Scores
 from pointmcd.training.config import TrainConfig
+from pointmcd.training.initial import start_from
+from pointmcd.training.run import Run
 from pointmcd.training.schedule import learning_rate, loss_weights
 from pointmcd.training.targets import prepare_targets
 
@@ -66,7 +71,11 @@ class Trainer:
         # The model is made first: arms of one seed start from the same weights.
         torch.manual_seed(config.seed)
         ranges = store.part_ranges if self.dataset.parts else None
-        self.module = build_model(config.task, config.student, len(store.classes), ranges)
+        self.module = build_model(
+            *(config.task, config.student, len(store.classes), ranges), config.pretrain_for
+        )
+        if config.init is not None:
+            start_from(self.module, Run(config.init))
         self.trainee = Trainee(self.module, _distillation(config, self.dataset, self.module))
         self.order = torch.Generator()
         batch_size = min(config.batch_size, len(self.dataset))
@@ -102,8 +111,7 @@ class Trainer:
             group["lr"] = lr
         sums = self._train(loss_weights(config, epoch))
         scores = self._validate()
-        losses = (sums["task_loss"], sums["distill_loss"], scores["val_loss"] or 0.0)
-        if not all(map(math.isfinite, losses)):
+        if not all(map(math.isfinite, (*sums.values(), scores["val_loss"] or 0.0))):
             raise RunError(
                 f"{config.folder}: the loss is no longer finite in epoch {epoch + 1}; lower --lr"
             )
@@ -119,8 +127,11 @@ class Trainer:
         """Figures on the validation part; all None where there is none."""
         if self.validation is None:
             return dict.fromkeys(self.task.figures)
-        with evaluating(self.module):
-            return self.task.validate(self.module, self.validation, self.accelerator.device)
+        with evaluating(self.trainee):
+            return self.task.validate(
+                *(self.module, self.validation, self.accelerator.device),
+                self.trainee.distillation,
+            )
 
     def _train(self, weights: tuple[float, float]) -> dict[str, float]:
         self.model.train()
@@ -128,11 +139,8 @@ class Trainer:
         for batch in self.loader:
             sums += self._step(batch, weights)
         task, distill, right, count = self.accelerator.reduce(sums, "sum").tolist()
-        return {
-            "task_loss": task / count,
-            "distill_loss": distill / count,
-            "train_accuracy": right / count,
-        }
+        of_labels = {"task_loss": task / count, "train_accuracy": right / count}
+        return {"distill_loss": distill / count} | (of_labels if self.task.labelled else {})
 
     def _step(self, batch: Batch, weights: tuple[float, float]) -> Tensor:
         """One optimiser step.
@@ -143,8 +151,7 @@ class Trainer:
         config, (task_weight, distill_weight) = self.config, weights
         with self.accelerator.autocast():
             logits, descriptors, penalty = self.model(self.task.inputs(batch), batch.visibility)
-        rows, truth = self.task.pairs(logits.float(), batch)
-        task = smoothed_cross_entropy(rows, truth, config.label_smoothing)
+        task, right = self._judge(logits.float(), batch)
         loss = task_weight * task + config.regulariser_weight * penalty.float()
         distill = torch.zeros_like(task)
         distillation = self.trainee.distillation
@@ -154,9 +161,16 @@ class Trainer:
         self.optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)
         self.optimizer.step()
-        count = torch.tensor(float(len(logits)), device=task.device)
-        right = (rows.argmax(dim=1) == truth).float().mean() * count
-        return torch.stack([task.detach() * count, distill.detach() * count, right, count])
+        sums = torch.stack([task.detach(), distill.detach(), right, torch.ones_like(right)])
+        return sums * len(logits)
+
+    def _judge(self, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The task's loss, and the share of its rows that are right; 0 for a task without rows."""
+        rows, truth = self.task.pairs(logits, batch)
+        if not len(rows):
+            return logits.new_zeros(()), logits.new_zeros(())
+        loss = smoothed_cross_entropy(rows, truth, self.config.label_smoothing)
+        return loss, (rows.argmax(dim=1) == truth).float().mean()
 
     def save(self, path: Path, state: dict[str, Any], whole: bool) -> None:
         """Write a checkpoint: the model, and all that training needs if `whole`."""
@@ -189,7 +203,8 @@ def _accelerator(config: TrainConfig) -> Accelerator:
 
 
 def _train_dataset(config: TrainConfig, store: Store) -> ShapeDataset:
-    indices = store.indices("train")
+    everything = store.indices("train")
+    indices = labelled_part(config, store)
     targets = None
     if config.teacher is not None:
         targets = prepare_targets(config, store, indices)
@@ -203,7 +218,19 @@ def _train_dataset(config: TrainConfig, store: Store) -> ShapeDataset:
         pairing=config.pairing,
         augmentation=augmentation,
         parts=config.task == "segmentation",
+        labelled=get_task(config.task).labelled,
+        repeats=round(len(everything) / len(indices)),
     )
+
+
+def labelled_part(config: TrainConfig, store: Store) -> npt.NDArray[np.int64]:
+    """The train shapes that are learnt from: all, or a share of every class."""
+    indices = store.indices("train")
+    if config.label_fraction == 1:
+        return indices
+    records = [store.shapes[i] for i in indices]
+    names, labels = [r.name for r in records], [r.label for r in records]
+    return indices[keep_share(names, labels, config.label_fraction, config.seed)]
 
 
 def _distillation(
@@ -231,8 +258,15 @@ def _validation_loader(config: TrainConfig, store: Store) -> DataLoader[Batch] |
     indices = store.indices("val")
     if not len(indices):
         return None
-    parts = config.task == "segmentation"
-    return evaluation_loader(ShapeDataset(store, indices, config.points, parts=parts))
+    labelled = get_task(config.task).labelled
+    # Without labels there is only the teacher to agree with.
+    targets = None if labelled else prepare_targets(config, store, indices)
+    dataset = ShapeDataset(
+        *(store, indices, config.points, targets, config.visibility, config.pairing),
+        parts=config.task == "segmentation",
+        labelled=labelled,
+    )
+    return evaluation_loader(dataset)
 
 
 def evaluation_loader(dataset: ShapeDataset) -> DataLoader[Batch]:

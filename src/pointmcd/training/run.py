@@ -134,11 +134,29 @@ def _read_meta(file: Path) -> dict[str, Any]:
 
 
 def create_run(
-    config: TrainConfig, store: Store, teacher: dict[str, Any] | None, parameters: int
+    config: TrainConfig,
+    store: Store,
+    teacher: dict[str, Any] | None,
+    parameters: int,
+    start: dict[str, Any] | None = None,
+    train_shapes: int | None = None,
 ) -> Run:
-    """Write config.yaml and run.json of a new run."""
+    """Write config.yaml and run.json of a new run.
+
+    Args:
+        config: its settings.
+        store: what it is trained on.
+        teacher: the teacher.json of its teacher.
+        parameters: of the model.
+        start: what is known of the run that it starts from.
+        train_shapes: how many train shapes are used; all where None.
+    """
     folder = config.folder
     values = asdict(config) | {"store": str(config.store), "out": str(folder)}
+    values["init"] = None if config.init is None else str(config.init)
+    shapes = {split: len(store.indices(split)) for split in ("train", "val", "test")}
+    if train_shapes is not None:
+        shapes["train"] = train_shapes
     with replacing(folder / "config.yaml") as temporary:
         temporary.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
     versions = {"python": platform.python_version()} | {n: version(n) for n in ("torch", "numpy")}
@@ -155,8 +173,9 @@ def create_run(
         "store_fingerprint": store.fingerprint,
         "teacher": teacher,
         "versions": versions,
+        "init": start,
         "seed": config.seed,
-        "shapes": {split: len(store.indices(split)) for split in ("train", "val", "test")},
+        "shapes": shapes,
         "parameters": parameters,
         "settings": config.decisive(),
         "finished": False,

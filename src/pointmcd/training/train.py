@@ -1,5 +1,7 @@
 """Train a student on a store, with or without distillation, everything else equal."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +12,13 @@ from pointmcd.files import is_temporary, remove, remove_stale
 from pointmcd.progress import progress_bar
 from pointmcd.teachers.export import read_teacher
 from pointmcd.training.config import TrainConfig
+from pointmcd.training.initial import describe_start
 from pointmcd.training.loop import Trainer
 from pointmcd.training.run import Run, create_run
-from pointmcd.training.targets import find_teacher
+from pointmcd.training.targets import check_label_free, find_teacher
+
+#: The usual shares of the labels in a learning curve.
+SHARES = (0.01, 0.05, 0.1, 0.2, 1.0)
 
 
 def train(config: TrainConfig) -> Path:
@@ -35,7 +41,12 @@ def train(config: TrainConfig) -> Path:
     teacher = None
     if config.teacher is not None:
         teacher = read_teacher(store, find_teacher(store, config.teacher, config.task))
-    run = _existing(config, store, teacher)
+        if config.task == "pretrain":
+            check_label_free(teacher, "--task pretrain")
+        if config.label_fraction < 1:
+            check_label_free(teacher, f"--label-fraction {config.label_fraction}")
+    start = None if config.init is None else describe_start(Run(config.init))
+    run = _existing(config, store, teacher, start)
     if run is not None and run.finished:
         return run.path
     trainer = Trainer(config, store)
@@ -43,9 +54,29 @@ def train(config: TrainConfig) -> Path:
         if (config.folder / "run.json").exists():
             _clear(config.folder)
         parameters = sum(p.numel() for p in trainer.module.parameters())
-        run = create_run(config, store, teacher, parameters)
+        train_shapes = len(trainer.dataset.indices)
+        run = create_run(config, store, teacher, parameters, start, train_shapes)
     _run_epochs(trainer, run)
     return run.path
+
+
+def learning_curve(config: TrainConfig, shares: Sequence[float] = SHARES) -> list[Path]:
+    """Train once per share of the labels; each run's folder ends in its share.
+
+    Args:
+        config: the settings; its `label_fraction` is not used.
+        shares: of the labels, above 0 and up to 1.
+
+    Returns:
+        the run folders, in that order.
+    """
+    folder = config.folder
+    return [
+        train(
+            replace(config, label_fraction=share, out=folder.with_name(f"{folder.name}-{share:g}"))
+        )
+        for share in shares
+    ]
 
 
 def _check_store(config: TrainConfig, store: Store) -> None:
@@ -56,14 +87,19 @@ def _check_store(config: TrainConfig, store: Store) -> None:
     if config.task == "segmentation":
         if store.num_parts < 2:  # a store without part labels is refused here too
             raise StoreError(f"{store.path}: one part in all; segmentation needs at least two")
-    elif len(store.classes) < 2:
+    elif config.task == "classification" and len(store.classes) < 2:
         raise StoreError(
             f"{store.path}: {len(store.classes)} classes; classification needs at least two, in"
             " CLASS/NAME or CLASS/{train,test}/NAME folders"
         )
 
 
-def _existing(config: TrainConfig, store: Store, teacher: dict[str, Any] | None) -> Run | None:
+def _existing(
+    config: TrainConfig,
+    store: Store,
+    teacher: dict[str, Any] | None,
+    start: dict[str, Any] | None,
+) -> Run | None:
     """The run in the folder, if it is this very one; others are refused unless told to replace."""
     folder = config.folder
     remove_stale(folder)
@@ -72,7 +108,7 @@ def _existing(config: TrainConfig, store: Store, teacher: dict[str, Any] | None)
             raise RunError(f"{folder}: a folder that is no run; choose another --out")
         return None
     run = Run(folder)
-    field = _first_difference(config, store, teacher, run.meta)
+    field = _first_difference(config, store, {"teacher": teacher, "init": start}, run.meta)
     if field is None:
         return run
     if not config.overwrite:
@@ -96,7 +132,10 @@ def _is_begun(path: Path) -> bool:
 
 
 def _first_difference(
-    config: TrainConfig, store: Store, teacher: dict[str, Any] | None, meta: dict[str, Any]
+    config: TrainConfig,
+    store: Store,
+    made_from: dict[str, dict[str, Any] | None],
+    meta: dict[str, Any],
 ) -> str | None:
     settings = config.decisive()
     every = settings.keys() | meta["settings"].keys()
@@ -107,8 +146,10 @@ def _first_difference(
             return field
     if meta["store_fingerprint"] != store.fingerprint or meta["classes"] != store.classes:
         return "store"
-    made = (meta["teacher"] or {}).get("fingerprint")
-    return None if made == (teacher or {}).get("fingerprint") else "teacher"
+    for name, now in made_from.items():
+        if (meta.get(name) or {}).get("fingerprint") != (now or {}).get("fingerprint"):
+            return name
+    return None
 
 
 def _run_epochs(trainer: Trainer, run: Run) -> None:
@@ -145,4 +186,5 @@ def _keep(trainer: Trainer, run: Run, record: dict[str, Any], best: float) -> fl
 def _note(record: dict[str, Any], best: str) -> str:
     val = record[best]
     shown = "" if val is None else f"  validation {val:.1%}"
-    return f"loss {record['task_loss']:.3f}{shown}"
+    loss = record.get("task_loss", record["distill_loss"])
+    return f"loss {loss:.3f}{shown}"

@@ -1,0 +1,119 @@
+"""The unsupervised teacher's network: a view in, a descriptor and the view redrawn out."""
+
+from itertools import pairwise
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from pointmcd.teachers.encoders import ImageEncoder
+from pointmcd.teachers.heads import DESCRIPTOR_SIZE
+
+#: Channels of the decoder's maps; the first is of the bottleneck's size, each next one doubles it.
+WIDTHS = (256, 128, 64, 32, 16)
+#: Grey that the untrained network draws, about the mean of views.
+FIRST_GREY = 0.9
+
+
+class RedrawnViews(NamedTuple):
+    """Descriptors [n, 512], never negative, and views [n, S, S]; 0 is black, 1 white."""
+
+    descriptors: Tensor
+    views: Tensor
+
+
+class ViewDecoder(nn.Module):
+    """The encoder's deepest map of a view -> a descriptor and the view.
+
+    As the method's unsupervised teacher (PointMCD): the view's descriptor is the pooled deepest
+    feature of an image autoencoder, here of a trained 1x1 convolution + BN + ReLU to 512. All that
+    is redrawn comes from that map: a skip link would let fine maps past it, and the descriptor
+    would have less to learn. The layers are ours: light enough for a CPU.
+
+    Args:
+        deepest: channels of the encoder's deepest map.
+    """
+
+    def __init__(self, deepest: int) -> None:
+        super().__init__()
+        self.bottleneck = nn.Sequential(
+            nn.Conv2d(deepest, DESCRIPTOR_SIZE, 1, bias=False),
+            nn.BatchNorm2d(DESCRIPTOR_SIZE),
+            nn.ReLU(),
+        )
+        self.narrow = _separable(DESCRIPTOR_SIZE, WIDTHS[0])
+        self.stages = nn.Sequential(*(_Double(a, b) for a, b in pairwise(WIDTHS)))
+        self.draw = nn.Conv2d(WIDTHS[-1], 4, 3, padding=1)
+        # Most of a view is white: an output about zero would be the first thing to unlearn.
+        nn.init.normal_(self.draw.weight, std=0.01)
+        nn.init.constant_(self.draw.bias, FIRST_GREY)  # type: ignore[arg-type]
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, deepest: Tensor, size: int) -> RedrawnViews:
+        """The encoder's deepest map [n, C, h, w] -> RedrawnViews, views [n, size, size]."""
+        deep = self.bottleneck(deepest)
+        drawn = F.pixel_shuffle(self.draw(self.stages(self.narrow(deep))), 2)
+        if drawn.shape[-2:] != (size, size):
+            drawn = F.interpolate(drawn, (size, size), mode="bilinear", align_corners=False)
+        # In training there is no bound: most of a view is white, and at white neither a clamp nor a
+        # sigmoid has much of a gradient.
+        return RedrawnViews(_pool(deep), drawn[:, 0] if self.training else drawn[:, 0].clamp(0, 1))
+
+    def describe(self, deepest: Tensor) -> Tensor:
+        """The encoder's deepest map [n, C, h, w] -> descriptors [n, 512]; nothing is redrawn."""
+        return _pool(self.bottleneck(deepest))
+
+
+def _pool(deep: Tensor) -> Tensor:
+    return deep.mean(dim=(2, 3))
+
+
+def _separable(before: int, after: int) -> nn.Sequential:
+    """3x3 depthwise separable convolution, BN, ReLU."""
+    return nn.Sequential(
+        nn.Conv2d(before, before, 3, padding=1, groups=before, bias=False),
+        nn.Conv2d(before, after, 1, bias=False),
+        nn.BatchNorm2d(after),
+        nn.ReLU(),
+    )
+
+
+class _Double(nn.Module):
+    """Twice the size: 1x1 to four pixels for each, then 3x3 depthwise separable.
+
+    Channels are reduced before the doubling, where that is a quarter of the work.
+    """
+
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__()
+        self.widen = nn.Conv2d(before, 4 * after, 1, bias=False)
+        self.mix = _separable(after, after)
+
+    def forward(self, deep: Tensor) -> Tensor:
+        mixed: Tensor = self.mix(F.pixel_shuffle(self.widen(deep), 2))
+        return mixed
+
+
+class AutoencoderTeacher(nn.Module):
+    """Encoder and decoder; the encoder stands still, outside, unless it is fine-tuned."""
+
+    def __init__(self, encoder: ImageEncoder, finetune: bool) -> None:
+        super().__init__()
+        self.encoder = encoder if finetune else None
+        self.decoder = ViewDecoder(encoder.pyramid_channels[-1])
+
+    def forward(self, inputs: Tensor | list[Tensor], size: int) -> RedrawnViews:
+        """Views uint8 [n, S, S] when fine-tuned, else the frozen encoder's maps; S."""
+        output: RedrawnViews = self.decoder(self._deepest(inputs), size)
+        return output
+
+    def describe(self, inputs: Tensor | list[Tensor]) -> Tensor:
+        """The descriptors [n, 512] alone."""
+        return self.decoder.describe(self._deepest(inputs))
+
+    def _deepest(self, inputs: Tensor | list[Tensor]) -> Tensor:
+        if isinstance(inputs, list):
+            return inputs[-1]
+        assert self.encoder is not None
+        return self.encoder.pyramid(inputs)[-1]

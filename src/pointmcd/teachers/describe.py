@@ -1,0 +1,72 @@
+"""What a teacher says of any store: of its own, what stands there; of another, by looking."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from pointmcd.checkpoint import load_checkpoint
+from pointmcd.data.store import Store
+from pointmcd.errors import StoreError
+from pointmcd.files import read_json
+from pointmcd.progress import progress_bar
+from pointmcd.teachers.config import LABEL_FREE, TeachConfig
+from pointmcd.teachers.encoders import ImageEncoder
+from pointmcd.teachers.features import gather_rows
+from pointmcd.teachers.lesson import Lesson
+from pointmcd.teachers.teach import LESSONS
+
+
+def describe_shapes(folder: Path, store: Store, device: torch.device) -> npt.NDArray[np.float32]:
+    """Descriptors float32 [n, V, D] of all shapes of a store by a teacher from this or another one.
+
+    Args:
+        folder: a teacher's folder, in the store that it was made in.
+        store: what to describe; a frozen encoder's features of it are cached there.
+        device: where to compute.
+
+    Raises:
+        StoreError: when the teacher is absent, or learnt the classes of another store.
+    """
+    meta = _read_meta(folder)
+    every = np.arange(len(store.shapes))
+    if meta["store_fingerprint"] == store.fingerprint:
+        return gather_rows(store, folder / "descriptors", every)
+    if meta["task"] not in LABEL_FREE:
+        raise StoreError(
+            f"{folder}: learnt the labels of another store than {store.path}, which it cannot"
+            " describe"
+        )
+    return _look(_lesson(folder, meta, store, device))
+
+
+def _read_meta(folder: Path) -> dict[str, Any]:
+    file = folder / "teacher.json"
+    if not file.exists():
+        raise StoreError(f"{folder}: the teacher is no longer there; run pointmcd teach again")
+    return dict(read_json(file))
+
+
+def _lesson(folder: Path, meta: dict[str, Any], store: Store, device: torch.device) -> Lesson:
+    settings = {"finetune": False} | meta["settings"]
+    config = TeachConfig(store.path, **settings)
+    encoder = ImageEncoder(config.teacher, config.seed)
+    lesson = LESSONS[config.task](store, config, device, encoder)
+    tensors, _ = load_checkpoint(folder / "teacher.safetensors")
+    lesson.load(tensors, str(folder))
+    lesson.teacher.eval()
+    return lesson
+
+
+@torch.inference_mode()
+def _look(lesson: Lesson) -> npt.NDArray[np.float32]:
+    lesson.look()
+    found = []
+    with progress_bar() as progress:
+        task = progress.add_task("described", total=len(lesson.store.shapes), note="")
+        for _, indices in lesson.store.shard_ranges():
+            found.append(lesson.outputs(indices)["descriptors"].float().cpu().numpy())
+            progress.advance(task, len(indices))
+    return np.concatenate(found)

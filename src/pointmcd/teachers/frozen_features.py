@@ -1,0 +1,131 @@
+"""The teacher that learns nothing: a pretrained encoder's pooled features, brought to one scale.
+
+Ours, beside the method's autoencoder. Plain features differ a hundredfold in size from channel to
+channel; standardised, or whitened, each counts the same in the student's loss.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pointmcd.data.store import Store
+from pointmcd.teachers.config import TeachConfig
+from pointmcd.teachers.encoders import ImageEncoder
+from pointmcd.teachers.features import cache_features, gather_rows
+from pointmcd.teachers.heads import DESCRIPTOR_SIZE
+from pointmcd.teachers.lesson import Indices, Lesson
+
+#: Shapes read at a time.
+_CHUNK = 256
+#: Variance, as a share of the largest, below which there is nothing but rounding.
+_NOTHING = 1e-6
+
+
+class Rescaling(nn.Module):
+    """Features [..., F] -> zero mean and unit variance per channel; whitened, on D axes.
+
+    Args:
+        num_features: F.
+        axes: D, how many uncorrelated directions to keep; 0 to keep the channels as they are.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+    axes: Tensor
+
+    def __init__(self, num_features: int, axes: int = 0) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(num_features))
+        self.register_buffer("deviation", torch.ones(num_features))
+        self.register_buffer("axes", torch.zeros(num_features, axes))
+
+    @property
+    def size(self) -> int:
+        """D of what comes out."""
+        return self.axes.shape[1] or len(self.mean)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """[..., F] -> [..., D]; a channel that never varied becomes zero."""
+        scaled = (features - self.mean) / self.deviation
+        return scaled @ self.axes if self.axes.shape[1] else scaled
+
+    def measure(self, rows: Iterator[Tensor]) -> None:
+        """Take mean, deviation and axes from rows [n, F], a part at a time."""
+        count, total = 0, self.mean.new_zeros(len(self.mean), dtype=torch.float64)
+        products = total.new_zeros(len(total), len(total))
+        for part in rows:
+            part = part.double()
+            count += len(part)
+            total += part.sum(dim=0)
+            products.addmm_(part.T, part)
+        mean = total / count
+        covariance = products / count - mean[:, None] * mean
+        variance = covariance.diagonal().clamp(min=0)
+        varies = variance > _NOTHING * (variance + mean.square())
+        deviation = torch.where(varies, variance, torch.inf).sqrt()
+        self.mean.copy_(mean)
+        self.deviation.copy_(deviation)
+        if self.axes.shape[1]:
+            self.axes = _axes(covariance / deviation / deviation[:, None], self.axes.shape[1])
+
+
+def _axes(correlation: Tensor, most: int) -> Tensor:
+    """The strongest directions [F, D], scaled to unit variance; fewer where the rank is lower."""
+    variance, directions = torch.linalg.eigh(correlation)
+    kept = variance.argsort(descending=True)[:most]
+    kept = kept[variance[kept] > _NOTHING * variance[kept[0]]]
+    # The sign of an eigenvector is chance: let its largest entry be positive.
+    directions = directions[:, kept]
+    largest = directions.abs().argmax(dim=0, keepdim=True)
+    directions = directions * directions.gather(0, largest).sign()
+    scaled: Tensor = (directions / variance[kept].sqrt()).float()
+    return scaled
+
+
+class FeaturesLesson(Lesson):
+    """Looks at every view once; statistics come from the train part. No label is read."""
+
+    teacher: Rescaling
+
+    def __init__(
+        self, store: Store, config: TeachConfig, device: torch.device, encoder: ImageEncoder
+    ) -> None:
+        super().__init__(store, config, device, encoder)
+        axes = min(DESCRIPTOR_SIZE, encoder.num_features) if config.whiten else 0
+        self.teacher = Rescaling(encoder.num_features, axes).to(device)
+
+    @property
+    def descriptor_size(self) -> int:
+        """As wide as the encoder's features, or as many axes as were kept."""
+        return self.teacher.size
+
+    def look(self) -> None:
+        """Cache the encoder's features of every view."""
+        self.cache = cache_features(self.store, self.config, self.encoder, self.device)
+
+    def prepare(self) -> None:
+        """Look, and measure the features' mean and deviation."""
+        self.look()
+        self.teacher.measure(self._rows())
+
+    def load(self, tensors: dict[str, Tensor], what: str) -> None:
+        """Take the statistics of a finished teacher, with as many axes as it kept."""
+        self.teacher.axes = torch.zeros_like(tensors["axes"], device=self.device)
+        super().load(tensors, what)
+
+    def _rows(self) -> Iterator[Tensor]:
+        for start in range(0, len(self.train), _CHUNK):
+            rows = gather_rows(self.store, self.cache, self.train[start : start + _CHUNK])
+            yield torch.from_numpy(rows).flatten(0, 1).to(self.device)
+
+    def scores(self) -> dict[str, Any]:
+        """Only how many validation shapes there are: nothing was learnt."""
+        return {"val_shapes": len(self.store.indices("val"))}
+
+    def outputs(self, indices: Indices) -> dict[str, Tensor]:
+        """Descriptors [n, V, D], signed."""
+        rows = torch.from_numpy(gather_rows(self.store, self.cache, np.asarray(indices)))
+        return {"descriptors": self.teacher(rows.to(self.device)).half()}

@@ -1,0 +1,48 @@
+"""What lessons on an encoder's feature maps share: drawn views, and an encoder that may be frozen.
+
+Maps of all views would fill the disk, unlike pooled features: each step looks at its views anew.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from pointmcd.data.store import Store
+from pointmcd.teachers.config import TeachConfig
+from pointmcd.teachers.encoders import ImageEncoder
+from pointmcd.teachers.lesson import Indices, Lesson
+
+#: What a teacher of maps takes: views uint8 [n, S, S], or a frozen encoder's maps of them.
+MapInputs = Tensor | list[Tensor]
+
+
+class MapLesson(Lesson):
+    """A lesson whose teacher takes `MapInputs` and has `describe(inputs)` -> [n, 512]."""
+
+    def __init__(
+        self, store: Store, config: TeachConfig, device: torch.device, encoder: ImageEncoder
+    ) -> None:
+        super().__init__(store, config, device, encoder)
+        if not config.finetune:
+            encoder.fold()
+            encoder.to(device).eval().requires_grad_(False)
+
+    def _draw_views(self) -> Indices:
+        """Which views of a shape one step takes, in the order drawn."""
+        drawn = torch.randperm(self.store.num_views)[: self.config.views_per_step]
+        return drawn.numpy()
+
+    def _inputs(self, views: Tensor) -> MapInputs:
+        """What the teacher takes: views, or a frozen encoder's maps of them."""
+        views = views.to(self.device)
+        if self.config.finetune:
+            return views
+        with torch.no_grad():
+            return self.encoder.pyramid(views)
+
+    def outputs(self, indices: Indices) -> dict[str, Tensor]:
+        """Descriptors [n, V, 512], of the views alone: no label reaches them."""
+        describe: Callable[[MapInputs], Tensor] = self.teacher.describe  # type: ignore[assignment]
+        views = (torch.from_numpy(self.store.views(int(i))) for i in indices)
+        return {"descriptors": torch.stack([describe(self._inputs(v)) for v in views]).half()}

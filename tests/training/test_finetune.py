@@ -1,0 +1,199 @@
+"""Training that starts from another run's student, and with a share of the labels."""
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+
+from pointmcd.checkpoint import load_checkpoint, under_prefix
+from pointmcd.data.splits import keep_share
+from pointmcd.data.store import Store
+from pointmcd.errors import ConfigError, RunError
+from pointmcd.students.registry import create_student
+from pointmcd.tasks.registry import build_model
+from pointmcd.training.config import TrainConfig
+from pointmcd.training.initial import start_from
+from pointmcd.training.loop import Trainer, labelled_part
+from pointmcd.training.run import Run
+from pointmcd.training.train import SHARES, learning_curve, train
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def student_of(run):
+    return under_prefix("model.student", load_checkpoint(run / "last.safetensors")[0])
+
+
+@pytest.fixture
+def first(make):
+    return train(make("first", seed=5))
+
+
+def test_training_starts_from_the_weights_of_the_run(make, first):
+    trainer = Trainer(make("second", init=first), Store(make("second").store))
+    started = trainer.module.student.state_dict()
+    for name, tensor in student_of(first).items():
+        assert torch.equal(started[name], tensor), name
+
+
+def test_only_the_student_is_taken_over(make, first):
+    store = Store(make("x").store)
+    fresh = Trainer(make("fresh"), store).module.head.state_dict()
+    tuned = Trainer(make("tuned", init=first), store).module.head.state_dict()
+    assert all(torch.equal(fresh[name], tuned[name]) for name in fresh)
+
+
+def test_the_run_says_where_it_started(make, first):
+    run = Run(train(make("second", init=first)))
+    start = run.meta["init"]
+    assert run.meta["arm"] == "finetuned"
+    assert start["run"] == str(first.resolve())
+    assert (start["seed"], start["task"], start["student"]) == (
+        *(5, "classification", "tiny_student:TinyStudent"),
+    )
+    assert run.config.init == first
+
+
+def test_another_start_is_another_run(make, first):
+    config = make("second", init=first)
+    train(config)
+    other = train(make("other", seed=6))
+    with pytest.raises(RunError, match="holds a run with another init"):
+        train(make("second", init=other))
+    with pytest.raises(RunError, match="holds a run with another init"):
+        train(make("second"))
+    assert train(config) == config.folder  # the same one is kept
+
+
+def test_a_start_that_moved_is_the_same_start(make, first):
+    folder = train(make("second", init=first))
+    moved = first.rename(first.with_name("moved"))
+    assert train(make("second", init=moved)) == folder
+
+
+def test_another_student_is_refused(make, first):
+    with pytest.raises(
+        RunError, match=r"--init .*first: its tiny_student:TinyStudent does not fit"
+    ):
+        train(make("second", student="pointnet", init=first))
+
+
+def test_an_unfinished_run_is_refused(make, first):
+    run = Run(first)
+    run.meta["finished"] = False
+    (first / "run.json").write_text(__import__("json").dumps(run.meta))
+    with pytest.raises(RunError, match="not finished"):
+        train(make("second", init=first))
+
+
+def test_what_is_no_run_is_refused(make, tmp_path):
+    with pytest.raises(RunError, match="is not a run folder"):
+        train(make("second", init=tmp_path / "nowhere"))
+
+
+@pytest.mark.parametrize("student", ["pointnet", "pointnet2"])
+def test_a_students_trunk_fits_into_its_form_for_parts(student):
+    trunk = create_student(student).state_dict()
+    whole = create_student(student, "segmentation").state_dict()
+    missing = [
+        name for name in trunk if name not in whole or whole[name].shape != trunk[name].shape
+    ]
+    assert not missing
+
+
+def test_dgcnn_is_told_how_to_be_pretrained_for_parts(make, taught_store, monkeypatch):
+    run = Run(train(make("first")))
+    run.meta |= {"task": "pretrain", "student": "dgcnn"}
+    tensors = create_student("dgcnn").state_dict()
+    monkeypatch.setattr("pointmcd.training.initial.student_tensors", lambda _: tensors)
+    model = build_model("segmentation", "dgcnn", 2, np.array([[0, 2], [2, 5]]))
+    with pytest.raises(RunError, match="--pretrain-for segmentation if it is to label parts"):
+        start_from(model, run)
+
+
+def test_classes_to_parts(make, parts_store, first):
+    config = make(
+        *("parts", parts_store), task="segmentation", init=first, label_fraction=0.5, epochs=1
+    )
+    run = Run(train(config))
+    assert run.finished
+    assert run.meta["shapes"]["train"] == 6  # half of 12
+
+
+# A share of the labels
+
+
+def shares(count, fraction, seed=0, classes=3):
+    names = [f"shape{i}" for i in range(count)]
+    labels = ["abc"[i % classes] for i in range(count)]
+    return [names[i] for i in keep_share(names, labels, fraction, seed)], names, labels
+
+
+@pytest.mark.parametrize("fraction", [0.01, 0.1, 0.5, 0.99, 1.0])
+def test_every_class_keeps_its_share_and_at_least_one(fraction):
+    kept, names, labels = shares(90, fraction)
+    for label in "abc":
+        own = [n for n, of in zip(names, labels, strict=True) if of == label]
+        assert len(set(own) & set(kept)) == max(round(30 * fraction), 1)
+
+
+def test_a_class_of_one_keeps_it():
+    assert keep_share(["a", "b"], ["x", "y"], 0.01, 0) == [0, 1]
+
+
+def test_a_larger_share_holds_a_smaller_one():
+    sets = [set(shares(60, fraction)[0]) for fraction in (0.05, 0.1, 0.2, 0.5, 1.0)]
+    assert all(small <= large for small, large in itertools.pairwise(sets))
+
+
+def test_another_seed_another_share():
+    assert shares(60, 0.1)[0] != shares(60, 0.1, seed=1)[0]
+
+
+def test_training_sees_only_the_share_as_often_as_it_takes(make, taught_store):
+    store = Store(taught_store)
+    config = make("a", label_fraction=0.34)
+    trainer = Trainer(config, store)
+    assert list(trainer.dataset.indices) == list(labelled_part(config, store))
+    assert len(trainer.dataset.indices) == 3  # one of each class's three
+    assert len(trainer.dataset) == 9  # and as many steps as with all of them
+    assert Run(train(config)).meta["shapes"] == {"train": 3, "val": 3, "test": 6}
+
+
+def test_a_shape_that_comes_again_is_augmented_anew(make, taught_store):
+    dataset = Trainer(make("a", label_fraction=0.34), Store(taught_store)).dataset
+    first, second = (dataset.__getitems__([0]), dataset.__getitems__([3]))
+    assert torch.equal(first.labels, second.labels)
+    assert not torch.equal(first.points, second.points)
+    assert torch.equal(first.points, dataset.__getitems__([0]).points)
+
+
+def test_all_labels_are_described_as_before(make):
+    assert "label_fraction" not in make("a").decisive()
+    assert make("a", label_fraction=0.5).decisive()["label_fraction"] == 0.5
+
+
+@pytest.mark.parametrize("fraction", [0.0, -0.1, 1.1, float("nan")])
+def test_an_impossible_share(make, fraction):
+    with pytest.raises(ConfigError, match=r"--label-fraction .*: above 0, up to 1"):
+        train(make("a", label_fraction=fraction))
+
+
+def test_a_teacher_of_all_labels_would_tell_the_others(make):
+    with pytest.raises(ConfigError, match=r"--label-fraction 0.5: teacher lite0 learnt from all"):
+        train(make("a", label_fraction=0.5, teacher="lite0"))
+
+
+def test_a_learning_curve_is_a_run_per_share(make):
+    config = make("curve", epochs=1)
+    runs = learning_curve(config)
+    assert [run.name for run in runs] == [f"curve-{share:g}" for share in SHARES]
+    assert [Run(run).config.label_fraction for run in runs] == list(SHARES)
+    assert all(Run(run).finished for run in runs)
+    assert not config.folder.exists()
+
+
+def test_arms_name_how_they_started():
+    assert TrainConfig("store", teacher=None, init="run").arm == "finetuned"
+    assert TrainConfig("store", init="run").arm == "finetuned-distilled"

@@ -1,0 +1,154 @@
+"""Pretraining without labels, and what starts from it."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from killing import run_killed
+from store_copies import copy_store, edit_shapes, turn_labels
+
+from pointmcd.checkpoint import load_checkpoint, under_prefix
+from pointmcd.data.store import Store
+from pointmcd.errors import ConfigError, RunError, StoreError
+from pointmcd.evaluation.evaluate import evaluate
+from pointmcd.teachers.config import TeachConfig
+from pointmcd.teachers.teach import teach
+from pointmcd.training.config import TrainConfig, apply_recipe, config_from_dict
+from pointmcd.training.loop import Trainer
+from pointmcd.training.run import Run
+from pointmcd.training.train import train
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def store(taught_store, tmp_path_factory):
+    """A store with a teacher of labels, lite0, and one without, lite0-features. To be read only."""
+    path = copy_store(taught_store, tmp_path_factory.mktemp("unlabelled") / "store")
+    teach(TeachConfig(path, task="features", device="cpu"))
+    return path
+
+
+@pytest.fixture
+def pretrain(make, store):
+    def config(out, **options):
+        return make(out, **({"store": store, "task": "pretrain", "teacher": "lite0"} | options))
+
+    return config
+
+
+def refuse(*_):
+    raise AssertionError("a label was read")
+
+
+def student_of(run):
+    return under_prefix("model.student", load_checkpoint(run / "last.safetensors")[0])
+
+
+def test_a_run_records_agreement_and_no_accuracy(pretrain):
+    run = Run(train(pretrain("a", epochs=3)))
+    records = run.metrics()
+    assert run.finished
+    assert set(records[0]) == {
+        *("epoch", "lr", "distill_loss", "val_loss", "val_agreement", "seconds")
+    }
+    assert records[-1]["distill_loss"] < records[0]["distill_loss"]
+    assert run.meta["teacher"]["name"] == "lite0-features"
+    assert run.config.task == "pretrain"
+    assert run.config.arm == "distilled"
+
+
+def test_best_is_the_epoch_of_highest_agreement(pretrain):
+    run = Run(train(pretrain("a", epochs=4)))
+    scores = [record["val_agreement"] for record in run.metrics()]
+    assert load_checkpoint(run.checkpoint("best"))[1]["epoch"] == 1 + int(np.argmax(scores))
+
+
+def test_no_label_is_read_and_none_changes_anything(pretrain, store, tmp_path, monkeypatch):
+    bare, turned = tmp_path / "bare", tmp_path / "turned"
+    copy_store(store, bare)
+    edit_shapes(bare, lambda record: record.update({"class": None}))
+    copy_store(store, turned)
+    edit_shapes(turned, turn_labels("train"))
+    monkeypatch.setattr(Store, "labels", refuse)
+    runs = [
+        train(pretrain(f"run{number}", store=place))
+        for number, place in enumerate((store, bare, turned))
+    ]
+    first, *others = (student_of(run) for run in runs)
+    for other in others:
+        assert all(torch.equal(first[name], other[name]) for name in first)
+
+
+def test_a_teacher_of_labels_is_refused(pretrain, store, tmp_path):
+    bare = copy_store(store, tmp_path / "bare", without=("lite0-features",))
+    with pytest.raises(StoreError, match="--teacher lite0 --task features"):
+        train(pretrain("a", store=bare))
+    named = copy_store(store, tmp_path / "named")
+    (named / "teachers" / "lite0").rename(named / "teachers" / "lite0-whitened")
+    with pytest.raises(ConfigError, match=r"--task pretrain: teacher .* learnt from all labels"):
+        train(pretrain("b", store=named, teacher="lite0-whitened"))
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"teacher": None}, "--no-distill: --task pretrain is distillation and nothing else"),
+        ({"distill_weight": 0.0}, "--distill-weight 0: --task pretrain would learn nothing"),
+        ({"distill_course": "first"}, "--distill-course first: --task pretrain has no task"),
+        ({"label_fraction": 0.5}, "--label-fraction: --task pretrain uses no labels"),
+    ],
+)
+def test_settings_that_make_no_sense(pretrain, options, text):
+    with pytest.raises(ConfigError, match=text):
+        train(pretrain("a", **options))
+
+
+@pytest.mark.parametrize("loss", ["l1", "smooth_l1", "cosine"])
+def test_every_distance_learns(pretrain, loss):
+    records = Run(train(pretrain("a", distill_loss=loss, epochs=4, lr=0.003))).metrics()
+    assert records[-1]["distill_loss"] < records[0]["distill_loss"]
+
+
+def test_signed_descriptors_have_no_relu_in_their_way(pretrain, store):
+    trainer = Trainer(pretrain("a"), Store(store))
+    assert trainer.trainee.distillation.signed
+    assert trainer.trainee.distillation.linear.out_features == 1280
+
+
+def test_the_validation_part_is_standardised_as_train_is(pretrain, store):
+    trainer = Trainer(pretrain("a", standardise=True), Store(store))
+    of_val = trainer.validation.dataset.targets
+    assert not np.allclose(of_val.mean(axis=(0, 1)), 0, atol=0.01)
+    assert np.allclose(trainer.dataset.targets.mean(axis=(0, 1)), 0, atol=1e-4)
+
+
+def test_it_cannot_be_evaluated(pretrain):
+    run = train(pretrain("a"))
+    with pytest.raises(RunError, match=r"pretrained.*pointmcd probe"):
+        evaluate(run)
+
+
+@pytest.mark.slow
+def test_killed_and_resumed_it_ends_the_same(pretrain, content, tmp_path):
+    whole = content(train(pretrain("whole", epochs=3)))
+    options = vars(pretrain("killed", epochs=3))
+    assert run_killed("train", options, [("rename", 4), ("rename", 6)]) == 2
+    killed = content(tmp_path / "runs" / "killed")
+    for key in ("last", "best", "records"):
+        assert killed[key] == whole[key]
+
+
+def test_the_papers_recipe_has_a_schedule_for_it():
+    config = TrainConfig("store", task="pretrain", student="pointnet")
+    assert apply_recipe(config, "paper").epochs == 500
+    assert apply_recipe(config, "paper").distill_loss == "l1"
+
+
+def test_settings_survive_the_file(pretrain):
+    config = pretrain("a", pretrain_for="segmentation")
+    run = Run(train(config))
+    assert run.config == config
+    values = json.loads(json.dumps(vars(config), default=str))
+    assert config_from_dict(values) == config
