@@ -40,9 +40,9 @@ RESULTS = Path(__file__).parent / "results" / "unsupervised.md"
 POINTS = 512
 #: Seeds by student, and epochs of pretraining.
 SEEDS = {"pointnet": (0, 1, 2), "dgcnn": (0,)}
-PRETRAIN_EPOCHS = {"pointnet": 60, "dgcnn": 30}
+PRETRAIN_EPOCHS = {"pointnet": 60, "dgcnn": 15}
 #: Of all that is trained with labels.
-EPOCHS = {"pointnet": 20, "dgcnn": 10}
+EPOCHS = {"pointnet": 20, "dgcnn": 5}
 SHARES = (0.1, 1.0)
 ARMS = ("scratch", "finetuned")
 PROBED = ("psb25", "psb_parts17")

@@ -208,7 +208,9 @@ def test_an_encoder_without_a_pyramid(store, monkeypatch):
     monkeypatch.setattr(encoders, "_SPECS", dict(encoders._SPECS))
     spec = EncoderSpec(lambda _: torch.nn.Identity(), 3, (0.0,) * 3, (1.0,) * 3, "mine")
     register_encoder("flat", spec)
-    with pytest.raises(ConfigError, match=r"teacher flat: .*segmentation needs; use one of lite0$"):
+    with pytest.raises(
+        ConfigError, match=r"teacher flat: .*segmentation and autoencoder need; use one of lite0$"
+    ):
         teach(config(store, teacher="flat"))
 
 

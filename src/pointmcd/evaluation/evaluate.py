@@ -51,11 +51,7 @@ def evaluate(
     opened = Run(run)
     if not opened.finished:
         raise RunError(f"{run}: not finished; run the same pointmcd train command again")
-    if opened.meta["task"] == "pretrain":
-        raise RunError(
-            f"{run}: was pretrained without labels and names no classes; judge it by pointmcd"
-            " probe, or fine-tune it with pointmcd train --init"
-        )
+    opened.refuse_pretrained()
     data, where = _matching_store(opened, store), pick_device(device)
     segments = opened.meta["task"] == "segmentation"
     dataset = ShapeDataset(data, _some(data, split), opened.config.points, parts=segments)

@@ -47,6 +47,7 @@ def predict(
         RunError: when the run or its checkpoint cannot be used, or the run labels parts.
     """
     opened = Run(run)
+    opened.refuse_pretrained()
     if opened.meta["task"] != "classification":
         raise RunError(f"{run}: labels parts and names no classes; use predict_parts")
     where = pick_device(device)

@@ -69,6 +69,7 @@ def predict_parts(
         PointMCDError: when `out` cannot be written to.
     """
     opened = Run(run)
+    opened.refuse_pretrained()
     if opened.meta["task"] != "segmentation":
         raise RunError(f"{run}: names classes and no parts; use predict, or give a run of parts")
     classes: list[str] = opened.meta["classes"]

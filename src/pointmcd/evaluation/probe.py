@@ -52,6 +52,7 @@ class ProbeScores:
         few_shot: by ways and shots ("5w10s") mean and deviation over ten trials; None where too
             few classes have the shapes.
         retrieval_map: mean average precision of retrieval among the tested shapes.
+        svm_cross_validated: mean accuracy of the chosen C in that cross-validation.
     """
 
     svm: float
@@ -61,6 +62,7 @@ class ProbeScores:
     knn_neighbours: int
     few_shot: dict[str, Spread | None]
     retrieval_map: float | None
+    svm_cross_validated: float | None = None
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,7 @@ def score_features(fit: Features, read: Features, seed: int = 0) -> ProbeScores:
         knn_neighbours=int(knn.chosen),
         few_shot=episodes,
         retrieval_map=mean_average_precision(read, fit),
+        svm_cross_validated=svm.cross_validated,
     )
 
 

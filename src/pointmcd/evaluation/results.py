@@ -32,6 +32,7 @@ def read_result(run: Path, checkpoint: Checkpoint = "last") -> RunResult:
             file and says what to do.
     """
     opened = Run(run)
+    opened.refuse_pretrained()
     task = opened.meta.get("task")
     if task not in _ARRAYS:
         raise RunError(f"{run}: its task is {task}, use one of {', '.join(_ARRAYS)}; train again")

@@ -23,6 +23,7 @@ from pointmcd.report.curves import curves_figure
 from pointmcd.report.gains import differences_figure, gains_figure
 from pointmcd.report.gallery import contact_sheets, open_store
 from pointmcd.report.headline import headline, main_arm
+from pointmcd.report.learning_curve import learning_curve_figure
 from pointmcd.report.part_sections import part_sections
 from pointmcd.report.settings import setting_rows, trained_on
 from pointmcd.report.style import arm_colours, svg_uri
@@ -39,6 +40,7 @@ def page_content(comparisons: Sequence[Comparison]) -> dict[str, Any]:
     colours = arm_colours(arm.label for arm in arms)
     store = open_store(arms)
     curves = curves_figure(arms, colours)
+    learning = learning_curve_figure(arms)
     line, evidence = headline(main)
     return {
         "version": __version__,
@@ -52,6 +54,7 @@ def page_content(comparisons: Sequence[Comparison]) -> dict[str, Any]:
         "warnings": main.warnings,
         "differences": _differences(main, colours),
         "curves": svg_uri(curves) if curves else None,
+        "learning_curve": svg_uri(learning) if learning else None,
         "arms": [arm.label for arm in arms],
         "gains": _gains(main),
         **class_sections(main, store if isinstance(store, Store) else None),

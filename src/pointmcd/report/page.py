@@ -49,8 +49,12 @@ def write_report(runs: Sequence[Path], out: Path, baseline: Sequence[Path] = ())
 
 
 def _split(runs: list[Path], baseline: list[Path]) -> tuple[list[Path], list[Path]]:
-    """Take the baseline out of `runs` unless it is given, or they hold nothing else."""
-    if baseline:
+    """Take the baseline out of `runs` unless it is given, or they hold nothing else.
+
+    In a learning curve there is no one baseline: each share of the labels has its own.
+    """
+    shares = {Run(run).settings.get("label_fraction", 1.0) for run in runs}
+    if baseline or len(shares) > 1:
         return runs, baseline
     plain = [run for run in runs if Run(run).meta["arm"] == "baseline"]
     others = [run for run in runs if run not in plain]

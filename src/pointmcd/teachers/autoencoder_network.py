@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pointmcd.teachers.bottleneck import MapDecoder, MapInputs, MapTeacher, pool_map
 from pointmcd.teachers.encoders import ImageEncoder
 from pointmcd.teachers.heads import DESCRIPTOR_SIZE
 
@@ -23,7 +24,7 @@ class RedrawnViews(NamedTuple):
     views: Tensor
 
 
-class ViewDecoder(nn.Module):
+class ViewDecoder(MapDecoder):
     """The encoder's deepest map of a view -> a descriptor and the view.
 
     As the method's unsupervised teacher (PointMCD): the view's descriptor is the pooled deepest
@@ -36,12 +37,7 @@ class ViewDecoder(nn.Module):
     """
 
     def __init__(self, deepest: int) -> None:
-        super().__init__()
-        self.bottleneck = nn.Sequential(
-            nn.Conv2d(deepest, DESCRIPTOR_SIZE, 1, bias=False),
-            nn.BatchNorm2d(DESCRIPTOR_SIZE),
-            nn.ReLU(),
-        )
+        super().__init__(deepest)
         self.narrow = _separable(DESCRIPTOR_SIZE, WIDTHS[0])
         self.stages = nn.Sequential(*(_Double(a, b) for a, b in pairwise(WIDTHS)))
         self.draw = nn.Conv2d(WIDTHS[-1], 4, 3, padding=1)
@@ -58,15 +54,8 @@ class ViewDecoder(nn.Module):
             drawn = F.interpolate(drawn, (size, size), mode="bilinear", align_corners=False)
         # In training there is no bound: most of a view is white, and at white neither a clamp nor a
         # sigmoid has much of a gradient.
-        return RedrawnViews(_pool(deep), drawn[:, 0] if self.training else drawn[:, 0].clamp(0, 1))
-
-    def describe(self, deepest: Tensor) -> Tensor:
-        """The encoder's deepest map [n, C, h, w] -> descriptors [n, 512]; nothing is redrawn."""
-        return _pool(self.bottleneck(deepest))
-
-
-def _pool(deep: Tensor) -> Tensor:
-    return deep.mean(dim=(2, 3))
+        redrawn = drawn[:, 0] if self.training else drawn[:, 0].clamp(0, 1)
+        return RedrawnViews(pool_map(deep), redrawn)
 
 
 def _separable(before: int, after: int) -> nn.Sequential:
@@ -95,25 +84,15 @@ class _Double(nn.Module):
         return mixed
 
 
-class AutoencoderTeacher(nn.Module):
-    """Encoder and decoder; the encoder stands still, outside, unless it is fine-tuned."""
+class AutoencoderTeacher(MapTeacher):
+    """An image encoder with a decoder that redraws views."""
+
+    decoder: ViewDecoder
 
     def __init__(self, encoder: ImageEncoder, finetune: bool) -> None:
-        super().__init__()
-        self.encoder = encoder if finetune else None
-        self.decoder = ViewDecoder(encoder.pyramid_channels[-1])
+        super().__init__(encoder, ViewDecoder(encoder.pyramid_channels[-1]), finetune)
 
-    def forward(self, inputs: Tensor | list[Tensor], size: int) -> RedrawnViews:
+    def forward(self, inputs: MapInputs, size: int) -> RedrawnViews:
         """Views uint8 [n, S, S] when fine-tuned, else the frozen encoder's maps; S."""
-        output: RedrawnViews = self.decoder(self._deepest(inputs), size)
+        output: RedrawnViews = self.decoder(self._maps(inputs)[-1], size)
         return output
-
-    def describe(self, inputs: Tensor | list[Tensor]) -> Tensor:
-        """The descriptors [n, 512] alone."""
-        return self.decoder.describe(self._deepest(inputs))
-
-    def _deepest(self, inputs: Tensor | list[Tensor]) -> Tensor:
-        if isinstance(inputs, list):
-            return inputs[-1]
-        assert self.encoder is not None
-        return self.encoder.pyramid(inputs)[-1]

@@ -101,8 +101,8 @@ class ImageEncoder(nn.Module):
         if not self._pyramid_channels:
             able = (name for name, spec in sorted(_SPECS.items()) if spec.pyramid_channels)
             raise ConfigError(
-                f"teacher {self.name}: gives no feature maps at several scales, which segmentation"
-                f" needs; use one of {', '.join(able)}"
+                f"teacher {self.name}: gives no feature maps, which segmentation and autoencoder"
+                f" need; use one of {', '.join(able)}"
             )
         return self._pyramid_channels
 

@@ -3,22 +3,20 @@
 Maps of all views would fill the disk, unlike pooled features: each step looks at its views anew.
 """
 
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
 from pointmcd.data.store import Store
+from pointmcd.teachers.bottleneck import MapInputs, MapTeacher
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.encoders import ImageEncoder
 from pointmcd.teachers.lesson import Indices, Lesson
 
-#: What a teacher of maps takes: views uint8 [n, S, S], or a frozen encoder's maps of them.
-MapInputs = Tensor | list[Tensor]
-
 
 class MapLesson(Lesson):
-    """A lesson whose teacher takes `MapInputs` and has `describe(inputs)` -> [n, 512]."""
+    """A lesson of a MapTeacher."""
+
+    teacher: MapTeacher
 
     def __init__(
         self, store: Store, config: TeachConfig, device: torch.device, encoder: ImageEncoder
@@ -43,6 +41,6 @@ class MapLesson(Lesson):
 
     def outputs(self, indices: Indices) -> dict[str, Tensor]:
         """Descriptors [n, V, 512], of the views alone: no label reaches them."""
-        describe: Callable[[MapInputs], Tensor] = self.teacher.describe  # type: ignore[assignment]
         views = (torch.from_numpy(self.store.views(int(i))) for i in indices)
-        return {"descriptors": torch.stack([describe(self._inputs(v)) for v in views]).half()}
+        rows = [self.teacher.describe(self._inputs(of_shape)) for of_shape in views]
+        return {"descriptors": torch.stack(rows).half()}

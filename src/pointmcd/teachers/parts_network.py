@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pointmcd.teachers.bottleneck import MapDecoder, MapInputs, MapTeacher, pool_map
 from pointmcd.teachers.encoders import ImageEncoder
 from pointmcd.teachers.heads import DESCRIPTOR_SIZE
 
@@ -20,7 +21,7 @@ class PartsOutput(NamedTuple):
     pixels: Tensor
 
 
-class PartsDecoder(nn.Module):
+class PartsDecoder(MapDecoder):
     """Feature maps of a view and its shape's class -> a descriptor and a label for every pixel.
 
     As the method's part-segmentation teacher (PointMCD): a U-Net-like decoder on a pretrained
@@ -36,13 +37,8 @@ class PartsDecoder(nn.Module):
     """
 
     def __init__(self, channels: tuple[int, ...], num_classes: int, num_parts: int) -> None:
-        super().__init__()
         _, *finer, deepest = channels
-        self.bottleneck = nn.Sequential(
-            nn.Conv2d(deepest, DESCRIPTOR_SIZE, 1, bias=False),
-            nn.BatchNorm2d(DESCRIPTOR_SIZE),
-            nn.ReLU(),
-        )
+        super().__init__(deepest)
         self.narrow = _Join(DESCRIPTOR_SIZE, num_classes)
         self.stages = nn.ModuleList(_Stage(c, num_classes) for c in reversed(finer))
         self.classifier = nn.Conv2d(WIDTH, 1 + num_parts, 1)
@@ -55,11 +51,7 @@ class PartsDecoder(nn.Module):
         pixels = self.narrow(deep, labels)
         for stage, skipped in zip(self.stages, reversed(finer), strict=True):
             pixels = stage(pixels, skipped, labels)
-        return PartsOutput(_pool(deep), pixels)
-
-    def describe(self, deepest: Tensor) -> Tensor:
-        """The encoder's deepest map [n, C, h, w] -> descriptors [n, 512]; they need no class."""
-        return _pool(self.bottleneck(deepest))
+        return PartsOutput(pool_map(deep), pixels)
 
     def logits_at(self, pixels: Tensor, places: Tensor) -> Tensor:
         """Pixel features and places [n, M, 2] (x, y; -1 to 1 across the view) -> [n, 1 + P, M].
@@ -87,10 +79,6 @@ class PartsDecoder(nn.Module):
         )
         best = logits.argmax(dim=1)
         return torch.where(best == 0, -1, best + (start - 1))
-
-
-def _pool(deep: Tensor) -> Tensor:
-    return deep.mean(dim=(2, 3))
 
 
 class _Join(nn.Module):
@@ -126,27 +114,18 @@ class _Stage(nn.Module):
         return mixed
 
 
-class PartsTeacher(nn.Module):
-    """Encoder and decoder; the encoder stands still, outside, unless it is fine-tuned."""
+class PartsTeacher(MapTeacher):
+    """An image encoder with a decoder that labels pixels."""
+
+    decoder: PartsDecoder
 
     def __init__(
         self, encoder: ImageEncoder, num_classes: int, num_parts: int, finetune: bool
     ) -> None:
-        super().__init__()
-        self.encoder = encoder if finetune else None
-        self.decoder = PartsDecoder(encoder.pyramid_channels, num_classes, num_parts)
+        channels = encoder.pyramid_channels
+        super().__init__(encoder, PartsDecoder(channels, num_classes, num_parts), finetune)
 
-    def forward(self, inputs: Tensor | list[Tensor], labels: Tensor) -> PartsOutput:
+    def forward(self, inputs: MapInputs, labels: Tensor) -> PartsOutput:
         """Views uint8 [n, S, S] when fine-tuned, else the frozen encoder's maps; class ids [n]."""
         output: PartsOutput = self.decoder(self._maps(inputs), labels)
         return output
-
-    def describe(self, inputs: Tensor | list[Tensor]) -> Tensor:
-        """The descriptors [n, 512] alone."""
-        return self.decoder.describe(self._maps(inputs)[-1])
-
-    def _maps(self, inputs: Tensor | list[Tensor]) -> list[Tensor]:
-        if isinstance(inputs, list):
-            return inputs
-        assert self.encoder is not None
-        return self.encoder.pyramid(inputs)

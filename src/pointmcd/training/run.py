@@ -83,6 +83,18 @@ class Run:
         """Whether every epoch has run."""
         return bool(self.meta["finished"])
 
+    def refuse_pretrained(self) -> None:
+        """Refuse a run that was pretrained where a class or a part is asked for.
+
+        Raises:
+            RunError: saying what it can be used for.
+        """
+        if self.meta["task"] == "pretrain":
+            raise RunError(
+                f"{self.path}: was pretrained without labels and names no classes; judge it by"
+                " pointmcd probe, or fine-tune it with pointmcd train --init"
+            )
+
     def checkpoint(self, which: str) -> Path:
         """The file of the "last" or "best" checkpoint."""
         return self.path / f"{which}.safetensors"
