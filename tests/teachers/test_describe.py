@@ -32,8 +32,7 @@ class _Pyramid(torch.nn.Module):
         super().__init__()
         widths = (3, 4, 4, 4, 4, 6)
         self.layers = torch.nn.ModuleList(
-            torch.nn.Conv2d(a, b, 3, stride=2, padding=1)
-            for a, b in pairwise(widths)
+            torch.nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(widths)
         )
 
     def pyramid(self, images):
@@ -66,7 +65,7 @@ def elsewhere(furniture_root, tmp_path_factory):
     """Another data set: 5 shapes without classes, 2 views of 48 x 48. Holds cached features."""
     folder = tmp_path_factory.mktemp("elsewhere")
     (folder / "meshes").mkdir()
-    for label, count in (("sofa", 3), ("desk", 2)):
+    for label, count in (("sofa", 3), ("table", 2)):
         for path in sorted((furniture_root / label / "train").glob("*.off"))[:count]:
             shutil.copy(path, folder / "meshes" / f"{label}-{path.name}")
     rig = folder / "rig.json"

@@ -47,7 +47,8 @@ class TeachConfig:
     store: Positional[Path]
     """The prepared store."""
     teacher: str = "lite0"
-    """Image encoder, or random:NAME for the control with random weights."""
+    """Image encoder: lite0, timm:MODEL for any model of timm, or random:NAME for the control with
+    random weights."""
     task: TeacherTask = "classification"
     """What it learns: the shape's class; the part of every pixel (segmentation); or, for students
     without labels, nothing (features: the encoder as it is) or to redraw the views
@@ -152,6 +153,11 @@ _KINDS = {
 }
 
 
+def folder_name(encoder: str) -> str:
+    """The encoder's name in names of folders."""
+    return re.sub("[:/]", "-", encoder)
+
+
 def default_name(encoder: str, kind: str, finetune: bool) -> str:
     """What a teacher is called that is given no name.
 
@@ -161,7 +167,7 @@ def default_name(encoder: str, kind: str, finetune: bool) -> str:
         finetune: whether the encoder is trained too.
     """
     of_kind = "" if kind == "classification" else f"-{kind}"
-    return f"{encoder.replace(':', '-')}{of_kind}{'-finetuned' if finetune else ''}"
+    return f"{folder_name(encoder)}{of_kind}{'-finetuned' if finetune else ''}"
 
 
 def split_name(name: str) -> tuple[str, str, bool]:
@@ -177,4 +183,5 @@ def command_for(name: str) -> str:
     """Options of `pointmcd teach` that make a teacher of that name, if it is a default one."""
     bare, kind, finetuned = split_name(name)
     teacher = re.sub("^random-", "random:", bare)
+    teacher = re.sub("^(random:)?timm-", r"\1timm:", teacher)
     return f"--teacher {teacher}{_KINDS.get(kind, '')}{' --finetune' if finetuned else ''}"

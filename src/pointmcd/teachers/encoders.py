@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from pointmcd.errors import ConfigError
+from pointmcd.teachers.timm_encoder import TIMM_PREFIX, TimmNetwork
 
 RANDOM_PREFIX = "random:"
 #: Views looked at together on a CPU: so few that their maps stay in its cache.
@@ -55,8 +56,8 @@ class ImageEncoder(nn.Module):
     """Grey views in, pooled features out, normalised as the weights expect.
 
     Args:
-        name: a registered encoder, or `random:NAME` for the same network with random weights, the
-            control that takes the pretraining away and nothing else.
+        name: a registered encoder, `timm:MODEL`, or `random:NAME` for the same network with random
+            weights, the control that takes the pretraining away and nothing else.
         seed: of the random weights.
 
     Raises:
@@ -65,16 +66,9 @@ class ImageEncoder(nn.Module):
 
     def __init__(self, name: str, seed: int = 0) -> None:
         super().__init__()
-        bare = name.removeprefix(RANDOM_PREFIX)
-        if bare not in _SPECS:
-            raise ConfigError(
-                f"teacher {name}: unknown; use one of {', '.join(list_encoders())}, or"
-                f" {RANDOM_PREFIX}NAME for the same network with random weights"
-            )
-        spec = _SPECS[bare]
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            network = spec.build(bare == name)
+            network, spec = _build(name)
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.name = name
         self.num_features = spec.num_features
@@ -124,6 +118,23 @@ class ImageEncoder(nn.Module):
         images = views[:, None].to(self.mean.dtype) / 255  # type: ignore[arg-type]
         images = (images - self.mean) / self.std  # type: ignore[operator]
         return images.contiguous(memory_format=torch.channels_last)
+
+
+def _build(name: str) -> tuple[nn.Module, EncoderSpec]:
+    bare = name.removeprefix(RANDOM_PREFIX)
+    if bare.startswith(TIMM_PREFIX):
+        network = TimmNetwork(bare, pretrained=bare == name)
+        # A model's own normalisation is known only once it is there.
+        licence = "see its model card"
+        return network, EncoderSpec(
+            lambda _: network, network.num_features, network.mean, network.std, licence
+        )
+    if bare not in _SPECS:
+        raise ConfigError(
+            f"teacher {name}: unknown; use one of {', '.join(list_encoders())}, {TIMM_PREFIX}NAME"
+            f" for a model of timm, or {RANDOM_PREFIX}NAME for the same network with random weights"
+        )
+    return _SPECS[bare].build(bare == name), _SPECS[bare]
 
 
 def _batches(views: Tensor) -> tuple[Tensor, ...]:

@@ -10,7 +10,7 @@ from pointmcd.data.store import Store, map_array
 from pointmcd.errors import StoreError
 from pointmcd.files import read_json, replacing, write_json
 from pointmcd.progress import progress_bar
-from pointmcd.teachers.config import TeachConfig
+from pointmcd.teachers.config import TeachConfig, folder_name
 from pointmcd.teachers.encoders import RANDOM_PREFIX, ImageEncoder
 
 FloatArray = npt.NDArray[np.float32]
@@ -18,7 +18,7 @@ FloatArray = npt.NDArray[np.float32]
 
 def features_folder(store: Store, encoder: str) -> Path:
     """Where the features of a frozen encoder stand in a store."""
-    return store.path / "features" / encoder.replace(":", "-")
+    return store.path / "features" / folder_name(encoder)
 
 
 def cache_features(

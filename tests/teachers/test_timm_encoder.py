@@ -1,0 +1,114 @@
+"""Teachers from timm, by their smallest models and without weights: nothing is downloaded."""
+
+import sys
+
+import numpy as np
+import pytest
+import torch
+from store_copies import copy_store
+
+from pointmcd.data.store import Store
+from pointmcd.errors import ConfigError
+from pointmcd.teachers.config import TeachConfig, command_for
+from pointmcd.teachers.encoders import ImageEncoder
+from pointmcd.teachers.export import load_targets
+from pointmcd.teachers.teach import teach
+from pointmcd.teachers.timm_encoder import TimmNetwork, import_timm
+
+pytestmark = pytest.mark.usefixtures("one_thread", "importable")
+
+NAMES = ("timm:test_resnet", "timm:test_vit", "timm:mobilenetv3_small_050")
+
+
+@pytest.fixture(scope="module")
+def importable():
+    """The registry's torchvision does not import beside a CPU build of torch, lacking two names."""
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    for name in ("nms", "qnms"):
+        try:
+            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        except RuntimeError:
+            continue  # a build that has them
+    yield
+    library._destroy()
+
+
+@pytest.fixture
+def views():
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (3, 64, 64), generator=generator, dtype=torch.uint8)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_features_are_timms_own_of_images_as_its_weights_expect(name, views):
+    timm = import_timm(name)
+    encoder = ImageEncoder(f"random:{name}", seed=3).eval()
+    with torch.inference_mode():
+        features = encoder(views)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        model = timm.create_model(name.removeprefix("timm:"), num_classes=0).eval()
+    config = timm.data.resolve_model_data_config(model)
+    images = (views[:, None] / 255).expand(-1, 3, -1, -1)
+    side = config["input_size"][1]
+    resized = torch.nn.functional.interpolate(
+        images, (side, side), mode="bilinear", antialias=True, align_corners=False
+    )
+    mean, std = (torch.tensor(config[key]).view(1, 3, 1, 1) for key in ("mean", "std"))
+    with torch.inference_mode():
+        expected = model((resized - mean) / std)
+    assert features.shape == expected.shape == (3, encoder.num_features)
+    assert torch.allclose(features, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
+
+
+def test_another_seed_gives_other_random_weights(views):
+    one, two, again = (ImageEncoder("random:timm:test_resnet", s).eval()(views) for s in (0, 1, 0))
+    assert torch.equal(one, again)
+    assert not torch.allclose(one, two)
+
+
+def test_it_teaches_without_labels(tiny_store, tmp_path):
+    store = copy_store(tiny_store, tmp_path / "store")
+    config = TeachConfig(store, teacher="random:timm:test_resnet", task="features", device="cpu")
+    folder = teach(config)
+    assert folder.name == "random-timm-test_resnet-features"
+    found = load_targets(Store(store), folder.name, "descriptors", np.arange(18))
+    assert found.shape == (18, 3, 96)
+    assert np.isfinite(found).all()
+
+
+def test_the_command_that_makes_it():
+    for name in ("timm:test_resnet", "random:timm:test_vit"):
+        config = TeachConfig("store", teacher=name, task="features")
+        assert command_for(config.resolved_name) == f"--teacher {name} --task features"
+
+
+def test_an_unknown_model_is_refused_with_its_like():
+    with pytest.raises(ConfigError, match=r"timm has no such model; like it are .*resnet18"):
+        TimmNetwork("timm:resnet81", pretrained=False)
+    with pytest.raises(ConfigError, match=r"no such model; timm.list_models\(\) has their names"):
+        TimmNetwork("timm:qqqqqqqqqqqq", pretrained=False)
+
+
+def test_weights_that_cannot_be_had(monkeypatch):
+    timm = import_timm("timm:test_resnet")
+
+    def create_model(*_, **options):
+        assert options["pretrained"]
+        raise OSError("not in the cache\nand no network")
+
+    monkeypatch.setattr(timm, "create_model", create_model)
+    with pytest.raises(ConfigError, match=r"cannot be loaded: not in the cache; .*random:timm:t"):
+        ImageEncoder("timm:test_resnet")
+
+
+def test_without_timm_the_install_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(ConfigError, match=r"pip install 'pointmcd\[timm\]'"):
+        ImageEncoder("timm:test_resnet")
+
+
+def test_it_has_no_maps_for_segmentation():
+    encoder = ImageEncoder("random:timm:test_resnet")
+    with pytest.raises(ConfigError, match="gives no feature maps"):
+        encoder.pyramid(torch.zeros(1, 64, 64, dtype=torch.uint8))
