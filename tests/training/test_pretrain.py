@@ -12,6 +12,7 @@ from pointmcd.checkpoint import load_checkpoint, under_prefix
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, RunError, StoreError
 from pointmcd.evaluation.evaluate import evaluate
+from pointmcd.students.registry import list_students
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach
 from pointmcd.training.config import TrainConfig, apply_recipe, config_from_dict
@@ -152,3 +153,25 @@ def test_settings_survive_the_file(pretrain):
     assert run.config == config
     values = json.loads(json.dumps(vars(config), default=str))
     assert config_from_dict(values) == config
+
+
+@pytest.mark.parametrize("student", list_students())
+def test_every_student_can_be_pretrained(pretrain, store, student):
+    trainer = Trainer(pretrain("a", student=student, points=128), Store(store))
+    trainer.module.train()
+    for batch in trainer.loader:  # twice: PointNet's transforms begin with weights of zero
+        trainer._step(batch, (0.0, 1.0))
+    still = [n for n, p in trainer.module.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not still  # the descriptors reach every layer
+    scores = trainer._validate()
+    assert np.isfinite(scores["val_loss"])
+    assert -1 <= scores["val_agreement"] <= 1
+
+
+def test_pretrained_for_parts_it_starts_a_run_of_parts(pretrain, make, parts_store):
+    options = {"student": "dgcnn", "points": 64, "epochs": 1, "batch_size": 6}
+    first = train(pretrain("first", pretrain_for="segmentation", **options))
+    config = make("parts", parts_store, task="segmentation", init=first, **options)
+    started = Trainer(config, Store(parts_store)).module.student.state_dict()
+    for name, tensor in student_of(first).items():
+        assert torch.equal(started[name], tensor), name
