@@ -27,8 +27,9 @@ from pointmcd.data.store import Store
 from pointmcd.evaluation.compare import compare
 from pointmcd.evaluation.comparison_table import to_markdown
 from pointmcd.evaluation.evaluate import evaluate
-from pointmcd.evaluation.probe import ProbeRow, probe
+from pointmcd.evaluation.probe import probe
 from pointmcd.evaluation.probe_cells import PROBE_NOTES, probe_markdown
+from pointmcd.evaluation.probe_scores import ProbeRow
 from pointmcd.files import read_json
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach

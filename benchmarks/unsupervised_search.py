@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pointmcd.evaluation.probe import ProbeScores, probe
+from pointmcd.evaluation.probe import probe
+from pointmcd.evaluation.probe_scores import ProbeScores
 from pointmcd.evaluation.statistics import Spread
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach

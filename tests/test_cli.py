@@ -11,7 +11,9 @@ import pytest
 from pointmcd.cli import main
 from pointmcd.training.config import PAPER, TrainConfig
 
-COMMANDS = ("prepare", "teach", "train", "evaluate", "compare", "predict", "report", "demo")
+COMMANDS = (
+    *("prepare", "teach", "train", "evaluate", "compare", "probe", "predict", "report", "demo"),
+)
 TRAIN = importlib.import_module("pointmcd.training.train")
 
 

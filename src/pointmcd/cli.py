@@ -19,6 +19,7 @@ from pointmcd.cli_tables import (
     teacher_line,
 )
 from pointmcd.errors import ConfigError, PointMCDError
+from pointmcd.evaluation.probe_cells import PROBE_NOTES, probe_markdown
 from pointmcd.files import read_json
 from pointmcd.progress import console
 from pointmcd.teachers.config import TeachConfig
@@ -181,6 +182,7 @@ def probe(
     references: bool = True,
     seed: int = 0,
     device: str = "auto",
+    markdown: bool = False,
 ) -> None:
     """Judge a frozen student: linear SVM, neighbours, few-shot, retrieval, beside references.
 
@@ -191,9 +193,10 @@ def probe(
         split: part to read on; test is fitted on train and val, val on train alone.
         pooling: how the embeddings of the points become one of the shape.
         checkpoint: last epoch, or best on the validation part.
-        references: also a student of random weights and the teacher's own descriptors.
+        references: leave out the student of random weights and the teacher's own descriptors.
         seed: seed of folds and few-shot trials.
         device: cpu, cuda, mps or auto.
+        markdown: print Markdown.
     """
     from pointmcd.evaluation.probe import probe as measure
 
@@ -207,7 +210,10 @@ def probe(
         seed=seed,
         device=device,
     )
-    out.print(probe_table(f"{store}: {split}, {pooling} pooling, in percent", rows))
+    if markdown:
+        sys.stdout.write(f"{probe_markdown(rows)}\n\n{PROBE_NOTES}\n")
+    else:
+        out.print(probe_table(f"{store}: {split}, {pooling} pooling, in percent", rows))
 
 
 def predict(

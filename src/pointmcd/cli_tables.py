@@ -13,7 +13,7 @@ if TYPE_CHECKING:  # they import torch, which would slow every --help
     from pointmcd.evaluation.part_metrics import SegmentationMetrics
     from pointmcd.evaluation.predict import Prediction
     from pointmcd.evaluation.predict_parts import PartPrediction
-    from pointmcd.evaluation.probe import ProbeRow
+    from pointmcd.evaluation.probe_scores import ProbeRow
 
 
 def teacher_line(meta: Mapping[str, Any]) -> str:
@@ -59,8 +59,9 @@ def metrics_table(
 def probe_table(title: str, rows: "Iterable[ProbeRow]") -> Table:
     """Scores of frozen encoders, in percent; mean and deviation where there are several seeds."""
     table = Table(title=Text(title), caption=Text(PROBE_NOTES))
-    for heading in ("features", *PROBE_COLUMNS):
-        table.add_column(heading, justify="left" if heading == "features" else "right")
+    table.add_column("features", overflow="fold")
+    for heading in PROBE_COLUMNS:
+        table.add_column(heading, justify="right", overflow="fold")
     for row in rows:
         table.add_row(*(Text(cell) for cell in probe_cells(row)))
     return table

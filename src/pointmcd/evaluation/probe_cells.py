@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:  # it imports torch, which would slow every --help
-    from pointmcd.evaluation.probe import ProbeRow
+    from pointmcd.evaluation.probe_scores import ProbeRow
     from pointmcd.evaluation.statistics import Spread
 
 PROBE_COLUMNS = ("SVM", "by class", "kNN", "5w10s", "5w20s", "10w10s", "10w20s", "mAP")
@@ -32,7 +32,9 @@ def probe_markdown(rows: Sequence["ProbeRow"]) -> str:
     """The rows as a Markdown table."""
     lines = ["| features | " + " | ".join(PROBE_COLUMNS) + " |"]
     lines.append("| --- |" + " ---: |" * len(PROBE_COLUMNS))
-    lines += ["| " + " | ".join(probe_cells(row)) + " |" for row in rows]
+    for row in rows:
+        cells = (cell.replace("|", "\\|") for cell in probe_cells(row))
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 

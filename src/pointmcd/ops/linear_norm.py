@@ -75,10 +75,11 @@ def update_running(norm: nn.BatchNorm1d, mean: Tensor, var: Tensor, count: int) 
     assert norm.running_mean is not None
     assert norm.running_var is not None
     assert norm.num_batches_tracked is not None
-    momentum = 0.1 if norm.momentum is None else norm.momentum
+    norm.num_batches_tracked += 1
+    # None means the plain mean over all batches, as in torch.
+    momentum = norm.momentum or 1 / int(norm.num_batches_tracked)
     norm.running_mean.lerp_(mean, momentum)
     norm.running_var.lerp_(var * (count / max(count - 1, 1)), momentum)
-    norm.num_batches_tracked += 1
 
 
 class _LinearReLU(torch.autograd.Function):

@@ -34,7 +34,7 @@ def describe_shapes(folder: Path, store: Store, device: torch.device) -> npt.NDA
     every = np.arange(len(store.shapes))
     if meta["store_fingerprint"] == store.fingerprint:
         return gather_rows(store, folder / "descriptors", every)
-    if meta["task"] not in LABEL_FREE:
+    if meta.get("task") not in LABEL_FREE:
         raise StoreError(
             f"{folder}: learnt the labels of another store than {store.path}, which it cannot"
             " describe"

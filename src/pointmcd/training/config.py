@@ -131,7 +131,8 @@ class TrainConfig:
         """The run folder."""
         student = self.student.replace(":", "-")
         task = "" if self.task == "classification" else f"-{self.task}"
-        name = f"{self.store.resolve().name}{task}-{student}-{self.arm}-s{self.seed}"
+        share = "" if self.label_fraction == 1 else f"-{self.label_fraction:g}"
+        name = f"{self.store.resolve().name}{task}-{student}-{self.arm}-s{self.seed}{share}"
         return self.out if self.out is not None else Path("runs") / name
 
     def decisive(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pointmcd.checkpoint import load_checkpoint
 from pointmcd.data.store import Store
-from pointmcd.errors import RunError, StoreError
+from pointmcd.errors import ConfigError, RunError, StoreError
 from pointmcd.files import is_temporary, remove, remove_stale
 from pointmcd.progress import progress_bar
 from pointmcd.teachers.export import read_teacher
@@ -64,12 +64,19 @@ def learning_curve(config: TrainConfig, shares: Sequence[float] = SHARES) -> lis
     """Train once per share of the labels; each run's folder ends in its share.
 
     Args:
-        config: the settings; its `label_fraction` is not used.
+        config: the settings, with all labels.
         shares: of the labels, above 0 and up to 1.
 
     Returns:
         the run folders, in that order.
+
+    Raises:
+        ConfigError: when the task has no labels, or a share is given already.
     """
+    if config.task == "pretrain":
+        raise ConfigError("--learning-curve: --task pretrain uses no labels; leave it out")
+    if config.label_fraction != 1:
+        raise ConfigError("--learning-curve: has shares of its own; leave out --label-fraction")
     folder = config.folder
     return [
         train(
