@@ -53,6 +53,24 @@ def encode_mesh() -> Encoder:
 
 
 @pytest.fixture
+def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """A caller of the command line: status, standard output, standard error."""
+    from pointmcd.cli import main
+
+    def call(*arguments: object) -> tuple[int, str, str]:
+        capsys.readouterr()
+        status = 0
+        try:
+            main([str(argument) for argument in arguments])
+        except SystemExit as end:
+            status = int(end.code or 0)
+        printed = capsys.readouterr()
+        return status, printed.out, printed.err
+
+    return call
+
+
+@pytest.fixture
 def one_thread() -> Iterator[None]:
     """Compute on one thread: results are then the same to the last bit in any process."""
     import torch

@@ -8,30 +8,12 @@ import sys
 
 import pytest
 
-from pointmcd.cli import main
 from pointmcd.training.config import PAPER, TrainConfig
 
 COMMANDS = (
     *("prepare", "teach", "train", "evaluate", "compare", "probe", "predict", "report", "demo"),
 )
 TRAIN = importlib.import_module("pointmcd.training.train")
-
-
-@pytest.fixture
-def cli(capsys):
-    """A caller of the command line: status, standard output, standard error."""
-
-    def call(*arguments):
-        capsys.readouterr()
-        status = 0
-        try:
-            main([str(argument) for argument in arguments])
-        except SystemExit as end:
-            status = end.code or 0
-        printed = capsys.readouterr()
-        return status, printed.out, printed.err
-
-    return call
 
 
 @pytest.fixture

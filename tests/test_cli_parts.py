@@ -8,29 +8,10 @@ import pytest
 import trimesh
 from PIL import Image
 
-from pointmcd.cli import main
-
 CPU = ["--device", "cpu"]
 SETTINGS = ["--task", "segmentation", "--epochs", 1, "--points", 32, "--batch-size", 4, *CPU]
 BASELINE = Path("runs/store-segmentation-pointnet-baseline-s0")
 DISTILLED = Path("runs/store-segmentation-pointnet-distilled-s0")
-
-
-def call(capsys, *arguments):
-    """Status, standard output, standard error of a command."""
-    capsys.readouterr()
-    status = 0
-    try:
-        main([str(argument) for argument in arguments])
-    except SystemExit as end:
-        status = end.code or 0
-    printed = capsys.readouterr()
-    return status, printed.out, printed.err
-
-
-@pytest.fixture
-def cli(capsys):
-    return lambda *arguments: call(capsys, *arguments)
 
 
 @pytest.fixture

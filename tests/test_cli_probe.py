@@ -20,23 +20,6 @@ RUN = "runs/store-pretrain-tiny_student-TinyStudent-distilled-s0"
 
 
 @pytest.fixture
-def cli(capsys):
-    """A caller of the command line: status, standard output, standard error."""
-
-    def call(*arguments):
-        capsys.readouterr()
-        status = 0
-        try:
-            main([str(argument) for argument in arguments])
-        except SystemExit as end:
-            status = end.code or 0
-        printed = capsys.readouterr()
-        return status, printed.out, printed.err
-
-    return call
-
-
-@pytest.fixture
 def refused(cli):
     """A caller that expects one line of error, its progress aside; it returns the line."""
 
