@@ -3,13 +3,15 @@
 import zipfile
 from pathlib import Path, PurePosixPath
 
+from pointmcd.files import replacing
+
 
 def pool(sources: dict[Path, tuple[str, ...]], folder: Path) -> None:
     """Unpack meshes of `SET/CLASS/{train,test}/NAME.off` zips flat into a folder, as SET-NAME.off.
 
     Args:
         sources: zips, and the splits of each to take.
-        folder: where to; no class is left in the names there.
+        folder: where to. No class is left that `prepare` could read: the folder is flat.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for source, splits in sources.items():
@@ -21,4 +23,5 @@ def pool(sources: dict[Path, tuple[str, ...]], folder: Path) -> None:
                     content = archive.read(member)
                     if target.exists() and target.read_bytes() != content:
                         raise SystemExit(f"{target}: two meshes of that name")
-                    target.write_bytes(content)
+                    with replacing(target) as temporary:
+                        temporary.write_bytes(content)

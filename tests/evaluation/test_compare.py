@@ -224,3 +224,26 @@ def test_truncated_predictions_are_named(bench: Bench) -> None:
 def test_no_runs() -> None:
     with pytest.raises(RunError, match="no runs"):
         compare([])
+
+
+def _started(bench, seed, distance, name):
+    settings = {"distill_loss": distance, "seed": seed}
+    start = {"task": "pretrain", "student": "pointnet", "arm": "distilled", "settings": settings}
+    return bench.run("finetuned", seed, name=name, info={"init": start})
+
+
+def test_starts_that_differ_in_more_than_the_seed_are_other_arms(bench: Bench) -> None:
+    runs = [
+        _started(bench, seed, distance, f"{distance}-{seed}")
+        for distance in ("l1", "cosine")
+        for seed in (0, 1)
+    ]
+    labels = [arm.label for arm in compare(runs).arms]
+    assert labels == ["finetuned (from distill_loss l1)", "finetuned (from distill_loss cosine)"]
+
+
+def test_runs_from_before_a_setting_join_those_from_after(bench: Bench) -> None:
+    later = {"label_fraction": 1.0, "pretrain_for": "classification", "init": None}
+    runs = [bench.run(seed=0, name="old"), bench.run(seed=1, name="new", config=later)]
+    (arm,) = compare(runs).arms
+    assert arm.seeds == (0, 1)

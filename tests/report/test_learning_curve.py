@@ -43,6 +43,15 @@ def test_nothing_to_draw_where_all_arms_have_as_many(bench):
     assert learning_curve_figure(compare(runs).all_arms) is None
 
 
+def test_another_setting_is_no_point_of_the_curve(bench):
+    runs = [
+        bench.run("baseline", seed, 0.5, name=f"{lr}-{seed}", config={"lr": lr})
+        for lr in (0.1, 0.2)
+        for seed in (0, 1)
+    ]
+    assert learning_curve_figure(compare(runs).all_arms) is None
+
+
 def test_the_page_shows_it_only_where_there_is_one(runs, bench, tmp_path):
     page = write_report(runs, tmp_path / "curve.html").read_text(encoding="utf-8")
     assert "By number of labels" in page

@@ -98,7 +98,7 @@ def test_weights_that_cannot_be_had(monkeypatch):
         raise OSError("not in the cache\nand no network")
 
     monkeypatch.setattr(timm, "create_model", create_model)
-    with pytest.raises(ConfigError, match=r"cannot be loaded: not in the cache; .*random:timm:t"):
+    with pytest.raises(ConfigError, match=r"cannot be made: not in the cache; .*random:timm:t"):
         ImageEncoder("timm:test_resnet")
 
 

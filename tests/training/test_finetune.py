@@ -73,10 +73,30 @@ def test_a_start_that_moved_is_the_same_start(make, first):
 
 
 def test_another_student_is_refused(make, first):
-    with pytest.raises(
-        RunError, match=r"--init .*first: its tiny_student:TinyStudent does not fit"
-    ):
+    with pytest.raises(ConfigError, match=r"--init .*: is a tiny.*give --student tiny_stud"):
         train(make("second", student="pointnet", init=first))
+
+
+def test_the_same_name_with_other_layers_is_refused(make, first):
+    model = build_model("classification", "pointnet", 3)
+    with pytest.raises(RunError, match=r"--init .*: its tiny_student:TinyStudent does not fit"):
+        start_from(model, Run(first))
+
+
+def test_a_run_does_not_start_from_itself(make, first):
+    with pytest.raises(ConfigError, match="is the run's own folder"):
+        train(make("first", init=first, overwrite=True))
+    assert Run(first).finished
+
+
+def test_a_share_does_not_start_from_all_labels(make, first, parts_store):
+    with pytest.raises(ConfigError, match=r"--init .*first: learnt from labels of this store"):
+        train(make("second", init=first, label_fraction=0.5))
+    # Nor by way of another run that did.
+    second = train(make("second", init=first))
+    elsewhere = make("parts", parts_store, task="segmentation", init=second, epochs=1)
+    with pytest.raises(ConfigError, match="learnt from labels of this store"):
+        train(make("third", init=train(elsewhere), label_fraction=0.5))
 
 
 def test_an_unfinished_run_is_refused(make, first):
@@ -197,3 +217,12 @@ def test_a_learning_curve_is_a_run_per_share(make):
 def test_arms_name_how_they_started():
     assert TrainConfig("store", teacher=None, init="run").arm == "finetuned"
     assert TrainConfig("store", init="run").arm == "finetuned-distilled"
+
+
+def test_a_learning_curve_has_shares_of_its_own(make):
+    with pytest.raises(ConfigError, match="--learning-curve: has shares of its own"):
+        learning_curve(make("curve", label_fraction=0.5))
+    with pytest.raises(ConfigError, match="--learning-curve: --task pretrain uses no labels"):
+        learning_curve(make("curve", task="pretrain", teacher="lite0"))
+    with pytest.raises(ConfigError, match=r"--learning-curve: teacher lite0 learnt from all"):
+        learning_curve(make("curve", teacher="lite0"))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from killing import run_killed
-from store_copies import copy_store, edit_shapes, turn_labels
+from store_copies import copy_store, edit_json, edit_shapes, turn_labels
 
 from pointmcd.checkpoint import load_checkpoint, under_prefix
 from pointmcd.data.store import Store
@@ -37,6 +37,10 @@ def pretrain(make, store):
         return make(out, **({"store": store, "task": "pretrain", "teacher": "lite0"} | options))
 
     return config
+
+
+#: What a student has for parts behind its embeddings.
+FOR_POINTS = ("student.to_", "student.up.1.", "student.up.2.", "student.up.3.")
 
 
 def refuse(*_):
@@ -87,9 +91,17 @@ def test_a_teacher_of_labels_is_refused(pretrain, store, tmp_path):
     with pytest.raises(StoreError, match="--teacher lite0 --task features"):
         train(pretrain("a", store=bare))
     named = copy_store(store, tmp_path / "named")
-    (named / "teachers" / "lite0").rename(named / "teachers" / "lite0-whitened")
-    with pytest.raises(ConfigError, match=r"--task pretrain: teacher .* learnt from all labels"):
-        train(pretrain("b", store=named, teacher="lite0-whitened"))
+    (named / "teachers" / "lite0").rename(named / "teachers" / "mine")
+    edit_json(named / "teachers" / "mine" / "teacher.json", lambda m: m.update(name="mine"))
+    with pytest.raises(ConfigError, match=r"--task pretrain: teacher mine learnt .* features$"):
+        train(pretrain("b", store=named, teacher="mine"))
+
+
+def test_a_start_that_learnt_from_labels_is_refused(pretrain, make):
+    supervised = train(make("supervised"))
+    with pytest.raises(ConfigError, match=r"--init .*supervised: learnt from labels; --task pretr"):
+        train(pretrain("a", init=supervised))
+    assert train(pretrain("c", init=train(pretrain("b"))))
 
 
 @pytest.mark.parametrize(
@@ -156,13 +168,16 @@ def test_settings_survive_the_file(pretrain):
 
 
 @pytest.mark.parametrize("student", list_students())
-def test_every_student_can_be_pretrained(pretrain, store, student):
-    trainer = Trainer(pretrain("a", student=student, points=128), Store(store))
+@pytest.mark.parametrize("form", ["classification", "segmentation"])
+def test_every_student_can_be_pretrained(pretrain, store, student, form):
+    config = pretrain("a", student=student, points=128, pretrain_for=form)
+    trainer = Trainer(config, Store(store))
     trainer.module.train()
     for batch in trainer.loader:  # twice: PointNet's transforms begin with weights of zero
         trainer._step(batch, (0.0, 1.0))
     still = [n for n, p in trainer.module.named_parameters() if p.grad is None or not p.grad.any()]
-    assert not still  # the descriptors reach every layer
+    # The descriptors reach every layer but those that only label points.
+    assert all(form == "segmentation" and name.startswith(FOR_POINTS) for name in still), still
     scores = trainer._validate()
     assert np.isfinite(scores["val_loss"])
     assert -1 <= scores["val_agreement"] <= 1

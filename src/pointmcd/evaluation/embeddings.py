@@ -75,7 +75,9 @@ def calibrate(student: nn.Module, store: Store, points: int, device: torch.devic
         norm.reset_running_stats()
         norm.momentum = None  # the plain mean over all batches
     student.train()
-    dataset = ShapeDataset(store, store.indices("train"), points, labelled=False)
+    # Stores are sorted by class: in their order a batch would vary less than the whole.
+    order = np.random.default_rng(0).permutation(store.indices("train"))
+    dataset = ShapeDataset(store, order, points, labelled=False)
     with torch.no_grad():
         for batch in evaluation_loader(dataset):
             if len(batch.points) > 1:

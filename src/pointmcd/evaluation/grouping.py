@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -108,4 +108,19 @@ def _odd_settings(result: RunResult, twins: Sequence[RunResult]) -> str:
         for key in result.config
         if key not in _NEUTRAL and any(t.config.get(key) != result.config[key] for t in twins)
     ]
-    return ", ".join(f"{key} {result.config[key]}" for key in keys)
+    found = [f"{key} {result.config[key]}" for key in keys]
+    return ", ".join([*found, *_odd_start(result, twins)])
+
+
+def _odd_start(result: RunResult, twins: Sequence[RunResult]) -> Iterator[str]:
+    """In what the run that it started from was made otherwise than those of its twins."""
+    mine, *others = (_flat_start(r) for r in (result, *twins))
+    for key, value in mine.items():
+        if any(other.get(key) != value for other in others):
+            yield f"from {key} {value}"
+
+
+def _flat_start(result: RunResult) -> dict[str, Any]:
+    start = _start(result)
+    settings: dict[str, Any] = start.pop("settings", {})
+    return start | settings

@@ -75,6 +75,8 @@ def probe(
         "store_fingerprint": ground.store.fingerprint,
         "points": first.config.points,
         **{"split": split, "pooling": pooling, "checkpoint": checkpoint, "seed": seed},
+        "runs": [str(one.path.resolve()) for one in (first, *others)],
+        "references": references,
     }
     _write(first, settings, rows)
     return rows

@@ -13,9 +13,9 @@ PROBE_COLUMNS = ("SVM", "by class", "kNN", "5w10s", "5w20s", "10w10s", "10w20s",
 PROBE_NOTES = (
     "Overall accuracy of a linear SVM, its mean over classes, overall accuracy of nearest"
     " neighbours (C and k by cross-validation on the part that they are fitted on); few-shot"
-    " accuracy (5w10s: 5 ways, 10 shots), mean ± deviation over ten trials, the same for every row,"
-    " - where too few classes have the shapes; mean average precision of retrieval. Elsewhere ± is"
-    " the deviation over seeds (ddof 1)."
+    " accuracy (5w10s: 5 ways, 10 shots), mean ± deviation over ten trials, both averaged over"
+    " seeds, the same trials for every row, - where too few classes have the shapes; mean average"
+    " precision of retrieval. Elsewhere ± is the deviation over seeds (ddof 1)."
 )
 
 

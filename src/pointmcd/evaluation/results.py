@@ -23,6 +23,9 @@ _ARRAYS = {
     "segmentation": ("truth", "predictions"),
 }
 
+#: Settings that came later, with what runs had before.
+_LATER = {"init": None, "label_fraction": 1.0, "pretrain_for": "classification"}
+
 
 def read_result(run: Path, checkpoint: Checkpoint = "last") -> RunResult:
     """Read a run folder and its predictions on the test split.
@@ -55,7 +58,7 @@ def _result(run: Run, checkpoint: Checkpoint, arrays: dict[str, NDArray[Any]]) -
         order = order[(arrays["truth"] != UNLABELLED).any(axis=1)[order]]
     rows = {key: values[order] for key, values in arrays.items()}
     names, labels = tuple(map(str, rows["names"])), rows["labels"].astype(np.int64)
-    common = (run.path, run.meta, run.settings, checkpoint, names, labels)
+    common = (run.path, run.meta, _LATER | run.settings, checkpoint, names, labels)
     predictions = rows["predictions"].astype(np.int64)
     if "truth" in rows:
         return SegmentationResult(*common, rows["truth"].astype(np.int64), predictions)

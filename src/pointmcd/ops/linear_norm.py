@@ -77,7 +77,9 @@ def update_running(norm: nn.BatchNorm1d, mean: Tensor, var: Tensor, count: int) 
     assert norm.num_batches_tracked is not None
     norm.num_batches_tracked += 1
     # None means the plain mean over all batches, as in torch.
-    momentum = norm.momentum or 1 / int(norm.num_batches_tracked)
+    momentum = norm.momentum
+    if momentum is None:
+        momentum = 1 / int(norm.num_batches_tracked)
     norm.running_mean.lerp_(mean, momentum)
     norm.running_var.lerp_(var * (count / max(count - 1, 1)), momentum)
 

@@ -15,14 +15,14 @@ _Point = tuple[float, float, float]
 
 
 def learning_curve_figure(arms: Sequence[Arm]) -> Figure | None:
-    """Mean and deviation over seeds by number of labels; None where all arms have as many.
+    """Mean and deviation over seeds by number of labels; None where all arms have one share.
 
     Args:
-        arms: of any shares of the labels; those of one student and kind make one line.
+        arms: of any shares of the labels; those that differ in nothing else make one line.
     """
-    lines = _lines(arms)
-    if max((len(points) for points in lines.values()), default=0) < 2:
+    if len({arm.results[0].config.get("label_fraction", 1.0) for arm in arms}) < 2:
         return None
+    lines = _lines(arms)
     figure = Figure(figsize=(7.5, 4.2), layout="constrained")
     axes = figure.add_subplot()
     for label, colour in arm_colours(lines).items():
@@ -41,15 +41,21 @@ def learning_curve_figure(arms: Sequence[Arm]) -> Figure | None:
 
 
 def _lines(arms: Sequence[Arm]) -> dict[str, list[_Point]]:
-    several = len({arm.results[0].student for arm in arms}) > 1
     lines: dict[str, list[_Point]] = defaultdict(list)
     for arm in arms:
-        first, score = arm.results[0], arm.score
+        score = arm.score
         shapes = [r.info["shapes"]["train"] for r in arm.results if "shapes" in r.info]
         if shapes:
-            name = f"{first.student} {first.arm}" if several else first.arm
-            lines[name].append((float(np.mean(shapes)), score.mean, score.std or 0.0))
+            point = (float(np.mean(shapes)), score.mean, score.std or 0.0)
+            lines[_name(arm)].append(point)
     return dict(lines)
+
+
+def _name(arm: Arm) -> str:
+    """The arm's label without its share of the labels."""
+    share = f"label_fraction {arm.results[0].config.get('label_fraction', 1.0)}"
+    bare = arm.label.replace(f", {share}", "").replace(f"{share}, ", "").replace(f" ({share})", "")
+    return bare
 
 
 def _ticks(lines: dict[str, list[_Point]]) -> list[float]:

@@ -16,7 +16,7 @@ from pointmcd.data.store import Store
 from pointmcd.errors import StoreError
 from pointmcd.files import read_json, replacing, write_json
 from pointmcd.progress import progress_bar
-from pointmcd.teachers.config import TeachConfig, command_for
+from pointmcd.teachers.config import TeachConfig, command_for, default_name
 from pointmcd.teachers.features import features_folder, gather_rows, save_array
 from pointmcd.teachers.lesson import Lesson
 
@@ -82,13 +82,20 @@ def read_teacher(store: Store, name: str) -> dict[str, Any]:
     if meta.get("format") != TEACHER_FORMAT:
         raise StoreError(f"{folder}: teacher format {meta.get('format')}; run pointmcd teach again")
     if meta["store_fingerprint"] != store.fingerprint or meta["shapes"] != len(store.shapes):
-        settings = meta["settings"]
-        task = f" --task {settings['task']}" if "task" in settings else ""
         raise StoreError(
             f"{folder}: made from another rig, renderer or set of shapes than the store's; run:"
-            f" pointmcd teach {store.path} --teacher {settings['teacher']}{task} --overwrite"
+            f" pointmcd teach {store.path} {_command(meta['settings'])} --overwrite"
         )
     return meta
+
+
+def _command(settings: dict[str, Any]) -> str:
+    """Options of `pointmcd teach` that make a teacher of these settings."""
+    kind = "whitened" if settings.get("whiten") else settings.get("task", "classification")
+    finetune = bool(settings.get("finetune"))
+    made = default_name(settings["teacher"], kind, finetune)
+    named = "" if settings["name"] == made else f" --name {settings['name']}"
+    return command_for(made) + named
 
 
 def load_targets(

@@ -20,6 +20,7 @@ from pointmcd.teachers.lesson import Indices, Lesson
 
 #: Shapes read at a time.
 _CHUNK = 256
+_FAR = 1e4
 #: Variance, as a share of the largest, below which there is nothing but rounding.
 _NOTHING = 1e-6
 
@@ -53,8 +54,9 @@ class Rescaling(nn.Module):
         return scaled @ self.axes if self.axes.shape[1] else scaled
 
     def measure(self, rows: Iterator[Tensor]) -> None:
-        """Take mean, deviation and axes from rows [n, F], a part at a time."""
-        count, total = 0, self.mean.new_zeros(len(self.mean), dtype=torch.float64)
+        """Take mean, deviation and axes from rows [n, F] on the CPU, a part at a time."""
+        # In double precision, which not every device has.
+        count, total = 0, torch.zeros(len(self.mean), dtype=torch.float64)
         products = total.new_zeros(len(total), len(total))
         for part in rows:
             part = part.double()
@@ -69,7 +71,8 @@ class Rescaling(nn.Module):
         self.mean.copy_(mean)
         self.deviation.copy_(deviation)
         if self.axes.shape[1]:
-            self.axes = _axes(covariance / deviation / deviation[:, None], self.axes.shape[1])
+            axes = _axes(covariance / deviation / deviation[:, None], self.axes.shape[1])
+            self.axes = axes.to(self.mean.device)
 
 
 def _axes(correlation: Tensor, most: int) -> Tensor:
@@ -119,7 +122,7 @@ class FeaturesLesson(Lesson):
     def _rows(self) -> Iterator[Tensor]:
         for start in range(0, len(self.train), _CHUNK):
             rows = gather_rows(self.store, self.cache, self.train[start : start + _CHUNK])
-            yield torch.from_numpy(rows).flatten(0, 1).to(self.device)
+            yield torch.from_numpy(rows).flatten(0, 1)
 
     def scores(self) -> dict[str, Any]:
         """Only how many validation shapes there are: nothing was learnt."""
@@ -128,4 +131,5 @@ class FeaturesLesson(Lesson):
     def outputs(self, indices: Indices) -> dict[str, Tensor]:
         """Descriptors [n, V, D], signed."""
         rows = torch.from_numpy(gather_rows(self.store, self.cache, np.asarray(indices)))
-        return {"descriptors": self.teacher(rows.to(self.device)).half()}
+        # A channel that hardly varied in train may be far out elsewhere: stay within float16.
+        return {"descriptors": self.teacher(rows.to(self.device)).clamp(-_FAR, _FAR).half()}

@@ -24,10 +24,9 @@ def import_timm(name: str) -> Any:
             f"teacher {name}: needs {error.name}; pip install 'pointmcd[timm]'"
         ) from error
     except (ImportError, RuntimeError) as error:  # torch and torchvision of different builds
-        reason = str(error).splitlines()[0]
         raise ConfigError(
-            f"teacher {name}: timm cannot be imported: {reason}; install the torchvision that"
-            " belongs to this torch"
+            f"teacher {name}: timm cannot be imported: {_reason(error)}; install the torchvision"
+            " that belongs to this torch"
         ) from error
     return timm
 
@@ -55,11 +54,10 @@ class TimmNetwork(nn.Module):
         _check_known(timm, name)
         try:
             self.body = timm.create_model(model, pretrained=pretrained, num_classes=0)
-        except Exception as error:
-            reason = str(error).splitlines()[0]
+        except Exception as error:  # of the hub, the network, the file or the model
             raise ConfigError(
-                f"teacher {name}: its weights cannot be loaded: {reason}; fetch them once where"
-                " there is a network, or use random:" + name
+                f"teacher {name}: cannot be made: {_reason(error)}; fetch its weights once where"
+                f" there is a network, or use random:{name}"
             ) from error
         config = timm.data.resolve_model_data_config(self.body)
         self.mean, self.std = tuple(config["mean"]), tuple(config["std"])
@@ -75,6 +73,11 @@ class TimmNetwork(nn.Module):
             )
         features: Tensor = self.body(images)
         return features
+
+
+def _reason(error: Exception) -> str:
+    """The first line of an error, or its type where it says nothing."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _check_known(timm: Any, name: str) -> None:

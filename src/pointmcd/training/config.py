@@ -46,7 +46,7 @@ class TrainConfig:
     start."""
     label_fraction: float = 1.0
     """Share of each class's train shapes that are used, at least one; drawn by the seed. Each is
-    then seen so often that an epoch has as many steps as with all."""
+    then seen so often that an epoch has about as many steps as with all."""
     pretrain_for: Literal["classification", "segmentation"] = "classification"
     """Pretraining: for which task, where the student has a form of its own for it (dgcnn)."""
     epochs: int = 40

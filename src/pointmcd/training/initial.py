@@ -6,7 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from pointmcd.checkpoint import load_checkpoint, under_prefix
-from pointmcd.errors import RunError
+from pointmcd.errors import ConfigError, RunError
 from pointmcd.training.run import Run
 
 
@@ -30,6 +30,32 @@ def start_from(model: Any, run: Run) -> None:
     student.load_state_dict(tensors, strict=False)
 
 
+def check_start(start: dict[str, Any], task: str, fraction: float, store_fingerprint: str) -> None:
+    """Refuse a start that knows labels which a training must not know.
+
+    Args:
+        start: from `describe_start`.
+        task: of the new run.
+        fraction: the share of the labels that it may use.
+        store_fingerprint: of its store.
+
+    Raises:
+        ConfigError: when pretraining would start from labels, or a share of a store's labels from
+            all of them.
+    """
+    known: list[str] = start["labels_of"]
+    if task == "pretrain" and known:
+        raise ConfigError(
+            f"--init {start['run']}: learnt from labels; --task pretrain starts from a pretrained"
+            " run, or from nothing"
+        )
+    if fraction < 1 and store_fingerprint in known:
+        raise ConfigError(
+            f"--init {start['run']}: learnt from labels of this store; with --label-fraction it"
+            " would know those that are left out"
+        )
+
+
 def student_tensors(run: Run) -> dict[str, Tensor]:
     """The weights of a finished run's student, last epoch, by their names in it.
 
@@ -49,13 +75,21 @@ def describe_start(run: Run) -> dict[str, Any]:
         digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
     meta = run.meta
     kept = ("task", "student", "arm", "seed", "settings", "store_fingerprint")
-    teacher = (meta["teacher"] or {}).get("name")
     return {
         "run": str(run.path.resolve()),
         "fingerprint": digest.hexdigest()[:16],
-        "teacher": teacher,
+        "teacher": (meta["teacher"] or {}).get("name"),
+        "labels_of": _labels_of(meta),
         **{key: meta[key] for key in kept},
     }
+
+
+def _labels_of(meta: dict[str, Any]) -> list[str]:
+    """The stores whose labels reached a run, by itself or by what it started from."""
+    known = set((meta.get("init") or {}).get("labels_of", ()))
+    if meta["task"] != "pretrain":
+        known.add(meta["store_fingerprint"])
+    return sorted(known)
 
 
 def _other_student(run: Run, student: nn.Module, name: str) -> str:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from accelerate import Accelerator, DataLoaderConfiguration
+from accelerate import Accelerator, DataLoaderConfiguration, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
@@ -195,8 +195,11 @@ def _accelerator(config: TrainConfig) -> Accelerator:
     on_cpu = pick_device(config.device).type == "cpu"  # refuses one that is not there
     if on_cpu and config.precision == "fp16":  # accelerate would pass over it in silence
         raise ConfigError("--precision fp16: needs a GPU; use bf16 or no")
+    # Pretraining for parts leaves a student's layers for labelling points alone.
+    unused = DistributedDataParallelKwargs(find_unused_parameters=config.task == "pretrain")
     return Accelerator(
         cpu=on_cpu,
+        kwargs_handlers=[unused],
         mixed_precision=config.precision,
         dataloader_config=DataLoaderConfiguration(split_batches=True),
     )

@@ -12,11 +12,12 @@ from pointmcd.files import is_temporary, remove, remove_stale
 from pointmcd.progress import progress_bar
 from pointmcd.teachers.export import read_teacher
 from pointmcd.training.config import TrainConfig
-from pointmcd.training.initial import describe_start
+from pointmcd.training.initial import check_start, describe_start
 from pointmcd.training.loop import Trainer
 from pointmcd.training.run import Run, create_run
 from pointmcd.training.targets import check_label_free, find_teacher
 
+_OR_NONE = ", or --no-distill"
 #: The usual shares of the labels in a learning curve.
 SHARES = (0.01, 0.05, 0.1, 0.2, 1.0)
 
@@ -42,10 +43,10 @@ def train(config: TrainConfig) -> Path:
     if config.teacher is not None:
         teacher = read_teacher(store, find_teacher(store, config.teacher, config.task))
         if config.task == "pretrain":
-            check_label_free(teacher, "--task pretrain")
+            check_label_free(teacher, "--task pretrain", "")
         if config.label_fraction < 1:
-            check_label_free(teacher, f"--label-fraction {config.label_fraction}")
-    start = None if config.init is None else describe_start(Run(config.init))
+            check_label_free(teacher, f"--label-fraction {config.label_fraction}", _OR_NONE)
+    start = _start(config, store)
     run = _existing(config, store, teacher, start)
     if run is not None and run.finished:
         return run.path
@@ -58,6 +59,23 @@ def train(config: TrainConfig) -> Path:
         run = create_run(config, store, teacher, parameters, start, train_shapes)
     _run_epochs(trainer, run)
     return run.path
+
+
+def _start(config: TrainConfig, store: Store) -> dict[str, Any] | None:
+    """What is known of the run to start from, if there is one and it may be started from."""
+    if config.init is None:
+        return None
+    run = Run(config.init)
+    if config.init.resolve() == config.folder.resolve():
+        raise ConfigError(f"--init {config.init}: is the run's own folder; choose another --out")
+    if run.meta["student"] != config.student:
+        raise ConfigError(
+            f"--init {config.init}: is a {run.meta['student']}, the run a {config.student}; give"
+            f" --student {run.meta['student']}"
+        )
+    start = describe_start(run)
+    check_start(start, config.task, config.label_fraction, store.fingerprint)
+    return start
 
 
 def learning_curve(config: TrainConfig, shares: Sequence[float] = SHARES) -> list[Path]:
@@ -77,7 +95,11 @@ def learning_curve(config: TrainConfig, shares: Sequence[float] = SHARES) -> lis
         raise ConfigError("--learning-curve: --task pretrain uses no labels; leave it out")
     if config.label_fraction != 1:
         raise ConfigError("--learning-curve: has shares of its own; leave out --label-fraction")
-    folder = config.folder
+    folder = config.folder.resolve()
+    if config.teacher is not None:
+        store = Store(config.store)
+        teacher = read_teacher(store, find_teacher(store, config.teacher, config.task))
+        check_label_free(teacher, "--learning-curve", _OR_NONE)
     return [
         train(
             replace(config, label_fraction=share, out=folder.with_name(f"{folder.name}-{share:g}"))
