@@ -152,8 +152,8 @@ def head(work: Path) -> str:
         " meshes. No test mesh of psb25 is among them, its validation meshes are; psb_parts17 was"
         " not seen. Nothing was chosen on a test part. A student is frozen when it is probed"
         " (embeddings max-pooled over points), and its last epoch is taken. Rows of a student have"
-        f" the seeds named below, those of random weights seeds 0, 1, 2. {platform.machine()}, {os.cpu_count()} cores, no GPU, torch"
-        f" {torch.__version__}.\n\n"
+        " the seeds named below, those of random weights seeds 0, 1, 2."
+        f" {platform.machine()}, {os.cpu_count()} cores, no GPU, torch {torch.__version__}.\n\n"
         f"Settings of pretraining: {describe(one)}. Agreement (mean cosine similarity of the"
         f" student's and the teacher's descriptors, shapes held out of pretraining): {ends}."
     )

@@ -263,7 +263,8 @@ def test_fine_tuning_that_cannot_start(refused, trained_run):
         "train", "store", "--init", "nowhere", *settings
     )
     line = refused("train", "store", "--init", trained_run, *settings)
-    assert line.startswith(f"--init {trained_run}: its pointnet does not fit into this TinyStudent")
+    assert line.startswith(f"--init {trained_run}: is a pointnet, the run a tiny_student")
+    assert line.endswith("; give --student pointnet")
     edit_json(Path(RUN, "run.json"), lambda meta: meta.update(finished=False))
     assert "not finished" in refused("train", "store", "--init", RUN, *settings)
     assert not Path("new").exists()
@@ -277,7 +278,8 @@ def test_a_learning_curve(cli):
     status, out, _ = cli("train", "store", "--no-distill", "--learning-curve", *TINY)
     name = "runs/store-tiny_student-TinyStudent-baseline-s0"
     assert status == 0
-    assert out.splitlines() == [f"{name}-{share}" for share in ("0.01", "0.05", "0.1", "0.2", "1")]
+    shares = ("-0.01", "-0.05", "-0.1", "-0.2", "")
+    assert out.splitlines() == [f"{name}{share}" for share in shares]
     runs = [Run(Path(line)) for line in out.splitlines()]
     assert [run.config.label_fraction for run in runs] == list(SHARES)
     assert [run.meta["shapes"]["train"] for run in runs] == [3, 3, 3, 3, 9]
@@ -290,7 +292,7 @@ def test_a_learning_curve_of_fine_tuning_under_a_name(cli):
     assert status == 0
     assert out.splitlines()[0] == "curve-0.01"
     assert all(Run(Path(line)).meta["arm"] == "finetuned" for line in out.splitlines())
-    assert not Path("curve").exists()
+    assert out.splitlines()[-1] == "curve"
 
 
 def test_a_learning_curve_beside_a_teacher_of_all_labels(refused, taught_store, tmp_path):

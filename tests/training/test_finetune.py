@@ -208,10 +208,10 @@ def test_a_teacher_of_all_labels_would_tell_the_others(make):
 def test_a_learning_curve_is_a_run_per_share(make):
     config = make("curve", epochs=1)
     runs = learning_curve(config)
-    assert [run.name for run in runs] == [f"curve-{share:g}" for share in SHARES]
+    assert [run.name for run in runs] == [*(f"curve-{share:g}" for share in SHARES[:-1]), "curve"]
     assert [Run(run).config.label_fraction for run in runs] == list(SHARES)
     assert all(Run(run).finished for run in runs)
-    assert not config.folder.exists()
+    assert train(config) == runs[-1]  # all labels: the run that it would be without a curve
 
 
 def test_arms_name_how_they_started():

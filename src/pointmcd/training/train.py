@@ -79,7 +79,7 @@ def _start(config: TrainConfig, store: Store) -> dict[str, Any] | None:
 
 
 def learning_curve(config: TrainConfig, shares: Sequence[float] = SHARES) -> list[Path]:
-    """Train once per share of the labels; each run's folder ends in its share.
+    """Train once per share of the labels; a run's folder ends in its share, but for all of them.
 
     Args:
         config: the settings, with all labels.
@@ -95,17 +95,22 @@ def learning_curve(config: TrainConfig, shares: Sequence[float] = SHARES) -> lis
         raise ConfigError("--learning-curve: --task pretrain uses no labels; leave it out")
     if config.label_fraction != 1:
         raise ConfigError("--learning-curve: has shares of its own; leave out --label-fraction")
-    folder = config.folder.resolve()
     if config.teacher is not None:
         store = Store(config.store)
         teacher = read_teacher(store, find_teacher(store, config.teacher, config.task))
         check_label_free(teacher, "--learning-curve", _OR_NONE)
-    return [
-        train(
-            replace(config, label_fraction=share, out=folder.with_name(f"{folder.name}-{share:g}"))
-        )
-        for share in shares
-    ]
+    return [train(_with_share(config, share)) for share in shares]
+
+
+def _with_share(config: TrainConfig, share: float) -> TrainConfig:
+    """The run of one share; that of all labels is the one that it would be without a curve."""
+    if share == 1:
+        return config
+    out = config.out
+    if out is not None:
+        out = out.resolve() if out.name in ("", "..") else out
+        out = out.with_name(f"{out.name}-{share:g}")
+    return replace(config, label_fraction=share, out=out)
 
 
 def _check_store(config: TrainConfig, store: Store) -> None:
