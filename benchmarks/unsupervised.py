@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from bars import draw_probes
 from trials import describe
 from unlabelled import pool
 
@@ -39,6 +40,7 @@ from pointmcd.training.run import Run
 from pointmcd.training.train import train
 
 RESULTS = Path(__file__).parent / "results" / "unsupervised.md"
+PICTURE = RESULTS.with_suffix(".png")
 POINTS = 512
 #: Seeds by student, and epochs of pretraining.
 SEEDS = {"pointnet": (0, 1, 2), "dgcnn": (0,)}
@@ -126,10 +128,13 @@ def _joined(name: str, rows: list[ProbeRow]) -> ProbeRow:
 def page(work: Path) -> Iterator[str]:
     """The parts of the page."""
     yield head(work)
-    for name in PROBED:
+    tables = {name: {student: probed(work, student, name) for student in SEEDS} for name in PROBED}
+    draw_probes(PICTURE, {name: rows["pointnet"] for name, rows in tables.items()}, "PointNet")
+    yield f"![Bars of the SVM column for PointNet]({PICTURE.name})"
+    for name, of_students in tables.items():
         yield f"## Frozen features on {name}"
-        for student in SEEDS:
-            yield probe_markdown(probed(work, student, name))
+        for rows in of_students.values():
+            yield probe_markdown(rows)
     yield PROBE_NOTES
     for student, seeds in SEEDS.items():
         for share in SHARES:
