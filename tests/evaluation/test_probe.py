@@ -370,6 +370,8 @@ def test_scores_and_settings_are_written(pretrained, store):
         "store": str(store.resolve()),
         "store_fingerprint": Store(store).fingerprint,
         "points": 64,
+        "runs": [str(pretrained.resolve())],
+        "references": True,
     }
     assert found["rows"] == [
         {"name": row.name, "scores": [asdict(scores) for scores in row.scores]} for row in rows
