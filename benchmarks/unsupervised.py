@@ -31,7 +31,8 @@ from pointmcd.evaluation.comparison_table import to_markdown
 from pointmcd.evaluation.evaluate import evaluate
 from pointmcd.evaluation.probe import probe
 from pointmcd.evaluation.probe_cells import PROBE_NOTES, probe_markdown
-from pointmcd.evaluation.probe_scores import ProbeRow
+from pointmcd.evaluation.probe_scores import ProbeRow, ProbeScores
+from pointmcd.evaluation.statistics import Spread
 from pointmcd.files import read_json
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach
@@ -111,14 +112,27 @@ def probed(work: Path, student: str, name: str) -> list[ProbeRow]:
     seeds = SEEDS[student]
     pretrained = [pretraining(work, student, seed).folder for seed in seeds]
     supervised = [training(work, student, "scratch", 1.0, seed).folder for seed in seeds]
-    first, *others = pretrained
-    rows = probe(first, work / name, beside=[*others, *supervised])
+    rows = _kept(work, name, [*pretrained, *supervised])
     own, theirs = rows[: len(seeds)], rows[len(seeds) : 2 * len(seeds)]
     return [
         _joined(f"{student}, pretrained without labels", own),
         _joined(f"{student}, supervised on psb25 from scratch", theirs),
         *rows[2 * len(seeds) :],
     ]
+
+
+def _kept(work: Path, name: str, runs: list[Path]) -> list[ProbeRow]:
+    """The rows of a probe of these runs: those that stand in the first, or made now."""
+    file = runs[0] / f"probe-{name}-test-last-max.json"
+    kept = read_json(file) if file.exists() else {"settings": {}}
+    if kept["settings"].get("runs") != [str(run.resolve()) for run in runs]:
+        return probe(runs[0], work / name, beside=runs[1:])
+    return [ProbeRow(row["name"], tuple(map(_score, row["scores"]))) for row in kept["rows"]]
+
+
+def _score(saved: dict[str, Any]) -> ProbeScores:
+    episodes = {key: None if s is None else Spread(**s) for key, s in saved["few_shot"].items()}
+    return ProbeScores(**saved | {"few_shot": episodes})
 
 
 def _joined(name: str, rows: list[ProbeRow]) -> ProbeRow:

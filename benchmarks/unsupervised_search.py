@@ -37,7 +37,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
     },
     "whitened features, cosine": {"teacher": "lite0-whitened"},
     "autoencoder, cosine": {"teacher": "lite0-autoencoder"},
-    "autoencoder, L1": {"teacher": "lite0-autoencoder", "distill_loss": "l1"},
 }
 
 

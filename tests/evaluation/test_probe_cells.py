@@ -2,6 +2,7 @@
 
 import io
 import re
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -48,6 +49,8 @@ def test_one_seed():
     assert (found["SVM"], found["by class"], found["kNN"]) == ("51.2", "41.2", "61.2")
     assert found["mAP"] == "25.0"
     assert [found[key] for key in KEYS] == ["70.0 ± 5.0"] * 4
+    assert found["CV"] == "-"
+    assert cells(row(replace(scores(), svm_cross_validated=0.625)))["CV"] == "62.5"
 
 
 def test_several_seeds():
@@ -85,7 +88,8 @@ def test_one_trial_has_no_deviation():
 def test_columns_are_the_episodes_in_their_order():
     assert [column for column in PROBE_COLUMNS if column in KEYS] == KEYS
     different = scores()
-    different.few_shot.update({key: Spread(i / 10, 0.0) for i, key in enumerate(KEYS)})
+    different.few_shot.clear()  # as read from JSON, sorted by name
+    different.few_shot.update({k: Spread(KEYS.index(k) / 10, 0.0) for k in sorted(KEYS)})
     found = cells(row(different))
     assert [found[key] for key in KEYS] == [f"{10 * i}.0 ± 0.0" for i in range(4)]
 
@@ -93,7 +97,7 @@ def test_columns_are_the_episodes_in_their_order():
 def test_markdown_is_a_table_of_equal_rows():
     lines = probe_markdown([row(scores()), row(scores(), scores(), name="other")]).splitlines()
     assert len(lines) == 4
-    assert {line.count("|") for line in lines} == {10}
+    assert {line.count("|") for line in lines} == {11}
     assert all(line.startswith("| ") and line.endswith(" |") for line in lines)
     assert set(lines[1].replace("|", " ").split()) == {"---", "---:"}
     assert [cell.strip() for cell in lines[0].split("|")[1:-1]] == ["features", *PROBE_COLUMNS]
@@ -106,7 +110,7 @@ def test_markdown_of_no_rows_is_the_heading_alone():
 
 def test_a_pipe_in_a_name_ends_no_cell():
     line = probe_markdown([row(scores(), name="a|b")]).splitlines()[-1]
-    assert len(re.findall(r"(?<!\\)\|", line)) == 10
+    assert len(re.findall(r"(?<!\\)\|", line)) == 11
 
 
 def test_brackets_in_a_name_are_no_markup():
