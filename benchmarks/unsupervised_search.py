@@ -36,7 +36,6 @@ SETTINGS: dict[str, dict[str, Any]] = {
         **{"epochs": 60, "resample": True, "scale": 1.5, "shift": 0.2},
     },
     "whitened features, cosine": {"teacher": "lite0-whitened"},
-    "autoencoder, cosine": {"teacher": "lite0-autoencoder"},
 }
 
 
