@@ -49,8 +49,7 @@ def evaluate(
         StoreError: when the split has no shapes.
     """
     opened = Run(run)
-    if not opened.finished:
-        raise RunError(f"{run}: not finished; run the same pointmcd train command again")
+    opened.refuse_unfinished()
     opened.refuse_pretrained()
     data, where = _matching_store(opened, store), pick_device(device)
     segments = opened.meta["task"] == "segmentation"

@@ -19,10 +19,15 @@ def load_model(run: Run, checkpoint: str, device: torch.device) -> nn.Module:
     """
     path = run.checkpoint(checkpoint)
     tensors, _ = load_checkpoint(path)
+    model = new_model(run)
+    load_module(model, under_prefix("model", tensors), str(path))
+    return model.to(device).eval()
+
+
+def new_model(run: Run) -> nn.Module:
+    """The model of a run as it is before training, with weights from torch's global generator."""
     meta = run.meta
-    model = build_model(
+    return build_model(
         *(meta["task"], meta["student"], meta["num_classes"], run.part_ranges),
         pretrain_for=run.config.pretrain_for,
     )
-    load_module(model, under_prefix("model", tensors), str(path))
-    return model.to(device).eval()

@@ -10,14 +10,13 @@ import numpy.typing as npt
 import torch
 
 from pointmcd.data.store import Store
-from pointmcd.errors import PointMCDError, RunError, StoreError
+from pointmcd.errors import PointMCDError, StoreError
 from pointmcd.evaluation.embeddings import Floats, calibrate, embed_shapes, pool_descriptors
 from pointmcd.evaluation.features import Features
-from pointmcd.evaluation.model import load_model
+from pointmcd.evaluation.model import load_model, new_model
 from pointmcd.evaluation.probe_scores import ProbeScores, score_features
 from pointmcd.files import read_json
 from pointmcd.progress import console
-from pointmcd.tasks.registry import build_model
 from pointmcd.teachers.config import LABEL_FREE
 from pointmcd.teachers.describe import describe_shapes
 from pointmcd.teachers.export import teacher_folder
@@ -79,8 +78,7 @@ def of_run(run: Run, ground: Ground, checkpoint: str) -> Source:
         RunError: when the run is not finished.
         StoreError: when the store holds fewer points than the run takes.
     """
-    if not run.finished:
-        raise RunError(f"{run.path}: not finished; run the same pointmcd train command again")
+    run.refuse_unfinished()
     points, held = run.config.points, ground.store.num_points
     if points > held:
         raise StoreError(
@@ -99,13 +97,9 @@ def of_random(run: Run, ground: Ground) -> Source:
     """The same architecture with random weights, its batch norms calibrated on the train part."""
 
     def scores() -> Iterator[ProbeScores]:
-        meta = run.meta
         for seed in RANDOM_SEEDS:
             torch.manual_seed(seed)
-            model: Any = build_model(
-                *(meta["task"], meta["student"], meta["num_classes"], run.part_ranges),
-                pretrain_for=run.config.pretrain_for,
-            )
+            model: Any = new_model(run)
             student = model.student.to(ground.device)
             calibrate(student, ground.store, run.config.points, ground.device)
             yield ground.score_student(student, run.config.points)

@@ -54,8 +54,7 @@ def _lines(arms: Sequence[Arm]) -> dict[str, list[_Point]]:
 def _name(arm: Arm) -> str:
     """The arm's label without its share of the labels."""
     share = f"label_fraction {arm.results[0].config.get('label_fraction', 1.0)}"
-    bare = arm.label.replace(f", {share}", "").replace(f"{share}, ", "").replace(f" ({share})", "")
-    return bare
+    return arm.label.replace(f", {share}", "").replace(f"{share}, ", "").replace(f" ({share})", "")
 
 
 def _ticks(lines: dict[str, list[_Point]]) -> list[float]:

@@ -62,8 +62,7 @@ def student_tensors(run: Run) -> dict[str, Tensor]:
     Raises:
         RunError: when the run is not finished, or its checkpoint is absent or damaged.
     """
-    if not run.finished:
-        raise RunError(f"{run.path}: not finished; run the same pointmcd train command again")
+    run.refuse_unfinished()
     tensors, _ = load_checkpoint(run.checkpoint("last"))
     return under_prefix("model.student", tensors)
 

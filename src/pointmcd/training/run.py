@@ -83,6 +83,15 @@ class Run:
         """Whether every epoch has run."""
         return bool(self.meta["finished"])
 
+    def refuse_unfinished(self) -> None:
+        """Refuse a run that is still to be trained.
+
+        Raises:
+            RunError: saying what to do.
+        """
+        if not self.finished:
+            raise RunError(f"{self.path}: not finished; run the same pointmcd train command again")
+
     def refuse_pretrained(self) -> None:
         """Refuse a run that was pretrained where a class or a part is asked for.
 

@@ -39,13 +39,11 @@ def train(config: TrainConfig) -> Path:
     config.check()
     store = Store(config.store)
     _check_store(config, store)
-    teacher = None
-    if config.teacher is not None:
-        teacher = read_teacher(store, find_teacher(store, config.teacher, config.task))
-        if config.task == "pretrain":
-            check_label_free(teacher, "--task pretrain", "")
-        if config.label_fraction < 1:
-            check_label_free(teacher, f"--label-fraction {config.label_fraction}", _OR_NONE)
+    teacher = _teacher(config, store)
+    if teacher is not None and config.task == "pretrain":
+        check_label_free(teacher, "--task pretrain", "")
+    if teacher is not None and config.label_fraction < 1:
+        check_label_free(teacher, f"--label-fraction {config.label_fraction}", _OR_NONE)
     start = _start(config, store)
     run = _existing(config, store, teacher, start)
     if run is not None and run.finished:
@@ -59,6 +57,13 @@ def train(config: TrainConfig) -> Path:
         run = create_run(config, store, teacher, parameters, start, train_shapes)
     _run_epochs(trainer, run)
     return run.path
+
+
+def _teacher(config: TrainConfig, store: Store) -> dict[str, Any] | None:
+    """The teacher.json of the teacher that the settings mean; None for a baseline."""
+    if config.teacher is None:
+        return None
+    return read_teacher(store, find_teacher(store, config.teacher, config.task))
 
 
 def _start(config: TrainConfig, store: Store) -> dict[str, Any] | None:
@@ -95,9 +100,8 @@ def learning_curve(config: TrainConfig, shares: Sequence[float] = SHARES) -> lis
         raise ConfigError("--learning-curve: --task pretrain uses no labels; leave it out")
     if config.label_fraction != 1:
         raise ConfigError("--learning-curve: has shares of its own; leave out --label-fraction")
-    if config.teacher is not None:
-        store = Store(config.store)
-        teacher = read_teacher(store, find_teacher(store, config.teacher, config.task))
+    teacher = _teacher(config, Store(config.store))
+    if teacher is not None:
         check_label_free(teacher, "--learning-curve", _OR_NONE)
     return [train(_with_share(config, share)) for share in shares]
 
