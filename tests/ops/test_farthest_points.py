@@ -7,20 +7,27 @@ from pointmcd.ops.farthest_points import farthest_points
 
 
 def naive(points, count):
-    order = [0]
+    order, nearest = [0], np.full(len(points), np.inf, np.float32)
     for _ in range(count - 1):
-        differences = points[:, None] - points[None, order]
-        order.append(int((differences**2).sum(axis=2).min(axis=1).argmax()))
+        nearest = np.minimum(nearest, ((points - points[order[-1]]) ** 2).sum(axis=1))
+        order.append(int(nearest.argmax()))
     return order
 
 
-@settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 1000), size=st.integers(1, 40), levels=st.sampled_from([2, 10_000]))
-def test_equals_the_definition(seed, size, levels):
+@settings(max_examples=40, deadline=None)
+@given(
+    seed=st.integers(0, 1000),
+    size=st.integers(1, 400),  # one bucket to four
+    levels=st.sampled_from([2, 5, 10_000]),  # few levels: many ties
+    stretch=st.sampled_from([1, 1e-3, 1e25]),  # the last: squares overflow
+)
+def test_equals_the_definition(seed, size, levels, stretch):
     random = np.random.default_rng(seed)
-    points = random.integers(0, levels, (size, 3)).astype(np.float32)  # few levels: many ties
+    points = random.integers(0, levels, (size, 3)).astype(np.float32)
+    points[:, 0] *= np.float32(stretch)
     count = int(random.integers(1, size + 1))
-    assert farthest_points(points, count).tolist() == naive(points, count)
+    with np.errstate(over="ignore"):
+        assert farthest_points(points, count).tolist() == naive(points, count)
 
 
 def test_a_shorter_order_is_the_beginning_of_a_longer_one():

@@ -17,6 +17,8 @@ from pointmcd.ops.backend import numba_fits, with_torch_threads
 
 Backend = Literal["auto", "numba", "torch"]
 Array = npt.NDArray[Any]
+#: How torch.embedding_bag calls the mode "max".
+_MAX = 2
 
 
 def masked_max(embeddings: Tensor, visibility: Tensor, backend: Backend = "auto") -> Tensor:
@@ -63,7 +65,7 @@ class _MaskedMax(torch.autograd.Function):
         if backend == "numba":
             pooled, argmax = _forward_numba(embeddings.detach(), visibility)
         elif embeddings.device.type == "cpu" and not torch.compiler.is_compiling():
-            pooled, argmax = _forward_select(embeddings, visibility)
+            pooled, argmax = _forward_bags(embeddings, visibility)
         else:
             pooled, argmax = _forward_fill(embeddings, visibility)
         ctx.save_for_backward(argmax)
@@ -82,19 +84,19 @@ class _MaskedMax(torch.autograd.Function):
         return out, None, None
 
 
-def _forward_select(embeddings: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:
-    """Per (shape, view) select rows, then max: nothing of size B x M x V x C is ever made."""
-    batch, _, channels = embeddings.shape
+def _forward_bags(embeddings: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:
+    """Each (shape, view) is a bag of rows: nothing of size B x M x V x C is ever made."""
+    batch, count, channels = embeddings.shape
     views = visibility.shape[2]
-    pooled = embeddings.new_zeros(batch, views, channels)
-    argmax = torch.full((batch, views, channels), -1, dtype=torch.int32)
-    for b in range(batch):
-        for v in range(views):
-            rows = visibility[b, :, v].nonzero().squeeze(1)
-            if len(rows):
-                values, where = embeddings[b].index_select(0, rows).max(dim=0)
-                pooled[b, v], argmax[b, v] = values, rows[where].int()
-    return pooled, argmax
+    bag, row = visibility.transpose(1, 2).flatten(0, 1).nonzero(as_tuple=True)
+    first = torch.searchsorted(bag, torch.arange(batch * views))
+    below = bag // views * count  # rows of the shapes before
+    pooled, _, sizes, where = torch.embedding_bag(
+        embeddings.flatten(0, 1), row + below, first, mode=_MAX
+    )
+    start = count * torch.arange(batch).repeat_interleave(views)
+    argmax = torch.where(sizes[:, None] > 0, where - start[:, None], -1).int()
+    return pooled.view(batch, views, channels), argmax.view(batch, views, channels)
 
 
 def _forward_fill(embeddings: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:
