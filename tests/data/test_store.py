@@ -1,5 +1,7 @@
 import json
 import shutil
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -219,3 +221,19 @@ def test_a_mapped_file_is_kept_open_and_cannot_be_written(tiny_store):
     assert map_array(path) is map_array(path)
     with pytest.raises(ValueError, match="read-only"):
         map_array(path)[0] = 0
+
+
+def test_more_shards_are_read_than_files_may_be_open(tmp_path):
+    for number in range(80):
+        np.save(tmp_path / f"{number}.npy", np.full(3, number))
+    script = (
+        "import resource, sys\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))\n"
+        "from pathlib import Path\n"
+        "from pointmcd.data.store import map_array\n"
+        "print([int(map_array(Path(sys.argv[1]) / f'{n}.npy')[0]) for n in range(80)])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == f"{list(range(80))}\n", done.stderr

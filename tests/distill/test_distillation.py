@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -172,10 +173,10 @@ def test_started_from_the_targets_the_descriptors_have_their_mean_and_deviation(
     sizes = torch.tensor([0.01, 1.0, 30.0])
     targets = (torch.randn(40, 4, 3, generator=generator) + 2) * sizes
     branch = ViewDistillation(8, 3, signed=True)
-    branch.start_from(targets)
+    flat = targets.flatten(0, 1)
+    branch.start_from(flat.mean(dim=0).numpy(), flat.std(dim=0, unbiased=False).numpy())
     features = PointFeatures(torch.randn(64, 5, 8, generator=generator))
     descriptors = branch.train()(features, torch.ones(64, 5, 4, dtype=torch.bool)).flatten(0, 1)
-    flat = targets.flatten(0, 1)
     torch.testing.assert_close(descriptors.mean(dim=0), flat.mean(dim=0), rtol=1e-4, atol=1e-5)
     wanted = flat.std(dim=0, unbiased=False)
     torch.testing.assert_close(descriptors.std(dim=0, unbiased=False), wanted, rtol=1e-2, atol=1e-4)
@@ -183,7 +184,7 @@ def test_started_from_the_targets_the_descriptors_have_their_mean_and_deviation(
 
 def test_started_from_targets_that_never_vary_it_is_finite():
     branch = ViewDistillation(8, 3)
-    branch.start_from(torch.zeros(4, 2, 3))
+    branch.start_from(np.zeros(3), np.zeros(3))
     features = PointFeatures(torch.randn(2, 5, 8))
     descriptors = branch(features, torch.ones(2, 5, 2, dtype=torch.bool))
     assert descriptors.isfinite().all()

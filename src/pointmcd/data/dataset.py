@@ -1,6 +1,6 @@
 """Batches of prepared shapes for training a student."""
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError
 
 Indices = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float32]
 VISIBILITIES = ("exact", "all")
 PAIRINGS = ("true", "wrong")
 
@@ -32,6 +33,21 @@ class Batch(NamedTuple):
     targets: Tensor | None = None
 
 
+class Targets(Protocol):
+    """Descriptors of n shapes: an array [n, V, D], or what reads rows of one when asked for them.
+
+    Attributes:
+        shape: (n, V, D).
+    """
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """n, V and D."""
+
+    def __getitem__(self, rows: Indices, /) -> Floats:
+        """Float32 [len(rows), V, D]."""
+
+
 class ShapeDataset(Dataset[Batch]):
     """Shapes of one split, gathered a whole batch at a time from the mapped store.
 
@@ -39,8 +55,8 @@ class ShapeDataset(Dataset[Batch]):
         store: the prepared store.
         indices: which shapes.
         points: how many points of each.
-        targets: the teacher's descriptors [n, V, D], float32, in the order of `indices`; None
-            for a baseline or for evaluation, which then see neither views nor visibility.
+        targets: the teacher's descriptors of those shapes, in that order; None for a baseline or
+            for evaluation, which then see neither views nor visibility.
         visibility: "exact", or the control "all" (every point visible in every view).
         pairing: "true", or the control "wrong" (each view gets another view's descriptor).
         augmentation: for training; `set_epoch` says which epoch it draws for.
@@ -54,7 +70,7 @@ class ShapeDataset(Dataset[Batch]):
         store: Store,
         indices: Indices,
         points: int,
-        targets: npt.NDArray[np.float32] | None = None,
+        targets: Targets | None = None,
         visibility: str = "exact",
         pairing: str = "true",
         augmentation: Augmentation | None = None,
@@ -67,9 +83,9 @@ class ShapeDataset(Dataset[Batch]):
         self.store, self.indices, self.count = store, indices, points
         self.labels = store.labels(indices) if labelled else np.full(len(indices), -1)
         self.repeats = repeats
-        self.visibility = visibility
-        if targets is not None and pairing == "wrong":
-            targets = wrong_views(targets, indices)
+        self.visibility, self.pairing = visibility, pairing
+        if targets is not None and pairing == "wrong" and targets.shape[1] < 2:
+            raise ConfigError("pairing wrong: needs at least two views; choose another rig")
         self.targets = targets
         self.augmentation = augmentation
         self.parts = parts
@@ -99,12 +115,15 @@ class ShapeDataset(Dataset[Batch]):
             batch = batch._replace(parts=torch.from_numpy(np.take_along_axis(parts, chosen, 1)))
         if self.targets is None:
             return batch
+        targets = self.targets[rows]
+        if self.pairing == "wrong":
+            targets = wrong_views(targets, self.indices[rows])
         visibility = self._visibility(self.indices[rows], chosen)
         return batch._replace(
-            visibility=torch.from_numpy(visibility), targets=torch.from_numpy(self.targets[rows])
+            visibility=torch.from_numpy(visibility), targets=torch.from_numpy(targets)
         )
 
-    def _points(self, shapes: Indices, rounds: Indices) -> tuple[npt.NDArray[np.float32], Indices]:
+    def _points(self, shapes: Indices, rounds: Indices) -> tuple[Floats, Indices]:
         """Points [B, N, 3] and which of the stored ones they are [B, N]."""
         augmentation = self.augmentation
         if augmentation is None:
@@ -127,11 +146,9 @@ class ShapeDataset(Dataset[Batch]):
         return np.take_along_axis(seen, chosen[:, :, None], axis=1)
 
 
-def wrong_views(targets: npt.NDArray[np.float32], indices: Indices) -> npt.NDArray[np.float32]:
+def wrong_views(targets: Floats, indices: Indices) -> Floats:
     """Descriptors [n, V, D] rolled along the views by a fixed step per shape, never by zero."""
     views = targets.shape[1]
-    if views < 2:
-        raise ConfigError("pairing wrong: needs at least two views; choose another rig")
     steps = [int(np.random.default_rng(i).integers(1, views)) for i in indices]
     rolled = [np.roll(t, step, axis=0) for t, step in zip(targets, steps, strict=True)]
     return np.stack(rolled)

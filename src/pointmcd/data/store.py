@@ -237,7 +237,17 @@ def map_array(path: Path) -> npt.NDArray[Any]:
         ) from error
 
 
-@lru_cache(maxsize=4096)
+def _most_maps() -> int:
+    """Half of the files that a process may hold open (often 1,024), as every map holds one."""
+    try:
+        import resource
+    except ImportError:  # not on Windows, which has no such limit
+        return 4096
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    return 4096 if allowed == resource.RLIM_INFINITY else max(16, min(allowed // 2, 4096))
+
+
+@lru_cache(maxsize=_most_maps())
 def _map(path: Path, *identity: int) -> npt.NDArray[Any]:
     array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
     return array

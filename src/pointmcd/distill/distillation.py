@@ -2,6 +2,8 @@
 
 from typing import Literal, get_args
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -11,6 +13,7 @@ from pointmcd.ops.masked_max import masked_max
 from pointmcd.students.base import PointFeatures
 
 LossName = Literal["l1", "smooth_l1", "cosine"]
+Floats = npt.NDArray[np.float64]
 
 
 class ViewDistillation(nn.Module):
@@ -43,7 +46,7 @@ class ViewDistillation(nn.Module):
         self.signed = signed
 
     @torch.no_grad()
-    def start_from(self, targets: Tensor) -> None:
+    def start_from(self, mean: Floats, deviation: Floats) -> None:
         """Let the descriptors begin with the mean and deviation of each of the targets' channels.
 
         The norm's usual start, 1 and 0 in every channel, is far from targets whose channels differ
@@ -51,11 +54,11 @@ class ViewDistillation(nn.Module):
         before the descriptors are nearer than the best constant.
 
         Args:
-            targets: the teacher's descriptors [n, V, D] of the train part.
+            mean: float64 [D], over the shapes and views of the train part.
+            deviation: float64 [D], likewise.
         """
-        deviation, mean = torch.std_mean(targets.double().flatten(0, 1), dim=0, unbiased=False)
-        self.norm.weight.copy_(deviation)
-        self.norm.bias.copy_(mean)
+        self.norm.weight.copy_(torch.from_numpy(deviation))
+        self.norm.bias.copy_(torch.from_numpy(mean))
 
     def forward(self, features: PointFeatures, visibility: Tensor) -> Tensor:
         """Geometric descriptors [B, V, D].

@@ -87,7 +87,8 @@ def _farthest_kernel(points: Array, kept: Array, slack: float, order: Array) -> 
 def _to_box(low: float, high: float, place: float) -> float:
     """Square of the distance along one axis."""
     gap = max(low - place, place - high, np.float32(0))
-    return gap * gap
+    square: float = gap * gap
+    return square
 
 
 @numba.njit(cache=True)  # type: ignore[untyped-decorator]
@@ -99,4 +100,5 @@ def _approach(
         dx, dy, dz = points[0, j] - x, points[1, j] - y, points[2, j] - z
         square = dx * dx + dy * dy + dz * dz
         nearest[j] = square if square < nearest[j] else nearest[j]
-    return start + np.argmax(nearest[start:stop])
+    farthest: int = start + np.argmax(nearest[start:stop])
+    return farthest

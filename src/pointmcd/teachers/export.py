@@ -17,7 +17,7 @@ from pointmcd.errors import StoreError
 from pointmcd.files import read_json, replacing, write_json
 from pointmcd.progress import progress_bar
 from pointmcd.teachers.config import TeachConfig, command_for, default_name
-from pointmcd.teachers.features import features_folder, gather_rows, save_array
+from pointmcd.teachers.features import StoredRows, features_folder, save_array
 from pointmcd.teachers.lesson import Lesson
 
 TEACHER_FORMAT = 1
@@ -101,7 +101,12 @@ def _command(settings: dict[str, Any]) -> str:
 def load_targets(
     store: Store, name: str, kind: str, indices: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.float32]:
-    """What the student is pulled to: float32 [n, V, D].
+    """What the student is pulled to, read at once: float32 [n, V, D]; see `map_targets`."""
+    return map_targets(store, name, kind, indices)[np.arange(len(indices))]
+
+
+def map_targets(store: Store, name: str, kind: str, indices: npt.NDArray[np.int64]) -> StoredRows:
+    """What the student is pulled to, [n, V, D], read when rows of it are asked for.
 
     Args:
         store: the prepared store.
@@ -114,11 +119,11 @@ def load_targets(
     """
     meta = read_teacher(store, name)
     if kind == "descriptors":
-        return gather_rows(store, teacher_folder(store, name) / "descriptors", indices)
+        return StoredRows(store, teacher_folder(store, name) / "descriptors", indices)
     settings = meta["settings"]
     if settings.get("finetune") or "task" in settings:
         kinds = {"segmentation": "one of part segmentation", "features": "one without labels"}
         kinds["autoencoder"] = "an autoencoder"
         kind_of = kinds.get(settings.get("task", ""), "a fine-tuned one")
         raise StoreError(f"teacher {name}: {kind_of} has no plain features; use descriptors")
-    return gather_rows(store, features_folder(store, settings["teacher"]), indices)
+    return StoredRows(store, features_folder(store, settings["teacher"]), indices)

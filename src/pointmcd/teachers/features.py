@@ -72,6 +72,36 @@ def encode_shape(
     return features
 
 
+class StoredRows:
+    """Rows of the arrays `<shard>.npy` in a folder, read from disk when they are asked for.
+
+    A store larger than memory is gone through in this way: nothing is kept but the maps.
+
+    Args:
+        store: the prepared store.
+        folder: with one array for each of its shards.
+        indices: which shapes.
+
+    Raises:
+        StoreError: when an array is absent or damaged.
+    """
+
+    def __init__(self, store: Store, folder: Path, indices: npt.NDArray[np.int64]) -> None:
+        self._store, self._folder, self._indices = store, folder, indices
+        self._each = map_array(folder / f"{store.shards[0]}.npy").shape[1:]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shapes n, then the dimensions of each."""
+        return len(self._indices), *self._each
+
+    def __getitem__(self, rows: npt.NDArray[np.int64]) -> FloatArray:
+        """Float32 [len(rows), ...]."""
+        if not len(rows):
+            return np.empty((0, *self._each), np.float32)
+        return gather_rows(self._store, self._folder, self._indices[rows])
+
+
 def gather_rows(store: Store, folder: Path, indices: npt.NDArray[np.int64]) -> FloatArray:
     """Rows of the arrays `<shard>.npy` in `folder` for the given shapes, float32 [n, ...]."""
     places = [store.locate(int(i)) for i in indices]

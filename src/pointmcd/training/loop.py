@@ -37,7 +37,7 @@ from pointmcd.training.config import TrainConfig
 from pointmcd.training.initial import start_from
 from pointmcd.training.run import Run
 from pointmcd.training.schedule import learning_rate, loss_weights
-from pointmcd.training.targets import prepare_targets
+from pointmcd.training.targets import channel_statistics, prepare_targets
 
 EVALUATION_BATCH = 64
 
@@ -242,10 +242,11 @@ def _distillation(
     if dataset.targets is None:
         return None
     channels = int(model.student.num_features)
-    signed = bool((dataset.targets < 0).any())  # a ReLU could not reach them
+    statistics = channel_statistics(dataset.targets)
+    signed = bool((statistics.least < 0).any())  # a ReLU could not reach them
     branch = ViewDistillation(channels, dataset.targets.shape[2], config.distill_loss, signed)
     if config.distill_start == "targets":
-        branch.start_from(torch.from_numpy(dataset.targets))
+        branch.start_from(statistics.mean, statistics.deviation)
     return branch
 
 

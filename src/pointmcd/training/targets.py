@@ -1,31 +1,88 @@
 """The descriptors that a student is pulled to, as its settings want them."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from pointmcd.data.dataset import Targets
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError
 from pointmcd.files import read_json
 from pointmcd.teachers.config import LABEL_FREE, default_name, folder_name, split_name
-from pointmcd.teachers.export import load_targets, teacher_folder
+from pointmcd.teachers.export import map_targets, teacher_folder
 from pointmcd.training.config import TrainConfig
 
+Floats = npt.NDArray[np.float32]
+#: Shapes read at a time where all targets are gone through.
+_AT_ONCE = 256
 
-def prepare_targets(
-    config: TrainConfig, store: Store, indices: npt.NDArray[np.int64]
-) -> npt.NDArray[np.float32]:
+
+@dataclass(frozen=True)
+class ChannelStatistics:
+    """Of targets [n, V, D] over shapes and views, channel by channel, float64 [D]."""
+
+    mean: npt.NDArray[np.float64]
+    deviation: npt.NDArray[np.float64]
+    least: npt.NDArray[np.float64]
+
+
+def channel_statistics(targets: Targets) -> ChannelStatistics:
+    """Go through all targets, some shapes at a time: they may be larger than memory.
+
+    Means and squared deviations of the parts are joined as in Chan, Golub, LeVeque (1983).
+    """
+    shapes, channels = targets.shape[0], targets.shape[2]
+    count, mean, squares = 0, np.zeros(channels), np.zeros(channels)
+    least = np.full(channels, np.inf)
+    for start in range(0, shapes, _AT_ONCE):
+        rows = np.arange(start, min(start + _AT_ONCE, shapes))
+        part = targets[rows].astype(np.float64).reshape(-1, channels)
+        step = part.mean(axis=0) - mean
+        total = count + len(part)
+        squares += part.var(axis=0) * len(part) + step**2 * (count * len(part) / total)
+        mean = mean + step * (len(part) / total)
+        least = np.minimum(least, part.min(axis=0))
+        count = total
+    return ChannelStatistics(mean, np.sqrt(squares / max(count, 1)), least)
+
+
+class Standardised:
+    """Targets [n, V, D] with every channel brought to one scale: read, shifted, scaled.
+
+    A channel that never varies becomes zero.
+
+    Args:
+        targets: as stored.
+        statistics: of the targets whose mean becomes 0 and whose variance becomes 1.
+    """
+
+    def __init__(self, targets: Targets, statistics: ChannelStatistics) -> None:
+        self._targets, self._mean = targets, statistics.mean
+        self._scale = np.where(statistics.deviation > 1e-6, statistics.deviation, 1.0)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(n, V, D)."""
+        return self._targets.shape
+
+    def __getitem__(self, rows: npt.NDArray[np.int64]) -> Floats:
+        """Float32 [len(rows), V, D]."""
+        scaled: Floats = ((self._targets[rows] - self._mean) / self._scale).astype(np.float32)
+        return scaled
+
+
+def prepare_targets(config: TrainConfig, store: Store, indices: npt.NDArray[np.int64]) -> Targets:
     """Targets [n, V, D] of shapes; what standardises them comes from the train part."""
     assert config.teacher is not None
     teacher = find_teacher(store, config.teacher, config.task)
-    targets = load_targets(store, teacher, config.target, indices)
+    targets = map_targets(store, teacher, config.target, indices)
     if not config.standardise:
         return targets
-    return standardised(
-        targets, load_targets(store, teacher, config.target, store.indices("train"))
-    )
+    train = map_targets(store, teacher, config.target, store.indices("train"))
+    return Standardised(targets, channel_statistics(train))
 
 
 def find_teacher(store: Store, name: str, task: str) -> str:
@@ -74,17 +131,3 @@ def _encoder_of(store: Store, name: str) -> str:
     """The encoder, in names of folders, of a teacher of labels; its name where there is none."""
     file = teacher_folder(store, name) / "teacher.json"
     return folder_name(str(read_json(file)["settings"]["teacher"])) if file.exists() else name
-
-
-def standardised(
-    targets: npt.NDArray[np.float32], reference: npt.NDArray[np.float32]
-) -> npt.NDArray[np.float32]:
-    """Targets [n, V, D] with the channels of `reference` [m, V, D] brought to one scale.
-
-    Zero mean and unit variance over its shapes and views; a channel that never varies becomes zero.
-    """
-    mean = reference.mean(axis=(0, 1), dtype=np.float64)
-    std = reference.std(axis=(0, 1), dtype=np.float64)
-    scaled = (targets - mean) / np.where(std > 1e-6, std, 1.0)
-    result: npt.NDArray[np.float32] = scaled.astype(np.float32)
-    return result

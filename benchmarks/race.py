@@ -1,0 +1,101 @@
+"""Pairs of timings: both sides interleaved in one process on one thread, median of repeats."""
+
+import gc
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+Call = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Race:
+    """One part of the library beside its yardstick.
+
+    Attributes:
+        part: what is measured, with its sizes.
+        yardstick: the published formulation, once.
+        ours: ways to do the same, by name.
+        floors: by name, what yardstick / ours shall be at least (none: only reported).
+        repeats: of each side, after one that does not count.
+        memory: measure peak extra memory too.
+    """
+
+    part: str
+    yardstick: Call
+    ours: Mapping[str, Call]
+    floors: Mapping[str, float]
+    repeats: int = 5
+    memory: bool = False
+
+
+@dataclass(frozen=True)
+class Lap:
+    """What came of one way of a race: seconds of both sides, and bytes where they were measured."""
+
+    part: str
+    how: str
+    yardstick: float
+    ours: float
+    least: float
+    most: float
+    floor: float | None
+    yardstick_bytes: int | None = None
+    ours_bytes: int | None = None
+
+    @property
+    def ratio(self) -> float:
+        """How many times faster ours is, by the medians."""
+        return self.yardstick / self.ours
+
+
+def run(race: Race) -> list[Lap]:
+    """Interleave all sides of a race; the ratio's range is over the pairs."""
+    calls = {"": race.yardstick, **race.ours}
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for repeat in range(race.repeats + 1):
+        for name, call in calls.items():
+            seconds = timed(call)
+            if repeat:
+                times[name].append(seconds)
+    peaks = {name: peak_memory(call) if race.memory else None for name, call in calls.items()}
+    laps = []
+    for name in race.ours:
+        pairs = [slow / fast for slow, fast in zip(times[""], times[name], strict=True)]
+        middle = statistics.median(times[""]), statistics.median(times[name])
+        range_and_floor = min(pairs), max(pairs), race.floors.get(name)
+        laps.append(Lap(race.part, name, *middle, *range_and_floor, peaks[""], peaks[name]))
+    return laps
+
+
+def timed(call: Call) -> float:
+    """Seconds of one call, garbage collected before it."""
+    gc.collect()
+    start = time.perf_counter()
+    result = call()
+    seconds = time.perf_counter() - start
+    del result  # what it returned is not thrown away within the time
+    return seconds
+
+
+def peak_memory(call: Call) -> int | None:
+    """Bytes of resident memory at a call's peak above those before it; Linux alone tells.
+
+    The kernel keeps the peak (VmHWM) since it was last cleared: proc(5), clear_refs.
+    """
+    clear = Path("/proc/self/clear_refs")
+    try:
+        gc.collect()
+        clear.write_text("5")
+    except OSError:
+        return None
+    before = _status("VmRSS")
+    call()
+    return max(_status("VmHWM") - before, 0)
+
+
+def _status(field: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:")) * 1024
