@@ -1,4 +1,4 @@
-"""PointNet++ (Qi et al., NeurIPS 2017) and CurveNet's LPFA with every edge made, [B, C, M, k]."""
+"""PointNet++ (Qi et al., NeurIPS 2017) with every edge made, [B, C, M, k]."""
 
 from typing import Any
 
@@ -7,8 +7,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from published.layers import convolve, normalise, shared
-
-SLOPE = 0.2
 
 
 def farthest(points: Tensor, count: int) -> Tensor:
@@ -19,7 +17,7 @@ def farthest(points: Tensor, count: int) -> Tensor:
     picks = []
     for _ in range(count):
         picks.append(last)
-        chosen = points[torch.arange(len(points)), last][:, None]
+        chosen = points.gather(1, last[:, None, None].expand(-1, 1, 3))
         nearest = torch.minimum(nearest, (points - chosen).square().sum(dim=2))
         last = nearest.argmax(dim=1)
     return torch.stack(picks, dim=1)
@@ -40,7 +38,7 @@ def ball(centres: Tensor, points: Tensor, radius: float, k: int) -> Tensor:
 
 def rows(values: Tensor, index: Tensor) -> Tensor:
     """[B, N, C] at int64 [B, M, k] -> [B, M, k, C]."""
-    return values[torch.arange(len(values))[:, None, None], index]
+    return values[torch.arange(len(values), device=values.device)[:, None, None], index]
 
 
 def group(grouping: Any, centres: Tensor, points: Tensor, features: Tensor) -> Tensor:
@@ -54,9 +52,9 @@ def group(grouping: Any, centres: Tensor, points: Tensor, features: Tensor) -> T
     return edges.max(dim=3).values.transpose(1, 2)
 
 
-def pointnet2(student: Any, points: Tensor) -> tuple[Tensor, Tensor]:
-    """Single or multi-scale: points [B, N, 3] -> embeddings [B, 1024, M] and their index [B, M]."""
-    index = torch.arange(points.shape[1]).expand(points.shape[:2])
+def pointnet2(student: Any, points: Tensor) -> tuple[Tensor, Tensor, None]:
+    """Points [B, N, 3] -> embeddings [B, 1024, M], their index [B, M], no penalty."""
+    index = torch.arange(points.shape[1], device=points.device).expand(points.shape[:2])
     features, count = points[:, :, :0], points.shape[1]
     levels = ((student.first, min(512, count // 2)), (student.second, min(128, count // 8)))
     for abstraction, keep in levels:
@@ -68,25 +66,4 @@ def pointnet2(student: Any, points: Tensor) -> tuple[Tensor, Tensor]:
     features = torch.cat([points, features], dim=2).transpose(1, 2)
     for layer in student.last:
         features = shared(features, layer)
-    return features, index
-
-
-def aggregate(lpfa: Any, features: Tensor | None, points: Tensor, near: Tensor) -> Tensor:
-    """LPFA with every edge made: [B, N, C]; without features the first one, a max.
-
-    Args:
-        lpfa: an `LPFA` or `FirstLPFA`.
-        features: [B, N, C], or None.
-        points: [B, N, 3].
-        near: int64 [B, N, k].
-    """
-    others = rows(points, near)
-    own = points[:, :, None].expand_as(others)
-    places = torch.cat([own, others, others - own], dim=3).permute(0, 3, 1, 2).contiguous()
-    encoded = normalise(convolve(places, lpfa.place.linear), lpfa.place.norm)
-    if features is None:
-        return F.leaky_relu(encoded, SLOPE).max(dim=3).values.transpose(1, 2)
-    steps = rows(features, near) - features[:, :, None]
-    edges = F.leaky_relu(encoded + steps.permute(0, 3, 1, 2), SLOPE)
-    mapped = normalise(convolve(edges, lpfa.layer.linear), lpfa.layer.norm)
-    return F.leaky_relu(mapped, SLOPE).mean(dim=3).transpose(1, 2)
+    return features, index, None

@@ -1,17 +1,38 @@
 """The students' forward passes in the published formulation, with the weights of ours."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from published.curvenet import curvenet
 from published.edge_convolution import SLOPE, edge_convolution
+from published.grouping import pointnet2
 from published.layers import convolve, normalise, shared
+from published.projection import repeated_max
+
+#: Embeddings [B, C, M], the index of their points [B, M] or None, and the penalty or None.
+Encoded = tuple[Tensor, Tensor | None, Tensor | None]
 
 
-def pointnet(student: Any, points: Tensor) -> tuple[Tensor, Tensor]:
-    """PointNet: points [B, N, 3] -> embeddings [B, 1024, N] and the orthogonality penalty."""
+def distilled(
+    encode: Callable[[Any, Tensor], Encoded], trainee: Any, points: Tensor, seen: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What a `Trainee` of classification returns: logits, descriptors [B, V, D], penalty."""
+    embeddings, index, penalty = encode(trainee.model.student, points)
+    head, branch = trainee.model.head, trainee.distillation
+    logits = head.classifier(head.hidden(embeddings.max(dim=2).values))
+    if index is not None:
+        seen = seen.gather(1, index[:, :, None].expand(-1, -1, seen.shape[2]))
+    pooled = repeated_max(embeddings, seen.transpose(1, 2).float())
+    descriptors = branch.norm(branch.linear(pooled).flatten(0, 1)).view(*pooled.shape[:2], -1)
+    return logits, torch.relu(descriptors), logits.new_zeros(()) if penalty is None else penalty
+
+
+def pointnet(student: Any, points: Tensor) -> Encoded:
+    """PointNet, points [B, N, 3]."""
     moved = points.transpose(1, 2)
     moved = transformed(moved, transform(student.input_transform, moved))
     for layer in student.first:
@@ -20,8 +41,9 @@ def pointnet(student: Any, points: Tensor) -> tuple[Tensor, Tensor]:
     moved = transformed(moved, matrix)
     for layer in student.second:
         moved = shared(moved, layer)
-    residual = torch.bmm(matrix, matrix.transpose(1, 2)) - torch.eye(matrix.shape[1])
-    return moved, residual.norm(dim=(1, 2)).mean()
+    identity = torch.eye(matrix.shape[1], dtype=matrix.dtype, device=matrix.device)
+    residual = torch.bmm(matrix, matrix.transpose(1, 2)) - identity
+    return moved, None, residual.norm(dim=(1, 2)).mean()
 
 
 def transform(net: Any, features: Tensor) -> Tensor:
@@ -39,11 +61,19 @@ def transformed(features: Tensor, matrix: Tensor) -> Tensor:
     return torch.bmm(features.transpose(1, 2), matrix).transpose(1, 2)
 
 
-def dgcnn(student: Any, points: Tensor) -> tuple[Tensor, None]:
-    """DGCNN for classification: points [B, N, 3] -> embeddings [B, 1024, N]."""
+def dgcnn(student: Any, points: Tensor) -> Encoded:
+    """DGCNN for classification, points [B, N, 3]."""
     features, outputs = points.transpose(1, 2).contiguous(), []
     for edge in student.edges:
         features = edge_convolution(features, edge)
         outputs.append(features)
     joined = convolve(torch.cat(outputs, dim=1), student.linear)
-    return F.leaky_relu(normalise(joined, student.norm), SLOPE), None
+    return F.leaky_relu(normalise(joined, student.norm), SLOPE), None, None
+
+
+FORWARD: dict[str, Callable[[Any, Tensor], Encoded]] = {
+    "pointnet": pointnet,
+    "dgcnn": dgcnn,
+    "pointnet2": pointnet2,
+    "curvenet": curvenet,
+}

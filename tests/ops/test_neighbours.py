@@ -1,33 +1,13 @@
 import pytest
 import torch
-from sklearn.neighbors import NearestNeighbors
 
 from pointmcd.ops.neighbours import (
     _backward_numba,
     _backward_torch,
     _forward_numba,
     _forward_torch,
-    nearest_neighbours,
     neighbour_pool,
 )
-
-
-def test_nearest_neighbours_agree_with_scikit_learn():
-    points = torch.randn(3, 60, 3)
-    found = nearest_neighbours(points, 7)
-    for cloud, index in zip(points, found, strict=True):
-        wanted = NearestNeighbors(n_neighbors=7).fit(cloud.numpy()).kneighbors(cloud.numpy())[1]
-        assert [set(row) for row in wanted.tolist()] == [set(row) for row in index.tolist()]
-
-
-def test_a_cloud_smaller_than_k_gives_all_its_points():
-    index = nearest_neighbours(torch.randn(2, 4, 3), 20)
-    assert index.shape == (2, 4, 4)
-
-
-def test_each_point_is_among_its_own_neighbours():
-    index = nearest_neighbours(torch.randn(2, 50, 3), 5)
-    assert (index == torch.arange(50)[None, :, None]).any(dim=2).all()
 
 
 def naive(values, index, largest):

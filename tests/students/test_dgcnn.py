@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from pointmcd.ops.neighbours import nearest_neighbours
+from pointmcd.ops.nearest import nearest_neighbours
 from pointmcd.students.dgcnn import DGCNNSegmentation, SpatialTransform, TwoLayerEdgeConv
 
 TOLERANCE = {torch.float64: {}, torch.float32: {"rtol": 1e-3, "atol": 1e-4}}

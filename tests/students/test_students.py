@@ -7,7 +7,7 @@ from torch import nn
 
 from pointmcd.distill.distillation import visible_embeddings
 from pointmcd.errors import ConfigError
-from pointmcd.ops.neighbours import nearest_neighbours
+from pointmcd.ops.nearest import nearest_neighbours
 from pointmcd.students.base import PointFeatures
 from pointmcd.students.dgcnn import EdgeConv
 from pointmcd.students.registry import create_student, list_students, register_student

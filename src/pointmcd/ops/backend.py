@@ -1,7 +1,12 @@
 """Which kernels serve a tensor, and one limit of threads for torch and numba."""
 
+from functools import cache
+from typing import Any
+
 import numba
+import scipy.linalg  # noqa: F401  (loads the BLAS that numba calls, before threadpoolctl looks)
 import torch
+from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 
@@ -18,3 +23,13 @@ def with_torch_threads() -> None:
     # Where both share OpenMP, numba's first call lifts torch's limit, and sums change with it.
     if torch.get_num_threads() != threads:
         torch.set_num_threads(threads)
+
+
+def blas_on_one_thread() -> Any:
+    """A context in which matrix products, numba's among them, keep to the thread they are on."""
+    return _blas().limit(limits=1)
+
+
+@cache
+def _blas() -> Any:
+    return ThreadpoolController().select(user_api="blas")

@@ -6,19 +6,16 @@ all edges. Both are taken point by point, from k rows that stay in cache; the ba
 these rows again and keeps nothing but which neighbour is the extreme.
 """
 
-from functools import cache
 from typing import Any
 
 import numba
 import numpy as np
 import numpy.typing as npt
-import scipy.linalg  # noqa: F401  (loads the BLAS that numba calls, before threadpoolctl looks)
 import torch
-from threadpoolctl import ThreadpoolController
 from torch import Tensor
 from torch.nn import functional as F
 
-from pointmcd.ops.backend import numba_fits, with_torch_threads
+from pointmcd.ops.backend import blas_on_one_thread, numba_fits, with_torch_threads
 from pointmcd.ops.neighbours import gather_rows
 
 Array = npt.NDArray[Any]
@@ -89,7 +86,7 @@ class _EdgeLayer(torch.autograd.Function):
         grams = torch.zeros(_BLOCKS, own.shape[2], own.shape[2], dtype=torch.float64)
         inputs = _arrays(own, other, index, (sign[:, None] * weight).T)
         with_torch_threads()
-        with _blas().limit(limits=1):  # the threads are numba's
+        with blas_on_one_thread():  # the threads are numba's
             _forward_kernel(*inputs, np.float32(slope), *_arrays(extreme, where, totals, grams))
         mean = totals.sum(dim=0) / index.numel()
         covariance = grams.sum(dim=0) / index.numel() - mean[:, None] * mean
@@ -110,14 +107,9 @@ class _EdgeLayer(torch.autograd.Function):
         inputs = _arrays(own, other, index, weight, where, grad, mix.float(), shift.float())
         outputs = _arrays(grad_own, grad_other, grad_weight)
         with_torch_threads()
-        with _blas().limit(limits=1):
+        with blas_on_one_thread():
             _backward_kernel(*inputs, np.float32(ctx.slope), *outputs)
         return grad_own, grad_other, None, grad_weight.sum(dim=0), None, None
-
-
-@cache
-def _blas() -> Any:
-    return ThreadpoolController().select(user_api="blas")
 
 
 def _arrays(*tensors: Tensor) -> list[Array]:

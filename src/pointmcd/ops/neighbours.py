@@ -1,4 +1,4 @@
-"""k nearest neighbours, and pooling over them without a [B, N, k, C] tensor."""
+"""Values of points' neighbours, pooled without a [B, N, k, C] tensor."""
 
 from typing import Any
 
@@ -11,22 +11,6 @@ from torch import Tensor
 from pointmcd.ops.backend import numba_fits, with_torch_threads
 
 Array = npt.NDArray[Any]
-
-
-@torch.no_grad()
-def nearest_neighbours(points: Tensor, k: int) -> Tensor:
-    """Indices of the k nearest points of each point, itself included.
-
-    Args:
-        points: float [B, N, C].
-        k: how many; N where the cloud is smaller.
-
-    Returns:
-        int64 [B, N, min(k, N)].
-    """
-    squares = points.square().sum(dim=2)
-    nearness = torch.baddbmm(-squares[:, None, :], points, points.transpose(1, 2), alpha=2)
-    return nearness.topk(min(k, points.shape[1]), dim=2, sorted=False).indices
 
 
 def gather_rows(values: Tensor, index: Tensor) -> Tensor:

@@ -27,7 +27,8 @@ from torch.nn import functional as F
 from pointmcd.ops.edge_layer import edge_layer
 from pointmcd.ops.linear_norm import moment_statistics, running_statistics, update_running
 from pointmcd.ops.masked_max import max_over_points
-from pointmcd.ops.neighbours import nearest_neighbours, neighbour_pool
+from pointmcd.ops.nearest import nearest_neighbours
+from pointmcd.ops.neighbours import neighbour_pool
 from pointmcd.students.base import PointFeatures
 from pointmcd.students.registry import register_student
 
@@ -46,10 +47,11 @@ class EdgeConv(nn.Module):
     def forward(self, points: Tensor) -> Tensor:
         """[B, N, C_in] -> [B, N, C]."""
         with torch.autocast(points.device.type, enabled=False):  # statistics need full precision
-            return self._convolve(points.to(self.linear.weight))
+            points = points.to(self.linear.weight)
+            return self.convolve(points, nearest_neighbours(points, self.k))
 
-    def _convolve(self, points: Tensor) -> Tensor:
-        index = nearest_neighbours(points, self.k)
+    def convolve(self, points: Tensor, index: Tensor) -> Tensor:
+        """The same on given neighbours, int64 [B, N, k]."""
         own, _, extreme = self._normed(points, index)
         return F.leaky_relu(own + extreme, SLOPE)
 
@@ -100,8 +102,8 @@ class TwoLayerEdgeConv(EdgeConv):
         self.second = nn.Linear(channels, second, bias=False)
         self.second_norm = nn.BatchNorm1d(second)
 
-    def _convolve(self, points: Tensor) -> Tensor:
-        index = nearest_neighbours(points, self.k)
+    def convolve(self, points: Tensor, index: Tensor) -> Tensor:
+        """The same on given neighbours, int64 [B, N, k]."""
         own, other, _ = self._normed(points, index)
         weight, norm = self.second.weight, self.second_norm
         largest = norm.weight.detach() >= 0

@@ -1,0 +1,72 @@
+"""k nearest neighbours in any number of dimensions, some rows of the distances at a time."""
+
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from pointmcd.ops.backend import blas_on_one_thread, numba_fits, with_torch_threads
+
+Array = npt.NDArray[Any]
+
+#: Points whose nearness to all others is multiplied out at a time: it stays in a CPU's cache.
+_ROWS = 64
+
+
+@torch.no_grad()
+def nearest_neighbours(points: Tensor, k: int) -> Tensor:
+    """Indices of the k nearest points of each point, itself included.
+
+    Args:
+        points: float [B, N, C].
+        k: how many; N where the cloud is smaller.
+
+    Returns:
+        int64 [B, N, min(k, N)], in no certain order.
+    """
+    k = min(k, points.shape[1])
+    squares = points.square().sum(dim=2)
+    if not numba_fits(points):
+        nearness = torch.baddbmm(-squares[:, None, :], points, points.transpose(1, 2), alpha=2)
+        return nearness.topk(k, dim=2, sorted=False).indices
+    index = torch.empty(*points.shape[:2], k, dtype=torch.int64)
+    with_torch_threads()
+    with blas_on_one_thread():  # the threads are numba's
+        doubled = (2 * points).transpose(1, 2).contiguous()
+        _nearest_kernel(*(t.numpy() for t in (points.contiguous(), doubled, squares, index)))
+    return index
+
+
+@numba.njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
+def _nearest_kernel(points: Array, doubled: Array, squares: Array, index: Array) -> None:
+    """`doubled` [B, C, N] holds 2 x, `squares` [B, N] what is subtracted from 2 x.y."""
+    batch, count = squares.shape
+    blocks = (count + _ROWS - 1) // _ROWS
+    for task in numba.prange(batch * blocks):
+        b, start = task // blocks, task % blocks * _ROWS
+        stop = min(start + _ROWS, count)
+        nearness = np.dot(points[b, start:stop], doubled[b])
+        best = np.empty(index.shape[2], np.float32)
+        for n in range(start, stop):
+            row = nearness[n - start]
+            for j in range(count):  # no branch: runs on vector registers
+                row[j] -= squares[b, j]
+            _largest(row, best, index[b, n])
+
+
+@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+def _largest(row: Array, best: Array, index: Array) -> None:
+    """Where the k largest of a row are, by insertion; the first of equals. Fills `index` [k]."""
+    k = len(best)
+    for j in range(len(row)):
+        value = row[j]
+        if j >= k and not value > best[k - 1]:
+            continue
+        place = min(j, k - 1)
+        while place > 0 and value > best[place - 1]:
+            best[place], index[place] = best[place - 1], index[place - 1]
+            place -= 1
+        best[place], index[place] = value, j
