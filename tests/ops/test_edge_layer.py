@@ -171,9 +171,12 @@ def test_thread_count_does_not_change_a_bit():
         assert torch.equal(found[1], found[2]), name
 
 
-def test_inputs_in_any_layout_are_left_as_they_are():
+@pytest.mark.parametrize("path", ["numba", "triton"])
+def test_inputs_in_any_layout_are_left_as_they_are(path, request):
+    device = request.getfixturevalue("triton_device") if path == "triton" else "cpu"
     own, other, index, weight, largest = case(2, 9, 4, 3, 5)
-    own, other, weight = (x.float() for x in (own, other, weight))
+    own, other, weight = (x.float().to(device) for x in (own, other, weight))
+    index, largest = index.to(device), largest.to(device)
     strided = [x.transpose(0, 1).contiguous().transpose(0, 1) for x in (own, other, index, weight)]
     copies = [x.clone() for x in strided]
     wanted = edge_layer(own, other, index, weight, largest, SLOPE)

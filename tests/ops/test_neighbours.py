@@ -108,7 +108,8 @@ def test_full_size_on_a_gpu_and_again_to_the_last_bit(triton_device):
         torch.testing.assert_close(a, b)
     grads = torch.randn(2, 4, 1024, 256, device="cuda")
     found = [kernels.backward(grads[0], grads[1], index, first[1]) for _ in range(2)]
-    torch.testing.assert_close(found[0], _backward_torch(grads[0], grads[1], index, first[1]))
+    wanted = _backward_torch(grads[0], grads[1], index, first[1])  # adds in any order
+    torch.testing.assert_close(found[0], wanted, rtol=1e-4, atol=1e-4)
     assert torch.equal(*found)
 
 

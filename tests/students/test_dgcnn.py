@@ -38,7 +38,7 @@ def cloud(batch=3, count=15, channels=5, seed=1):
 
 
 def published(made, points, index):
-    """Linear, batch norm, LeakyReLU of [x_j - x_i, x_i] once or twice, edge by edge; then the max."""
+    """Linear, batch norm, LeakyReLU of [x_j - x_i, x_i] once or twice on each edge; the max."""
     batch, count, k = index.shape
     rows = points[torch.arange(batch)[:, None], index.flatten(1)].view(batch, count, k, -1)
     own = points[:, :, None].expand_as(rows)

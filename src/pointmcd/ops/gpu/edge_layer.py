@@ -29,6 +29,7 @@ def forward(
 
     The moments are float64, [C1] and [C1, C1]. `sign` [C2] is -1 where the extreme is the min.
     """
+    own, other, index = own.contiguous(), other.contiguous(), index.contiguous()
     wide, narrow = weight.shape
     extreme = own.new_empty(*own.shape[:2], wide)
     where = torch.empty_like(extreme, dtype=torch.int32)
@@ -38,8 +39,7 @@ def forward(
     centre = F.leaky_relu(own.mean(dim=(0, 1)) + other.mean(dim=(0, 1)), slope)
     with torch.cuda.device_of(own):
         forward_kernel[(programs,)](
-            *(own.contiguous(), other.contiguous(), index.contiguous()),
-            *(sign[:, None] * weight, sign, centre),
+            *(own, other, index, (sign[:, None] * weight).contiguous(), sign, centre),
             *(extreme, where, totals, grams),
             *(*_sizes(index), narrow, wide, slope, *_tile(narrow, wide)),
             num_warps=_WARPS,
