@@ -1,6 +1,8 @@
 """Which kernels serve a tensor, and one limit of threads for torch and numba."""
 
 import os
+import warnings
+from functools import cache
 from importlib.util import find_spec
 
 import numba
@@ -28,8 +30,21 @@ def triton_runs(*tensors: Tensor) -> bool:
 
 def _has_triton(device: torch.device) -> bool:
     if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= _TRITON_CAPABILITY
+        return torch.cuda.get_device_capability(device) >= _TRITON_CAPABILITY and _triton_starts()
     return device.type == "cpu" and os.environ.get("TRITON_INTERPRET") == "1"
+
+
+@cache
+def _triton_starts() -> bool:
+    """Whether Triton reaches the GPU: at first it builds a driver, with a C compiler."""
+    from triton.runtime import driver
+
+    try:
+        driver.active.get_current_device()
+    except Exception as error:  # of any kind: no compiler, no Python.h, no driver
+        warnings.warn(f"Triton does not start, so torch serves on the GPU: {error}", stacklevel=2)
+        return False
+    return True
 
 
 def numba_fits(*tensors: Tensor) -> bool:
