@@ -1,6 +1,7 @@
 """Real shapes, and files that are broken on purpose."""
 
 import json
+import os
 import shutil
 import struct
 import zipfile
@@ -9,8 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from pointmcd.shapes.furniture import furniture10
+
+# Without a GPU Triton's interpreter runs its kernels, if it is asked to before they are imported.
+if not torch.cuda.is_available():
+    os.environ["TRITON_INTERPRET"] = "1"
 
 Encoder = Callable[[Sequence[Sequence[float]], Sequence[Sequence[int]], str], bytes]
 
@@ -71,10 +77,18 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str
 
 
 @pytest.fixture
+def triton_device(monkeypatch: pytest.MonkeyPatch) -> str:
+    """Where Triton's kernels are chosen: a GPU, or else the CPU with Triton's interpreter."""
+    pytest.importorskip("triton")
+    if torch.cuda.is_available():
+        return "cuda"
+    monkeypatch.setattr("pointmcd.ops.backend.TRITON_DEVICES", ["cuda", "cpu"])
+    return "cpu"
+
+
+@pytest.fixture
 def one_thread() -> Iterator[None]:
     """Compute on one thread: results are then the same to the last bit in any process."""
-    import torch
-
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

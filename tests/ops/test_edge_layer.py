@@ -1,8 +1,10 @@
+import sys
+
 import numpy as np
 import pytest
 import torch
 
-from pointmcd.ops.edge_layer import edge_layer, edge_layer_reference
+from pointmcd.ops.edge_layer import _triton_fits, edge_layer, edge_layer_reference
 
 SLOPE = 0.2
 SHAPES = [  # B, N, k, C1, C2
@@ -10,6 +12,10 @@ SHAPES = [  # B, N, k, C1, C2
     (2, 12, 1, 5, 4),
     (1, 1, 1, 1, 1),
     (1, 5, 5, 16, 32),
+]
+ODD = [  # what no tile divides, and the widest of the kernels for a GPU
+    (2, 19, 5, 20, 33),
+    (1, 17, 2, 64, 128),
 ]
 NAMES = ["extreme", "mean", "covariance", "own", "other", "weight"]
 
@@ -41,10 +47,13 @@ def naive(own, other, index, weight, largest, slope):
     return torch.stack(extremes).view(batch, count, -1), mean, covariance.view(narrow, narrow)
 
 
-def values_and_gradients(function, own, other, index, weight, largest, dtype=torch.float64):
+def values_and_gradients(
+    function, own, other, index, weight, largest, dtype=torch.float64, device="cpu"
+):
     """Of a loss that reads all three outputs, so that every way back is taken."""
     leaves = [x.to(dtype, copy=True).requires_grad_() for x in (own, other, weight)]
-    outputs = function(leaves[0], leaves[1], index, leaves[2], largest, SLOPE)
+    there = [x.to(device) for x in (*leaves[:2], index, leaves[2], largest)]
+    outputs = [x.cpu() for x in function(*there, SLOPE)]
     generator = torch.Generator().manual_seed(1)
     loss = sum(
         scale * (x * torch.randn(x.shape, generator=generator, dtype=torch.float64).to(x)).sum()
@@ -72,21 +81,75 @@ def test_values_and_gradients_equal_the_definition(shape, function, dtype):
         torch.testing.assert_close(b.double(), a, msg=name, **tolerance)
 
 
-def test_moments_survive_an_offset():
+@pytest.mark.parametrize("shape", [*SHAPES, *ODD])
+def test_triton_equals_the_definition(shape, triton_device):
+    inputs = case(*shape)
+    wanted = values_and_gradients(naive, *inputs)
+    found = values_and_gradients(edge_layer, *inputs, dtype=torch.float32, device=triton_device)
+    for name, a, b in zip(NAMES, wanted, found, strict=True):
+        torch.testing.assert_close(b.double(), a, msg=name, rtol=1e-4, atol=1e-4)
+
+
+def test_triton_s_programs_share_the_tiles(triton_device, monkeypatch):
+    from pointmcd.ops.gpu import edge_layer as kernels
+
+    inputs = case(3, 50, 3, 6, 9)
+    monkeypatch.setattr(kernels, "_PROGRAMS", 4)  # ten tiles
+    wanted = values_and_gradients(edge_layer_reference, *inputs)
+    found = values_and_gradients(edge_layer, *inputs, dtype=torch.float32, device=triton_device)
+    for name, a, b in zip(NAMES, wanted, found, strict=True):
+        torch.testing.assert_close(b.double(), a, msg=name, rtol=1e-4, atol=1e-4)
+
+
+def test_triton_is_chosen_only_where_it_fits(triton_device, monkeypatch):
+    own, other, _, weight, _ = (x.to(triton_device) for x in case(1, 5, 2, 64, 128))
+    assert not _triton_fits(own, other, weight)
+    own, other, weight = own.float(), other.float(), weight.float()
+    assert _triton_fits(own, other, weight)
+    assert not _triton_fits(own, other, torch.zeros(129, 64, device=triton_device))
+    wider = torch.zeros(1, 5, 65, device=triton_device)
+    assert not _triton_fits(wider, wider, torch.zeros(128, 65, device=triton_device))
+    torch.use_deterministic_algorithms(True)
+    try:
+        assert not _triton_fits(own, other, weight)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    monkeypatch.setitem(sys.modules, "triton", None)
+    assert not _triton_fits(own, other, weight)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("wide", [64, 128])
+def test_full_size_on_a_gpu(wide, triton_device):
+    inputs = [x.cuda() for x in case(8, 512, 40, 64, wide)]
+    wanted = values_and_gradients(edge_layer_reference, *inputs, device="cuda")
+    found = values_and_gradients(edge_layer, *inputs, dtype=torch.float32, device="cuda")
+    for name, a, b in zip(NAMES, wanted, found, strict=True):
+        # A near tie may give the gradient of an extreme to another edge.
+        close = torch.isclose(b.double(), a, rtol=1e-3, atol=1e-3)
+        assert close.float().mean() > 0.999, name
+
+
+@pytest.mark.parametrize("path", ["numba", "triton"])
+def test_moments_survive_an_offset(path, request):
+    device = request.getfixturevalue("triton_device") if path == "triton" else "cpu"
     own, other, index, weight, largest = case(4, 100, 10, 8, 8)
     inputs = (0.1 * own + 20, 0.1 * other, index, weight, largest)
     wanted = values_and_gradients(edge_layer_reference, *inputs)
-    found = values_and_gradients(edge_layer, *inputs, dtype=torch.float32)
+    found = values_and_gradients(edge_layer, *inputs, dtype=torch.float32, device=device)
     for name, a, b in zip(NAMES, wanted, found, strict=True):
         torch.testing.assert_close(b.double(), a, rtol=1e-3, atol=2e-4, msg=name)
 
 
-def test_of_equal_neighbours_the_first_takes_the_gradient():
+@pytest.mark.parametrize("path", ["numba", "triton"])
+def test_of_equal_neighbours_the_first_takes_the_gradient(path, request):
+    device = request.getfixturevalue("triton_device") if path == "triton" else "cpu"
     own = torch.zeros(1, 3, 2)
     other = torch.ones(1, 3, 2, requires_grad=True)
     index = torch.tensor([[[2, 0, 1], [1, 0, 2], [1, 2, 0]]])
     weight, largest = torch.ones(4, 2), torch.tensor([True, False, True, False])
-    extreme, _, covariance = edge_layer(own, other, index, weight, largest, SLOPE)
+    inputs = (x.to(device) for x in (own, other, index, weight, largest))
+    extreme, _, covariance = (x.cpu() for x in edge_layer(*inputs, SLOPE))
     extreme.sum().backward()
     assert torch.equal(extreme, torch.full((1, 3, 4), 2.0))
     assert torch.equal(covariance, torch.zeros(2, 2))
@@ -108,9 +171,12 @@ def test_thread_count_does_not_change_a_bit():
         assert torch.equal(found[1], found[2]), name
 
 
-def test_inputs_in_any_layout_are_left_as_they_are():
+@pytest.mark.parametrize("path", ["numba", "triton"])
+def test_inputs_in_any_layout_are_left_as_they_are(path, request):
+    device = request.getfixturevalue("triton_device") if path == "triton" else "cpu"
     own, other, index, weight, largest = case(2, 9, 4, 3, 5)
-    own, other, weight = (x.float() for x in (own, other, weight))
+    own, other, weight = (x.float().to(device) for x in (own, other, weight))
+    index, largest = index.to(device), largest.to(device)
     strided = [x.transpose(0, 1).contiguous().transpose(0, 1) for x in (own, other, index, weight)]
     copies = [x.clone() for x in strided]
     wanted = edge_layer(own, other, index, weight, largest, SLOPE)
@@ -119,13 +185,14 @@ def test_inputs_in_any_layout_are_left_as_they_are():
     assert all(torch.equal(a, b) for a, b in zip(strided, copies, strict=True))
 
 
-def test_not_a_number_is_not_hidden():
+@pytest.mark.parametrize("path", ["numba", "triton"])
+def test_not_a_number_is_not_hidden(path, request):
+    device = request.getfixturevalue("triton_device") if path == "triton" else "cpu"
     own, other, index, weight, largest = case(2, 9, 4, 3, 5)
     other[1, 2, 0] = np.nan
     index[1, 4, 3] = 2
-    _, mean, covariance = edge_layer(
-        own.float(), other.float(), index, weight.float(), largest, SLOPE
-    )
+    inputs = (x.to(device) for x in (own.float(), other.float(), index, weight.float(), largest))
+    _, mean, covariance = edge_layer(*inputs, SLOPE)
     assert mean[0].isnan()
     assert covariance[0].isnan().all()
 

@@ -1,11 +1,22 @@
+import sys
+from importlib.util import find_spec
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pointmcd.ops.masked_max import _forward_fill, masked_max
+from pointmcd.ops.masked_max import _choose, _forward_fill, masked_max
 
-BACKENDS = ("torch", "numba")
+NEEDS_TRITON = pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not installed")
+BACKENDS = ("torch", "numba", pytest.param("triton", marks=NEEDS_TRITON))
+
+
+def pool(embeddings, visibility, backend):
+    """The masked max; Triton's on a GPU, or where there is none in its interpreter."""
+    if backend != "triton" or not torch.cuda.is_available():
+        return masked_max(embeddings, visibility, backend)
+    return masked_max(embeddings.cuda(), visibility.cuda(), backend).cpu()
 
 
 def naive(embeddings: torch.Tensor, visibility: torch.Tensor) -> torch.Tensor:
@@ -24,7 +35,7 @@ def naive(embeddings: torch.Tensor, visibility: torch.Tensor) -> torch.Tensor:
 def gradient(function, embeddings, visibility):
     leaf = embeddings.clone().requires_grad_()
     pooled = function(leaf, visibility)
-    weights = torch.arange(1.0, pooled.numel() + 1).view_as(pooled)
+    weights = torch.arange(1.0, pooled.numel() + 1, device=pooled.device).view_as(pooled)
     (pooled * weights).sum().backward()
     return pooled.detach(), leaf.grad
 
@@ -32,7 +43,7 @@ def gradient(function, embeddings, visibility):
 def check(embeddings, visibility, backend):
     wanted, wanted_grad = gradient(naive, embeddings, visibility)
     found, found_grad = gradient(
-        lambda e, v: masked_max(e, v, backend),
+        lambda e, v: pool(e, v, backend),
         embeddings,
         visibility,
     )
@@ -64,7 +75,7 @@ def test_view_that_sees_nothing_gives_zero_and_no_gradient(backend):
     embeddings = -torch.ones(1, 4, 3)
     visibility = torch.zeros(1, 4, 2, dtype=torch.bool)
     visibility[0, 2, 1] = True
-    pooled, grad = gradient(lambda e, v: masked_max(e, v, backend), embeddings, visibility)
+    pooled, grad = gradient(lambda e, v: pool(e, v, backend), embeddings, visibility)
     assert (pooled[0, 0] == 0).all()
     assert (pooled[0, 1] == -1).all()
     assert (grad[0, [0, 1, 3]] == 0).all()
@@ -75,7 +86,7 @@ def test_view_that_sees_nothing_gives_zero_and_no_gradient(backend):
 def test_first_of_equal_points_takes_the_gradient(backend):
     visibility = torch.ones(1, 5, 1, dtype=torch.bool)
     visibility[0, 0] = False
-    _, grad = gradient(lambda e, v: masked_max(e, v, backend), torch.zeros(1, 5, 2), visibility)
+    _, grad = gradient(lambda e, v: pool(e, v, backend), torch.zeros(1, 5, 2), visibility)
     assert grad[0, :, 0].nonzero().flatten().tolist() == [1]
 
 
@@ -83,8 +94,8 @@ def test_first_of_equal_points_takes_the_gradient(backend):
 def test_permuting_points_changes_nothing(backend):
     embeddings, visibility = torch.randn(2, 50, 8), torch.rand(2, 50, 3) < 0.5
     order = torch.randperm(50)
-    first = masked_max(embeddings, visibility, backend)
-    second = masked_max(embeddings[:, order], visibility[:, order], backend)
+    first = pool(embeddings, visibility, backend)
+    second = pool(embeddings[:, order], visibility[:, order], backend)
     assert torch.equal(first, second)
 
 
@@ -92,14 +103,44 @@ def test_permuting_points_changes_nothing(backend):
 def test_seeing_more_points_never_lowers_the_max(backend):
     embeddings, few = torch.rand(2, 40, 8), torch.rand(2, 40, 3) < 0.2
     more = few | (torch.rand(2, 40, 3) < 0.2)
-    assert (masked_max(embeddings, more, backend) >= masked_max(embeddings, few, backend)).all()
+    assert (pool(embeddings, more, backend) >= pool(embeddings, few, backend)).all()
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_minus_infinity_is_an_ordinary_value(backend):
     embeddings = torch.full((1, 2, 1), -torch.inf)
-    pooled = masked_max(embeddings, torch.ones(1, 2, 1, dtype=torch.bool), backend)
+    pooled = pool(embeddings, torch.ones(1, 2, 1, dtype=torch.bool), backend)
     assert pooled.item() == -torch.inf
+
+
+@pytest.mark.parametrize("backend", BACKENDS[::2])
+def test_not_a_number_is_not_hidden(backend):
+    embeddings, visibility = torch.randn(1, 50, 3), torch.ones(1, 50, 2, dtype=torch.bool)
+    embeddings[0, [40, 45], 1] = torch.nan
+    visibility[0, [40, 45], 1] = False
+    pooled, grad = gradient(lambda e, v: pool(e, v, backend), embeddings, visibility)
+    assert pooled.isnan().tolist() == [[[False, True, False], [False, False, False]]]
+    assert grad[0, 40, 1] == 2
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_sizes_that_no_tile_divides(backend):
+    torch.manual_seed(0)
+    embeddings, visibility = torch.randn(2, 70, 67), torch.rand(2, 70, 3) < 0.3
+    embeddings[:, 40:] = embeddings[:, :30]  # ties between one tile and another
+    check(embeddings, visibility, backend)
+
+
+@NEEDS_TRITON
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_in_triton(dtype):
+    torch.manual_seed(0)
+    embeddings, visibility = torch.randn(2, 40, 5).to(dtype), torch.rand(2, 40, 3) < 0.4
+    wanted = gradient(lambda e, v: masked_max(e, v, "torch"), embeddings, visibility)
+    found = gradient(lambda e, v: pool(e, v, "triton"), embeddings, visibility)
+    assert torch.equal(found[0], wanted[0])
+    assert found[1].dtype == dtype
+    torch.testing.assert_close(found[1], wanted[1])
 
 
 def test_accelerator_path_equals_the_reference():
@@ -122,6 +163,39 @@ def test_only_the_argmax_is_kept_for_the_backward_pass():
     saved = pooled.grad_fn.saved_tensors
     assert [tuple(t.shape) for t in saved] == [(2, 3, 16)]
     assert saved[0].dtype == torch.int32
+
+
+def test_triton_refuses_what_it_would_round():
+    embeddings, visibility = torch.zeros(1, 4, 2).double(), torch.ones(1, 4, 2).bool()
+    with pytest.raises(ValueError, match="float64"):
+        masked_max(embeddings, visibility, "triton")
+
+
+def test_without_triton_the_torch_path_is_chosen(triton_device, monkeypatch):
+    embeddings = torch.randn(1, 4, 2, device=triton_device, dtype=torch.float16, requires_grad=True)
+    visibility = torch.ones(1, 4, 2, dtype=torch.bool, device=triton_device)
+    assert _choose("auto", embeddings) == "triton"
+    monkeypatch.setitem(sys.modules, "triton", None)
+    assert _choose("auto", embeddings) == "torch"
+    pooled = masked_max(embeddings, visibility)
+    pooled.sum().backward()
+    assert torch.equal(pooled, embeddings.max(dim=1).values[:, None].expand_as(pooled))
+    with pytest.raises(ValueError, match="pip install triton"):
+        masked_max(embeddings, visibility, "triton")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_full_size_on_a_gpu(dtype):
+    embeddings = torch.randn(8, 1024, 1000, device="cuda").to(dtype)
+    visibility = torch.rand(8, 1024, 12, device="cuda") < 0.4
+    wanted = gradient(masked_max, embeddings.float().cpu(), visibility.cpu())
+    found = gradient(masked_max, embeddings, visibility)
+    again = gradient(masked_max, embeddings, visibility)
+    assert torch.equal(found[0].float().cpu(), wanted[0])
+    if dtype is torch.float32:
+        torch.testing.assert_close(found[1].cpu(), wanted[1])
+    assert torch.equal(found[1], again[1])
 
 
 @pytest.mark.parametrize(

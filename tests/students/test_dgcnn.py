@@ -6,7 +6,12 @@ from torch import nn
 from torch.nn import functional as F
 
 from pointmcd.ops.nearest import nearest_neighbours
-from pointmcd.students.dgcnn import DGCNNSegmentation, SpatialTransform, TwoLayerEdgeConv
+from pointmcd.students.dgcnn import (
+    DGCNNSegmentation,
+    EdgeConv,
+    SpatialTransform,
+    TwoLayerEdgeConv,
+)
 
 TOLERANCE = {torch.float64: {}, torch.float32: {"rtol": 1e-3, "atol": 1e-4}}
 
@@ -14,14 +19,17 @@ TOLERANCE = {torch.float64: {}, torch.float32: {"rtol": 1e-3, "atol": 1e-4}}
 def layer(channels_in=5, channels=6, k=4, second=7, dtype=torch.float64):
     """With gammas of both signs and running statistics that are not at their start."""
     torch.manual_seed(0)
-    made = TwoLayerEdgeConv(channels_in, channels, k, second)
+    return unsettled(TwoLayerEdgeConv(channels_in, channels, k, second)).to(dtype)
+
+
+def unsettled(made):
     with torch.no_grad():
-        for norm in (made.norm, made.second_norm):
+        for norm in (module for module in made.modules() if isinstance(module, nn.BatchNorm1d)):
             norm.weight.normal_()
             norm.bias.normal_()
             norm.running_mean.normal_()
             norm.running_var.uniform_(0.5, 2)
-    return made.to(dtype)
+    return made
 
 
 def cloud(batch=3, count=15, channels=5, seed=1):
@@ -30,13 +38,14 @@ def cloud(batch=3, count=15, channels=5, seed=1):
 
 
 def published(made, points, index):
-    """Linear, batch norm, LeakyReLU of [x_j - x_i, x_i] twice, edge by edge; then the max."""
+    """Linear, batch norm, LeakyReLU of [x_j - x_i, x_i] once or twice on each edge; the max."""
     batch, count, k = index.shape
     rows = points[torch.arange(batch)[:, None], index.flatten(1)].view(batch, count, k, -1)
     own = points[:, :, None].expand_as(rows)
     edges = torch.cat([rows - own, own], dim=3).flatten(0, 2)
     edges = F.leaky_relu(made.norm(made.linear(edges)), 0.2)
-    edges = F.leaky_relu(made.second_norm(made.second(edges)), 0.2)
+    if hasattr(made, "second"):
+        edges = F.leaky_relu(made.second_norm(made.second(edges)), 0.2)
     return edges.view(batch, count, k, -1).max(dim=2).values
 
 
@@ -48,14 +57,16 @@ def outcome(function, made, points):
     weights = torch.randn(value.shape, dtype=torch.float64, generator=generator).to(value)
     (value * weights).sum().backward()
     grads = {f"grad {name}": p.grad for name, p in made.named_parameters()}
-    return {"value": value.detach(), "points": leaf.grad, **grads, **dict(made.named_buffers())}
+    found = {"value": value.detach(), "points": leaf.grad, **grads, **dict(made.named_buffers())}
+    return {name: result.cpu() for name, result in found.items()}
 
 
-def assert_published(made, points, index):
+def assert_published(made, points, index, device="cpu"):
     """Our layer, in `points`' precision, does what the published one does in float64."""
     twin = copy.deepcopy(made).double()
     wanted = outcome(lambda x: published(twin, x, index), twin, points.double())
-    found = outcome(made, made, points)
+    made = made.to(device)
+    found = outcome(lambda x: made(x.to(device)), made, points)
     assert wanted.keys() == found.keys()
     for name, value in wanted.items():
         torch.testing.assert_close(
@@ -72,6 +83,16 @@ def test_two_layers_equal_the_published_form(dtype, training, count, k, offset):
     made = layer(k=k, dtype=dtype).train(training)
     points = (cloud(count=count) + offset).to(dtype)
     assert_published(made, points, nearest_neighbours(points, k))
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("kind", [EdgeConv, TwoLayerEdgeConv])
+@pytest.mark.parametrize(("count", "k", "offset"), [(15, 4, 2), (6, 40, 0), (1, 3, 0)])
+def test_triton_equals_the_published_form(kind, training, count, k, offset, triton_device):
+    torch.manual_seed(0)
+    made = unsettled(kind(5, 6, k)).train(training)
+    points = cloud(count=count).float() + offset
+    assert_published(made, points, nearest_neighbours(points, k), triton_device)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])

@@ -1,6 +1,9 @@
 """Which kernels serve a tensor, and one limit of threads for torch and numba."""
 
+import os
+import warnings
 from functools import cache
+from importlib.util import find_spec
 from typing import Any
 
 import numba
@@ -8,6 +11,43 @@ import scipy.linalg  # noqa: F401  (loads the BLAS that numba calls, before thre
 import torch
 from threadpoolctl import ThreadpoolController
 from torch import Tensor
+
+#: Where Triton's kernels are chosen. Tests add the CPU, where Triton's interpreter runs them.
+TRITON_DEVICES = ["cuda"]
+#: Triton's kernels were compiled for this and later; older GPUs take the torch path.
+_TRITON_CAPABILITY = (8, 0)
+_TRITON_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
+
+
+def triton_fits(*tensors: Tensor) -> bool:
+    """Whether Triton's kernels are to be used; an exported program has none."""
+    return all(t.device.type in TRITON_DEVICES for t in tensors) and triton_runs(*tensors)
+
+
+def triton_runs(*tensors: Tensor) -> bool:
+    """Whether Triton's kernels can be used: on a GPU, or where TRITON_INTERPRET=1 on a CPU."""
+    if torch.compiler.is_compiling() or find_spec("triton") is None:
+        return False
+    return all(t.dtype in _TRITON_DTYPES and _has_triton(t.device) for t in tensors)
+
+
+def _has_triton(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= _TRITON_CAPABILITY and _triton_starts()
+    return device.type == "cpu" and os.environ.get("TRITON_INTERPRET") == "1"
+
+
+@cache
+def _triton_starts() -> bool:
+    """Whether Triton reaches the GPU: at first it builds a driver, with a C compiler."""
+    from triton.runtime import driver
+
+    try:
+        driver.active.get_current_device()
+    except Exception as error:  # of any kind: no compiler, no Python.h, no driver
+        warnings.warn(f"Triton does not start, so torch serves on the GPU: {error}", stacklevel=2)
+        return False
+    return True
 
 
 def numba_fits(*tensors: Tensor) -> bool:

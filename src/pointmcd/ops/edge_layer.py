@@ -6,22 +6,19 @@ all edges. Both are taken point by point, from k rows that stay in cache; the ba
 these rows again and keeps nothing but which neighbour is the extreme.
 """
 
+from types import ModuleType
 from typing import Any
 
-import numba
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pointmcd.ops.backend import blas_on_one_thread, numba_fits, with_torch_threads
+from pointmcd.ops import edge_layer_numba
+from pointmcd.ops.backend import numba_fits, triton_fits
 from pointmcd.ops.neighbours import gather_rows
 
-Array = npt.NDArray[Any]
-
-#: Blocks of points that are summed apart: a fixed number, so that no thread count changes the sums.
-_BLOCKS = 64
+#: What the registers of a GPU hold: channels of the edges, and of the layer.
+_TRITON_NARROW, _TRITON_WIDE = 64, 128
 
 
 def edge_layer(
@@ -39,9 +36,10 @@ def edge_layer(
 
     Returns:
         (extreme [B, N, C2], mean [C1], covariance [C1, C1], biased). On ties the first neighbour
-        takes the gradient on a CPU in float32.
+        takes the gradient where there is a kernel: on a CPU in float32, and on a GPU in float32 up
+        to 64 channels of the edges and 128 of the layer, but for torch's deterministic mode.
     """
-    if numba_fits(own):
+    if _triton_fits(own, other, weight) or numba_fits(own):
         layer: tuple[Tensor, Tensor, Tensor] = _EdgeLayer.apply(  # type: ignore[no-untyped-call]
             own, other, index, weight, largest, slope
         )
@@ -66,6 +64,24 @@ def _sign(largest: Tensor, like: Tensor) -> Tensor:
     return torch.where(largest, 1.0, -1.0).to(like)
 
 
+def _triton_fits(own: Tensor, other: Tensor, weight: Tensor) -> bool:
+    tensors = (own, other, weight)
+    wide, narrow = weight.shape
+    fits = narrow <= _TRITON_NARROW and wide <= _TRITON_WIDE and own.numel() > 0
+    fits = fits and all(tensor.dtype == torch.float32 for tensor in tensors)
+    # Its backward pass adds atomically, in any order.
+    return fits and triton_fits(*tensors) and not torch.are_deterministic_algorithms_enabled()
+
+
+def _kernels(own: Tensor, other: Tensor, weight: Tensor) -> ModuleType:
+    """The module whose forward and backward serve these."""
+    if _triton_fits(own, other, weight):
+        from pointmcd.ops.gpu import edge_layer as gpu
+
+        return gpu
+    return edge_layer_numba
+
+
 class _EdgeLayer(torch.autograd.Function):
     """Keeps the place of the extreme among the k neighbours, int32 [B, N, C2], and its inputs."""
 
@@ -79,153 +95,20 @@ class _EdgeLayer(torch.autograd.Function):
         largest: Tensor,
         slope: float,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        sign = _sign(largest, weight)
-        extreme = own.new_empty(*own.shape[:2], len(weight))
-        where = torch.empty(extreme.shape, dtype=torch.int32)
-        totals = torch.zeros(_BLOCKS, own.shape[2], dtype=torch.float64)
-        grams = torch.zeros(_BLOCKS, own.shape[2], own.shape[2], dtype=torch.float64)
-        inputs = _arrays(own, other, index, (sign[:, None] * weight).T)
-        with_torch_threads()
-        with blas_on_one_thread():  # the threads are numba's
-            _forward_kernel(*inputs, np.float32(slope), *_arrays(extreme, where, totals, grams))
-        mean = totals.sum(dim=0) / index.numel()
-        covariance = grams.sum(dim=0) / index.numel() - mean[:, None] * mean
+        ctx.kernels, ctx.slope = _kernels(own, other, weight), slope
+        inputs = (x.detach() for x in (own, other, index, weight, _sign(largest, weight)))
+        extreme, where, mean, covariance = ctx.kernels.forward(*inputs, slope)
         ctx.save_for_backward(own, other, index, weight, where, mean)
-        ctx.slope = slope
-        return extreme.mul_(sign), mean.to(own), covariance.to(own)
+        return extreme, mean.to(own), covariance.to(own)
 
     @staticmethod
     def backward(
         ctx: Any, grad: Tensor, grad_mean: Tensor, grad_covariance: Tensor
     ) -> tuple[Tensor, Tensor, None, Tensor, None, None]:
-        own, other, index, weight, where, mean = ctx.saved_tensors
-        # Through the moments, an edge receives h mix + shift.
-        mix = (grad_covariance + grad_covariance.T).double() / index.numel()
-        shift = grad_mean.double() / index.numel() - mean @ mix
-        grad_own, grad_other = torch.zeros_like(own), torch.zeros_like(other)
-        grad_weight = own.new_zeros(len(own), *weight.shape)
-        inputs = _arrays(own, other, index, weight, where, grad, mix.float(), shift.float())
-        outputs = _arrays(grad_own, grad_other, grad_weight)
-        with_torch_threads()
-        with blas_on_one_thread():
-            _backward_kernel(*inputs, np.float32(ctx.slope), *outputs)
-        return grad_own, grad_other, None, grad_weight.sum(dim=0), None, None
-
-
-def _arrays(*tensors: Tensor) -> list[Array]:
-    return [tensor.detach().contiguous().numpy() for tensor in tensors]
-
-
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
-def _make_edges(own: Array, other: Array, index: Array, slope: float, edges: Array) -> None:
-    """One point's edges, [k, C1]."""
-    for j in range(len(index)):
-        row, edge = other[index[j]], edges[j]
-        for c in range(len(own)):
-            value = own[c] + row[c]
-            edge[c] = value if value > 0 else slope * value
-
-
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
-def _row_max(rows: Array, best: Array, where: Array) -> None:
-    """Max of each column of [k, C2] and its first row."""
-    best[:] = rows[0]
-    where[:] = 0
-    for j in range(1, len(rows)):
-        row = rows[j]
-        for c in range(len(best)):
-            better = row[c] > best[c]
-            best[c] = row[c] if better else best[c]
-            where[c] = np.int32(j) if better else where[c]
-
-
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
-def _add_moments(edges: Array, square: Array, total: Array, gram: Array) -> None:
-    np.dot(edges.T, edges, square)
-    for c in range(len(total)):
-        for d in range(len(total)):
-            gram[c, d] += square[c, d]
-    for j in range(len(edges)):
-        for c in range(len(total)):
-            total[c] += edges[j, c]
-
-
-@numba.njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
-def _forward_kernel(
-    own: Array,
-    other: Array,
-    index: Array,
-    weight: Array,
-    slope: float,
-    extreme: Array,
-    where: Array,
-    totals: Array,
-    grams: Array,
-) -> None:
-    count, k = index.shape[1:]
-    points, blocks = index.shape[0] * count, len(totals)
-    for block in numba.prange(blocks):
-        edges = np.empty((k, own.shape[2]), np.float32)
-        product = np.empty((k, weight.shape[1]), np.float32)
-        square = np.empty(grams.shape[1:], np.float32)
-        for point in range(points * block // blocks, points * (block + 1) // blocks):
-            b, n = point // count, point % count
-            _make_edges(own[b, n], other[b], index[b, n], slope, edges)
-            np.dot(edges, weight, product)
-            _row_max(product, extreme[b, n], where[b, n])
-            _add_moments(edges, square, totals[block], grams[block])
-
-
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
-def _add_extremes(
-    grad: Array, where: Array, weight: Array, edges: Array, grad_edges: Array, grad_weight: Array
-) -> None:
-    """What one point's extremes give to the edges they were taken at, and to the weight."""
-    for c in range(len(grad)):
-        g = grad[c]
-        edge, grad_edge = edges[where[c]], grad_edges[where[c]]
-        row, grad_row = weight[c], grad_weight[c]
-        for i in range(len(row)):
-            grad_edge[i] += g * row[i]
-            grad_row[i] += g * edge[i]
-
-
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
-def _scatter_edges(
-    grad_edges: Array, edges: Array, index: Array, slope: float, grad_own: Array, grad_other: Array
-) -> None:
-    """Back through the LeakyReLU and the sum."""
-    for j in range(len(index)):
-        grad_edge, edge, grad_row = grad_edges[j], edges[j], grad_other[index[j]]
-        for c in range(len(grad_own)):
-            g = grad_edge[c] if edge[c] > 0 else slope * grad_edge[c]
-            grad_own[c] += g
-            grad_row[c] += g
-
-
-@numba.njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
-def _backward_kernel(
-    own: Array,
-    other: Array,
-    index: Array,
-    weight: Array,
-    where: Array,
-    grad: Array,
-    mix: Array,
-    shift: Array,
-    slope: float,
-    grad_own: Array,
-    grad_other: Array,
-    grad_weight: Array,
-) -> None:
-    batch, count, k = index.shape
-    for b in numba.prange(batch):  # clouds share no point: no two threads add to the same place
-        edges = np.empty((k, own.shape[2]), np.float32)
-        grad_edges = np.empty((k, own.shape[2]), np.float32)
-        for n in range(count):
-            _make_edges(own[b, n], other[b], index[b, n], slope, edges)
-            np.dot(edges, mix, grad_edges)
-            for j in range(k):
-                grad_edges[j] += shift
-            _add_extremes(grad[b, n], where[b, n], weight, edges, grad_edges, grad_weight[b])
-            _scatter_edges(grad_edges, edges, index[b, n], slope, grad_own[b, n], grad_other[b])
+        edges = ctx.saved_tensors[2].numel()
+        # Through the moments, an edge receives (h - mean) mix + share.
+        mix = (grad_covariance + grad_covariance.T).double() / edges
+        share = grad_mean.double() / edges
+        grads = ctx.kernels.backward(ctx.saved_tensors, grad, mix, share, ctx.slope)
+        grad_own, grad_other, grad_weight = grads
+        return grad_own, grad_other, None, grad_weight, None, None

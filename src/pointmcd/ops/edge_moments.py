@@ -89,7 +89,7 @@ def neighbour_sum(values: Tensor, index: Tensor) -> Tensor:
 
 
 def neighbour_spread(values: Tensor, index: Tensor, count: int) -> Tensor:
-    """The transpose of that sum: each point's values [B, M, C] added to its neighbours [B, N, C]."""
+    """The transpose: each point's values [B, M, C] added to its neighbours, [B, N, C]."""
     batch, _, channels = values.shape
     out = values.new_zeros(batch, count, channels)
     if numba_fits(values):

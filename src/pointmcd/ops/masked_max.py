@@ -13,9 +13,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pointmcd.ops.backend import numba_fits, with_torch_threads
+from pointmcd.ops.backend import numba_fits, triton_fits, triton_runs, with_torch_threads
 
-Backend = Literal["auto", "numba", "torch"]
+Backend = Literal["auto", "triton", "numba", "torch"]
 Array = npt.NDArray[Any]
 #: How torch.embedding_bag calls the mode "max".
 _MAX = 2
@@ -31,18 +31,17 @@ def masked_max(embeddings: Tensor, visibility: Tensor, backend: Backend = "auto"
     Args:
         embeddings: float [B, M, C].
         visibility: bool [B, M, V].
-        backend: "numba" (CPU, float32), "torch" (any device), "auto" (numba where it applies).
+        backend: "triton" (GPU, up to float32), "numba" (CPU, float32), "torch" (anything), "auto"
+            (the first of these that applies).
 
     Returns:
         float [B, V, C].
 
     Raises:
-        ValueError: when shapes or types do not fit.
+        ValueError: when shapes or types do not fit, or the backend cannot serve them.
     """
     _check(embeddings, visibility)
-    if backend == "auto":
-        backend = "numba" if numba_fits(embeddings) else "torch"
-    pooled: Tensor = _MaskedMax.apply(embeddings, visibility, backend)  # type: ignore[no-untyped-call]
+    pooled: Tensor = _MaskedMax.apply(embeddings, visibility, _choose(backend, embeddings))  # type: ignore[no-untyped-call]
     return pooled
 
 
@@ -57,12 +56,29 @@ def max_over_points(embeddings: Tensor) -> Tensor:
     return masked_max(embeddings, everything).squeeze(1)
 
 
+def _choose(backend: Backend, embeddings: Tensor) -> Backend:
+    if backend == "triton" and not triton_runs(embeddings):
+        raise ValueError(
+            f"backend 'triton' needs Triton (pip install triton) and up to float32 on a GPU, not"
+            f" {embeddings.dtype} on {embeddings.device.type}; 'auto' takes what applies"
+        )
+    if backend != "auto":
+        return backend
+    if triton_fits(embeddings):
+        return "triton"
+    return "numba" if numba_fits(embeddings) else "torch"
+
+
 class _MaskedMax(torch.autograd.Function):
     """Keeps argmax [B, V, C] alone (-1: the view sees nothing)."""
 
     @staticmethod
     def forward(ctx: Any, embeddings: Tensor, visibility: Tensor, backend: str) -> Tensor:
-        if backend == "numba":
+        if backend == "triton":
+            from pointmcd.ops.gpu import masked_max as gpu
+
+            pooled, argmax = gpu.forward(embeddings.detach(), visibility)
+        elif backend == "numba":
             pooled, argmax = _forward_numba(embeddings.detach(), visibility)
         elif embeddings.device.type == "cpu" and not torch.compiler.is_compiling():
             pooled, argmax = _forward_bags(embeddings, visibility)
@@ -75,6 +91,10 @@ class _MaskedMax(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         (argmax,) = ctx.saved_tensors
+        if ctx.backend == "triton":
+            from pointmcd.ops.gpu import masked_max as gpu
+
+            return gpu.backward(grad, argmax, ctx.num_points), None, None
         if ctx.backend == "numba":
             return _backward_numba(grad, argmax, ctx.num_points), None, None
         batch, _, channels = grad.shape

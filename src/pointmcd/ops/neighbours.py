@@ -1,5 +1,6 @@
 """Values of points' neighbours, pooled without a [B, N, k, C] tensor."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -8,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pointmcd.ops.backend import numba_fits, with_torch_threads
+from pointmcd.ops.backend import numba_fits, triton_fits, with_torch_threads
 
 Array = npt.NDArray[Any]
 
@@ -40,16 +41,30 @@ class _NeighbourPool(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, index: Tensor, largest: Tensor) -> tuple[Tensor, Tensor]:
-        forward = _forward_numba if numba_fits(values) else _forward_torch
-        extreme, where, total = forward(values.detach(), index, largest)
+        extreme, where, total = _forward(values)(values.detach(), index, largest)
         ctx.save_for_backward(index, where)
         return extreme, total
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor, grad_total: Tensor) -> tuple[Tensor, None, None]:
         index, where = ctx.saved_tensors
-        backward = _backward_numba if numba_fits(grad) else _backward_torch
-        return backward(grad, grad_total, index, where), None, None
+        return _backward(grad)(grad, grad_total, index, where), None, None
+
+
+def _forward(values: Tensor) -> Callable[..., tuple[Tensor, Tensor, Tensor]]:
+    if triton_fits(values):
+        from pointmcd.ops.gpu import neighbours as gpu
+
+        return gpu.forward
+    return _forward_numba if numba_fits(values) else _forward_torch
+
+
+def _backward(grad: Tensor) -> Callable[..., Tensor]:
+    if triton_fits(grad):
+        from pointmcd.ops.gpu import neighbours as gpu
+
+        return gpu.backward
+    return _backward_numba if numba_fits(grad) else _backward_torch
 
 
 def _forward_torch(values: Tensor, index: Tensor, largest: Tensor) -> tuple[Tensor, Tensor, Tensor]:

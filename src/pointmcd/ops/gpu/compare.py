@@ -1,0 +1,13 @@
+"""What the Triton kernels share: how a running extreme is beaten."""
+
+import triton
+import triton.language as tl
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def beats(value: tl.tensor, best: tl.tensor) -> tl.tensor:
+    """Whether a value takes the place of the best so far: the first of equals, or of NaNs, stays.
+
+    As in torch, NaN is above every number, so that it is not hidden.
+    """
+    return (value > best) | ((value != value) & (best == best))

@@ -1,0 +1,135 @@
+"""Pooling over neighbours in Triton; pointmcd.ops.neighbours says what it computes.
+
+The backward pass gathers: edges are sorted by the point they lead to, and each point sums what its
+own bring, in float32 and in a fixed order. So no kernel adds atomically.
+"""
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+from pointmcd.ops.gpu.compare import beats
+
+#: Points and channels of a tile.
+_POINTS, _CHANNELS = 16, 64
+
+
+def forward(values: Tensor, index: Tensor, largest: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Extreme [B, N, C], the point it is taken from, int32 [B, N, C], and total [B, N, C]."""
+    batch, count, channels = values.shape
+    extreme = torch.empty_like(values, memory_format=torch.contiguous_format)
+    total = torch.empty_like(extreme)
+    where = torch.empty_like(extreme, dtype=torch.int32)
+    if values.numel() == 0:
+        return extreme, where, total
+    sign = torch.where(largest, 1.0, -1.0)
+    grid = (triton.cdiv(batch * count, _POINTS), triton.cdiv(channels, _CHANNELS))
+    with torch.cuda.device_of(values):
+        pool_kernel[grid](
+            *(values.contiguous(), index.contiguous(), sign, extreme, where, total),
+            *(batch * count, count, index.shape[2], channels, _POINTS, _CHANNELS),
+        )
+    return extreme, where, total
+
+
+def backward(grad: Tensor, grad_total: Tensor, index: Tensor, where: Tensor) -> Tensor:
+    """What each point receives, [B, N, C]."""
+    batch, count, channels = grad.shape
+    out = torch.empty_like(grad, memory_format=torch.contiguous_format)
+    if grad.numel() == 0:
+        return out
+    sources, starts = edges_by_target(index)
+    grid = (batch * count, triton.cdiv(channels, _CHANNELS))
+    with torch.cuda.device_of(grad):
+        unpool_kernel[grid](
+            *(grad.contiguous(), grad_total.contiguous(), where, sources, starts, out),
+            *(count, channels, _CHANNELS),
+            num_warps=1,
+        )
+    return out
+
+
+def edges_by_target(index: Tensor) -> tuple[Tensor, Tensor]:
+    """The edges of all clouds, sorted by the point they lead to.
+
+    Args:
+        index: int64 [B, N, k].
+
+    Returns:
+        (sources int32 [B N k], the point each edge starts from, counted through all clouds, in
+        ascending order for each target; starts int32 [B N + 1], where each target's edges begin).
+    """
+    batch, count, k = index.shape
+    clouds = count * torch.arange(batch, device=index.device)[:, None, None]
+    targets, order = (index + clouds).flatten().sort(stable=True)
+    bounds = torch.arange(batch * count + 1, device=index.device)
+    return (order // k).int(), torch.searchsorted(targets, bounds, out_int32=True)
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def pool_kernel(
+    values: tl.tensor,
+    index: tl.tensor,
+    sign: tl.tensor,
+    extreme: tl.tensor,
+    where: tl.tensor,
+    total: tl.tensor,
+    points: tl.tensor,
+    count: tl.tensor,
+    k: tl.tensor,
+    channels: tl.tensor,
+    POINTS: tl.constexpr,  # noqa: N803
+    CHANNELS: tl.constexpr,  # noqa: N803
+) -> None:
+    """Some points, counted through all clouds, and some channels: one neighbour at a time."""
+    point = tl.program_id(0).to(tl.int64) * POINTS + tl.arange(0, POINTS)
+    channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
+    inside = (point < points)[:, None] & (channel < channels)[None, :]
+    signs = tl.load(sign + channel, mask=channel < channels, other=1.0)[None, :]
+    best = tl.full((POINTS, CHANNELS), float("-inf"), tl.float32)
+    chosen = tl.zeros((POINTS, CHANNELS), tl.int32)
+    added = tl.zeros((POINTS, CHANNELS), tl.float32)
+    for j in range(k):
+        near = tl.load(index + point * k + j, mask=point < points, other=0)
+        row = point // count * count + near
+        offset = row[:, None] * channels + channel[None, :]
+        value = tl.load(values + offset, mask=inside, other=0.0).to(tl.float32)
+        better = (j == 0) | beats(value * signs, best)
+        best = tl.where(better, value * signs, best)
+        chosen = tl.where(better, near[:, None].to(tl.int32), chosen)
+        added += value
+    offset = point[:, None] * channels + channel[None, :]
+    tl.store(extreme + offset, best * signs, mask=inside)
+    tl.store(where + offset, chosen, mask=inside)
+    tl.store(total + offset, added, mask=inside)
+
+
+@triton.jit  # type: ignore[untyped-decorator]
+def unpool_kernel(
+    grad: tl.tensor,
+    grad_total: tl.tensor,
+    where: tl.tensor,
+    sources: tl.tensor,
+    starts: tl.tensor,
+    out: tl.tensor,
+    count: tl.tensor,
+    channels: tl.tensor,
+    CHANNELS: tl.constexpr,  # noqa: N803
+) -> None:
+    """One point and some channels: the sum over the edges that lead to it."""
+    target = tl.program_id(0)
+    channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
+    inside = channel < channels
+    total = tl.zeros((CHANNELS,), tl.float32)
+    previous = target * 0 - 1
+    for edge in range(tl.load(starts + target), tl.load(starts + target + 1)):
+        source = tl.load(sources + edge)
+        offset = source.to(tl.int64) * channels + channel
+        total += tl.load(grad_total + offset, mask=inside, other=0.0).to(tl.float32)
+        # A point may name the same neighbour twice; its extreme was taken there once.
+        asked = tl.where(source != previous, target % count, -2)
+        taken = tl.load(where + offset, mask=inside, other=-1) == asked
+        total += tl.load(grad + offset, mask=inside & taken, other=0.0).to(tl.float32)
+        previous = source
+    tl.store(out + target.to(tl.int64) * channels + channel, total, mask=inside)
