@@ -58,7 +58,7 @@ def write_onnx(
             program = torch.onnx.export(
                 *(module.eval(), examples),
                 dynamo=True,
-                optimize=False,  # ONNX Runtime does it when it loads the file, and sooner
+                optimize=True,  # ONNX Runtime's own folding leaves a part of it undone
                 verbose=False,
                 input_names=inputs,
                 output_names=outputs,

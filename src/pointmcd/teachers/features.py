@@ -12,7 +12,7 @@ from pointmcd.files import read_json, replacing, write_json
 from pointmcd.progress import progress_bar
 from pointmcd.teachers.config import TeachConfig, folder_name
 from pointmcd.teachers.encoders import RANDOM_PREFIX, ImageEncoder
-from pointmcd.teachers.onnx_encoder import run_on_onnx
+from pointmcd.teachers.runtimes import use_runtime
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -35,8 +35,7 @@ def cache_features(
     """
     folder = features_folder(store, config.teacher)
     seed = config.seed if config.teacher.startswith(RANDOM_PREFIX) else 0  # decides random weights
-    if config.runtime == "onnx":
-        run_on_onnx(encoder)
+    use_runtime(encoder, config.runtime, device)
     encode_store(store, encoder, folder, device, f"{config.teacher} {seed}")
     return folder
 

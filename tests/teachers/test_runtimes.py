@@ -1,4 +1,4 @@
-"""Features by ONNX Runtime: those of torch but for rounding, in stores that both may fill."""
+"""Features by other runtimes: the encoder's own but for rounding, in stores that all may fill."""
 
 import json
 import sys
@@ -10,12 +10,13 @@ from store_copies import copy_store, files_of
 from torch import nn
 
 from pointmcd.errors import ConfigError
-from pointmcd.teachers import encoders, onnx_encoder
+from pointmcd.teachers import encoders, runtimes
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.encoders import EncoderSpec, ImageEncoder
-from pointmcd.teachers.onnx_encoder import run_on_onnx
+from pointmcd.teachers.runtimes import PreparedNetwork, use_runtime
 from pointmcd.teachers.teach import teach
 
+CPU = torch.device("cpu")
 pytestmark = pytest.mark.usefixtures("one_thread", "importable_timm")
 
 
@@ -57,19 +58,42 @@ def assert_same_features(encoder, by_onnx, size):
 @pytest.mark.parametrize("name", ["lite0", "random:timm:test_resnet"])
 def test_the_features_are_those_of_torch_for_any_number_of_views(name):
     encoder, by_onnx = (ImageEncoder(name).eval() for _ in range(2))
-    run_on_onnx(by_onnx)
+    use_runtime(by_onnx, "onnx", CPU)
     assert_same_features(encoder, by_onnx, 64)
+
+
+@pytest.mark.parametrize("name", ["lite0", "random:lite0"])
+def test_torch_prepares_an_encoder_of_ours_for_any_size_and_number(name, recwarn):
+    encoder, prepared = (ImageEncoder(name).eval() for _ in range(2))
+    use_runtime(prepared, "torch", CPU)
+    assert isinstance(prepared.network, PreparedNetwork)
+    for size in (8, 64, 75):
+        assert_same_features(encoder, prepared, size)
+    views = views_of(64, 9)
+    with torch.inference_mode():  # to the last bit: interrupted work is taken up at any shape
+        first = prepared(views)
+        assert all(torch.equal(prepared(views), first) for _ in range(4))
+        assert torch.equal(torch.cat([prepared(view[None]) for view in views]), first)
+    assert not recwarn.list
+
+
+def test_torch_leaves_alone_what_it_cannot_prepare():
+    for name, device in (("random:timm:test_resnet", CPU), ("lite0", torch.device("meta"))):
+        encoder = ImageEncoder(name)
+        network = encoder.network
+        use_runtime(encoder, "torch", device)
+        assert encoder.network is network
 
 
 @pytest.mark.usefixtures("_small")
 def test_each_size_of_views_is_exported_once(monkeypatch):
     written = []
     monkeypatch.setattr(
-        *(onnx_encoder, "write_onnx"),
-        lambda *given, write=onnx_encoder.write_onnx: written.append(given) or write(*given),
+        *(runtimes, "write_onnx"),
+        lambda *given, write=runtimes.write_onnx: written.append(given) or write(*given),
     )
     encoder, by_onnx = (ImageEncoder("small").eval() for _ in range(2))
-    run_on_onnx(by_onnx)
+    use_runtime(by_onnx, "onnx", CPU)
     assert not written
     for size in (32, 50, 32):
         assert_same_features(encoder, by_onnx, size)
@@ -110,7 +134,7 @@ def test_one_runtime_goes_on_where_the_other_stopped(tiny_store, tmp_path, task)
 def test_nothing_is_exported_where_all_features_stand(tiny_store, tmp_path, monkeypatch):
     store = copy_store(tiny_store, tmp_path / "store")
     teach(TeachConfig(store, teacher="small", task="features", device="cpu"))
-    monkeypatch.setattr(onnx_encoder, "write_onnx", None)  # a call would fail
+    monkeypatch.setattr(runtimes, "write_onnx", None)  # a call would fail
     teach(TeachConfig(store, teacher="small", task="features", whiten=True, runtime="onnx"))
 
 
@@ -129,6 +153,6 @@ def test_without_the_extra_nothing_is_begun(name, tiny_store, tmp_path, monkeypa
 def test_a_network_that_onnx_cannot_express(monkeypatch):
     encoder = ImageEncoder("random:timm:test_resnet").eval()
     monkeypatch.setattr(encoder.network, "forward", lambda images: images if images.sum() else 0)
-    run_on_onnx(encoder)
+    use_runtime(encoder, "onnx", CPU)
     with pytest.raises(ConfigError, match="--runtime onnx: cannot be exported to ONNX: "):
         encoder(views_of(32, 2))
