@@ -95,6 +95,21 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture(scope="module")
+def importable_timm() -> Iterator[None]:
+    """The registry's torchvision does not import beside a CPU build of torch, lacking two names."""
+    import torch
+
+    library = torch.library.Library("torchvision", "FRAGMENT")
+    for name in ("nms", "qnms"):
+        try:
+            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        except RuntimeError:
+            continue  # a build that has them
+    yield
+    library._destroy()
+
+
 @pytest.fixture(scope="session")
 def tiny_store(furniture_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store of 18 shapes in 4 shards, 3 classes: 9 train, 3 val, 6 test; 3 views, 128 points.

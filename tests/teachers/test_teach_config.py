@@ -73,6 +73,11 @@ def test_the_schedule_is_the_tasks_own_where_nothing_is_given():
         ({"weight_decay": -0.1}, "--weight-decay -0.1: at least 0"),
         ({"label_smoothing": 1.0}, "--label-smoothing 1.0: 0 to below 1"),
         ({"label_smoothing": -0.1}, "--label-smoothing -0.1: 0 to below 1"),
+        ({"runtime": "tensorrt"}, "--runtime tensorrt: use torch or onnx"),
+        (
+            {"runtime": "onnx", "device": "cuda"},
+            "--runtime onnx: runs on the CPU; leave out --device cuda, or it",
+        ),
     ],
 )
 def test_values_that_cannot_be_meant(options, text):
@@ -81,13 +86,29 @@ def test_values_that_cannot_be_meant(options, text):
     assert str(caught.value) == text
 
 
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"finetune": True}, "--finetune"),
+        ({"task": "segmentation"}, "--task segmentation"),
+        ({"task": "autoencoder"}, "--task autoencoder"),
+        ({"task": "autoencoder", "finetune": True}, "--finetune"),
+    ],
+)
+def test_onnx_is_for_the_pooled_features_of_a_frozen_encoder(options, named):
+    with pytest.raises(ConfigError, match=rf"--runtime onnx: computes .*, which {named} does not"):
+        TeachConfig(STORE, runtime="onnx", **options).check()
+    for fine in ({}, {"task": "features"}, {"device": "cpu"}):
+        TeachConfig(STORE, runtime="onnx", **fine).check()
+
+
 def test_values_at_the_edge_are_taken():
     TeachConfig(STORE, epochs=1, batch_size=2, lr=0.0, final_lr=0.0, label_smoothing=0.0).check()
 
 
 def test_what_decides_the_result():
     plain = TeachConfig(STORE)
-    elsewhere = TeachConfig(Path("other"), device="cuda", overwrite=True)
+    elsewhere = TeachConfig(Path("other"), device="cuda", runtime="onnx", overwrite=True)
     assert plain.decisive() == elsewhere.decisive()
     # A default that is written out is no other setting.
     assert TeachConfig(STORE, name="lite0", lr=1e-3).decisive() == plain.decisive()

@@ -15,22 +15,9 @@ from pointmcd.teachers.export import load_targets
 from pointmcd.teachers.teach import teach
 from pointmcd.teachers.timm_encoder import TimmNetwork, import_timm
 
-pytestmark = pytest.mark.usefixtures("one_thread", "importable")
+pytestmark = pytest.mark.usefixtures("one_thread", "importable_timm")
 
 NAMES = ("timm:test_resnet", "timm:test_vit", "timm:mobilenetv3_small_050")
-
-
-@pytest.fixture(scope="module")
-def importable():
-    """The registry's torchvision does not import beside a CPU build of torch, lacking two names."""
-    library = torch.library.Library("torchvision", "FRAGMENT")
-    for name in ("nms", "qnms"):
-        try:
-            library.define(f"{name}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
-        except RuntimeError:
-            continue  # a build that has them
-    yield
-    library._destroy()
 
 
 @pytest.fixture

@@ -77,6 +77,8 @@ class TeachConfig:
     """Seed of weights and order."""
     device: str = "auto"
     """cpu, cuda, mps, or auto."""
+    runtime: Literal["torch", "onnx"] = "torch"
+    """What computes a frozen encoder's features: torch, or ONNX Runtime on the CPU (an extra)."""
     overwrite: bool = False
     """Replace a teacher of that name."""
 
@@ -108,6 +110,7 @@ class TeachConfig:
             raise ConfigError(f"--whiten: is for --task features, not {self.task}")
         if self.finetune and self.task == "features":
             raise ConfigError("--finetune: --task features trains nothing; use autoencoder")
+        self._check_runtime()
         values = vars(self) | asdict(self.schedule)
         # Batch norm needs two shapes.
         for name, least in (("epochs", 1), ("batch_size", 2), ("views_per_step", 1), ("seed", 0)):
@@ -121,10 +124,26 @@ class TeachConfig:
         if self.name is not None and not re.fullmatch(r"\w[\w.-]*", self.name):
             raise ConfigError(f"--name {self.name}: letters, digits, dots, dashes and underscores")
 
+    def _check_runtime(self) -> None:
+        if self.runtime not in ("torch", "onnx"):
+            raise ConfigError(f"--runtime {self.runtime}: use torch or onnx")
+        if self.runtime == "torch":
+            return
+        if self.finetune or self.task not in ("classification", "features"):
+            trains = "--finetune" if self.finetune else f"--task {self.task}"
+            raise ConfigError(
+                f"--runtime onnx: computes a frozen encoder's pooled features, which {trains} does"
+                " not use; leave it out"
+            )
+        if self.device not in ("auto", "cpu"):
+            raise ConfigError(
+                f"--runtime onnx: runs on the CPU; leave out --device {self.device}, or it"
+            )
+
     def decisive(self) -> dict[str, Any]:
         """Everything that decides the result, JSON: what must agree to resume."""
         fields = asdict(self) | asdict(self.schedule) | {"name": self.resolved_name}
-        idle = {"store", "device", "overwrite"} | _IDLE[self.task]
+        idle = {"store", "device", "runtime", "overwrite"} | _IDLE[self.task]
         return {name: value for name, value in fields.items() if name not in idle}
 
 

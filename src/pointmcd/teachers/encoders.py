@@ -207,12 +207,16 @@ def _enlarge(images: Tensor, least: int) -> Tensor:
 
 
 def _lighten(module: nn.Module) -> None:
-    """Spare copies of maps: even padding inside the convolution, ReLU6 in place."""
+    """Spare copies of maps: padding inside the convolution, ReLU6 in place."""
     if isinstance(module, nn.ReLU6):
         module.inplace = True
     padding = getattr(module, "static_padding", None)
-    if isinstance(padding, nn.ZeroPad2d) and len(set(padding.padding)) == 1:
-        module.padding = padding.padding[:2]  # type: ignore[assignment]
+    if isinstance(padding, nn.ZeroPad2d):
+        left, right, top, bottom = padding.padding
+        # A convolution pads both sides alike; what is too much on the left meets zeros here.
+        wider = F.pad(module.weight.detach(), (right - left, 0, bottom - top, 0))  # type: ignore[operator]
+        module.weight = nn.Parameter(wider)
+        module.padding = (bottom, right)  # type: ignore[assignment]
         module.static_padding = nn.Identity()
 
 

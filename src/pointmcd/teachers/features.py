@@ -12,6 +12,7 @@ from pointmcd.files import read_json, replacing, write_json
 from pointmcd.progress import progress_bar
 from pointmcd.teachers.config import TeachConfig, folder_name
 from pointmcd.teachers.encoders import RANDOM_PREFIX, ImageEncoder
+from pointmcd.teachers.runtimes import use_runtime
 
 FloatArray = npt.NDArray[np.float32]
 
@@ -24,9 +25,17 @@ def features_folder(store: Store, encoder: str) -> Path:
 def cache_features(
     store: Store, config: TeachConfig, encoder: ImageEncoder, device: torch.device
 ) -> Path:
-    """The folder with the frozen encoder's features of every view; made where it is not there."""
+    """The folder with the frozen encoder's features of every view; made where it is not there.
+
+    The runtime is no part of what made them: what it changes is below the rounding to float16.
+
+    Raises:
+        StoreError: when the folder holds features of another store or encoder.
+        ConfigError: when the config's runtime is absent, or cannot take the encoder.
+    """
     folder = features_folder(store, config.teacher)
     seed = config.seed if config.teacher.startswith(RANDOM_PREFIX) else 0  # decides random weights
+    use_runtime(encoder, config.runtime, device)
     encode_store(store, encoder, folder, device, f"{config.teacher} {seed}")
     return folder
 

@@ -46,7 +46,8 @@ def teach(config: TeachConfig) -> Path:
     for place in (folder.parent, features_folder(store, config.teacher)):
         remove_stale(place)
     encoder = ImageEncoder(config.teacher, config.seed)
-    lesson = LESSONS[config.task](store, config, pick_device(config.device), encoder)
+    device = pick_device("cpu" if config.runtime == "onnx" else config.device)
+    lesson = LESSONS[config.task](store, config, device, encoder)
     lesson.prepare()
     fit(lesson)
     export_teacher(lesson, lesson.scores())

@@ -1,0 +1,117 @@
+"""A torch module as an ONNX file, and that file run by ONNX Runtime on the CPU: an extra."""
+
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
+from importlib import import_module
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pointmcd.errors import ConfigError
+
+
+def import_extra(name: str, what: str) -> Any:
+    """A module of the extra `onnx`.
+
+    Raises:
+        ConfigError: when it is absent; `what` is what asks for it.
+    """
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"{what}: needs {error.name}; pip install 'pointmcd[onnx]'") from error
+    except ImportError as error:  # there, but of another build or version
+        raise ConfigError(f"{what}: {name} cannot be imported: {_reason(error)}") from error
+
+
+def write_onnx(
+    module: nn.Module,
+    examples: tuple[Tensor, ...],
+    path: Path,
+    what: str,
+    inputs: Sequence[str] | None = None,
+    outputs: Sequence[str] | None = None,
+) -> None:
+    """Write a module, in evaluation, as an ONNX file that takes any number of rows.
+
+    Args:
+        module: what is exported; its `forward` takes the tensors in `examples`.
+        examples: inputs [n, ...], n at least 2; only n may differ later.
+        path: the file; of weights beyond 2 GB a second one stands beside it.
+        what: what asks for it, for error texts.
+        inputs: their names in the file; by default the exporter's own.
+        outputs: the same for what comes out.
+
+    Raises:
+        ConfigError: when the extra is absent, or the module has what ONNX cannot express.
+    """
+    for name in ("onnx", "onnxscript"):
+        import_extra(name, what)
+    rows = torch.export.Dim("rows")
+    try:
+        with _quiet(), torch.no_grad():
+            program = torch.onnx.export(
+                *(module.eval(), examples),
+                dynamo=True,
+                optimize=True,  # ONNX Runtime's own folding leaves a part of it undone
+                verbose=False,
+                input_names=inputs,
+                output_names=outputs,
+                dynamic_shapes=tuple({0: rows} for _ in examples),
+            )
+    except Exception as error:  # of the tracer, the exporter or the module
+        raise ConfigError(f"{what}: cannot be exported to ONNX: {_reason(error)}") from error
+    assert program is not None
+    program.save(str(path))
+
+
+class OnnxModule:
+    """An ONNX file of one input and one output, on as many CPU threads as torch uses.
+
+    Args:
+        path: the file; it may go once this is made.
+        what: what asks for it, for error texts.
+
+    Raises:
+        ConfigError: when ONNX Runtime is absent.
+    """
+
+    def __init__(self, path: Path, what: str) -> None:
+        runtime = import_extra("onnxruntime", what)
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.log_severity_level = 3  # errors
+        self._session = runtime.InferenceSession(
+            str(path), options, providers=["CPUExecutionProvider"]
+        )
+        self._input = self._session.get_inputs()[0].name
+
+    def __call__(self, rows: Tensor) -> Tensor:
+        """A tensor [n, ...] on the CPU -> the output [n, ...]."""
+        (result,) = self._session.run(None, {self._input: rows.contiguous().numpy()})
+        return torch.from_numpy(result)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporter's warnings, log lines and graphs, which are about its own insides."""
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR)
+    try:
+        with warnings.catch_warnings(), redirect_stderr(StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _reason(error: BaseException) -> str:
+    """The first line of what began it, or its type where it says nothing."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return next(iter(str(error).splitlines()), type(error).__name__)
