@@ -3,6 +3,7 @@ import sys
 import pytest
 import torch
 
+from pointmcd.ops.nearest import nearest_neighbours
 from pointmcd.ops.neighbours import (
     _backward,
     _backward_numba,

@@ -106,6 +106,8 @@ class _MaskedMax(torch.autograd.Function):
 
 def _forward_bags(embeddings: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:
     """Each (shape, view) is a bag of rows: nothing of size B x M x V x C is ever made."""
+    if not embeddings.sum().isfinite():  # bags hide what is not a number
+        return _forward_fill(embeddings, visibility)
     batch, count, channels = embeddings.shape
     views = visibility.shape[2]
     bag, row = visibility.transpose(1, 2).flatten(0, 1).nonzero(as_tuple=True)
@@ -168,7 +170,7 @@ def _max_kernel(embeddings: Array, by_view: Array, pooled: Array, argmax: Array)
                 first = False
                 continue
             for c in range(channels):
-                better = row[c] > best[c]
+                better = row[c] > best[c] or (row[c] != row[c] and best[c] == best[c])
                 best[c] = row[c] if better else best[c]
                 where[c] = np.int32(m) if better else where[c]
 
