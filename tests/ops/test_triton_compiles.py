@@ -83,9 +83,8 @@ def launch_all(batch, count, k, views, narrow, wide, dtype):
     index = torch.zeros(batch, count, k, dtype=torch.int64)
     pooled, argmax = masked_max.forward(values, seen)
     masked_max.backward(pooled, argmax, count)
-    largest = torch.ones(narrow, dtype=torch.bool)
-    extreme, where, total = neighbours.forward(values, index, largest)
-    neighbours.backward(extreme, total, index, where)
+    most, where = neighbours.forward(values, index)
+    neighbours.backward(most, index, where, count)
     if dtype is not torch.float32:
         return
     weight, sign = torch.zeros(wide, narrow), torch.ones(wide)

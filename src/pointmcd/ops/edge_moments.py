@@ -10,9 +10,11 @@ from typing import Any
 import numba
 import numpy.typing as npt
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from pointmcd.ops.backend import numba_fits, with_torch_threads
+from pointmcd.ops.linear_norm import moment_statistics, running_statistics
 
 Array = npt.NDArray[Any]
 
@@ -30,6 +32,31 @@ def edge_moments(own: Tensor, other: Tensor, index: Tensor) -> tuple[Tensor, Ten
     """
     moments: tuple[Tensor, Tensor] = _EdgeMoments.apply(own, other, index)  # type: ignore[no-untyped-call]
     return moments
+
+
+def normed_edges(
+    own: Tensor, other: Tensor, index: Tensor, weight: Tensor, norm: nn.BatchNorm1d
+) -> tuple[Tensor, Tensor]:
+    """Batch norm of W [other_j, own_i] over all edges, as a sum a_i + b_j.
+
+    Args:
+        own: float [B, M, D].
+        other: float [B, N, C].
+        index: int64 [B, M, k], neighbours of each point.
+        weight: W, float [E, C + D].
+        norm: over E and all edges; in training its running statistics are updated.
+
+    Returns:
+        (a [B, M, E], b [B, N, E]).
+    """
+    if norm.training:
+        moments = edge_moments(own, other, index)
+        mean, var = moment_statistics(*moments, index.numel(), weight, norm)
+    else:
+        mean, var = running_statistics(norm)
+    scale = norm.weight * torch.rsqrt(var + norm.eps)
+    to_other, to_own = (weight * scale[:, None]).split([other.shape[2], own.shape[2]], dim=1)
+    return F.linear(own, to_own, norm.bias - mean * scale), F.linear(other, to_other)
 
 
 class _EdgeMoments(torch.autograd.Function):

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pointmcd.ops.ball_query import ball_query
-from pointmcd.ops.linear_norm import linear_statistics
-from pointmcd.ops.neighbours import gather_rows, neighbour_pool
+from pointmcd.ops.edge_moments import normed_edges
+from pointmcd.ops.neighbours import gather_rows, neighbour_max
 from pointmcd.students._layers import NormedLinear
 
 SLOPE = 0.2
@@ -35,11 +35,6 @@ class Graph:
         ways = index[:, :, 1:] if index.shape[2] > 1 else index
         return cls(points, index[:, :, :k].contiguous(), ways)
 
-    def edges(self) -> Tensor:
-        """The places of both ends of every edge, [B, N k, 6]."""
-        others = gather_rows(self.points, self.near)
-        return torch.cat([self.points[:, :, None].expand_as(others), others], dim=3).flatten(1, 2)
-
 
 class PlaceEncoding(nn.Module):
     """Batch norm of W [p_i, p_j, p_j - p_i] over all edges, as a sum a_i + b_j."""
@@ -52,13 +47,9 @@ class PlaceEncoding(nn.Module):
     def forward(self, graph: Graph) -> tuple[Tensor, Tensor]:
         """The share a of each edge's own point and b of its neighbour, both [B, N, C]."""
         own, other, step = self.linear.weight.split(3, dim=1)
-        weight = torch.cat([own - step, other + step], dim=1)
-        seen = graph.edges() if self.training else graph.points
-        mean, var = linear_statistics(seen, weight, self.norm)
-        scale = self.norm.weight * torch.rsqrt(var + self.norm.eps)
-        to_own, to_other = (weight * scale[:, None]).chunk(2, dim=1)
-        shift = self.norm.bias - mean * scale
-        return F.linear(graph.points, to_own, shift), F.linear(graph.points, to_other)
+        weight = torch.cat([other + step, own - step], dim=1)
+        points = graph.points
+        return normed_edges(points, points, graph.near, weight, self.norm)
 
 
 class FirstLPFA(nn.Module):
@@ -71,8 +62,7 @@ class FirstLPFA(nn.Module):
     def forward(self, graph: Graph) -> Tensor:
         """A graph of N points -> [B, N, C]. The max is taken of b_j alone: all else is monotone."""
         own, other = self.place(graph)
-        largest = torch.ones_like(other[0, 0], dtype=torch.bool)
-        return F.leaky_relu(own + neighbour_pool(other, graph.near, largest)[0], SLOPE)
+        return F.leaky_relu(own + neighbour_max(other, graph.near), SLOPE)
 
 
 class LPFA(nn.Module):

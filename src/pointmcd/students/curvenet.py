@@ -30,7 +30,7 @@ from torch.nn import functional as F
 from pointmcd.ops.ball_query import ball_query
 from pointmcd.ops.farthest_batch import sample_farthest
 from pointmcd.ops.interpolation import interpolate
-from pointmcd.ops.neighbours import gather_rows
+from pointmcd.ops.neighbours import gather_rows, neighbour_max
 from pointmcd.students._curves import CurveAggregation, CurveGrouping
 from pointmcd.students._layers import NormedLinear
 from pointmcd.students._lpfa import LPFA, SLOPE, FirstLPFA, Graph
@@ -121,9 +121,7 @@ class Level:
         picks = sample_farthest(self.graph.points, count)
         centres = gather_rows(self.graph.points, picks)
         ball = ball_query(centres, self.graph.points, radius, k)
-        with torch.no_grad():
-            winner = ball.gather(2, gather_rows(self.features, ball).argmax(dim=2))
-        features = self.features.gather(1, winner)
+        features = neighbour_max(self.features, ball)
         return Level(Graph.of(centres, k), self.index.gather(1, picks), features)
 
 

@@ -10,9 +10,9 @@ Deliberate differences: no layer before a batch norm has a bias; in segmentation
 the head every student shares (tasks/segmentation.py), without a layer of its own.
 
 The first layer of an edge convolution is computed per point, not per edge:
-W [x_j - x_i, x_i] = a_i + y_j with y = W1 x and a = (W2 - W1) x. Batch norm and LeakyReLU are
-monotone in each channel, so the max over neighbours is taken of y alone (the min where gamma is
-negative), and the batch statistics over all edges follow from per-point sums. A second layer W'
+W [x_j - x_i, x_i] = a_i + y_j with y = W1 x and a = (W2 - W1) x. The batch statistics over all
+edges follow from sums over points (ops/edge_moments.py), so batch norm folds into both. LeakyReLU
+is monotone, so the max over neighbours is taken of y alone. A second layer W'
 reads every edge, but again only the extremes of W' h go on; its batch statistics follow from the
 mean and covariance of h over all edges (ops/edge_layer.py). Values, gradients and running
 statistics are those of the published form.
@@ -25,10 +25,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pointmcd.ops.edge_layer import edge_layer
-from pointmcd.ops.linear_norm import moment_statistics, running_statistics, update_running
+from pointmcd.ops.edge_moments import normed_edges
+from pointmcd.ops.linear_norm import moment_statistics, running_statistics
 from pointmcd.ops.masked_max import max_over_points
 from pointmcd.ops.nearest import nearest_neighbours
-from pointmcd.ops.neighbours import neighbour_pool
+from pointmcd.ops.neighbours import neighbour_max
 from pointmcd.students.base import PointFeatures
 from pointmcd.students.registry import register_student
 
@@ -52,42 +53,14 @@ class EdgeConv(nn.Module):
 
     def convolve(self, points: Tensor, index: Tensor) -> Tensor:
         """The same on given neighbours, int64 [B, N, k]."""
-        own, _, extreme = self._normed(points, index)
-        return F.leaky_relu(own + extreme, SLOPE)
+        own, other = self._normed(points, index)
+        return F.leaky_relu(own + neighbour_max(other, index), SLOPE)
 
-    def _normed(self, points: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Batch norm applied per point: edge (i, j) is own_i + other_j; extreme_i is its largest.
-
-        All three are [B, N, C].
-        """
-        to_neighbour, to_self = self.linear.weight.chunk(2, dim=1)
-        own = F.linear(points, to_self - to_neighbour)
-        other = F.linear(points, to_neighbour)
-        own_mean, other_mean, degree = _means(own, other, index)
-        own, other = own - own_mean, other - other_mean
-        extreme, total = neighbour_pool(other, index, self.norm.weight.detach() >= 0)
-        shift, var = self._statistics(own, other, total, degree, own_mean + other_mean, index)
-        scale = self.norm.weight * torch.rsqrt(var + self.norm.eps)
-        return (own - shift) * scale + self.norm.bias, other * scale, extreme * scale
-
-    def _statistics(
-        self,
-        own: Tensor,
-        other: Tensor,
-        total: Tensor,
-        degree: Tensor,
-        mean: Tensor,
-        index: Tensor,
-    ) -> tuple[Tensor, Tensor]:
-        """What batch norm subtracts from the centred edges, and the variance: both [C]."""
-        if not self.training:
-            running_mean, running_var = running_statistics(self.norm)
-            return running_mean - mean, running_var
-        edges = index.numel()
-        squares = index.shape[2] * own.square() + 2 * own * total + degree * other.square()
-        var = squares.sum(dim=(0, 1)) / edges
-        update_running(self.norm, mean, var, edges)
-        return torch.zeros_like(mean), var
+    def _normed(self, points: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+        """Batch norm applied per point: edge (i, j) is own_i + other_j, both [B, N, C]."""
+        to_step, to_self = self.linear.weight.chunk(2, dim=1)
+        weight = torch.cat([to_step, to_self - to_step], dim=1)
+        return normed_edges(points, points, index, weight, self.norm)
 
 
 class TwoLayerEdgeConv(EdgeConv):
@@ -104,7 +77,7 @@ class TwoLayerEdgeConv(EdgeConv):
 
     def convolve(self, points: Tensor, index: Tensor) -> Tensor:
         """The same on given neighbours, int64 [B, N, k]."""
-        own, other, _ = self._normed(points, index)
+        own, other = self._normed(points, index)
         weight, norm = self.second.weight, self.second_norm
         largest = norm.weight.detach() >= 0
         extreme, centre, covariance = edge_layer(own, other, index, weight, largest, SLOPE)
@@ -114,14 +87,6 @@ class TwoLayerEdgeConv(EdgeConv):
             mean, var = running_statistics(norm)
         scale = norm.weight * torch.rsqrt(var + norm.eps)
         return F.leaky_relu((extreme - mean) * scale + norm.bias, SLOPE)
-
-
-def _means(own: Tensor, other: Tensor, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Means over all edges of a_i and y_j, both [C], and how often each point is a neighbour."""
-    batch, count, _ = index.shape
-    ones = other.new_ones(()).expand(batch, index[0].numel())
-    degree = other.new_zeros(batch, count).scatter_add_(1, index.flatten(1), ones)[:, :, None]
-    return own.mean(dim=(0, 1)), (degree * other).sum(dim=(0, 1)) / index.numel(), degree
 
 
 class SpatialTransform(nn.Module):

@@ -15,52 +15,52 @@ from pointmcd.ops.gpu.compare import beats
 _POINTS, _CHANNELS = 16, 64
 
 
-def forward(values: Tensor, index: Tensor, largest: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Extreme [B, N, C], the point it is taken from, int32 [B, N, C], and total [B, N, C]."""
+def forward(values: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    """Max [B, M, C] and the point it is taken from, int32 [B, M, C]."""
     batch, count, channels = values.shape
-    extreme = torch.empty_like(values, memory_format=torch.contiguous_format)
-    total = torch.empty_like(extreme)
-    where = torch.empty_like(extreme, dtype=torch.int32)
-    if values.numel() == 0:
-        return extreme, where, total
-    sign = torch.where(largest, 1.0, -1.0)
-    grid = (triton.cdiv(batch * count, _POINTS), triton.cdiv(channels, _CHANNELS))
+    near = index.shape[1]
+    pooled = values.new_empty(batch, near, channels)
+    where = torch.empty_like(pooled, dtype=torch.int32)
+    if pooled.numel() == 0:
+        return pooled, where
+    grid = (triton.cdiv(batch * near, _POINTS), triton.cdiv(channels, _CHANNELS))
     with torch.cuda.device_of(values):
         pool_kernel[grid](
-            *(values.contiguous(), index.contiguous(), sign, extreme, where, total),
-            *(batch * count, count, index.shape[2], channels, _POINTS, _CHANNELS),
+            *(values.contiguous(), index.contiguous(), pooled, where),
+            *(batch * near, near, count, index.shape[2], channels, _POINTS, _CHANNELS),
         )
-    return extreme, where, total
+    return pooled, where
 
 
-def backward(grad: Tensor, grad_total: Tensor, index: Tensor, where: Tensor) -> Tensor:
-    """What each point receives, [B, N, C]."""
-    batch, count, channels = grad.shape
-    out = torch.empty_like(grad, memory_format=torch.contiguous_format)
-    if grad.numel() == 0:
+def backward(grad: Tensor, index: Tensor, where: Tensor, count: int) -> Tensor:
+    """What each of `count` points receives, [B, N, C]."""
+    batch, _, channels = grad.shape
+    out = grad.new_empty(batch, count, channels)
+    if out.numel() == 0:
         return out
-    sources, starts = edges_by_target(index)
+    sources, starts = edges_by_target(index, count)
     grid = (batch * count, triton.cdiv(channels, _CHANNELS))
     with torch.cuda.device_of(grad):
         unpool_kernel[grid](
-            *(grad.contiguous(), grad_total.contiguous(), where, sources, starts, out),
+            *(grad.contiguous(), where, sources, starts, out),
             *(count, channels, _CHANNELS),
             num_warps=1,
         )
     return out
 
 
-def edges_by_target(index: Tensor) -> tuple[Tensor, Tensor]:
+def edges_by_target(index: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The edges of all clouds, sorted by the point they lead to.
 
     Args:
-        index: int64 [B, N, k].
+        index: int64 [B, M, k].
+        count: N, the points that edges may lead to in each cloud.
 
     Returns:
-        (sources int32 [B N k], the point each edge starts from, counted through all clouds, in
+        (sources int32 [B M k], the point each edge starts from, counted through all clouds, in
         ascending order for each target; starts int32 [B N + 1], where each target's edges begin).
     """
-    batch, count, k = index.shape
+    batch, _, k = index.shape
     clouds = count * torch.arange(batch, device=index.device)[:, None, None]
     targets, order = (index + clouds).flatten().sort(stable=True)
     bounds = torch.arange(batch * count + 1, device=index.device)
@@ -71,44 +71,38 @@ def edges_by_target(index: Tensor) -> tuple[Tensor, Tensor]:
 def pool_kernel(
     values: tl.tensor,
     index: tl.tensor,
-    sign: tl.tensor,
-    extreme: tl.tensor,
+    pooled: tl.tensor,
     where: tl.tensor,
-    total: tl.tensor,
     points: tl.tensor,
+    near: tl.tensor,
     count: tl.tensor,
     k: tl.tensor,
     channels: tl.tensor,
     POINTS: tl.constexpr,  # noqa: N803
     CHANNELS: tl.constexpr,  # noqa: N803
 ) -> None:
-    """Some points, counted through all clouds, and some channels: one neighbour at a time."""
+    """Some of M points, counted through all clouds, and some channels: a neighbour at a time."""
     point = tl.program_id(0).to(tl.int64) * POINTS + tl.arange(0, POINTS)
     channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
     inside = (point < points)[:, None] & (channel < channels)[None, :]
-    signs = tl.load(sign + channel, mask=channel < channels, other=1.0)[None, :]
     best = tl.full((POINTS, CHANNELS), float("-inf"), tl.float32)
     chosen = tl.zeros((POINTS, CHANNELS), tl.int32)
-    added = tl.zeros((POINTS, CHANNELS), tl.float32)
     for j in range(k):
-        near = tl.load(index + point * k + j, mask=point < points, other=0)
-        row = point // count * count + near
+        neighbour = tl.load(index + point * k + j, mask=point < points, other=0)
+        row = point // near * count + neighbour
         offset = row[:, None] * channels + channel[None, :]
         value = tl.load(values + offset, mask=inside, other=0.0).to(tl.float32)
-        better = (j == 0) | beats(value * signs, best)
-        best = tl.where(better, value * signs, best)
-        chosen = tl.where(better, near[:, None].to(tl.int32), chosen)
-        added += value
+        better = (j == 0) | beats(value, best)
+        best = tl.where(better, value, best)
+        chosen = tl.where(better, neighbour[:, None].to(tl.int32), chosen)
     offset = point[:, None] * channels + channel[None, :]
-    tl.store(extreme + offset, best * signs, mask=inside)
+    tl.store(pooled + offset, best, mask=inside)
     tl.store(where + offset, chosen, mask=inside)
-    tl.store(total + offset, added, mask=inside)
 
 
 @triton.jit  # type: ignore[untyped-decorator]
 def unpool_kernel(
     grad: tl.tensor,
-    grad_total: tl.tensor,
     where: tl.tensor,
     sources: tl.tensor,
     starts: tl.tensor,
@@ -126,8 +120,7 @@ def unpool_kernel(
     for edge in range(tl.load(starts + target), tl.load(starts + target + 1)):
         source = tl.load(sources + edge)
         offset = source.to(tl.int64) * channels + channel
-        total += tl.load(grad_total + offset, mask=inside, other=0.0).to(tl.float32)
-        # A point may name the same neighbour twice; its extreme was taken there once.
+        # A point may name the same neighbour twice; its max was taken there once.
         asked = tl.where(source != previous, target % count, -2)
         taken = tl.load(where + offset, mask=inside, other=-1) == asked
         total += tl.load(grad + offset, mask=inside & taken, other=0.0).to(tl.float32)
