@@ -24,8 +24,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pointmcd.ops.batch_norm import batch_statistics, running_statistics
 from pointmcd.ops.edge_layer import edge_layer
-from pointmcd.ops.linear_norm import moment_statistics, running_statistics, update_running
+from pointmcd.ops.linear_norm import moment_statistics
 from pointmcd.ops.masked_max import max_over_points
 from pointmcd.ops.neighbours import nearest_neighbours, neighbour_pool
 from pointmcd.students.base import PointFeatures
@@ -84,8 +85,9 @@ class EdgeConv(nn.Module):
         edges = index.numel()
         squares = index.shape[2] * own.square() + 2 * own * total + degree * other.square()
         var = squares.sum(dim=(0, 1)) / edges
-        update_running(self.norm, mean, var, edges)
-        return torch.zeros_like(mean), var
+        whole, var = batch_statistics(self.norm, mean, var, edges)
+        # Centred already, unless other processes hold edges too.
+        return torch.zeros_like(mean) if whole is mean else whole - mean, var
 
 
 class TwoLayerEdgeConv(EdgeConv):
