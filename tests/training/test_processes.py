@@ -1,7 +1,9 @@
 """`accelerate launch`: two processes train as one does, one of them writes, and all end together.
 
-PointNet alone draws no noise while it trains. By SGD rounding grows little; the first steps of
-AdamW, whose size no gradient bounds, would bring it into the leading digits.
+The student compared draws no noise while it trains. By SGD in small steps rounding grows little:
+measured, records differ by 2e-7, weights and momentum by 1.4e-5. The first steps of AdamW, of one
+size whatever the gradient's, would bring it into the leading digits. Without synchronised norms
+both differ by more than all.
 """
 
 import shutil
@@ -16,8 +18,9 @@ from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach
 from pointmcd.training.run import Run
 
-OPTIONS = ("--points", 64, "--batch-size", 8, "--device", "cpu")
-SGD = (*OPTIONS, "--optimizer", "sgd", "--lr", 0.01, "--epochs", 2)
+#: Two steps an epoch.
+OPTIONS = ("--points", 64, "--batch-size", 4, "--device", "cpu")
+SGD = (*OPTIONS, "--optimizer", "sgd", "--lr", 0.001, "--epochs", 2)
 TINY = ("--student", "tiny_student:TinyStudent", "--no-distill")
 
 
@@ -53,10 +56,10 @@ def record_error(run, other):
 
 
 def weight_error(run, other):
-    """Largest difference of a tensor of the last checkpoints; of large entries, relative."""
+    """Largest difference of weights, statistics and momentum; of large entries, relative."""
     found, wanted = (load_checkpoint(r.checkpoint("last"))[0] for r in (run, other))
     assert found.keys() == wanted.keys()
-    pairs = [(found[n].double(), wanted[n].double()) for n in wanted if n.startswith("model.")]
+    pairs = [(found[n].double(), wanted[n].double()) for n in wanted]
     return max(float((a - b).abs().max() / (1 + b.abs().max())) for a, b in pairs)
 
 
@@ -68,8 +71,8 @@ def test_two_processes_give_what_one_gives(alone, launched):
     run = Run(folder / "run")
     assert {p.name for p in run.path.iterdir()} == {p.name for p in alone.path.iterdir()}
     assert run.meta == alone.meta
-    assert record_error(run, alone) < 1e-4
-    assert weight_error(run, alone) < 1e-4
+    assert record_error(run, alone) < 1e-5
+    assert weight_error(run, alone) < 1e-3
 
 
 def test_batches_that_cannot_be_shared_are_refused_once(launched):
@@ -95,8 +98,8 @@ def test_statistics_of_each_process_alone_give_another_result(alone, taught_stor
     command = ["train", taught_store, "--out", tmp_path / "run", *SGD]
     assert launch(command, fault={"apart": True}).returncode == 0
     run = Run(tmp_path / "run")
-    assert record_error(run, alone) > 0.02
-    assert weight_error(run, alone) > 0.02
+    assert record_error(run, alone) > 0.1
+    assert weight_error(run, alone) > 0.1
 
 
 @pytest.mark.slow
