@@ -21,8 +21,9 @@ def launch(*commands, fault=None, cwd=None):
     Args:
         commands: lists of arguments of `pointmcd`; all but the last may fail.
         fault: None; {"die": [rank, n]}: that process is killed at its n-th file, written but not
-            yet in place; {"error": rank}: that one alone finds fault with the store;
-            {"apart": True}: batch norms are not synchronised.
+            yet in place; {"error": rank}: that one alone finds fault with the store; {"full": 0}:
+            the one that writes finds no room for an epoch's record; {"apart": True}: batch norms
+            are not synchronised.
         cwd: where to run them.
 
     Returns:
@@ -59,11 +60,13 @@ def _put_in(fault, rank):
     import pointmcd.training.train as training
     from pointmcd.errors import StoreError
 
-    def refuse(config, store):
+    def refuse(*arguments):
         raise StoreError("store: not on this machine")
 
     if fault.get("error") == rank:
         training._check_store = refuse
+    if fault.get("full") == rank:
+        training.Run.append = refuse
     if "apart" in fault:
         loop.synchronise = lambda module: None
     if fault.get("die", [None])[0] == rank:

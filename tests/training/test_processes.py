@@ -138,13 +138,14 @@ def test_killed_and_run_again(taught_store, tmp_path, content):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rank", [0, 1])
-def test_an_error_of_one_process_ends_both_and_is_said_once(taught_store, tmp_path, rank):
-    command = ["train", taught_store, "--out", tmp_path / "run", *OPTIONS]
-    done = launch(command, fault={"error": rank})
+@pytest.mark.parametrize("fault", [{"error": 0}, {"error": 1}, {"full": 0}])
+def test_an_error_of_one_process_ends_both_and_is_said_once(taught_store, tmp_path, fault):
+    command = ["train", taught_store, "--out", tmp_path / "run", *OPTIONS, *TINY]
+    done = launch(command, fault=fault)
     assert done.returncode != 0
     assert said(done) == ["pointmcd: store: not on this machine"]
-    assert not (tmp_path / "run").exists()
+    assert "terminate called" not in done.stderr
+    assert (tmp_path / "run").exists() == ("full" in fault)
 
 
 @pytest.mark.slow

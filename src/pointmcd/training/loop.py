@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState
+from accelerate.utils import send_to_device
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -72,8 +73,9 @@ class Trainer:
         with agreed():
             self._build(store)
         if process_count() > 1:
-            unused = _leaves_some_unused(self.trainee, self.task, self.dataset)
-            self.accelerator.ddp_handler.find_unused_parameters = unused
+            self.accelerator.ddp_handler.find_unused_parameters = _leaves_some_unused(
+                self.trainee, self.task, self.dataset, self.accelerator.device
+            )
             synchronise(self.trainee)
         loader = _train_loader(config, self.dataset, self.order)
         prepared = self.accelerator.prepare(self.trainee, _optimizer(config, self.trainee), loader)
@@ -210,14 +212,16 @@ def _accelerator(config: TrainConfig) -> Accelerator:
     )
 
 
-def _leaves_some_unused(trainee: Trainee, task: Task, dataset: ShapeDataset) -> bool:
+def _leaves_some_unused(
+    trainee: Trainee, task: Task, dataset: ShapeDataset, device: torch.device
+) -> bool:
     """Whether a step gives some parameter no gradient, as pretraining those for labelling points.
 
     DistributedDataParallel must know: it would wait for such gradients, and to look for them in
     vain costs time and a warning.
     """
-    trial = copy.deepcopy(trainee).train()
-    batch = dataset.__getitems__([0, 1])
+    trial = copy.deepcopy(trainee).to(device).train()
+    batch: Batch = send_to_device(dataset.__getitems__([0, 1]), device)
     outputs = trial(task.inputs(batch), batch.visibility)
     torch.stack([output.sum() for output in outputs]).sum().backward()
     return any(p.grad is None for p in trial.parameters() if p.requires_grad)

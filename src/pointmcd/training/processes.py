@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 import torch.distributed as dist
+import torch.distributed.nn  # noqa: F401  (imported once a group is there, it would keep it alive)
 from accelerate import PartialState
 from accelerate.utils import parse_flag_from_env
 
