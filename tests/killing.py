@@ -46,7 +46,8 @@ def _work(work, options):
     return lambda: module.train(module.TrainConfig(**(options | paths)))
 
 
-def _die_at_rename(number):
+def die_at_rename(number):
+    """Kill this process when its n-th file is written but not yet in place."""
     left = [number]
     rename = Path.replace
 
@@ -65,7 +66,7 @@ def _child(work, kind, value):
     if not pid:
         try:
             if kind == "rename":
-                _die_at_rename(value)
+                die_at_rename(value)
             work()
         except BaseException:
             traceback.print_exc()

@@ -1,5 +1,6 @@
 """The command line: parse, call the library, print. Each command is a library function."""
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -115,12 +116,14 @@ def _train_command(default: TrainConfig) -> Callable[..., None]:
             no_distill: train the baseline, everything else equal.
             learning_curve: train with 1, 5, 10, 20 and 100% of the labels, a run each.
         """
+        from pointmcd.training.processes import is_main
         from pointmcd.training.train import learning_curve as run_all
         from pointmcd.training.train import train as run
 
         settings = replace(config, teacher=None) if no_distill else config
         for folder in run_all(settings) if learning_curve else [run(settings)]:
-            _print(str(folder))
+            if is_main():
+                _print(str(folder))
 
     return train
 
@@ -322,12 +325,23 @@ def _value_of(option: str, arguments: Sequence[str], default: str) -> str:
     return default
 
 
+def _check_launch(arguments: Sequence[str]) -> None:
+    """Refuse several processes where each would do all the work, and write the same files."""
+    launched = "LOCAL_RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
+    command = next(iter(arguments), "")
+    if launched and command not in ("train", "--help", "-h"):
+        error = ConfigError(f"{command}: runs in one process; start it without a launcher")
+        error.printed_elsewhere = os.environ.get("RANK", "0") != "0"
+        raise error
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; a user's error prints one line and exits with status 1."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     if "" not in sys.path:  # `--student my_file:MyStudent` finds a file in the current folder
         sys.path.append("")
     try:
+        _check_launch(given)
         tyro.extras.subcommand_cli_from_dict(
             _commands(given),
             prog="pointmcd",
@@ -336,7 +350,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             config=(tyro.conf.FlagCreatePairsOff,),
         )
     except PointMCDError as error:
-        for line in str(error).splitlines():
+        for line in [] if error.printed_elsewhere else str(error).splitlines():
             console.print(f"pointmcd: {line}", style="red", markup=False, soft_wrap=True)
         raise SystemExit(1) from None
     except KeyboardInterrupt:

@@ -2,7 +2,13 @@
 
 
 class PointMCDError(Exception):
-    """Base class: the command line prints its text as one line and exits with status 1."""
+    """Base class: the command line prints its text as one line and exits with status 1.
+
+    Attributes:
+        printed_elsewhere: whether that is left to the main one of several processes.
+    """
+
+    printed_elsewhere = False
 
 
 class ShapeError(PointMCDError):

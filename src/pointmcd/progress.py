@@ -18,7 +18,7 @@ console = Console(stderr=True)
 
 
 @contextmanager
-def progress_bar() -> Iterator[Progress]:
+def progress_bar(shown: bool = True) -> Iterator[Progress]:
     """Yield a rich `Progress` with description, bar, count, elapsed time and time left."""
     columns = (
         TextColumn("{task.description}"),
@@ -29,5 +29,5 @@ def progress_bar() -> Iterator[Progress]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=console, refresh_per_second=4) as progress:
+    with Progress(*columns, console=console, refresh_per_second=4, disable=not shown) as progress:
         yield progress

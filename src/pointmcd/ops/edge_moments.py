@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pointmcd.ops.backend import numba_fits, with_torch_threads
-from pointmcd.ops.linear_norm import moment_statistics, running_statistics
+from pointmcd.ops.batch_norm import running_statistics
+from pointmcd.ops.linear_norm import moment_statistics
 
 Array = npt.NDArray[Any]
 

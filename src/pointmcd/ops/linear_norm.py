@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pointmcd.ops.backend import numba_fits, with_torch_threads
+from pointmcd.ops.batch_norm import batch_statistics, running_statistics
 from pointmcd.ops.moments import mean_and_covariance
 
 Array = npt.NDArray[Any]
@@ -44,17 +45,10 @@ def linear_statistics(
     return moment_statistics(*mean_and_covariance(rows), len(rows), weight, norm)
 
 
-def running_statistics(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
-    """Mean and variance [C] that `norm` applies in evaluation."""
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    return norm.running_mean, norm.running_var
-
-
 def moment_statistics(
     centre: Tensor, covariance: Tensor, count: int, weight: Tensor, norm: nn.BatchNorm1d
 ) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance [C] of W x over a batch; updates the running ones of `norm`.
+    """Mean and biased variance [C] that `norm` applies to W x; updates the running ones.
 
     Args:
         centre: mean of x, [C_in].
@@ -65,23 +59,7 @@ def moment_statistics(
     """
     mean = weight @ centre
     var = ((weight @ covariance) * weight).sum(dim=1).clamp(min=0)
-    update_running(norm, mean, var, count)
-    return mean, var
-
-
-@torch.no_grad()
-def update_running(norm: nn.BatchNorm1d, mean: Tensor, var: Tensor, count: int) -> None:
-    """What `nn.BatchNorm1d` does to its buffers in training, with `count` samples a channel."""
-    assert norm.running_mean is not None
-    assert norm.running_var is not None
-    assert norm.num_batches_tracked is not None
-    norm.num_batches_tracked += 1
-    # None means the plain mean over all batches, as in torch.
-    momentum = norm.momentum
-    if momentum is None:
-        momentum = 1 / int(norm.num_batches_tracked)
-    norm.running_mean.lerp_(mean, momentum)
-    norm.running_var.lerp_(var * (count / max(count - 1, 1)), momentum)
+    return batch_statistics(norm, mean, var, count)
 
 
 class _LinearReLU(torch.autograd.Function):

@@ -24,9 +24,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pointmcd.ops.batch_norm import running_statistics
 from pointmcd.ops.edge_layer import edge_layer
 from pointmcd.ops.edge_moments import normed_edges
-from pointmcd.ops.linear_norm import moment_statistics, running_statistics
+from pointmcd.ops.linear_norm import moment_statistics
 from pointmcd.ops.masked_max import max_over_points
 from pointmcd.ops.nearest import nearest_neighbours
 from pointmcd.ops.neighbours import neighbour_max

@@ -1,5 +1,6 @@
 """One epoch of training and validation, on whatever devices and processes accelerate runs."""
 
+import copy
 import math
 import time
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import numpy.typing as npt
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState
+from accelerate.utils import send_to_device
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
@@ -30,11 +32,14 @@ from pointmcd.data.store import Store
 from pointmcd.device import pick_device
 from pointmcd.distill.distillation import ViewDistillation
 from pointmcd.errors import ConfigError, RunError
+from pointmcd.ops.batch_norm import synchronise
 from pointmcd.ops.cross_entropy import smoothed_cross_entropy
+from pointmcd.ops.processes import process_count, process_index
 from pointmcd.tasks.registry import build_model, get_task
-from pointmcd.tasks.task import Scores
+from pointmcd.tasks.task import Scores, Task
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.initial import start_from
+from pointmcd.training.processes import agreed, check_shared
 from pointmcd.training.run import Run
 from pointmcd.training.schedule import learning_rate, loss_weights
 from pointmcd.training.targets import channel_statistics, prepare_targets
@@ -65,8 +70,23 @@ class Trainer:
 
     def __init__(self, config: TrainConfig, store: Store) -> None:
         self.config = config
+        with agreed():
+            self._build(store)
+        if process_count() > 1:
+            self.accelerator.ddp_handler.find_unused_parameters = _leaves_some_unused(
+                self.trainee, self.task, self.dataset, self.accelerator.device
+            )
+            synchronise(self.trainee)
+        loader = _train_loader(config, self.dataset, self.order)
+        prepared = self.accelerator.prepare(self.trainee, _optimizer(config, self.trainee), loader)
+        self.model, self.optimizer, self.loader = prepared
+
+    def _build(self, store: Store) -> None:
+        """Everything that can be refused; no process waits for another."""
+        config = self.config
         self.accelerator = _accelerator(config)
         self.dataset = _train_dataset(config, store)
+        check_shared(config.batch_size, len(self.dataset))
         self.task = get_task(config.task)
         # The model is made first: arms of one seed start from the same weights.
         torch.manual_seed(config.seed)
@@ -78,31 +98,15 @@ class Trainer:
             start_from(self.module, Run(config.init))
         self.trainee = Trainee(self.module, _distillation(config, self.dataset, self.module))
         self.order = torch.Generator()
-        batch_size = min(config.batch_size, len(self.dataset))
-        loader = DataLoader(
-            self.dataset,
-            batch_size=batch_size,
-            shuffle=True,
-            drop_last=True,
-            generator=self.order,
-            collate_fn=_as_is,
-            num_workers=config.workers,
-        )
-        prepared = self.accelerator.prepare(self.trainee, _optimizer(config, self.trainee), loader)
-        self.model, self.optimizer, self.loader = prepared
         self.validation = _validation_loader(config, store)
-
-    @property
-    def is_main(self) -> bool:
-        """Whether this process writes files."""
-        return bool(self.accelerator.is_main_process)
 
     def epoch(self, epoch: int) -> dict[str, Any]:
         """Train one epoch (counted from 0), validate, and return the record of it."""
         start = time.perf_counter()
         config = self.config
         # Everything random depends on seed and epoch alone: a resumed run repeats it.
-        torch.manual_seed(config.seed * 100_003 + epoch)
+        # Dropout and noise of a process are its own; order and augmentation are those of all.
+        torch.manual_seed((process_index() << 40) + config.seed * 100_003 + epoch)
         self.order.manual_seed(config.seed * 100_003 + epoch)
         # Not the data set's: accelerate's loader tells it the loader's own count of passes.
         self.loader.set_epoch(epoch)
@@ -111,10 +115,8 @@ class Trainer:
             group["lr"] = lr
         sums = self._train(loss_weights(config, epoch))
         scores = self._validate()
-        if not all(map(math.isfinite, (*sums.values(), scores["val_loss"] or 0.0))):
-            raise RunError(
-                f"{config.folder}: the loss is no longer finite in epoch {epoch + 1}; lower --lr"
-            )
+        with agreed():
+            self._check_finite(epoch, (*sums.values(), scores["val_loss"] or 0.0))
         return {
             "epoch": epoch + 1,
             "lr": lr,
@@ -122,6 +124,13 @@ class Trainer:
             **scores,
             "seconds": round(time.perf_counter() - start, 3),
         }
+
+    def _check_finite(self, epoch: int, losses: tuple[float, ...]) -> None:
+        if not all(map(math.isfinite, losses)):
+            raise RunError(
+                f"{self.config.folder}: the loss is no longer finite in epoch {epoch + 1}; lower"
+                " --lr"
+            )
 
     def _validate(self) -> Scores:
         """Figures on the validation part; all None where there is none."""
@@ -195,13 +204,41 @@ def _accelerator(config: TrainConfig) -> Accelerator:
     on_cpu = pick_device(config.device).type == "cpu"  # refuses one that is not there
     if on_cpu and config.precision == "fp16":  # accelerate would pass over it in silence
         raise ConfigError("--precision fp16: needs a GPU; use bf16 or no")
-    # Pretraining for parts leaves a student's layers for labelling points alone.
-    unused = DistributedDataParallelKwargs(find_unused_parameters=config.task == "pretrain")
     return Accelerator(
         cpu=on_cpu,
-        kwargs_handlers=[unused],
+        kwargs_handlers=[DistributedDataParallelKwargs()],
         mixed_precision=config.precision,
         dataloader_config=DataLoaderConfiguration(split_batches=True),
+    )
+
+
+def _leaves_some_unused(
+    trainee: Trainee, task: Task, dataset: ShapeDataset, device: torch.device
+) -> bool:
+    """Whether a step gives some parameter no gradient, as pretraining those for labelling points.
+
+    DistributedDataParallel must know: it would wait for such gradients, and to look for them in
+    vain costs time and a warning.
+    """
+    trial = copy.deepcopy(trainee).to(device).train()
+    batch: Batch = send_to_device(dataset.__getitems__([0, 1]), device)
+    outputs = trial(task.inputs(batch), batch.visibility)
+    torch.stack([output.sum() for output in outputs]).sum().backward()
+    return any(p.grad is None for p in trial.parameters() if p.requires_grad)
+
+
+def _train_loader(
+    config: TrainConfig, dataset: ShapeDataset, order: torch.Generator
+) -> DataLoader[Batch]:
+    """Batches of all processes together; accelerate gives each its share."""
+    return DataLoader(
+        dataset,
+        batch_size=min(config.batch_size, len(dataset)),
+        shuffle=True,
+        drop_last=True,
+        generator=order,
+        collate_fn=_as_is,
+        num_workers=config.workers,
     )
 
 

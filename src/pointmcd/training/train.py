@@ -1,7 +1,7 @@
 """Train a student on a store, with or without distillation, everything else equal."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from pointmcd.teachers.export import read_teacher
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.initial import check_start, describe_start
 from pointmcd.training.loop import Trainer
+from pointmcd.training.processes import agreed, is_main, join, main_first
 from pointmcd.training.run import Run, create_run
 from pointmcd.training.targets import check_label_free, find_teacher
 
@@ -22,11 +23,23 @@ _OR_NONE = ", or --no-distill"
 SHARES = (0.01, 0.05, 0.1, 0.2, 1.0)
 
 
+@dataclass(frozen=True)
+class _Plan:
+    """What a run is made from, and the run itself where its folder holds it already."""
+
+    config: TrainConfig
+    store: Store
+    teacher: dict[str, Any] | None
+    start: dict[str, Any] | None
+    run: Run | None
+
+
 def train(config: TrainConfig) -> Path:
     """Train a student; a finished run is kept, an interrupted one goes on where it stood.
 
     The run holds the checkpoint of the last epoch and the one that was best on the validation
-    part. The test part is not read here.
+    part. The test part is not read here. Under `accelerate launch` every process calls this; one
+    writes, and all return, or raise the same error.
 
     Returns:
         the run folder.
@@ -36,6 +49,18 @@ def train(config: TrainConfig) -> Path:
         ConfigError: when a setting cannot be used.
         RunError: when the folder holds a run of other settings.
     """
+    join(config.device)
+    plan = main_first(lambda: _plan(config))
+    if plan.run is not None and plan.run.finished:
+        return plan.run.path
+    trainer = Trainer(config, plan.store)
+    run = plan.run or main_first(lambda: _begin(plan, trainer))
+    _run_epochs(trainer, run)
+    return run.path
+
+
+def _plan(config: TrainConfig) -> _Plan:
+    """All that can be refused before the model is made."""
     config.check()
     store = Store(config.store)
     _check_store(config, store)
@@ -45,18 +70,19 @@ def train(config: TrainConfig) -> Path:
     if teacher is not None and config.label_fraction < 1:
         check_label_free(teacher, f"--label-fraction {config.label_fraction}", _OR_NONE)
     start = _start(config, store)
-    run = _existing(config, store, teacher, start)
-    if run is not None and run.finished:
-        return run.path
-    trainer = Trainer(config, store)
-    if run is None:
-        if (config.folder / "run.json").exists():
-            _clear(config.folder)
-        parameters = sum(p.numel() for p in trainer.module.parameters())
-        train_shapes = len(trainer.dataset.indices)
-        run = create_run(config, store, teacher, parameters, start, train_shapes)
-    _run_epochs(trainer, run)
-    return run.path
+    return _Plan(config, store, teacher, start, _existing(config, store, teacher, start))
+
+
+def _begin(plan: _Plan, trainer: Trainer) -> Run:
+    """Make the run folder, or read what the main process has made."""
+    config = plan.config
+    if not is_main():
+        return Run(config.folder)
+    if (config.folder / "run.json").exists():
+        _clear(config.folder)
+    parameters = sum(p.numel() for p in trainer.module.parameters())
+    shapes = len(trainer.dataset.indices)
+    return create_run(config, plan.store, plan.teacher, parameters, plan.start, shapes)
 
 
 def _teacher(config: TrainConfig, store: Store) -> dict[str, Any] | None:
@@ -96,6 +122,13 @@ def learning_curve(config: TrainConfig, shares: Sequence[float] = SHARES) -> lis
     Raises:
         ConfigError: when the task has no labels, or a share is given already.
     """
+    join(config.device)
+    with agreed():
+        _check_curve(config)
+    return [train(_with_share(config, share)) for share in shares]
+
+
+def _check_curve(config: TrainConfig) -> None:
     if config.task == "pretrain":
         raise ConfigError("--learning-curve: --task pretrain uses no labels; leave it out")
     if config.label_fraction != 1:
@@ -103,7 +136,6 @@ def learning_curve(config: TrainConfig, shares: Sequence[float] = SHARES) -> lis
     teacher = _teacher(config, Store(config.store))
     if teacher is not None:
         check_label_free(teacher, "--learning-curve", _OR_NONE)
-    return [train(_with_share(config, share)) for share in shares]
 
 
 def _with_share(config: TrainConfig, share: float) -> TrainConfig:
@@ -140,7 +172,8 @@ def _existing(
 ) -> Run | None:
     """The run in the folder, if it is this very one; others are refused unless told to replace."""
     folder = config.folder
-    remove_stale(folder)
+    if is_main():  # it alone writes, and knows its own unfinished files from stale ones
+        remove_stale(folder)
     if not (folder / "run.json").exists():
         if folder.exists() and not (folder.is_dir() and all(map(_is_begun, folder.iterdir()))):
             raise RunError(f"{folder}: a folder that is no run; choose another --out")
@@ -191,25 +224,29 @@ def _first_difference(
 
 
 def _run_epochs(trainer: Trainer, run: Run) -> None:
-    last = run.checkpoint("last")
     start, best = 0, -1.0
-    if last.exists():
-        tensors, state = load_checkpoint(last)
-        trainer.load(tensors, str(last))
-        start, best = int(state["epoch"]), float(state["best"])
+    with agreed():
+        last = run.checkpoint("last")
+        if last.exists():
+            tensors, state = load_checkpoint(last)
+            trainer.load(tensors, str(last))
+            start, best = int(state["epoch"]), float(state["best"])
     total = trainer.config.epochs
-    with progress_bar() as progress:
+    with progress_bar(shown=is_main()) as progress:
         task = progress.add_task(run.path.name, total=total, completed=start, note="")
         for epoch in range(start, total):
             record = trainer.epoch(epoch)
-            best = _keep(trainer, run, record, best)
+            with agreed():
+                best = _keep(trainer, run, record, best)
             progress.update(task, advance=1, note=_note(record, trainer.task.best))
-    run.finish()
+    with agreed():
+        if is_main():
+            run.finish()
 
 
 def _keep(trainer: Trainer, run: Run, record: dict[str, Any], best: float) -> float:
     """Write what the epoch left; `last` goes last, so that a kill before it repeats the epoch."""
-    if not trainer.is_main:
+    if not is_main():
         return best
     score = record[trainer.task.best]
     run.append(record)
