@@ -15,7 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from pointmcd.ops.backend import numba_fits, with_torch_threads
-from pointmcd.ops.linear_norm import linear_bn_relu, linear_statistics
+from pointmcd.ops.batch_norm import running_statistics
+from pointmcd.ops.linear_norm import linear_bn_relu, moment_statistics
+from pointmcd.ops.moments import moments, moments_backward
 
 Array = npt.NDArray[Any]
 #: Rows multiplied at a time: products that stay in a CPU's cache, or few launches elsewhere.
@@ -40,17 +42,27 @@ def linear_bn_relu_max(groups: Tensor, linear: nn.Linear, norm: nn.BatchNorm1d) 
         groups = groups.to(linear.weight)
         if torch.compiler.is_compiling():
             return linear_bn_relu(groups, linear, norm).amax(dim=1)
-        extreme: Tensor = _ExtremeMember.apply(groups, linear.weight, norm.weight.detach() >= 0)  # type: ignore[no-untyped-call]
-        mean, var = linear_statistics(groups, linear.weight, norm)
+        weight, largest = linear.weight, norm.weight.detach() >= 0
+        extreme, centre, covariance = _Extremes.apply(groups, weight, largest, norm.training)  # type: ignore[no-untyped-call]
+        if norm.training:
+            count = groups.shape[0] * groups.shape[1]
+            mean, var = moment_statistics(centre, covariance, count, weight, norm)
+        else:
+            mean, var = running_statistics(norm)
         scale = norm.weight * torch.rsqrt(var + norm.eps)
         return torch.relu((extreme - mean) * scale + norm.bias)
 
 
-class _ExtremeMember(torch.autograd.Function):
-    """W x at the member of each group where it is largest (smallest, where `largest` is False)."""
+class _Extremes(torch.autograd.Function):
+    """W x at the member of each group where it is largest (smallest, where `largest` is False).
+
+    With them the moments of all members, so that the backward pass fills one gradient of theirs.
+    """
 
     @staticmethod
-    def forward(ctx: Any, groups: Tensor, weight: Tensor, largest: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, groups: Tensor, weight: Tensor, largest: Tensor, with_moments: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
         signed = torch.where(largest[:, None], weight, -weight)
         rows = _CPU_ROWS if groups.device.type == "cpu" else _OTHER_ROWS
         values = groups.new_empty(len(groups), len(weight))
@@ -59,14 +71,24 @@ class _ExtremeMember(torch.autograd.Function):
         for start in range(0, len(groups), at_once):
             part = slice(start, start + at_once)
             _extreme(groups[part] @ signed.T, values[part], where[part])
-        ctx.save_for_backward(groups, weight, where)
-        return torch.where(largest, values, -values)
+        members = groups.flatten(0, 1) if with_moments else groups[:0, 0]
+        mean, covariance = moments(members)
+        ctx.save_for_backward(groups, weight, where, mean)
+        ctx.with_moments = with_moments
+        return torch.where(largest, values, -values), mean, covariance
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None]:
-        groups, weight, where = ctx.saved_tensors
+    def backward(
+        ctx: Any, grad: Tensor, grad_mean: Tensor, grad_covariance: Tensor
+    ) -> tuple[Tensor, Tensor, None, None]:
+        groups, weight, where, mean = ctx.saved_tensors
+        if ctx.with_moments:
+            members = groups.flatten(0, 1)
+            through = moments_backward(members, mean, grad_mean, grad_covariance).view_as(groups)
+        else:
+            through = torch.zeros_like(groups, memory_format=torch.contiguous_format)
         backward = _backward_numba if numba_fits(grad) else _backward_torch
-        return *backward(grad, groups, weight, where), None
+        return through, backward(grad, groups, weight, where, through), None, None
 
 
 def _extreme(products: Tensor, values: Tensor, where: Tensor) -> None:
@@ -79,24 +101,25 @@ def _extreme(products: Tensor, values: Tensor, where: Tensor) -> None:
 
 
 def _backward_torch(
-    grad: Tensor, groups: Tensor, weight: Tensor, where: Tensor
-) -> tuple[Tensor, Tensor]:
+    grad: Tensor, groups: Tensor, weight: Tensor, where: Tensor, grad_groups: Tensor
+) -> Tensor:
+    """The weight's gradient; that of the groups is added to `grad_groups`."""
     spread = grad.new_zeros(len(groups), groups.shape[1], grad.shape[1])
     spread.scatter_(1, where[:, None], grad[:, None])
-    return spread @ weight, spread.flatten(0, 1).T @ groups.flatten(0, 1)
+    grad_groups += spread @ weight
+    return spread.flatten(0, 1).T @ groups.flatten(0, 1)
 
 
 def _backward_numba(
-    grad: Tensor, groups: Tensor, weight: Tensor, where: Tensor
-) -> tuple[Tensor, Tensor]:
-    grad_groups = torch.zeros_like(groups)
+    grad: Tensor, groups: Tensor, weight: Tensor, where: Tensor, grad_groups: Tensor
+) -> Tensor:
     grad_weight = torch.zeros(_BLOCKS, *weight.shape)
     with_torch_threads()
     _backward_kernel(
         *(t.detach().contiguous().numpy() for t in (grad, groups, weight, where)),
         *(t.numpy() for t in (grad_groups, grad_weight)),
     )
-    return grad_groups, grad_weight.sum(dim=0)
+    return grad_weight.sum(dim=0)
 
 
 @numba.njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]

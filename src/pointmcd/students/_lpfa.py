@@ -8,7 +8,8 @@ from torch.nn import functional as F
 
 from pointmcd.ops.ball_query import ball_query
 from pointmcd.ops.edge_moments import normed_edges
-from pointmcd.ops.neighbours import gather_rows, neighbour_max
+from pointmcd.ops.edge_sum import edge_sum
+from pointmcd.ops.neighbours import neighbour_max
 from pointmcd.students._layers import NormedLinear
 
 SLOPE = 0.2
@@ -76,6 +77,5 @@ class LPFA(nn.Module):
     def forward(self, features: Tensor, graph: Graph) -> Tensor:
         """Features [B, N, C] of the graph's points -> [B, N, C]."""
         own, other = self.place(graph)
-        edges = gather_rows(other + features, graph.near) + (own - features)[:, :, None]
-        mapped = self.layer(F.leaky_relu_(edges, SLOPE))
-        return F.leaky_relu_(mapped, SLOPE).mean(dim=2)
+        edges = edge_sum(own - features, other + features, graph.near, SLOPE)
+        return F.leaky_relu(self.layer(edges), SLOPE).mean(dim=2)

@@ -34,6 +34,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pointmcd.ops.ball_query import ball_query
+from pointmcd.ops.edge_moments import normed_edges
+from pointmcd.ops.edge_sum import edge_sum
 from pointmcd.ops.farthest_batch import sample_farthest
 from pointmcd.ops.group_max import linear_bn_relu_max
 from pointmcd.ops.interpolation import interpolate
@@ -92,7 +94,8 @@ class Layer(NormedLinear):
 
     def activate(self, products: Tensor) -> Tensor:
         """What follows W x [..., C], where that was put together elsewhere."""
-        return F.relu_(self.normalise(products))
+        # In place on the norm's own result; on a view of it autograd would copy the gradient.
+        return F.relu_(self.norm(products.flatten(0, -2))).view_as(products)
 
 
 class Grouping(nn.Module):
@@ -110,9 +113,10 @@ class Grouping(nn.Module):
     def forward(self, centres: Tensor, below: Level) -> Tensor:
         """Centres [B, M, 3] among the points of the level below -> [B, M, C]."""
         index = ball_query(centres, below.points, self.scale.radius, self.scale.k)
-        other = self.first.linear(torch.cat([below.points, below.features], dim=2))
-        own = F.linear(-centres, self.first.linear.weight[:, :3])
-        groups = self.inner(self.first.activate(gather_rows(other, index) + own[:, :, None]))
+        weight, joined = self.first.linear.weight, torch.cat([below.points, below.features], dim=2)
+        weight = torch.cat([weight, -weight[:, :3]], dim=1)
+        own, other = normed_edges(centres, joined, index, weight, self.first.norm)
+        groups = self.inner(edge_sum(own, other, index, 0.0))
         pooled = linear_bn_relu_max(groups.flatten(0, 1), self.last, self.last_norm)
         return pooled.view(*centres.shape[:2], -1)
 

@@ -1,0 +1,87 @@
+"""Edges that are the sum of their two ends, behind a LeakyReLU or ReLU: made in one pass."""
+
+from typing import Any
+
+import numba
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from pointmcd.ops.backend import numba_fits, with_torch_threads
+from pointmcd.ops.neighbours import gather_rows
+
+Array = npt.NDArray[Any]
+
+
+def edge_sum(own: Tensor, other: Tensor, index: Tensor, slope: float) -> Tensor:
+    """LeakyReLU(own_i + other_j) of every edge (i, j).
+
+    Args:
+        own: float [B, M, C], of the points that have neighbours.
+        other: float [B, N, C], of those that may be neighbours.
+        index: int64 [B, M, k], neighbours of each point.
+        slope: of the LeakyReLU below zero; 0 for a ReLU.
+
+    Returns:
+        float [B, M, k, C].
+    """
+    if numba_fits(own, other):
+        edges: Tensor = _EdgeSum.apply(own, other, index, slope)  # type: ignore[no-untyped-call]
+        return edges
+    return F.leaky_relu(gather_rows(other, index) + own[:, :, None], slope)
+
+
+class _EdgeSum(torch.autograd.Function):
+    """Keeps the edges themselves, whose signs tell the slope, and the index."""
+
+    @staticmethod
+    def forward(ctx: Any, own: Tensor, other: Tensor, index: Tensor, slope: float) -> Tensor:
+        edges = own.new_empty(*index.shape, own.shape[2])
+        with_torch_threads()
+        inputs = (t.detach().contiguous().numpy() for t in (own, other, index))
+        _sum_kernel(*inputs, np.float32(slope), edges.numpy())
+        ctx.save_for_backward(edges, index)
+        ctx.slope, ctx.count = slope, other.shape[1]
+        return edges
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, None, None]:
+        edges, index = ctx.saved_tensors
+        batch, count, _, channels = edges.shape
+        grad_own = grad.new_zeros(batch, count, channels)
+        grad_other = grad.new_zeros(batch, ctx.count, channels)
+        with_torch_threads()
+        inputs = (t.detach().contiguous().numpy() for t in (grad, edges, index))
+        _spread_kernel(*inputs, np.float32(ctx.slope), grad_own.numpy(), grad_other.numpy())
+        return grad_own, grad_other, None, None
+
+
+@numba.njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
+def _sum_kernel(own: Array, other: Array, index: Array, slope: float, edges: Array) -> None:
+    batch, count, k, channels = edges.shape
+    for task in numba.prange(batch * count):
+        b, n = task // count, task % count
+        row = own[b, n]
+        for j in range(k):
+            near, edge = other[b, index[b, n, j]], edges[b, n, j]
+            for c in range(channels):
+                value = row[c] + near[c]
+                edge[c] = value if value > 0 else slope * value
+
+
+@numba.njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
+def _spread_kernel(
+    grad: Array, edges: Array, index: Array, slope: float, grad_own: Array, grad_other: Array
+) -> None:
+    batch, count, k, channels = edges.shape
+    for b in numba.prange(batch):  # clouds share no point: no two threads add to one place
+        for n in range(count):
+            row = grad_own[b, n]
+            for j in range(k):
+                near, edge, g = grad_other[b, index[b, n, j]], edges[b, n, j], grad[b, n, j]
+                for c in range(channels):
+                    share = g[c] if edge[c] > 0 else slope * g[c]
+                    row[c] += share
+                    near[c] += share
