@@ -1,6 +1,6 @@
 """Batches of prepared shapes for training a student."""
 
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from pointmcd.errors import ConfigError
 
 Indices = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
+Array = npt.NDArray[Any]
 VISIBILITIES = ("exact", "all")
 PAIRINGS = ("true", "wrong")
 
@@ -111,8 +112,8 @@ class ShapeDataset(Dataset[Batch]):
         points, chosen = self._points(self.indices[rows], rounds)
         batch = Batch(torch.from_numpy(points), torch.from_numpy(self.labels[rows]))
         if self.parts:
-            parts = self.store.part_labels(self.indices[rows], int(chosen.max()) + 1)
-            batch = batch._replace(parts=torch.from_numpy(np.take_along_axis(parts, chosen, 1)))
+            parts = self.store.part_labels(self.indices[rows], self._read(chosen))
+            batch = batch._replace(parts=torch.from_numpy(_taken(parts, chosen)))
         if self.targets is None:
             return batch
         targets = self.targets[rows]
@@ -123,12 +124,11 @@ class ShapeDataset(Dataset[Batch]):
             visibility=torch.from_numpy(visibility), targets=torch.from_numpy(targets)
         )
 
-    def _points(self, shapes: Indices, rounds: Indices) -> tuple[Floats, Indices]:
-        """Points [B, N, 3] and which of the stored ones they are [B, N]."""
+    def _points(self, shapes: Indices, rounds: Indices) -> tuple[Floats, Indices | None]:
+        """Points [B, N, 3] and which of the stored ones they are [B, N]; None: the first."""
         augmentation = self.augmentation
         if augmentation is None:
-            points = self.store.points(shapes, self.count)
-            return points, np.tile(np.arange(self.count), (len(shapes), 1))
+            return self.store.points(shapes, self.count), None
         held = self.store.num_points if augmentation.resample else self.count
         clouds, choices = [], []
         stored = self.store.points(shapes, held)
@@ -137,13 +137,25 @@ class ShapeDataset(Dataset[Batch]):
             choice = augmentation.choose(generator, held, self.count)
             clouds.append(augmentation.move(generator, cloud[choice]))
             choices.append(choice)
-        return np.stack(clouds), np.stack(choices)
+        return np.stack(clouds), np.stack(choices) if augmentation.resample else None
 
-    def _visibility(self, shapes: Indices, chosen: Indices) -> npt.NDArray[np.bool_]:
+    def _read(self, chosen: Indices | None) -> int:
+        """How many of the stored points hold the chosen ones."""
+        return self.count if chosen is None else int(chosen.max()) + 1
+
+    def _visibility(self, shapes: Indices, chosen: Indices | None) -> npt.NDArray[np.bool_]:
         if self.visibility == "all":
-            return np.ones((*chosen.shape, self.store.num_views), dtype=np.bool_)
-        seen = self.store.visibility(shapes, int(chosen.max()) + 1)
-        return np.take_along_axis(seen, chosen[:, :, None], axis=1)
+            return np.ones((len(shapes), self.count, self.store.num_views), dtype=np.bool_)
+        return _taken(self.store.visibility(shapes, self._read(chosen)), chosen)
+
+
+def _taken(values: Array, chosen: Indices | None) -> Array:
+    """The chosen [B, N] of each shape's values [B, P, ...]; all where none were chosen."""
+    if chosen is None:
+        return values
+    return np.take_along_axis(
+        values, chosen.reshape(*chosen.shape, *[1] * (values.ndim - 2)), axis=1
+    )
 
 
 def wrong_views(targets: Floats, indices: Indices) -> Floats:

@@ -2,9 +2,12 @@
 
 import hashlib
 import json
+import os
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +56,7 @@ class Store:
         self.parts: dict[str, list[str]] | None = self.meta.get("parts")
         self.shapes = [ShapeRecord(s["name"], s["class"], s["split"]) for s in self.meta["shapes"]]
         self.shards: list[str] = self.meta["shards"]
-        self._starts = np.concatenate([[0], np.cumsum(self.meta["counts"])]).astype(np.int64)
+        self._starts = list(accumulate(self.meta["counts"], initial=0))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -136,8 +139,8 @@ class Store:
 
     def locate(self, index: int) -> tuple[str, int]:
         """The shard's name and the row in it of shape `index`."""
-        shard = int(np.searchsorted(self._starts, index, side="right")) - 1
-        return self.shards[shard], int(index - self._starts[shard])
+        shard = bisect_right(self._starts, index) - 1
+        return self.shards[shard], index - self._starts[shard]
 
     def points(self, indices: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.float32]:
         """The first `count` points in farthest-point order, float32 [n, count, 3].
@@ -152,7 +155,7 @@ class Store:
         """Which of the first `count` points each view sees, bool [n, count, V]."""
         self._check_count(count)
         packed = self._gather("visibility", indices, count)
-        return np.unpackbits(packed, axis=-1, count=self.num_views).astype(np.bool_)
+        return np.unpackbits(packed, axis=-1, count=self.num_views).view(np.bool_)
 
     def part_labels(self, indices: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
         """Global part ids of the first `count` points, int64 [n, count].
@@ -206,12 +209,12 @@ class Store:
             )
 
     def _gather(self, kind: str, indices: npt.NDArray[np.int64], count: int) -> npt.NDArray[Any]:
+        start = f"{self.path}/shards/"  # text: a path's parts would be parsed for every shape
         places = [self.locate(int(i)) for i in indices]
-        rows = [self._array(shard, kind)[row, :count] for shard, row in places]
-        return np.stack(rows) if rows else self._array(self.shards[0], kind)[:0, :count]
-
-    def _array(self, shard: str, kind: str) -> npt.NDArray[Any]:
-        return map_array(self.path / "shards" / shard / f"{kind}.npy")
+        rows = [map_array(f"{start}{shard}/{kind}.npy")[row, :count] for shard, row in places]
+        if not rows:
+            return map_array(f"{start}{self.shards[0]}/{kind}.npy")[:0, :count]
+        return np.stack(rows)
 
 
 def part_ranges(
@@ -222,14 +225,14 @@ def part_ranges(
     return np.stack([np.concatenate([[0], stops[:-1]]), stops], axis=1)
 
 
-def map_array(path: Path) -> npt.NDArray[Any]:
+def map_array(path: Path | str) -> npt.NDArray[Any]:
     """Map one .npy file read-only; kept open for later calls, until the file is another.
 
     Raises:
         StoreError: when the file is absent or damaged; the text names it.
     """
     try:
-        stat = path.stat()
+        stat = os.stat(path)  # noqa: PTH116  (once for every shape of every batch)
         return _map(path, stat.st_ino, stat.st_mtime_ns, stat.st_size)
     except (OSError, ValueError, EOFError) as error:
         raise StoreError(
@@ -248,9 +251,9 @@ def _most_maps() -> int:
 
 
 @lru_cache(maxsize=_most_maps())
-def _map(path: Path, *identity: int) -> npt.NDArray[Any]:
-    array: npt.NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
-    return array
+def _map(path: Path | str, *identity: int) -> npt.NDArray[Any]:
+    # As a plain array: indexing numpy's own class for maps takes several times longer.
+    return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
 
 
 def _read_meta(path: Path) -> dict[str, Any]:

@@ -114,7 +114,7 @@ class StoredRows:
 def gather_rows(store: Store, folder: Path, indices: npt.NDArray[np.int64]) -> FloatArray:
     """Rows of the arrays `<shard>.npy` in `folder` for the given shapes, float32 [n, ...]."""
     places = [store.locate(int(i)) for i in indices]
-    return np.stack([map_array(folder / f"{shard}.npy")[row] for shard, row in places]).astype(
+    return np.stack([map_array(f"{folder}/{shard}.npy")[row] for shard, row in places]).astype(
         np.float32
     )
 

@@ -1,0 +1,51 @@
+"""A training batch of 32, from the mapped store and from text."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from published.loading import read_batch, write_item
+from race import Race
+
+from pointmcd.data.dataset import ShapeDataset
+from pointmcd.data.prepare import prepare
+from pointmcd.data.store import Store
+from pointmcd.shapes.furniture import furniture10
+from pointmcd.teachers.features import StoredRows, save_array
+
+BATCH, POINTS, SIZE = 32, 1024, 512
+FLOOR = 100.0
+
+
+def races() -> Iterator[Race]:
+    """Points, visibility, descriptors and labels; both sides augment nothing."""
+    with TemporaryDirectory() as folder:
+        yield of_store(Path(folder))
+
+
+def of_store(work: Path) -> Race:
+    """Make a store of real shapes with descriptors of the usual size, and the same as text."""
+    prepare(furniture10(), work / "store", points=POINTS, workers=1)
+    store = Store(work / "store")
+    random = np.random.default_rng(0)
+    for shard, indices in store.shard_ranges():
+        rows = random.random((len(indices), store.num_views, SIZE)).astype(np.float16)
+        save_array(work / "descriptors" / f"{shard}.npy", rows)
+    train = store.indices("train")
+    dataset = ShapeDataset(store, train, POINTS, StoredRows(store, work / "descriptors", train))
+    batch = random.permutation(len(train))[:BATCH].tolist()
+    folders = [work / "text" / str(item) for item in batch]
+    for item, folder in zip(batch, folders, strict=True):
+        found = dataset[item]
+        assert found.visibility is not None
+        assert found.targets is not None
+        values = (found.points[0], found.visibility[0].float(), found.targets[0])
+        write_item(folder, *(v.numpy() for v in values), int(found.labels[0]))
+    return Race(
+        f"a training batch of {BATCH}, N {POINTS}, V {store.num_views}, D {SIZE}",
+        lambda: read_batch(folders),
+        {"mapped": lambda: dataset.__getitems__(batch)},
+        {"mapped": FLOOR},
+        repeats=9,
+    )
