@@ -3,6 +3,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -94,7 +95,8 @@ def test_a_file_where_a_folder_should_be_is_named(tmp_path):
 
 
 def test_leftovers_under_our_own_process_number_do_not_disturb(tmp_path):
-    left = tmp_path / f".folder.{os.getpid()}.tmp"
+    with pytest.raises(RuntimeError), replacing(tmp_path / "folder") as left:
+        raise RuntimeError
     left.mkdir()
     (left / "half").write_text("half")
     with replacing(tmp_path / "folder") as temporary:
@@ -116,6 +118,31 @@ def test_stale_leftovers_of_the_dead_are_removed_and_nothing_else(tmp_path):
     assert names(tmp_path) == sorted(kept)
     assert [is_temporary(tmp_path / name) for name in kept] == [True, False, False, False]
     remove_stale(tmp_path / "absent")
+
+
+def test_temporaries_of_this_machine_are_known_by_their_process(tmp_path):
+    with replacing(tmp_path / "file.json") as live:
+        live.touch()
+        ended = subprocess.Popen([sys.executable, "-c", ""])
+        ended.wait()
+        dead = live.with_name(live.name.replace(f".{os.getpid()}@", f".{ended.pid}@"))
+        dead.touch()
+        remove_stale(tmp_path)
+        assert names(tmp_path) == [live.name]
+        assert is_temporary(live)
+
+
+def test_temporaries_of_another_machine_stay_for_a_day(tmp_path):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    new, old = (tmp_path / f".{name}.{ended.pid}@else-where.tmp" for name in ("new", "old"))
+    new.touch()
+    old.mkdir()
+    (old / "half").write_text("half")
+    os.utime(old, (0, time.time() - 25 * 3600))
+    remove_stale(tmp_path)
+    assert names(tmp_path) == [new.name]
+    assert is_temporary(new)
 
 
 def test_remove_takes_files_folders_and_what_is_not_there(tmp_path):

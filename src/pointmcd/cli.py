@@ -43,6 +43,8 @@ def prepare(
     up: Literal["x", "y", "z"] | None = None,
     seed: int = 0,
     workers: int | None = None,
+    backend: Literal["processes", "dask", "ray"] = "processes",
+    scheduler: str | None = None,
     shard_size: int = 32,
     val_fraction: float = 0.15,
     test_fraction: float = 0.2,
@@ -59,7 +61,9 @@ def prepare(
         rig: ring12, ring16 or a FILE.json.
         up: axis that points up in the meshes (y unless the rig says otherwise).
         seed: seed of samples and splits.
-        workers: processes; all cores by default.
+        workers: processes on this machine; all cores by default.
+        backend: who works: processes, or a dask or ray cluster that sees the same files.
+        scheduler: address of the cluster, like tcp://HOST:8786; by default it is on this machine.
         shard_size: shapes per shard.
         val_fraction: share of the train part held out for validation.
         test_fraction: share held out for the test where the source has no splits.
@@ -76,6 +80,8 @@ def prepare(
         up=up,
         seed=seed,
         workers=workers,
+        backend=backend,
+        scheduler=scheduler,
         shard_size=shard_size,
         val_fraction=val_fraction,
         test_fraction=test_fraction,

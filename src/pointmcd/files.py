@@ -4,6 +4,8 @@ import json
 import os
 import re
 import shutil
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,8 +13,13 @@ from typing import Any
 
 from pointmcd.errors import PointMCDError
 
-#: How `replacing` names what is not whole yet; the digits are the writer's process id.
-_TEMPORARY = re.compile(r"\..+\.(\d+)\.tmp")
+#: The machine's name, as a part of a file name.
+_HOST = re.sub(r"[^\w-]", "-", socket.gethostname())
+#: How `replacing` names what is not whole yet, `.NAME.PID@HOST.tmp`: machines that share a folder
+#: have processes of the same id. Version 0.1.0 left the host out.
+_TEMPORARY = re.compile(r"\..+\.(\d+)(?:@([\w-]*))?\.tmp")
+#: Seconds after which what another machine left unfinished is taken for dead.
+_LONG_AGO = 86400.0
 
 
 @contextmanager
@@ -25,7 +32,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         PointMCDError: when the operating system refuses (a full disk, missing rights).
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}@{_HOST}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # A killed process may have had our number: in a container every run may have the same.
@@ -50,12 +57,21 @@ def is_temporary(path: Path) -> bool:
 
 
 def remove_stale(folder: Path) -> None:
-    """Remove what killed processes left unfinished in `folder`; what a live one writes stays."""
+    """Remove what killed processes left unfinished in `folder`; what a live one writes stays.
+
+    Whether a process of another machine lives cannot be told: what it left stays for a day.
+    """
     for path in folder.glob(".*.tmp") if folder.is_dir() else ():
         match = _TEMPORARY.fullmatch(path.name)
-        if match and not _alive(int(match[1])):
-            with suppress(OSError):
+        with suppress(OSError):  # another process may be removing the same
+            if match and _is_stale(path, int(match[1]), match[2]):
                 remove(path)
+
+
+def _is_stale(path: Path, pid: int, host: str | None) -> bool:
+    if host in (None, _HOST):
+        return not _alive(pid)
+    return time.time() - path.stat().st_mtime > _LONG_AGO
 
 
 def _alive(pid: int) -> bool:

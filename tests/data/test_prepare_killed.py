@@ -73,6 +73,17 @@ def test_leftovers_of_dead_processes_are_removed_but_not_those_of_live_ones(
     assert not plan.exists()
 
 
+def test_a_whole_store_holds_nothing_that_another_machine_left(few_meshes, quick, tmp_path):
+    store = tmp_path / "store"
+    prepare(few_meshes, store, **quick)
+    (store / "store.json").unlink()
+    left = store / "shards" / ".00000.1@elsewhere.tmp"
+    left.mkdir()
+    prepare(few_meshes, store, **quick)
+    assert not left.exists()
+    assert (store / "store.json").exists()
+
+
 def test_killed_before_the_plan_was_whole(few_meshes, quick, tmp_path):
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()

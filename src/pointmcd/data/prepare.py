@@ -2,21 +2,19 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from joblib import Parallel, cpu_count, delayed
-from joblib.externals.loky.process_executor import TerminatedWorkerError
-
 from pointmcd import __version__
+from pointmcd.data.backends import Backend, open_backend
 from pointmcd.data.plan import Plan, open_store, plan_items, plan_parts, plan_renderer
-from pointmcd.data.shards import ShardTask, write_shard
+from pointmcd.data.shards import ShardTask
 from pointmcd.data.splits import assign_validation, part_notes, split_notes
 from pointmcd.data.store import STORE_FORMAT
 from pointmcd.errors import ConfigError, ShapeError, StoreError
-from pointmcd.files import read_json, write_json
+from pointmcd.files import is_temporary, read_json, remove, write_json
 from pointmcd.progress import progress_bar
 from pointmcd.shapes.archive import list_files
 from pointmcd.shapes.shapenetpart import is_shapenetpart, list_labelled_clouds
@@ -50,6 +48,8 @@ def prepare(
     up: str | None = None,
     seed: int = 0,
     workers: int | None = None,
+    backend: Backend = "processes",
+    scheduler: str | None = None,
     shard_size: int = 32,
     val_fraction: float = 0.15,
     test_fraction: float = 0.2,
@@ -63,7 +63,8 @@ def prepare(
     views are splatted and their visibility is found by hidden point removal.
 
     May be killed at any moment; run again it goes on with the shards that are missing. The same
-    arguments give the same bytes, whatever the number of workers.
+    arguments give the same bytes, whatever the number of workers. The machines of a cluster must
+    see the shapes and the store under the same paths.
 
     Args:
         source: a folder or zip of meshes: CLASS/{train,test}/NAME, CLASS/NAME or flat.
@@ -72,7 +73,9 @@ def prepare(
         rig: a named rig, the path of a .json file, or a Rig.
         up: the axis that points up in the meshes, x, y or z; None: y, or what the rig says.
         seed: of samples and splits.
-        workers: processes; None for all cores.
+        workers: processes on this machine; None for all cores.
+        backend: who writes the shards: processes, dask or ray.
+        scheduler: address of a dask or ray cluster; None: one is started on this machine.
         shard_size: shapes per shard, the unit of work and of resuming.
         val_fraction: the share of training shapes held out for validation.
         test_fraction: the share held out for the test where the source has no splits.
@@ -85,8 +88,7 @@ def prepare(
         ShapeError: for a bad shape if `strict`.
         StoreError: when the folder is in use for something else, or no shape is left.
     """
-    if workers is not None and workers < 1:
-        raise ConfigError(f"--workers {workers}: must be 1 or more")
+    pool = open_backend(backend, scheduler, workers)
     source, store = Path(source).resolve(), Path(store)
     sources, notes = _listed(source, shapenetcore)
     plan = Plan(
@@ -101,8 +103,10 @@ def prepare(
         parts=plan_parts(sources),
         renderer=plan_renderer(sources),
     )
-    open_store(store, plan, overwrite)
-    _write_shards(_tasks(store, plan, sources, strict), len(plan.items), workers or cpu_count())
+    with pool as write_shards:  # before the store is touched: the address may be wrong
+        open_store(store, plan, overwrite)
+        tasks = _tasks(store.absolute(), plan, sources, strict)
+        _show_progress(write_shards(tasks), tasks, len(plan.items))
     return _finish(store, plan, strict, notes)
 
 
@@ -137,33 +141,22 @@ def _tasks(
     ]
 
 
-def _write_shards(tasks: Sequence[ShardTask], total: int, workers: int) -> None:
-    """Write shards in parallel behind a progress bar that counts shapes."""
+def _show_progress(counts: Iterator[int], tasks: Sequence[ShardTask], total: int) -> None:
+    """Go through `counts`, shapes of each shard that is written, behind a progress bar."""
     missing = sum(len(task.items) for task in tasks)
     with progress_bar() as progress:
         bar = progress.add_task("prepare", total=total, completed=total - missing, note="shapes")
-        try:
-            for count in _run(tasks, min(workers, max(len(tasks), 1))):
-                progress.advance(bar, count)
-        except TerminatedWorkerError as error:
-            raise StoreError(
-                f"{tasks[0].folder.parent.parent}: a worker was killed, out of memory?"
-                " Run the command again, with fewer --workers"
-            ) from error
-
-
-def _run(tasks: Sequence[ShardTask], workers: int) -> Iterable[int]:
-    if workers == 1:
-        return map(write_shard, tasks)
-    pool = Parallel(n_jobs=workers, return_as="generator_unordered", batch_size=1)
-    results: Iterable[int] = pool(delayed(write_shard)(task) for task in tasks)
-    return results
+        for count in counts:
+            progress.advance(bar, count)
 
 
 def _finish(
     store: Path, plan: Plan, strict: bool, notes: Sequence[dict[str, str]]
 ) -> PrepareResult:
     """Gather what the shards hold, settle validation, and write store.json: the store is whole."""
+    # Of workers that were killed on the way; a live one has come second and drops its shard.
+    for path in filter(is_temporary, (store / "shards").iterdir()):
+        remove(path)
     shards = {name: read_json(store / "shards" / name / "shapes.json") for name, _ in plan.shards()}
     skipped = [entry for shard in shards.values() for entry in shard["skipped"]]
     if strict and skipped:

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,6 +28,9 @@ from pointmcd.views.visibility import visible_points
 
 #: Fast: level 2 makes files a tenth larger than level 6 in a third of the time.
 _PNG_LEVEL = 2
+#: Workers of dask may have several threads, but `threadpool_limits` sets the whole process: the
+#: first thread to end would lift the limit under the others.
+_ONE_AT_A_TIME = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,14 @@ def write_shard(task: ShardTask) -> int:
         ShapeError: for the first bad shape, if the task is strict.
         PointMCDError: when the shard cannot be written.
     """
+    with _ONE_AT_A_TIME:
+        # A cluster gives a shard to a second worker when it takes the first for dead.
+        if not task.folder.is_dir():
+            _publish(task, *_prepare_shapes(task))
+    return len(task.items)
+
+
+def _prepare_shapes(task: ShardTask) -> tuple[list[PreparedShape], list[dict[str, str]]]:
     done: list[PreparedShape] = []
     skipped: list[dict[str, str]] = []
     # One thread, however many workers there are: BLAS rounds differently on two.
@@ -91,8 +103,7 @@ def write_shard(task: ShardTask) -> int:
                     raise
                 entry = {"name": item.name, "source": source.location, "reason": str(error)}
                 skipped.append(entry)
-    _publish(task, done, skipped)
-    return len(task.items)
+    return done, skipped
 
 
 def _prepare_shape(item: PlanItem, source: ShapeSource, task: ShardTask) -> PreparedShape:
