@@ -83,5 +83,5 @@ def update_running(norm: nn.BatchNorm1d, mean: Tensor, var: Tensor, count: int) 
     momentum = norm.momentum
     if momentum is None:
         momentum = 1 / int(norm.num_batches_tracked)
-    running_mean.lerp_(mean, momentum)
-    running_var.lerp_(var * (count / max(count - 1, 1)), momentum)
+    running_mean.lerp_(mean.to(running_mean), momentum)
+    running_var.lerp_((var * (count / max(count - 1, 1))).to(running_var), momentum)

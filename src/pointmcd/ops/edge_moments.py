@@ -36,7 +36,12 @@ def edge_moments(own: Tensor, other: Tensor, index: Tensor) -> tuple[Tensor, Ten
 
 
 def normed_edges(
-    own: Tensor, other: Tensor, index: Tensor, weight: Tensor, norm: nn.BatchNorm1d
+    own: Tensor,
+    other: Tensor,
+    index: Tensor,
+    weight: Tensor,
+    norm: nn.BatchNorm1d,
+    short: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """Batch norm of W [other_j, own_i] over all edges, as a sum a_i + b_j.
 
@@ -46,13 +51,17 @@ def normed_edges(
         index: int64 [B, M, k], neighbours of each point.
         weight: W, float [E, C + D].
         norm: over E and all edges; in training its running statistics are updated.
+        short: W takes the difference of ends that lie close together, so that little is left of
+            their own moments: these are taken in float64.
 
     Returns:
         (a [B, M, E], b [B, N, E]).
     """
     if norm.training:
-        moments = edge_moments(own, other, index)
-        mean, var = moment_statistics(*moments, index.numel(), weight, norm)
+        kind = torch.float64 if short else own.dtype
+        moments = edge_moments(own.to(kind), other.to(kind), index)
+        mean, var = moment_statistics(*moments, index.numel(), weight.to(kind), norm)
+        mean, var = mean.to(own), var.to(own)
     else:
         mean, var = running_statistics(norm)
     scale = norm.weight * torch.rsqrt(var + norm.eps)

@@ -115,7 +115,7 @@ class Grouping(nn.Module):
         index = ball_query(centres, below.points, self.scale.radius, self.scale.k)
         weight, joined = self.first.linear.weight, torch.cat([below.points, below.features], dim=2)
         weight = torch.cat([weight, -weight[:, :3]], dim=1)
-        own, other = normed_edges(centres, joined, index, weight, self.first.norm)
+        own, other = normed_edges(centres, joined, index, weight, self.first.norm, short=True)
         groups = self.inner(edge_sum(own, other, index, 0.0))
         pooled = linear_bn_relu_max(groups.flatten(0, 1), self.last, self.last_norm)
         return pooled.view(*centres.shape[:2], -1)
