@@ -17,7 +17,7 @@ READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
 COVERAGE := --cov --cov-report=term:skip-covered --cov-fail-under=85
 
-.PHONY: help setup setup-dev demo test test-all lint format package clean
+.PHONY: help setup setup-dev demo test test-all bench lint format package clean
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -32,6 +32,9 @@ test: lint package ## Set up, then lint, check types, build the package, run the
 
 test-all: lint package ## The same with the slow tests
 	$(BIN)/python -m pytest -m "slow or not slow" $(COVERAGE) $(PYTEST_FLAGS)
+
+bench: $(READY_DEV) ## Measure speed beside the published formulation: benchmarks/results/speed.md
+	$(BIN)/python benchmarks/speed.py
 
 lint: $(READY_DEV) ## Formatting, lint rules and strict types
 	$(BIN)/ruff format --check .

@@ -22,6 +22,7 @@ class Race:
         floors: by name, what yardstick / ours shall be at least (none: only reported).
         repeats: of each side, after one that does not count.
         memory: measure peak extra memory too.
+        memory_floor: what the yardstick's / ours shall be at least.
     """
 
     part: str
@@ -30,6 +31,7 @@ class Race:
     floors: Mapping[str, float]
     repeats: int = 5
     memory: bool = False
+    memory_floor: float | None = None
 
 
 @dataclass(frozen=True)
@@ -45,11 +47,20 @@ class Lap:
     floor: float | None
     yardstick_bytes: int | None = None
     ours_bytes: int | None = None
+    memory_floor: float | None = None
 
     @property
     def ratio(self) -> float:
         """How many times faster ours is, by the medians."""
         return self.yardstick / self.ours
+
+    @property
+    def met(self) -> bool:
+        """Whether both ratios are at their floors or above; where there is none, they are."""
+        fast = self.floor is None or self.ratio >= self.floor
+        if self.memory_floor is None or self.yardstick_bytes is None or self.ours_bytes is None:
+            return fast
+        return fast and self.yardstick_bytes >= self.memory_floor * self.ours_bytes
 
 
 def run(race: Race) -> list[Lap]:
@@ -67,7 +78,8 @@ def run(race: Race) -> list[Lap]:
         pairs = [slow / fast for slow, fast in zip(times[""], times[name], strict=True)]
         middle = statistics.median(times[""]), statistics.median(times[name])
         range_and_floor = min(pairs), max(pairs), race.floors.get(name)
-        laps.append(Lap(race.part, name, *middle, *range_and_floor, peaks[""], peaks[name]))
+        bytes_and_floor = peaks[""], peaks[name], race.memory_floor
+        laps.append(Lap(race.part, name, *middle, *range_and_floor, *bytes_and_floor))
     return laps
 
 

@@ -1,6 +1,7 @@
 """VAFP, forward and backward."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import torch
 from published.projection import repeated_max
@@ -23,24 +24,21 @@ def of_batch(batch: int) -> Race:
     """Both layouts hold the same numbers; two fifths of the points are seen, as on real shapes."""
     generator = torch.Generator().manual_seed(0)
     embeddings = torch.rand(batch, POINTS, CHANNELS, generator=generator)
-    visibility = torch.rand(batch, POINTS, VIEWS, generator=generator) < 0.4
+    seen = torch.rand(batch, POINTS, VIEWS, generator=generator) < 0.4
     grad = torch.randn(batch, VIEWS, CHANNELS, generator=generator)
     columns = embeddings.transpose(1, 2).contiguous()
-    mask = visibility.transpose(1, 2).contiguous().float()
+    mask = seen.transpose(1, 2).contiguous().float()
     return Race(
         f"VAFP, B {batch}, N {POINTS}, V {VIEWS}, C {CHANNELS}",
         both_ways(lambda leaf: repeated_max(leaf, mask), columns, grad),
         {
-            "numba": both_ways(
-                lambda leaf: masked_max(leaf, visibility, "numba"), embeddings, grad
-            ),
-            "torch": both_ways(
-                lambda leaf: masked_max(leaf, visibility, "torch"), embeddings, grad
-            ),
+            how: both_ways(partial(masked_max, visibility=seen, backend=how), embeddings, grad)
+            for how in FLOORS
         },
         FLOORS,
         repeats=5 if batch == 8 else 3,
         memory=True,
+        memory_floor=15.0,
     )
 
 
