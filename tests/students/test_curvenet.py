@@ -1,5 +1,6 @@
 import pytest
 import torch
+from published.curvenet import aggregate
 from torch import nn
 from torch.nn import functional as F
 
@@ -34,21 +35,6 @@ def outputs(features):
     return [x for x in (features.embeddings, features.local) if x is not None]
 
 
-def published_lpfa(layer, features, graph):
-    """Edge by edge, in the published order; `features` None for the first one."""
-    place, near = layer.place, graph.near
-    other = gather_rows(graph.points, near)
-    own = graph.points[:, :, None].expand_as(other)
-    edges = place.linear(torch.cat([own, other, other - own], dim=3))
-    encoded = place.norm(edges.flatten(0, 2)).view_as(edges)
-    if features is None:
-        return F.leaky_relu(encoded, 0.2).max(dim=2).values
-    encoded = F.leaky_relu(encoded + gather_rows(features, near) - features[:, :, None], 0.2)
-    mapped = layer.layer.linear(encoded)
-    normed = layer.layer.norm(mapped.flatten(0, 2)).view_as(mapped)
-    return F.leaky_relu(normed, 0.2).mean(dim=2)
-
-
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("first", [True, False])
 def test_local_aggregation_equals_the_published_form(first, training):
@@ -63,7 +49,10 @@ def test_local_aggregation_equals_the_published_form(first, training):
     start = {k: v.clone() for k, v in layer.state_dict().items()}
     weights = torch.randn(3, 15, 6, dtype=torch.float64)
     ours = (lambda leaf: layer(graph)) if first else (lambda leaf: layer(leaf, graph))
-    published = lambda leaf: published_lpfa(layer, None if first else leaf, graph)  # noqa: E731
+
+    def published(leaf):
+        return aggregate(layer, None if first else leaf, graph.points, graph.near)
+
     results = []
     for function in (published, ours):
         layer.load_state_dict(start)

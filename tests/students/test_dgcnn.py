@@ -2,8 +2,8 @@ import copy
 
 import pytest
 import torch
+from published.edge_convolution import edge_convolution
 from torch import nn
-from torch.nn import functional as F
 
 from pointmcd.ops.nearest import nearest_neighbours
 from pointmcd.students.dgcnn import (
@@ -38,15 +38,8 @@ def cloud(batch=3, count=15, channels=5, seed=1):
 
 
 def published(made, points, index):
-    """Linear, batch norm, LeakyReLU of [x_j - x_i, x_i] once or twice on each edge; the max."""
-    batch, count, k = index.shape
-    rows = points[torch.arange(batch)[:, None], index.flatten(1)].view(batch, count, k, -1)
-    own = points[:, :, None].expand_as(rows)
-    edges = torch.cat([rows - own, own], dim=3).flatten(0, 2)
-    edges = F.leaky_relu(made.norm(made.linear(edges)), 0.2)
-    if hasattr(made, "second"):
-        edges = F.leaky_relu(made.second_norm(made.second(edges)), 0.2)
-    return edges.view(batch, count, k, -1).max(dim=2).values
+    """Every edge made: [B, N, C_in] -> [B, N, C]."""
+    return edge_convolution(points.transpose(1, 2), made, index).transpose(1, 2)
 
 
 def outcome(function, made, points):
