@@ -1,5 +1,7 @@
 """A user's own image encoders, by `module:own_encoders:NAME`: whole ones and broken ones."""
 
+from itertools import pairwise
+
 import torch
 from torch import nn
 
@@ -15,8 +17,7 @@ class Own(nn.Module):
         super().__init__()
         widths = (3, *self.pyramid_channels)
         self.layers = nn.ModuleList(
-            nn.Conv2d(a, b, 3, stride=2, padding=1)
-            for a, b in zip(widths[:-1], widths[1:], strict=True)
+            nn.Conv2d(a, b, 3, stride=2, padding=1) for a, b in pairwise(widths)
         )
         self.register_buffer("gain", torch.tensor(gain))
 
