@@ -84,6 +84,22 @@ def test_tokens_are_pooled_as_the_model_has_it(views):
         assert torch.allclose(network(images), network.body.fc_norm(pooled), atol=1e-5)
 
 
+@pytest.mark.parametrize("name", ["test_vit", "test_resnet", "swin_s3_tiny_224"])
+@torch.inference_mode()
+def test_a_model_that_does_not_pool_is_averaged(name):
+    """Its patches, without tokens of another kind, or its map, wherever the channels are."""
+    network = ImageEncoder(f"random:timm:{name}").eval().network
+    images = torch.randn(2, 3, *network.size)
+    unpooled = network.body.forward_features(images)
+    network.body.reset_classifier(0, "")
+    if unpooled.ndim == 3:
+        expected = unpooled[:, network.body.num_prefix_tokens :].mean(1)
+    else:
+        expected = unpooled.mean((1, 2) if name.startswith("swin") else (2, 3))
+    assert network(images).shape == (2, network.num_features)
+    assert torch.allclose(network(images), expected, atol=1e-5)
+
+
 @torch.inference_mode()
 def test_a_model_of_oblong_images_sees_views_stretched(monkeypatch, views):
     timm = import_timm("timm:test_resnet")

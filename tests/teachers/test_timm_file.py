@@ -89,6 +89,7 @@ class _Evil:
         return (pytest.fail, ("code in a checkpoint was run",))
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_files_that_cannot_be_read(tmp_path):
     (tmp_path / "text.pth").write_text("hello")
     (tmp_path / "empty.safetensors").write_bytes(b"")

@@ -75,7 +75,16 @@ class TimmNetwork(nn.Module):
             images = F.interpolate(
                 images, self.size, mode="bilinear", align_corners=False, antialias=True
             )
-        features: Tensor = self.body(images)
+        return self._pooled(self.body(images))
+
+    def _pooled(self, features: Tensor) -> Tensor:
+        """[n, F] of what a few models give that do not pool: tokens [n, T, F], or a map."""
+        if features.ndim == 3:  # the mean of the patches, without CLS and registers
+            prefix = int(getattr(self.body, "num_prefix_tokens", 0))
+            return features[:, prefix:].mean(dim=1)
+        if features.ndim == 4:  # channels first, or last
+            first = features.shape[1] == self.num_features
+            return features.mean(dim=(2, 3) if first else (1, 2))
         return features
 
 
