@@ -116,7 +116,7 @@ def test_other_weights_are_noticed(tiny_store, tmp_path, monkeypatch):
     before = load_targets(Store(store), first.name, "descriptors", np.arange(18))
     init = own_encoders.Own.__init__
     monkeypatch.setattr(own_encoders.Own, "__init__", lambda self: init(self, gain=3.0))
-    with pytest.raises(StoreError, match="made with other settings or weights; give --name"):
+    with pytest.raises(StoreError, match="made with other weights of the encoder; give --name"):
         teach(TeachConfig(**config, task="features"))
     second = teach(TeachConfig(**config, name="second"))
     features = load_targets(Store(store), second.name, "features", np.arange(18))

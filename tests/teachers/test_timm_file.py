@@ -146,7 +146,7 @@ def test_a_teacher_knows_which_weights_it_has(tiny_store, parts_store, tmp_path)
     assert teach(TeachConfig(**config, weights=one)) == folder
     moved = one.rename(tmp_path / "moved.safetensors")
     assert teach(TeachConfig(**config, weights=moved)) == folder
-    with pytest.raises(StoreError, match="other settings or weights"):
+    with pytest.raises(StoreError, match="other weights of the encoder; give --name"):
         teach(TeachConfig(**config, weights=two))
     second = teach(TeachConfig(**config, weights=two, name="two"))
     assert read_json(second / "teacher.json")["fingerprint"] != meta["fingerprint"]

@@ -66,8 +66,9 @@ def _is_done(folder: Path, store: Store, config: TeachConfig) -> bool:
     same = settings == config.decisive() and made["store_fingerprint"] == store.fingerprint
     if not same or _has_others(config, made, weights):
         raise StoreError(
-            f"{folder}: a teacher of that name was made with other settings or weights; give --name"
-            " another name, or --overwrite"
+            f"{folder}: a teacher of that name was made with other"
+            f" {'weights of the encoder' if same else 'settings'}; give --name another name, or"
+            " --overwrite"
         )
     if config.finetune or config.task != "classification":
         return True
