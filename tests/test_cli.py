@@ -11,7 +11,18 @@ import pytest
 from pointmcd.training.config import PAPER, TrainConfig
 
 COMMANDS = (
-    *("prepare", "teach", "train", "evaluate", "compare", "probe", "predict", "report", "demo"),
+    *(
+        "prepare",
+        "teach",
+        "teachers",
+        "train",
+        "evaluate",
+        "compare",
+        "probe",
+        "predict",
+        "report",
+        "demo",
+    ),
 )
 TRAIN = importlib.import_module("pointmcd.training.train")
 

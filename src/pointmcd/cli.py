@@ -14,6 +14,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 
 from pointmcd.cli_tables import (
     classes_table,
+    encoders_table,
     metrics_table,
     parts_table,
     probe_table,
@@ -103,6 +104,20 @@ def teach(config: OmitArgPrefixes[TeachConfig]) -> None:
     folder = run(config)
     meta = read_json(folder / "teacher.json")
     _print(f"{folder}: {teacher_line(meta)}")
+
+
+def teachers(search: str | None = None) -> None:
+    """List the image encoders that can be used at once, without a network.
+
+    Args:
+        search: a part of names, or a pattern with *: all of such names, cached or not.
+    """
+    from pointmcd.teachers.offline import list_usable
+
+    found = list_usable(search)
+    out.print(encoders_table(found.entries))
+    for note in found.notes:
+        _print(note)
 
 
 def _train_command(default: TrainConfig) -> Callable[..., None]:
@@ -312,6 +327,7 @@ def _commands(arguments: Sequence[str]) -> dict[str, Callable[..., Any]]:
     return {
         "prepare": prepare,
         "teach": teach,
+        "teachers": teachers,
         "train": _train_command(default),
         "evaluate": evaluate,
         "compare": compare,

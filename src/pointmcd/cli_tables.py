@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # they import torch, which would slow every --help
     from pointmcd.evaluation.predict import Prediction
     from pointmcd.evaluation.predict_parts import PartPrediction
     from pointmcd.evaluation.probe_scores import ProbeRow
+    from pointmcd.teachers.offline import EncoderEntry
 
 
 def teacher_line(meta: Mapping[str, Any]) -> str:
@@ -36,6 +37,17 @@ def teacher_line(meta: Mapping[str, Any]) -> str:
         f"validation accuracy {meta['val_accuracy']:.1%} on {shapes} shapes"
         f" ({meta['val_view_accuracy']:.1%} of single views)"
     )
+
+
+def encoders_table(entries: "Iterable[EncoderEntry]") -> Table:
+    """Image encoders: what `--teacher` takes, where the weights are, and what they serve."""
+    table = Table(Column("--teacher", overflow="fold"), "weights", "features", "input", "licence")
+    table.add_column("tasks")
+    for entry in entries:
+        features = "" if entry.features is None else str(entry.features)
+        cells = (entry.name, entry.weights, features, entry.size, entry.licence)
+        table.add_row(*(Text(cell) for cell in (*cells, ", ".join(entry.tasks))))
+    return table
 
 
 def metrics_table(

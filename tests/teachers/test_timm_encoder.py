@@ -48,6 +48,70 @@ def test_features_are_timms_own_of_images_as_its_weights_expect(name, views):
     assert torch.allclose(features, expected, rtol=1e-3, atol=1e-4 * float(expected.abs().max()))
 
 
+@pytest.mark.parametrize(
+    ("name", "features", "size"),
+    [
+        ("test_resnet", 96, (160, 160)),  # convolutions, averaged
+        ("mobilenetv3_small_050", 1024, (224, 224)),  # features behind a hidden layer
+        ("test_mambaout", 256, (160, 160)),  # features behind a norm and a hidden layer
+        ("vit_tiny_patch16_384", 192, (384, 384)),  # CLS, at its fixed size alone
+        ("vit_tiny_patch16_dinov3_qkvb", 192, (256, 256)),  # rotary, with registers
+        ("crossvit_tiny_240", 288, (240, 240)),  # two CLS of two branches
+        ("test_maxvit", 128, (160, 160)),  # windows that want their fixed size
+        ("test_nfnet", 192, (160, 160)),
+    ],
+)
+@torch.inference_mode()
+def test_any_kind_of_model_says_its_features_and_size(name, features, size, views):
+    encoder = ImageEncoder(f"random:timm:{name}").eval()
+    assert encoder.network.size == size
+    found = encoder(views[:2])
+    assert found.shape == (2, encoder.num_features) == (2, features)
+    assert torch.isfinite(found).all()
+    assert not torch.equal(found[0], found[1])
+
+
+@torch.inference_mode()
+def test_tokens_are_pooled_as_the_model_has_it(views):
+    """The CLS token of one, the mean of the patches of another."""
+    for name, pool in (("vit_tiny_patch16_224", "token"), ("test_vit2", "avg")):
+        network = ImageEncoder(f"random:timm:{name}").eval().network
+        images = torch.randn(2, 3, *network.size)
+        tokens = network.body.forward_features(images)
+        prefix = network.body.num_prefix_tokens
+        pooled = tokens[:, 0] if pool == "token" else tokens[:, prefix:].mean(1)
+        assert network.body.global_pool == pool
+        assert torch.allclose(network(images), network.body.fc_norm(pooled), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["test_vit", "test_resnet", "swin_s3_tiny_224"])
+@torch.inference_mode()
+def test_a_model_that_does_not_pool_is_averaged(name):
+    """Its patches, without tokens of another kind, or its map, wherever the channels are."""
+    network = ImageEncoder(f"random:timm:{name}").eval().network
+    images = torch.randn(2, 3, *network.size)
+    unpooled = network.body.forward_features(images)
+    network.body.reset_classifier(0, "")
+    if unpooled.ndim == 3:
+        expected = unpooled[:, network.body.num_prefix_tokens :].mean(1)
+    else:
+        expected = unpooled.mean((1, 2) if name.startswith("swin") else (2, 3))
+    assert network(images).shape == (2, network.num_features)
+    assert torch.allclose(network(images), expected, atol=1e-5)
+
+
+@torch.inference_mode()
+def test_a_model_of_oblong_images_sees_views_stretched(monkeypatch, views):
+    timm = import_timm("timm:test_resnet")
+    config = {"mean": (0.5,) * 3, "std": (0.5,) * 3, "input_size": (3, 96, 64)}
+    monkeypatch.setattr(timm.data, "resolve_model_data_config", lambda _: config)
+    encoder = ImageEncoder("random:timm:test_resnet").eval()
+    seen = []
+    monkeypatch.setattr(encoder.network.body, "forward", lambda x: seen.append(x) or x.mean((2, 3)))
+    encoder(views)
+    assert seen[0].shape == (3, 3, 96, 64)
+
+
 def test_another_seed_gives_other_random_weights(views):
     one, two, again = (ImageEncoder("random:timm:test_resnet", s).eval()(views) for s in (0, 1, 0))
     assert torch.equal(one, again)

@@ -87,8 +87,7 @@ class ClassificationLesson(Lesson):
         if self.config.finetune:
             rows = np.stack([self.store.views(int(i)) for i in indices])
         else:
-            rows = gather_rows(
-                self.store, features_folder(self.store, self.config.teacher), indices
-            )
+            cache = features_folder(self.store, self.config.teacher, self.encoder.weights)
+            rows = gather_rows(self.store, cache, indices)
         output: TeacherOutput = self.teacher(torch.from_numpy(rows).to(self.device))
         return output

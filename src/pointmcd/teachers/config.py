@@ -47,8 +47,10 @@ class TeachConfig:
     store: Positional[Path]
     """The prepared store."""
     teacher: str = "lite0"
-    """Image encoder: lite0, timm:MODEL for any model of timm, or random:NAME for the control with
-    random weights."""
+    """Image encoder: lite0, timm:MODEL for any model of timm, module:package.module:factory for
+    your own, or random:NAME for the control with random weights."""
+    weights: Path | None = None
+    """File with the weights of timm:MODEL (.safetensors or .pth); by default timm's own."""
     task: TeacherTask = "classification"
     """What it learns: the shape's class; the part of every pixel (segmentation); or, for students
     without labels, nothing (features: the encoder as it is) or to redraw the views
@@ -110,6 +112,8 @@ class TeachConfig:
             raise ConfigError(f"--whiten: is for --task features, not {self.task}")
         if self.finetune and self.task == "features":
             raise ConfigError("--finetune: --task features trains nothing; use autoencoder")
+        if self.weights is not None and not self.teacher.startswith("timm:"):
+            raise ConfigError(f"--weights: is for --teacher timm:MODEL, not {self.teacher}")
         self._check_runtime()
         values = vars(self) | asdict(self.schedule)
         # Batch norm needs two shapes.
@@ -141,9 +145,12 @@ class TeachConfig:
             )
 
     def decisive(self) -> dict[str, Any]:
-        """Everything that decides the result, JSON: what must agree to resume."""
+        """Every setting that decides the result, JSON: what must agree to resume.
+
+        A file of weights counts by what is in it: see `Lesson.settings`.
+        """
         fields = asdict(self) | asdict(self.schedule) | {"name": self.resolved_name}
-        idle = {"store", "device", "runtime", "overwrite"} | _IDLE[self.task]
+        idle = {"store", "weights", "device", "runtime", "overwrite"} | _IDLE[self.task]
         return {name: value for name, value in fields.items() if name not in idle}
 
 
@@ -203,4 +210,6 @@ def command_for(name: str) -> str:
     bare, kind, finetuned = split_name(name)
     teacher = re.sub("^random-", "random:", bare)
     teacher = re.sub("^(random:)?timm-", r"\1timm:", teacher)
+    if teacher.startswith("module-"):  # names in Python have no dashes
+        teacher = teacher.replace("-", ":")
     return f"--teacher {teacher}{_KINDS.get(kind, '')}{' --finetune' if finetuned else ''}"

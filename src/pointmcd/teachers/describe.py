@@ -15,7 +15,7 @@ from pointmcd.progress import progress_bar
 from pointmcd.teachers.config import LABEL_FREE, TeachConfig
 from pointmcd.teachers.encoders import ImageEncoder
 from pointmcd.teachers.features import gather_rows
-from pointmcd.teachers.lesson import Lesson
+from pointmcd.teachers.lesson import ENCODER_WEIGHTS, Lesson
 from pointmcd.teachers.teach import LESSONS
 
 
@@ -51,8 +51,15 @@ def _read_meta(folder: Path) -> dict[str, Any]:
 
 def _lesson(folder: Path, meta: dict[str, Any], store: Store, device: torch.device) -> Lesson:
     settings = {"finetune": False} | meta["settings"]
-    config = TeachConfig(store.path, **settings)
-    encoder = ImageEncoder(config.teacher, config.seed)
+    weights = settings.pop(ENCODER_WEIGHTS, "")
+    file = meta.get("weights_file")
+    config = TeachConfig(store.path, **settings, weights=Path(file) if file else None)
+    encoder = ImageEncoder(config.teacher, config.seed, config.weights)
+    if encoder.weights != weights and not config.finetune:
+        raise StoreError(
+            f"{folder}: made with other weights of {config.teacher} than are found now; run"
+            " pointmcd teach again"
+        )
     lesson = LESSONS[config.task](store, config, device, encoder)
     tensors, _ = load_checkpoint(folder / "teacher.safetensors")
     lesson.load(tensors, str(folder))

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +11,9 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from pointmcd.errors import ConfigError
+from pointmcd.teachers.own_encoder import MODULE_PREFIX, OwnNetwork
 from pointmcd.teachers.timm_encoder import TIMM_PREFIX, TimmNetwork
+from pointmcd.teachers.weights import weights_digest
 
 RANDOM_PREFIX = "random:"
 #: Views looked at together on a CPU: so few that their maps stay in its cache.
@@ -52,26 +55,41 @@ def list_encoders() -> list[str]:
     return sorted(_SPECS)
 
 
+def encoder_spec(name: str) -> EncoderSpec:
+    """What a registered encoder expects and gives."""
+    return _SPECS[name]
+
+
 class ImageEncoder(nn.Module):
     """Grey views in, pooled features out, normalised as the weights expect.
 
     Args:
-        name: a registered encoder, `timm:MODEL`, or `random:NAME` for the same network with random
-            weights, the control that takes the pretraining away and nothing else.
+        name: a registered encoder, `timm:MODEL`, `module:package.module:factory` for one of your
+            own, or `random:NAME` for the same network with random weights, the control that takes
+            the pretraining away and nothing else.
         seed: of the random weights.
+        weights: a file with the weights of `timm:MODEL`, instead of timm's own.
+
+    Attributes:
+        num_features: F.
+        weights: a hash of weights that the name does not decide; empty for a registered encoder,
+            whose weights come with a package, and for random ones, which the seed decides.
+        licence: of the weights.
 
     Raises:
-        ConfigError: when there is no such encoder.
+        ConfigError: when there is no such encoder, or its weights cannot be had.
     """
 
-    def __init__(self, name: str, seed: int = 0) -> None:
+    def __init__(self, name: str, seed: int = 0, weights: Path | None = None) -> None:
         super().__init__()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            network, spec = _build(name)
+            network, spec = _build(name, weights)
+        self.weights = _digest(name, network, spec)
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.name = name
         self.num_features = spec.num_features
+        self.licence = spec.licence
         self._pyramid_channels = spec.pyramid_channels
         self.register_buffer("mean", torch.tensor(spec.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(spec.std).view(1, 3, 1, 1), persistent=False)
@@ -120,21 +138,34 @@ class ImageEncoder(nn.Module):
         return images.contiguous(memory_format=torch.channels_last)
 
 
-def _build(name: str) -> tuple[nn.Module, EncoderSpec]:
+def _build(name: str, weights: Path | None) -> tuple[nn.Module, EncoderSpec]:
     bare = name.removeprefix(RANDOM_PREFIX)
     if bare.startswith(TIMM_PREFIX):
-        network = TimmNetwork(bare, pretrained=bare == name)
-        # A model's own normalisation is known only once it is there.
-        licence = "see its model card"
-        return network, EncoderSpec(
-            lambda _: network, network.num_features, network.mean, network.std, licence
-        )
+        return _with_spec(TimmNetwork(bare, pretrained=bare == name, weights=weights))
+    if bare.startswith(MODULE_PREFIX):
+        if bare != name:
+            raise ConfigError(f"teacher {name}: let the factory itself make random weights")
+        return _with_spec(OwnNetwork(name))
     if bare not in _SPECS:
         raise ConfigError(
             f"teacher {name}: unknown; use one of {', '.join(list_encoders())}, {TIMM_PREFIX}NAME"
-            f" for a model of timm, or {RANDOM_PREFIX}NAME for the same network with random weights"
+            f" for a model of timm, {MODULE_PREFIX}package.module:factory for your own, or"
+            f" {RANDOM_PREFIX}NAME for the same network with random weights"
         )
     return _SPECS[bare].build(bare == name), _SPECS[bare]
+
+
+def _with_spec(network: TimmNetwork | OwnNetwork) -> tuple[nn.Module, EncoderSpec]:
+    """A network whose normalisation is known only once it is there."""
+    maps = network.pyramid_channels if isinstance(network, OwnNetwork) else ()
+    about = (network.num_features, network.mean, network.std, network.licence, maps)
+    return network, EncoderSpec(lambda _: network, *about)
+
+
+def _digest(name: str, network: nn.Module, spec: EncoderSpec) -> str:
+    if name.startswith(RANDOM_PREFIX) or name in _SPECS:
+        return ""
+    return weights_digest(network, spec.mean, spec.std, network.size)
 
 
 def _batches(views: Tensor) -> tuple[Tensor, ...]:

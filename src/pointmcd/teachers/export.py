@@ -16,9 +16,9 @@ from pointmcd.data.store import Store
 from pointmcd.errors import StoreError
 from pointmcd.files import read_json, replacing, write_json
 from pointmcd.progress import progress_bar
-from pointmcd.teachers.config import TeachConfig, command_for, default_name
+from pointmcd.teachers.config import command_for, default_name
 from pointmcd.teachers.features import StoredRows, features_folder, save_array
-from pointmcd.teachers.lesson import Lesson
+from pointmcd.teachers.lesson import ENCODER_WEIGHTS, Lesson
 
 TEACHER_FORMAT = 1
 
@@ -41,14 +41,13 @@ def export_teacher(lesson: Lesson, scores: dict[str, Any]) -> None:
             for kind, tensor in lesson.outputs(indices).items():
                 save_array(temporary / kind / f"{shard}.npy", tensor.cpu().numpy())
             progress.advance(task, len(indices))
-        described = _describe(store, config, teacher, lesson.descriptor_size)
+        described = _describe(lesson, teacher)
         write_json(temporary / "teacher.json", described | scores)
 
 
-def _describe(
-    store: Store, config: TeachConfig, teacher: nn.Module, descriptor_size: int
-) -> dict[str, Any]:
-    digest = hashlib.sha256(json.dumps([store.fingerprint, config.decisive()]).encode())
+def _describe(lesson: Lesson, teacher: nn.Module) -> dict[str, Any]:
+    store, config = lesson.store, lesson.config
+    digest = hashlib.sha256(json.dumps([store.fingerprint, lesson.settings]).encode())
     for name, tensor in sorted(teacher.state_dict().items()):
         digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
     return {
@@ -56,10 +55,12 @@ def _describe(
         "pointmcd": pointmcd.__version__,
         "name": config.resolved_name,
         "task": config.task,
-        "settings": config.decisive(),
+        "settings": lesson.settings,
+        "weights_file": str(config.weights.resolve()) if config.weights else None,
+        "licence": lesson.encoder.licence,
         "store_fingerprint": store.fingerprint,
         "fingerprint": digest.hexdigest()[:16],
-        "descriptor_size": descriptor_size,
+        "descriptor_size": lesson.descriptor_size,
         "classes": store.classes,
         "shapes": len(store.shapes),
     }
@@ -84,18 +85,19 @@ def read_teacher(store: Store, name: str) -> dict[str, Any]:
     if meta["store_fingerprint"] != store.fingerprint or meta["shapes"] != len(store.shapes):
         raise StoreError(
             f"{folder}: made from another rig, renderer or set of shapes than the store's; run:"
-            f" pointmcd teach {store.path} {_command(meta['settings'])} --overwrite"
+            f" pointmcd teach {store.path} {_command(meta)} --overwrite"
         )
     return meta
 
 
-def _command(settings: dict[str, Any]) -> str:
-    """Options of `pointmcd teach` that make a teacher of these settings."""
+def _command(meta: dict[str, Any]) -> str:
+    """Options of `pointmcd teach` that make the teacher of a teacher.json."""
+    settings, weights = meta["settings"], meta.get("weights_file")
     kind = "whitened" if settings.get("whiten") else settings.get("task", "classification")
     finetune = bool(settings.get("finetune"))
     made = default_name(settings["teacher"], kind, finetune)
     named = "" if settings["name"] == made else f" --name {settings['name']}"
-    return command_for(made) + named
+    return command_for(made) + (f" --weights {weights}" if weights else "") + named
 
 
 def load_targets(
@@ -126,4 +128,5 @@ def map_targets(store: Store, name: str, kind: str, indices: npt.NDArray[np.int6
         kinds["autoencoder"] = "an autoencoder"
         kind_of = kinds.get(settings.get("task", ""), "a fine-tuned one")
         raise StoreError(f"teacher {name}: {kind_of} has no plain features; use descriptors")
-    return StoredRows(store, features_folder(store, settings["teacher"]), indices)
+    cache = features_folder(store, settings["teacher"], settings.get(ENCODER_WEIGHTS, ""))
+    return StoredRows(store, cache, indices)

@@ -17,9 +17,16 @@ from pointmcd.teachers.runtimes import use_runtime
 FloatArray = npt.NDArray[np.float32]
 
 
-def features_folder(store: Store, encoder: str) -> Path:
-    """Where the features of a frozen encoder stand in a store."""
-    return store.path / "features" / folder_name(encoder)
+def features_folder(store: Store, encoder: str, weights: str = "") -> Path:
+    """Where the features of a frozen encoder stand in a store.
+
+    Args:
+        store: the prepared store.
+        encoder: its name.
+        weights: `ImageEncoder.weights`: features of other weights stand beside.
+    """
+    own = f"-{weights[:8]}" if weights else ""
+    return store.path / "features" / f"{folder_name(encoder)}{own}"
 
 
 def cache_features(
@@ -33,10 +40,11 @@ def cache_features(
         StoreError: when the folder holds features of another store or encoder.
         ConfigError: when the config's runtime is absent, or cannot take the encoder.
     """
-    folder = features_folder(store, config.teacher)
+    folder = features_folder(store, config.teacher, encoder.weights)
     seed = config.seed if config.teacher.startswith(RANDOM_PREFIX) else 0  # decides random weights
     use_runtime(encoder, config.runtime, device)
-    encode_store(store, encoder, folder, device, f"{config.teacher} {seed}")
+    identity = f"{config.teacher} {seed} {encoder.weights}".rstrip()
+    encode_store(store, encoder, folder, device, identity)
     return folder
 
 

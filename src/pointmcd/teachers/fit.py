@@ -48,7 +48,7 @@ def fit(lesson: Lesson) -> None:
                 )
             tensors = with_prefix("model", lesson.teacher.state_dict())
             tensors |= with_prefix("optimizer", optimizer_tensors(optimizer))
-            state = {"epoch": epoch + 1, "settings": config.decisive()}
+            state = {"epoch": epoch + 1, "settings": lesson.settings}
             save_checkpoint(lesson.work_file, tensors, state)
             progress.update(task, completed=epoch + 1, note=f"loss {loss:.3f}")
 
@@ -59,7 +59,7 @@ def _resume(lesson: Lesson, optimizer: torch.optim.Optimizer) -> int:
     if not path.exists():
         return 0
     tensors, state = load_checkpoint(path)
-    if state["settings"] != lesson.config.decisive():
+    if state["settings"] != lesson.settings:
         return 0
     load_module(lesson.teacher, under_prefix("model", tensors), str(path))
     load_optimizer(optimizer, under_prefix("optimizer", tensors))

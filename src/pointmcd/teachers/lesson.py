@@ -16,6 +16,8 @@ from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.encoders import ImageEncoder
 from pointmcd.teachers.heads import DESCRIPTOR_SIZE
 
+#: The entry of a teacher's settings with `ImageEncoder.weights`, where that is not empty.
+ENCODER_WEIGHTS = "encoder_weights"
 Indices = npt.NDArray[np.int64]
 
 
@@ -52,6 +54,12 @@ class Lesson(ABC):
     def descriptor_size(self) -> int:
         """D of the descriptors."""
         return DESCRIPTOR_SIZE
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Everything that decides the result, JSON: the config's, and which weights were found."""
+        weights = {ENCODER_WEIGHTS: self.encoder.weights} if self.encoder.weights else {}
+        return self.config.decisive() | weights
 
     def look(self) -> None:  # noqa: B027 (most tasks need nothing)
         """Make what `outputs` reads, beyond the store itself."""

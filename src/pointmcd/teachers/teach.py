@@ -1,6 +1,7 @@
 """Train a teacher on a store's train part and export what it says into the store."""
 
 from pathlib import Path
+from typing import Any
 
 from pointmcd.data.store import Store
 from pointmcd.device import pick_device
@@ -14,7 +15,8 @@ from pointmcd.teachers.export import export_teacher, teacher_folder
 from pointmcd.teachers.features import features_folder
 from pointmcd.teachers.fit import fit
 from pointmcd.teachers.frozen_features import FeaturesLesson
-from pointmcd.teachers.lesson import Lesson, work_file
+from pointmcd.teachers.lesson import ENCODER_WEIGHTS, Lesson, work_file
+from pointmcd.teachers.own_encoder import MODULE_PREFIX
 from pointmcd.teachers.segmentation import SegmentationLesson
 
 LESSONS: dict[str, type[Lesson]] = {
@@ -43,9 +45,9 @@ def teach(config: TeachConfig) -> Path:
     if _is_done(folder, store, config):
         remove(work_file(store, config))  # a kill just after the export leaves it
         return folder
-    for place in (folder.parent, features_folder(store, config.teacher)):
+    encoder = ImageEncoder(config.teacher, config.seed, config.weights)
+    for place in (folder.parent, features_folder(store, config.teacher, encoder.weights)):
         remove_stale(place)
-    encoder = ImageEncoder(config.teacher, config.seed)
     device = pick_device("cpu" if config.runtime == "onnx" else config.device)
     lesson = LESSONS[config.task](store, config, device, encoder)
     lesson.prepare()
@@ -59,12 +61,27 @@ def _is_done(folder: Path, store: Store, config: TeachConfig) -> bool:
     if not (folder / "teacher.json").exists() or config.overwrite:
         return False
     made = read_json(folder / "teacher.json")
-    if made["settings"] != config.decisive() or made["store_fingerprint"] != store.fingerprint:
+    settings = dict(made["settings"])
+    weights = settings.pop(ENCODER_WEIGHTS, "")
+    same = settings == config.decisive() and made["store_fingerprint"] == store.fingerprint
+    if not same or _has_others(config, made, weights):
         raise StoreError(
-            f"{folder}: a teacher of that name was made with other settings; give --name another"
-            " name, or --overwrite"
+            f"{folder}: a teacher of that name was made with other"
+            f" {'weights of the encoder' if same else 'settings'}; give --name another name, or"
+            " --overwrite"
         )
     if config.finetune or config.task != "classification":
         return True
-    cache = features_folder(store, config.teacher)  # deleted to save space? students may want it
+    cache = features_folder(store, config.teacher, weights)  # deleted? students may want it
     return all((cache / f"{shard}.npy").exists() for shard in store.shards)
+
+
+def _has_others(config: TeachConfig, made: dict[str, Any], weights: str) -> bool:
+    """Whether the encoder's weights are now others than those that made a finished teacher.
+
+    Weights of timm's own are trusted by their name: to look they would have to be at hand.
+    """
+    by_name = not config.teacher.startswith(MODULE_PREFIX)
+    if by_name and config.weights is None and not made.get("weights_file"):
+        return False
+    return ImageEncoder(config.teacher, config.seed, config.weights).weights != weights
