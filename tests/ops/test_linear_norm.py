@@ -1,4 +1,5 @@
 import copy
+from functools import partial
 
 import pytest
 import torch
@@ -8,10 +9,10 @@ from pointmcd.ops.group_max import linear_bn_relu_max
 from pointmcd.ops.linear_norm import linear_bn_relu
 
 
-def plain(points, linear, norm):
+def plain(points, linear, norm, slope=0.0):
     """The published order of operations, every tensor made."""
     batch, count, _ = points.shape
-    rows = torch.relu(norm(linear(points).flatten(0, 1)))
+    rows = nn.functional.leaky_relu(norm(linear(points).flatten(0, 1)), slope)
     return rows.view(batch, count, -1).max(dim=1).values
 
 
@@ -31,7 +32,11 @@ def relu_then_max(points, linear, norm):
     return linear_bn_relu(points, linear, norm).max(dim=1).values
 
 
-@pytest.mark.parametrize("ours", [linear_bn_relu_max, relu_then_max])
+def leaky_then_max(points, linear, norm):
+    return linear_bn_relu(points, linear, norm, 0.2).max(dim=1).values
+
+
+@pytest.mark.parametrize("ours", [linear_bn_relu_max, relu_then_max, leaky_then_max])
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])  # plain and numba paths
 def test_values_gradients_and_statistics_equal_the_plain_order(ours, training, dtype):
@@ -41,7 +46,8 @@ def test_values_gradients_and_statistics_equal_the_plain_order(ours, training, d
     points = torch.randn(4, 11, 6, dtype=dtype) + 3
     weights = torch.randn(4, 9, dtype=dtype)
     results = []
-    for function, (a, b) in ((plain, (linear, norm)), (ours, twins)):
+    published = partial(plain, slope=0.2) if ours is leaky_then_max else plain
+    for function, (a, b) in ((published, (linear, norm)), (ours, twins)):
         leaf = points.clone().requires_grad_()
         b.train(training)
         value = function(leaf, a, b)
@@ -71,7 +77,8 @@ def test_one_point_works():
     assert linear_bn_relu_max(torch.randn(3, 1, 6), linear, norm).shape == (3, 9)
 
 
-def test_sparse_and_dense_gradients_agree():
+@pytest.mark.parametrize("slope", [0.0, 0.2])
+def test_sparse_and_dense_gradients_agree(slope):
     torch.manual_seed(0)
     linear, norm = layers(channels_in=7, channels=13, dtype=torch.float32)
     points = torch.randn(2, 40, 7)
@@ -81,7 +88,7 @@ def test_sparse_and_dense_gradients_agree():
         leaf = points.clone().requires_grad_()
         norm.zero_grad()
         linear.zero_grad()
-        linear_bn_relu(leaf, linear, norm).backward(weights + noise)
+        linear_bn_relu(leaf, linear, norm, slope).backward(weights + noise)
         gradients.append([leaf.grad, linear.weight.grad.clone(), norm.bias.grad.clone()])
     for sparse, dense in zip(*gradients, strict=True):
         torch.testing.assert_close(sparse, dense)

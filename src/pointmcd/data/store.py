@@ -211,7 +211,8 @@ class Store:
     def _gather(self, kind: str, indices: npt.NDArray[np.int64], count: int) -> npt.NDArray[Any]:
         start = f"{self.path}/shards/"  # text: a path's parts would be parsed for every shape
         places = [self.locate(int(i)) for i in indices]
-        rows = [map_array(f"{start}{shard}/{kind}.npy")[row, :count] for shard, row in places]
+        maps = {shard: map_array(f"{start}{shard}/{kind}.npy") for shard in {s for s, _ in places}}
+        rows = [maps[shard][row, :count] for shard, row in places]
         if not rows:
             return map_array(f"{start}{self.shards[0]}/{kind}.npy")[:0, :count]
         return np.stack(rows)

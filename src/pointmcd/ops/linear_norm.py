@@ -21,8 +21,10 @@ from pointmcd.ops.moments import mean_and_covariance
 Array = npt.NDArray[Any]
 
 
-def linear_bn_relu(points: Tensor, linear: nn.Linear, norm: nn.BatchNorm1d) -> Tensor:
-    """ReLU(BN(W x)), [B, N, C_in] -> [B, N, C]; `linear` has no bias."""
+def linear_bn_relu(
+    points: Tensor, linear: nn.Linear, norm: nn.BatchNorm1d, slope: float = 0.0
+) -> Tensor:
+    """ReLU(BN(W x)), [B, N, C_in] -> [B, N, C]; LeakyReLU with a `slope`; `linear` has no bias."""
     with torch.autocast(points.device.type, enabled=False):  # statistics need full precision
         points = points.to(linear.weight)
         mean, var = linear_statistics(points, linear.weight, norm)
@@ -30,9 +32,10 @@ def linear_bn_relu(points: Tensor, linear: nn.Linear, norm: nn.BatchNorm1d) -> T
         weight, shift = linear.weight * scale[:, None], norm.bias - mean * scale
         if numba_fits(points, weight):
             rows = points.flatten(0, 1)
-            flat: Tensor = _LinearReLU.apply(rows, weight, shift)  # type: ignore[no-untyped-call]
+            flat: Tensor = _LinearReLU.apply(rows, weight, shift, slope)  # type: ignore[no-untyped-call]
             return flat.view(*points.shape[:2], -1)
-    return torch.relu(F.linear(points, weight, shift))
+    mapped = F.linear(points, weight, shift)
+    return F.leaky_relu(mapped, slope) if slope else torch.relu(mapped)
 
 
 def linear_statistics(
@@ -63,28 +66,29 @@ def moment_statistics(
 
 
 class _LinearReLU(torch.autograd.Function):
-    """ReLU(x W^T + s) of float32 rows on a CPU.
+    """LeakyReLU(x W^T + s) of float32 rows on a CPU.
 
     Behind a max over points the gradient is zero but for a few entries of each channel; it is then
     taken entry by entry, and no matrix product is made.
     """
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, weight: Tensor, shift: Tensor) -> Tensor:
+    def forward(ctx: Any, rows: Tensor, weight: Tensor, shift: Tensor, slope: float) -> Tensor:
         out = rows @ weight.T
         with_torch_threads()
-        _shift_relu_kernel(out.detach().numpy(), shift.detach().numpy())
+        _shift_relu_kernel(out.detach().numpy(), shift.detach().numpy(), np.float32(slope))
         ctx.save_for_backward(rows, weight, out)
+        ctx.slope = slope
         return out
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         rows, weight, out = ctx.saved_tensors
         sampled = grad[::_SAMPLED]
         if int(sampled.count_nonzero()) < _SPARSE * sampled.numel():
-            return _sparse_backward(grad, rows, weight, out)
-        passed = grad * (out > 0)
-        return passed @ weight, passed.T @ rows, passed.sum(dim=0)
+            return *_sparse_backward(grad, rows, weight, out, ctx.slope), None
+        passed = torch.where(out > 0, grad, ctx.slope * grad) if ctx.slope else grad * (out > 0)
+        return passed @ weight, passed.T @ rows, passed.sum(dim=0), None
 
 
 #: Row blocks that are summed apart: a fixed number, so that no thread count changes the result.
@@ -94,7 +98,7 @@ _SAMPLED, _SPARSE = 16, 0.1
 
 
 def _sparse_backward(
-    grad: Tensor, rows: Tensor, weight: Tensor, out: Tensor
+    grad: Tensor, rows: Tensor, weight: Tensor, out: Tensor, slope: float
 ) -> tuple[Tensor, Tensor, Tensor]:
     grad_rows = torch.zeros_like(rows)
     grad_weight = torch.zeros(_BLOCKS, *weight.shape)
@@ -102,16 +106,18 @@ def _sparse_backward(
     with_torch_threads()
     _sparse_kernel(
         *(t.detach().contiguous().numpy() for t in (grad, out, rows, weight)),
+        np.float32(slope),
         *(t.numpy() for t in (grad_rows, grad_weight, grad_shift)),
     )
     return grad_rows, grad_weight.sum(dim=0), grad_shift.sum(dim=0)
 
 
 @numba.njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
-def _shift_relu_kernel(out: Array, shift: Array) -> None:
+def _shift_relu_kernel(out: Array, shift: Array, slope: float) -> None:
     for n in numba.prange(out.shape[0]):
         for c in range(out.shape[1]):
-            out[n, c] = max(out[n, c] + shift[c], np.float32(0))
+            value = out[n, c] + shift[c]
+            out[n, c] = value if value > 0 else slope * value
 
 
 @numba.njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
@@ -120,6 +126,7 @@ def _sparse_kernel(
     out: Array,
     rows: Array,
     weight: Array,
+    slope: float,
     grad_rows: Array,
     grad_weight: Array,
     grad_shift: Array,
@@ -129,7 +136,9 @@ def _sparse_kernel(
         for n in range(count * block // blocks, count * (block + 1) // blocks):
             for c in range(grad.shape[1]):
                 g = grad[n, c]
-                if g == 0 or out[n, c] <= 0:
+                if g != 0 and out[n, c] <= 0:
+                    g *= slope
+                if g == 0:
                     continue
                 grad_shift[block, c] += g
                 for i in range(rows.shape[1]):

@@ -27,7 +27,7 @@ from torch.nn import functional as F
 from pointmcd.ops.batch_norm import running_statistics
 from pointmcd.ops.edge_layer import edge_layer
 from pointmcd.ops.edge_moments import normed_edges
-from pointmcd.ops.linear_norm import moment_statistics
+from pointmcd.ops.linear_norm import linear_bn_relu, moment_statistics
 from pointmcd.ops.masked_max import max_over_points
 from pointmcd.ops.nearest import nearest_neighbours
 from pointmcd.ops.neighbours import neighbour_max
@@ -167,5 +167,4 @@ class DGCNNSegmentation(nn.Module):
 
 def normed_leaky(linear: nn.Linear, norm: nn.BatchNorm1d, points: Tensor) -> Tensor:
     """LeakyReLU(BN(W x)) of every point, [B, N, C_in] -> [B, N, C]."""
-    features = linear(points)
-    return F.leaky_relu_(norm(features.flatten(0, 1)), SLOPE).view_as(features)
+    return linear_bn_relu(points, linear, norm, SLOPE)

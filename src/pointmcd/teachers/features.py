@@ -122,9 +122,8 @@ class StoredRows:
 def gather_rows(store: Store, folder: Path, indices: npt.NDArray[np.int64]) -> FloatArray:
     """Rows of the arrays `<shard>.npy` in `folder` for the given shapes, float32 [n, ...]."""
     places = [store.locate(int(i)) for i in indices]
-    return np.stack([map_array(f"{folder}/{shard}.npy")[row] for shard, row in places]).astype(
-        np.float32
-    )
+    maps = {shard: map_array(f"{folder}/{shard}.npy") for shard in {s for s, _ in places}}
+    return np.stack([maps[shard][row] for shard, row in places]).astype(np.float32)
 
 
 def save_array(path: Path, array: npt.NDArray[np.generic]) -> None:
