@@ -3,43 +3,47 @@
     python benchmarks/growth.py
 
 One thread, processor seconds, median of a few; writes benchmarks/results/growth.md and
-growth.png. docs/scale.md quotes the tables.
+growth.png, and its tables of unit costs, plan and memory into docs/scale.md.
 """
 
 import os
 import platform
+import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
-
 from growth_parts import loading, memory, preparing, training
 from growth_parts.curve import Curve
 from growth_parts.figure import draw
 from growth_parts.memory import Epoch
 from growth_parts.plan import Costs, plan_table, table, unit_table
 from growth_parts.units import Units, measure_units
+
 from pointmcd.shapes.mesh import load_shape
 from pointmcd.shapes.sources import list_shapes
 
 RESULTS = Path(__file__).parent / "results"
-FURNITURE = 48
+SCALE = Path(__file__).parents[1] / "docs" / "scale.md"
+FURNITURE = 32
 
 
 def main() -> None:
     """Measure and write."""
     torch.set_num_threads(1)
-    start = time.perf_counter()
+    start, load = time.perf_counter(), os.getloadavg()[0]
     with TemporaryDirectory() as folder:
         work = Path(folder)
         curves, costs = measure(work)
         epoch = memory.measure_epoch(work)
     draw(RESULTS / "growth.png", curves, epoch)
-    lines = write(curves, costs, epoch, time.perf_counter() - start)
+    lines = write(curves, costs, epoch, time.perf_counter() - start, load)
     (RESULTS / "growth.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    tables = {"units": unit_table(costs), "plan": plan_table(costs), "memory": memory_lines(epoch)}
+    SCALE.write_text(quoted(SCALE.read_text(encoding="utf-8"), tables), encoding="utf-8")
 
 
 def measure(work: Path) -> tuple[list[Curve], Costs]:
@@ -58,14 +62,21 @@ def measure(work: Path) -> tuple[list[Curve], Costs]:
     costs = Costs(
         units,
         by_faces=of_shape[0].seconds,
-        step={
-            n: c.seconds[1024] / training.STEP_BATCH for n, c in zip(names, steps, strict=True)
-        },
+        step={n: c.seconds[1024] / training.STEP_BATCH for n, c in zip(names, steps, strict=True)},
         load=(per_load[0], per_load[-1]),
         open=opening.seconds,
         listing=listing,
+        memory=loading.memory_of_opening(work),
     )
     return curves, costs
+
+
+def quoted(text: str, tables: Mapping[str, Sequence[str]]) -> str:
+    """A document with what stands between `<!-- NAME -->` and `<!-- end -->` written anew."""
+    for name, lines in tables.items():
+        new = "\n".join([f"<!-- {name} -->", *lines, "<!-- end -->"])
+        text = re.sub(f"<!-- {name} -->.*?<!-- end -->", lambda _, new=new: new, text, flags=re.S)
+    return text
 
 
 def real_units(source: Path, work: Path) -> Units:
@@ -74,17 +85,19 @@ def real_units(source: Path, work: Path) -> Units:
     return measure_units(source, work, len(faces), float(np.mean(faces)))
 
 
-def write(curves: Sequence[Curve], costs: Costs, epoch: Epoch, seconds: float) -> list[str]:
+def write(
+    curves: Sequence[Curve], costs: Costs, epoch: Epoch, seconds: float, load: float
+) -> list[str]:
     """The page, line by line."""
     machine = f"{os.cpu_count()} cores of {platform.machine()}, Linux, torch {torch.__version__}"
     return [
         "# Growth",
         "",
-        f"Written by `python benchmarks/growth.py` in {seconds / 60:.1f} minutes on {machine}; a"
-        " machine that others used too. Seconds are those of one processor thread"
-        " (`time.process_time`), median of a few after one that does not count; on the clock where"
-        " it says so. The exponent is the slope of the line through the logarithms, all sizes"
-        " alike; its word goes by the two largest sizes, where what does not grow weighs least.",
+        f"Written by `python benchmarks/growth.py` in {seconds / 60:.1f} minutes on {machine},"
+        f" shared with others (load average {load:.1f} at the start). Seconds are those of one"
+        " processor thread (`time.process_time`), median of a few after one that does not count;"
+        " on the clock where it says so. The exponent is the slope of the line through the"
+        " logarithms, all sizes alike; its word goes by the three largest sizes, where what does not grow weighs least.",
         "",
         "![Cost against size on logarithmic axes; resident memory over an epoch](growth.png)",
         "",
@@ -98,8 +111,9 @@ def write(curves: Sequence[Curve], costs: Costs, epoch: Epoch, seconds: float) -
         "## Unit costs",
         "",
         f"Seconds and bytes of {costs.units.shapes} shapes of the embedded furniture are means"
-        f" ({costs.units.faces:,.0f} faces, 2,048 points, 12 views of 224 x 224), commands"
-        " included whole; the rest is from the curves. Loading is without augmentation.",
+        f" ({costs.units.faces:,.0f} faces, 2,048 points, 12 views of 224 x 224): all"
+        " of `prepare`, and of `teach` the look at the views and the heads' training; the rest is"
+        " from the curves. Loading is without augmentation.",
         "",
         *unit_table(costs),
         "",

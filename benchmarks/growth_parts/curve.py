@@ -42,8 +42,8 @@ class Curve:
 
     @property
     def last_exponent(self) -> float:
-        """The same between the two largest sizes: what does not grow weighs least there."""
-        return _slope(list(self.seconds.items())[-2:])
+        """The same over the three largest sizes: what does not grow weighs least there."""
+        return _slope(list(self.seconds.items())[-3:])
 
     @property
     def growth(self) -> str:

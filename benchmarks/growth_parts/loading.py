@@ -6,6 +6,7 @@ from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
+from race import peak_memory
 
 from growth_parts.curve import Call, Curve, measure, sweep
 from growth_parts.synthetic_store import CLASSES, TEACHER, items, write_meta, write_store
@@ -62,6 +63,11 @@ def of_shapes(work: Path, counts: Sequence[int] = SHAPES) -> Iterator[tuple[Curv
     yield sweep("opening a store, its fingerprint included", "shapes", calls, repeats=1), sizes
     calls = {count: partial(splitting, count) for count in counts}
     yield sweep(f"choosing validation shapes of {CLASSES} classes", "shapes", calls, 1), sizes
+
+
+def memory_of_opening(work: Path, counts: Sequence[int] = SHAPES) -> dict[int, int | None]:
+    """Bytes of memory at the peak of opening the stores of `of_shapes`; None: not told here."""
+    return {count: peak_memory(partial(opened, work / f"shapes-{count}")) for count in counts}
 
 
 def opened(path: Path) -> str:

@@ -11,7 +11,7 @@ from growth_parts.synthetic_store import folder_bytes, write_store
 from pointmcd.files import remove
 
 #: Of the store, and megabytes above what the imports take: data segments, and pages of files.
-SHAPES, SHARD_SIZE, POINTS = 16_384, 1024, 16_384
+SHAPES, SHARD_SIZE, POINTS = 12_288, 1024, 16_384
 DATA, FILES = 512, 256
 
 

@@ -64,6 +64,7 @@ def main(store: Path, out: Path, data: int, files: int) -> None:
         *(store, out / "run"),
         epochs=1,
         points=64,
+        batch_size=64,
         resample=True,  # every epoch reads all points of every shape
         teacher="lite0-features",
         device="cpu",

@@ -22,6 +22,7 @@ class Costs:
         load: seconds of loading a shape, where all maps are kept and where most are not.
         open: seconds of opening a store, by shapes.
         listing: bytes of store.json, by shapes.
+        memory: bytes of memory at the peak of opening a store, by shapes; None: not told.
     """
 
     units: Units
@@ -30,6 +31,7 @@ class Costs:
     load: tuple[float, float]
     open: Mapping[int, float]
     listing: Mapping[int, int]
+    memory: Mapping[int, int | None]
 
 
 def plan_table(costs: Costs) -> list[str]:
@@ -38,14 +40,14 @@ def plan_table(costs: Costs) -> list[str]:
     chosen = faces[1], faces[3]
     seconds = costs.units.seconds
     prepare = {f"{count:,} faces each": costs.by_faces[count] for count in chosen}
-    look = seconds["teach features"]
+    look = seconds["features"]
     rows = {
         f"prepare as measured on furniture ({costs.units.faces:,.0f} faces), core hours": _hours(
             seconds["prepare"]
         ),
         **{f"prepare, {text}, core hours": _hours(each) for text, each in prepare.items()},
         "features of lite0, 12 views, core hours": _hours(look),
-        "heads and descriptors of a teacher of labels, core hours": _hours(seconds["teach heads"]),
+        "heads of a teacher of labels, core hours": _hours(seconds["heads, all epochs"]),
     }
     for text, each in prepare.items():
         day = [_machines(count * (each + look)) for count in SETS.values()]
@@ -61,6 +63,10 @@ def plan_table(costs: Costs) -> list[str]:
     ]
     rows["store.json, MB"] = [f"{costs.listing[count] / 1e6:,.1f}" for count in SETS.values()]
     rows["opening the store, s"] = [f"{costs.open[count]:,.1f}" for count in SETS.values()]
+    peaks = [costs.memory[count] for count in SETS.values()]
+    rows["memory for that at its peak, MB"] = [
+        "not told" if peak is None else f"{peak / 1e6:,.0f}" for peak in peaks
+    ]
     for student, each in costs.step.items():
         rows[f"an epoch of {student}, 1,024 points, core hours"] = _hours(each)
     rows["loading in an epoch, all maps kept, core hours"] = _hours(costs.load[0])

@@ -23,7 +23,7 @@ from pointmcd.views.rig import Rig, get_rig
 POINTS, VIEWS = 2048, 12
 POINT_COUNTS = (512, 1024, 2048, 4096, 8192)
 VIEW_COUNTS = (1, 4, 12, 16, 32)
-SHAPE_COUNTS = (4, 8, 16, 32)
+SHAPE_COUNTS = (4, 8, 16)
 #: How often each triangle of a shape is divided by four, faces growing from about 1,250.
 DIVISIONS = (0, 1, 2, 3, 4)
 FACES = 1250

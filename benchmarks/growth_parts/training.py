@@ -47,13 +47,16 @@ def vafp(B: int, N: int, V: int, C: int) -> Call:  # noqa: N803
     return lambda: torch.autograd.grad(masked_max(embeddings, visibility), embeddings, grad)
 
 
-def steps(points: Mapping[str, Sequence[int]] = STEP_POINTS, batch: int = STEP_BATCH) -> list[Curve]:
+def steps(
+    points: Mapping[str, Sequence[int]] = STEP_POINTS, batch: int = STEP_BATCH
+) -> list[Curve]:
     """Distilled steps of students against the number of points."""
     return [
         sweep(
             f"{name}, distilled step, B {batch}, V 12",
             "points",
             {size: partial(step, name, batch, size) for size in sizes},
+            repeats=2,
         )
         for name, sizes in points.items()
     ]

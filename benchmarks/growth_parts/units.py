@@ -1,14 +1,21 @@
 """What one real shape costs: seconds of each command, bytes of each kind of file."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import torch
 from race import timed
 
 from growth_parts.synthetic_store import folder_bytes
 from pointmcd.data.prepare import prepare
+from pointmcd.data.store import Store
+from pointmcd.teachers.classification import ClassificationLesson
 from pointmcd.teachers.config import TeachConfig
+from pointmcd.teachers.encoders import ImageEncoder
+from pointmcd.teachers.features import encode_shape
+from pointmcd.teachers.fit import fit
+from pointmcd.teachers.runtimes import use_runtime
 from pointmcd.teachers.teach import teach
 
 POINTS = 2048
@@ -33,15 +40,23 @@ class Units:
 
 def measure_units(source: Path, work: Path, shapes: int, faces: float) -> Units:
     """Prepare and teach real shapes in this process, as the commands do."""
-    store = work / "store"
-    seconds = {
-        "prepare": timed(partial(prepare, source, store, points=POINTS, workers=1)),
-        "teach features": timed(partial(teach, TeachConfig(store, task="features"))),
-        # The features stand by now: what is left is the heads' training and the descriptors.
-        "teach heads": timed(partial(teach, TeachConfig(store))),
-    }
+    path = work / "store"
+    prepare_all = partial(prepare, source, path, points=POINTS, workers=1)
+    seconds = {"prepare": timed(prepare_all)}
+    config = TeachConfig(path)
+    teach(config)
+    store, device = Store(path), torch.device("cpu")
+    encoder = ImageEncoder(config.teacher).eval()
+    use_runtime(encoder, config.runtime, device)
+    encode_shape(store, 0, encoder, device)  # makes the network fast, once
+    seconds["features"] = timed(
+        lambda: [encode_shape(store, i, encoder, device) for i in range(shapes)]
+    )
+    lesson = ClassificationLesson(store, replace(config, name="again"), device, encoder)
+    lesson.prepare()
+    seconds["heads, all epochs"] = timed(partial(fit, lesson))
     each = {name: value / shapes for name, value in seconds.items()}
-    return Units(shapes, faces, each, {k: v / shapes for k, v in stored(store).items()})
+    return Units(shapes, faces, each, {k: v / shapes for k, v in stored(path).items()})
 
 
 def stored(store: Path) -> dict[str, float]:
