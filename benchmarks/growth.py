@@ -97,7 +97,8 @@ def write(
         f" shared with others (load average {load:.1f} at the start). Seconds are those of one"
         " processor thread (`time.process_time`), median of a few after one that does not count;"
         " on the clock where it says so. The exponent is the slope of the line through the"
-        " logarithms, all sizes alike; its word goes by the three largest sizes, where what does not grow weighs least.",
+        " logarithms, all sizes alike; its word goes by the three largest sizes, where what does"
+        " not grow weighs least.",
         "",
         "![Cost against size on logarithmic axes; resident memory over an epoch](growth.png)",
         "",

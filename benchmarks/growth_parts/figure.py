@@ -37,8 +37,8 @@ def _panel(axes: Axes, curve: Curve) -> None:
     axes.loglog(sizes, seconds, "o-", color=BLUE, markersize=4)
     axes.set_xticks(sizes, [_short(size) for size in sizes])
     axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.tick_params(labelsize=8)
-    axes.set_title("\n".join(textwrap.wrap(curve.cost, 38)), fontsize=9)
+    axes.tick_params(which="both", labelsize=7)
+    axes.set_title("\n".join(textwrap.wrap(curve.cost, 34)), fontsize=9)
     axes.set_xlabel(f"{curve.against}, exponent {curve.exponent:.2f}", fontsize=9)
     axes.set_ylabel("seconds" + (" (clock)" if curve.clock == "wall" else ""), fontsize=8)
 
