@@ -1,0 +1,1 @@
+"""What `python benchmarks/growth.py` measures, a file for each kind of cost."""

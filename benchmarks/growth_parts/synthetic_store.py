@@ -1,0 +1,100 @@
+"""Stores of random numbers in the real format, of any size, with a teacher that `train` takes."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from pointmcd.data.plan import Plan, PlanItem
+from pointmcd.data.prepare import _identity
+from pointmcd.data.store import Store
+from pointmcd.files import write_json
+from pointmcd.teachers.config import TeachConfig
+from pointmcd.teachers.export import TEACHER_FORMAT
+from pointmcd.teachers.features import save_array
+from pointmcd.views.rig import get_rig
+
+CLASSES, DESCRIPTOR_SIZE, TEACHER = 40, 512, "lite0-features"
+
+
+def write_store(path: Path, shapes: int, shard_size: int, points: int) -> Store:
+    """Shards of one content under many names: nothing reads them as one, the system least of all.
+
+    Views are left out: no training reads them.
+    """
+    content = shard_content(min(shard_size, shapes), points)
+    counts = [min(shard_size, shapes - start) for start in range(0, shapes, shard_size)]
+    names = [f"{number:05d}" for number in range(len(counts))]
+    for name, count in zip(names, counts, strict=True):
+        for file, array in content.items():
+            target = path / (
+                f"teachers/{TEACHER}/descriptors/{name}.npy"
+                if file == "descriptors"
+                else f"shards/{name}/{file}.npy"
+            )
+            save_array(target, array[:count])
+    write_meta(path, shapes, names, counts, points)
+    store = Store(path)
+    write_teacher(store)
+    return store
+
+
+def shard_content(count: int, points: int) -> dict[str, np.ndarray]:
+    """Arrays of a shard of `count` shapes."""
+    random = np.random.default_rng(0)
+    cloud = random.random((count, points, 3), dtype=np.float32) - np.float32(0.5)
+    bits = random.integers(256, size=(count, points, 2), dtype=np.uint8)
+    rows = random.random((count, 12, DESCRIPTOR_SIZE), dtype=np.float32).astype(np.float16)
+    return {"points": cloud, "visibility": bits, "descriptors": rows}
+
+
+def write_meta(path: Path, shapes: int, shards: list[str], counts: list[int], points: int) -> None:
+    """Write store.json as `prepare` does: names as long as those of large collections."""
+    plan = Plan("nowhere", points, 0, get_rig("ring12"), 0.15, 0.2, 1024, ())
+    splits = np.where(np.arange(shapes) % 10 == 9, "test", "train").tolist()
+    records = [
+        {"name": f"{number % CLASSES:08d}/{number:032x}", "class": f"{number % CLASSES:08d}"}
+        | {"split": splits[number]}
+        for number in range(shapes)
+    ]
+    content = {
+        **_identity(plan),
+        "classes": [f"{number:08d}" for number in range(CLASSES)],
+        "parts": None,
+        "shards": shards,
+        "counts": counts,
+        "skipped": [],
+        "notes": [],
+        "shapes": records,
+    }
+    write_json(path / "store.json", content)
+
+
+def write_teacher(store: Store) -> None:
+    """Write teacher.json beside the descriptors; there are no weights, and training reads none."""
+    config = TeachConfig(store.path, teacher="lite0", task="features")
+    content = {
+        "format": TEACHER_FORMAT,
+        "name": TEACHER,
+        "task": "features",
+        "settings": json.loads(json.dumps(config.decisive())),
+        "store_fingerprint": store.fingerprint,
+        "fingerprint": "synthetic",
+        "descriptor_size": DESCRIPTOR_SIZE,
+        "classes": store.classes,
+        "shapes": len(store.shapes),
+    }
+    write_json(store.path / "teachers" / TEACHER / "teacher.json", content)
+
+
+def items(count: int) -> list[PlanItem]:
+    """As many shapes as a large collection's, named alike, none with a split."""
+    return [
+        PlanItem(f"{number % CLASSES:08d}/{number:032x}", f"{number % CLASSES:08d}", "train")
+        for number in range(count)
+    ]
+
+
+def folder_bytes(path: Path) -> int:
+    """Bytes of all files below a folder."""
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
