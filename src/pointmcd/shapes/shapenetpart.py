@@ -27,7 +27,7 @@ from pathlib import Path, PurePosixPath
 
 from pointmcd.errors import ShapeError
 from pointmcd.shapes.archive import list_files
-from pointmcd.shapes.labelled_cloud import CloudSource
+from pointmcd.shapes.labelled_cloud import LabelledCloudSource
 from pointmcd.shapes.shapenetpart_files import (
     CLASS_FILE,
     CloudTree,
@@ -48,7 +48,7 @@ _MESHES = ("models/model_normalized.obj", "model.obj", "models/model.obj")
 class CloudListing:
     """The shapes of a set, sorted by name, and what a reader of results should know of it."""
 
-    sources: list[CloudSource]
+    sources: list[LabelledCloudSource]
     notes: list[dict[str, str]]
 
 
@@ -105,7 +105,7 @@ def _cloud_source(
     parts: Parts,
     splits: dict[str, str] | None,
     core: Path | None,
-) -> CloudSource:
+) -> LabelledCloudSource:
     key, stem = cloud_key(file), PurePosixPath(file).stem
     folder = key.split("/")[0]
     label = classes[folder]
@@ -117,7 +117,7 @@ def _cloud_source(
             fault = f"has no labels: {labels} is not there"
     if splits is not None and key not in splits:
         fault = fault or "is in none of the split lists (train_test_split)"
-    return CloudSource(
+    return LabelledCloudSource(
         name=f"{label}/{stem}",
         label=label,
         split=None if splits is None else splits.get(key),
