@@ -36,7 +36,7 @@ def _print(text: str) -> None:
 
 
 def prepare(
-    source: Positional[Path],
+    source: Positional[str],
     store: Positional[Path],
     points: int = 2048,
     rig: str = "ring12",
@@ -52,14 +52,14 @@ def prepare(
     overwrite: bool = False,
     shapenetcore: Path | None = None,
 ) -> None:
-    """Turn a folder or zip of meshes into a store of points, visibility and views.
+    """Turn a data set, or a folder or zip of meshes or clouds, into a store.
 
     Args:
-        source: CLASS/{train,test}/NAME, CLASS/NAME, flat files without labels, or ShapeNetPart.
+        source: CLASS/{train,test}/NAME, CLASS/NAME or flat files, or a data set as NAME:PATH.
         store: folder to make; run again to go on after an interruption.
         points: points per shape, in farthest-point order.
         rig: ring12, ring16 or a FILE.json.
-        up: axis that points up in the meshes (y unless the rig says otherwise).
+        up: axis that points up in the shapes (y unless rig or data set says otherwise).
         seed: seed of samples and splits.
         workers: processes on this machine; all cores by default.
         backend: who works: processes, or a dask or ray cluster that sees the same files.

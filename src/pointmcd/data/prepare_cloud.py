@@ -9,9 +9,9 @@ from scipy.spatial import cKDTree
 
 from pointmcd.errors import ShapeError
 from pointmcd.shapes.alignment import align
+from pointmcd.shapes.cloud_source import Cloud, CloudSource
 from pointmcd.shapes.clouds import cloud_order, normalise_cloud
 from pointmcd.shapes.frame import Points
-from pointmcd.shapes.cloud_source import Cloud, CloudSource
 from pointmcd.shapes.mesh import Mesh, read_mesh
 from pointmcd.views import splats
 from pointmcd.views.framing import Framing

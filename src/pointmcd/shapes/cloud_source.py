@@ -25,7 +25,7 @@ class Cloud:
 
 @dataclass(frozen=True)
 class CloudSource(ShapeSource):
-    """A cloud that can be read when its turn comes, in any process; each kind of file is a subclass.
+    """A cloud that can be read when its turn comes, in any process; a subclass for each kind.
 
     Attributes:
         mesh: The mesh that the points were taken from, or None.
