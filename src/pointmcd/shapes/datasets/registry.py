@@ -11,11 +11,16 @@ from pointmcd.shapes.archive import list_files
 from pointmcd.shapes.cloud_folder import holds_clouds, list_clouds
 from pointmcd.shapes.datasets.base import DataSet, Layout, official_notes
 from pointmcd.shapes.datasets.modelnet import MODELNET10, MODELNET40
+from pointmcd.shapes.datasets.modelnet40c import MODELNET40C
+from pointmcd.shapes.datasets.scanobjectnn import SCANOBJECTNN
+from pointmcd.shapes.datasets.shapenetcore import SHAPENETCORE
+from pointmcd.shapes.datasets.shapenetpart import SHAPENETPART
 from pointmcd.shapes.listing import Listing
 from pointmcd.shapes.shapenetpart import is_shapenetpart, list_labelled_clouds
 from pointmcd.shapes.sources import list_shapes
 
-_DATA_SETS = {data_set.name: data_set for data_set in (MODELNET10, MODELNET40)}
+_ALL = (MODELNET10, MODELNET40, MODELNET40C, *SCANOBJECTNN, SHAPENETCORE, SHAPENETPART)
+_DATA_SETS = {data_set.name: data_set for data_set in _ALL}
 
 #: What stands before the colon of a set that is a person's own: clouds, whatever their suffix.
 CLOUDS = "clouds"
