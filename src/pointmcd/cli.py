@@ -14,6 +14,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 
 from pointmcd.cli_tables import (
     classes_table,
+    data_sets_table,
     metrics_table,
     parts_table,
     probe_table,
@@ -94,6 +95,33 @@ def prepare(
     for note in result.notes:
         console.print(f"note: {note['name']}: {note['note']}", markup=False, soft_wrap=True)
     _print(f"{store}: {result.done} shapes, {len(result.skipped)} skipped")
+
+
+def download(
+    name: Positional[str | None] = None,
+    folder: Positional[Path] = Path(),
+    layout: str | None = None,
+) -> None:
+    """Fetch a public data set where its licence allows that, or say how to get it by hand.
+
+    Args:
+        name: the data set; without it all are listed.
+        folder: where to put the archive; run again to go on after an interruption.
+        layout: which form of it, where there are several.
+    """
+    from pointmcd.shapes.datasets.download import download as run
+    from pointmcd.shapes.datasets.download import licence_notice
+    from pointmcd.shapes.datasets.registry import get_data_set, list_data_sets
+
+    if name is None:
+        out.print(data_sets_table(map(get_data_set, list_data_sets())))
+        return
+    data_set = get_data_set(name)
+    console.print(licence_notice(data_set), markup=False, highlight=False, soft_wrap=True)
+    fetched = run(name, folder, layout)
+    held = "as published" if fetched.published else "no checksum known to hold it against"
+    console.print(f"sha256 {fetched.sha256} ({held})", markup=False, soft_wrap=True)
+    _print(str(fetched.path))
 
 
 def teach(config: OmitArgPrefixes[TeachConfig]) -> None:
@@ -310,6 +338,7 @@ def _commands(arguments: Sequence[str]) -> dict[str, Callable[..., Any]]:
     if recipe in RECIPES:  # anything else is for the parser to refuse
         default = apply_recipe(default, recipe)
     return {
+        "download": download,
         "prepare": prepare,
         "teach": teach,
         "train": _train_command(default),

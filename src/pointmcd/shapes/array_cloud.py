@@ -17,6 +17,8 @@ from pointmcd.shapes.extras import import_extra
 
 #: Bytes of unpacked chunks that HDF5 keeps: rows are read in order, and a chunk spans many.
 _CHUNK_CACHE = 32 << 20
+#: A prime about a hundred times the chunks of 256 KiB that fit.
+_CHUNK_SLOTS = 12_809
 
 #: What h5py and NumPy raise for damaged files.
 _BROKEN = (OSError, ValueError, KeyError, RuntimeError, TypeError, EOFError)
@@ -105,14 +107,14 @@ def _rows(path: Path, array: str) -> Any:
     """Return the array unread: indexing reads."""
     if path.suffix.lower() == ".npy":
         return open_memmap(path, mode="r")  # refuses pickles, and headers that promise too much
-    return _opened(path, path.stat().st_mtime_ns, os.getpid())[array]
+    return _opened(path, array, path.stat().st_mtime_ns, os.getpid())
 
 
-@lru_cache(maxsize=8)
-def _opened(path: Path, modified: int, process: int) -> Any:
-    """Open an HDF5 file once a process: a forked handle shares its position."""
+@lru_cache(maxsize=4)
+def _opened(path: Path, array: str, modified: int, process: int) -> Any:
+    """Open an HDF5 data set once a process: its chunks are forgotten when it is closed."""
     h5py = import_extra("h5py", "hdf5", str(path))
-    return h5py.File(path, "r", rdcc_nbytes=_CHUNK_CACHE)
+    return h5py.File(path, "r", rdcc_nbytes=_CHUNK_CACHE, rdcc_nslots=_CHUNK_SLOTS)[array]
 
 
 def _reason(error: Exception) -> str:

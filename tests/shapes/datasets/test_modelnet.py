@@ -86,6 +86,15 @@ def test_hdf5_rows_are_the_clouds_in_file_order(hdf5):
             np.testing.assert_array_equal(cloud.points, file["data"][row])
 
 
+def test_a_file_stays_open_from_row_to_row(hdf5):
+    """HDF5 unpacks a chunk of many rows for each of them, unless the data set stays open."""
+    shapes = find_shapes(f"modelnet40:{hdf5}").listing.sources
+    array_cloud._opened.cache_clear()
+    for shape in shapes:
+        shape.read_cloud()
+    assert array_cloud._opened.cache_info().misses == 3
+
+
 def test_text_is_read_without_its_normals(text):
     shape = find_shapes(f"modelnet40:{text}").listing.sources[0]
     expected = np.loadtxt(text / "bed" / "bed_0001.txt", delimiter=",")[:, :3]
