@@ -14,6 +14,7 @@ from numpy.lib.format import open_memmap
 from pointmcd.errors import ShapeError
 from pointmcd.shapes.cloud_source import Cloud, CloudSource, finite
 from pointmcd.shapes.extras import import_extra
+from pointmcd.shapes.formats import MAX_BYTES
 
 #: Bytes of unpacked chunks that HDF5 keeps: rows are read in order, and a chunk spans many.
 _CHUNK_CACHE = 32 << 20
@@ -21,7 +22,7 @@ _CHUNK_CACHE = 32 << 20
 _CHUNK_SLOTS = 12_809
 
 #: What h5py and NumPy raise for damaged files.
-_BROKEN = (OSError, ValueError, KeyError, RuntimeError, TypeError, EOFError)
+_BROKEN = (OSError, ValueError, KeyError, RuntimeError, TypeError, EOFError, AttributeError)
 
 
 @dataclass(frozen=True)
@@ -62,11 +63,14 @@ def array_clouds(
         ConfigError: when h5py is needed and absent.
     """
     try:
-        shape, kind = _rows(path, array).shape, _rows(path, array).dtype.kind
+        rows = _rows(path, array)
+        shape, dtype = rows.shape, rows.dtype
     except _BROKEN as error:
         raise ShapeError(f"{path}: cannot be read: {_reason(error)}") from error
-    if len(shape) != 3 or shape[2] != 3 or kind not in "fiu":
-        raise ShapeError(f"{path}: {array} has the shape {shape}, not [shapes, points, 3]")
+    if len(shape) != 3 or shape[2] != 3 or dtype.kind not in "fiu":
+        raise ShapeError(f"{path}: {array} is {dtype} {shape}, not numbers [shapes, points, 3]")
+    if shape[1] * 3 * dtype.itemsize > MAX_BYTES:  # HDF5 may promise what it does not hold
+        raise ShapeError(f"{path}: a cloud of {shape[1]} points is larger than 1 GiB")
     if len(labels) != shape[0]:
         raise ShapeError(f"{path}: {len(labels)} labels for {shape[0]} clouds")
     wrong = np.flatnonzero((labels < 0) | (labels >= len(classes)))
@@ -95,12 +99,14 @@ def read_labels(path: Path, array: str = "label") -> npt.NDArray[np.int64]:
         ConfigError: when h5py is needed and absent.
     """
     try:
-        labels = np.asarray(_rows(path, array)[:])
+        rows = _rows(path, array)
+        fits = rows.dtype.kind in "fiu" and 1 <= rows.ndim <= 2 and rows.size == len(rows)
+        labels = rows[:] if fits and rows.size * rows.dtype.itemsize <= MAX_BYTES else None
     except _BROKEN as error:
         raise ShapeError(f"{path}: cannot be read: {_reason(error)}") from error
-    if labels.size != len(labels) or not np.array_equal(labels, np.rint(labels)):
-        raise ShapeError(f"{path}: {array} of shape {labels.shape} is not one class per cloud")
-    return labels.reshape(-1).astype(np.int64)
+    if labels is None or not np.array_equal(labels, np.rint(labels)):
+        raise ShapeError(f"{path}: {array} is {rows.dtype} {rows.shape}, not one class per cloud")
+    return np.asarray(labels).reshape(-1).astype(np.int64)
 
 
 def _rows(path: Path, array: str) -> Any:

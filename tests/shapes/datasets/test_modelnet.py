@@ -155,7 +155,9 @@ def change(path, **arrays):
     with h5py.File(path, "a") as file:
         for name, values in arrays.items():
             del file[name]
-            if values is not None:
+            if isinstance(values, dict):
+                file.create_group(name)
+            elif values is not None:
                 file[name] = values
 
 
@@ -164,7 +166,12 @@ def change(path, **arrays):
     [
         ({"data": None}, "data"),
         ({"label": None}, "label"),
-        ({"data": np.zeros((3, 8, 2))}, r"shape \(3, 8, 2\), not \[shapes, points, 3\]"),
+        ({"data": np.zeros((3, 8, 2))}, r"\(3, 8, 2\), not numbers \[shapes, points, 3\]"),
+        ({"data": np.zeros((3, 8, 3), "S4")}, "not numbers"),
+        ({"data": {}}, "data_train0.h5: cannot be read"),
+        ({"label": np.array([b"bed", b"car", b"cup"])}, "not one class per cloud"),
+        ({"label": np.array([1.5, 2, 3])}, "not one class per cloud"),
+        ({"label": np.uint8(3)}, "not one class per cloud"),
         ({"data": np.zeros((2, 8, 3))}, "3 labels for 2 clouds"),
         ({"label": np.array([1, 40, 2], np.uint8)}, "label 40; there are 40 classes"),
         ({"label": np.zeros((3, 2), np.uint8)}, "not one class per cloud"),
@@ -177,6 +184,16 @@ def test_damaged_hdf5_is_one_line(hdf5, tmp_path, arrays, words):
         find_shapes(f"modelnet40:{root}")
     assert str(caught.value).startswith(str(root / "ply_data_train0.h5"))
     assert "\n" not in str(caught.value)
+
+
+def test_what_hdf5_promises_and_does_not_hold_is_not_allocated(hdf5, tmp_path):
+    for name, shape in (("data", (3, 1 << 40, 3)), ("label", (1 << 40,))):
+        root = shutil.copytree(hdf5, tmp_path / name)
+        with h5py.File(root / "ply_data_train0.h5", "a") as file:
+            del file[name]
+            file.create_dataset(name, shape, np.float32, chunks=(1,) * len(shape))
+        with pytest.raises(ShapeError, match=r"larger than 1 GiB|not one class per cloud"):
+            find_shapes(f"modelnet40:{root}")
 
 
 def test_truncated_and_foreign_files_are_one_line(hdf5, tmp_path):

@@ -112,6 +112,7 @@ _LICENCE = (
     "for academic research only; the copyright of the models stays with their authors (as the"
     " home page says)"
 )
+_UNCHECKED = "that z is up in most meshes, y in the clouds, and how many shapes the HDF5 files hold"
 _RESAMPLED = "modelnet40_normal_resampled holds modelnet10_train.txt too"
 
 MODELNET10 = DataSet(
@@ -121,6 +122,7 @@ MODELNET10 = DataSet(
     licence=_LICENCE,
     home="https://modelnet.cs.princeton.edu",
     obtain=f"fetch ModelNet10.zip from the home page; {_RESAMPLED}",
+    unchecked=_UNCHECKED,
     layouts=(
         Layout(
             name="off",
@@ -153,6 +155,7 @@ MODELNET40 = DataSet(
         " modelnet40_normal_resampled.zip were made for PointNet and PointNet++, whose repositories"
         " say where they are now"
     ),
+    unchecked=_UNCHECKED,
     layouts=(
         Layout(
             name="hdf5",

@@ -57,5 +57,5 @@ MODELNET40C = DataSet(
     home="https://github.com/jiachens/ModelNet40-C",
     obtain="follow the link to the data on the home page and unpack it",
     layouts=(Layout(name="npy", matches=_matches, list_shapes=_list_clouds),),
-    unchecked="whether label.npy has one column or none; both are read",
+    unchecked="the licence, and whether label.npy has one column or none; both are read",
 )
