@@ -19,7 +19,8 @@ if TYPE_CHECKING:  # they import torch, which would slow every --help
 
 def data_sets_table(data_sets: "Iterable[DataSet]") -> Table:
     """Name, content and licence of the data sets that are read by name."""
-    table = Table("name", Column("what it is", overflow="fold"), "how to get it", "licence")
+    fold = (Column(name, overflow="fold") for name in ("what it is", "how to get it", "licence"))
+    table = Table("name", *fold)
     for one in data_sets:
         fetched = any(layout.archive is not None for layout in one.layouts)
         how = f"pointmcd download {one.name}" if fetched else f"by hand: {one.home}"
