@@ -14,6 +14,7 @@ from tyro.conf import OmitArgPrefixes, Positional
 
 from pointmcd.cli_tables import (
     classes_table,
+    data_sets_table,
     encoders_table,
     metrics_table,
     parts_table,
@@ -37,7 +38,7 @@ def _print(text: str) -> None:
 
 
 def prepare(
-    source: Positional[Path],
+    source: Positional[str],
     store: Positional[Path],
     points: int = 2048,
     rig: str = "ring12",
@@ -53,14 +54,14 @@ def prepare(
     overwrite: bool = False,
     shapenetcore: Path | None = None,
 ) -> None:
-    """Turn a folder or zip of meshes into a store of points, visibility and views.
+    """Turn a data set, or a folder or zip of meshes or clouds, into a store.
 
     Args:
-        source: CLASS/{train,test}/NAME, CLASS/NAME, flat files without labels, or ShapeNetPart.
+        source: CLASS/{train,test}/NAME, CLASS/NAME or flat files, or a data set as NAME:PATH.
         store: folder to make; run again to go on after an interruption.
         points: points per shape, in farthest-point order.
         rig: ring12, ring16 or a FILE.json.
-        up: axis that points up in the meshes (y unless the rig says otherwise).
+        up: axis that points up in the shapes (y unless rig or data set says otherwise).
         seed: seed of samples and splits.
         workers: processes on this machine; all cores by default.
         backend: who works: processes, or a dask or ray cluster that sees the same files.
@@ -95,6 +96,33 @@ def prepare(
     for note in result.notes:
         console.print(f"note: {note['name']}: {note['note']}", markup=False, soft_wrap=True)
     _print(f"{store}: {result.done} shapes, {len(result.skipped)} skipped")
+
+
+def download(
+    name: Positional[str | None] = None,
+    folder: Positional[Path] = Path(),
+    layout: str | None = None,
+) -> None:
+    """Fetch a public data set where its licence allows that, or say how to get it by hand.
+
+    Args:
+        name: the data set; without it all are listed.
+        folder: where to put the archive; run again to go on after an interruption.
+        layout: which form of it, where there are several.
+    """
+    from pointmcd.shapes.datasets.download import download as run
+    from pointmcd.shapes.datasets.download import licence_notice
+    from pointmcd.shapes.datasets.registry import get_data_set, list_data_sets
+
+    if name is None:
+        out.print(data_sets_table(map(get_data_set, list_data_sets())))
+        return
+    data_set = get_data_set(name)
+    console.print(licence_notice(data_set), markup=False, highlight=False, soft_wrap=True)
+    fetched = run(name, folder, layout)
+    held = "as published" if fetched.published else "no checksum known to hold it against"
+    console.print(f"sha256 {fetched.sha256} ({held})", markup=False, soft_wrap=True)
+    _print(str(fetched.path))
 
 
 def teach(config: OmitArgPrefixes[TeachConfig]) -> None:
@@ -325,6 +353,7 @@ def _commands(arguments: Sequence[str]) -> dict[str, Callable[..., Any]]:
     if recipe in RECIPES:  # anything else is for the parser to refuse
         default = apply_recipe(default, recipe)
     return {
+        "download": download,
         "prepare": prepare,
         "teach": teach,
         "teachers": teachers,

@@ -14,7 +14,19 @@ if TYPE_CHECKING:  # they import torch, which would slow every --help
     from pointmcd.evaluation.predict import Prediction
     from pointmcd.evaluation.predict_parts import PartPrediction
     from pointmcd.evaluation.probe_scores import ProbeRow
+    from pointmcd.shapes.datasets.base import DataSet
     from pointmcd.teachers.offline import EncoderEntry
+
+
+def data_sets_table(data_sets: "Iterable[DataSet]") -> Table:
+    """Name, content and licence of the data sets that are read by name."""
+    fold = (Column(name, overflow="fold") for name in ("what it is", "how to get it", "licence"))
+    table = Table("name", *fold)
+    for one in data_sets:
+        fetched = any(layout.archive is not None for layout in one.layouts)
+        how = f"pointmcd download {one.name}" if fetched else f"by hand: {one.home}"
+        table.add_row(*(Text(cell) for cell in (one.name, one.title, how, one.licence)))
+    return table
 
 
 def teacher_line(meta: Mapping[str, Any]) -> str:

@@ -25,3 +25,7 @@ class ConfigError(PointMCDError):
 
 class RunError(PointMCDError):
     """A run folder or checkpoint that is absent, incomplete, or does not match."""
+
+
+class DownloadError(PointMCDError):
+    """A file that could not be fetched, or that must not be; the text says what to do instead."""

@@ -62,6 +62,22 @@ def test_every_cloud_type_gives_the_same_points(tmp_path, suffix):
     np.testing.assert_allclose(points[order], expected[np.lexsort(expected.T)], atol=1e-6)
 
 
+@pytest.mark.parametrize("suffix", ["pcd", "las"])
+def test_scans_are_read_too(tmp_path, suffix):
+    path = tmp_path / f"scan.{suffix}"
+    if suffix == "pcd":
+        head = "FIELDS x y z\nSIZE 8 8 8\nTYPE F F F\nPOINTS 60\nDATA binary\n"
+        path.write_bytes(head.encode() + POINTS.tobytes())
+    else:
+        laspy = pytest.importorskip("laspy")
+        las = laspy.LasData(laspy.LasHeader(point_format=0, version="1.2"))
+        las.header.scales = np.full(3, 1e-7)
+        las.x, las.y, las.z = POINTS.T
+        las.write(str(path))
+    expected = read_points(write(tmp_path, "xyz", POINTS), 60, 0)
+    np.testing.assert_allclose(read_points(path, 60, 0), expected, atol=1e-6)
+
+
 def test_a_mesh_is_sampled_as_prepare_does_it(furniture_root):
     path = next(furniture_root.glob("chair/test/*.off"))
     expected, _ = sample_surface(normalise(read_mesh(path, "a", "off")), 64, 5)

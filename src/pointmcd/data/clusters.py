@@ -18,7 +18,7 @@ from pointmcd import __version__
 from pointmcd.data.shards import ShardTask, write_shard
 from pointmcd.errors import ConfigError, StoreError
 from pointmcd.progress import console
-from pointmcd.shapes.labelled_cloud import CloudSource
+from pointmcd.shapes.cloud_source import CloudSource
 
 #: Writes shards somewhere; yields the number of shapes gone through, shard by shard as they end.
 WriteShards = Callable[[Sequence[ShardTask]], Iterator[int]]

@@ -12,7 +12,7 @@ from pointmcd.data.splits import assign_test
 from pointmcd.data.store import STORE_FORMAT
 from pointmcd.errors import ConfigError, PointMCDError, StoreError
 from pointmcd.files import is_temporary, read_json, remove_stale, write_json
-from pointmcd.shapes.labelled_cloud import CloudSource
+from pointmcd.shapes.cloud_source import CloudSource
 from pointmcd.shapes.sources import ShapeSource
 from pointmcd.views import splats
 from pointmcd.views.render import RENDERER

@@ -13,13 +13,12 @@ from pointmcd.data.plan import Plan, open_store, plan_items, plan_parts, plan_re
 from pointmcd.data.shards import ShardTask
 from pointmcd.data.splits import assign_validation, part_notes, split_notes
 from pointmcd.data.store import STORE_FORMAT
-from pointmcd.errors import ConfigError, ShapeError, StoreError
+from pointmcd.errors import ShapeError, StoreError
 from pointmcd.files import is_temporary, read_json, remove, write_json
 from pointmcd.progress import progress_bar
-from pointmcd.shapes.archive import list_files
-from pointmcd.shapes.shapenetpart import is_shapenetpart, list_labelled_clouds
-from pointmcd.shapes.sources import ShapeSource, list_shapes
-from pointmcd.views.rig import Rig, get_rig
+from pointmcd.shapes.datasets.registry import Found, find_shapes
+from pointmcd.shapes.sources import ShapeSource
+from pointmcd.views.rig import Rig, get_rig, list_rigs
 
 
 @dataclass(frozen=True)
@@ -40,7 +39,7 @@ class PrepareResult:
 
 
 def prepare(
-    source: Path,
+    source: Path | str,
     store: Path,
     *,
     points: int = 2048,
@@ -57,21 +56,23 @@ def prepare(
     overwrite: bool = False,
     shapenetcore: Path | None = None,
 ) -> PrepareResult:
-    """Sample, render and ray-cast every shape of a folder or zip into a store.
+    """Sample, render and ray-cast every shape of a data set, folder or zip into a store.
 
-    Labelled clouds in ShapeNetPart's layout keep their points; without meshes beside them their
-    views are splatted and their visibility is found by hidden point removal.
+    Clouds keep their points; without meshes beside them their views are splatted and their
+    visibility is found by hidden point removal.
 
     May be killed at any moment; run again it goes on with the shards that are missing. The same
     arguments give the same bytes, whatever the number of workers. The machines of a cluster must
     see the shapes and the store under the same paths.
 
     Args:
-        source: a folder or zip of meshes: CLASS/{train,test}/NAME, CLASS/NAME or flat.
+        source: a folder or zip of meshes or clouds: CLASS/{train,test}/NAME, CLASS/NAME or flat;
+            or `NAME:PATH` of a data set that `list_data_sets` names.
         store: the folder to make.
         points: samples per shape.
         rig: a named rig, the path of a .json file, or a Rig.
-        up: the axis that points up in the meshes, x, y or z; None: y, or what the rig says.
+        up: the axis that points up in the shapes, x, y or z; None: what the rig's file says, or
+            the data set, or y.
         seed: of samples and splits.
         workers: processes on this machine; None for all cores.
         backend: who writes the shards: processes, dask or ray.
@@ -89,13 +90,14 @@ def prepare(
         StoreError: when the folder is in use for something else, or no shape is left.
     """
     pool = open_backend(backend, scheduler, workers)
-    source, store = Path(source).resolve(), Path(store)
-    sources, notes = _listed(source, shapenetcore)
+    store = Path(store)
+    found = find_shapes(source, shapenetcore)
+    sources = found.listing.sources
     plan = Plan(
-        source=str(source),
+        source=found.text,
         points=points,
         seed=seed,
-        rig=rig if isinstance(rig, Rig) else get_rig(rig, up),
+        rig=_rig(rig, up, found),
         val_fraction=val_fraction,
         test_fraction=test_fraction,
         shard_size=shard_size,
@@ -107,20 +109,14 @@ def prepare(
         open_store(store, plan, overwrite)
         tasks = _tasks(store.absolute(), plan, sources, strict)
         _show_progress(write_shards(tasks), tasks, len(plan.items))
-    return _finish(store, plan, strict, notes)
+    return _finish(store, plan, strict, found.listing.notes)
 
 
-def _listed(
-    source: Path, shapenetcore: Path | None
-) -> tuple[Sequence[ShapeSource], list[dict[str, str]]]:
-    """List the shapes of a set in any layout, and notes on what is missing."""
-    files = list_files(source)
-    if is_shapenetpart(files):
-        listing = list_labelled_clouds(source, shapenetcore, files)
-        return listing.sources, listing.notes
-    if shapenetcore is not None:
-        raise ConfigError("--shapenetcore: is for sets in ShapeNetPart's layout only; leave it out")
-    return list_shapes(source, files), []
+def _rig(rig: str | Path | Rig, up: str | None, found: Found) -> Rig:
+    """The rig, turned as the option says, or else the rig's file, or else the data set."""
+    if isinstance(rig, Rig):
+        return rig
+    return get_rig(rig, up or (found.up if rig in list_rigs() else None))
 
 
 def _tasks(

@@ -17,7 +17,7 @@ from pointmcd.data.plan import PlanItem
 from pointmcd.data.prepare_cloud import prepare_cloud
 from pointmcd.errors import PointMCDError, ShapeError
 from pointmcd.files import replacing, write_json
-from pointmcd.shapes.labelled_cloud import CloudSource
+from pointmcd.shapes.cloud_source import CloudSource
 from pointmcd.shapes.mesh import load_shape
 from pointmcd.shapes.sampling import sample_surface
 from pointmcd.shapes.sources import ShapeSource
@@ -136,16 +136,17 @@ def _prepare_cloud(item: PlanItem, source: CloudSource, task: ShardTask) -> Prep
         "source": source.location,
         "triangles": cloud.triangles,
         "frame": cloud.frame,
-        "parts": np.unique(cloud.parts).tolist(),
     }
-    return PreparedShape(
-        record,
-        cloud.points,
-        np.packbits(cloud.visibility, axis=-1),
-        _encode_strip(cloud.views),
-        cloud.parts,
-        _encode_strip((cloud.pixels + 1).astype(np.uint8)),
-        cloud.notes,
+    bits = np.packbits(cloud.visibility, axis=-1)
+    strip = _encode_strip(cloud.views)
+    shape = PreparedShape(record, cloud.points, bits, strip, notes=cloud.notes)
+    if cloud.parts is None or cloud.pixels is None:
+        return shape
+    return replace(
+        shape,
+        record=record | {"parts": np.unique(cloud.parts).tolist()},
+        parts=cloud.parts,
+        pixels=_encode_strip((cloud.pixels + 1).astype(np.uint8)),
     )
 
 

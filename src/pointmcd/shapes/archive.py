@@ -42,7 +42,11 @@ def list_files(source: Path) -> list[str]:
         raise ShapeError(f"{source}: is neither a folder nor an intact zip: {error}") from error
     for info in members:
         _check_member(source, info)
-    return [info.filename for info in members]
+    names = [info.filename for info in members]
+    if any("/" in name for name in names):
+        return names
+    # Some programs of Windows part folders by backslashes.
+    return [name.replace("\\", "/") for name in names]
 
 
 def _check_member(source: Path, info: zipfile.ZipInfo) -> None:
@@ -88,7 +92,9 @@ def read_member(path: Path, member: str | None, location: str) -> bytes:
     """
     try:
         if member is not None:
-            return _opened(path, path.stat().st_mtime_ns, os.getpid()).read(member)
+            archive = _opened(path, path.stat().st_mtime_ns, os.getpid())
+            there = member in archive.NameToInfo
+            return archive.read(member if there else member.replace("/", "\\"))
         return read_file(path, location)
     except _ZIP_ERRORS as error:
         reason = getattr(error, "strerror", None) or error

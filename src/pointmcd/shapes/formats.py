@@ -7,7 +7,7 @@ from trimesh.exchange.load import mesh_formats
 from pointmcd.errors import ShapeError
 
 #: Point cloud files read beside the mesh types; a `.ply` may hold either.
-CLOUD_SUFFIXES = frozenset({"xyz", "txt", "csv", "npy", "pts"})
+CLOUD_SUFFIXES = frozenset({"xyz", "txt", "csv", "npy", "pts", "pcd", "las", "laz"})
 
 #: Loaders of trimesh that are no mesh files of their own: clouds, and names for data in memory.
 _NOT_MESH_FILES = frozenset({"xyz", "stl_ascii", "dict", "dict64", "json", "msgpack"})

@@ -8,43 +8,21 @@ import numpy as np
 import numpy.typing as npt
 
 from pointmcd.errors import ShapeError
-from pointmcd.shapes.sources import ShapeSource
-
-
-@dataclass(frozen=True, eq=False)
-class LabelledCloud:
-    """Points with part labels.
-
-    Attributes:
-        points: As in the file, float64 `[N, 3]`, N at least 1.
-        parts: Part label of each point, int16 `[N]`, counted from 0 in the shape's class.
-    """
-
-    points: npt.NDArray[np.float64]
-    parts: npt.NDArray[np.int16]
+from pointmcd.shapes.cloud_source import Cloud, CloudSource, finite
 
 
 @dataclass(frozen=True)
-class CloudSource(ShapeSource):
+class LabelledCloudSource(CloudSource):
     """A labelled cloud that can be read when its turn comes, in any process.
 
     Attributes:
         first_label: What the files call the first part of its class.
-        mesh: The mesh that the points were taken from, or None.
-        wants_mesh: Whether the set has meshes, so that one that is missing is worth a note.
     """
 
     first_label: int = 0
-    mesh: Path | None = None
-    wants_mesh: bool = False
 
-    def read_cloud(self) -> LabelledCloud:
-        """Read points and labels.
-
-        Raises:
-            ShapeError: when a file is absent, empty or damaged, a coordinate is not finite, or a
-                label is not one of the class's; the text names the file.
-        """
+    def read_cloud(self) -> Cloud:
+        """Read points and labels; raises ShapeError as `CloudSource.read_cloud` says."""
         if self.fault is not None:
             raise ShapeError(f"{self.location}: {self.fault}")
         rows = _rows(self.read(), self.location)
@@ -54,12 +32,7 @@ class CloudSource(ShapeSource):
             points, (labels, where) = self._apart(rows), self._label_file()
         if len(labels) != len(points):
             raise ShapeError(f"{where}: {len(labels)} labels for {len(points)} points")
-        wrong = np.flatnonzero(~np.isfinite(points).all(axis=1))
-        if len(wrong):
-            raise ShapeError(
-                f"{self.location}: row {wrong[0] + 1} has a NaN or infinite coordinate"
-            )
-        return LabelledCloud(np.ascontiguousarray(points), self._local(labels, where))
+        return Cloud(finite(points, self.location), self._local(labels, where))
 
     def _joined(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         if rows.shape[1] != 7:

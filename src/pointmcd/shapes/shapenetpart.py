@@ -22,12 +22,12 @@ after signing up. The parts, labelled 0 to 49 through the classes in order, are 
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from pointmcd.errors import ShapeError
 from pointmcd.shapes.archive import list_files
-from pointmcd.shapes.labelled_cloud import CloudSource
+from pointmcd.shapes.labelled_cloud import LabelledCloudSource
+from pointmcd.shapes.listing import Listing, absent_notes
 from pointmcd.shapes.shapenetpart_files import (
     CLASS_FILE,
     CloudTree,
@@ -44,14 +44,6 @@ _CORES = ("ShapeNetCore.v1", "ShapeNetCore.v2", "ShapeNetCore")
 _MESHES = ("models/model_normalized.obj", "model.obj", "models/model.obj")
 
 
-@dataclass(frozen=True)
-class CloudListing:
-    """The shapes of a set, sorted by name, and what a reader of results should know of it."""
-
-    sources: list[CloudSource]
-    notes: list[dict[str, str]]
-
-
 def is_shapenetpart(files: Iterable[str]) -> bool:
     """Whether a folder or zip of these files, as `list_files` names them, has this layout."""
     return any(PurePosixPath(file).name == CLASS_FILE for file in files)
@@ -59,7 +51,7 @@ def is_shapenetpart(files: Iterable[str]) -> bool:
 
 def list_labelled_clouds(
     source: Path, shapenetcore: Path | None = None, files: list[str] | None = None
-) -> CloudListing:
+) -> Listing:
     """List the shapes of a folder or zip in one of ShapeNetPart's layouts; no cloud is read yet.
 
     Names are like `Airplane/1021a0914a7207aff927ed529ad90a11`. Splits are those of
@@ -93,7 +85,7 @@ def list_labelled_clouds(
     name, count = Counter(shape.name for shape in sources).most_common(1)[0]
     if count > 1:
         raise ShapeError(f"{source}: {name} is there twice; keep to one layout in one folder")
-    return CloudListing(
+    return Listing(
         sorted(sources, key=lambda shape: shape.name), _absent(source, clouds, splits or {})
     )
 
@@ -105,7 +97,7 @@ def _cloud_source(
     parts: Parts,
     splits: dict[str, str] | None,
     core: Path | None,
-) -> CloudSource:
+) -> LabelledCloudSource:
     key, stem = cloud_key(file), PurePosixPath(file).stem
     folder = key.split("/")[0]
     label = classes[folder]
@@ -117,7 +109,7 @@ def _cloud_source(
             fault = f"has no labels: {labels} is not there"
     if splits is not None and key not in splits:
         fault = fault or "is in none of the split lists (train_test_split)"
-    return CloudSource(
+    return LabelledCloudSource(
         name=f"{label}/{stem}",
         label=label,
         split=None if splits is None else splits.get(key),
@@ -154,7 +146,4 @@ def _absent(source: Path, files: Iterable[str], splits: dict[str, str]) -> list[
     by_split = defaultdict(list)
     for key in sorted(splits.keys() - {cloud_key(file) for file in files}):
         by_split[splits[key]].append(key)
-    return [
-        {"name": source.name, "note": f"{split} list: {len(keys)} without a file, like {keys[0]}"}
-        for split, keys in sorted(by_split.items())
-    ]
+    return absent_notes(source, by_split)

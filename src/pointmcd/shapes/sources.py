@@ -100,10 +100,24 @@ def list_shapes(source: Path, files: list[str] | None = None) -> list[ShapeSourc
             layouts, or when parts.json or a list does not fit the meshes.
     """
     everything = list_files(source) if files is None else files
-    files = sorted(path for path in everything if _wanted(path))
+    files = shape_files(everything, mesh_suffixes())
     if not files:
         suffixes = ", ".join(f".{suffix}" for suffix in sorted(mesh_suffixes()))
         raise ShapeError(f"{source}: holds no mesh; files that end in {suffixes} are read")
+    return place_sources(source, files, everything)
+
+
+def place_sources(source: Path, files: list[str], everything: list[str]) -> list[ShapeSource]:
+    """List some files of a folder or zip as shapes, as `list_shapes` does it with its meshes.
+
+    Args:
+        source: The folder or zip.
+        files: The files that are shapes, at least one.
+        everything: All files, part labels and lists of splits among them.
+
+    Raises:
+        ShapeError: when the layouts are mixed, or parts.json or a list does not fit the shapes.
+    """
     try:
         placed = places(files, annotated_root(everything, files))
     except ValueError as error:
@@ -181,7 +195,12 @@ def _with_parts(
     return replace(shape, parts=names, labels=member or str(path))
 
 
-def _wanted(file: str) -> bool:
+def shape_files(files: list[str], suffixes: frozenset[str]) -> list[str]:
+    """Those that end in one of the suffixes, sorted, without hidden ones and `__MACOSX`."""
+    named = (file for file in files if suffix_of(file.rpartition("/")[2]) in suffixes)
+    return sorted(file for file in named if _visible(file))
+
+
+def _visible(file: str) -> bool:
     parts = PurePosixPath(file).parts
-    visible = not any(part.startswith(".") or part == "__MACOSX" for part in parts)
-    return visible and suffix_of(parts[-1]) in mesh_suffixes()
+    return not any(part.startswith(".") or part == "__MACOSX" for part in parts)

@@ -1,0 +1,109 @@
+"""Point cloud files in any format, from their content: text, NumPy, PLY, PCD and LAS."""
+
+import re
+from io import BytesIO, StringIO
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib import format as npy
+
+from pointmcd.errors import PointMCDError, ShapeError
+from pointmcd.shapes.extras import import_extra
+from pointmcd.shapes.frame import Points
+from pointmcd.shapes.mesh import parse
+from pointmcd.shapes.pcd import parse_pcd
+
+_COMMENT = re.compile(r"#[^\n]*")
+
+
+def parse_cloud(data: bytes, suffix: str, name: str) -> Points:
+    """Read the positions of a cloud, `[N, 3]`, N at least 1; columns after the third are dropped.
+
+    Args:
+        data: Content of the file.
+        suffix: One of `CLOUD_SUFFIXES`, lower case.
+        name: What error texts call the file.
+
+    Raises:
+        ShapeError: when the content is not that, in one line that begins with `name`.
+        ConfigError: when the type needs a package that is absent.
+    """
+    readers = {"npy": _numpy_rows, "pcd": parse_pcd}
+    try:
+        if suffix in ("las", "laz"):
+            rows = _las_rows(data, name)
+        else:
+            rows = readers.get(suffix, _text_rows)(data)
+        if rows.ndim != 2 or rows.shape[1] < 3:
+            raise ValueError(f"an array of shape {rows.shape}, not [points, 3 or more]")
+        if not len(rows):
+            raise ValueError("no points")
+        return rows[:, :3].astype(np.float64)
+    except PointMCDError:
+        raise
+    except (ValueError, TypeError, EOFError, OSError, OverflowError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ShapeError(f"{name}: cannot be read as points: {reason}") from error
+
+
+def ply_points(data: bytes, name: str) -> Points | None:
+    """Return the vertices of a PLY file without faces, `[N, 3]`; None where it has faces.
+
+    Raises:
+        ShapeError: when it cannot be read.
+    """
+    scene = parse(data, name, "ply")
+    clouds = [g.vertices for g in scene.geometry.values() if not len(getattr(g, "faces", ()))]
+    if len(clouds) != len(scene.geometry) or not clouds:
+        return None
+    return np.concatenate(clouds).astype(np.float64)
+
+
+def _numpy_rows(data: bytes) -> npt.NDArray[Any]:
+    """Read an array; its bytes must be there before anything is allocated, and pickles are none."""
+    stream = BytesIO(data)
+    version = npy.read_magic(stream)
+    read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, fortran_order, dtype = read_header(stream)
+    if dtype.kind not in "fiu":
+        raise ValueError(f"an array of {dtype}, not of numbers")
+    count = int(np.prod(shape, dtype=object))
+    if count * dtype.itemsize > len(data) - stream.tell():
+        raise ValueError(f"the header promises {count} numbers; the file is truncated")
+    rows = np.frombuffer(data, dtype, count, stream.tell())
+    return rows.reshape(shape, order="F" if fortran_order else "C")
+
+
+def _text_rows(data: bytes) -> npt.NDArray[np.float64]:
+    """Read rows of numbers parted by spaces, commas or semicolons, `[N, columns]`."""
+    text = data.decode("utf-8-sig", "replace")
+    text = _COMMENT.sub("", text.replace(",", " ").replace(";", " "))
+    lines = [line for line in text.splitlines() if line.strip()]
+    promised = None
+    if lines and lines[0].strip().isdecimal():
+        promised = int(lines.pop(0))
+    elif lines and not _is_number(lines[0].split()[0]):
+        lines.pop(0)
+    if promised is not None and promised > len(lines):
+        raise ValueError(f"{promised} points are promised, {len(lines)} are there; truncated")
+    if not lines:
+        raise ValueError("no points")
+    return np.loadtxt(StringIO("\n".join(lines)), ndmin=2)
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+def _las_rows(data: bytes, name: str) -> npt.NDArray[np.float64]:
+    laspy = import_extra("laspy", "las", name)
+    try:
+        return np.asarray(laspy.read(BytesIO(data)).xyz, dtype=np.float64)
+    except Exception as error:  # laspy has errors of its own, and damaged files raise any
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ValueError(f"laspy says: {reason}") from error

@@ -1,0 +1,1 @@
+"""The public data sets that are read by name, one file each."""

@@ -1,0 +1,122 @@
+import struct
+
+import numpy as np
+import pytest
+
+from pointmcd.shapes.pcd import _unpack_lzf, parse_pcd
+
+POINTS = np.random.default_rng(3).normal(size=(50, 3)).astype(np.float32)
+#: As PCL writes it: x y z, padding, a packed colour; positions last to prove that offsets count.
+LAYOUT = np.dtype([("rgb", "<u4"), ("pad", "u1", (3,)), ("x", "<f4"), ("y", "<f4"), ("z", "<f4")])
+FIELDS = "FIELDS rgb _ x y z\nSIZE 4 1 4 4 4\nTYPE U U F F F\nCOUNT 1 3 1 1 1\n"
+
+
+def header(count, data, fields=FIELDS):
+    text = f"# .PCD v0.7 - Point Cloud Data file format\nVERSION 0.7\n{fields}"
+    text += f"WIDTH {count}\nHEIGHT 1\nVIEWPOINT 0 0 0 1 0 0 0\nPOINTS {count}\nDATA {data}\n"
+    return text.encode()
+
+
+def records(points):
+    rows = np.zeros(len(points), LAYOUT)
+    rows["rgb"] = 0xFF00FF
+    for axis, column in zip("xyz", points.T, strict=True):
+        rows[axis] = column
+    return rows
+
+
+def literals(data):
+    """LZF without a single repetition."""
+    chunks = [data[i : i + 32] for i in range(0, len(data), 32)]
+    return b"".join(bytes([len(chunk) - 1]) + chunk for chunk in chunks)
+
+
+def compressed(points, pack=literals):
+    rows = records(points)
+    body = b"".join(np.ascontiguousarray(rows[name]).tobytes() for name in LAYOUT.names)
+    packed = pack(body)
+    return struct.pack("<II", len(packed), len(body)) + packed
+
+
+def as_text(points):
+    rows = ["4278255360 0 0 0 " + " ".join(map(str, p)) for p in points.tolist()]
+    return "\n".join(rows).encode()
+
+
+BODIES = {
+    "ascii": as_text,
+    "binary": lambda p: records(p).tobytes(),
+    "binary_compressed": compressed,
+}
+
+
+@pytest.mark.parametrize("kind", BODIES)
+def test_every_kind_gives_the_points(kind):
+    read = parse_pcd(header(50, kind) + BODIES[kind](POINTS))
+    assert read.dtype == np.float64
+    np.testing.assert_array_equal(read, POINTS)
+
+
+@pytest.mark.parametrize("kind", BODIES)
+def test_gaps_are_dropped(kind):
+    holes = POINTS.copy()
+    holes[7], holes[9, 1] = np.nan, np.nan
+    kept = np.delete(POINTS, [7, 9], axis=0)
+    np.testing.assert_array_equal(parse_pcd(header(50, kind) + BODIES[kind](holes)), kept)
+
+
+@pytest.mark.parametrize("kind", BODIES)
+def test_truncated_points_are_refused(kind):
+    body = BODIES[kind](POINTS)
+    with pytest.raises(ValueError, match=r"truncated|cut short"):
+        parse_pcd(header(50, kind) + body[: len(body) // 2])
+
+
+@pytest.mark.parametrize("kind", BODIES)
+def test_no_points(kind):
+    assert parse_pcd(header(0, kind) + BODIES[kind](POINTS[:0])).shape == (0, 3)
+
+
+def test_windows_newlines_capital_names_and_no_counts():
+    fields = "FIELDS X Y Z\nSIZE 8 8 8\nTYPE F F F\n"
+    text = header(2, "ascii", fields) + b"1 2 3\n4 5 6\n"
+    np.testing.assert_array_equal(parse_pcd(text.replace(b"\n", b"\r\n")), [[1, 2, 3], [4, 5, 6]])
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "no line DATA"),
+        (b"solid thing\n" * 9, "no line DATA"),
+        (b"FIELDS x y z\nDATA ascii\n", "lacks POINTS, SIZE, TYPE"),
+        (header(1, "zip"), "DATA zip is none"),
+        (header(-1, "binary"), "promises -1 points"),
+        (header(1, "ascii", "FIELDS x y i\nSIZE 4 4 4\nTYPE F F F\n"), "no single field z"),
+        (header(1, "ascii", "FIELDS x y z\nSIZE 4 4\nTYPE F F F\n"), "zip"),
+        (header(9, "binary_compressed") + struct.pack("<II", 4, 2**32 - 1) + b"abcd", "damaged"),
+    ],
+)
+def test_damaged_headers(content, words):
+    with pytest.raises((ValueError, TypeError), match=words):
+        parse_pcd(content)
+
+
+def unpack(packed, size):
+    out = np.zeros(size, np.uint8)
+    made = _unpack_lzf(np.frombuffer(packed, np.uint8), out)
+    return made, out.tobytes()
+
+
+def test_repetitions_of_lzf():
+    """By hand: `abc`, then 5 bytes from 3 back, overlapping; then a long run from 1 back."""
+    packed = b"\x02abc" + bytes([(5 - 2) << 5, 3 - 1]) + bytes([7 << 5, 20 - 9, 0])
+    assert unpack(packed, 28) == (28, b"abcabcab" + b"b" * 20)
+    far = literals(bytes(range(256)) * 2) + bytes([1 << 5 | 1, 511 - 256])
+    assert unpack(far, 515) == (515, bytes(range(256)) * 2 + bytes([0, 1, 2]))
+
+
+@pytest.mark.parametrize(
+    "packed", [b"\x05ab", bytes([1 << 5, 0]), bytes([1 << 5]), bytes([7 << 5]), b"\x0f" + b"a" * 16]
+)
+def test_damaged_lzf_is_told_and_nothing_is_written_outside(packed):
+    assert unpack(packed, 8)[0] == -1
