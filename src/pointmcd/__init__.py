@@ -19,6 +19,7 @@ _PUBLIC = {
     "compare": "pointmcd.evaluation.compare",
     "create_student": "pointmcd.students.registry",
     "evaluate": "pointmcd.evaluation.evaluate",
+    "export_run": "pointmcd.evaluation.export",
     "furniture10": "pointmcd.shapes.furniture",
     "get_rig": "pointmcd.views.rig",
     "list_students": "pointmcd.students.registry",

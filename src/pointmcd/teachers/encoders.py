@@ -38,6 +38,8 @@ class EncoderSpec:
     pyramid_channels: tuple[int, ...] = ()
 
 
+#: Every model of timm has its own.
+_TIMM_LICENCE = "see its model card"
 _SPECS: dict[str, EncoderSpec] = {}
 
 
@@ -125,9 +127,8 @@ def _build(name: str) -> tuple[nn.Module, EncoderSpec]:
     if bare.startswith(TIMM_PREFIX):
         network = TimmNetwork(bare, pretrained=bare == name)
         # A model's own normalisation is known only once it is there.
-        licence = "see its model card"
         return network, EncoderSpec(
-            lambda _: network, network.num_features, network.mean, network.std, licence
+            lambda _: network, network.num_features, network.mean, network.std, _TIMM_LICENCE
         )
     if bare not in _SPECS:
         raise ConfigError(
@@ -135,6 +136,13 @@ def _build(name: str) -> tuple[nn.Module, EncoderSpec]:
             f" for a model of timm, or {RANDOM_PREFIX}NAME for the same network with random weights"
         )
     return _SPECS[bare].build(bare == name), _SPECS[bare]
+
+
+def weights_licence(name: str) -> str | None:
+    """Licence of an encoder's pretrained weights; None where it has none or it is not known."""
+    if name.startswith(TIMM_PREFIX):
+        return _TIMM_LICENCE
+    return _SPECS[name].licence if name in _SPECS else None
 
 
 def _batches(views: Tensor) -> tuple[Tensor, ...]:
