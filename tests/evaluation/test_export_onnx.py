@@ -170,7 +170,7 @@ class OneSize(torch.nn.Module):
 
 def test_a_student_of_one_size_names_the_way_out(quick_run):
     run = quick_run(f"{__name__}:OneSize")
-    with pytest.raises(ConfigError, match=r"cannot be exported_run.*--points 32 fixes") as error:
+    with pytest.raises(ConfigError, match=r"cannot be exported.*--points 32 fixes") as error:
         export_run(run)
     assert "\n" not in str(error.value)
     agrees(run, export_run(run, points=32), [(1, 32), (4, 32)])

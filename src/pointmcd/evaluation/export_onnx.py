@@ -104,5 +104,6 @@ def _stored(run: Run, batch: int, count: int) -> Tensor:
 
 def _random(batch: int, count: int) -> Tensor:
     """Normal clouds [B, N, 3] in the unit sphere, the same each time."""
-    points: Tensor = torch.randn(batch, count, 3, generator=torch.Generator().manual_seed(0))
-    return points / points.norm(dim=2).amax(dim=1)[:, None, None]
+    points = torch.randn(batch, count, 3, generator=torch.Generator().manual_seed(0))
+    cloud: Tensor = points / points.norm(dim=2).amax(dim=1)[:, None, None]
+    return cloud

@@ -15,7 +15,7 @@ _FLOAT, _DOUBLE = 1, 11
 
 
 @script(default_opset=op)  # type: ignore[untyped-decorator]
-def sample_farthest(points: FLOAT, count: INT64) -> INT64:  # type: ignore[valid-type]
+def sample_farthest(points: FLOAT, count: INT64) -> INT64:
     """Points [B, N, 3] and a count -> int64 [B, count], as `farthest_batch` has it.
 
     ONNX Script reads this text: each line is an operation.
