@@ -154,6 +154,15 @@ def trained_run(taught_store: Path, tmp_path_factory: pytest.TempPathFactory) ->
     return train(TrainConfig(taught_store, out, epochs=2, points=64, batch_size=4, device="cpu"))
 
 
+@pytest.fixture(scope="session")
+def exported_run(trained_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its ONNX file, alone in a folder. To be read only."""
+    pytest.importorskip("onnxruntime")
+    from pointmcd.evaluation.export import export_run
+
+    return export_run(trained_run, out=tmp_path_factory.mktemp("onnx") / "model.onnx")
+
+
 @pytest.fixture
 def run_copy(trained_run: Path, tmp_path: Path) -> Path:
     """A copy of it, for tests that evaluate or damage it."""

@@ -20,6 +20,7 @@ _PUBLIC = {
     "create_student": "pointmcd.students.registry",
     "download": "pointmcd.shapes.datasets.download",
     "evaluate": "pointmcd.evaluation.evaluate",
+    "export_run": "pointmcd.evaluation.export",
     "furniture10": "pointmcd.shapes.furniture",
     "get_rig": "pointmcd.views.rig",
     "list_data_sets": "pointmcd.shapes.datasets.registry",

@@ -326,6 +326,27 @@ def report(
     _print(str(write_report(runs, out_file, baseline)))
 
 
+def export(
+    run: Positional[Path],
+    to: Literal["onnx", "safetensors"] = "onnx",
+    out_path: Annotated[Path | None, tyro.conf.arg(name="out")] = None,
+    checkpoint: Literal["last", "best"] = "best",
+    points: int | None = None,
+) -> None:
+    """Write a run's model for other programs: an ONNX file, or weights with a card.
+
+    Args:
+        run: run folder.
+        to: onnx (a program, checked in ONNX Runtime) or safetensors (weights and README.md).
+        out_path: file (onnx) or folder (safetensors); by default export.onnx or export in the run.
+        checkpoint: best on the validation part, or last epoch.
+        points: fix the number of points that the ONNX file takes; by default any from 2.
+    """
+    from pointmcd.evaluation.export import export_run
+
+    _print(str(export_run(run, to, out_path, checkpoint, points)))
+
+
 def demo(folder: Positional[Path] = Path("pointmcd-demo"), epochs: int | None = None) -> None:
     """All of it on the embedded furniture set: a baseline beside a distilled student, and a page.
 
@@ -363,6 +384,7 @@ def _commands(arguments: Sequence[str]) -> dict[str, Callable[..., Any]]:
         "probe": probe,
         "predict": predict,
         "report": report,
+        "export": export,
         "demo": demo,
     }
 

@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
 from importlib import import_module
 from io import StringIO
@@ -36,16 +36,22 @@ def write_onnx(
     what: str,
     inputs: Sequence[str] | None = None,
     outputs: Sequence[str] | None = None,
+    sizes: tuple[Mapping[int, Any], ...] | None = None,
+    translations: Mapping[Callable[..., Any], Callable[..., Any]] | None = None,
+    metadata: Mapping[str, str] | None = None,
 ) -> None:
     """Write a module, in evaluation, as an ONNX file that takes any number of rows.
 
     Args:
         module: what is exported; its `forward` takes the tensors in `examples`.
-        examples: inputs [n, ...], n at least 2; only n may differ later.
+        examples: inputs [n, ...], n at least 2; only n may differ later, but for `sizes`.
         path: the file; of weights beyond 2 GB a second one stands beside it.
         what: what asks for it, for error texts.
         inputs: their names in the file; by default the exporter's own.
         outputs: the same for what comes out.
+        sizes: of each input the dimensions that may differ, `{dimension: torch.export.Dim}`.
+        translations: what operations of our own are in ONNX Script.
+        metadata: kept in the file under these names.
 
     Raises:
         ConfigError: when the extra is absent, or the module has what ONNX cannot express.
@@ -53,25 +59,31 @@ def write_onnx(
     for name in ("onnx", "onnxscript"):
         import_extra(name, what)
     rows = torch.export.Dim("rows")
+    dynamic: Any = sizes or tuple({0: rows} for _ in examples)
     try:
         with _quiet(), torch.no_grad():
+            # Apart from the export to ONNX, which would fix a size that it cannot leave open.
+            traced = torch.export.export(
+                module.eval(), examples, dynamic_shapes=dynamic, strict=False
+            )
             program = torch.onnx.export(
-                *(module.eval(), examples),
+                traced,
                 dynamo=True,
                 optimize=True,  # ONNX Runtime's own folding leaves a part of it undone
                 verbose=False,
                 input_names=inputs,
                 output_names=outputs,
-                dynamic_shapes=tuple({0: rows} for _ in examples),
+                custom_translation_table=dict(translations or {}),
             )
     except Exception as error:  # of the tracer, the exporter or the module
         raise ConfigError(f"{what}: cannot be exported to ONNX: {_reason(error)}") from error
     assert program is not None
+    program.model.metadata_props.update(metadata or {})
     program.save(str(path))
 
 
 class OnnxModule:
-    """An ONNX file of one input and one output, on as many CPU threads as torch uses.
+    """An ONNX file of one output, on as many CPU threads as torch uses.
 
     Args:
         path: the file; it may go once this is made.
@@ -89,11 +101,12 @@ class OnnxModule:
         self._session = runtime.InferenceSession(
             str(path), options, providers=["CPUExecutionProvider"]
         )
-        self._input = self._session.get_inputs()[0].name
+        self._inputs = [value.name for value in self._session.get_inputs()]
 
-    def __call__(self, rows: Tensor) -> Tensor:
-        """A tensor [n, ...] on the CPU -> the output [n, ...]."""
-        (result,) = self._session.run(None, {self._input: rows.contiguous().numpy()})
+    def __call__(self, *rows: Tensor) -> Tensor:
+        """Tensors [n, ...] on the CPU, one for each input -> the output [n, ...]."""
+        arrays = (tensor.contiguous().numpy() for tensor in rows)
+        (result,) = self._session.run(None, dict(zip(self._inputs, arrays, strict=True)))
         return torch.from_numpy(result)
 
 

@@ -6,6 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+
+from pointmcd.evaluation.predict import predict
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
@@ -47,3 +51,21 @@ def test_a_fifth_student_is_found_in_the_current_folder_and_labels_parts(parts_s
         )
         assert done.returncode == 0, done.stderr
     assert "instance mIoU" in done.stdout
+
+
+def test_an_exported_class_is_named_without_torch_in_twenty_lines(
+    trained_run, exported_run, tmp_path
+):
+    example = EXAMPLES / "classify_onnx.py"
+    assert len(example.read_text().splitlines()) <= 20
+    points = 7 + 30 * np.random.default_rng(0).normal(size=(64, 3))
+    for name, save in (("cloud.npy", np.save), ("cloud.xyz", np.savetxt)):
+        save(tmp_path / name, points)
+        (wanted,) = predict(trained_run, [tmp_path / name], device="cpu")
+        # None in sys.modules: an import of it fails.
+        hidden = (
+            "import sys, runpy; sys.modules.update(torch=None, pointmcd=None); sys.argv.pop(0);"
+        )
+        code = f"{hidden} runpy.run_path(sys.argv[0])"
+        done = run("-c", code, example, exported_run, tmp_path / name, cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (0, f"{wanted.label}\n"), done.stderr

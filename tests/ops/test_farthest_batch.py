@@ -56,3 +56,33 @@ def test_no_gradient_is_asked_of_the_order():
 def test_nothing_to_sample_is_an_error(size, count):
     with pytest.raises(ValueError, match="1 or more"):
         sample_farthest(torch.zeros(1, size, 3), count)
+
+
+class Sampled(torch.nn.Module):
+    def forward(self, points):
+        return sample_farthest(points, torch.sym_min(40, points.shape[1] // 2))
+
+
+@pytest.fixture(scope="module")
+def traced(tmp_path_factory):
+    """As an ONNX file, of any batch and number of points."""
+    pytest.importorskip("onnxruntime")
+    from pointmcd.onnx_file import OnnxModule, write_onnx
+    from pointmcd.ops.farthest_onnx import translations
+
+    path = tmp_path_factory.mktemp("onnx") / "farthest.onnx"
+    sizes = ({0: torch.export.Dim("batch"), 1: torch.export.Dim("points", min=2)},)
+    examples = (torch.randn(3, 50, 3),)
+    write_onnx(Sampled(), examples, path, "x", sizes=sizes, translations=translations())
+    return OnnxModule(path, "x")
+
+
+@pytest.mark.parametrize("shape", [(1, 2), (1, 3), (2, 9), (4, 81), (1, 500)])
+@pytest.mark.parametrize("kind", ["normal", "grid", "one place"])
+def test_in_onnx_the_same_points_are_taken(traced, shape, kind):
+    points = torch.randn(*shape, 3, generator=torch.Generator().manual_seed(0))
+    if kind == "grid":  # ties, and points that coincide
+        points = points.round()
+    elif kind == "one place":
+        points = torch.ones_like(points)
+    assert torch.equal(traced(points), Sampled()(points))

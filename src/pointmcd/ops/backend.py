@@ -56,6 +56,25 @@ def numba_fits(*tensors: Tensor) -> bool:
     return fits and not torch.compiler.is_compiling()
 
 
+def smaller(first: int, second: int) -> int:
+    """The smaller of two sizes; where a program is traced for any size, it remains open."""
+    return _open(torch.sym_min(first, second))
+
+
+def larger(first: int, second: int) -> int:
+    """The larger of two sizes, as `smaller`."""
+    return _open(torch.sym_max(first, second))
+
+
+def _open(size: int) -> int:
+    """A size that nothing is known of but that it is one: guards on formulas would fix others."""
+    if not isinstance(size, torch.SymInt):
+        return size
+    opened: int = torch.scalar_tensor(size, dtype=torch.int64).item()
+    torch._check(opened >= 2)
+    return opened
+
+
 def with_torch_threads() -> None:
     """Let numba use as many threads as torch does, so that a limit set on one holds for both."""
     threads = torch.get_num_threads()

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pointmcd.ops.backend import numba_fits, with_torch_threads
+from pointmcd.ops.backend import numba_fits, smaller, with_torch_threads
 
 Array = npt.NDArray[Any]
 
@@ -36,7 +36,7 @@ def ball_query(centres: Tensor, points: Tensor, radius: float, k: int) -> Tensor
     """
     if k < 1 or points.shape[1] < 1:
         raise ValueError(f"k is {k} of {points.shape[1]} points; both must be 1 or more")
-    k = min(k, points.shape[1])
+    k = smaller(k, points.shape[1])
     if numba_fits(points, centres):
         return _query_numba(centres, points, radius, k)
     return _query_torch(centres, points, radius, k)
@@ -44,7 +44,12 @@ def ball_query(centres: Tensor, points: Tensor, radius: float, k: int) -> Tensor
 
 def _query_torch(centres: Tensor, points: Tensor, radius: float, k: int) -> Tensor:
     # Distances by differences: those by matrix product are not exactly 0 for a point itself.
-    distances = torch.cdist(centres, points, compute_mode="donot_use_mm_for_euclid_dist")
+    if torch.compiler.is_compiling():  # as the kernel has it, in operations that ONNX knows too
+        pairs = zip(centres.unbind(dim=2), points.unbind(dim=2), strict=True)
+        x, y, z = ((c[:, :, None] - p[:, None]).square() for c, p in pairs)
+        distances, radius = x + y + z, float(np.float32(radius) ** 2)
+    else:
+        distances = torch.cdist(centres, points, compute_mode="donot_use_mm_for_euclid_dist")
     nearest, index = distances.topk(k, dim=2, largest=False)
     return torch.where(nearest <= radius, index, index[:, :, :1])
 

@@ -57,7 +57,7 @@ def edge_layer_reference(
     flat = edges.flatten(0, 2)
     mean = flat.mean(dim=0)
     centred = flat - mean
-    return extreme, mean, centred.T @ centred / len(flat)
+    return extreme, mean, centred.T @ centred / flat.shape[0]
 
 
 def _sign(largest: Tensor, like: Tensor) -> Tensor:

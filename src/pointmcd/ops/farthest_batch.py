@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pointmcd.ops.backend import numba_fits, with_torch_threads
+from pointmcd.ops.backend import numba_fits, smaller, with_torch_threads
 
 Array = npt.NDArray[Any]
 
@@ -35,8 +35,12 @@ def sample_farthest(points: Tensor, count: int) -> Tensor:
     """
     if count < 1 or points.shape[1] < 1:
         raise ValueError(f"count is {count} of {points.shape[1]} points; both must be 1 or more")
+    count = smaller(count, points.shape[1])
+    if isinstance(count, torch.SymInt):  # traced for any size: a loop that cannot be unrolled
+        traced: Tensor = _sample_open(points, count)
+        return traced
     centroid = points.double().mean(dim=1, keepdim=True).to(points)
-    order = points.new_zeros(len(points), min(count, points.shape[1]), dtype=torch.int64)
+    order = points.new_zeros(len(points), count, dtype=torch.int64)
     order[:, 0] = _squared_distance(points, centroid).argmax(dim=1)
     if numba_fits(points):
         with_torch_threads()
@@ -55,6 +59,17 @@ def _sample_torch(points: Tensor, order: Tensor) -> None:
         nearest = torch.minimum(nearest, _squared_distance(points, last))
         nearest.scatter_(1, chosen, -1)
         order[:, i] = nearest.argmax(dim=1)
+
+
+@torch.library.custom_op("pointmcd::sample_farthest", mutates_args=())
+def _sample_open(points: Tensor, count: int) -> Tensor:
+    """One operation of a traced program; `farthest_onnx` says what it is in ONNX."""
+    return sample_farthest(points, count)
+
+
+@_sample_open.register_fake
+def _(points: Tensor, count: int) -> Tensor:
+    return points.new_empty(points.shape[0], count, dtype=torch.int64)
 
 
 def _squared_distance(points: Tensor, other: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pointmcd.ops.ball_query import ball_query
+from pointmcd.ops.neighbours import gather_rows
 
 
 def interpolate(features: Tensor, at: Tensor, to: Tensor, k: int = 3) -> Tensor:
@@ -27,6 +28,8 @@ def interpolate(features: Tensor, at: Tensor, to: Tensor, k: int = 3) -> Tensor:
     """
     index, weights = _sources(at, to, k)
     batch, count, channels = features.shape
+    if torch.compiler.is_compiling():  # exporters have no weighted bags of open size
+        return (gather_rows(features, index) * weights.to(features)[..., None]).sum(dim=2)
     offsets = count * torch.arange(batch, device=features.device)
     bags = (index + offsets[:, None, None]).flatten(0, 1)
     per_sample = weights.to(features).flatten(0, 1)

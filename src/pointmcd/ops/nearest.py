@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pointmcd.ops.backend import blas_on_one_thread, numba_fits, with_torch_threads
+from pointmcd.ops.backend import blas_on_one_thread, numba_fits, smaller, with_torch_threads
 
 Array = npt.NDArray[Any]
 
@@ -27,7 +27,7 @@ def nearest_neighbours(points: Tensor, k: int) -> Tensor:
     Returns:
         int64 [B, N, min(k, N)], in no certain order.
     """
-    k = min(k, points.shape[1])
+    k = smaller(k, points.shape[1])
     squares = points.square().sum(dim=2)
     if not numba_fits(points):
         nearness = torch.baddbmm(-squares[:, None, :], points, points.transpose(1, 2), alpha=2)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pointmcd.ops.backend import smaller
 from pointmcd.ops.curve_walk import Curves, walk
 from pointmcd.students._layers import NormedLinear
 from pointmcd.students._lpfa import SLOPE
@@ -36,7 +37,7 @@ class CurveGrouping(nn.Module):
         that it learns.
         """
         attention = torch.sigmoid(self.attention(features))
-        count = min(self.curves, features.shape[1])
+        count = smaller(self.curves, features.shape[1])
         start = attention.squeeze(2).topk(count, dim=1).indices
         scaled = features * attention
         return walk(
@@ -79,5 +80,12 @@ class CurveAggregation(nn.Module):
         read = []
         for pooled, key, value in zip((2, 1), self.keys, self.values, strict=True):
             curve = key((logits.softmax(dim=pooled) * curves).sum(dim=pooled))
-            read.append(F.scaled_dot_product_attention(query, curve, value(curve), scale=1.0))
+            read.append(_attend(query, curve, value(curve)))
         return F.leaky_relu(features + self.fuse(torch.cat(read, dim=2)), SLOPE)
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Attention without scaling: [B, N, C], [B, n, C], [B, n, C] -> [B, N, C]."""
+    if torch.compiler.is_compiling():  # exporters know torch's own with heads alone
+        return (query @ key.transpose(1, 2)).softmax(dim=2) @ value
+    return F.scaled_dot_product_attention(query, key, value, scale=1.0)

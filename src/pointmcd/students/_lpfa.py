@@ -23,19 +23,25 @@ class Graph:
     Attributes:
         points: [B, N, 3].
         near: int64 [B, N, k], the point itself among them.
-        ways: int64 [B, N, k], the k nearest others: a curve must move on.
+        nearest: int64 [B, N, k + 1], one more.
     """
 
     points: Tensor
     near: Tensor
-    ways: Tensor
+    nearest: Tensor
 
     @classmethod
     def of(cls, points: Tensor, k: int) -> "Graph":
         """Connect points [B, N, 3]; fewer neighbours where there are fewer points."""
         index = ball_query(points, points, torch.inf, k + 1)
-        ways = index[:, :, 1:] if index.shape[2] > 1 else index
-        return cls(points, index[:, :, :k].contiguous(), ways)
+        return cls(points, index[:, :, :k].contiguous(), index)
+
+    @property
+    def ways(self) -> Tensor:
+        """The k nearest others, int64 [B, N, k]: a curve must move on, where there are others."""
+        count = self.points.shape[1]
+        some = isinstance(count, torch.SymInt) or count > 1  # traced for any number: for some
+        return self.nearest[:, :, 1:] if some else self.nearest
 
 
 class PlaceEncoding(nn.Module):

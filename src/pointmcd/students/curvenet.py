@@ -27,6 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pointmcd.ops.backend import larger
 from pointmcd.ops.ball_query import ball_query
 from pointmcd.ops.farthest_batch import sample_farthest
 from pointmcd.ops.interpolation import interpolate
@@ -143,7 +144,7 @@ class Encoder(nn.Module):
         share = 1
         for block, cic in zip(self.plan, self.blocks, strict=True):
             if block.share != share:
-                share, count = block.share, max(points.shape[1] // block.share, 1)
+                share, count = block.share, larger(points.shape[1] // block.share, 1)
                 levels.append(levels[-1].kept(count, block.radius, self.k))
             level = levels[-1]
             levels[-1] = Level(level.graph, level.index, cic(level.features, level.graph))

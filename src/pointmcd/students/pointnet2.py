@@ -33,6 +33,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pointmcd.ops.backend import larger, smaller
 from pointmcd.ops.ball_query import ball_query
 from pointmcd.ops.edge_moments import normed_edges
 from pointmcd.ops.edge_sum import edge_sum
@@ -182,8 +183,8 @@ class PointNet2(nn.Module):
     def _encode(self, points: Tensor) -> PointFeatures:
         count = points.shape[1]
         everything = Level(points, points[:, :, :0])
-        fine, index = self.first(everything, min(512, max(1, count // 2)))
-        coarse, kept = self.second(fine, min(128, max(1, count // 8)))
+        fine, index = self.first(everything, smaller(512, larger(1, count // 2)))
+        coarse, kept = self.second(fine, smaller(128, larger(1, count // 8)))
         embeddings = self.last(torch.cat([coarse.points, coarse.features], dim=2))
         local = self._local((everything, fine, coarse), embeddings)
         if self.propagate:

@@ -41,6 +41,8 @@ class EncoderSpec:
     pyramid_channels: tuple[int, ...] = ()
 
 
+#: Every model of timm has its own.
+_TIMM_LICENCE = "see its model card"
 _SPECS: dict[str, EncoderSpec] = {}
 
 
@@ -166,6 +168,13 @@ def _digest(name: str, network: nn.Module, spec: EncoderSpec) -> str:
     if name.startswith(RANDOM_PREFIX) or name in _SPECS:
         return ""
     return weights_digest(network, spec.mean, spec.std, network.size)
+
+
+def weights_licence(name: str) -> str | None:
+    """Licence of an encoder's pretrained weights; None where it has none or it is not known."""
+    if name.startswith(TIMM_PREFIX):
+        return _TIMM_LICENCE
+    return _SPECS[name].licence if name in _SPECS else None
 
 
 def _batches(views: Tensor) -> tuple[Tensor, ...]:
