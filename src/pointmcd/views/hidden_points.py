@@ -21,7 +21,9 @@ _LEAST, _MOST = 10.0, 1e5
 
 
 def hidden_point_removal(
-    points: npt.NDArray[np.floating], positions: npt.NDArray[np.floating], radius: float | None = None
+    points: npt.NDArray[np.floating],
+    positions: npt.NDArray[np.floating],
+    radius: float | None = None,
 ) -> npt.NDArray[np.bool_]:
     """Tell visible from hidden points by spherical flipping and a convex hull.
 
@@ -78,7 +80,7 @@ def measured_radius(points: npt.NDArray[np.floating]) -> float:
 def _seen_from_origin(
     points: Floats, near: npt.NDArray[np.bool_], radius: float
 ) -> npt.NDArray[np.bool_]:
-    """Judge distinct points [N, 3], those `near` no strays, for a camera at the origin: bool [N]."""
+    """Judge distinct points [N, 3] for a camera at the origin: bool [N]. Strays are not `near`."""
     distance = np.linalg.norm(points, axis=1)
     seen: npt.NDArray[np.bool_] = np.asarray(distance == 0)
     if not distance[near].any():

@@ -31,7 +31,9 @@ def roughness(points: npt.NDArray[np.floating]) -> float:
     near = points[cKDTree(points).query(points, k=_SIZE)[1]]
     near = near - near.mean(axis=1, keepdims=True)
     spread = np.linalg.svd(near, compute_uv=False)
-    return float(np.quantile(spread[:, 2] / spread[:, 1].clip(np.finfo(float).tiny), _FLATTEST))
+    # On a line the middle spread is rounding, too.
+    middle = np.maximum(spread[:, 1], 1e-9 * spread[:, 0]).clip(np.finfo(float).tiny)
+    return float(np.quantile(spread[:, 2] / middle, _FLATTEST))
 
 
 def strays(points: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
