@@ -2,8 +2,8 @@
 
     python benchmarks/hidden_points.py [--rows ROWS.json]
 
-One thread, under 10 minutes, on the embedded furniture10: one train shape of each class fits the
-rule for the radius (`measured_radius`), one test shape of each reports. Writes
+One thread, about 11 minutes, on the embedded furniture10: `measured_radius`, and a rule fitted anew
+on one train shape of each class, are judged on one test shape of each. Writes
 benchmarks/results/hidden_points.md and .png. With --rows what was measured is kept in, or taken
 from, that file.
 """
