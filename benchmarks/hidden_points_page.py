@@ -18,7 +18,7 @@ Floats = npt.NDArray[np.float64]
 
 
 def reached(weights: Floats, rows: Sequence[Row]) -> Floats:
-    """IoU of each row at log10 R = a + (b + d r) log10(N / 10,000) + c r, between measured radii."""
+    """IoU of each row at log10 R = a + (b + d r) log10(N / 10,000) + c r, between the radii."""
     density = np.log10([row["points"] / 10_000 for row in rows])
     rough = np.array([row["rough"] for row in rows])
     a, b, c, d = weights
