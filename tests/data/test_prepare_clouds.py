@@ -7,6 +7,7 @@ from part_layouts import NORMAL, PLAIN, write_core, write_layout, zipped
 from pointmcd.data.prepare import prepare
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, StoreError
+from pointmcd.views import splats
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,7 @@ def test_a_store_of_labelled_clouds(clouds, tmp_path, quick):
         "class Airplane: no shape for test",
         "class Chair: no shape for val",
     ]
-    assert store.meta["renderer"] == "splat-grey-1"
+    assert store.meta["renderer"] == splats.RENDERER
     assert store.parts == {c: [f"part{i}" for i in range(4)] for c in ("Airplane", "Chair")}
     assert [s.split for s in store.shapes].count("train") == 4
     labels = store.part_labels(np.arange(6), 32)
@@ -40,7 +41,7 @@ def test_with_meshes_the_renderer_is_another(clouds, furniture_root, tmp_path, q
     root = shutil.copytree(clouds, tmp_path / "elsewhere" / clouds.name)
     prepare(root, tmp_path / "store", shapenetcore=core, **quick)
     assert Store(tmp_path / "store").meta["renderer"] == "embree-grey-1"
-    with pytest.raises(StoreError, match="renderer embree-grey-1, not splat-grey-1"):
+    with pytest.raises(StoreError, match=f"renderer embree-grey-1, not {splats.RENDERER}"):
         prepare(root, tmp_path / "store", **quick)
 
 

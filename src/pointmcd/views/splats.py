@@ -11,13 +11,15 @@ from scipy.spatial import cKDTree
 
 from pointmcd.shapes.mesh import Mesh
 from pointmcd.views.framing import Framing, frame
+from pointmcd.views.neighbourhoods import strays
 from pointmcd.views.raycast import centre_rays
 from pointmcd.views.render import BACKGROUND, BRIGHTEST, DARKEST, LIGHT
 from pointmcd.views.rig import Rig
 from pointmcd.views.surfels import Surfels, fit_surfels
 
-#: Raised whenever the same cloud and rig would give other pictures.
-RENDERER = "splat-grey-1"
+#: Raised whenever the same cloud and rig would give other pictures, or another visibility by
+#: `hidden_points`: what a store holds of a cloud goes by this name.
+RENDERER = "splat-grey-2"
 
 #: Each pixel is the mean of this many places squared; odd, so that its middle is among them.
 _FINER = 3
@@ -48,11 +50,15 @@ def splat_views(points: npt.NDArray[np.floating], rig: Rig) -> Splats:
     depth of every pixel, the second blends the greys of the ellipses that lie about there. Holes
     smaller than an ellipse are closed. Greys and light are those of `render_views`.
 
+    Strays, the far outliers of a scan, are not drawn, and the others fill the pictures. No scan
+    is cleaned beyond that: a floor is drawn, and framed, with the shape that stands on it.
+
     Args:
         points: [N, 3], N at least 1, finite.
         rig: the cameras.
     """
-    surfels = fit_surfels(points)
+    places = np.unique(points.astype(np.float64), axis=0)
+    surfels = fit_surfels(places[~strays(places)])
     framing = frame_points(surfels.ends, rig)
     tree = cKDTree(framing.apply(points))
     pictures = np.empty((len(rig), rig.size, rig.size), dtype=np.uint8)
