@@ -1,6 +1,7 @@
 """Point cloud files, and meshes as points: what a trained encoder is asked about."""
 
 import re
+import warnings
 from io import StringIO
 from pathlib import Path
 
@@ -100,7 +101,12 @@ def _cloud(path: Path, suffix: str) -> Points:
 def _numpy_rows(path: Path) -> npt.NDArray[np.float64]:
     # Mapping checks the size that the header promises against the file before any allocation.
     # It refuses pickled objects, as `allow_pickle=False` does.
-    rows = open_memmap(path, mode="r")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of headers that Python 2 wrote
+            rows = open_memmap(path, mode="r")
+    except Exception as error:  # the header is read by Python's own tokenizer, and fails its ways
+        raise ValueError(f"not an intact .npy file of numbers ({error})") from error
     if rows.dtype.kind not in "fiu":
         raise ValueError(f"an array of {rows.dtype}, not of numbers")
     return rows

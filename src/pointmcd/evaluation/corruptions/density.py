@@ -32,7 +32,8 @@ def occlusion(points: Points, severity: int, generator: np.random.Generator) -> 
     """Only what a few cameras see, from anywhere around; fewer cameras the more severe."""
     count = VIEWPOINTS[severity - 1]
     cameras = DISTANCE * np.stack([direction(generator) for _ in range(count)])
-    return refilled(points, hidden_point_removal(points, cameras).any(axis=1), generator)
+    seen: Mask = hidden_point_removal(points, cameras).any(axis=1)
+    return refilled(points, seen, generator)
 
 
 def lidar(points: Points, severity: int, generator: np.random.Generator) -> Points:
@@ -63,7 +64,7 @@ def density_increase(points: Points, severity: int, generator: np.random.Generat
     region = np.zeros(len(points), dtype=bool)
     for centre in points[generator.integers(0, len(points), _CROWDED_REGIONS)]:
         region |= nearest_share(points, centre, _CROWDED_REGION)
-    crowded = points.copy()
+    crowded: Points = points.copy()
     moved = np.flatnonzero(replaced(points, CROWDED[severity - 1], generator) & ~region)
     first = points[region][generator.integers(0, region.sum(), len(moved))]
     # Between a point of a region and the nearest but itself, so about on the surface.

@@ -29,7 +29,7 @@ def impulse(points: Points, severity: int, generator: np.random.Generator) -> Po
     """A few points are off by much, along every axis."""
     hit = replaced(points, IMPULSE[severity - 1], generator)
     signs = generator.choice([-1.0, 1.0], size=(int(hit.sum()), 3))
-    noisy = points.copy()
+    noisy: Points = points.copy()
     noisy[hit] += _IMPULSE_REACH * signs
     return noisy
 
@@ -38,7 +38,7 @@ def upsampling(points: Points, severity: int, generator: np.random.Generator) ->
     """Some points are made up, around others, as by a poor upsampling."""
     made = replaced(points, UPSAMPLING[severity - 1], generator)
     around = points[~made][generator.integers(0, (~made).sum(), int(made.sum()))]
-    noisy = points.copy()
+    noisy: Points = points.copy()
     noisy[made] = around + generator.uniform(-_UPSAMPLING_REACH, _UPSAMPLING_REACH, around.shape)
     return noisy
 
@@ -47,6 +47,6 @@ def background(points: Points, severity: int, generator: np.random.Generator) ->
     """A few points lie anywhere in the box around the shape."""
     stray = replaced(points, BACKGROUND[severity - 1], generator)
     low, high = points.min(axis=0), points.max(axis=0)
-    noisy = points.copy()
+    noisy: Points = points.copy()
     noisy[stray] = generator.uniform(low, high, (int(stray.sum()), 3))
     return noisy

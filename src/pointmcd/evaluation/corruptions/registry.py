@@ -79,4 +79,4 @@ def corrupted(
     # As `predict` brings in any cloud that it is given; nobody knows where the whole shape was.
     centred = moved - moved.mean(axis=0)
     radius = np.linalg.norm(centred, axis=1).max()
-    return (centred / (radius if radius > 0 else 1)).astype(np.float32)
+    return np.asarray(centred / (radius if radius > 0 else 1), dtype=np.float32)

@@ -30,7 +30,7 @@ def shear(points: Points, severity: int, generator: np.random.Generator) -> Poin
     reach = SHEAR[severity - 1]
     slant = generator.uniform(-reach, reach, (3, 3))
     np.fill_diagonal(slant, 1)
-    return points @ slant.T
+    return np.asarray(points @ slant.T)
 
 
 def ffd(points: Points, severity: int, generator: np.random.Generator) -> Points:
