@@ -69,16 +69,18 @@ def read_classes(tree: CloudTree) -> dict[str, str]:
         ShapeError: for a line that is not a class and a folder, or that repeats one.
     """
     classes: dict[str, str] = {}
+    names: set[str] = set()
     lines = tree.read(CLASS_FILE).decode("utf-8-sig", "replace").splitlines()
     for number, line in enumerate(lines, 1):
         words = line.split()
         if not words:
             continue
-        if len(words) != 2 or words[1] in classes or words[0] in classes.values():
+        if len(words) != 2 or words[1] in classes or words[0] in names:
             raise ShapeError(
                 f"{tree.where(CLASS_FILE)}: line {number} must be a class and its folder, each once"
             )
         classes[words[1]] = words[0]
+        names.add(words[0])
     return classes
 
 
@@ -143,7 +145,7 @@ def read_splits(tree: CloudTree) -> dict[str, str] | None:
     for split, file in found.items():
         try:
             entries = json.loads(tree.read(file).decode("utf-8-sig"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ShapeError(f"{tree.where(file)}: is not JSON: {error}") from error
         if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
             raise ShapeError(f"{tree.where(file)}: must be a list of shape_data/FOLDER/NAME")

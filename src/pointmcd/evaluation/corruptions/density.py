@@ -32,7 +32,7 @@ def occlusion(points: Points, severity: int, generator: np.random.Generator) -> 
     """Only what a few cameras see, from anywhere around; fewer cameras the more severe."""
     count = VIEWPOINTS[severity - 1]
     cameras = DISTANCE * np.stack([direction(generator) for _ in range(count)])
-    seen: Mask = hidden_point_removal(points, cameras).any(axis=1)
+    seen = np.asarray(hidden_point_removal(points, cameras).any(axis=1))
     return refilled(points, seen, generator)
 
 
