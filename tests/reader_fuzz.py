@@ -28,7 +28,7 @@ from pointmcd.shapes.shapenetpart import is_shapenetpart, list_labelled_clouds
 from pointmcd.shapes.sources import list_shapes
 
 SECONDS = 10.0
-#: A damaged file of a few kilobytes may make a reader take so much more than it had taken.
+#: A damaged file of at most half a megabyte may make a reader take so much more than it had taken.
 MAX_RESIDENT, MAX_ADDRESSES = 256 << 20, 1 << 30
 
 Reader = Callable[[bytes, Path], object]
@@ -221,7 +221,9 @@ _NUMBERS = (
     struct.pack("<f", np.nan),
 )
 
-_KINDS = ("replace", "replace number", "insert", "cut", "repeat", "end", "digit")
+_KINDS = ("replace", "replace number", "insert", "cut", "repeat", "end", "digit", "flood")
+#: Bytes that a flood of one word brings.
+_FLOOD = 100_000
 
 
 @st.composite
@@ -253,6 +255,8 @@ def _mutated(
         return data[:at] + data[at + length :]
     if kind == "repeat":
         return data[:at] + data[at : at + length] * (1 + length) + data[at + length :]
+    if kind == "flood":
+        return data[:at] + word * (_FLOOD // len(word)) + data[at:]
     if kind == "digit":  # another number in text: a count, an index, a length
         digits = [i for i in range(at, len(data)) if data[i : i + 1].isdigit()]
         return data[: digits[0]] + word + data[digits[0] + 1 :] if digits else data
@@ -264,7 +268,7 @@ def judge(name: str, data: bytes, folder: Path) -> None:
 
     Raises:
         Hanging: after `SECONDS`.
-        GreedyError: where more memory was taken than any file of a few kilobytes is worth.
+        GreedyError: where more memory was taken than such a file is worth.
         Exception: whatever else than ShapeError the reader raises.
     """
     addresses, _ = _status("VmPeak"), Path("/proc/self/clear_refs").write_text("5")

@@ -151,6 +151,9 @@ TIRING = [
     ("off", b"OFF" + LINES + b"1 1 0\n"),
     ("off", b" " * MANY + b"OFX"),
     ("off", b"OFF\n" + b"1" * 5000 + b" 1 0\n"),
+    # Found: the error repeated all of the line.
+    ("split list", b"bed/a" * MANY),
+    ("synsetoffset2category.txt in a set", b"A" * MANY + b" 02691156\n"),
     ("xyz", b"1 " * MANY),
     ("npy", npy("(" * 60_000)),
 ]

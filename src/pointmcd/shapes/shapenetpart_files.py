@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from pointmcd.errors import ShapeError
-from pointmcd.shapes.annotations import read_part_names
+from pointmcd.shapes.annotations import MAX_TOLD, read_part_names
 from pointmcd.shapes.archive import locate, read_member
 
 #: How many parts each class has.
@@ -96,7 +96,7 @@ def read_parts(tree: CloudTree, classes: set[str]) -> Parts:
     own = sorted(classes - PART_COUNTS.keys())
     if lacking := sorted(set(own) - named.keys()):
         raise ShapeError(
-            f"{tree.where(CLASS_FILE)}: {lacking[0]} is no class of ShapeNetPart; name its parts in"
+            f"{tree.where(CLASS_FILE)}: {lacking[0][:MAX_TOLD]} is no class of ShapeNetPart; name its parts in"
             " a parts.json beside"
         )
     counts = {name: len(names) for name, names in named.items()} if own else PART_COUNTS
@@ -110,7 +110,7 @@ def read_parts(tree: CloudTree, classes: set[str]) -> Parts:
         parts[name] = (first, names)
         first += counts[name]
     if lacking := sorted(classes - parts.keys()):
-        raise ShapeError(f"{tree.where('parts.json')}: lacks the class {lacking[0]}")
+        raise ShapeError(f"{tree.where('parts.json')}: lacks the class {lacking[0][:MAX_TOLD]}")
     return parts
 
 
@@ -152,7 +152,9 @@ def read_splits(tree: CloudTree) -> dict[str, str] | None:
         for entry in entries:
             key = "/".join(PurePosixPath(entry).parts[-2:])
             if splits.setdefault(key, split) != split:
-                raise ShapeError(f"{tree.where(file)}: {key} is in the {splits[key]} list too")
+                raise ShapeError(
+                    f"{tree.where(file)}: {key[:MAX_TOLD]} is in the {splits[key]} list too"
+                )
     return splits if found else None
 
 
