@@ -96,8 +96,8 @@ def read_parts(tree: CloudTree, classes: set[str]) -> Parts:
     own = sorted(classes - PART_COUNTS.keys())
     if lacking := sorted(set(own) - named.keys()):
         raise ShapeError(
-            f"{tree.where(CLASS_FILE)}: {lacking[0][:MAX_TOLD]} is no class of ShapeNetPart; name its parts in"
-            " a parts.json beside"
+            f"{tree.where(CLASS_FILE)}: {lacking[0][:MAX_TOLD]} is no class of ShapeNetPart; name"
+            " its parts in a parts.json beside"
         )
     counts = {name: len(names) for name, names in named.items()} if own else PART_COUNTS
     parts, first = {}, 0
