@@ -66,6 +66,7 @@ def page(work: Path, runs: dict[str, list[Path]]) -> Iterator[str]:
     """The page, paragraph by paragraph."""
     store = Store(work / "psb25")
     shapes = {split: len(store.indices(split)) for split in ("train", "val", "test")}
+    seeds = ", ".join(map(str, SEEDS))
     yield "# Corrupted clouds: does distillation help or hurt?"
     yield (
         "Written by `python benchmarks/corruptions.py ../shared/data WORK`; what the corruptions"
@@ -75,7 +76,7 @@ def page(work: Path, runs: dict[str, list[Path]]) -> Iterator[str]:
     yield (
         f"psb25, {len(store.classes)} classes: {shapes['train']} train, {shapes['val']} validation,"
         f" {shapes['test']} test shapes, 75 corrupted clouds of each; PointNet, {POINTS} points,"
-        f" {EPOCHS[STUDENT]} epochs, last epoch, seeds {', '.join(map(str, SEEDS))}. baseline is trained"
+        f" {EPOCHS[STUDENT]} epochs, last epoch, seeds {seeds}. baseline is trained"
         " from scratch; distilled, by lite0 beside the labels (validation accuracy of the teacher"
         f" {read_teacher(store, 'lite0')['val_accuracy']:.1%}); finetuned, from a student that was"
         " distilled without labels, on psb25's train part and furniture10."
