@@ -181,6 +181,8 @@ def evaluate(
     run: Positional[Path],
     split: Literal["test", "val", "train"] = "test",
     store: Path | None = None,
+    corrupt: str | None = None,
+    against: Path | None = None,
     device: str = "auto",
 ) -> None:
     """Accuracy or mIoU of a run, a per-class table; of a classification also a confusion picture.
@@ -189,8 +191,15 @@ def evaluate(
         run: run folder.
         split: part of the store.
         store: where the store is now, if it has moved.
+        corrupt: instead, errors on corrupted clouds: all, or names of corruptions parted by commas.
+        against: run folder of a baseline that was corrupted too, for its mean corruption error.
         device: cpu, cuda, mps or auto.
     """
+    if corrupt is not None:
+        _evaluate_corrupted(run, split, store, corrupt, against, device)
+        return
+    if against is not None:
+        raise ConfigError(f"--against {against}: is for --corrupt; else use pointmcd compare")
     from pointmcd.evaluation.evaluate import evaluate as measure
 
     results = measure(run, split, store, device)
@@ -200,10 +209,30 @@ def evaluate(
         _print(str(picture))
 
 
+def _evaluate_corrupted(
+    run: Path, split: str, store: Path | None, corrupt: str, against: Path | None, device: str
+) -> None:
+    from pointmcd.evaluation.corruptions.compare import ratios_against
+    from pointmcd.evaluation.corruptions.evaluate import evaluate_corrupted
+    from pointmcd.evaluation.corruptions.registry import parse_names
+    from pointmcd.evaluation.corruptions.result import read_predictions
+    from pointmcd.evaluation.corruptions.tables import corrupted_table
+
+    names = parse_names(corrupt)
+    if against is not None:  # refused now, not in some minutes
+        read_predictions(against, split, "last")
+    result = evaluate_corrupted([run], names, split, store, device)[0]["last"].only(names)
+    ratios = ratios_against(against, run, result, split, "last") if against else None
+    title = f"{run}: {split}, corrupted, {len(result.names)} shapes, last epoch"
+    out.print(corrupted_table(title, result, ratios))
+    _print(str(run / f"corrupted-{split}-last.json"))
+
+
 def compare(
     runs: Positional[tuple[Path, ...]],
     baseline: tuple[Path, ...] = (),
     checkpoint: Literal["last", "best"] = "last",
+    corrupted: bool = False,
     markdown: bool = False,
 ) -> None:
     """Compare evaluated runs: mean and deviation over seeds, paired difference, paired test.
@@ -212,8 +241,12 @@ def compare(
         runs: run folders of any arms and seeds.
         baseline: run folders that the others are held against.
         checkpoint: last epoch, or best on the validation part.
+        corrupted: on the clouds that `evaluate --corrupt` made.
         markdown: print Markdown.
     """
+    if corrupted:
+        _compare_corrupted(runs, baseline, checkpoint, markdown)
+        return
     from pointmcd.evaluation.compare import compare as measure
     from pointmcd.evaluation.comparison_table import comparison_table, to_markdown
 
@@ -222,6 +255,23 @@ def compare(
         sys.stdout.write(to_markdown(comparison))
     else:
         out.print(comparison_table(comparison))
+
+
+def _compare_corrupted(
+    runs: Sequence[Path],
+    baseline: Sequence[Path],
+    checkpoint: Literal["last", "best"],
+    markdown: bool,
+) -> None:
+    from pointmcd.evaluation.corruptions.compare import compare_corrupted
+    from pointmcd.evaluation.corruptions.tables import corrupted_markdown, corrupted_tables
+
+    comparison = compare_corrupted(runs, baseline, checkpoint)
+    if markdown:
+        sys.stdout.write(corrupted_markdown(comparison))
+    else:
+        for table in corrupted_tables(comparison):
+            out.print(table)
 
 
 def probe(

@@ -51,9 +51,9 @@ def evaluate(
     opened = Run(run)
     opened.refuse_unfinished()
     opened.refuse_pretrained()
-    data, where = _matching_store(opened, store), pick_device(device)
+    data, where = matching_store(opened, store), pick_device(device)
     segments = opened.meta["task"] == "segmentation"
-    dataset = ShapeDataset(data, _some(data, split), opened.config.points, parts=segments)
+    dataset = ShapeDataset(data, some_shapes(data, split), opened.config.points, parts=segments)
     judge = _segment if segments else _classify
     results: dict[str, Metrics] = {}
     for checkpoint in CHECKPOINTS:
@@ -66,7 +66,12 @@ def evaluate(
     return results
 
 
-def _matching_store(run: Run, path: Path | None) -> Store:
+def matching_store(run: Run, path: Path | None) -> Store:
+    """The store that a run was trained on, at `path` if it has moved.
+
+    Raises:
+        RunError: when that is another one.
+    """
     store = Store(path or Path(run.meta["store"]))
     same = store.fingerprint == run.meta["store_fingerprint"]
     if not same or store.classes != run.meta["classes"]:
@@ -77,7 +82,12 @@ def _matching_store(run: Run, path: Path | None) -> Store:
     return store
 
 
-def _some(store: Store, split: str) -> npt.NDArray[np.int64]:
+def some_shapes(store: Store, split: str) -> npt.NDArray[np.int64]:
+    """Indices of the shapes of a split, at least one.
+
+    Raises:
+        StoreError: when there is none.
+    """
     indices = store.indices(split)
     if not len(indices):
         raise StoreError(f"{store.path}: no shapes in the {split} part; nothing to evaluate")

@@ -14,6 +14,9 @@ from pointmcd.shapes.layout import SPLITS
 #: Pixel labels are kept in one byte, and one value is the background.
 MAX_PARTS = 254
 
+#: Characters of a name in a file that an error repeats: a damaged one may be one long line.
+MAX_TOLD = 100
+
 Read = Callable[[str], bytes]
 PartNames = dict[str, tuple[str, ...]]
 
@@ -88,7 +91,8 @@ def read_split_lists(
         for line in read(file).decode("utf-8-sig", "replace").splitlines():
             name = line.strip().replace("\\", "/")
             if name and name not in shapes:
-                raise ShapeError(f"{where}/{file}: {name}: no mesh of that name; correct the list")
+                told = name[:MAX_TOLD]
+                raise ShapeError(f"{where}/{file}: {told}: no mesh of that name; correct the list")
             if name and splits.setdefault(name, split) != split:
                 raise ShapeError(f"{where}/{file}: {name} is in the {splits[name]} list too")
     return splits if found else None

@@ -2,7 +2,6 @@
 
 import os
 import zipfile
-import zlib
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -11,18 +10,6 @@ from pointmcd.errors import ShapeError
 from pointmcd.shapes.formats import MAX_BYTES, read_file
 
 _ENCRYPTED = 0x1
-
-#: What zipfile raises for damaged, encrypted or exotic members.
-_ZIP_ERRORS = (
-    OSError,
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    RuntimeError,
-    NotImplementedError,
-    KeyError,
-    ValueError,
-)
 
 
 def list_files(source: Path) -> list[str]:
@@ -38,7 +25,7 @@ def list_files(source: Path) -> list[str]:
     try:
         with zipfile.ZipFile(source) as archive:
             members = [info for info in archive.infolist() if not info.is_dir()]
-    except _ZIP_ERRORS as error:
+    except Exception as error:  # zipfile has a dozen ways to fail at a damaged directory
         raise ShapeError(f"{source}: is neither a folder nor an intact zip: {error}") from error
     for info in members:
         _check_member(source, info)
@@ -96,6 +83,8 @@ def read_member(path: Path, member: str | None, location: str) -> bytes:
             there = member in archive.NameToInfo
             return archive.read(member if there else member.replace("/", "\\"))
         return read_file(path, location)
-    except _ZIP_ERRORS as error:
+    except ShapeError:
+        raise
+    except Exception as error:  # damaged, encrypted or exotic members: as many ways again
         reason = getattr(error, "strerror", None) or error
         raise ShapeError(f"{location}: cannot be read: {reason}") from error

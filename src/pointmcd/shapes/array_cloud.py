@@ -112,7 +112,12 @@ def read_labels(path: Path, array: str = "label") -> npt.NDArray[np.int64]:
 def _rows(path: Path, array: str) -> Any:
     """Return the array unread: indexing reads."""
     if path.suffix.lower() == ".npy":
-        return open_memmap(path, mode="r")  # refuses pickles, and headers that promise too much
+        try:
+            return open_memmap(path, mode="r")  # refuses pickles, and headers that promise too much
+        except OSError:
+            raise
+        except Exception as error:  # its header is read by Python's own tokenizer
+            raise ValueError(f"not an intact .npy file ({error})") from error
     return _opened(path, array, path.stat().st_mtime_ns, os.getpid())
 
 

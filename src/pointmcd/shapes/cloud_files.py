@@ -1,6 +1,7 @@
 """Point cloud files in any format, from their content: text, NumPy, PLY, PCD and LAS."""
 
 import re
+import warnings
 from io import BytesIO, StringIO
 from typing import Any
 
@@ -60,16 +61,26 @@ def ply_points(data: bytes, name: str) -> Points | None:
     return np.concatenate(clouds).astype(np.float64)
 
 
+def _npy_header(stream: BytesIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    version = npy.read_magic(stream)
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    header: tuple[tuple[int, ...], bool, np.dtype[Any]] = read(stream)
+    return header
+
+
 def _numpy_rows(data: bytes) -> npt.NDArray[Any]:
     """Read an array; its bytes must be there before anything is allocated, and pickles are none."""
     stream = BytesIO(data)
-    version = npy.read_magic(stream)
-    read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    shape, fortran_order, dtype = read_header(stream)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of headers that Python 2 wrote
+            shape, fortran_order, dtype = _npy_header(stream)
+    except Exception as error:  # the header is read by Python's own tokenizer, and fails its ways
+        raise ValueError(f"not an intact .npy file of numbers ({error})") from error
     if dtype.kind not in "fiu":
         raise ValueError(f"an array of {dtype}, not of numbers")
     count = int(np.prod(shape, dtype=object))
-    if count * dtype.itemsize > len(data) - stream.tell():
+    if min(shape, default=0) < 0 or count * dtype.itemsize > len(data) - stream.tell():
         raise ValueError(f"the header promises {count} numbers; the file is truncated")
     rows = np.frombuffer(data, dtype, count, stream.tell())
     return rows.reshape(shape, order="F" if fortran_order else "C")

@@ -9,15 +9,19 @@ import re
 from typing import Any
 
 _OFF_HEADER = re.compile(r"\s*(?:ST)?C?N?OFF\b|\s*(?:ST)?C?N?OFF(?=\d)", re.IGNORECASE)
-_PLY_ELEMENT = re.compile(r"^\s*element\s+(\S+)\s+(\d+)\s*$", re.MULTILINE)
-_PLY_ASCII = re.compile(r"^\s*format\s+ascii", re.MULTILINE | re.IGNORECASE)
+# Blanks before a word may not run over lines: thousands of empty ones would be searched again from
+# each of them.
+_PLY_ELEMENT = re.compile(r"^[ \t]*element\s+(\S+)\s+(\d+)[ \t]*$", re.MULTILINE)
+_PLY_ASCII = re.compile(r"^[ \t]*format\s+ascii", re.MULTILINE | re.IGNORECASE)
 _PLY_FACE_LIST = re.compile(r"element\s+face\s+\d+\s+property\s+list\s")
-_STL_BEGIN = re.compile(rb"^\s*solid\b", re.MULTILINE | re.IGNORECASE)
-_STL_END = re.compile(rb"^\s*endsolid\b", re.MULTILINE | re.IGNORECASE)
+_STL_BEGIN = re.compile(rb"^[ \t\r]*solid\b", re.MULTILINE | re.IGNORECASE)
+_STL_END = re.compile(rb"^[ \t\r]*endsolid\b", re.MULTILINE | re.IGNORECASE)
 _COMMENT = re.compile(r"#[^\n]*")
 
-#: Values that a glTF file may ask for without giving their data.
+#: Numbers that a glTF file may ask for without giving their data.
 MAX_EMPTY_VALUES = 10_000_000
+#: Numbers in one item of an accessor.
+_COMPONENTS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
 
 
 def checked(data: bytes, file_type: str, alone: bool) -> bytes:
@@ -124,8 +128,11 @@ def _check_gltf(data: bytes, file_type: str, alone: bool) -> None:
         if alone and not buffer.get("uri", "data:").startswith("data:"):
             raise ValueError(f"its data is in another file, {buffer['uri']}; save it as .glb")
     for accessor in content.get("accessors", []):
+        count = int(accessor["count"])
+        if count < 0:  # it would also make room for another's in the sum
+            raise ValueError(f"an accessor of {count} items")
         if "bufferView" not in accessor:
-            values += int(accessor["count"])
+            values += count * _COMPONENTS[accessor["type"]]
     if values > MAX_EMPTY_VALUES:
         raise ValueError(f"the header promises {values} values without data")
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from pointmcd.errors import ShapeError
-from pointmcd.shapes.annotations import read_part_names
+from pointmcd.shapes.annotations import MAX_TOLD, read_part_names
 from pointmcd.shapes.archive import locate, read_member
 
 #: How many parts each class has.
@@ -69,16 +69,18 @@ def read_classes(tree: CloudTree) -> dict[str, str]:
         ShapeError: for a line that is not a class and a folder, or that repeats one.
     """
     classes: dict[str, str] = {}
+    names: set[str] = set()
     lines = tree.read(CLASS_FILE).decode("utf-8-sig", "replace").splitlines()
     for number, line in enumerate(lines, 1):
         words = line.split()
         if not words:
             continue
-        if len(words) != 2 or words[1] in classes or words[0] in classes.values():
+        if len(words) != 2 or words[1] in classes or words[0] in names:
             raise ShapeError(
                 f"{tree.where(CLASS_FILE)}: line {number} must be a class and its folder, each once"
             )
         classes[words[1]] = words[0]
+        names.add(words[0])
     return classes
 
 
@@ -94,8 +96,8 @@ def read_parts(tree: CloudTree, classes: set[str]) -> Parts:
     own = sorted(classes - PART_COUNTS.keys())
     if lacking := sorted(set(own) - named.keys()):
         raise ShapeError(
-            f"{tree.where(CLASS_FILE)}: {lacking[0]} is no class of ShapeNetPart; name its parts in"
-            " a parts.json beside"
+            f"{tree.where(CLASS_FILE)}: {lacking[0][:MAX_TOLD]} is no class of ShapeNetPart; name"
+            " its parts in a parts.json beside"
         )
     counts = {name: len(names) for name, names in named.items()} if own else PART_COUNTS
     parts, first = {}, 0
@@ -108,7 +110,7 @@ def read_parts(tree: CloudTree, classes: set[str]) -> Parts:
         parts[name] = (first, names)
         first += counts[name]
     if lacking := sorted(classes - parts.keys()):
-        raise ShapeError(f"{tree.where('parts.json')}: lacks the class {lacking[0]}")
+        raise ShapeError(f"{tree.where('parts.json')}: lacks the class {lacking[0][:MAX_TOLD]}")
     return parts
 
 
@@ -143,14 +145,16 @@ def read_splits(tree: CloudTree) -> dict[str, str] | None:
     for split, file in found.items():
         try:
             entries = json.loads(tree.read(file).decode("utf-8-sig"))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ShapeError(f"{tree.where(file)}: is not JSON: {error}") from error
         if not isinstance(entries, list) or not all(isinstance(entry, str) for entry in entries):
             raise ShapeError(f"{tree.where(file)}: must be a list of shape_data/FOLDER/NAME")
         for entry in entries:
             key = "/".join(PurePosixPath(entry).parts[-2:])
             if splits.setdefault(key, split) != split:
-                raise ShapeError(f"{tree.where(file)}: {key} is in the {splits[key]} list too")
+                raise ShapeError(
+                    f"{tree.where(file)}: {key[:MAX_TOLD]} is in the {splits[key]} list too"
+                )
     return splits if found else None
 
 

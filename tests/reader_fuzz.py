@@ -1,0 +1,312 @@
+"""Damaged files for every reader: small valid ones, mutated, and what a reader may do with them.
+
+`python tests/fuzz_readers.py` runs it for minutes, tests/shapes/test_fuzzed.py for seconds.
+"""
+
+import base64
+import io
+import json
+import random
+import resource
+import signal
+import struct
+import zipfile
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import trimesh
+from hypothesis import strategies as st
+
+from pointmcd.errors import ShapeError
+from pointmcd.shapes.annotations import parse_labels, read_part_names, read_split_lists
+from pointmcd.shapes.archive import list_files
+from pointmcd.shapes.clouds import read_points
+from pointmcd.shapes.mesh import load_shape, normalise, read_mesh
+from pointmcd.shapes.shapenetpart import is_shapenetpart, list_labelled_clouds
+from pointmcd.shapes.sources import list_shapes
+
+SECONDS = 10.0
+#: A damaged file of at most half a megabyte may make a reader take so much more than it had taken.
+MAX_RESIDENT, MAX_ADDRESSES = 256 << 20, 1 << 30
+
+Reader = Callable[[bytes, Path], object]
+
+
+class Hanging(BaseException):
+    """Not an Exception: no reader may take it for a fault of the file."""
+
+
+class GreedyError(Exception):
+    """A reader took memory without a bound."""
+
+
+def _mesh(kind: str) -> Reader:
+    return lambda data, _: normalise(read_mesh(data, f"f.{kind}", kind))
+
+
+def _beside(kind: str) -> Reader:
+    """A mesh or cloud as a file in a folder, as `predict` reads it."""
+
+    def read(data: bytes, folder: Path) -> object:
+        path = folder / f"f.{kind}"
+        path.write_bytes(data)
+        return read_points(path, 16, 0)
+
+    return read
+
+
+def _archive(data: bytes, folder: Path) -> None:
+    path = folder / "set.zip"
+    path.write_bytes(data)
+    files = list_files(path)
+    labelled = is_shapenetpart(files)
+    shapes = list_labelled_clouds(path, None, files).sources if labelled else list_shapes(path)
+    faults = []
+    for shape in shapes:
+        try:
+            shape.read_cloud() if labelled else load_shape(shape)
+        except ShapeError as error:
+            faults.append(error)
+    if faults:
+        raise faults[0]
+
+
+def _in_set(name: str, files: dict[str, bytes]) -> Reader:
+    """One file of a set is damaged, the others are whole."""
+
+    def read(data: bytes, folder: Path) -> None:
+        _archive(zipped({**files, name: data}), folder)
+
+    return read
+
+
+def zipped(files: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in files.items():
+            archive.writestr(name, data)
+    return buffer.getvalue()
+
+
+def _npy(array: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array)
+    return buffer.getvalue()
+
+
+def _ascii_ply(box: trimesh.Trimesh) -> bytes:
+    return bytes(box.export(file_type="ply", encoding="ascii"))
+
+
+def _gltf(box: trimesh.Trimesh) -> bytes:
+    """One file with its buffers inside."""
+    files = trimesh.Scene(box).export(file_type="gltf")
+    content = json.loads(files["model.gltf"])
+    for buffer in content["buffers"]:
+        inside = base64.b64encode(files[buffer["uri"]]).decode()
+        buffer["uri"] = f"data:application/octet-stream;base64,{inside}"
+    return json.dumps(content).encode()
+
+
+def _ascii_stl(box: trimesh.Trimesh) -> bytes:
+    return str(box.export(file_type="stl_ascii")).encode()
+
+
+BOX = trimesh.creation.box()
+_POINTS = np.random.default_rng(0).normal(size=(12, 3))
+_TEXT = "\n".join(" ".join(f"{x:.3f}" for x in row) for row in _POINTS).encode()
+_OFF = BOX.export(file_type="off").encode()
+_POINT_PLY = bytes(trimesh.PointCloud(_POINTS).export(file_type="ply"))
+_POLYGONS = b"OFF\n5 2 0\n0 0 0\n1 0 0\n1 1 0\n0 1 0\n.5 .5 1\n4 0 1 2 3\n3 0 1 4 255 0 0\n"
+_OBJ = (
+    b"mtllib a.mtl\no box\nv 0 0 0\nv 1 0 0\nv 1 1 0 1 0 0\nv 0 1 1\nvt 0 0\nvn 0 0 1\nusemtl m\n"
+    b"g one\nf 1/1/1 2/1/1 3/1/1\nf -4//1 -2//1 -1//1\ns 1\nf 1 2 3 4\nl 1 2\n"
+)
+_LABELLED = "\n".join(
+    " ".join(f"{x:.3f}" for x in [*row, 0, 0, 1]) + f" {i % 4}.0" for i, row in enumerate(_POINTS)
+).encode()
+_PARTS_SET = {
+    "parts.json": json.dumps({"bed": ["low", "high"], "lamp": ["foot", "shade"]}).encode(),
+    "train.txt": b"bed/a\n",
+    "test.txt": b"lamp/b\n",
+    "bed/a.off": _OFF,
+    "bed/a.seg": b"0\n1\n" * 6,
+    "lamp/b.off": _OFF,
+    "lamp/b.seg": b"1\n0\n" * 6,
+}
+_CLOUD_SET = {
+    "synsetoffset2category.txt": b"Airplane\t02691156\nBag\t02773838\n",
+    "02691156/a.txt": _LABELLED,
+    "02691156/b.txt": _LABELLED,
+    "train_test_split/shuffled_train_file_list.json": b'["shape_data/02691156/a"]',
+    "train_test_split/shuffled_test_file_list.json": b'["shape_data/02691156/b"]',
+    "parts.json": json.dumps({"Airplane": list("abcd"), "Bag": list("ab")}).encode(),
+}
+_APART_SET = {
+    "synsetoffset2category.txt": b"Bag\t02773838\n",
+    "02773838/points/a.pts": _TEXT,
+    "02773838/points_label/a.seg": b"1\n2\n" * 6,
+}
+
+#: Each reader with the valid files that its examples are made of.
+READERS: dict[str, tuple[Reader, tuple[bytes, ...]]] = {
+    "off": (_mesh("off"), (_OFF, _POLYGONS)),
+    "obj": (_mesh("obj"), (_OBJ, BOX.export(file_type="obj").encode())),
+    "ply": (_mesh("ply"), (_ascii_ply(BOX), bytes(BOX.export(file_type="ply")))),
+    "stl": (_mesh("stl"), (_ascii_stl(BOX), bytes(BOX.export(file_type="stl")))),
+    "glb": (_mesh("glb"), (bytes(trimesh.Scene(BOX).export(file_type="glb")),)),
+    "gltf": (_mesh("gltf"), (_gltf(BOX),)),
+    "ply as points": (_beside("ply"), (_POINT_PLY, _ascii_ply(BOX))),
+    **{kind: (_beside(kind), (_TEXT, b"12\n" + _TEXT)) for kind in ("xyz", "pts")},
+    "csv": (_beside("csv"), (b"x,y,z\n" + _TEXT.replace(b" ", b","),)),
+    "txt": (_beside("txt"), (_TEXT.replace(b" ", b";"), _LABELLED)),
+    "npy": (_beside("npy"), (_npy(_POINTS), _npy(_POINTS.astype(np.float32).T))),
+    "zip": (_archive, (zipped(_PARTS_SET), zipped(_CLOUD_SET), zipped({"a.off": _OFF}))),
+    "part names": (
+        lambda data, _: read_part_names(lambda _: data, "parts.json", "parts.json"),
+        (_PARTS_SET["parts.json"],),
+    ),
+    "split list": (
+        lambda data, _: read_split_lists(lambda _: data, "", ["train.txt"], ["bed/a"], "set"),
+        (b"bed/a\n", b"\xef\xbb\xbfbed\\a\r\n"),
+    ),
+    "labels": (lambda data, _: parse_labels(data, "a.seg", 3), (b"0\n1\n2\n", b"1 1\t2")),
+    **{
+        f"{name} in a set": (_in_set(name, files), (files[name],))
+        for files in (_PARTS_SET, _CLOUD_SET, _APART_SET)
+        for name in files
+        if not name.endswith(".off") and name != "02691156/b.txt"
+    },
+}
+
+_WORDS = (
+    *(
+        b"4294967295",
+        b"-1",
+        b"99999999999999999999",
+        b"1000000000",
+        b"nan",
+        b"1e999",
+        b"0",
+        b"1e-320",
+    ),
+    *(
+        b" ",
+        b"\n",
+        b"\r",
+        b"#",
+        b'"',
+        b"[",
+        b"{",
+        b"null",
+        b"\xff\xfe",
+        b"\x00",
+        b"/",
+        b"..",
+        b"3 0 0 0",
+    ),
+    *(
+        b"\xc2\xb2",
+        b"\xd9\xa3",
+        b"true",
+        b"element vertex 1000000000\n",
+        b"property list uchar int x\n",
+    ),
+)
+_NUMBERS = (
+    *(struct.pack(kind, n) for kind in ("<I", ">I", "<H", "<Q") for n in (0, 1, 0x7FFF, 0xFFFF)),
+    *(struct.pack("<I", n) for n in (0x7FFFFFFF, 0xFFFFFFFF)),
+    struct.pack("<f", np.nan),
+)
+
+_KINDS = ("replace", "replace number", "insert", "cut", "repeat", "end", "digit", "flood")
+#: Bytes that a flood of one word brings.
+_FLOOD = 100_000
+
+
+@st.composite
+def damaged_files(draw: st.DrawFn, names: tuple[str, ...] = tuple(READERS)) -> tuple[str, bytes]:
+    """The name of a reader, and a file for it."""
+    name = draw(st.sampled_from(names))
+    # Drawn one by one, all that follows would take longer than to read the file.
+    chance = random.Random(draw(st.integers(0, 2**63)))
+    data = chance.choice(READERS[name][1])
+    for _ in range(chance.choice((1, 1, 1, 2, 3, 5))):
+        word = chance.choice((chance.choice(_WORDS), chance.randbytes(chance.randint(1, 6))))
+        length, number = chance.randint(1, 40), chance.choice(_NUMBERS)
+        data = _mutated(data, chance.choice(_KINDS), chance.random(), length, word, number)
+    return name, data
+
+
+def _mutated(
+    data: bytes, kind: str, place: float, length: int, word: bytes, number: bytes
+) -> bytes:
+    at = int(place * len(data))
+    if kind == "replace":
+        return data[:at] + word + data[at + len(word) :]
+    if kind == "replace number":
+        at -= at % 4
+        return data[:at] + number + data[at + len(number) :]
+    if kind == "insert":
+        return data[:at] + word + data[at:]
+    if kind == "cut":
+        return data[:at] + data[at + length :]
+    if kind == "repeat":
+        return data[:at] + data[at : at + length] * (1 + length) + data[at + length :]
+    if kind == "flood":
+        return data[:at] + word * (_FLOOD // len(word)) + data[at:]
+    if kind == "digit":  # another number in text: a count, an index, a length
+        digits = [i for i in range(at, len(data)) if data[i : i + 1].isdigit()]
+        return data[: digits[0]] + word + data[digits[0] + 1 :] if digits else data
+    return data[:at]
+
+
+def judge(name: str, data: bytes, folder: Path) -> None:
+    """Read a file.
+
+    Raises:
+        Hanging: after `SECONDS`.
+        GreedyError: where more memory was taken than such a file is worth.
+        Exception: whatever else than ShapeError the reader raises.
+    """
+    addresses, _ = _status("VmPeak"), Path("/proc/self/clear_refs").write_text("5")
+    resident = _status("VmRSS")
+    try:
+        with _alarm():
+            READERS[name][0](data, folder)
+    except ShapeError as error:
+        text = str(error)
+        if not text or "\n" in text or len(text) > 2000:
+            raise AssertionError(f"an error of more than one short line: {text[:300]!r}") from error
+        if isinstance(error.__cause__, MemoryError):
+            raise GreedyError(f"refused by the memory, not by the reader: {text}") from error
+    grown = _status("VmHWM") - resident, _status("VmPeak") - addresses
+    if grown[0] > MAX_RESIDENT or grown[1] > MAX_ADDRESSES:
+        raise GreedyError(f"took {grown[0] >> 20} MiB of memory, {grown[1] >> 20} MiB of addresses")
+
+
+def _status(key: str) -> int:
+    """A line of /proc/self/status in bytes."""
+    text = Path("/proc/self/status").read_text()
+    return int(text.split(f"{key}:")[1].split()[0]) << 10
+
+
+@contextmanager
+def _alarm():
+    def ring(*_: object) -> None:
+        raise Hanging(f"longer than {SECONDS} s")
+
+    before = signal.signal(signal.SIGALRM, ring)
+    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def limit_memory(size: int) -> None:
+    """Let this process have no more addresses than that."""
+    resource.setrlimit(resource.RLIMIT_AS, (size, size))

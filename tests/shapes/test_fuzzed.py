@@ -1,0 +1,206 @@
+"""What fuzzing found (tests/fuzz_readers.py), kept, and a short run of it.
+
+Ten minutes found three crashes, of .npy headers and of a zip's directory; files of many equal lines
+and promises of billions, made by hand, four hangs, a crash and two ways to take gigabytes.
+"""
+
+import json
+import struct
+import time
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from reader_fuzz import READERS, Hanging, damaged_files, judge, zipped
+
+from pointmcd.errors import ShapeError
+from pointmcd.shapes.clouds import read_points
+
+
+def npy(header, body=b""):
+    text = header.encode("latin-1")
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + body
+
+
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory):
+    """A folder, with all that is compiled at first use."""
+    folder = tmp_path_factory.mktemp("fuzzed")
+    for name, (_, files) in READERS.items():
+        for data in files:
+            judge(name, data, folder)
+    return folder
+
+
+@settings(
+    max_examples=150,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+@given(example=damaged_files())
+def test_damaged_files_are_read_or_refused(example, warm):
+    judge(*example, warm)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (-12, 3), }\n",  # OverflowError
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (12, 3), }  (\n",  # TokenError
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (12L, 3L), }\n  x\n y",  # indentation
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000, 3), }\n",
+        "{'descr': '<f8', 'fortran_order': False, 'shape': (4611686018427387904, 4), }\n",
+        "{'descr': '|O', 'fortran_order': False, 'shape': (12, 3), }\n",
+        "(" * 500 + "\n",
+    ],
+)
+def test_npy_headers_that_numpy_fails_on_in_other_ways(header, tmp_path):
+    path = tmp_path / "f.npy"
+    path.write_bytes(npy(header, bytes(288)))
+    with pytest.raises(ShapeError, match="cannot be read as points") as error:
+        read_points(path, 8, 0)
+    assert "\n" not in str(error.value)
+
+
+def test_an_npy_header_of_python_2_is_read_without_a_warning(tmp_path, recwarn):
+    points = np.random.default_rng(0).normal(size=(12, 3))
+    path = tmp_path / "f.npy"
+    header = "{'descr': '<f8', 'fortran_order': False, 'shape': (12L, 3L), }\n"
+    path.write_bytes(npy(header, points.tobytes()))
+    assert read_points(path, 12, 0).shape == (12, 3)
+    assert not recwarn.list
+
+
+def _ply(format_, count, faces=0):
+    return (
+        f"ply\nformat {format_} 1.0\nelement vertex {count}\nproperty float x\nproperty float y\n"
+        f"property float z\nelement face {faces}\nproperty list uchar int vertex_indices\n"
+        "end_header\n0 0 0\n"
+    ).encode()
+
+
+def _glb(accessors):
+    content = json.dumps(
+        {
+            "asset": {"version": "2.0"},
+            "scenes": [{"nodes": [0]}],
+            "nodes": [{"mesh": 0}],
+            "meshes": [{"primitives": [{"attributes": {"POSITION": 0}, "indices": 1}]}],
+            "accessors": accessors,
+            "bufferViews": [{"buffer": 0, "byteLength": 36}],
+            "buffers": [{"byteLength": 36}],
+        }
+    ).encode()
+    content += b" " * (-len(content) % 4)
+    chunks = struct.pack("<II", len(content), 0x4E4F534A) + content
+    chunks += struct.pack("<II", 36, 0x004E4942) + bytes(36)
+    return b"glTF" + struct.pack("<II", 2, 12 + len(chunks)) + chunks
+
+
+def _accessor(count, **more):
+    return {"componentType": 5126, "count": count, "type": "VEC3"} | more
+
+
+BILLION = 1_000_000_000
+GREEDY = [
+    ("off", f"OFF\n{BILLION} {BILLION} 0\n0 0 0\n".encode()),
+    ("off", f"OFF\n1 1 0\n0 0 0\n{BILLION} 0 0 0\n".encode()),
+    ("ply", _ply("ascii", BILLION)),
+    ("ply", _ply("binary_little_endian", BILLION)),
+    ("ply", _ply("binary_big_endian", 2**63)),
+    ("ply", _ply("binary_little_endian", 0, BILLION)),
+    ("ply as points", _ply("binary_little_endian", BILLION)),
+    ("stl", bytes(80) + struct.pack("<I", 2**32 - 1) + bytes(50)),
+    ("obj", f"v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 {BILLION}\nf -{BILLION} 1 2\n".encode()),
+    ("glb", _glb([_accessor(BILLION), _accessor(BILLION)])),
+    ("glb", _glb([_accessor(BILLION, bufferView=0), _accessor(3, bufferView=0)])),
+    # Found: a count below zero made room for another, and items of a matrix were counted as one.
+    ("glb", _glb([_accessor(2 * BILLION), _accessor(-2 * BILLION)])),
+    ("glb", _glb([_accessor(9_999_999, type="MAT4"), _accessor(1)])),
+    ("glb", _glb([_accessor(3, bufferView=0, sparse={"count": BILLION}), _accessor(3)])),
+    ("xyz", f"{BILLION}\n0 0 0\n1 1 1\n".encode()),
+    ("npy", npy(f"{{'descr': '<f8', 'fortran_order': False, 'shape': ({BILLION}, 3), }}\n")),
+    ("labels", f"{BILLION}\n".encode() * 3),
+]
+
+
+@pytest.mark.parametrize(("name", "data"), GREEDY)
+def test_a_promise_of_billions_takes_no_memory(name, data, warm):
+    """Refused, or read as the little that is there; `judge` watches memory and time."""
+    judge(name, data, warm)
+
+
+MANY = 200_000
+LINES = b"\n" * MANY
+TIRING = [
+    # Found: each empty line was searched again from every one before it.
+    ("ply", b"ply\nformat ascii 1.0\n" + LINES + b"end_header\n"),
+    ("ply", b"ply\nformat binary_little_endian 1.0\n" + LINES + b"end_header\n\0\0\0"),
+    ("stl", b"solid a\n" + LINES + b"endsolid\n"),
+    # Found: each class was looked for among all before it.
+    (
+        "synsetoffset2category.txt in a set",
+        b"".join(b"A%d B%d\n" % (i, i) for i in range(MANY // 5)),
+    ),
+    # Found: a crash, as Python's own stack is limited.
+    ("train_test_split/shuffled_train_file_list.json in a set", b"[" * MANY),
+    ("parts.json in a set", b"[" * MANY),
+    ("gltf", b'{"asset":' + b"[" * MANY),
+    ("off", b"OFF" + LINES + b"1 1 0\n"),
+    ("off", b" " * MANY + b"OFX"),
+    ("off", b"OFF\n" + b"1" * 5000 + b" 1 0\n"),
+    # Found: the error repeated all of the line.
+    ("split list", b"bed/a" * MANY),
+    ("synsetoffset2category.txt in a set", b"A" * MANY + b" 02691156\n"),
+    ("xyz", b"1 " * MANY),
+    ("npy", npy("(" * 60_000)),
+]
+
+
+@pytest.mark.parametrize(("name", "data"), TIRING)
+def test_many_lines_take_no_longer_than_their_number(name, data, warm):
+    start = time.process_time()
+    judge(name, data, warm)
+    assert time.process_time() - start < 3
+
+
+def test_a_zip_whose_directory_names_nothing_is_refused(warm):
+    """Found: zipfile asks for the last letter of an empty name."""
+    archive = bytearray(zipped({"a": b"x"}))
+    entry = archive.index(b"PK\x01\x02")
+    archive[entry + 28 : entry + 30] = struct.pack("<H", 0)  # the length of the name
+    archive[entry + 30 : entry + 32] = struct.pack("<H", 1)  # its letter is an extra field now
+    with pytest.raises(ShapeError, match=r"set\.zip"):
+        READERS["zip"][0](bytes(archive), warm)
+
+
+def test_a_zip_that_unpacks_to_gigabytes_is_refused(warm):
+    bomb = bytearray(zipped({"a.off": bytes(1 << 20)}))
+    for signature, at in ((b"PK\x03\x04", 22), (b"PK\x01\x02", 24)):
+        place = bomb.index(signature) + at
+        bomb[place : place + 4] = struct.pack("<I", 2**31)
+    with pytest.raises(ShapeError, match="larger than 1 GiB"):
+        READERS["zip"][0](bytes(bomb), warm)
+
+
+def test_what_a_reader_must_not_do_is_noticed(warm, monkeypatch):
+    """The judge itself: it must see a crash, a hang and a large allocation."""
+
+    def hang(*_):
+        while True:
+            pass
+
+    def crash(*_):
+        raise KeyError("x")
+
+    monkeypatch.setattr("reader_fuzz.SECONDS", 0.1)
+    for reader, error in ((crash, KeyError), (hang, Hanging)):
+        monkeypatch.setitem(READERS, "bad", (reader, ()))
+        with pytest.raises(error):
+            judge("bad", b"", warm)
+    monkeypatch.setattr("reader_fuzz.SECONDS", 10)
+    monkeypatch.setitem(READERS, "bad", (lambda *_: np.ones(36 << 20), ()))
+    with pytest.raises(Exception, match="MiB of memory"):
+        judge("bad", b"", warm)
