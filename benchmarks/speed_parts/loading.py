@@ -1,6 +1,7 @@
 """A training batch of 32, from the mapped store and from text."""
 
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -14,7 +15,7 @@ from pointmcd.data.store import Store
 from pointmcd.shapes.furniture import furniture10
 from pointmcd.teachers.features import StoredRows, save_array
 
-BATCH, POINTS, SIZE = 32, 1024, 512
+BATCH, BATCHES, POINTS, SIZE = 32, 4, 1024, 512
 FLOOR = 100.0
 
 
@@ -34,18 +35,18 @@ def of_store(work: Path) -> Race:
         save_array(work / "descriptors" / f"{shard}.npy", rows)
     train = store.indices("train")
     dataset = ShapeDataset(store, train, POINTS, StoredRows(store, work / "descriptors", train))
-    batch = random.permutation(len(train))[:BATCH].tolist()
-    folders = [work / "text" / str(item) for item in batch]
-    for item, folder in zip(batch, folders, strict=True):
+    order = random.permutation(len(train))[: BATCH * BATCHES].reshape(BATCHES, BATCH).tolist()
+    folders = [[work / "text" / str(item) for item in batch] for batch in order]
+    for item, folder in zip(chain(*order), chain(*folders), strict=True):
         found = dataset[item]
         assert found.visibility is not None
         assert found.targets is not None
         values = (found.points[0], found.visibility[0].float(), found.targets[0])
         write_item(folder, *(v.numpy() for v in values), int(found.labels[0]))
     return Race(
-        f"a training batch of {BATCH}, N {POINTS}, V {store.num_views}, D {SIZE}",
-        lambda: read_batch(folders),
-        {"mapped": lambda: dataset.__getitems__(batch)},
+        f"{BATCHES} training batches of {BATCH}, N {POINTS}, V {store.num_views}, D {SIZE}",
+        lambda: [read_batch(batch) for batch in folders],
+        {"mapped": lambda: [dataset.__getitems__(batch) for batch in order]},
         {"mapped": FLOOR},
         repeats=9,
     )

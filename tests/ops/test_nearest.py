@@ -6,7 +6,10 @@ from pointmcd.ops.nearest import nearest_neighbours
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])  # numba and torch
-@pytest.mark.parametrize(("count", "channels", "k"), [(60, 3, 7), (150, 16, 20), (64, 1, 64)])
+@pytest.mark.parametrize(
+    ("count", "channels", "k"),
+    [(60, 3, 7), (150, 16, 20), (64, 1, 64), (300, 3, 20), (333, 8, 64), (400, 2, 65)],
+)
 def test_the_same_as_scikit_learn(dtype, count, channels, k):
     generator = torch.Generator().manual_seed(0)
     points = torch.randn(3, count, channels, dtype=dtype, generator=generator)
@@ -38,13 +41,23 @@ def test_coinciding_points_have_distinct_neighbours():
     assert (index[40:] >= 40).all()
 
 
+@pytest.mark.parametrize("count", [30, 300])
 @pytest.mark.parametrize("bad", [torch.nan, torch.inf, 1e30])
-def test_points_that_are_no_numbers_still_give_indices(bad):
-    points = torch.randn(1, 30, 3)
+def test_points_that_are_no_numbers_still_give_indices(bad, count):
+    points = torch.randn(2, count, 3)
     points[0, 3] = bad
+    points[1] = bad
     index = nearest_neighbours(points, 8)
     assert index.min() >= 0
-    assert index.max() < 30
+    assert index.max() < count
+
+
+def test_many_ties_give_as_many_distinct_neighbours():
+    points = torch.randint(0, 2, (2, 500, 3)).float()
+    index = nearest_neighbours(points, 20)
+    assert all(len(set(row)) == 20 for cloud in index.tolist() for row in cloud)
+    near = points[0][index[0]]  # 500 points at 8 corners: all neighbours coincide
+    assert torch.equal(near, points[0][:, None].expand_as(near))
 
 
 def test_threads_and_the_company_in_a_batch_change_nothing():

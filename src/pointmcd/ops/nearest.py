@@ -14,6 +14,8 @@ Array = npt.NDArray[Any]
 
 #: Points whose nearness to all others is multiplied out at a time: it stays in a CPU's cache.
 _ROWS = 64
+#: Columns of a row whose largest are found side by side.
+_LANES = 64
 
 
 @torch.no_grad()
@@ -60,13 +62,41 @@ def _nearest_kernel(points: Array, doubled: Array, squares: Array, index: Array)
 @numba.njit(cache=True)  # type: ignore[untyped-decorator]
 def _largest(row: Array, best: Array, index: Array) -> None:
     """Where the k largest of a row are, by insertion; the first of equals. Fills `index` [k]."""
-    k = len(best)
+    least = _lower_bound(row, best)
+    k, found = len(best), 0
     for j in range(len(row)):
         value = row[j]
-        if j >= k and not value > best[k - 1]:
+        if value < least or (found == k and not value > best[k - 1]):
             continue
-        place = min(j, k - 1)
+        place = min(found, k - 1)
         while place > 0 and value > best[place - 1]:
             best[place], index[place] = best[place - 1], index[place - 1]
             place -= 1
         best[place], index[place] = value, j
+        found = min(found + 1, k)
+
+
+@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+def _lower_bound(row: Array, best: Array) -> Any:
+    """A value that at least k of a row reach: the k-th largest of the maxima of its lanes.
+
+    With it few values are left to be inserted. `best` [k] is overwritten.
+    """
+    k = len(best)
+    if k > _LANES or len(row) < 4 * _LANES:
+        return np.float32(-np.inf)
+    lanes = np.full(_LANES, np.float32(-np.inf))
+    for start in range(0, len(row) - _LANES + 1, _LANES):
+        for lane in range(_LANES):  # no branch: runs on vector registers
+            value = row[start + lane]
+            lanes[lane] = value if value > lanes[lane] else lanes[lane]
+    best[:] = np.float32(-np.inf)
+    for value in lanes:
+        if not value > best[k - 1]:
+            continue
+        place = k - 1
+        while place > 0 and value > best[place - 1]:
+            best[place] = best[place - 1]
+            place -= 1
+        best[place] = value
+    return best[k - 1]
