@@ -98,7 +98,7 @@ def test_help(cli):
 
 @pytest.mark.usefixtures("fast", "here")
 def test_the_table_and_the_file(cli, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "240")
+    monkeypatch.setenv("COLUMNS", "160")
     status, out, _ = cli("probe", RUN, "store", *CPU)
     assert status == 0
     assert "store: test, max pooling, in percent" in out

@@ -108,7 +108,7 @@ def test_a_search_finds_what_must_be_fetched_too(caches):
 
 
 def test_the_command(cli, caches, monkeypatch):
-    monkeypatch.setattr("pointmcd.cli.out.width", 200, raising=False)
+    monkeypatch.setenv("COLUMNS", "200")
     fill_hub(caches)
     status, out, err = cli("teachers")
     assert (status, err) == (0, "")
