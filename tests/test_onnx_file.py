@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from pointmcd.errors import ConfigError
-from pointmcd.onnx_file import OnnxModule, import_extra, write_onnx
+from pointmcd.extras import import_extra
+from pointmcd.onnx_file import OnnxModule, write_onnx
 
 
 class Scaled(nn.Module):
@@ -95,4 +96,4 @@ def test_an_extra_that_is_broken_says_why(monkeypatch, tmp_path):
     (tmp_path / "broken_extra.py").write_text("raise ImportError('built for\\nanother Python')")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(ConfigError, match=r"--x: broken_extra cannot be imported: built for$"):
-        import_extra("broken_extra", "--x")
+        import_extra("broken_extra", "onnx", "--x")

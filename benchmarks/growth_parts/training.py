@@ -4,15 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 
 import torch
-from torch import Tensor
+from speed_parts.steps import make_trainee, our_step, random_batch
 
 from growth_parts.curve import Call, Curve, sweep
-from pointmcd.distill.distillation import ViewDistillation
-from pointmcd.ops.cross_entropy import smoothed_cross_entropy
 from pointmcd.ops.masked_max import masked_max
-from pointmcd.students.registry import create_student
-from pointmcd.tasks.classification import Classifier
-from pointmcd.training.loop import Trainee
 
 #: Of VAFP, where another grows.
 USUAL = {"B": 8, "N": 1024, "V": 12, "C": 1024}
@@ -23,7 +18,7 @@ GROWING: dict[str, Sequence[int]] = {
     "B": (4, 8, 16, 32),
 }
 NAMES = {"N": "points", "V": "views", "C": "channels", "B": "shapes in a batch"}
-STEP_BATCH, CLASSES = 8, 40
+STEP_BATCH = 8
 STEP_POINTS: dict[str, Sequence[int]] = {
     "pointnet": (256, 512, 1024, 2048, 4096),
     "dgcnn": (256, 512, 1024, 2048),
@@ -64,23 +59,4 @@ def steps(
 
 def step(name: str, batch: int, points: int) -> Call:
     """Forward, both losses, backward, optimiser."""
-    torch.manual_seed(0)
-    trainee = Trainee(Classifier(create_student(name), CLASSES), ViewDistillation(1024)).train()
-    branch = trainee.distillation
-    assert branch is not None
-    optimizer = torch.optim.AdamW(trainee.parameters())
-    cloud = torch.randn(batch, points, 3)
-    cloud /= cloud.norm(dim=2).amax(dim=1)[:, None, None]
-    seen = torch.rand(batch, points, 12) < 0.4
-    targets, labels = torch.rand(batch, 12, 512), torch.randint(CLASSES, (batch,))
-
-    def call() -> Tensor:
-        logits, descriptors, penalty = trainee((cloud,), seen)
-        task = smoothed_cross_entropy(logits, labels, 0.2)
-        loss = task + branch.distance(descriptors, targets) + 0.001 * penalty
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        return loss.detach()
-
-    return call
+    return our_step(make_trainee(name), *random_batch(batch, points), optimizer=torch.optim.AdamW)

@@ -1,6 +1,11 @@
 """Every error that a user can cause is one of these, and prints as one clear line."""
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, or its type where it says nothing."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
 class PointMCDError(Exception):
     """Base class: the command line prints its text as one line and exits with status 1.
 

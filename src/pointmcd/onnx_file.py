@@ -4,7 +4,6 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
-from importlib import import_module
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -12,21 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from pointmcd.errors import ConfigError
+from pointmcd.errors import ConfigError, first_line
+from pointmcd.extras import import_extra
 
-
-def import_extra(name: str, what: str) -> Any:
-    """A module of the extra `onnx`.
-
-    Raises:
-        ConfigError: when it is absent; `what` is what asks for it.
-    """
-    try:
-        return import_module(name)
-    except ModuleNotFoundError as error:
-        raise ConfigError(f"{what}: needs {error.name}; pip install 'pointmcd[onnx]'") from error
-    except ImportError as error:  # there, but of another build or version
-        raise ConfigError(f"{what}: {name} cannot be imported: {_reason(error)}") from error
+EXTRA = "onnx"
 
 
 def write_onnx(
@@ -57,7 +45,7 @@ def write_onnx(
         ConfigError: when the extra is absent, or the module has what ONNX cannot express.
     """
     for name in ("onnx", "onnxscript"):
-        import_extra(name, what)
+        import_extra(name, EXTRA, what)
     rows = torch.export.Dim("rows")
     dynamic: Any = sizes or tuple({0: rows} for _ in examples)
     try:
@@ -94,7 +82,7 @@ class OnnxModule:
     """
 
     def __init__(self, path: Path, what: str) -> None:
-        runtime = import_extra("onnxruntime", what)
+        runtime = import_extra("onnxruntime", EXTRA, what)
         options = runtime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()
         options.log_severity_level = 3  # errors
@@ -127,4 +115,4 @@ def _reason(error: BaseException) -> str:
     """The first line of what began it, or its type where it says nothing."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return next(iter(str(error).splitlines()), type(error).__name__)
+    return first_line(error)

@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from pointmcd import __version__
 from pointmcd.data.shards import ShardTask, write_shard
-from pointmcd.errors import ConfigError, StoreError
+from pointmcd.errors import ConfigError, StoreError, first_line
+from pointmcd.extras import import_extra
 from pointmcd.progress import console
 from pointmcd.shapes.cloud_source import CloudSource
 
@@ -32,7 +32,9 @@ def open_dask(scheduler: str | None, workers: int) -> Iterator[WriteShards]:
         ConfigError: when distributed is not installed, or no scheduler answers at the address.
         StoreError: when a worker has another pointmcd.
     """
-    config, distributed = (_import(name, "dask") for name in ("dask.config", "distributed"))
+    config, distributed = (
+        import_extra(name, "dask", "--backend dask") for name in ("dask.config", "distributed")
+    )
     address = scheduler or config.get("scheduler-address", None)
     own = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": ":0"}
     own["silence_logs"] = logging.CRITICAL  # it may be closed at work, and would tell at length
@@ -42,7 +44,7 @@ def open_dask(scheduler: str | None, workers: int) -> Iterator[WriteShards]:
         client = distributed.Client(address, set_as_default=False, **({} if address else own))
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"--scheduler {address}: no dask scheduler answers there ({_first_line(error)});"
+            f"--scheduler {address}: no dask scheduler answers there ({first_line(error)});"
             " `dask scheduler` starts one and prints its address"
         ) from error
     with client:
@@ -102,14 +104,14 @@ def open_ray(address: str | None, workers: int) -> Iterator[WriteShards]:
     Raises:
         ConfigError: when ray is not installed, or no cluster answers at the address.
     """
-    ray = _import("ray", "ray")
+    ray = import_extra("ray", "ray", "--backend ray")
     begun = not ray.is_initialized()
     if begun:
         try:
             ray.init(address=address, **({} if address else {"num_cpus": workers}))
         except (OSError, ValueError, RuntimeError) as error:
             raise ConfigError(
-                f"--scheduler {address}: no ray cluster answers there ({_first_line(error)});"
+                f"--scheduler {address}: no ray cluster answers there ({first_line(error)});"
                 " `ray start --head` starts one and prints its address"
             ) from error
     try:
@@ -164,16 +166,3 @@ def killed(tasks: Sequence[ShardTask], remedy: str) -> StoreError:
 
 def _store(task: ShardTask) -> Path:
     return task.folder.parent.parent
-
-
-def _import(module: str, extra: str) -> Any:
-    try:
-        return import_module(module)
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"--backend {extra}: needs {error.name}; pip install 'pointmcd[{extra}]'"
-        ) from error
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0]

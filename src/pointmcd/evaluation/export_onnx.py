@@ -12,8 +12,9 @@ from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, PointMCDError, StoreError
 from pointmcd.evaluation.export_about import about
 from pointmcd.evaluation.model import load_model
+from pointmcd.extras import import_extra
 from pointmcd.files import replacing
-from pointmcd.onnx_file import OnnxModule, import_extra, write_onnx
+from pointmcd.onnx_file import EXTRA, OnnxModule, write_onnx
 from pointmcd.training.run import Run
 
 #: How far ONNX Runtime may be from torch, in units of the largest value where that is above 1.
@@ -25,8 +26,8 @@ _WHAT = "--to onnx"
 
 def write_run_onnx(run: Run, path: Path, checkpoint: str, points: int | None) -> None:
     """Write and check the file; see `pointmcd.evaluation.export.export_run`."""
-    for extra in ("onnx", "onnxscript", "onnxruntime"):  # before any work
-        import_extra(extra, _WHAT)
+    for name in ("onnx", "onnxscript", "onnxruntime"):  # before any work
+        import_extra(name, EXTRA, _WHAT)
     model = load_model(run, checkpoint, torch.device("cpu"))
     metadata = {key: json.dumps(value) for key, value in about(run, model, checkpoint).items()}
     with replacing(path) as temporary:

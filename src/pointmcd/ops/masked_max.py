@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from pointmcd.ops.backend import numba_fits, triton_fits, triton_runs, with_torch_threads
+from pointmcd.ops.scatter import scatter_numba, scatter_torch
 
 Backend = Literal["auto", "triton", "numba", "torch"]
 Array = npt.NDArray[Any]
@@ -95,13 +96,8 @@ class _MaskedMax(torch.autograd.Function):
             from pointmcd.ops.gpu import masked_max as gpu
 
             return gpu.backward(grad, argmax, ctx.num_points), None, None
-        if ctx.backend == "numba":
-            return _backward_numba(grad, argmax, ctx.num_points), None, None
-        batch, _, channels = grad.shape
-        out = grad.new_zeros(batch, ctx.num_points, channels)
-        seen = argmax >= 0
-        out.scatter_add_(1, argmax.clamp(min=0).long(), grad * seen)
-        return out, None, None
+        scatter = scatter_numba if ctx.backend == "numba" else scatter_torch
+        return scatter(grad, argmax, ctx.num_points), None, None
 
 
 def _forward_bags(embeddings: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:
@@ -144,14 +140,6 @@ def _forward_numba(embeddings: Tensor, visibility: Tensor) -> tuple[Tensor, Tens
     return pooled, argmax
 
 
-def _backward_numba(grad: Tensor, argmax: Tensor, num_points: int) -> Tensor:
-    batch, _, channels = grad.shape
-    out = grad.new_zeros(batch, num_points, channels)
-    with_torch_threads()
-    _scatter_kernel(grad.contiguous().numpy(), argmax.numpy(), out.numpy())
-    return out
-
-
 @numba.njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
 def _max_kernel(embeddings: Array, by_view: Array, pooled: Array, argmax: Array) -> None:
     batch, views, count = by_view.shape
@@ -173,17 +161,6 @@ def _max_kernel(embeddings: Array, by_view: Array, pooled: Array, argmax: Array)
                 better = row[c] > best[c] or (row[c] != row[c] and best[c] == best[c])
                 best[c] = row[c] if better else best[c]
                 where[c] = np.int32(m) if better else where[c]
-
-
-@numba.njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
-def _scatter_kernel(grad: Array, argmax: Array, out: Array) -> None:
-    batch, views, channels = grad.shape
-    for b in numba.prange(batch):
-        for v in range(views):
-            for c in range(channels):
-                m = argmax[b, v, c]
-                if m >= 0:
-                    out[b, m, c] += grad[b, v, c]
 
 
 def _check(embeddings: Tensor, visibility: Tensor) -> None:

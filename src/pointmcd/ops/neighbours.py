@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pointmcd.ops.backend import numba_fits, triton_fits, with_torch_threads
+from pointmcd.ops.scatter import scatter_numba, scatter_torch
 
 Array = npt.NDArray[Any]
 
@@ -83,8 +84,7 @@ def _forward_torch(values: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _backward_torch(grad: Tensor, index: Tensor, where: Tensor, count: int) -> Tensor:
-    out = grad.new_zeros(len(grad), count, grad.shape[2])
-    return out.scatter_add_(1, where.long(), grad)
+    return scatter_torch(grad, where, count)
 
 
 def _forward_numba(values: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
@@ -97,10 +97,7 @@ def _forward_numba(values: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _backward_numba(grad: Tensor, index: Tensor, where: Tensor, count: int) -> Tensor:
-    out = grad.new_zeros(len(grad), count, grad.shape[2])
-    with_torch_threads()
-    _scatter_kernel(grad.contiguous().numpy(), where.numpy(), out.numpy())
-    return out
+    return scatter_numba(grad, where, count)
 
 
 @numba.njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
@@ -118,11 +115,3 @@ def _max_kernel(values: Array, index: Array, pooled: Array, where: Array) -> Non
                 better = row[c] > best[c]
                 best[c] = row[c] if better else best[c]
                 arg[c] = np.int32(m) if better else arg[c]
-
-
-@numba.njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
-def _scatter_kernel(grad: Array, where: Array, out: Array) -> None:
-    for b in numba.prange(len(grad)):  # clouds share no point: no two threads add to one place
-        for n in range(grad.shape[1]):
-            for c in range(grad.shape[2]):
-                out[b, where[b, n, c], c] += grad[b, n, c]

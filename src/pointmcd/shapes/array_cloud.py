@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.format import open_memmap
 
-from pointmcd.errors import ShapeError
+from pointmcd.errors import ShapeError, first_line
+from pointmcd.extras import import_extra
 from pointmcd.shapes.cloud_source import Cloud, CloudSource, finite
-from pointmcd.shapes.extras import import_extra
 from pointmcd.shapes.formats import MAX_BYTES
 
 #: Bytes of unpacked chunks that HDF5 keeps: rows are read in order, and a chunk spans many.
@@ -129,5 +129,4 @@ def _opened(path: Path, array: str, modified: int, process: int) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    text = getattr(error, "strerror", None) or str(error)
-    return text.splitlines()[0] if text else type(error).__name__
+    return getattr(error, "strerror", None) or first_line(error)

@@ -9,8 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
-from pointmcd.errors import PointMCDError, ShapeError
-from pointmcd.shapes.extras import import_extra
+from pointmcd.errors import PointMCDError, ShapeError, first_line
+from pointmcd.extras import import_extra
 from pointmcd.shapes.frame import Points
 from pointmcd.shapes.mesh import parse
 from pointmcd.shapes.pcd import parse_pcd
@@ -44,8 +44,7 @@ def parse_cloud(data: bytes, suffix: str, name: str) -> Points:
     except PointMCDError:
         raise
     except (ValueError, TypeError, EOFError, OSError, OverflowError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ShapeError(f"{name}: cannot be read as points: {reason}") from error
+        raise ShapeError(f"{name}: cannot be read as points: {first_line(error)}") from error
 
 
 def ply_points(data: bytes, name: str) -> Points | None:
@@ -116,5 +115,4 @@ def _las_rows(data: bytes, name: str) -> npt.NDArray[np.float64]:
     try:
         return np.asarray(laspy.read(BytesIO(data)).xyz, dtype=np.float64)
     except Exception as error:  # laspy has errors of its own, and damaged files raise any
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ValueError(f"laspy says: {reason}") from error
+        raise ValueError(f"laspy says: {first_line(error)}") from error

@@ -11,7 +11,8 @@ from tempfile import TemporaryDirectory
 import torch
 from torch import Tensor, nn
 
-from pointmcd.onnx_file import OnnxModule, import_extra, write_onnx
+from pointmcd.extras import import_extra
+from pointmcd.onnx_file import EXTRA, OnnxModule, write_onnx
 from pointmcd.teachers.encoders import ImageEncoder
 
 ONNX = "--runtime onnx"
@@ -32,7 +33,7 @@ def use_runtime(encoder: ImageEncoder, runtime: str, device: torch.device) -> No
     encoder.fold()
     if runtime == "onnx":
         for name in ("onnx", "onnxscript", "onnxruntime"):
-            import_extra(name, ONNX)
+            import_extra(name, EXTRA, ONNX)
         encoder.network = PreparedNetwork(encoder.network, _to_onnx)
     elif foldable and device.type == "cpu":  # one of ours: its trace holds for any batch
         encoder.network = PreparedNetwork(encoder.network, _to_graph)

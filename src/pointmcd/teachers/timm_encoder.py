@@ -7,8 +7,8 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pointmcd.errors import ConfigError
-from pointmcd.teachers.timm_file import create_from_file, first_line
+from pointmcd.errors import ConfigError, first_line
+from pointmcd.teachers.timm_file import create_from_file
 
 TIMM_PREFIX = "timm:"
 

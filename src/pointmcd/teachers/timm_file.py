@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from pointmcd.errors import ConfigError
+from pointmcd.errors import ConfigError, first_line
 
 
 def create_from_file(timm: Any, model: str, file: Path) -> Any:
@@ -41,11 +41,6 @@ def create_from_file(timm: Any, model: str, file: Path) -> Any:
     for config in (body.pretrained_cfg, body.default_cfg):
         config.pop("state_dict", None)  # a second copy in memory
     return body
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error, or its type where it says nothing."""
-    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _last_line(error: Exception) -> str:

@@ -1,0 +1,21 @@
+"""Packages that only some uses need: an absent one is told with the line that installs it."""
+
+from importlib import import_module
+from typing import Any
+
+from pointmcd.errors import ConfigError, first_line
+
+
+def import_extra(module: str, extra: str, what: str) -> Any:
+    """A module of an extra.
+
+    Raises:
+        ConfigError: when it is absent, or there but of another build or version; `what` is what
+            asks for it.
+    """
+    try:
+        return import_module(module)
+    except ModuleNotFoundError as error:
+        raise ConfigError(f"{what}: needs {error.name}; pip install 'pointmcd[{extra}]'") from error
+    except ImportError as error:
+        raise ConfigError(f"{what}: {module} cannot be imported: {first_line(error)}") from error

@@ -1,0 +1,44 @@
+"""The way back from maxima to the points that they were taken from."""
+
+from typing import Any
+
+import numba
+import numpy.typing as npt
+from torch import Tensor
+
+from pointmcd.ops.backend import with_torch_threads
+
+Array = npt.NDArray[Any]
+
+
+def scatter_numba(grad: Tensor, where: Tensor, count: int) -> Tensor:
+    """Each gradient added to the point that its maximum is of, in order; float32 on a CPU.
+
+    Args:
+        grad: float [B, M, C].
+        where: int32 [B, M, C], points below `count`; -1 for a maximum over nothing.
+        count: N, of points.
+
+    Returns:
+        float [B, N, C].
+    """
+    out = grad.new_zeros(len(grad), count, grad.shape[2])
+    with_torch_threads()
+    _scatter_kernel(grad.contiguous().numpy(), where.numpy(), out.numpy())
+    return out
+
+
+def scatter_torch(grad: Tensor, where: Tensor, count: int) -> Tensor:
+    """The same on any device, in any type."""
+    out = grad.new_zeros(len(grad), count, grad.shape[2])
+    return out.scatter_add_(1, where.clamp(min=0).long(), grad * (where >= 0))
+
+
+@numba.njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
+def _scatter_kernel(grad: Array, where: Array, out: Array) -> None:
+    for b in numba.prange(len(grad)):  # clouds share no point: no two threads add to one place
+        for m in range(grad.shape[1]):
+            for c in range(grad.shape[2]):
+                n = where[b, m, c]
+                if n >= 0:
+                    out[b, n, c] += grad[b, m, c]
