@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from pointmcd.evaluation.probe_scores import ProbeRow
-from pointmcd.report.style import tidy
+from pointmcd.plots.style import tidy
+from pointmcd.probe.scores import ProbeRow
 
 _COLOURS = ("#0072b2", "#56b4e9", "#b8bec7", "#e69f00")
 

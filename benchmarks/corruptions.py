@@ -21,12 +21,12 @@ from unsupervised import EPOCHS, POINTS, prepare_all, pretraining, training
 
 from pointmcd.data.store import Store
 from pointmcd.errors import RunError
-from pointmcd.evaluation.corruptions.compare import compare_corrupted
-from pointmcd.evaluation.corruptions.evaluate import evaluate_corrupted
-from pointmcd.evaluation.corruptions.registry import CORRUPTIONS
-from pointmcd.evaluation.corruptions.result import read_predictions
-from pointmcd.evaluation.corruptions.tables import corrupted_markdown
 from pointmcd.evaluation.evaluate import evaluate
+from pointmcd.robustness.compare import compare_corrupted
+from pointmcd.robustness.evaluate import evaluate_corrupted
+from pointmcd.robustness.registry import CORRUPTIONS
+from pointmcd.robustness.result import read_predictions
+from pointmcd.robustness.tables import corrupted_markdown
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.export import read_teacher
 from pointmcd.teachers.teach import teach

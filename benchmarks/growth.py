@@ -23,8 +23,7 @@ from growth_parts.memory import Epoch
 from growth_parts.plan import Costs, plan_table, table, unit_table
 from growth_parts.units import Units, measure_units
 
-from pointmcd.shapes.mesh import load_shape
-from pointmcd.shapes.sources import list_shapes
+from pointmcd.datasets.folder import list_shapes, load_shape
 
 RESULTS = Path(__file__).parent / "results"
 SCALE = Path(__file__).parents[1] / "docs" / "scale.md"

@@ -20,10 +20,10 @@ from cloud_views import cloud_tables, uniform
 from hidden_points_figure import draw
 from hidden_points_page import NOISE, RADII, Row, page, table
 
+from pointmcd.datasets.folder import list_shapes, load_shape
+from pointmcd.datasets.furniture import furniture10
 from pointmcd.ops.farthest_points import farthest_points
-from pointmcd.shapes.furniture import furniture10
-from pointmcd.shapes.mesh import Mesh, load_shape
-from pointmcd.shapes.sources import list_shapes
+from pointmcd.shapes.mesh import Mesh
 from pointmcd.views.hidden_points import hidden_point_removal, measured_radius
 from pointmcd.views.neighbourhoods import roughness
 from pointmcd.views.raycast import Raycaster

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure
 
-from pointmcd.report.style import tidy
+from pointmcd.plots.style import tidy
 
 
 def draw(rows: Sequence[Mapping[str, Any]], radii: Sequence[float], path: Path) -> None:

@@ -17,8 +17,8 @@ from pathlib import Path
 import torch
 from trials import ARMS, Trial, describe, main, run_trials, write_page
 
-from pointmcd.data.prepare import prepare
 from pointmcd.data.store import Store
+from pointmcd.prepare.prepare import prepare
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.export import read_teacher, teacher_folder
 from pointmcd.teachers.teach import teach

@@ -24,16 +24,16 @@ from bars import draw_probes
 from trials import describe
 from unlabelled import pool
 
-from pointmcd.data.prepare import prepare
 from pointmcd.data.store import Store
 from pointmcd.evaluation.compare import compare
 from pointmcd.evaluation.comparison_table import to_markdown
 from pointmcd.evaluation.evaluate import evaluate
-from pointmcd.evaluation.probe import probe
-from pointmcd.evaluation.probe_cells import PROBE_NOTES, probe_markdown
-from pointmcd.evaluation.probe_scores import ProbeRow, ProbeScores
 from pointmcd.evaluation.statistics import Spread
 from pointmcd.files import read_json
+from pointmcd.prepare.prepare import prepare
+from pointmcd.probe.cells import PROBE_NOTES, probe_markdown
+from pointmcd.probe.probe import probe
+from pointmcd.probe.scores import ProbeRow, ProbeScores
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach
 from pointmcd.training.config import TrainConfig

@@ -12,9 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pointmcd.evaluation.probe import probe
-from pointmcd.evaluation.probe_scores import ProbeScores
 from pointmcd.evaluation.statistics import Spread
+from pointmcd.probe.probe import probe
+from pointmcd.probe.scores import ProbeScores
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach
 from pointmcd.training.config import TrainConfig

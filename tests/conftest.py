@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from synthetic_runs import Bench, PartsBench
 
-from pointmcd.shapes.furniture import furniture10
+from pointmcd.datasets.furniture import furniture10
 
 # Without a GPU Triton's interpreter runs its kernels, if it is asked to before they are imported.
 if not torch.cuda.is_available():
@@ -116,7 +117,7 @@ def tiny_store(furniture_root: Path, tmp_path_factory: pytest.TempPathFactory) -
 
     To be read only: copy it where a test changes it.
     """
-    from pointmcd.data.prepare import prepare
+    from pointmcd.prepare.prepare import prepare
 
     folder = tmp_path_factory.mktemp("tiny")
     for label in ("bed", "chair", "lamp"):
@@ -158,7 +159,7 @@ def trained_run(taught_store: Path, tmp_path_factory: pytest.TempPathFactory) ->
 def exported_run(trained_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Its ONNX file, alone in a folder. To be read only."""
     pytest.importorskip("onnxruntime")
-    from pointmcd.evaluation.export import export_run
+    from pointmcd.inference.export import export_run
 
     return export_run(trained_run, out=tmp_path_factory.mktemp("onnx") / "model.onnx")
 
@@ -206,7 +207,7 @@ def parts_store(labelled_meshes: Path, tmp_path_factory: pytest.TempPathFactory)
 
     12 train, 4 val and 8 test shapes. To be read only.
     """
-    from pointmcd.data.prepare import prepare
+    from pointmcd.prepare.prepare import prepare
 
     folder = tmp_path_factory.mktemp("parts")
     rig = folder / "rig.json"
@@ -225,3 +226,57 @@ def trained_parts_run(parts_store: Path, tmp_path_factory: pytest.TempPathFactor
     out = tmp_path_factory.mktemp("trained-parts") / "run"
     options = {"epochs": 2, "points": 64, "batch_size": 4, "device": "cpu"}
     return train(TrainConfig(parts_store, out, task="segmentation", teacher=None, **options))
+
+
+FEW_CLASSES = ("chair", "table", "sofa")
+
+
+@pytest.fixture(scope="session")
+def few_meshes(tmp_path_factory) -> Path:
+    """Fourteen real meshes in CLASS/{train,test}/NAME.off: 3 for training, 1 or 2 for the test."""
+    folder = tmp_path_factory.mktemp("meshes")
+    with zipfile.ZipFile(furniture10()) as archive:
+        names = sorted(name for name in archive.namelist() if name.endswith(".off"))
+        for label in FEW_CLASSES:
+            for split, count in (("train", 3), ("test", 2 if label != "sofa" else 1)):
+                members = [name for name in names if f"/{label}/{split}/" in name][:count]
+                for member in members:
+                    target = folder / label / split / Path(member).name
+                    target.parent.mkdir(parents=True, exist_ok=True)
+                    target.write_bytes(archive.read(member))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_rig(tmp_path_factory) -> Path:
+    """A rig of three tiny pictures: preparing a shape takes a few milliseconds."""
+    path = tmp_path_factory.mktemp("rig") / "small.json"
+    path.write_text(json.dumps({"cameras": [[30, 0], [30, 120], [-30, 240]], "size": 24}))
+    return path
+
+
+@pytest.fixture
+def quick(small_rig) -> dict:
+    """Options that make `prepare` quick: one process, few points, several shards."""
+    return {"points": 32, "rig": small_rig, "workers": 1, "shard_size": 4}
+
+
+@pytest.fixture(scope="session")
+def files_of():
+    """Return every file of a folder and its bytes."""
+
+    def files(folder: Path) -> dict[str, bytes]:
+        paths = (path for path in folder.rglob("*") if path.is_file())
+        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
+
+    return files
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path / "runs")
+
+
+@pytest.fixture
+def parts_bench(tmp_path: Path) -> PartsBench:
+    return PartsBench(tmp_path / "parts-runs")

@@ -57,7 +57,7 @@ def write_modelnet_hdf5(furniture: Path, folder: Path, points: int = 256) -> Pat
 
     root = folder / "modelnet40_ply_hdf5_2048"
     root.mkdir(parents=True)
-    from pointmcd.shapes.datasets.modelnet import MODELNET40_CLASSES
+    from pointmcd.datasets.modelnet import MODELNET40_CLASSES
 
     (root / "shape_names.txt").write_text("\n".join(MODELNET40_CLASSES) + "\n")
     clouds = {

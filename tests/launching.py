@@ -56,8 +56,8 @@ def said(done):
 
 
 def _put_in(fault, rank):
-    import pointmcd.training.loop as loop
     import pointmcd.training.train as training
+    import pointmcd.training.trainer as loop
     from pointmcd.errors import StoreError
 
     def refuse(*arguments):

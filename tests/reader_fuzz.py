@@ -19,13 +19,13 @@ import numpy as np
 import trimesh
 from hypothesis import strategies as st
 
+from pointmcd.datasets.annotations import parse_labels, read_part_names, read_split_lists
+from pointmcd.datasets.folder import list_shapes, load_shape
+from pointmcd.datasets.shapenetpart.source import is_shapenetpart, list_labelled_clouds
+from pointmcd.datasets.tree import list_files
 from pointmcd.errors import ShapeError
-from pointmcd.shapes.annotations import parse_labels, read_part_names, read_split_lists
-from pointmcd.shapes.archive import list_files
 from pointmcd.shapes.clouds import read_points
-from pointmcd.shapes.mesh import load_shape, normalise, read_mesh
-from pointmcd.shapes.shapenetpart import is_shapenetpart, list_labelled_clouds
-from pointmcd.shapes.sources import list_shapes
+from pointmcd.shapes.mesh import normalise, read_mesh
 
 SECONDS = 10.0
 #: A damaged file of at most half a megabyte may make a reader take so much more than it had taken.

@@ -18,8 +18,9 @@ PACKAGE = ROOT / "src" / "pointmcd"
 # From the ground up; a room may import itself and the rooms before it.
 GROUND = ("errors", "files", "progress", "checkpoint", "device", "extras", "onnx_file")
 ROOMS = (
-    *("ops", "shapes", "views", "data", "students", "teachers", "distill", "tasks"),
-    *("training", "evaluation", "report", "demo", "cli_tables", "cli", "__main__"),
+    *("ops", "plots", "metrics", "students", "shapes", "data", "distill", "datasets", "views"),
+    *("encoders", "tasks", "prepare", "teachers", "training", "evaluation", "inference"),
+    *("probe", "robustness", "report", "demo", "cli_tables", "cli", "__main__"),
 )
 LEVEL = dict.fromkeys(GROUND, 0) | {room: level for level, room in enumerate(ROOMS, 1)}
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -10,7 +10,7 @@ from matplotlib.ticker import NullFormatter
 
 from growth_parts.curve import Curve
 from growth_parts.memory import Epoch
-from pointmcd.report.style import tidy
+from pointmcd.plots.style import tidy
 
 COLUMNS = 4
 BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#b8bec7"

@@ -9,15 +9,14 @@ import torch
 import trimesh
 
 from growth_parts.curve import Call, Curve, measure, sweep, wall
-from pointmcd.data.plan import PlanItem
-from pointmcd.data.prepare import prepare
-from pointmcd.data.shards import ShardTask, write_shard
+from pointmcd.datasets.folder import ShapeSource, list_shapes, load_shape
+from pointmcd.datasets.furniture import furniture10
+from pointmcd.encoders.image_encoder import ImageEncoder
+from pointmcd.encoders.runtimes import use_runtime
 from pointmcd.files import remove
-from pointmcd.shapes.furniture import furniture10
-from pointmcd.shapes.mesh import load_shape
-from pointmcd.shapes.sources import ShapeSource, list_shapes
-from pointmcd.teachers.encoders import ImageEncoder
-from pointmcd.teachers.runtimes import use_runtime
+from pointmcd.prepare.plan import PlanItem
+from pointmcd.prepare.prepare import prepare
+from pointmcd.prepare.shards import ShardTask, write_shard
 from pointmcd.views.rig import Rig, get_rig
 
 POINTS, VIEWS = 2048, 12

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pointmcd.data.plan import Plan, PlanItem
-from pointmcd.data.prepare import _identity
 from pointmcd.data.store import Store
 from pointmcd.files import write_json
+from pointmcd.prepare.plan import Plan, PlanItem
+from pointmcd.prepare.prepare import _identity
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.export import TEACHER_FORMAT
 from pointmcd.teachers.features import save_array

@@ -8,14 +8,14 @@ import torch
 from race import timed
 
 from growth_parts.synthetic_store import folder_bytes
-from pointmcd.data.prepare import prepare
 from pointmcd.data.store import Store
+from pointmcd.encoders.image_encoder import ImageEncoder
+from pointmcd.encoders.runtimes import use_runtime
+from pointmcd.prepare.prepare import prepare
 from pointmcd.teachers.classification import ClassificationLesson
 from pointmcd.teachers.config import TeachConfig
-from pointmcd.teachers.encoders import ImageEncoder
 from pointmcd.teachers.features import encode_shape
 from pointmcd.teachers.fit import fit
-from pointmcd.teachers.runtimes import use_runtime
 from pointmcd.teachers.teach import teach
 
 POINTS = 2048

@@ -6,11 +6,10 @@ import torch
 from race import Call, Race
 from torch import Tensor
 
-from pointmcd.shapes.furniture import furniture10
-from pointmcd.shapes.mesh import load_shape
-from pointmcd.shapes.sources import list_shapes
-from pointmcd.teachers.encoders import ImageEncoder
-from pointmcd.teachers.runtimes import use_runtime
+from pointmcd.datasets.folder import list_shapes, load_shape
+from pointmcd.datasets.furniture import furniture10
+from pointmcd.encoders.image_encoder import ImageEncoder
+from pointmcd.encoders.runtimes import use_runtime
 from pointmcd.views.raycast import Raycaster
 from pointmcd.views.render import render_views
 from pointmcd.views.rig import get_rig

@@ -10,9 +10,9 @@ from published.loading import read_batch, write_item
 from race import Race
 
 from pointmcd.data.dataset import ShapeDataset
-from pointmcd.data.prepare import prepare
 from pointmcd.data.store import Store
-from pointmcd.shapes.furniture import furniture10
+from pointmcd.datasets.furniture import furniture10
+from pointmcd.prepare.prepare import prepare
 from pointmcd.teachers.features import StoredRows, save_array
 
 BATCH, BATCHES, POINTS, SIZE = 32, 4, 1024, 512

@@ -12,14 +12,14 @@ import trimesh
 from published.preparing import Call, bare, farthest_loop, prepare_per_call
 from race import Race
 
-from pointmcd.data.plan import PlanItem
-from pointmcd.data.shards import ShardTask, shape_seed, write_shard
+from pointmcd.datasets.folder import ShapeSource, load_shape
+from pointmcd.datasets.furniture import furniture10
 from pointmcd.files import remove
 from pointmcd.ops.farthest_points import farthest_points
-from pointmcd.shapes.furniture import furniture10
-from pointmcd.shapes.mesh import Mesh, load_shape, read_mesh
+from pointmcd.prepare.plan import PlanItem
+from pointmcd.prepare.shards import ShardTask, shape_seed, write_shard
+from pointmcd.shapes.mesh import Mesh, read_mesh
 from pointmcd.shapes.sampling import OVERSAMPLING, sample_surface
-from pointmcd.shapes.sources import ShapeSource
 from pointmcd.views.raycast import Hits, Raycaster
 from pointmcd.views.render import render_views
 from pointmcd.views.rig import get_rig

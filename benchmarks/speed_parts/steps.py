@@ -15,7 +15,7 @@ from pointmcd.distill.distillation import ViewDistillation
 from pointmcd.ops.cross_entropy import smoothed_cross_entropy
 from pointmcd.students.registry import create_student
 from pointmcd.tasks.classification import Classifier
-from pointmcd.training.loop import Trainee
+from pointmcd.training.trainer import Trainee
 
 POINTS, VIEWS, CLASSES = 1024, 12, 40
 #: The method's optimiser.

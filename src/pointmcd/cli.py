@@ -22,8 +22,8 @@ from pointmcd.cli_tables import (
     teacher_line,
 )
 from pointmcd.errors import ConfigError, PointMCDError
-from pointmcd.evaluation.probe_cells import PROBE_NOTES, probe_markdown
 from pointmcd.files import read_json
+from pointmcd.probe.cells import PROBE_NOTES, probe_markdown
 from pointmcd.progress import console
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.training.config import RECIPES, Task, TrainConfig, apply_recipe
@@ -73,7 +73,7 @@ def prepare(
         overwrite: replace a store made with other settings.
         shapenetcore: for ShapeNetPart, the folder of its meshes (looked for beside it).
     """
-    from pointmcd.data.prepare import prepare as run
+    from pointmcd.prepare.prepare import prepare as run
 
     result = run(
         *(source, store),
@@ -110,9 +110,9 @@ def download(
         folder: where to put the archive; run again to go on after an interruption.
         layout: which form of it, where there are several.
     """
-    from pointmcd.shapes.datasets.download import download as run
-    from pointmcd.shapes.datasets.download import licence_notice
-    from pointmcd.shapes.datasets.registry import get_data_set, list_data_sets
+    from pointmcd.datasets.download import download as run
+    from pointmcd.datasets.download import licence_notice
+    from pointmcd.datasets.registry import get_data_set, list_data_sets
 
     if name is None:
         out.print(data_sets_table(map(get_data_set, list_data_sets())))
@@ -140,7 +140,7 @@ def teachers(search: str | None = None) -> None:
     Args:
         search: a part of names, or a pattern with *: all of such names, cached or not.
     """
-    from pointmcd.teachers.offline import list_usable
+    from pointmcd.encoders.available import list_usable
 
     found = list_usable(search)
     out.print(encoders_table(found.entries))
@@ -212,11 +212,11 @@ def evaluate(
 def _evaluate_corrupted(
     run: Path, split: str, store: Path | None, corrupt: str, against: Path | None, device: str
 ) -> None:
-    from pointmcd.evaluation.corruptions.compare import ratios_against
-    from pointmcd.evaluation.corruptions.evaluate import evaluate_corrupted
-    from pointmcd.evaluation.corruptions.registry import parse_names
-    from pointmcd.evaluation.corruptions.result import read_predictions
-    from pointmcd.evaluation.corruptions.tables import corrupted_table
+    from pointmcd.robustness.compare import ratios_against
+    from pointmcd.robustness.evaluate import evaluate_corrupted
+    from pointmcd.robustness.registry import parse_names
+    from pointmcd.robustness.result import read_predictions
+    from pointmcd.robustness.tables import corrupted_table
 
     names = parse_names(corrupt)
     if against is not None:  # refused now, not in some minutes
@@ -263,8 +263,8 @@ def _compare_corrupted(
     checkpoint: Literal["last", "best"],
     markdown: bool,
 ) -> None:
-    from pointmcd.evaluation.corruptions.compare import compare_corrupted
-    from pointmcd.evaluation.corruptions.tables import corrupted_markdown, corrupted_tables
+    from pointmcd.robustness.compare import compare_corrupted
+    from pointmcd.robustness.tables import corrupted_markdown, corrupted_tables
 
     comparison = compare_corrupted(runs, baseline, checkpoint)
     if markdown:
@@ -300,7 +300,7 @@ def probe(
         device: cpu, cuda, mps or auto.
         markdown: print Markdown.
     """
-    from pointmcd.evaluation.probe import probe as measure
+    from pointmcd.probe.probe import probe as measure
 
     rows = measure(
         *(run, store),
@@ -343,14 +343,14 @@ def predict(
     from pointmcd.training.run import Run
 
     if Run(run).meta["task"] == "segmentation":
-        from pointmcd.evaluation.predict_parts import predict_parts
+        from pointmcd.inference.predict_parts import predict_parts
 
         found = predict_parts(run, files, label, out_folder, checkpoint, device)
         table, faults = parts_table(found)
     elif label is not None:
         raise ConfigError(f"--label {label}: {run} names classes; only a run of parts is given one")
     else:
-        from pointmcd.evaluation.predict import predict as classify
+        from pointmcd.inference.predict import predict as classify
 
         table, faults = classes_table(classify(run, files, checkpoint, device))
     if table.row_count:
@@ -392,7 +392,7 @@ def export(
         checkpoint: best on the validation part, or last epoch.
         points: fix the number of points that the ONNX file takes; by default any from 2.
     """
-    from pointmcd.evaluation.export import export_run
+    from pointmcd.inference.export import export_run
 
     _print(str(export_run(run, to, out_path, checkpoint, points)))
 

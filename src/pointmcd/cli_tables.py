@@ -6,16 +6,16 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Column, Table
 from rich.text import Text
 
-from pointmcd.evaluation.probe_cells import PROBE_COLUMNS, PROBE_NOTES, probe_cells
+from pointmcd.probe.cells import PROBE_COLUMNS, PROBE_NOTES, probe_cells
 
 if TYPE_CHECKING:  # they import torch, which would slow every --help
-    from pointmcd.evaluation.metrics import ClassificationMetrics
-    from pointmcd.evaluation.part_metrics import SegmentationMetrics
-    from pointmcd.evaluation.predict import Prediction
-    from pointmcd.evaluation.predict_parts import PartPrediction
-    from pointmcd.evaluation.probe_scores import ProbeRow
-    from pointmcd.shapes.datasets.base import DataSet
-    from pointmcd.teachers.offline import EncoderEntry
+    from pointmcd.datasets.base import DataSet
+    from pointmcd.encoders.available import EncoderEntry
+    from pointmcd.inference.predict import Prediction
+    from pointmcd.inference.predict_parts import PartPrediction
+    from pointmcd.metrics.classification import ClassificationMetrics
+    from pointmcd.metrics.segmentation import SegmentationMetrics
+    from pointmcd.probe.scores import ProbeRow
 
 
 def data_sets_table(data_sets: "Iterable[DataSet]") -> Table:

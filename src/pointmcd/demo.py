@@ -4,14 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from zipfile import ZipFile
 
-from pointmcd.data.prepare import prepare
+from pointmcd.datasets.furniture import furniture10
 from pointmcd.errors import RunError
 from pointmcd.evaluation.compare import Comparison, compare
 from pointmcd.evaluation.evaluate import evaluate
-from pointmcd.evaluation.predict import predict
+from pointmcd.inference.predict import predict
+from pointmcd.prepare.prepare import prepare
 from pointmcd.progress import console
 from pointmcd.report.page import write_report
-from pointmcd.shapes.furniture import furniture10
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach
 from pointmcd.training.config import TrainConfig

@@ -19,7 +19,7 @@ from pointmcd.ops.nearest import nearest_neighbours
 from pointmcd.students.dgcnn import EdgeConv, TwoLayerEdgeConv
 from pointmcd.students.registry import create_student
 from pointmcd.tasks.classification import Classifier
-from pointmcd.training.loop import Trainee
+from pointmcd.training.trainer import Trainee
 
 
 def unsettle(module, seed=0):

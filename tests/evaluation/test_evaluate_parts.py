@@ -11,7 +11,7 @@ from pointmcd.errors import RunError
 from pointmcd.evaluation.compare import compare
 from pointmcd.evaluation.evaluate import evaluate
 from pointmcd.evaluation.results import read_result
-from pointmcd.tasks.part_iou import shape_iou
+from pointmcd.metrics.part_iou import shape_iou
 from pointmcd.tasks.registry import build_model
 
 CHECKPOINTS = ("last", "best")

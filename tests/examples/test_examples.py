@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pointmcd.evaluation.predict import predict
+from pointmcd.inference.predict import predict
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 

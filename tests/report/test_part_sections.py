@@ -9,8 +9,8 @@ from test_page import write
 
 from pointmcd.data.store import Store
 from pointmcd.evaluation.compare import compare
+from pointmcd.metrics.part_iou import shape_iou
 from pointmcd.report.part_sections import part_sections
-from pointmcd.tasks.part_iou import shape_iou
 
 RANGES = {0: (0, 2), 1: (2, 5)}
 

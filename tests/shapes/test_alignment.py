@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from part_layouts import sample
 
+from pointmcd.datasets.folder import list_shapes, load_shape
+from pointmcd.datasets.furniture import furniture10
 from pointmcd.shapes.alignment import TOLERANCE, align, project
-from pointmcd.shapes.furniture import furniture10
-from pointmcd.shapes.mesh import Mesh, load_shape
-from pointmcd.shapes.sources import list_shapes
+from pointmcd.shapes.mesh import Mesh
 
 QUARTERS = [np.eye(3), np.array([[0, 0, 1.0], [0, 1, 0], [-1, 0, 0]])]
 QUARTERS += [QUARTERS[1] @ QUARTERS[1], QUARTERS[1].T]

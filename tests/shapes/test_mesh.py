@@ -9,9 +9,9 @@ import trimesh
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pointmcd.datasets.folder import list_shapes, load_shape
 from pointmcd.errors import ShapeError
-from pointmcd.shapes.mesh import Mesh, load_shape, mesh_suffixes, normalise, read_mesh
-from pointmcd.shapes.sources import list_shapes
+from pointmcd.shapes.mesh import Mesh, mesh_suffixes, normalise, read_mesh
 
 TEXT_TYPES = ["off", "obj", "ply"]
 TYPES = [*TEXT_TYPES, "stl"]

@@ -3,9 +3,9 @@ import itertools
 import numpy as np
 import pytest
 
-from pointmcd.shapes.mesh import Mesh, load_shape
+from pointmcd.datasets.folder import list_shapes, load_shape
+from pointmcd.shapes.mesh import Mesh
 from pointmcd.shapes.sampling import sample_surface
-from pointmcd.shapes.sources import list_shapes
 
 TRIANGLE = Mesh(np.asarray([(0, 0, 0), (1, 0, 0), (0, 1, 0)], dtype=float), np.asarray([(0, 1, 2)]))
 

@@ -6,9 +6,9 @@ import torch
 from torch import nn
 
 from pointmcd.data.dataset import Batch
+from pointmcd.metrics.part_iou import shape_iou
 from pointmcd.students.base import PointFeatures
 from pointmcd.tasks.classification import ClassificationTask
-from pointmcd.tasks.part_iou import shape_iou
 from pointmcd.tasks.segmentation import SegmentationTask, Segmenter
 
 RANGES = np.array([[0, 2], [2, 5], [5, 6]])

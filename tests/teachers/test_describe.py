@@ -10,13 +10,13 @@ import torch
 from store_copies import copy_store, edit_json, files_of
 
 from pointmcd.checkpoint import load_checkpoint
-from pointmcd.data.prepare import prepare
 from pointmcd.data.store import Store
+from pointmcd.encoders import image_encoder as encoders
+from pointmcd.encoders.image_encoder import EncoderSpec, register_encoder
 from pointmcd.errors import StoreError
-from pointmcd.teachers import encoders
+from pointmcd.prepare.prepare import prepare
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.describe import describe_shapes
-from pointmcd.teachers.encoders import EncoderSpec, register_encoder
 from pointmcd.teachers.export import load_targets
 from pointmcd.teachers.teach import teach
 

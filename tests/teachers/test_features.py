@@ -5,8 +5,8 @@ from store_copies import copy_store, files_of
 from torch import nn
 
 from pointmcd.data.store import Store
+from pointmcd.encoders.image_encoder import ImageEncoder
 from pointmcd.errors import StoreError
-from pointmcd.teachers.encoders import ImageEncoder
 from pointmcd.teachers.features import encode_shape, encode_store, features_folder, gather_rows
 
 CPU = torch.device("cpu")

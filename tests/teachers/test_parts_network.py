@@ -2,7 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pointmcd.teachers.encoders import ImageEncoder
+from pointmcd.encoders.image_encoder import ImageEncoder
 from pointmcd.teachers.parts_network import PartsDecoder, PartsTeacher
 
 CHANNELS = (4, 6, 8, 10, 12)

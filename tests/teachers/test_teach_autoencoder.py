@@ -12,13 +12,13 @@ from store_copies import copy_store, edit_json, edit_shapes, files_of, turn_labe
 
 from pointmcd.checkpoint import load_checkpoint
 from pointmcd.data.store import Store
+from pointmcd.encoders import image_encoder as encoders
+from pointmcd.encoders.image_encoder import EncoderSpec, ImageEncoder, register_encoder
 from pointmcd.errors import ConfigError, StoreError
-from pointmcd.teachers import encoders
 from pointmcd.teachers import fit as fit_module
 from pointmcd.teachers.autoencoder import AutoencoderLesson
 from pointmcd.teachers.autoencoder_network import AutoencoderTeacher, ViewDecoder
 from pointmcd.teachers.config import TeachConfig
-from pointmcd.teachers.encoders import EncoderSpec, ImageEncoder, register_encoder
 from pointmcd.teachers.export import load_targets, read_teacher
 from pointmcd.teachers.teach import teach
 

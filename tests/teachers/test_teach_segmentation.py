@@ -10,14 +10,15 @@ from store_copies import copy_store, files_of
 
 from pointmcd.checkpoint import load_checkpoint
 from pointmcd.data.store import Store
+from pointmcd.encoders import image_encoder as encoders
+from pointmcd.encoders.image_encoder import EncoderSpec, ImageEncoder, register_encoder
 from pointmcd.errors import ConfigError, StoreError
-from pointmcd.teachers import encoders, segmentation
+from pointmcd.metrics.pixel_iou import pixel_iou
 from pointmcd.teachers import fit as fit_module
+from pointmcd.teachers import segmentation
 from pointmcd.teachers import teach as teach_module
 from pointmcd.teachers.config import TeachConfig
-from pointmcd.teachers.encoders import EncoderSpec, ImageEncoder, register_encoder
 from pointmcd.teachers.export import load_targets, read_teacher
-from pointmcd.teachers.pixel_iou import pixel_iou
 from pointmcd.teachers.segmentation import SegmentationLesson
 from pointmcd.teachers.teach import teach
 

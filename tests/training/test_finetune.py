@@ -13,10 +13,10 @@ from pointmcd.errors import ConfigError, RunError
 from pointmcd.students.registry import create_student
 from pointmcd.tasks.registry import build_model
 from pointmcd.training.config import TrainConfig
-from pointmcd.training.initial import start_from
-from pointmcd.training.loop import Trainer, labelled_part
+from pointmcd.training.finetune import start_from
 from pointmcd.training.run import Run
 from pointmcd.training.train import SHARES, learning_curve, train
+from pointmcd.training.trainer import Trainer, labelled_part
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -126,7 +126,7 @@ def test_dgcnn_is_told_how_to_be_pretrained_for_parts(make, taught_store, monkey
     run = Run(train(make("first")))
     run.meta |= {"task": "pretrain", "student": "dgcnn"}
     tensors = create_student("dgcnn").state_dict()
-    monkeypatch.setattr("pointmcd.training.initial.student_tensors", lambda _: tensors)
+    monkeypatch.setattr("pointmcd.training.finetune.student_tensors", lambda _: tensors)
     model = build_model("segmentation", "dgcnn", 2, np.array([[0, 2], [2, 5]]))
     with pytest.raises(RunError, match="--pretrain-for segmentation if it is to label parts"):
         start_from(model, run)

@@ -10,9 +10,9 @@ from killing import run_killed
 from store_copies import edit_json
 
 from pointmcd.training import train as train_module
-from pointmcd.training.loop import Trainer
 from pointmcd.training.run import Run
 from pointmcd.training.train import train
+from pointmcd.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 by_signal = pytest.mark.skipif(os.name != "posix", reason="kills by signal")

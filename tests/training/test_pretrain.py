@@ -16,10 +16,10 @@ from pointmcd.students.registry import list_students
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach
 from pointmcd.training.config import TrainConfig, apply_recipe, config_from_dict
-from pointmcd.training.loop import Trainer
 from pointmcd.training.run import Run
 from pointmcd.training.targets import channel_statistics
 from pointmcd.training.train import train
+from pointmcd.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -13,10 +13,10 @@ from pointmcd.tasks.classification import Classifier
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach
 from pointmcd.training import train as train_module
-from pointmcd.training.loop import Trainer
 from pointmcd.training.run import Run
 from pointmcd.training.schedule import learning_rate
 from pointmcd.training.train import train
+from pointmcd.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

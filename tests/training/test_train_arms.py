@@ -7,10 +7,10 @@ import torch
 
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError
-from pointmcd.training.loop import Trainer
 from pointmcd.training.run import Run
 from pointmcd.training.targets import channel_statistics
 from pointmcd.training.train import train
+from pointmcd.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -12,16 +12,16 @@ from test_killed import by_signal, interrupt_at, options_of
 from pointmcd.checkpoint import load_checkpoint, load_module, under_prefix
 from pointmcd.data.store import Store
 from pointmcd.errors import StoreError
-from pointmcd.tasks.part_iou import shape_ious
+from pointmcd.metrics.part_iou import shape_ious
 from pointmcd.tasks.registry import build_model
 from pointmcd.tasks.segmentation import SegmentationTask
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.export import teacher_folder
 from pointmcd.teachers.teach import teach
-from pointmcd.training.loop import Trainer
 from pointmcd.training.run import Run
 from pointmcd.training.targets import find_teacher
 from pointmcd.training.train import train
+from pointmcd.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

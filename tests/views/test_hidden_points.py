@@ -4,10 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial import QhullError
 
-from pointmcd.shapes.furniture import furniture10
-from pointmcd.shapes.mesh import load_shape
+from pointmcd.datasets.folder import list_shapes, load_shape
+from pointmcd.datasets.furniture import furniture10
 from pointmcd.shapes.sampling import sample_surface
-from pointmcd.shapes.sources import list_shapes
 from pointmcd.views import hidden_points
 from pointmcd.views.hidden_points import hidden_point_removal, measured_radius
 from pointmcd.views.raycast import Raycaster

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 import trimesh
 
-from pointmcd.shapes.furniture import furniture10
-from pointmcd.shapes.mesh import Mesh, load_shape
-from pointmcd.shapes.sources import list_shapes
+from pointmcd.datasets.folder import list_shapes, load_shape
+from pointmcd.datasets.furniture import furniture10
+from pointmcd.shapes.mesh import Mesh
 from pointmcd.views.raycast import Raycaster
 from pointmcd.views.render import face_maps, render_views
 from pointmcd.views.rig import Rig, get_rig

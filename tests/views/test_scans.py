@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from scans import Scanner, scan
 
-from pointmcd.shapes.furniture import furniture10
-from pointmcd.shapes.mesh import load_shape
-from pointmcd.shapes.sources import list_shapes
+from pointmcd.datasets.folder import list_shapes, load_shape
+from pointmcd.datasets.furniture import furniture10
 from pointmcd.views.hidden_points import hidden_point_removal
 from pointmcd.views.raycast import Raycaster
 from pointmcd.views.rig import Rig

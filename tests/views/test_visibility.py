@@ -4,10 +4,10 @@ import trimesh
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pointmcd.shapes.furniture import furniture10
-from pointmcd.shapes.mesh import Mesh, load_shape
+from pointmcd.datasets.folder import list_shapes, load_shape
+from pointmcd.datasets.furniture import furniture10
+from pointmcd.shapes.mesh import Mesh
 from pointmcd.shapes.sampling import sample_surface
-from pointmcd.shapes.sources import list_shapes
 from pointmcd.views.raycast import Raycaster
 from pointmcd.views.render import face_maps
 from pointmcd.views.rig import Rig, get_rig

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from pointmcd.data.augment import Augmentation
 from pointmcd.data.store import Store
@@ -17,6 +17,8 @@ Floats = npt.NDArray[np.float32]
 Array = npt.NDArray[Any]
 VISIBILITIES = ("exact", "all")
 PAIRINGS = ("true", "wrong")
+#: Shapes per batch of an evaluation.
+EVALUATION_BATCH = 64
 
 
 class Batch(NamedTuple):
@@ -169,3 +171,14 @@ def wrong_views(targets: Floats, indices: Indices) -> Floats:
 def _check_choice(field: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise ConfigError(f"{field} {value}: use one of {', '.join(choices)}")
+
+
+def evaluation_loader(dataset: ShapeDataset) -> DataLoader[Batch]:
+    """Batches in order, for evaluation."""
+    return DataLoader(dataset, batch_size=EVALUATION_BATCH, collate_fn=as_is)
+
+
+def as_is(batch: Any) -> Batch:
+    """The data set gathers whole batches itself."""
+    assert isinstance(batch, Batch)
+    return batch

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from pointmcd.evaluation.measures import Measure
 from pointmcd.evaluation.run_result import ClassificationResult, RunResult
 from pointmcd.evaluation.statistics import Spread, majority_vote
-from pointmcd.tasks.part_iou import class_means
+from pointmcd.metrics.part_iou import class_means
 
 
 @dataclass(frozen=True)

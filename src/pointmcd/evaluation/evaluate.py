@@ -9,17 +9,16 @@ import torch
 from torch import nn
 
 from pointmcd.checkpoint import load_checkpoint
-from pointmcd.data.dataset import ShapeDataset
+from pointmcd.data.dataset import ShapeDataset, evaluation_loader
 from pointmcd.data.store import Store
 from pointmcd.device import pick_device
 from pointmcd.errors import RunError, StoreError
-from pointmcd.evaluation.confusion import confusion_figure
-from pointmcd.evaluation.metrics import ClassificationMetrics, classification_metrics
-from pointmcd.evaluation.model import load_model
-from pointmcd.evaluation.part_metrics import SegmentationMetrics, segmentation_metrics
 from pointmcd.files import replacing, write_json
+from pointmcd.metrics.classification import ClassificationMetrics, classification_metrics
+from pointmcd.metrics.segmentation import SegmentationMetrics, segmentation_metrics
+from pointmcd.plots.confusion import confusion_figure
 from pointmcd.tasks.segmentation import Segmenter
-from pointmcd.training.loop import evaluation_loader
+from pointmcd.training.model import load_model
 from pointmcd.training.run import Run
 
 CHECKPOINTS = ("last", "best")

@@ -14,7 +14,7 @@ from pointmcd.evaluation.run_result import (
     RunResult,
     SegmentationResult,
 )
-from pointmcd.tasks.part_iou import UNLABELLED
+from pointmcd.metrics.part_iou import UNLABELLED
 from pointmcd.training.run import Run
 
 #: Which arrays a predictions file holds beside names and labels, by task.

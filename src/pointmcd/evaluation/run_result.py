@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from pointmcd.data.store import part_ranges
 from pointmcd.evaluation.measures import CLASSIFICATION, SEGMENTATION, Measure
-from pointmcd.evaluation.metrics import ClassificationMetrics, classification_metrics
-from pointmcd.evaluation.part_metrics import SegmentationMetrics, segmentation_metrics
+from pointmcd.metrics.classification import ClassificationMetrics, classification_metrics
+from pointmcd.metrics.segmentation import SegmentationMetrics, segmentation_metrics
 
 Checkpoint = Literal["last", "best"]
 

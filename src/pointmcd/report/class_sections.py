@@ -5,10 +5,10 @@ from typing import Any
 from pointmcd.data.store import Store
 from pointmcd.evaluation.arms import ClassificationArm
 from pointmcd.evaluation.compare import Comparison
-from pointmcd.evaluation.confusion import confusion_figure
+from pointmcd.plots.confusion import confusion_figure
+from pointmcd.plots.style import png_uri
 from pointmcd.report.gallery import mistakes
 from pointmcd.report.headline import main_arm
-from pointmcd.report.style import png_uri
 
 #: Up to this many classes, two confusion pictures stand side by side.
 _FEW_CLASSES = 12

@@ -18,6 +18,7 @@ from pointmcd.evaluation.comparison_table import (
     signed_points,
     table_title,
 )
+from pointmcd.plots.style import arm_colours, svg_uri
 from pointmcd.report.class_sections import class_sections
 from pointmcd.report.curves import curves_figure
 from pointmcd.report.gains import differences_figure, gains_figure
@@ -26,7 +27,6 @@ from pointmcd.report.headline import headline, main_arm
 from pointmcd.report.learning_curve import learning_curve_figure
 from pointmcd.report.part_sections import part_sections
 from pointmcd.report.settings import setting_rows, trained_on
-from pointmcd.report.style import arm_colours, svg_uri
 
 
 def page_content(comparisons: Sequence[Comparison]) -> dict[str, Any]:

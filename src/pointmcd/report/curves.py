@@ -11,7 +11,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from pointmcd.evaluation.arms import Arm
-from pointmcd.report.style import tidy
+from pointmcd.plots.style import tidy
 from pointmcd.training.run import Run
 
 

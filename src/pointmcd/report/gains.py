@@ -6,9 +6,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pointmcd.evaluation.compare import Difference
-from pointmcd.evaluation.confusion import readable
 from pointmcd.evaluation.measures import Measure
-from pointmcd.report.style import GAIN, LOSS, tidy
+from pointmcd.plots.confusion import readable
+from pointmcd.plots.style import GAIN, LOSS, tidy
 
 
 def gains_figure(

@@ -12,8 +12,8 @@ from pointmcd.data.store import Store
 from pointmcd.errors import PointMCDError, StoreError
 from pointmcd.evaluation.arms import Arm, ClassificationArm
 from pointmcd.files import read_json
+from pointmcd.plots.style import POINT, picture_uri
 from pointmcd.report.projection import project_points
-from pointmcd.report.style import POINT, picture_uri
 from pointmcd.views.framing import Framing
 from pointmcd.views.rig import Rig
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from pointmcd.evaluation.arms import Arm
-from pointmcd.report.style import arm_colours, tidy
+from pointmcd.plots.style import arm_colours, tidy
 
 #: Labelled train shapes, mean score, and its deviation over seeds (0 with one).
 _Point = tuple[float, float, float]

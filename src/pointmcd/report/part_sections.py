@@ -12,11 +12,11 @@ from pointmcd.data.store import Store, part_ranges
 from pointmcd.errors import PointMCDError
 from pointmcd.evaluation.arms import Arm
 from pointmcd.evaluation.compare import Comparison
-from pointmcd.evaluation.part_colours import part_colours, part_paint
-from pointmcd.evaluation.part_pictures import BACK, FRONT, cloud_pictures
 from pointmcd.evaluation.run_result import SegmentationResult
+from pointmcd.plots.colours import part_colours, part_paint
+from pointmcd.plots.parts import BACK, FRONT, cloud_pictures
+from pointmcd.plots.style import parts_uri
 from pointmcd.report.headline import main_arm
-from pointmcd.report.style import parts_uri
 
 #: Shapes in each list of differences, and in the list from the worst to the best.
 _CLEAREST, _SPREAD = 4, 6

@@ -16,9 +16,8 @@ from pointmcd.errors import ShapeError
 from pointmcd.shapes.formats import mesh_suffixes, read_file
 from pointmcd.shapes.frame import unit_box, unit_sphere
 from pointmcd.shapes.headers import checked
-from pointmcd.shapes.sources import ShapeSource
 
-__all__ = ["Mesh", "load_shape", "mesh_suffixes", "normalise", "parse", "read_mesh"]
+__all__ = ["Mesh", "mesh_suffixes", "normalise", "parse", "read_mesh"]
 
 #: Triangles above which a file is refused (a small glTF file can place one mesh many times).
 MAX_TRIANGLES = 50_000_000
@@ -44,16 +43,6 @@ class Mesh:
         """Twice the area of each face, `[F]`; use it on framed coordinates only."""
         first, second, third = np.moveaxis(self.vertices[self.faces], 1, 0)
         return np.asarray(np.linalg.norm(np.cross(second - first, third - first), axis=1))
-
-
-def load_shape(source: ShapeSource) -> Mesh:
-    """Read a listed shape, its part labels too if it has them, and normalise it.
-
-    Raises:
-        ShapeError: when a file cannot be used; the text names it.
-    """
-    data = source.path if source.member is None else source.read()
-    return normalise(read_mesh(data, source.location, source.suffix, source.read_labels()))
 
 
 def read_mesh(

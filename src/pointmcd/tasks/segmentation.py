@@ -9,11 +9,11 @@ import torch
 from torch import Tensor, nn
 
 from pointmcd.data.dataset import Batch
+from pointmcd.metrics.part_iou import mean_ious, shape_ious
 from pointmcd.ops.cross_entropy import smoothed_cross_entropy
 from pointmcd.ops.interpolation import interpolate
 from pointmcd.ops.masked_max import max_over_points
 from pointmcd.students.base import PointFeatures
-from pointmcd.tasks.part_iou import mean_ious, shape_ious
 from pointmcd.tasks.task import Branch, Scores
 
 DROPOUT = 0.5

@@ -7,10 +7,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pointmcd.data.store import Store
+from pointmcd.encoders.image_encoder import ImageEncoder
 from pointmcd.progress import progress_bar
 from pointmcd.teachers.autoencoder_network import AutoencoderTeacher
 from pointmcd.teachers.config import TeachConfig
-from pointmcd.teachers.encoders import ImageEncoder
 from pointmcd.teachers.lesson import Indices
 from pointmcd.teachers.map_lesson import MapLesson
 

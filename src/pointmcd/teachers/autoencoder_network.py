@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pointmcd.encoders.image_encoder import ImageEncoder
 from pointmcd.teachers.bottleneck import MapDecoder, MapInputs, MapTeacher, pool_map
-from pointmcd.teachers.encoders import ImageEncoder
 from pointmcd.teachers.heads import DESCRIPTOR_SIZE
 
 #: Channels of the decoder's maps; the first is of the bottleneck's size, each next one doubles it.

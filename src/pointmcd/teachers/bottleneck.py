@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from pointmcd.teachers.encoders import ImageEncoder
+from pointmcd.encoders.image_encoder import ImageEncoder
 from pointmcd.teachers.heads import DESCRIPTOR_SIZE
 
 #: What such a teacher takes: views uint8 [n, S, S], or a frozen encoder's maps of them.

@@ -9,11 +9,11 @@ import torch
 
 from pointmcd.checkpoint import load_checkpoint
 from pointmcd.data.store import Store
+from pointmcd.encoders.image_encoder import ImageEncoder
 from pointmcd.errors import StoreError
 from pointmcd.files import read_json
 from pointmcd.progress import progress_bar
 from pointmcd.teachers.config import LABEL_FREE, TeachConfig
-from pointmcd.teachers.encoders import ImageEncoder
 from pointmcd.teachers.features import gather_rows
 from pointmcd.teachers.lesson import ENCODER_WEIGHTS, Lesson
 from pointmcd.teachers.teach import LESSONS

@@ -7,12 +7,12 @@ import numpy.typing as npt
 import torch
 
 from pointmcd.data.store import Store, map_array
+from pointmcd.encoders.image_encoder import RANDOM_PREFIX, ImageEncoder
+from pointmcd.encoders.runtimes import use_runtime
 from pointmcd.errors import StoreError
 from pointmcd.files import read_json, replacing, write_json
 from pointmcd.progress import progress_bar
 from pointmcd.teachers.config import TeachConfig, folder_name
-from pointmcd.teachers.encoders import RANDOM_PREFIX, ImageEncoder
-from pointmcd.teachers.runtimes import use_runtime
 
 FloatArray = npt.NDArray[np.float32]
 

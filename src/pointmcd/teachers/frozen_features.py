@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from pointmcd.data.store import Store
+from pointmcd.encoders.image_encoder import ImageEncoder
 from pointmcd.teachers.config import TeachConfig
-from pointmcd.teachers.encoders import ImageEncoder
 from pointmcd.teachers.features import cache_features, gather_rows
 from pointmcd.teachers.heads import DESCRIPTOR_SIZE
 from pointmcd.teachers.lesson import Indices, Lesson

@@ -11,9 +11,9 @@ from torch import Tensor, nn
 
 from pointmcd.checkpoint import load_module
 from pointmcd.data.store import Store
+from pointmcd.encoders.image_encoder import ImageEncoder
 from pointmcd.errors import StoreError
 from pointmcd.teachers.config import TeachConfig
-from pointmcd.teachers.encoders import ImageEncoder
 from pointmcd.teachers.heads import DESCRIPTOR_SIZE
 
 #: The entry of a teacher's settings with `ImageEncoder.weights`, where that is not empty.

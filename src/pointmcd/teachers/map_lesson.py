@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from pointmcd.data.store import Store
+from pointmcd.encoders.image_encoder import ImageEncoder
 from pointmcd.teachers.bottleneck import MapInputs, MapTeacher
 from pointmcd.teachers.config import TeachConfig
-from pointmcd.teachers.encoders import ImageEncoder
 from pointmcd.teachers.lesson import Indices, Lesson
 
 

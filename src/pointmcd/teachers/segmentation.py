@@ -9,13 +9,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pointmcd.data.store import Store
+from pointmcd.encoders.image_encoder import ImageEncoder
+from pointmcd.metrics.pixel_iou import pixel_iou
 from pointmcd.progress import progress_bar
 from pointmcd.teachers.config import TeachConfig
-from pointmcd.teachers.encoders import ImageEncoder
 from pointmcd.teachers.lesson import Indices
 from pointmcd.teachers.map_lesson import MapLesson
 from pointmcd.teachers.parts_network import PartsTeacher
-from pointmcd.teachers.pixel_iou import pixel_iou
 
 #: Pixels drawn of each view for one step: a fraction of the work of all of them.
 PIXELS = 2048

@@ -5,18 +5,18 @@ from typing import Any
 
 from pointmcd.data.store import Store
 from pointmcd.device import pick_device
+from pointmcd.encoders.custom import MODULE_PREFIX
+from pointmcd.encoders.image_encoder import ImageEncoder
 from pointmcd.errors import StoreError
 from pointmcd.files import read_json, remove, remove_stale
 from pointmcd.teachers.autoencoder import AutoencoderLesson
 from pointmcd.teachers.classification import ClassificationLesson
 from pointmcd.teachers.config import TeachConfig
-from pointmcd.teachers.encoders import ImageEncoder
 from pointmcd.teachers.export import export_teacher, teacher_folder
 from pointmcd.teachers.features import features_folder
 from pointmcd.teachers.fit import fit
 from pointmcd.teachers.frozen_features import FeaturesLesson
 from pointmcd.teachers.lesson import ENCODER_WEIGHTS, Lesson, work_file
-from pointmcd.teachers.own_encoder import MODULE_PREFIX
 from pointmcd.teachers.segmentation import SegmentationLesson
 
 LESSONS: dict[str, type[Lesson]] = {

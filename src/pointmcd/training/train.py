@@ -12,11 +12,11 @@ from pointmcd.files import is_temporary, remove, remove_stale
 from pointmcd.progress import progress_bar
 from pointmcd.teachers.export import read_teacher
 from pointmcd.training.config import TrainConfig
-from pointmcd.training.initial import check_start, describe_start
-from pointmcd.training.loop import Trainer
+from pointmcd.training.finetune import check_start, describe_start
 from pointmcd.training.processes import agreed, is_main, join, main_first
 from pointmcd.training.run import Run, create_run
 from pointmcd.training.targets import check_label_free, find_teacher
+from pointmcd.training.trainer import Trainer
 
 _OR_NONE = ", or --no-distill"
 #: The usual shares of the labels in a learning curve.

@@ -1,0 +1,124 @@
+"""What stands beside the meshes of a set: part names, labels per face, lists of splits."""
+
+import json
+from collections.abc import Callable, Collection
+from pathlib import PurePosixPath
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from pointmcd.datasets.layout import SPLITS
+from pointmcd.errors import ShapeError
+
+#: Pixel labels are kept in one byte, and one value is the background.
+MAX_PARTS = 254
+
+#: Characters of a name in a file that an error repeats: a damaged one may be one long line.
+MAX_TOLD = 100
+
+Read = Callable[[str], bytes]
+PartNames = dict[str, tuple[str, ...]]
+
+
+def annotated_root(everything: Collection[str], meshes: Collection[str]) -> str | None:
+    """The folder that holds parts.json or lists of splits, and all meshes in folders below.
+
+    None where there is no such folder: the classes' place is then told by the meshes alone.
+    """
+    names = {"parts.json", *(f"{stem}.txt" for stem in SPLITS)}
+    roots = {str(path.parent) for path in map(PurePosixPath, everything) if path.name in names}
+    for root in sorted(roots, key=len):
+        start = "" if root == "." else f"{root}/"
+        below = (mesh.removeprefix(start) for mesh in meshes if mesh.startswith(start))
+        if all(mesh.startswith(start) for mesh in meshes) and all("/" in mesh for mesh in below):
+            return start
+    return None
+
+
+def read_part_names(read: Read, file: str, where: str) -> PartNames:
+    """Read parts.json: an object of class names, each with the list of its parts' names.
+
+    Args:
+        read: gives the content of a file of the source.
+        file: the file in the source.
+        where: what error texts call it.
+
+    Raises:
+        ShapeError: when it is not that.
+    """
+    try:
+        content = json.loads(read(file).decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise ShapeError(f"{where}: is not JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise ShapeError(f"{where}: must be an object of classes, each with a list of part names")
+    return {
+        str(label): _checked_names(names, f"{where}: {label}") for label, names in content.items()
+    }
+
+
+def _checked_names(names: Any, what: str) -> tuple[str, ...]:
+    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+        raise ShapeError(f"{what}: must be a list of part names")
+    if not 1 <= len(names) <= MAX_PARTS or len(set(names)) != len(names):
+        raise ShapeError(f"{what}: must name 1 to {MAX_PARTS} parts, each once")
+    return tuple(names)
+
+
+def read_split_lists(
+    read: Read, root: str, files: Collection[str], shapes: Collection[str], where: str
+) -> dict[str, str] | None:
+    """Read train.txt, test.txt and val.txt: one shape per line, like `chair/103`.
+
+    Args:
+        read: gives the content of a file of the source.
+        root: the folder that the lists stand in, with its slash, or "".
+        files: all files of the source.
+        shapes: the names of all shapes.
+        where: what error texts call the source.
+
+    Returns:
+        The split of each shape named, or None where there is no list.
+
+    Raises:
+        ShapeError: when a shape is in two lists, or is not there.
+    """
+    lists = {f"{root}{stem}.txt": split for stem, split in SPLITS.items()}
+    found = {file: split for file, split in lists.items() if file in files}
+    splits: dict[str, str] = {}
+    for file, split in found.items():
+        for line in read(file).decode("utf-8-sig", "replace").splitlines():
+            name = line.strip().replace("\\", "/")
+            if name and name not in shapes:
+                told = name[:MAX_TOLD]
+                raise ShapeError(f"{where}/{file}: {told}: no mesh of that name; correct the list")
+            if name and splits.setdefault(name, split) != split:
+                raise ShapeError(f"{where}/{file}: {name} is in the {splits[name]} list too")
+    return splits if found else None
+
+
+def label_file(file: str, files: Collection[str]) -> str | None:
+    """The file of labels per face that belongs to a mesh file, if it is there."""
+    beside = str(PurePosixPath(file).with_suffix(".seg"))
+    return beside if beside in files else None
+
+
+def parse_labels(data: bytes, where: str, count: int) -> npt.NDArray[np.int16]:
+    """Read one whole number per line, each 0 to `count` - 1.
+
+    Raises:
+        ShapeError: for anything else, with the first line at fault.
+    """
+    words = data.decode("utf-8-sig", "replace").split()
+    try:
+        labels = np.array(words, dtype=np.int64)
+    except (ValueError, OverflowError) as error:
+        raise ShapeError(f"{where}: must hold one whole number per face: {error}") from error
+    wrong = np.flatnonzero((labels < 0) | (labels >= count))
+    if len(wrong):
+        raise ShapeError(
+            f"{where}: label {labels[wrong[0]]} of face {wrong[0]}: the class has {count} parts,"
+            f" 0 to {count - 1} (see parts.json)"
+        )
+    return labels.astype(np.int16)

@@ -1,0 +1,44 @@
+"""A data set by name: fetched where that is allowed, else told how to get by hand."""
+
+from pathlib import Path
+
+from pointmcd.datasets.base import Archive, DataSet
+from pointmcd.datasets.fetch import Fetched, fetch
+from pointmcd.datasets.registry import get_data_set
+from pointmcd.errors import ConfigError, DownloadError
+
+
+def download(name: str, folder: Path = Path(), layout: str | None = None) -> Fetched:
+    """Fetch a data set's archive; run again it goes on, or checks what is there.
+
+    Args:
+        name: One of `list_data_sets`.
+        folder: Where to put it.
+        layout: Which of its layouts; None: the first that may be fetched.
+
+    Raises:
+        ConfigError: for an unknown name or layout.
+        DownloadError: when it must be had by hand, which the text tells, or as `fetch`.
+    """
+    archive = _archive(get_data_set(name), layout)
+    return fetch(archive.urls, Path(folder) / archive.name, archive.sha256)
+
+
+def licence_notice(data_set: DataSet) -> str:
+    """What a person should read before they use it."""
+    return f"{data_set.title}; {data_set.home}\nlicence: {data_set.licence}"
+
+
+def _archive(data_set: DataSet, layout: str | None) -> Archive:
+    layouts = {one.name: one for one in data_set.layouts}
+    if layout is not None and layout not in layouts:
+        names = ", ".join(layouts)
+        raise ConfigError(f"--layout {layout}: unknown for {data_set.name}; use {names}")
+    chosen = layouts.values() if layout is None else [layouts[layout]]
+    archive = next((one.archive for one in chosen if one.archive is not None), None)
+    if archive is None:
+        raise DownloadError(
+            f"{data_set.name}: is not fetched for you (licence: {data_set.licence}). By hand:"
+            f" {data_set.obtain}; {data_set.home}"
+        )
+    return archive

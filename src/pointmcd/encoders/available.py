@@ -1,0 +1,113 @@
+"""Which image encoders can be used at once: their weights are on this machine."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pointmcd.encoders.image_encoder import encoder_spec, list_encoders
+from pointmcd.encoders.timm import TIMM_PREFIX, import_timm
+from pointmcd.errors import ConfigError
+
+#: Names under which the hub keeps weights, in the order in which timm looks for them.
+_HUB_FILES = ("model.safetensors", "pytorch_model.bin")
+_POOLED, _MAPS = ("classification", "features"), ("segmentation", "autoencoder")
+
+
+@dataclass(frozen=True)
+class EncoderEntry:
+    """A line of the list of encoders.
+
+    Attributes:
+        name: what `--teacher` takes.
+        weights: where they are: "package", "cache" or "network".
+        features: F, where it is known without making the model.
+        size: of the images that it wants, such as "224x224", or "any".
+        licence: of the weights.
+        tasks: of `pointmcd teach` that it serves.
+    """
+
+    name: str
+    weights: str
+    features: int | None
+    size: str
+    licence: str
+    tasks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class EncoderList:
+    """Entries, and what there is besides, in lines to print."""
+
+    entries: list[EncoderEntry]
+    notes: list[str]
+
+
+def list_usable(search: str | None = None) -> EncoderList:
+    """Encoders that need no network: registered ones, and timm models whose weights are cached.
+
+    Only files of this machine are looked at.
+
+    Args:
+        search: a part of names, or a pattern with `*`: all encoders of such names instead, also
+            those whose weights are still to be fetched.
+
+    Raises:
+        ConfigError: when no encoder has such a name.
+    """
+    entries = [entry for entry in map(_registered, list_encoders()) if _matches(entry.name, search)]
+    try:
+        timm = import_timm(f"{TIMM_PREFIX}NAME")
+    except ConfigError as error:
+        return EncoderList(entries, [str(error)])
+    known = timm.list_pretrained()
+    found = [_of_timm(timm, name) for name in known if _matches(f"{TIMM_PREFIX}{name}", search)]
+    entries += [entry for entry in found if search or entry.weights != "network"]
+    if not entries:
+        raise ConfigError(f"--search {search}: no encoder has such a name; try a part of it")
+    return EncoderList(entries, _notes(len(timm.list_models()), len(known)))
+
+
+def _notes(models: int, weights: int) -> list[str]:
+    return [
+        f"timm knows {models} models, and weights for {weights}: --teacher timm:NAME fetches them"
+        " over the network once; --weights FILE takes them from a file; --search PART finds names",
+        "without weights, as a control: --teacher random:NAME; your own: --teacher"
+        " module:package.module:factory",
+    ]
+
+
+def _matches(name: str, search: str | None) -> bool:
+    return search is None or fnmatch(name, search if "*" in search else f"*{search}*")
+
+
+def _registered(name: str) -> EncoderEntry:
+    spec = encoder_spec(name)
+    tasks = _POOLED + (_MAPS if spec.pyramid_channels else ())
+    return EncoderEntry(name, "package", spec.num_features, "any", spec.licence, tasks)
+
+
+def _of_timm(timm: Any, name: str) -> EncoderEntry:
+    config = timm.models.get_pretrained_cfg(name)
+    weights = "cache" if any(_cached(config)) else "network"
+    size = "x".join(str(side) for side in config.input_size[-2:])
+    licence = config.license or "not stated"
+    return EncoderEntry(f"{TIMM_PREFIX}{name}", weights, None, size, licence, _POOLED)
+
+
+def _cached(config: Any) -> Iterator[bool]:
+    """Whether each of the files from which timm would take a model's weights is here."""
+    if not config.hf_hub_id:
+        address = config.url if isinstance(config.url, str) else (config.url or ("", ""))[1]
+        file = address.rpartition("/")[2]
+        yield bool(file) and (Path(torch.hub.get_dir()) / "checkpoints" / file).is_file()
+        return
+    from huggingface_hub import try_to_load_from_cache
+
+    own = config.hf_hub_filename
+    repository, _, revision = config.hf_hub_id.partition("@")
+    for file in (own,) if own else _HUB_FILES:
+        yield isinstance(try_to_load_from_cache(repository, file, revision=revision or None), str)

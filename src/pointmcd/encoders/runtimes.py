@@ -1,0 +1,85 @@
+"""What computes a frozen image encoder's features: the same values but for rounding, in less time.
+
+Features differ from those of the encoder as it is by less than 1e-4 of the largest.
+"""
+
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import torch
+from torch import Tensor, nn
+
+from pointmcd.encoders.image_encoder import ImageEncoder
+from pointmcd.extras import import_extra
+from pointmcd.onnx_file import EXTRA, OnnxModule, write_onnx
+
+ONNX = "--runtime onnx"
+
+
+def use_runtime(encoder: ImageEncoder, runtime: str, device: torch.device) -> None:
+    """Let a runtime compute the encoder's pooled features from here on; it cannot be trained then.
+
+    Args:
+        encoder: changed in place.
+        runtime: "torch", or "onnx" for ONNX Runtime, on the CPU alone.
+        device: where it will compute.
+
+    Raises:
+        ConfigError: when the extra `onnx` is absent.
+    """
+    foldable = hasattr(encoder.network, "fold")
+    encoder.fold()
+    if runtime == "onnx":
+        for name in ("onnx", "onnxscript", "onnxruntime"):
+            import_extra(name, EXTRA, ONNX)
+        encoder.network = PreparedNetwork(encoder.network, _to_onnx)
+    elif foldable and device.type == "cpu":  # one of ours: its trace holds for any batch
+        encoder.network = PreparedNetwork(encoder.network, _to_graph)
+
+
+class PreparedNetwork(nn.Module):
+    """Stands in for a network on the CPU: images [n, 3, S, S] -> features [n, F], no gradients.
+
+    The network is prepared when the first images of a size come: it may take seconds, which are
+    spared where every feature stands in the store already.
+
+    Args:
+        network: what it stands for.
+        prepare: makes the fast form of it for images [2, 3, S, S] and any number of them.
+    """
+
+    def __init__(
+        self, network: nn.Module, prepare: Callable[[nn.Module, Tensor], Callable[[Tensor], Tensor]]
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self._prepare = prepare
+        self._by_size: dict[int, Callable[[Tensor], Tensor]] = {}
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Raises ConfigError when the network cannot be prepared."""
+        size = images.shape[-1]
+        if size not in self._by_size:
+            example = torch.zeros_like(images[:1]).expand(2, -1, -1, -1)
+            self._by_size[size] = self._prepare(
+                self.network.eval(), example.contiguous(memory_format=torch.channels_last)
+            )
+        return self._by_size[size](images)
+
+
+def _to_onnx(network: nn.Module, example: Tensor) -> OnnxModule:
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "encoder.onnx"
+        write_onnx(network, (example,), path, ONNX)
+        return OnnxModule(path, ONNX)
+
+
+def _to_graph(network: nn.Module, example: Tensor) -> Callable[[Tensor], Tensor]:
+    """Convolution, bias and activation in one pass of oneDNN, which eager torch does not offer."""
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # torch.jit is no longer developed
+        traced = torch.jit.trace(network, example, check_trace=False)
+        fast: Callable[[Tensor], Tensor] = torch.jit.optimize_for_inference(traced)
+    return fast

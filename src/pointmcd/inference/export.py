@@ -1,0 +1,88 @@
+"""A trained run in one file for other programs: ONNX, or weights with a card."""
+
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from pointmcd.checkpoint import save_checkpoint
+from pointmcd.errors import ConfigError
+from pointmcd.files import replacing
+from pointmcd.inference.export_about import about
+from pointmcd.inference.export_onnx import write_run_onnx
+from pointmcd.inference.model_card import model_card
+from pointmcd.training.model import load_model
+from pointmcd.training.run import Run
+
+Format = Literal["onnx", "safetensors"]
+#: What a folder of weights holds; one that holds anything else is not written over.
+WEIGHTS, CARD = "model.safetensors", "README.md"
+
+
+def export_run(
+    run: Path,
+    to: Format = "onnx",
+    out: Path | None = None,
+    checkpoint: str = "best",
+    points: int | None = None,
+) -> Path:
+    """Write a run's model for use without pointmcd.
+
+    "onnx": one file of inputs `points` float32 [batch, points, 3], of a run of parts also `labels`
+    int64 [batch], and the output `logits` ([batch, classes]; [batch, points, parts]) or, of a
+    pretrained run, `embedding` [batch, C]. It holds what it was made from in its metadata, and is
+    checked in ONNX Runtime before it gets its name.
+
+    "safetensors": a folder with the weights and a card that says what they are.
+
+    Args:
+        run: the run folder.
+        to: the format.
+        out: the file (onnx) or folder (safetensors); `export.onnx` or `export` in the run by
+            default.
+        checkpoint: "best" (on the validation part) or "last".
+        points: the only number of points that the ONNX file takes; by default it takes any from 2.
+
+    Returns:
+        `out`.
+
+    Raises:
+        RunError: when the run is not finished, or its checkpoint cannot be used.
+        ConfigError: when `out` is something else already, the extra `onnx` is absent, or the
+            student cannot be exported.
+        PointMCDError: when the file computes something else than the run.
+    """
+    opened = Run(run)
+    opened.refuse_unfinished()
+    if points is not None and (to != "onnx" or points < 1):
+        raise ConfigError(f"--points {points}: is 1 or more, and for --to onnx alone")
+    if to == "onnx":
+        path = out or opened.path / "export.onnx"
+        if path.is_dir():
+            raise ConfigError(f"--out {path}: is a folder; name a file, like {path / 'model.onnx'}")
+        write_run_onnx(opened, path, checkpoint, points)
+    else:
+        path = out or opened.path / "export"
+        _write_weights(opened, path, checkpoint)
+    return path
+
+
+def _write_weights(run: Run, path: Path, checkpoint: str) -> None:
+    """The folder: weights by the names that `load_state_dict` of the model takes, and the card."""
+    _refuse_others(path)
+    model = load_model(run, checkpoint, torch.device("cpu"))
+    told = about(run, model, checkpoint)
+    with replacing(path) as folder:
+        folder.mkdir()
+        save_checkpoint(folder / WEIGHTS, model.state_dict(), {"about": told})
+        (folder / CARD).write_text(model_card(run, told), encoding="utf-8")
+
+
+def _refuse_others(path: Path) -> None:
+    """Refuse to replace what is no folder of weights."""
+    if path.is_dir():
+        if {file.name for file in path.iterdir()} <= {WEIGHTS, CARD}:
+            return
+        raise ConfigError(f"--out {path}: holds other files; name a folder of its own")
+    if path.exists():
+        raise ConfigError(f"--out {path}: is a file; name a folder")

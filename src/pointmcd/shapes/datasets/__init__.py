@@ -1,1 +1,0 @@
-"""The public data sets that are read by name, one file each."""

@@ -1,0 +1,230 @@
+"""Fetching from a server that behaves badly; see conftest."""
+
+import hashlib
+import io
+import json
+import subprocess
+import sys
+import time
+import zipfile
+
+import numpy as np
+import pytest
+
+from pointmcd.datasets.fetch import fetch
+from pointmcd.errors import DownloadError
+
+BODY = np.random.default_rng(0).bytes(300_000)
+SHA256 = hashlib.sha256(BODY).hexdigest()
+
+
+def zip_bytes():
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w") as archive:
+        archive.writestr("set/a.bin", BODY)
+    return target.getvalue()
+
+
+ZIP = zip_bytes()
+
+
+@pytest.fixture
+def server(start_server):
+    return start_server(BODY)
+
+
+def get(server, target, sha256=SHA256, urls=None, **options):
+    return fetch(urls or [server.url], target, sha256, **{"wait": 0, "timeout": 5, **options})
+
+
+def left(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def ranges(server):
+    return [asked for _, asked, _ in server.asked]
+
+
+def test_a_whole_file_and_nothing_beside_it(server, tmp_path):
+    fetched = get(server, tmp_path / "new" / "set.bin")
+    assert fetched.path.read_bytes() == BODY
+    assert (fetched.sha256, fetched.published) == (SHA256, True)
+    assert left(tmp_path / "new") == ["set.bin"]
+
+
+def test_what_is_there_is_checked_and_not_fetched_again(server, tmp_path):
+    target = tmp_path / "set.bin"
+    get(server, target)
+    assert get(server, target).sha256 == SHA256
+    assert len(server.asked) == 1
+    target.write_bytes(b"other")
+    with pytest.raises(DownloadError, match=r"set\.bin: its sha256 is .*; remove it to fetch"):
+        get(server, target)
+    assert target.read_bytes() == b"other"
+
+
+def test_dropped_connections_are_gone_on_with(server, tmp_path):
+    server.drops = [100_000, 0, 50_000, 1]
+    assert get(server, tmp_path / "set.bin").path.read_bytes() == BODY
+    assert ranges(server) == [
+        *(None, "bytes=100000-", "bytes=100000-", "bytes=150000-", "bytes=150001-")
+    ]
+    assert {tag for _, asked, tag in server.asked if asked} == {'"one"'}
+
+
+def test_a_later_call_goes_on(server, tmp_path):
+    server.drops = [120_000]
+    with pytest.raises(DownloadError, match="the connection ended after 120000 of 300000 bytes"):
+        get(server, tmp_path / "set.bin", tries=1)
+    assert left(tmp_path) == ["set.bin.part", "set.bin.part.json"]
+    assert get(server, tmp_path / "set.bin", tries=1).path.read_bytes() == BODY
+    assert ranges(server) == [None, "bytes=120000-"]
+    assert left(tmp_path) == ["set.bin"]
+
+
+def test_killed_after_the_last_byte(server, tmp_path):
+    """The part is whole but has not got its name: nothing is asked for."""
+    (tmp_path / "set.bin.part").write_bytes(BODY)
+    state = {"url": server.url, "validator": None, "total": len(BODY)}
+    (tmp_path / "set.bin.part.json").write_text(json.dumps(state))
+    assert get(server, tmp_path / "set.bin").path.read_bytes() == BODY
+    assert server.asked == []
+
+
+def test_another_version_is_fetched_from_its_start(server, tmp_path):
+    server.drops = [100_000]
+    with pytest.raises(DownloadError):
+        get(server, tmp_path / "set.bin", tries=1)
+    server.body, server.tag = BODY[::-1], '"two"'
+    fetched = get(server, tmp_path / "set.bin", None)
+    assert fetched.path.read_bytes() == BODY[::-1]
+    assert not fetched.published
+
+
+def test_killed_half_way(server, tmp_path):
+    server.drops, server.faults = [150_000], {"stalls"}
+    code = "import sys, pathlib; from pointmcd.datasets.fetch import fetch;"
+    code += "fetch([sys.argv[1]], pathlib.Path(sys.argv[2]))"
+    command = [sys.executable, "-c", code, server.url, str(tmp_path / "set.bin")]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        assert server.stalled.wait(60)
+        part = tmp_path / "set.bin.part"
+        until = time.monotonic() + 20
+        while not (part.exists() and part.stat().st_size == 150_000):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        process.kill()
+    server.faults = set()
+    assert get(server, tmp_path / "set.bin").path.read_bytes() == BODY
+    assert ranges(server) == [None, "bytes=150000-"]
+
+
+def test_silence_is_a_broken_connection_and_nothing_is_lost(server, tmp_path):
+    server.drops, server.faults = [150_000], {"stalls"}
+    with pytest.raises(DownloadError, match="timed out"):
+        get(server, tmp_path / "set.bin", tries=1, timeout=0.2)
+    server.faults = set()
+    assert get(server, tmp_path / "set.bin").path.read_bytes() == BODY
+    assert ranges(server) == [None, "bytes=150000-"]
+
+
+@pytest.mark.parametrize("state", [None, "{", "[]", '{"url": 1}'])
+def test_a_part_of_unknown_origin_is_not_used(server, tmp_path, state):
+    (tmp_path / "set.bin.part").write_bytes(b"something else")
+    if state is not None:
+        (tmp_path / "set.bin.part.json").write_text(state)
+    assert get(server, tmp_path / "set.bin").path.read_bytes() == BODY
+    assert ranges(server) == [None]
+
+
+def test_a_server_without_ranges_is_asked_for_all_of_it_again(server, tmp_path):
+    server.faults, server.drops = {"no ranges"}, [200_000, 100_000, 250_000]
+    assert get(server, tmp_path / "set.bin", tries=3).path.read_bytes() == BODY
+    assert len(server.asked) == 4
+
+
+def test_it_ends_where_no_try_gets_further(server, tmp_path):
+    server.faults, server.drops = {"no ranges"}, [100_000] * 50
+    with pytest.raises(DownloadError, match="ended after 100000 of 300000"):
+        get(server, tmp_path / "set.bin", tries=4)
+    assert len(server.asked) == 4
+
+
+def test_a_server_that_promises_too_much(server, tmp_path):
+    server.faults = {"too long"}
+    with pytest.raises(DownloadError, match=r"promised more bytes than it has|ended after"):
+        get(server, tmp_path / "set.bin", tries=4)
+    assert len(server.asked) <= 6
+    assert not (tmp_path / "set.bin").exists()
+
+
+def test_a_server_that_promises_too_little(server, tmp_path):
+    server.faults = {"too short"}
+    with pytest.raises(DownloadError, match=f"its sha256 is .*, not {SHA256}"):
+        get(server, tmp_path / "set.bin")
+    assert left(tmp_path) == []
+
+
+def test_a_server_that_tells_no_length(server, tmp_path):
+    server.faults = {"no length"}
+    assert get(server, tmp_path / "set.bin").path.read_bytes() == BODY
+
+
+def test_a_server_that_goes_on_in_another_place(server, tmp_path):
+    server.faults, server.drops = {"shifted"}, [100_000]
+    assert get(server, tmp_path / "set.bin").path.read_bytes() == BODY
+    assert ranges(server) == [None, "bytes=100000-", None]
+
+
+def test_a_wrong_hash_goes_to_the_next_mirror(server, start_server, tmp_path):
+    server.body = BODY[:-1] + b"?"
+    other = start_server(BODY, None)
+    urls = [server.url, other.url]
+    assert get(server, tmp_path / "set.bin", urls=urls).path.read_bytes() == BODY
+    assert [asked for _, asked, _ in other.asked] == [None]  # nothing of the wrong one is kept
+    with pytest.raises(DownloadError) as caught:
+        get(server, tmp_path / "again.bin")
+    assert SHA256 in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "again.bin").exists()
+
+
+@pytest.mark.parametrize(
+    ("status", "asked"), [([404], 1), ([403], 1), ([503, 503], 3), ([429, 500], 3)]
+)
+def test_refusals_are_final_and_passing_faults_are_not(server, tmp_path, status, asked):
+    server.status = list(status)
+    if asked == 1:
+        with pytest.raises(DownloadError, match=f"{server.url}: the server says {status[0]}"):
+            get(server, tmp_path / "set.bin")
+    else:
+        get(server, tmp_path / "set.bin")
+    assert len(server.asked) == asked
+
+
+def test_nobody_answers(tmp_path):
+    with pytest.raises(DownloadError, match=r"127\.0\.0\.1:9/x: .*refused") as caught:
+        fetch(["http://127.0.0.1:9/x"], tmp_path / "x", None, tries=2, wait=0)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("sha256", [None, hashlib.sha256(ZIP).hexdigest().upper()])
+def test_a_zip_without_a_published_checksum_is_held_against_its_own(server, tmp_path, sha256):
+    server.body = ZIP
+    fetched = get(server, tmp_path / "set.zip", sha256)
+    assert fetched.sha256 == hashlib.sha256(ZIP).hexdigest()
+    assert fetched.published == (sha256 is not None)
+
+
+@pytest.mark.parametrize("body", [ZIP[:-500], ZIP.replace(BODY[:9], b"123456789"), b"<html>"])
+def test_a_damaged_zip_or_a_page_is_refused(server, tmp_path, body):
+    server.body = body
+    with pytest.raises(DownloadError, match="is no intact zip"):
+        get(server, tmp_path / "set.zip", None)
+    assert left(tmp_path) == []
+
+
+def test_a_folder_that_cannot_be_made(server, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DownloadError, match="cannot be written"):
+        get(server, tmp_path / "file" / "set.bin")

@@ -1,0 +1,174 @@
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from PIL import Image
+
+from pointmcd.checkpoint import load_checkpoint, load_module, save_checkpoint, under_prefix
+from pointmcd.data.store import Store
+from pointmcd.errors import ConfigError, PointMCDError, RunError
+from pointmcd.files import read_json, write_json
+from pointmcd.inference.predict import predict
+from pointmcd.inference.predict_parts import predict_parts
+from pointmcd.plots.colours import part_colours
+from pointmcd.shapes.clouds import read_points
+from pointmcd.tasks.registry import build_model
+from pointmcd.training.config import TrainConfig
+from pointmcd.training.run import create_run
+
+POINTS = 64
+
+
+def save(run, model):
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    save_checkpoint(run / "best.safetensors", tensors, {"epoch": 1})
+
+
+@pytest.fixture
+def run(parts_store, tmp_path):
+    """An untrained PointNet that labels beds (low, high) and chairs (legs, seat, back)."""
+    torch.manual_seed(0)
+    store = Store(parts_store)
+    config = TrainConfig(parts_store, tmp_path / "run", task="segmentation", points=POINTS)
+    made = create_run(replace(config, teacher=None), store, None, 0).path
+    model = build_model("segmentation", "pointnet", 2, store.part_ranges)
+    save(made, model)
+    return made
+
+
+@pytest.fixture
+def chair(labelled_meshes):
+    return min((labelled_meshes / "chair").glob("*.off"))
+
+
+@pytest.fixture
+def label(run, tmp_path):
+    def call(*files, **options):
+        options = {"out": tmp_path / "parts", "device": "cpu"} | options
+        return list(predict_parts(run, files, **options))
+
+    return call
+
+
+def test_mesh_gets_its_parts_a_cloud_and_a_picture(label, run, chair, tmp_path):
+    (found,) = label(chair)
+    assert (found.path, found.label, found.fault) == (chair, "chair", None)
+    assert list(found.parts) == ["legs", "seat", "back"]
+    assert sum(found.parts.values()) == pytest.approx(1)
+    assert found.ply == tmp_path / "parts" / f"{chair.stem}-parts.ply"
+    with Image.open(found.picture) as picture:
+        assert picture.format == "PNG"
+
+    model = build_model("segmentation", "pointnet", 2, np.array([[0, 2], [2, 5]]))
+    tensors, _ = load_checkpoint(run / "best.safetensors")
+    load_module(model, under_prefix("model", tensors), "best")
+    points = torch.from_numpy(read_points(chair, POINTS, seed=0))[None]
+    with torch.inference_mode():
+        logits = model.eval()(points, torch.tensor([1]))
+    wanted = model.limited(logits, torch.tensor([1])).argmax(dim=2)[0].numpy()
+    cloud = trimesh.load(found.ply)
+    np.testing.assert_array_equal(cloud.vertices.astype(np.float32), points[0])
+    np.testing.assert_array_equal(cloud.metadata["_ply_raw"]["vertex"]["data"]["part"], wanted)
+    np.testing.assert_array_equal(cloud.colors[:, :3], part_colours(3)[wanted - 2])
+    shares = [np.mean(wanted == part) for part in (2, 3, 4)]
+    assert list(found.parts.values()) == pytest.approx(shares)
+
+
+def test_class_is_read_from_folders_as_prepare_reads_them(label, chair, tmp_path):
+    files = [
+        tmp_path / name for name in ("bed/a.off", "set/bed/test/b.off", "Chair/c.off", "d.off")
+    ]
+    for file in files:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(chair, file)
+    found = label(*files)
+    assert [p.label for p in found] == ["bed", "bed", None, None]
+    assert list(found[0].parts) == ["low", "high"]
+    for prediction in found[2:]:
+        assert str(prediction.path) in prediction.fault
+        assert "--label" in prediction.fault
+        assert "bed, chair" in prediction.fault
+
+
+def test_relative_file_in_a_class_folder(label, chair, monkeypatch):
+    monkeypatch.chdir(chair.parent)
+    assert label(Path(chair.name))[0].label == "chair"
+
+
+def test_label_wins_over_the_folder(label, chair):
+    (found,) = label(chair, label="bed")
+    assert (found.label, list(found.parts)) == ("bed", ["low", "high"])
+
+
+def test_unknown_label(label, chair, run, tmp_path):
+    with pytest.raises(ConfigError, match=r"label sofa.*bed, chair") as error:
+        label(chair, label="sofa")
+    assert "\n" not in str(error.value)
+    assert not (tmp_path / "parts").exists()
+
+
+def test_run_of_one_class_needs_no_label(label, run, chair, tmp_path):
+    meta = read_json(run / "run.json")
+    one = {"classes": ["seat"], "num_classes": 1, "parts": {"seat": ["a", "b"]}}
+    write_json(run / "run.json", meta | one)
+    save(run, build_model("segmentation", "pointnet", 1, np.array([[0, 2]])))
+    assert label(shutil.copy(chair, tmp_path / "x.off"), label=None)[0].label == "seat"
+
+
+def test_bad_files_are_told_of_and_the_rest_goes_on(label, chair, tmp_path):
+    bad = tmp_path / "bad.off"
+    bad.write_text("OFF\n3 1 0\n")
+    files = [bad, chair, tmp_path / "absent.xyz", chair]
+    found = label(*files, label="chair")
+    assert [p.path for p in found] == files
+    assert [p.fault is None for p in found] == [False, True, False, True]
+    for prediction in (found[0], found[2]):
+        assert str(prediction.path) in prediction.fault
+        assert "\n" not in prediction.fault
+        assert (prediction.parts, prediction.ply, prediction.picture) == ({}, None, None)
+    assert found[1].parts == found[3].parts
+    assert found[1].ply != found[3].ply  # given twice, written twice
+    assert len(list((tmp_path / "parts").iterdir())) == 4
+
+
+def test_small_cloud_is_written_without_repeats(label, tmp_path):
+    cloud = tmp_path / "five.xyz"
+    np.savetxt(cloud, np.random.default_rng(0).normal(size=(5, 3)))
+    (found,) = label(cloud, label="chair")
+    assert len(trimesh.load(found.ply).vertices) == 5
+
+
+def test_what_was_written_can_be_labelled_in_its_own_folder(label, chair, tmp_path):
+    (first,) = label(chair)
+    before = first.ply.read_bytes()
+    second, again = label(first.ply, chair, label="chair")
+    assert first.ply.read_bytes() == before
+    assert {second.ply, again.ply} & {first.ply} == set()
+
+
+def test_folder_that_cannot_be_written(label, chair, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PointMCDError, match="cannot be written"):
+        label(chair, out=tmp_path / "file")
+
+
+def test_needs_no_store(label, run, chair):
+    before = label(chair)
+    write_json(run / "run.json", read_json(run / "run.json") | {"store": "/gone"})
+    assert label(chair) == before
+
+
+def test_runs_of_the_other_task_are_refused(run, trained_run, chair, tmp_path):
+    with pytest.raises(RunError, match="no parts"):
+        list(predict_parts(trained_run, [chair], device="cpu"))
+    with pytest.raises(RunError, match="labels parts"):
+        list(predict(run, [chair], device="cpu"))
+
+
+def test_refused_at_once_even_without_files(tmp_path):
+    with pytest.raises(RunError, match="is not a run folder"):
+        list(predict_parts(tmp_path, []))

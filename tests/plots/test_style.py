@@ -1,0 +1,23 @@
+from matplotlib.figure import Figure
+
+from pointmcd.plots.style import arm_colours, svg_uri
+
+
+def test_known_arms_keep_their_colour_and_all_differ() -> None:
+    labels = ["dgcnn baseline", "distilled", "baseline", "pointnet distilled", "x", "y"]
+    colours = arm_colours(labels)
+    assert len(set(colours.values())) == len(labels)
+    assert colours["distilled"] == arm_colours(["distilled"])["distilled"]
+
+
+def test_more_arms_than_colours() -> None:
+    assert len(arm_colours([f"arm{i}" for i in range(30)])) == 30
+
+
+def test_same_figure_gives_the_same_text() -> None:
+    def figure() -> Figure:
+        made = Figure()
+        made.add_subplot().plot([1, 2])
+        return made
+
+    assert svg_uri(figure()) == svg_uri(figure())

@@ -1,0 +1,72 @@
+import shutil
+
+import numpy as np
+import pytest
+from part_layouts import NORMAL, PLAIN, write_core, write_layout, zipped
+
+from pointmcd.data.store import Store
+from pointmcd.errors import ConfigError, StoreError
+from pointmcd.prepare.prepare import prepare
+from pointmcd.views import splats
+
+
+@pytest.fixture(scope="module")
+def clouds(furniture_root, tmp_path_factory):
+    return write_layout(furniture_root, tmp_path_factory.mktemp("prepare"), NORMAL, 300)
+
+
+def test_a_store_of_labelled_clouds(clouds, tmp_path, quick):
+    result = prepare(clouds, tmp_path / "store", **quick)
+    store = Store(tmp_path / "store")
+    assert (result.done, result.skipped) == (6, [])
+    assert [note["note"] for note in result.notes] == [
+        "class Airplane: no shape for test",
+        "class Chair: no shape for val",
+    ]
+    assert store.meta["renderer"] == splats.RENDERER
+    assert store.parts == {c: [f"part{i}" for i in range(4)] for c in ("Airplane", "Chair")}
+    assert [s.split for s in store.shapes].count("train") == 4
+    labels = store.part_labels(np.arange(6), 32)
+    assert set(np.unique(labels[:3])) == {0, 1, 2, 3}
+    assert set(np.unique(labels[3:])) == {4, 5, 6, 7}
+    for index, first in enumerate([0, 0, 0, 4, 4, 4]):
+        pixels = store.pixel_labels(index)
+        assert set(np.unique(pixels)) <= {-1, *range(first, first + 4)}
+        assert (pixels >= 0).any(axis=(1, 2)).all()
+    assert store.visibility(np.arange(6), 32).any(axis=1).all()
+
+
+def test_with_meshes_the_renderer_is_another(clouds, furniture_root, tmp_path, quick):
+    core = write_core(furniture_root, tmp_path, "v2")
+    root = shutil.copytree(clouds, tmp_path / "elsewhere" / clouds.name)
+    prepare(root, tmp_path / "store", shapenetcore=core, **quick)
+    assert Store(tmp_path / "store").meta["renderer"] == "embree-grey-1"
+    with pytest.raises(StoreError, match=f"renderer embree-grey-1, not {splats.RENDERER}"):
+        prepare(root, tmp_path / "store", **quick)
+
+
+def test_bad_clouds_are_listed_and_the_rest_is_kept(clouds, tmp_path, quick):
+    root = shutil.copytree(clouds, tmp_path / clouds.name)
+    files = sorted((root / "02691156").glob("*.txt"))
+    files[0].write_text("")
+    result = prepare(root, tmp_path / "store", **{**quick, "points": 400})
+    assert result.done == 5
+    assert [entry["reason"] for entry in result.skipped] == [f"{files[0]}: is empty"]
+    repeated = [n["note"] for n in result.notes if "repeated" in n["note"]]
+    assert len(repeated) == 5
+    assert repeated[0].endswith(": 300 points, repeated to 400")
+
+
+def test_folder_and_zip_and_workers_give_the_same_points(furniture_root, tmp_path, quick, files_of):
+    root = write_layout(furniture_root, tmp_path, PLAIN, 200)
+    prepare(root, tmp_path / "one", **quick)
+    prepare(zipped(root), tmp_path / "two", **{**quick, "workers": 2})
+    one, two = (files_of(tmp_path / name / "shards") for name in ("one", "two"))
+    assert {k: v for k, v in one.items() if not k.endswith(".json")} == {
+        k: v for k, v in two.items() if not k.endswith(".json")
+    }
+
+
+def test_meshes_are_for_clouds_only(furniture_root, tmp_path):
+    with pytest.raises(ConfigError, match="shapenetcore"):
+        prepare(furniture_root, tmp_path / "store", shapenetcore=tmp_path)
