@@ -1,0 +1,113 @@
+"""Plugs: students, objectives, tasks, lessons and data sets, found by name or by import path."""
+
+import importlib
+from collections.abc import Callable
+from difflib import get_close_matches
+from importlib.metadata import EntryPoint, entry_points
+from pkgutil import walk_packages
+from typing import Any, Generic, TypeVar
+
+from pointmcd.errors import ConfigError, first_line
+
+Plug = TypeVar("Plug")
+#: The decorated object itself, whatever its exact type.
+Given = TypeVar("Given")
+
+
+class Plugs(Generic[Plug]):
+    """The plugs of one kind.
+
+    A plug is known by a name when a module of the kind's own package registers it, when an
+    installed package offers it under the entry point group of the same name
+    (`pointmcd.students = ["mine = my_package.students:Mine"]`), or, with a colon in the name, by
+    where it is: `package.module:Name`.
+
+    Args:
+        kind: what error texts call one, like "student".
+        package: whose modules register the kind's own plugs, like "pointmcd.students"; also the
+            group of entry points.
+    """
+
+    def __init__(self, kind: str, package: str) -> None:
+        self.kind, self.package = kind, package
+        self._plugs: dict[str, Plug] = {}
+        self._own_loaded = False
+
+    def register(self, name: str) -> Callable[[Given], Given]:
+        """Return a decorator that makes a class or factory known under `name`.
+
+        Raises:
+            ConfigError: when another plug has that name.
+        """
+
+        def keep(plug: Given) -> Given:
+            taken = self._plugs.setdefault(name, plug)  # type: ignore[arg-type]
+            if taken is not plug and not _is_reload(taken, plug):
+                raise ConfigError(f"{self.kind} {name}: the name is taken already; choose another")
+            self._plugs[name] = plug  # type: ignore[assignment]
+            return plug
+
+        return keep
+
+    def names(self) -> list[str]:
+        """Return all names, sorted; a plug of another package is not imported for that."""
+        self._load_own()
+        return sorted({*self._plugs, *self._offered()})
+
+    def get(self, name: str) -> Plug:
+        """Return the plug of that name, or the one at `package.module:Name`.
+
+        Raises:
+            ConfigError: when there is none, or its module cannot be imported.
+        """
+        self._load_own()
+        if name in self._plugs:
+            return self._plugs[name]
+        if ":" in name:
+            return self._at(name)
+        offered = self._offered()
+        if name not in offered:
+            near = get_close_matches(name, self.names(), n=1)
+            meant = f"did you mean {near[0]}? " if near else ""
+            raise ConfigError(
+                f"{self.kind} {name}: unknown; {meant}Use one of {', '.join(self.names())}, or"
+                " package.module:Name for one of your own"
+            )
+        try:
+            plug: Plug = offered[name].load()
+        except Exception as error:  # a fault in another package
+            where = offered[name].value
+            raise ConfigError(
+                f"{self.kind} {name}: {where} cannot be imported: {first_line(error)}"
+            ) from error
+        return self._plugs.setdefault(name, plug)
+
+    def _at(self, path: str) -> Plug:
+        module, _, attribute = path.partition(":")
+        try:
+            plug: Plug = getattr(importlib.import_module(module), attribute)
+        except Exception as error:  # also a fault in the user's own file
+            raise ConfigError(
+                f"{self.kind} {path}: cannot be imported: {first_line(error)}"
+            ) from error
+        return plug
+
+    def _load_own(self) -> None:
+        if self._own_loaded:
+            return
+        self._own_loaded = True  # first: a module may ask for another plug while it is imported
+        package = importlib.import_module(self.package)
+        for module in walk_packages(package.__path__, f"{self.package}."):
+            importlib.import_module(module.name)
+
+    def _offered(self) -> dict[str, EntryPoint]:
+        return {point.name: point for point in entry_points(group=self.package)}
+
+
+def _is_reload(old: Any, new: Any) -> bool:
+    """Whether a module was imported again: the same definition under another object."""
+
+    def place(plug: Any) -> tuple[Any, Any]:
+        return getattr(plug, "__module__", None), getattr(plug, "__qualname__", None)
+
+    return place(old) == place(new) and None not in place(old)
