@@ -83,7 +83,7 @@ def test_entry_points_of_other_packages(xs, monkeypatch):
         EntryPoint("mine", "own_x:Mine", "kinds_of_x"),
         EntryPoint("broken", "broken_x:Mine", "kinds_of_x"),
     ]
-    monkeypatch.setattr(module, "entry_points", lambda group: points if group == xs.package else [])
+    monkeypatch.setattr(module, "entry_points", lambda group: points if group == xs.group else [])
     assert xs.names() == ["broken", "mine", "one", "two"]
     assert xs.get("mine").__name__ == "Mine"
     with pytest.raises(ConfigError, match=r"x broken: broken_x:Mine cannot be imported: no good$"):

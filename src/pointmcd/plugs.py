@@ -18,18 +18,18 @@ class Plugs(Generic[Plug]):
     """The plugs of one kind.
 
     A plug is known by a name when a module of the kind's own package registers it, when an
-    installed package offers it under the entry point group of the same name
+    installed package offers it under the kind's group of entry points
     (`pointmcd.students = ["mine = my_package.students:Mine"]`), or, with a colon in the name, by
     where it is: `package.module:Name`.
 
     Args:
         kind: what error texts call one, like "student".
-        package: whose modules register the kind's own plugs, like "pointmcd.students"; also the
-            group of entry points.
+        package: whose modules register the kind's own plugs, like "pointmcd.students".
+        group: of the entry points of other packages; by default the package's name.
     """
 
-    def __init__(self, kind: str, package: str) -> None:
-        self.kind, self.package = kind, package
+    def __init__(self, kind: str, package: str, group: str | None = None) -> None:
+        self.kind, self.package, self.group = kind, package, group or package
         self._plugs: dict[str, Plug] = {}
         self._own_loaded = False
 
@@ -101,7 +101,7 @@ class Plugs(Generic[Plug]):
             importlib.import_module(module.name)
 
     def _offered(self) -> dict[str, EntryPoint]:
-        return {point.name: point for point in entry_points(group=self.package)}
+        return {point.name: point for point in entry_points(group=self.group)}
 
 
 def _is_reload(old: Any, new: Any) -> bool:
