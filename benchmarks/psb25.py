@@ -18,7 +18,7 @@ import torch
 from trials import ARMS, Trial, describe, main, run_trials, write_page
 
 from pointmcd.data.store import Store
-from pointmcd.prepare.prepare import prepare
+from pointmcd.preparation.prepare import prepare
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.export import read_teacher, teacher_folder
 from pointmcd.teachers.teach import teach

@@ -20,7 +20,7 @@ from psb25_descriptors import cosine
 from trials import Trial, describe, main, run_trials, write_page
 
 from pointmcd.data.store import Store
-from pointmcd.prepare.prepare import prepare
+from pointmcd.preparation.prepare import prepare
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.export import load_targets, read_teacher
 from pointmcd.teachers.teach import teach

@@ -30,7 +30,7 @@ from pointmcd.evaluation.comparison_table import to_markdown
 from pointmcd.evaluation.evaluate import evaluate
 from pointmcd.evaluation.statistics import Spread
 from pointmcd.files import read_json
-from pointmcd.prepare.prepare import prepare
+from pointmcd.preparation.prepare import prepare
 from pointmcd.probe.cells import PROBE_NOTES, probe_markdown
 from pointmcd.probe.probe import probe
 from pointmcd.probe.scores import ProbeRow, ProbeScores

@@ -117,7 +117,7 @@ def tiny_store(furniture_root: Path, tmp_path_factory: pytest.TempPathFactory) -
 
     To be read only: copy it where a test changes it.
     """
-    from pointmcd.prepare.prepare import prepare
+    from pointmcd.preparation.prepare import prepare
 
     folder = tmp_path_factory.mktemp("tiny")
     for label in ("bed", "chair", "lamp"):
@@ -207,7 +207,7 @@ def parts_store(labelled_meshes: Path, tmp_path_factory: pytest.TempPathFactory)
 
     12 train, 4 val and 8 test shapes. To be read only.
     """
-    from pointmcd.prepare.prepare import prepare
+    from pointmcd.preparation.prepare import prepare
 
     folder = tmp_path_factory.mktemp("parts")
     rig = folder / "rig.json"

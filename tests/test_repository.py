@@ -19,7 +19,7 @@ PACKAGE = ROOT / "src" / "pointmcd"
 GROUND = ("errors", "plugs", "files", "progress", "checkpoint", "device", "extras", "onnx_file")
 ROOMS = (
     *("ops", "plots", "metrics", "students", "shapes", "data", "distill", "datasets", "views"),
-    *("encoders", "tasks", "prepare", "teachers", "training", "evaluation", "inference"),
+    *("encoders", "tasks", "preparation", "teachers", "training", "evaluation", "inference"),
     *("probe", "robustness", "report", "demo", "cli_tables", "cli", "__main__"),
 )
 LEVEL = dict.fromkeys(GROUND, 0) | {room: level for level, room in enumerate(ROOMS, 1)}

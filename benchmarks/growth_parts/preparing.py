@@ -14,9 +14,9 @@ from pointmcd.datasets.furniture import furniture10
 from pointmcd.encoders.image_encoder import ImageEncoder
 from pointmcd.encoders.runtimes import use_runtime
 from pointmcd.files import remove
-from pointmcd.prepare.plan import PlanItem
-from pointmcd.prepare.prepare import prepare
-from pointmcd.prepare.shards import ShardTask, write_shard
+from pointmcd.preparation.plan import PlanItem
+from pointmcd.preparation.prepare import prepare
+from pointmcd.preparation.shards import ShardTask, write_shard
 from pointmcd.views.rig import Rig, get_rig
 
 POINTS, VIEWS = 2048, 12

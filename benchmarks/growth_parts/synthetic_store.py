@@ -7,8 +7,8 @@ import numpy as np
 
 from pointmcd.data.store import Store
 from pointmcd.files import write_json
-from pointmcd.prepare.plan import Plan, PlanItem
-from pointmcd.prepare.prepare import _identity
+from pointmcd.preparation.plan import Plan, PlanItem
+from pointmcd.preparation.prepare import _identity
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.export import TEACHER_FORMAT
 from pointmcd.teachers.features import save_array

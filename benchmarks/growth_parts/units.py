@@ -11,7 +11,7 @@ from growth_parts.synthetic_store import folder_bytes
 from pointmcd.data.store import Store
 from pointmcd.encoders.image_encoder import ImageEncoder
 from pointmcd.encoders.runtimes import use_runtime
-from pointmcd.prepare.prepare import prepare
+from pointmcd.preparation.prepare import prepare
 from pointmcd.teachers.classification import ClassificationLesson
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.features import encode_shape

@@ -12,7 +12,7 @@ from race import Race
 from pointmcd.data.dataset import ShapeDataset
 from pointmcd.data.store import Store
 from pointmcd.datasets.furniture import furniture10
-from pointmcd.prepare.prepare import prepare
+from pointmcd.preparation.prepare import prepare
 from pointmcd.teachers.features import StoredRows, save_array
 
 BATCH, BATCHES, POINTS, SIZE = 32, 4, 1024, 512

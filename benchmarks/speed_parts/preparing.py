@@ -16,8 +16,8 @@ from pointmcd.datasets.folder import ShapeSource, load_shape
 from pointmcd.datasets.furniture import furniture10
 from pointmcd.files import remove
 from pointmcd.ops.farthest_points import farthest_points
-from pointmcd.prepare.plan import PlanItem
-from pointmcd.prepare.shards import ShardTask, shape_seed, write_shard
+from pointmcd.preparation.plan import PlanItem
+from pointmcd.preparation.shards import ShardTask, shape_seed, write_shard
 from pointmcd.shapes.mesh import Mesh, read_mesh
 from pointmcd.shapes.sampling import OVERSAMPLING, sample_surface
 from pointmcd.views.raycast import Hits, Raycaster

@@ -31,7 +31,7 @@ _PUBLIC = {
     "normalise": "pointmcd.shapes.mesh",
     "predict": "pointmcd.inference.predict",
     "predict_parts": "pointmcd.inference.predict_parts",
-    "prepare": "pointmcd.prepare.prepare",
+    "prepare": "pointmcd.preparation.prepare",
     "probe": "pointmcd.probe.probe",
     "read_mesh": "pointmcd.shapes.mesh",
     "register_student": "pointmcd.students.registry",

@@ -73,7 +73,7 @@ def prepare(
         overwrite: replace a store made with other settings.
         shapenetcore: for ShapeNetPart, the folder of its meshes (looked for beside it).
     """
-    from pointmcd.prepare.prepare import prepare as run
+    from pointmcd.preparation.prepare import prepare as run
 
     result = run(
         *(source, store),

@@ -9,7 +9,7 @@ from pointmcd.errors import RunError
 from pointmcd.evaluation.compare import Comparison, compare
 from pointmcd.evaluation.evaluate import evaluate
 from pointmcd.inference.predict import predict
-from pointmcd.prepare.prepare import prepare
+from pointmcd.preparation.prepare import prepare
 from pointmcd.progress import console
 from pointmcd.report.page import write_report
 from pointmcd.teachers.config import TeachConfig

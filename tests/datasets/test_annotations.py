@@ -12,7 +12,7 @@ from pointmcd.data.store import Store
 from pointmcd.datasets.annotations import MAX_PARTS, parse_labels
 from pointmcd.datasets.folder import list_shapes, load_shape
 from pointmcd.errors import ShapeError
-from pointmcd.prepare.prepare import prepare
+from pointmcd.preparation.prepare import prepare
 from pointmcd.shapes.mesh import read_mesh
 
 #: A tetrahedron.

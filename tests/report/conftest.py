@@ -6,7 +6,7 @@ from synthetic_runs import Bench, PartsBench
 
 from pointmcd.data.store import Store
 from pointmcd.datasets.furniture import furniture10
-from pointmcd.prepare.prepare import prepare
+from pointmcd.preparation.prepare import prepare
 from pointmcd.views.rig import Rig
 
 RIG = Rig("test4", ((30.0, 0.0), (30.0, 90.0), (30.0, 180.0), (-60.0, 45.0)), size=96)

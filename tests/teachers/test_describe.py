@@ -14,7 +14,7 @@ from pointmcd.data.store import Store
 from pointmcd.encoders import image_encoder as encoders
 from pointmcd.encoders.image_encoder import EncoderSpec, register_encoder
 from pointmcd.errors import StoreError
-from pointmcd.prepare.prepare import prepare
+from pointmcd.preparation.prepare import prepare
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.describe import describe_shapes
 from pointmcd.teachers.export import load_targets

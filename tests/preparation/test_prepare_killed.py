@@ -10,14 +10,14 @@ import time
 import pytest
 
 from pointmcd.files import write_json
-from pointmcd.prepare.prepare import prepare
+from pointmcd.preparation.prepare import prepare
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="kills by signal")
 
 RUN = """
 import sys
 from pathlib import Path
-from pointmcd.prepare.prepare import prepare
+from pointmcd.preparation.prepare import prepare
 source, store, rig, workers, points = sys.argv[1:]
 prepare(Path(source), Path(store), rig=rig, points=int(points), workers=int(workers), shard_size=2)
 """

@@ -9,11 +9,11 @@ import pytest
 from pointmcd.datasets.folder import list_shapes
 from pointmcd.errors import ConfigError, ShapeError, StoreError
 from pointmcd.files import read_json
-from pointmcd.prepare import clusters
-from pointmcd.prepare.clusters import _write_elsewhere
-from pointmcd.prepare.plan import plan_items
-from pointmcd.prepare.prepare import prepare
-from pointmcd.prepare.shards import ShardTask
+from pointmcd.preparation import clusters
+from pointmcd.preparation.clusters import _write_elsewhere
+from pointmcd.preparation.plan import plan_items
+from pointmcd.preparation.prepare import prepare
+from pointmcd.preparation.shards import ShardTask
 from pointmcd.views.rig import get_rig
 
 

@@ -13,8 +13,8 @@ import pytest
 from distributed import Client, LocalCluster
 
 from pointmcd.errors import ConfigError, ShapeError, StoreError
-from pointmcd.prepare import clusters, shards
-from pointmcd.prepare.prepare import prepare
+from pointmcd.preparation import clusters, shards
+from pointmcd.preparation.prepare import prepare
 
 #: Slow enough to be killed in the middle: seven shards of some tenths of a second.
 OPTIONS = {"points": 4096, "shard_size": 2}

@@ -9,8 +9,8 @@ from joblib import Parallel, cpu_count, delayed
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from pointmcd.errors import ConfigError
-from pointmcd.prepare.clusters import WriteShards, killed, open_dask, open_ray
-from pointmcd.prepare.shards import ShardTask, write_shard
+from pointmcd.preparation.clusters import WriteShards, killed, open_dask, open_ray
+from pointmcd.preparation.shards import ShardTask, write_shard
 
 Backend = Literal["processes", "dask", "ray"]
 

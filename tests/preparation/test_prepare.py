@@ -10,8 +10,8 @@ from PIL import Image
 
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, PointMCDError, StoreError
-from pointmcd.prepare import shards
-from pointmcd.prepare.prepare import prepare
+from pointmcd.preparation import shards
+from pointmcd.preparation.prepare import prepare
 
 
 def edit(path, **changes):
@@ -259,5 +259,5 @@ def test_full_disk_is_one_clear_line_and_leaves_no_half_shard(
 
 
 def test_prepare_does_not_import_torch():
-    code = "import sys, pointmcd.prepare.prepare; assert 'torch' not in sys.modules"
+    code = "import sys, pointmcd.preparation.prepare; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -17,8 +17,8 @@ from pointmcd.datasets.cloud_source import CloudSource
 from pointmcd.datasets.folder import ShapeSource, load_shape
 from pointmcd.errors import PointMCDError, ShapeError
 from pointmcd.files import replacing, write_json
-from pointmcd.prepare.plan import PlanItem
-from pointmcd.prepare.prepare_cloud import prepare_cloud
+from pointmcd.preparation.plan import PlanItem
+from pointmcd.preparation.prepare_cloud import prepare_cloud
 from pointmcd.shapes.sampling import sample_surface
 from pointmcd.views.raycast import Raycaster
 from pointmcd.views.render import face_maps, render_views

@@ -5,7 +5,7 @@ import pytest
 
 from pointmcd.data.store import Store
 from pointmcd.errors import ShapeError, StoreError
-from pointmcd.prepare.prepare import prepare
+from pointmcd.preparation.prepare import prepare
 
 BAD = {
     "empty": "OFF\n0 0 0\n",

@@ -14,7 +14,7 @@ from test_prepare_killed import kill, start
 
 from pointmcd.data.store import Store
 from pointmcd.errors import StoreError
-from pointmcd.prepare.prepare import prepare
+from pointmcd.preparation.prepare import prepare
 
 #: A cube: the four corners of each side, in the order of PARTS.
 SIDES = ((0, 2, 6, 4), (1, 3, 7, 5), (0, 1, 5, 4), (2, 3, 7, 6), (0, 1, 3, 2), (4, 5, 7, 6))

@@ -17,7 +17,7 @@ from pointmcd import __version__
 from pointmcd.datasets.cloud_source import CloudSource
 from pointmcd.errors import ConfigError, StoreError, first_line
 from pointmcd.extras import import_extra
-from pointmcd.prepare.shards import ShardTask, write_shard
+from pointmcd.preparation.shards import ShardTask, write_shard
 from pointmcd.progress import console
 
 #: Writes shards somewhere; yields the number of shapes gone through, shard by shard as they end.

@@ -8,7 +8,7 @@ from dataset_layouts import write_modelnet_hdf5, write_modelnet_meshes, write_mo
 
 from pointmcd.data.store import Store
 from pointmcd.errors import StoreError
-from pointmcd.prepare.prepare import prepare
+from pointmcd.preparation.prepare import prepare
 
 
 @pytest.fixture(scope="module")

@@ -14,9 +14,9 @@ from pointmcd.datasets.folder import ShapeSource
 from pointmcd.datasets.registry import Found, find_shapes
 from pointmcd.errors import ShapeError, StoreError
 from pointmcd.files import is_temporary, read_json, remove, write_json
-from pointmcd.prepare.backends import Backend, open_backend
-from pointmcd.prepare.plan import Plan, open_store, plan_items, plan_parts, plan_renderer
-from pointmcd.prepare.shards import ShardTask
+from pointmcd.preparation.backends import Backend, open_backend
+from pointmcd.preparation.plan import Plan, open_store, plan_items, plan_parts, plan_renderer
+from pointmcd.preparation.shards import ShardTask
 from pointmcd.progress import progress_bar
 from pointmcd.views.rig import Rig, get_rig, list_rigs
 

@@ -6,7 +6,7 @@ from part_layouts import NORMAL, PLAIN, write_core, write_layout, zipped
 
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, StoreError
-from pointmcd.prepare.prepare import prepare
+from pointmcd.preparation.prepare import prepare
 from pointmcd.views import splats
 
 

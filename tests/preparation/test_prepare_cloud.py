@@ -6,7 +6,7 @@ from part_layouts import NORMAL, PLAIN, write_core, write_layout
 
 from pointmcd.datasets.shapenetpart.source import list_labelled_clouds
 from pointmcd.errors import ShapeError
-from pointmcd.prepare.prepare_cloud import prepare_cloud
+from pointmcd.preparation.prepare_cloud import prepare_cloud
 from pointmcd.views.rig import Rig
 
 RIG = Rig("three", ((30.0, 0.0), (30.0, 120.0), (-30.0, 240.0)), size=48)
