@@ -54,6 +54,10 @@ class Plugs(Generic[Plug]):
         self._load_own()
         return sorted({*self._plugs, *self._offered()})
 
+    def __contains__(self, name: str) -> bool:
+        """Whether a module that is loaded has registered that name."""
+        return name in self._plugs
+
     def get(self, name: str) -> Plug:
         """Return the plug of that name, or the one at `package.module:Name`.
 

@@ -64,9 +64,9 @@ class Branch(nn.Module):
 class Student(nn.Module):
     """All that a student gives its head."""
 
-    def __init__(self, name, task):
+    def __init__(self, name, dense):
         super().__init__()
-        self.student = create_student(name, task)
+        self.student = create_student(name, dense)
 
     def forward(self, points):
         features = self.student(points[:, :, :3])
@@ -100,9 +100,9 @@ CASES = {
 }
 #: CurveNet walks at random; its layers are above.
 STUDENTS = {
-    f"{name} for {task}": (lambda name=name, task=task: Student(name, task), CLOUDS_SHAPE)
+    f"{name}, dense {dense}": (lambda name=name, dense=dense: Student(name, dense), CLOUDS_SHAPE)
     for name in ("pointnet", "pointnet2", "dgcnn")
-    for task in ("classification", "segmentation")
+    for dense in (False, True)
 }
 KINDS = {"layers": CASES, "students": STUDENTS}
 #: In single precision chance flips a student's neighbours.

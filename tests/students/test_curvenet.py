@@ -10,18 +10,16 @@ from pointmcd.students._lpfa import LPFA, FirstLPFA, Graph
 from pointmcd.students.curvenet import Level
 from pointmcd.students.registry import create_student
 
-TASKS = ["classification", "segmentation"]
-
 
 def cloud(batch=2, count=64, seed=0, dtype=torch.float32):
     points = torch.randn(batch, count, 3, generator=torch.Generator().manual_seed(seed))
     return (points / points.norm(dim=2).amax(dim=1)[:, None, None]).to(dtype)
 
 
-def settled(task, dtype=torch.float32):
+def settled(dense, dtype=torch.float32):
     """A student whose batch-norm statistics and layers are no longer at their start."""
     torch.manual_seed(0)
-    student = create_student("curvenet", task).to(dtype)
+    student = create_student("curvenet", dense).to(dtype)
     for module in student.modules():
         if isinstance(module, nn.BatchNorm1d):
             nn.init.normal_(module.weight)
@@ -110,32 +108,32 @@ def test_as_many_parameters_as_published():
     assert round((trunk + head) / 2**20, 2) == 2.04
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_kept_points_and_their_index(task):
-    student = create_student("curvenet", task).eval()
+@pytest.mark.parametrize("dense", [False, True])
+def test_kept_points_and_their_index(dense):
+    student = create_student("curvenet", dense).eval()
     with torch.inference_mode():
         features = student(cloud(2, 1024))
     assert features.embeddings.shape == (2, 64, student.num_features)
     assert features.index.shape == (2, 64)
     assert all(len(set(row)) == 64 for row in features.index.tolist())
-    if task == "segmentation":
+    if dense:
         assert features.local.shape == (2, 1024, student.num_local)
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("dense", [False, True])
 @pytest.mark.parametrize("count", [1, 2, 17, 4096])
-def test_any_number_of_points(task, count):
-    student = create_student("curvenet", task).eval()
+def test_any_number_of_points(dense, count):
+    student = create_student("curvenet", dense).eval()
     with torch.inference_mode():
         features = student(cloud(1, count))
     assert features.embeddings.shape[1] == max(count // 16, 1)
     assert all(x.isfinite().all() for x in outputs(features))
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_gradients_reach_every_parameter_and_the_walk_learns(task):
+@pytest.mark.parametrize("dense", [False, True])
+def test_gradients_reach_every_parameter_and_the_walk_learns(dense):
     torch.manual_seed(0)
-    student = create_student("curvenet", task).train()
+    student = create_student("curvenet", dense).train()
     sum(x.square().mean() for x in outputs(student(cloud(4, 128)))).backward()
     for name, parameter in student.named_parameters():
         assert parameter.grad is not None, name
@@ -144,43 +142,43 @@ def test_gradients_reach_every_parameter_and_the_walk_learns(task):
             assert parameter.grad.count_nonzero() > 0, name
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_coinciding_points_give_finite_features_and_gradients(task):
+@pytest.mark.parametrize("dense", [False, True])
+def test_coinciding_points_give_finite_features_and_gradients(dense):
     torch.manual_seed(0)
-    student = create_student("curvenet", task).train()
+    student = create_student("curvenet", dense).train()
     loss = sum(x.square().sum() for x in outputs(student(torch.full((2, 40, 3), 0.3))))
     loss.backward()
     assert loss.isfinite()
     assert all(p.grad.isfinite().all() for p in student.parameters())
 
 
-@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("dense", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_permuted_points_give_the_same_pooled_embeddings(task, dtype):
-    student, points = settled(task, dtype), cloud(2, 200, dtype=dtype)
+def test_permuted_points_give_the_same_pooled_embeddings(dense, dtype):
+    student, points = settled(dense, dtype), cloud(2, 200, dtype=dtype)
     order = torch.randperm(200)
     with torch.inference_mode():
         first, second = student(points), student(points[:, order])
     assert first.embeddings.dtype == dtype
     close = {"rtol": 1e-4, "atol": 1e-4}
     torch.testing.assert_close(second.embeddings.amax(1), first.embeddings.amax(1), **close)
-    if task == "segmentation":
+    if dense:
         torch.testing.assert_close(second.local, first.local[:, order], **close)
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_clouds_of_a_batch_do_not_touch_each_other(task):
-    student, points = settled(task), cloud(3, 100)
+@pytest.mark.parametrize("dense", [False, True])
+def test_clouds_of_a_batch_do_not_touch_each_other(dense):
+    student, points = settled(dense), cloud(3, 100)
     with torch.inference_mode():
         together, alone = student(points), student(points[1:2])
     for whole, one in zip(outputs(together), outputs(alone), strict=True):
         torch.testing.assert_close(whole[1:2], one, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("task", TASKS)
-def test_eval_draws_no_random_numbers_and_survives_saving(task):
-    student, points = settled(task), cloud(2, 100)
-    other = create_student("curvenet", task).eval()
+@pytest.mark.parametrize("dense", [False, True])
+def test_eval_draws_no_random_numbers_and_survives_saving(dense):
+    student, points = settled(dense), cloud(2, 100)
+    other = create_student("curvenet", dense).eval()
     other.load_state_dict(student.state_dict())
     state = torch.get_rng_state()
     with torch.inference_mode():

@@ -15,10 +15,10 @@ def cloud(batch=2, count=64, seed=0):
     return points / points.norm(dim=2).amax(dim=1)[:, None, None]
 
 
-def settled(name, task="segmentation"):
+def settled(name, dense=True):
     """A student whose batch-norm statistics and layers are no longer at their start."""
     torch.manual_seed(0)
-    student = create_student(name, task=task).train()
+    student = create_student(name, dense).train()
     for module in student.modules():
         if isinstance(module, nn.BatchNorm1d):
             nn.init.normal_(module.weight)
@@ -28,16 +28,16 @@ def settled(name, task="segmentation"):
 
 
 @pytest.mark.parametrize(
-    ("name", "task", "trunk", "biases"),
+    ("name", "dense", "trunk", "biases"),
     [
-        ("pointnet2", "classification", 805_184, 2_560),
-        ("pointnet2-msg", "classification", 1_075_680, 3_744),
-        ("pointnet2", "segmentation", 1_381_568, 3_840),
-        ("pointnet2-msg", "segmentation", 1_726_760, 4_836),
+        ("pointnet2", False, 805_184, 2_560),
+        ("pointnet2-msg", False, 1_075_680, 3_744),
+        ("pointnet2", True, 1_381_568, 3_840),
+        ("pointnet2-msg", True, 1_726_760, 4_836),
     ],
 )
-def test_parameters_are_the_published_ones_less_redundant_biases(name, task, trunk, biases):
-    student = create_student(name, task=task)
+def test_parameters_are_the_published_ones_less_redundant_biases(name, dense, trunk, biases):
+    student = create_student(name, dense)
     assert sum(p.numel() for p in student.parameters()) == trunk
     outputs = [m.out_features for m in student.modules() if isinstance(m, nn.Linear)]
     assert sum(outputs) == biases  # one a channel in the published code
@@ -48,7 +48,7 @@ def widths(module):
 
 
 def test_layer_widths_of_the_single_scale_segmentation_network():
-    student = create_student("pointnet2", task="segmentation")
+    student = create_student("pointnet2", dense=True)
     assert widths(student.first) == [(3, 64), (64, 64), (64, 128)]
     assert widths(student.second) == [(3 + 128, 128), (128, 128), (128, 256)]
     assert widths(student.last) == [(3 + 256, 256), (256, 512), (512, 1024)]
@@ -153,7 +153,7 @@ def test_a_propagation_equals_the_published_form(training, sources):
 
 def test_an_embedding_sees_what_is_near_its_point_and_not_what_is_far():
     """Two blobs far apart: moving one changes the embeddings that sit in it and no others."""
-    student = settled("pointnet2", "classification")
+    student = settled("pointnet2", dense=False)
     points = cloud(1, 64) * 0.3
     points[:, 32:] += 5
     moved = points.clone()
@@ -197,7 +197,7 @@ def test_propagated_embeddings_are_those_of_the_kept_points_there_with_the_same_
 
 @pytest.mark.parametrize("name", SEGMENTERS)
 def test_segmentation_gives_local_features_and_gradients_reach_every_parameter(name):
-    student = create_student(name, task="segmentation").train()
+    student = create_student(name, dense=True).train()
     features = student(cloud(4))
     assert features.local.shape == (4, 64, student.num_local)
     (features.local.square().mean() + features.embeddings.square().mean()).backward()
@@ -208,14 +208,14 @@ def test_segmentation_gives_local_features_and_gradients_reach_every_parameter(n
 @pytest.mark.parametrize("count", [1, 2, 17, 1100])
 def test_segmentation_takes_any_number_of_points(name, count):
     with torch.inference_mode():
-        features = create_student(name, task="segmentation").eval()(cloud(1, count))
+        features = create_student(name, dense=True).eval()(cloud(1, count))
     assert features.local.shape == (1, count, 128)
     assert features.local.isfinite().all()
 
 
 @pytest.mark.parametrize("training", [True, False])
 def test_clouds_of_one_place_give_finite_features_and_gradients(training):
-    student = create_student("pointnet2", task="segmentation").train(training)
+    student = create_student("pointnet2", dense=True).train(training)
     features = student(torch.full((2, 40, 3), 0.3))
     (features.local.sum() + features.embeddings.sum()).backward()
     assert features.embeddings.isfinite().all()

@@ -8,13 +8,18 @@ from torch import nn
 
 from pointmcd.distill.distillation import visible_embeddings
 from pointmcd.errors import ConfigError
+from pointmcd.plugs import Plugs
 from pointmcd.students.base import PointFeatures
 from pointmcd.students.dgcnn import EdgeConv
-from pointmcd.students.registry import create_student, list_students, register_student
+from pointmcd.students.registry import (
+    create_student,
+    list_students,
+    register_student,
+    student_recipe,
+)
 
 STUDENTS = list_students()
-TASKS = ("classification", "segmentation")
-EVERY = pytest.mark.parametrize(("name", "task"), list(product(STUDENTS, TASKS)))
+EVERY = pytest.mark.parametrize(("name", "dense"), list(product(STUDENTS, (False, True))))
 
 
 def cloud(batch=2, count=48, seed=0):
@@ -22,10 +27,10 @@ def cloud(batch=2, count=48, seed=0):
     return points / points.norm(dim=2).amax(dim=1)[:, None, None]
 
 
-def settled(name, task):
+def settled(name, dense):
     """A student whose batch-norm statistics and layers are no longer at their start."""
     torch.manual_seed(0)
-    student = create_student(name, task)
+    student = create_student(name, dense)
     for module in student.modules():
         if isinstance(module, nn.BatchNorm1d):
             nn.init.normal_(module.weight)
@@ -48,8 +53,8 @@ def per_point(features, points):
 
 @pytest.mark.parametrize("count", [1, 2, 17, 4096])
 @EVERY
-def test_any_number_of_points_and_a_batch_of_one(name, task, count):
-    student, points = create_student(name, task).eval(), cloud(1, count)
+def test_any_number_of_points_and_a_batch_of_one(name, dense, count):
+    student, points = create_student(name, dense).eval(), cloud(1, count)
     with torch.inference_mode():
         features = student(points)
     embeddings = features.embeddings
@@ -66,9 +71,9 @@ def test_any_number_of_points_and_a_batch_of_one(name, task, count):
 
 
 @EVERY
-def test_a_cloud_of_one_place_among_others_gives_numbers(name, task):
+def test_a_cloud_of_one_place_among_others_gives_numbers(name, dense):
     torch.manual_seed(0)
-    student, points = create_student(name, task).train(), cloud(4, 24)
+    student, points = create_student(name, dense).train(), cloud(4, 24)
     points[1] = 0.5
     features = student(points)
     features.embeddings.square().mean().backward()
@@ -80,8 +85,8 @@ def test_a_cloud_of_one_place_among_others_gives_numbers(name, task):
 
 
 @EVERY
-def test_gradients_reach_every_parameter(name, task):
-    student = create_student(name, task).train()
+def test_gradients_reach_every_parameter(name, dense):
+    student = create_student(name, dense).train()
     features = student(cloud(4))
     loss = features.embeddings.square().mean()
     for more in (features.penalty, features.local):
@@ -92,8 +97,8 @@ def test_gradients_reach_every_parameter(name, task):
 
 
 @EVERY
-def test_permuting_points_permutes_what_is_in_their_order_and_leaves_the_pooled(name, task):
-    student, points = settled(name, task), cloud()
+def test_permuting_points_permutes_what_is_in_their_order_and_leaves_the_pooled(name, dense):
+    student, points = settled(name, dense), cloud()
     order = torch.randperm(points.shape[1], generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         first, second = student(points), student(points[:, order])
@@ -107,8 +112,8 @@ def test_permuting_points_permutes_what_is_in_their_order_and_leaves_the_pooled(
 
 
 @EVERY
-def test_shapes_of_a_batch_do_not_touch_each_other(name, task):
-    student, points = settled(name, task), cloud()
+def test_shapes_of_a_batch_do_not_touch_each_other(name, dense):
+    student, points = settled(name, dense), cloud()
     with torch.inference_mode():
         together, alone = student(points), student(points[:1])
     for key, tensor in tensors(alone).items():
@@ -117,12 +122,12 @@ def test_shapes_of_a_batch_do_not_touch_each_other(name, task):
 
 
 @EVERY
-def test_saved_and_loaded_it_is_the_same(name, task):
-    student, points = settled(name, task), cloud()
+def test_saved_and_loaded_it_is_the_same(name, dense):
+    student, points = settled(name, dense), cloud()
     file = io.BytesIO()
     torch.save(student.state_dict(), file)
     file.seek(0)
-    other = create_student(name, task).eval()
+    other = create_student(name, dense).eval()
     other.load_state_dict(torch.load(file, weights_only=True))
     with torch.inference_mode():
         assert torch.equal(student(points).embeddings, other(points).embeddings)
@@ -145,15 +150,15 @@ QUICKLY_EXPORTED = ("pointnet",)
 
 
 @pytest.mark.parametrize(
-    ("name", "task"),
+    ("name", "dense"),
     [
         pytest.param(*case, marks=() if case[0] in QUICKLY_EXPORTED else pytest.mark.slow)
-        for case in product(STUDENTS, TASKS)
+        for case in product(STUDENTS, (False, True))
     ],
 )
-def test_exported_it_gives_the_same(name, task):
+def test_exported_it_gives_the_same(name, dense):
     """As a program of torch's own operations, without our kernels and autograd functions."""
-    student = Tensors(settled(name, task))
+    student = Tensors(settled(name, dense))
     with torch.no_grad():
         program = torch.export.export(student, (cloud(count=16),), strict=False).module()
         points = cloud(count=16, seed=9)
@@ -162,7 +167,7 @@ def test_exported_it_gives_the_same(name, task):
 
 
 def test_unknown_student_names_the_known_ones():
-    with pytest.raises(ConfigError, match="dgcnn, pointnet"):
+    with pytest.raises(ConfigError, match=r"did you mean pointnet.*dgcnn, pointnet"):
         create_student("pointnett")
 
 
@@ -223,3 +228,28 @@ def test_pointnet_starts_with_identity_transforms():
     student = create_student("pointnet").eval()
     matrix = student.input_transform(cloud())
     torch.testing.assert_close(matrix, torch.eye(3).expand(2, 3, 3))
+
+
+def test_a_students_own_training_values_by_task():
+    assert student_recipe("pointnet")["classification"] == {"epochs": 500, "batch_size": 64}
+    assert student_recipe("dgcnn") == {}
+
+
+def test_a_dense_form_serves_dense_tasks_alone(monkeypatch):
+    for kind in ("_STUDENTS", "_DENSE"):  # what is registered here is forgotten after
+        plugs = Plugs("student", "pointmcd.students")
+        monkeypatch.setattr(f"pointmcd.students.registry.{kind}", plugs)
+
+    @register_student("two-forms")
+    class Whole(Own):
+        pass
+
+    @register_student("two-forms", dense=True)
+    class Dense(Own):
+        pass
+
+    assert type(create_student("two-forms")) is Whole
+    assert type(create_student("two-forms", dense=True)) is Dense
+    assert type(create_student(f"{__name__}:Own", dense=True)) is Own
+    with pytest.raises(ConfigError, match="student two-forms: the name is taken"):
+        register_student("two-forms", dense=True)(Own)

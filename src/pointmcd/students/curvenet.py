@@ -186,7 +186,7 @@ class Propagation(nn.Module):
         return Level(fine.graph, fine.index, self.cic(mapped, fine.graph))
 
 
-@register_student("curvenet", task="segmentation")
+@register_student("curvenet", dense=True)
 class CurveNetSegmentation(nn.Module):
     """CurveNet for part segmentation: local features [B, N, 64] and embeddings [B, N / 16, 1024].
 

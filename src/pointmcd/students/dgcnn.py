@@ -138,7 +138,7 @@ class DGCNN(nn.Module):
         return PointFeatures(normed_leaky(self.linear, self.norm, torch.cat(outputs, dim=2)))
 
 
-@register_student("dgcnn", task="segmentation")
+@register_student("dgcnn", dense=True)
 class DGCNNSegmentation(nn.Module):
     """Embeddings [B, N, 1024], signed, and the edge convolutions' outputs [B, N, 192]."""
 

@@ -6,6 +6,9 @@ before a batch norm have no bias (the norm's own shift makes it redundant). Batc
 into the layers before them (pointmcd.ops.linear_norm), which is exact.
 """
 
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -57,6 +60,10 @@ class PointNet(nn.Module):
     """Embeddings [B, N, 1024] that are never negative (the last layer is a ReLU)."""
 
     num_features = 1024
+    recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {
+        "classification": {"epochs": 500, "batch_size": 64},
+        "segmentation": {"epochs": 200, "task_weight": 0.1, "label_smoothing": 0.05},
+    }
 
     def __init__(self) -> None:
         super().__init__()

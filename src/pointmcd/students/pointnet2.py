@@ -228,16 +228,16 @@ def pointnet2_msg(propagate: bool = False) -> PointNet2:
     return PointNet2(MULTI, propagate)
 
 
-register_student("pointnet2", task="segmentation")(PointNet2Parts)
+register_student("pointnet2", dense=True)(PointNet2Parts)
 
 
-@register_student("pointnet2-propagated", task="segmentation")
+@register_student("pointnet2-propagated", dense=True)
 def pointnet2_parts_propagated() -> PointNet2:
     """Single scale, its embeddings carried to all points, with `local` besides."""
     return PointNet2Parts(propagate=True)
 
 
-@register_student("pointnet2-msg", task="segmentation")
+@register_student("pointnet2-msg", dense=True)
 def pointnet2_msg_parts(propagate: bool = False) -> PointNet2:
     """Multi-scale grouping, with the scales published for part segmentation."""
     return PointNet2Parts(MULTI_PARTS, propagate)

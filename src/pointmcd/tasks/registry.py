@@ -51,7 +51,8 @@ def build_model(
         ConfigError: when there is no such task or student.
     """
     pretrains = get_task(task).name == PretrainingTask.name
-    encoder: Any = create_student(student, pretrain_for if pretrains else task)
+    dense = (pretrain_for if pretrains else task) == SegmentationTask.name
+    encoder: Any = create_student(student, dense=dense)
     if pretrains:
         return Pretrainee(encoder)
     if task == SegmentationTask.name:
