@@ -20,7 +20,7 @@ GROUND = ("errors", "plugs", "files", "progress", "checkpoint", "device", "extra
 ROOMS = (
     *("ops", "plots", "metrics", "students", "shapes", "data", "distill", "datasets", "views"),
     *("encoders", "tasks", "preparation", "teachers", "training", "evaluation", "inference"),
-    *("probe", "robustness", "report", "demo", "cli_tables", "cli", "__main__"),
+    *("probe", "robustness", "report", "demo", "cli", "__main__"),
 )
 LEVEL = dict.fromkeys(GROUND, 0) | {room: level for level, room in enumerate(ROOMS, 1)}
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from pointmcd.cli_tables import probe_table
+from pointmcd.cli.probe import probe_table
 from pointmcd.evaluation.statistics import Spread
 from pointmcd.probe.cells import (
     PROBE_COLUMNS,

@@ -28,20 +28,6 @@ TRAIN = importlib.import_module("pointmcd.training.train")
 
 
 @pytest.fixture
-def refused(cli):
-    """A caller that expects one line of error; it returns the line."""
-
-    def call(*arguments):
-        status, out, err = cli(*arguments)
-        assert (status, out) == (1, "")
-        (line,) = err.splitlines()
-        assert line.startswith("pointmcd: ")
-        return line.removeprefix("pointmcd: ")
-
-    return call
-
-
-@pytest.fixture
 def configs(monkeypatch):
     """The settings with which `pointmcd train` calls the library, which trains nothing."""
     seen = []
@@ -75,7 +61,7 @@ def test_help_imports_no_torch():
 
 
 def test_a_user_error_in_a_real_process_is_one_line_without_traceback(tmp_path):
-    command = [sys.executable, "-m", "pointmcd.cli", "prepare", tmp_path / "none", tmp_path / "to"]
+    command = [sys.executable, "-m", "pointmcd", "prepare", tmp_path / "none", tmp_path / "to"]
     done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stdout == ""

@@ -15,20 +15,6 @@ DISTILLED = Path("runs/store-segmentation-pointnet-distilled-s0")
 
 
 @pytest.fixture
-def refused(cli):
-    """A caller that expects one line of error; it returns the line."""
-
-    def refuse(*arguments):
-        status, out, err = cli(*arguments)
-        assert (status, out) == (1, "")
-        (line,) = err.splitlines()
-        assert line.startswith("pointmcd: ")
-        return line.removeprefix("pointmcd: ")
-
-    return refuse
-
-
-@pytest.fixture
 def parts_run(trained_parts_run, tmp_path):
     return Path(shutil.copytree(trained_parts_run, tmp_path / "run"))
 

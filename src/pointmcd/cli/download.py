@@ -1,0 +1,53 @@
+"""`pointmcd download`."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.table import Column, Table
+from rich.text import Text
+from tyro.conf import Positional
+
+from pointmcd.cli.output import out, print_line
+from pointmcd.progress import console
+
+if TYPE_CHECKING:  # they import torch, which would slow every --help
+    from pointmcd.datasets.base import DataSet
+
+
+def download(
+    name: Positional[str | None] = None,
+    folder: Positional[Path] = Path(),
+    layout: str | None = None,
+) -> None:
+    """Fetch a public data set where its licence allows that, or say how to get it by hand.
+
+    Args:
+        name: the data set; without it all are listed.
+        folder: where to put the archive; run again to go on after an interruption.
+        layout: which form of it, where there are several.
+    """
+    from pointmcd.datasets.download import download as run
+    from pointmcd.datasets.download import licence_notice
+    from pointmcd.datasets.registry import get_data_set, list_data_sets
+
+    if name is None:
+        out.print(data_sets_table(map(get_data_set, list_data_sets())))
+        return
+    data_set = get_data_set(name)
+    console.print(licence_notice(data_set), markup=False, highlight=False, soft_wrap=True)
+    fetched = run(name, folder, layout)
+    held = "as published" if fetched.published else "no checksum known to hold it against"
+    console.print(f"sha256 {fetched.sha256} ({held})", markup=False, soft_wrap=True)
+    print_line(str(fetched.path))
+
+
+def data_sets_table(data_sets: "Iterable[DataSet]") -> Table:
+    """Name, content and licence of the data sets that are read by name."""
+    fold = (Column(name, overflow="fold") for name in ("what it is", "how to get it", "licence"))
+    table = Table("name", *fold)
+    for one in data_sets:
+        fetched = any(layout.archive is not None for layout in one.layouts)
+        how = f"pointmcd download {one.name}" if fetched else f"by hand: {one.home}"
+        table.add_row(*(Text(cell) for cell in (one.name, one.title, how, one.licence)))
+    return table

@@ -1,0 +1,85 @@
+"""`pointmcd evaluate`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from rich.table import Table
+from rich.text import Text
+from tyro.conf import Positional
+
+from pointmcd.cli.output import out, print_line
+from pointmcd.errors import ConfigError
+
+if TYPE_CHECKING:  # they import torch, which would slow every --help
+    from pointmcd.metrics.classification import ClassificationMetrics
+    from pointmcd.metrics.segmentation import SegmentationMetrics
+
+
+def evaluate(
+    run: Positional[Path],
+    split: Literal["test", "val", "train"] = "test",
+    store: Path | None = None,
+    corrupt: str | None = None,
+    against: Path | None = None,
+    device: str = "auto",
+) -> None:
+    """Accuracy or mIoU of a run, a per-class table; of a classification also a confusion picture.
+
+    Args:
+        run: run folder.
+        split: part of the store.
+        store: where the store is now, if it has moved.
+        corrupt: instead, errors on corrupted clouds: all, or names of corruptions parted by commas.
+        against: run folder of a baseline that was corrupted too, for its mean corruption error.
+        device: cpu, cuda, mps or auto.
+    """
+    if corrupt is not None:
+        _evaluate_corrupted(run, split, store, corrupt, against, device)
+        return
+    if against is not None:
+        raise ConfigError(f"--against {against}: is for --corrupt; else use pointmcd compare")
+    from pointmcd.evaluation.evaluate import evaluate as measure
+
+    results = measure(run, split, store, device)
+    out.print(metrics_table(f"{run}: {split}, {results['last'].count} shapes, in percent", results))
+    picture = run / f"confusion-{split}-last.png"
+    if picture.exists():  # a classification has one
+        print_line(str(picture))
+
+
+def _evaluate_corrupted(
+    run: Path, split: str, store: Path | None, corrupt: str, against: Path | None, device: str
+) -> None:
+    from pointmcd.robustness.compare import ratios_against
+    from pointmcd.robustness.evaluate import evaluate_corrupted
+    from pointmcd.robustness.registry import parse_names
+    from pointmcd.robustness.result import read_predictions
+    from pointmcd.robustness.tables import corrupted_table
+
+    names = parse_names(corrupt)
+    if against is not None:  # refused now, not in some minutes
+        read_predictions(against, split, "last")
+    result = evaluate_corrupted([run], names, split, store, device)[0]["last"].only(names)
+    ratios = ratios_against(against, run, result, split, "last") if against else None
+    title = f"{run}: {split}, corrupted, {len(result.names)} shapes, last epoch"
+    out.print(corrupted_table(title, result, ratios))
+    print_line(str(run / f"corrupted-{split}-last.json"))
+
+
+def metrics_table(
+    title: str, results: "Mapping[str, ClassificationMetrics | SegmentationMetrics]"
+) -> Table:
+    """Figures of a run's last and best checkpoint, in percent, the classes below."""
+    table = Table(title=Text(title))
+    for heading in ("", "last epoch", "best on validation"):
+        table.add_column(heading, justify="left" if not heading else "right")
+    pair = [results["last"], results["best"]]
+    names = list(pair[0].figures)
+    for name in names:
+        cells = (f"{100 * metrics.figures[name]:.1f}" for metrics in pair)
+        table.add_row(name, *cells, end_section=name == names[-1])
+    for name in pair[0].per_class:
+        values = [metrics.per_class[name] for metrics in pair]
+        table.add_row(Text(name), *("-" if v is None else f"{100 * v:.1f}" for v in values))
+    return table

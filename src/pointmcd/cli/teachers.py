@@ -1,0 +1,37 @@
+"""`pointmcd teachers`."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from rich.table import Column, Table
+from rich.text import Text
+
+from pointmcd.cli.output import out, print_line
+
+if TYPE_CHECKING:  # they import torch, which would slow every --help
+    from pointmcd.encoders.available import EncoderEntry
+
+
+def teachers(search: str | None = None) -> None:
+    """List the image encoders that can be used at once, without a network.
+
+    Args:
+        search: a part of names, or a pattern with *: all of such names, cached or not.
+    """
+    from pointmcd.encoders.available import list_usable
+
+    found = list_usable(search)
+    out.print(encoders_table(found.entries))
+    for note in found.notes:
+        print_line(note)
+
+
+def encoders_table(entries: "Iterable[EncoderEntry]") -> Table:
+    """Image encoders: what `--teacher` takes, where the weights are, and what they serve."""
+    table = Table(Column("--teacher", overflow="fold"), "weights", "features", "input", "licence")
+    table.add_column("tasks")
+    for entry in entries:
+        features = "" if entry.features is None else str(entry.features)
+        cells = (entry.name, entry.weights, features, entry.size, entry.licence)
+        table.add_row(*(Text(cell) for cell in (*cells, ", ".join(entry.tasks))))
+    return table
