@@ -33,8 +33,8 @@ test: lint package ## Set up, then lint, check types, build the package, run the
 test-all: lint package ## The same with the slow tests
 	$(BIN)/python -m pytest -m "slow or not slow" $(COVERAGE) $(PYTEST_FLAGS)
 
-bench: $(READY_DEV) ## Measure speed beside the published formulation: benchmarks/results/speed.md
-	$(BIN)/python benchmarks/speed.py
+bench: $(READY_DEV) ## Measure speed beside the published formulation: benchmarks/speed/README.md
+	$(BIN)/python -m benchmarks.speed
 
 lint: $(READY_DEV) ## Formatting, lint rules and strict types
 	$(BIN)/ruff format --check .

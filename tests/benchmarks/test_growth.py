@@ -1,4 +1,4 @@
-"""The pieces of benchmarks/growth.py at tiny sizes."""
+"""The pieces of benchmarks/growth at tiny sizes."""
 
 import re
 from dataclasses import replace
@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from growth import curve_table, memory_lines, quoted
-from growth_parts import loading, memory, plan, preparing, training
-from growth_parts.curve import Curve, sweep
-from growth_parts.figure import draw
-from growth_parts.memory import Epoch
-from growth_parts.synthetic_store import TEACHER, write_store
-from growth_parts.units import Units
 
+from benchmarks.growth import loading, memory, plan, preparing, training
+from benchmarks.growth.__main__ import curve_table, memory_lines, quoted
+from benchmarks.growth.curve import Curve, sweep
+from benchmarks.growth.figure import draw
+from benchmarks.growth.memory import Epoch
+from benchmarks.growth.synthetic_store import TEACHER, write_store
+from benchmarks.growth.units import Units
 from pointmcd.data.store import Store
 from pointmcd.teachers.export import load_targets
 
@@ -156,7 +156,7 @@ def test_page_and_figure(tmp_path):
 
 def test_scale_page_quotes_the_committed_results():
     page = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
-    results = (ROOT / "benchmarks" / "results" / "growth.md").read_text(encoding="utf-8")
+    results = (ROOT / "benchmarks" / "growth" / "README.md").read_text(encoding="utf-8")
     parts = re.findall(r"<!-- \w+ -->\n(.+?)\n<!-- end -->", page, re.DOTALL)
     assert len(parts) == 3
     for part in parts:

@@ -5,13 +5,13 @@ import copy
 import numpy as np
 import pytest
 import torch
-from published.edge_convolution import edge_convolution, nearest
-from published.loading import read_batch, write_item
-from published.preparing import farthest_loop
-from published.projection import repeated_max
-from published.students import FORWARD, distilled
 from torch import nn
 
+from benchmarks.speed.published.edge_convolution import edge_convolution, nearest
+from benchmarks.speed.published.loading import read_batch, write_item
+from benchmarks.speed.published.preparing import farthest_loop
+from benchmarks.speed.published.projection import repeated_max
+from benchmarks.speed.published.students import FORWARD, distilled
 from pointmcd.distill.distillation import ViewDistillation
 from pointmcd.ops.farthest_points import farthest_points
 from pointmcd.ops.masked_max import masked_max

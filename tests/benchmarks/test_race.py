@@ -3,8 +3,9 @@
 import time
 
 import pytest
-from race import Lap, Race, peak_memory, run
-from speed_page import page
+
+from benchmarks.shared.race import Lap, Race, peak_memory, run
+from benchmarks.speed.page import page
 
 
 def busy(seconds):

@@ -52,7 +52,7 @@ FLOORS = {"bed": 0.60, "sofa": 0.55, "person": 0.64, "cabinet": 0.69, "vessel": 
 
 @pytest.mark.parametrize("label", ["bed", "sofa", "person", "cabinet", "vessel"])
 def test_agrees_with_exact_visibility_as_far_as_it_can(label):
-    """Other densities, and noise: benchmarks/results/hidden_points.md."""
+    """Other densities, and noise: benchmarks/hidden_points/README.md."""
     shape = next(s for s in list_shapes(furniture10()) if s.label == label)
     mesh = load_shape(shape)
     caster = Raycaster(mesh, FOUR)

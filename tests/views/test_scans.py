@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from scans import Scanner, scan
 
+from benchmarks.hidden_points.scans import Scanner, scan
 from pointmcd.datasets.folder import list_shapes, load_shape
 from pointmcd.datasets.furniture import furniture10
 from pointmcd.views.hidden_points import hidden_point_removal

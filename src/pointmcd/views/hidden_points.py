@@ -13,7 +13,7 @@ Floats = npt.NDArray[np.float64]
 _FLAT = 1e-9
 
 #: The measured radius at 10,000 points without noise, its growth with their number, and with noise
-#: (benchmarks/hidden_points.py judges them; a change must raise `splats.RENDERER`).
+#: (benchmarks/hidden_points judges them; a change must raise `splats.RENDERER`).
 _AT_10K, _GROWTH, _NOISE, _NOISE_GROWTH = 160.0, 0.7, 3.2, 1.0
 
 #: Radii that were measured.

@@ -1,0 +1,62 @@
+"""VAFP, forward and backward, and whole distilled steps of students."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+
+import torch
+
+from benchmarks.growth.curve import Call, Curve, sweep
+from benchmarks.shared.steps import make_trainee, our_step, random_batch
+from pointmcd.ops.masked_max import masked_max
+
+#: Of VAFP, where another grows.
+USUAL = {"B": 8, "N": 1024, "V": 12, "C": 1024}
+GROWING: dict[str, Sequence[int]] = {
+    "N": (256, 512, 1024, 2048, 4096),
+    "V": (4, 8, 16, 32),
+    "C": (128, 256, 512, 1024, 2048),
+    "B": (4, 8, 16, 32),
+}
+NAMES = {"N": "points", "V": "views", "C": "channels", "B": "shapes in a batch"}
+STEP_BATCH = 8
+STEP_POINTS: dict[str, Sequence[int]] = {
+    "pointnet": (256, 512, 1024, 2048, 4096),
+    "dgcnn": (256, 512, 1024, 2048),
+}
+
+
+def projection(growing: Mapping[str, Sequence[int]] = GROWING) -> Iterator[Curve]:
+    """VAFP against each of its four sizes."""
+    for letter, sizes in growing.items():
+        kept = ", ".join(f"{name} {size}" for name, size in USUAL.items() if name != letter)
+        calls = {size: partial(vafp, **USUAL | {letter: size}) for size in sizes}
+        yield sweep(f"VAFP, {kept}", NAMES[letter], calls, repeats=5)
+
+
+def vafp(B: int, N: int, V: int, C: int) -> Call:  # noqa: N803
+    """Forward and backward; two fifths of the points are seen, as on real shapes."""
+    generator = torch.Generator().manual_seed(0)
+    embeddings = torch.rand(B, N, C, generator=generator, requires_grad=True)
+    visibility = torch.rand(B, N, V, generator=generator) < 0.4
+    grad = torch.randn(B, V, C, generator=generator)
+    return lambda: torch.autograd.grad(masked_max(embeddings, visibility), embeddings, grad)
+
+
+def steps(
+    points: Mapping[str, Sequence[int]] = STEP_POINTS, batch: int = STEP_BATCH
+) -> list[Curve]:
+    """Distilled steps of students against the number of points."""
+    return [
+        sweep(
+            f"{name}, distilled step, B {batch}, V 12",
+            "points",
+            {size: partial(step, name, batch, size) for size in sizes},
+            repeats=2,
+        )
+        for name, sizes in points.items()
+    ]
+
+
+def step(name: str, batch: int, points: int) -> Call:
+    """Forward, both losses, backward, optimiser."""
+    return our_step(make_trainee(name), *random_batch(batch, points), optimizer=torch.optim.AdamW)

@@ -1,1 +1,0 @@
-"""What `python benchmarks/growth.py` measures, a file for each kind of cost."""

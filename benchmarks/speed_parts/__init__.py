@@ -1,1 +1,0 @@
-"""What `make bench` measures, one file for each kind of part; every file offers `races()`."""
