@@ -10,10 +10,10 @@ from benchmarks.shared.race import Lap
 
 _INTRO = (
     "Both sides in one process on one thread, interleaved, median of the repeats; seconds of"
-    " processor time. The yardsticks are in `benchmarks/speed/published/`: VAFP by repeat, multiply,"
-    " max; edge convolutions on a tensor of all edges; items of five text files; farthest points by a"
-    " Python loop; rays and index set up per call. That both sides give equal values, gradients and"
-    " batch norm statistics is tested (`tests/benchmarks/`)."
+    " processor time. The yardsticks are in `benchmarks/speed/published/`: VAFP by repeat,"
+    " multiply, max; edge convolutions on a tensor of all edges; items of five text files; farthest"
+    " points by a Python loop; rays and index set up per call. That both sides give equal values,"
+    " gradients and batch norm statistics is tested (`tests/benchmarks/`)."
 )
 _RATIO = (
     "A ratio says how many times the yardstick's time ours is; in brackets its range over the"
