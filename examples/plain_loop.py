@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from pointmcd import PointFeatures, Store, ViewDistillation, create_student, load_targets
+from pointmcd import PointFeatures, Store, ViewDistillation, create_student, map_output
 
 
 class Classifier(nn.Module):
@@ -36,7 +36,7 @@ def train(store: Store, epochs: int, points: int, batch_size: int = 32) -> float
     """Train on the train part; return the accuracy on the validation part."""
     train_part, val_part = store.indices("train"), store.indices("val")
     # What the teacher says of every view: [shapes, V, 512].
-    descriptors = load_targets(store, "lite0", "descriptors", np.arange(len(store.shapes)))
+    descriptors = map_output(store, "lite0", "descriptors", np.arange(len(store.shapes)))[:]
 
     model = Classifier(len(store.classes))
     distillation = ViewDistillation(model.student.num_features, descriptors.shape[2])

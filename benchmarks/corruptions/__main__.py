@@ -28,7 +28,7 @@ from pointmcd.robustness.registry import CORRUPTIONS
 from pointmcd.robustness.result import read_predictions
 from pointmcd.robustness.tables import corrupted_markdown
 from pointmcd.teachers.config import TeachConfig
-from pointmcd.teachers.export import read_teacher
+from pointmcd.teachers.stored import read_teacher
 from pointmcd.teachers.teach import teach
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.train import train

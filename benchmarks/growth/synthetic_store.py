@@ -10,8 +10,8 @@ from pointmcd.files import write_json
 from pointmcd.preparation.plan import Plan, PlanItem
 from pointmcd.preparation.prepare import _identity
 from pointmcd.teachers.config import TeachConfig
-from pointmcd.teachers.export import TEACHER_FORMAT
 from pointmcd.teachers.features import save_array
+from pointmcd.teachers.stored import TEACHER_FORMAT
 from pointmcd.views.rig import get_rig
 
 CLASSES, DESCRIPTOR_SIZE, TEACHER = 40, 512, "lite0-features"
@@ -77,6 +77,8 @@ def write_teacher(store: Store) -> None:
         "format": TEACHER_FORMAT,
         "name": TEACHER,
         "task": "features",
+        "label_free": True,
+        "outputs": {"descriptors": "descriptors"},
         "settings": json.loads(json.dumps(config.decisive())),
         "store_fingerprint": store.fingerprint,
         "fingerprint": "synthetic",

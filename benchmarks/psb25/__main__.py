@@ -20,7 +20,7 @@ from benchmarks.shared.trials import ARMS, Trial, describe, main, run_trials, wr
 from pointmcd.data.store import Store
 from pointmcd.preparation.prepare import prepare
 from pointmcd.teachers.config import TeachConfig
-from pointmcd.teachers.export import read_teacher, teacher_folder
+from pointmcd.teachers.stored import read_teacher, teacher_folder
 from pointmcd.teachers.teach import teach
 from pointmcd.training.config import TrainConfig
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from pointmcd import Store, load_targets
+from pointmcd import Store, map_output
 
 RESULTS = Path(__file__).with_suffix(".md")
 Floats = npt.NDArray[np.float32]
@@ -67,7 +67,7 @@ def main() -> None:
         "| --- | --- | ---: | ---: | ---: |",
     ]
     for name in ("lite0", "random-lite0"):
-        targets = load_targets(store, name, "descriptors", train)
+        targets = map_output(store, name, "descriptors", train)[:]
         for loss, measure in (("L1", guesses), ("1 - cosine", cosine)):
             figures = " | ".join(f"{value:.3f}" for value in measure(targets, labels))
             lines.append(f"| {name} | {loss} | {figures} |")

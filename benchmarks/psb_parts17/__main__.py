@@ -22,7 +22,7 @@ from benchmarks.shared.trials import Trial, describe, main, run_trials, write_pa
 from pointmcd.data.store import Store
 from pointmcd.preparation.prepare import prepare
 from pointmcd.teachers.config import TeachConfig
-from pointmcd.teachers.export import load_targets, read_teacher
+from pointmcd.teachers.stored import map_output, read_teacher
 from pointmcd.teachers.teach import teach
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.run import Run
@@ -104,7 +104,7 @@ def head(work: Path) -> Iterator[str]:
         f" right, on all views of {meta['val_shapes']} validation shapes."
     )
     train_part = store.indices("train")
-    targets = load_targets(store, "lite0-segmentation", "descriptors", train_part)
+    targets = map_output(store, "lite0-segmentation", "descriptors", train_part)[:]
     everything, classes, shapes = cosine(targets, store.labels(train_part))
     yield (
         "What there is to learn in its descriptors: on the train part, 1 - cosine of the best"

@@ -15,7 +15,7 @@ from benchmarks.growth.memory import Epoch
 from benchmarks.growth.synthetic_store import TEACHER, write_store
 from benchmarks.growth.units import Units
 from pointmcd.data.store import Store
-from pointmcd.teachers.export import load_targets
+from pointmcd.teachers.stored import map_output
 
 ROOT = Path(__file__).parents[2]
 EPOCH = Epoch(4, 4_000_000, [[0, 9e6, 1e6], [1, 7e6, 2e6], [2, 8e6, 1e6]], (5e6, 1e6), 3, (1, 2))
@@ -94,7 +94,7 @@ def test_synthetic_store_holds_what_training_reads(tmp_path):
     every = np.arange(10)
     assert store.points(every, 16).shape == (10, 16, 3)
     assert store.visibility(every, 16).shape == (10, 16, 12)
-    assert load_targets(store, TEACHER, "descriptors", every).shape == (10, 12, 512)
+    assert map_output(store, TEACHER, "descriptors", every)[:].shape == (10, 12, 512)
     assert {len(store.indices(split)) for split in ("train", "test")} == {9, 1}
 
 

@@ -13,7 +13,7 @@ from pointmcd.encoders.image_encoder import ImageEncoder
 from pointmcd.errors import ConfigError, StoreError
 from pointmcd.teachers.config import TeachConfig, command_for
 from pointmcd.teachers.describe import describe_shapes
-from pointmcd.teachers.export import load_targets
+from pointmcd.teachers.stored import map_output
 from pointmcd.teachers.teach import teach
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -104,7 +104,7 @@ def test_every_task_is_taught_and_features_are_its_own(tiny_store, parts_store, 
     weights = ImageEncoder(OWN).weights
     assert (meta["settings"]["encoder_weights"], meta["licence"]) == (weights, "mine")
     assert [p.name for p in (store / "features").iterdir()] == [f"{name}-{weights[:8]}"]
-    found = load_targets(Store(store), name, "features", np.array([7]))[0]
+    found = map_output(Store(store), name, "features", np.array([7]))[:][0]
     expected = ImageEncoder(OWN)(torch.from_numpy(Store(store).views(7)))
     assert np.allclose(found, expected.detach().numpy(), rtol=2e-3, atol=1e-4)
 
@@ -113,19 +113,19 @@ def test_other_weights_are_noticed(tiny_store, tmp_path, monkeypatch):
     store = copy_store(tiny_store, tmp_path / "store")
     config = {"store": store, "teacher": OWN, "device": "cpu", "epochs": 1}
     first = teach(TeachConfig(**config, task="features"))
-    before = load_targets(Store(store), first.name, "descriptors", np.arange(18))
+    before = map_output(Store(store), first.name, "descriptors", np.arange(18))[:]
     init = own_encoders.Own.__init__
     monkeypatch.setattr(own_encoders.Own, "__init__", lambda self: init(self, gain=3.0))
     with pytest.raises(StoreError, match="made with other weights of the encoder; give --name"):
         teach(TeachConfig(**config, task="features"))
     second = teach(TeachConfig(**config, name="second"))
-    features = load_targets(Store(store), second.name, "features", np.arange(18))
+    features = map_output(Store(store), second.name, "features", np.arange(18))[:]
     assert len(list((store / "features").iterdir())) == 2
     monkeypatch.setattr(own_encoders.Own, "__init__", init)
     teach(TeachConfig(**config, name="third"))
-    plain = load_targets(Store(store), "third", "features", np.arange(18))
+    plain = map_output(Store(store), "third", "features", np.arange(18))[:]
     assert np.allclose(features, 3 * plain, rtol=5e-3, atol=1e-3)
-    assert (load_targets(Store(store), first.name, "descriptors", np.arange(18)) == before).all()
+    assert (map_output(Store(store), first.name, "descriptors", np.arange(18))[:] == before).all()
 
 
 def test_another_store_is_described_by_the_same_weights_or_not_at_all(

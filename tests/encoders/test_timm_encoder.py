@@ -12,7 +12,7 @@ from pointmcd.encoders.image_encoder import ImageEncoder
 from pointmcd.encoders.timm import TimmNetwork, import_timm
 from pointmcd.errors import ConfigError
 from pointmcd.teachers.config import TeachConfig, command_for
-from pointmcd.teachers.export import load_targets
+from pointmcd.teachers.stored import map_output
 from pointmcd.teachers.teach import teach
 
 pytestmark = pytest.mark.usefixtures("one_thread", "importable_timm")
@@ -123,7 +123,7 @@ def test_it_teaches_without_labels(tiny_store, tmp_path):
     config = TeachConfig(store, teacher="random:timm:test_resnet", task="features", device="cpu")
     folder = teach(config)
     assert folder.name == "random-timm-test_resnet-features"
-    found = load_targets(Store(store), folder.name, "descriptors", np.arange(18))
+    found = map_output(Store(store), folder.name, "descriptors", np.arange(18))[:]
     assert found.shape == (18, 3, 96)
     assert np.isfinite(found).all()
 

@@ -15,7 +15,7 @@ from pointmcd.errors import ConfigError, StoreError
 from pointmcd.files import read_json
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.describe import describe_shapes
-from pointmcd.teachers.export import load_targets
+from pointmcd.teachers.stored import map_output
 from pointmcd.teachers.teach import teach
 
 pytestmark = pytest.mark.usefixtures("one_thread", "importable_timm")
@@ -151,7 +151,7 @@ def test_a_teacher_knows_which_weights_it_has(tiny_store, parts_store, tmp_path)
     second = teach(TeachConfig(**config, weights=two, name="two"))
     assert read_json(second / "teacher.json")["fingerprint"] != meta["fingerprint"]
     for name, file in ((folder.name, moved), ("two", two)):
-        found = load_targets(Store(store), name, "features", np.array([3]))[0]
+        found = map_output(Store(store), name, "features", np.array([3]))[:][0]
         expected = look(ImageEncoder(NAME, weights=file), torch.from_numpy(Store(store).views(3)))
         assert np.allclose(found, expected.numpy(), rtol=2e-3, atol=2e-3)
 

@@ -21,7 +21,7 @@ from pointmcd.probe.retrieval import mean_average_precision
 from pointmcd.probe.scores import EPISODES, score_features
 from pointmcd.students.registry import create_student
 from pointmcd.teachers.config import TeachConfig
-from pointmcd.teachers.export import load_targets
+from pointmcd.teachers.stored import map_output
 from pointmcd.teachers.teach import teach
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.train import train
@@ -265,7 +265,7 @@ def test_the_teachers_row_is_of_its_descriptors(pretrained, store, seen, pooling
     opened = Store(store)
     fit, read = (
         Features(
-            over_views(load_targets(opened, "lite0-features", "descriptors", part)),
+            over_views(map_output(opened, "lite0-features", "descriptors", part)[:]),
             opened.labels(part),
         )
         for part in parts_of(opened)

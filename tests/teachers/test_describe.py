@@ -17,7 +17,7 @@ from pointmcd.errors import StoreError
 from pointmcd.preparation.prepare import prepare
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.describe import describe_shapes
-from pointmcd.teachers.export import load_targets
+from pointmcd.teachers.stored import map_output
 from pointmcd.teachers.teach import teach
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -101,7 +101,7 @@ def refuse(*_):
 
 
 def exported(store, name):
-    return load_targets(Store(store), name, "descriptors", np.arange(len(Store(store).shapes)))
+    return map_output(Store(store), name, "descriptors", np.arange(len(Store(store).shapes)))[:]
 
 
 @pytest.mark.parametrize("name", ["lite0", "lite0-features", "lite0-whitened"])

@@ -8,8 +8,8 @@ from store_copies import copy_store, edit_shapes, files_of, turn_labels
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, StoreError
 from pointmcd.teachers.config import TeachConfig
-from pointmcd.teachers.export import load_targets, read_teacher
 from pointmcd.teachers.frozen_features import Rescaling
+from pointmcd.teachers.stored import map_output, read_teacher
 from pointmcd.teachers.teach import teach
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -98,12 +98,12 @@ def test_descriptors_are_the_encoders_features_standardised_over_train(store):
     teach(TeachConfig(store, task="features", device="cpu"))
     opened = Store(store)
     every = np.arange(len(opened.shapes))
-    features = load_targets(opened, "lite0", "features", every).astype(np.float64)
+    features = map_output(opened, "lite0", "features", every)[:].astype(np.float64)
     train = features[opened.indices("train")]
     mean, deviation = train.mean(axis=(0, 1)), train.std(axis=(0, 1))
     steady = deviation > 1e-3 * np.abs(mean)
     expected = (features - mean) / np.where(deviation > 0, deviation, 1)
-    found = load_targets(opened, "lite0-features", "descriptors", every)
+    found = map_output(opened, "lite0-features", "descriptors", every)[:]
     assert found.shape == (18, 3, 1280)
     assert found.min() < 0
     assert found[..., steady] == pytest.approx(expected[..., steady], abs=0.01, rel=2e-3)
@@ -113,7 +113,7 @@ def test_descriptors_are_the_encoders_features_standardised_over_train(store):
 def test_whitened_teacher_says_how_many_axes_it_kept(store):
     folder = teach(TeachConfig(store, task="features", whiten=True, device="cpu"))
     opened = Store(store)
-    found = load_targets(opened, folder.name, "descriptors", opened.indices("train"))
+    found = map_output(opened, folder.name, "descriptors", opened.indices("train"))[:]
     assert folder.name == "lite0-whitened"
     # 9 train shapes of 3 views about their mean leave at most 26 directions.
     assert found.shape[2] == read_teacher(opened, folder.name)["descriptor_size"] <= 26
@@ -152,8 +152,8 @@ def test_a_second_time_it_is_kept(store):
 
 def test_plain_features_of_it_are_refused(store):
     folder = teach(TeachConfig(store, task="features", device="cpu"))
-    with pytest.raises(StoreError, match="without labels has no plain features; use descriptors"):
-        load_targets(Store(store), folder.name, "features", np.array([0]))
+    with pytest.raises(StoreError, match="lite0-features: has no features; it has descriptors"):
+        map_output(Store(store), folder.name, "features", np.array([0]))[:]
 
 
 @pytest.mark.parametrize(

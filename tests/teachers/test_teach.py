@@ -47,7 +47,12 @@ def assert_same_teacher(one, other):
 
 @pytest.mark.parametrize(
     ("what", "size", "kind"),
-    [("descriptors", (3, 512), "f2"), ("shapes", (512,), "f2"), ("logits", (3,), "f4")],
+    [
+        ("descriptors", (3, 512), "f2"),
+        ("shape", (512,), "f2"),
+        ("logits", (3,), "f4"),
+        ("view_logits", (3, 3), "f4"),
+    ],
 )
 def test_shapes_and_types_of_what_is_exported(taught_store, what, size, kind):
     folder = taught_store / "teachers" / "lite0"
@@ -71,8 +76,9 @@ def test_what_is_exported_is_what_the_saved_heads_say(taught_store):
         output = heads(torch.from_numpy(features))
     for what, expected in (
         ("descriptors", output.descriptors),
-        ("shapes", output.shape_descriptor),
+        ("shape", output.shape_descriptor),
         ("logits", output.logits),
+        ("view_logits", output.view_logits),
     ):
         assert np.allclose(gathered(folder, what), expected.numpy(), rtol=2e-3, atol=2e-3)
 
@@ -83,7 +89,7 @@ def test_it_says_what_it_is(taught_store):
     assert said["classes"] == ["bed", "chair", "lamp"]
     assert said["settings"]["lr"] == 1e-3
     assert (said["name"], said["shapes"], said["val_shapes"]) == ("lite0", 18, 3)
-    assert (said["format"], said["descriptor_size"]) == (1, 512)
+    assert (said["format"], said["descriptor_size"]) == (2, 512)
     assert len(said["fingerprint"]) == 16
 
 

@@ -19,7 +19,7 @@ from pointmcd.teachers import fit as fit_module
 from pointmcd.teachers.autoencoder import AutoencoderLesson
 from pointmcd.teachers.autoencoder_network import AutoencoderTeacher, ViewDecoder
 from pointmcd.teachers.config import TeachConfig
-from pointmcd.teachers.export import load_targets, read_teacher
+from pointmcd.teachers.stored import map_output, read_teacher
 from pointmcd.teachers.teach import teach
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -94,7 +94,7 @@ def taught(tiny_store, tmp_path_factory):
 
 
 def test_descriptors_of_every_view_are_exported(taught):
-    targets = load_targets(taught, NAME, "descriptors", np.arange(18))
+    targets = map_output(taught, NAME, "descriptors", np.arange(18))[:]
     assert targets.shape == (18, 3, 512)
     assert np.isfinite(targets).all()
     assert targets.min() >= 0
@@ -104,8 +104,8 @@ def test_descriptors_of_every_view_are_exported(taught):
     assert [len(a) for a in arrays] == taught.meta["counts"]
     assert all(a.dtype == np.float16 for a in arrays)
     assert not (taught.path / "features").exists()
-    with pytest.raises(StoreError, match="autoencoder has no plain features"):
-        load_targets(taught, NAME, "features", np.array([0]))
+    with pytest.raises(StoreError, match="autoencoder: has no features; it has descriptors"):
+        map_output(taught, NAME, "features", np.array([0]))[:]
 
 
 def test_they_are_what_the_saved_network_says(taught):
@@ -116,7 +116,7 @@ def test_they_are_what_the_saved_network_says(taught):
     with torch.inference_mode():
         said = again.outputs(np.array([4, 9]))["descriptors"]
         scores = again.scores()
-    exported = load_targets(taught, NAME, "descriptors", np.array([4, 9]))
+    exported = map_output(taught, NAME, "descriptors", np.array([4, 9]))[:]
     assert np.allclose(said.float().numpy(), exported, atol=2e-3)
     meta = read_teacher(taught, NAME)
     assert {name: meta[name] for name in scores} == scores
@@ -161,7 +161,7 @@ def test_no_label_is_needed_or_read(store, no_labels):
     edit_shapes(store, lambda record: record.update({"class": None}))
     edit_json(store / "store.json", lambda meta: meta.update(classes=[]))
     folder = teach(config(store, epochs=1))
-    targets = load_targets(Store(store), folder.name, "descriptors", np.arange(18))
+    targets = map_output(Store(store), folder.name, "descriptors", np.arange(18))[:]
     assert np.isfinite(targets).all()
     assert read_teacher(Store(store), folder.name)["val_l1"] > 0
 
@@ -256,7 +256,7 @@ def test_a_fine_tuned_encoder_learns_too(tiny_store):
 def test_a_fine_tuned_tiny_one(store, tiny_encoder):
     folder = teach(config(store, teacher=tiny_encoder, finetune=True))
     assert folder.name == "tiny-autoencoder-finetuned"
-    targets = load_targets(Store(store), folder.name, "descriptors", np.arange(18))
+    targets = map_output(Store(store), folder.name, "descriptors", np.arange(18))[:]
     assert np.isfinite(targets).all()
     saved = load_checkpoint(folder / "teacher.safetensors")[0]
     first = ImageEncoder(tiny_encoder).network.layers[0].weight

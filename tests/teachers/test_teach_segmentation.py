@@ -18,8 +18,8 @@ from pointmcd.teachers import fit as fit_module
 from pointmcd.teachers import segmentation
 from pointmcd.teachers import teach as teach_module
 from pointmcd.teachers.config import TeachConfig
-from pointmcd.teachers.export import load_targets, read_teacher
 from pointmcd.teachers.segmentation import SegmentationLesson
+from pointmcd.teachers.stored import map_output, read_teacher
 from pointmcd.teachers.teach import teach
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -54,7 +54,7 @@ def lesson(parts_store, **options):
 
 
 def test_descriptors_of_every_view_are_exported(taught):
-    targets = load_targets(taught, "lite0-segmentation", "descriptors", np.array([23, 0, 5]))
+    targets = map_output(taught, "lite0-segmentation", "descriptors", np.array([23, 0, 5]))[:]
     assert targets.shape == (3, 3, 512)
     assert np.isfinite(targets).all()
     assert targets.min() >= 0
@@ -64,8 +64,8 @@ def test_descriptors_of_every_view_are_exported(taught):
     assert [len(a) for a in arrays] == taught.meta["counts"]
     assert all(a.dtype == np.float16 for a in arrays)
     assert not (taught.path / "features").exists()
-    with pytest.raises(StoreError, match="one of part segmentation has no plain features"):
-        load_targets(taught, "lite0-segmentation", "features", np.array([0]))
+    with pytest.raises(StoreError, match="has no features; it has descriptors"):
+        map_output(taught, "lite0-segmentation", "features", np.array([0]))[:]
 
 
 def test_they_are_what_the_saved_network_says(taught):
@@ -76,7 +76,7 @@ def test_they_are_what_the_saved_network_says(taught):
     with torch.inference_mode():
         said = again.outputs(np.array([4, 9]))["descriptors"]
         scores = again.scores()
-    exported = load_targets(taught, "lite0-segmentation", "descriptors", np.array([4, 9]))
+    exported = map_output(taught, "lite0-segmentation", "descriptors", np.array([4, 9]))[:]
     assert np.allclose(said.float().numpy(), exported, atol=2e-3)
     meta = read_teacher(taught, "lite0-segmentation")
     assert {name: meta[name] for name in scores} == scores
@@ -183,7 +183,7 @@ def test_more_views_than_there_are_takes_them_all(parts_store):
 def test_the_random_control(store):
     folder = teach(config(store, teacher="random:lite0", epochs=1))
     assert folder.name == "random-lite0-segmentation"
-    targets = load_targets(Store(store), folder.name, "descriptors", np.arange(24))
+    targets = map_output(Store(store), folder.name, "descriptors", np.arange(24))[:]
     assert np.isfinite(targets).all()
     assert targets.std(axis=(0, 1)).max() > 0
 

@@ -3,13 +3,12 @@ import pytest
 
 from pointmcd.data.store import Store
 from pointmcd.errors import StoreError
-from pointmcd.teachers.export import load_targets
 from pointmcd.teachers.features import StoredRows
+from pointmcd.teachers.stored import map_output
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.targets import (
     Standardised,
     channel_statistics,
-    find_teacher,
     prepare_targets,
 )
 
@@ -85,7 +84,7 @@ def test_targets_of_a_run(taught_store, target, size):
     assert mapped.shape == (9, 3, size)
     plain = mapped[np.arange(9)]
     assert (plain.shape, plain.dtype) == (mapped.shape, np.float32)
-    assert np.array_equal(plain, load_targets(store, "lite0", target, train))
+    assert np.array_equal(plain, map_output(store, "lite0", target, train)[:])
     assert plain.min() >= 0
     assert np.array_equal(mapped[np.array([4, 0])], plain[[4, 0]])
     assert mapped[np.arange(0)].shape == (0, 3, size)
@@ -106,23 +105,3 @@ def test_other_shapes_are_put_on_the_scale_of_the_reference(targets):
     found = standardised(others, targets)
     mean, deviation = targets.mean((0, 1)), targets.std((0, 1))
     assert found == pytest.approx((others - mean) / deviation, abs=1e-4)
-
-
-@pytest.mark.parametrize(
-    ("task", "name", "meant"),
-    [
-        ("classification", "lite0", "lite0"),
-        ("classification", "lite0-features", "lite0-features"),
-        ("segmentation", "lite0", "lite0-segmentation"),
-        ("segmentation", "lite0-finetuned", "lite0-segmentation-finetuned"),
-        ("segmentation", "lite0-autoencoder", "lite0-autoencoder"),
-        ("pretrain", "lite0", "lite0-features"),
-        ("pretrain", "random-lite0", "random-lite0-features"),
-        ("pretrain", "lite0-segmentation", "lite0-segmentation"),
-        ("pretrain", "lite0-finetuned", "lite0-finetuned"),
-        ("pretrain", "lite0-whitened", "lite0-whitened"),
-        ("pretrain", "lite0-autoencoder-finetuned", "lite0-autoencoder-finetuned"),
-    ],
-)
-def test_which_teacher_a_name_means(tiny_store, task, name, meant):
-    assert find_teacher(Store(tiny_store), name, task) == meant

@@ -16,10 +16,9 @@ from pointmcd.metrics.part_iou import shape_ious
 from pointmcd.tasks.registry import build_model
 from pointmcd.tasks.segmentation import SegmentationTask
 from pointmcd.teachers.config import TeachConfig
-from pointmcd.teachers.export import teacher_folder
+from pointmcd.teachers.stored import meant_name, teacher_folder
 from pointmcd.teachers.teach import teach
 from pointmcd.training.run import Run
-from pointmcd.training.targets import find_teacher
 from pointmcd.training.train import train
 from pointmcd.training.trainer import Trainer
 
@@ -214,22 +213,22 @@ def test_a_baseline_reads_neither_teacher_nor_views_nor_visibility(
 def test_a_teacher_is_meant_for_the_task(taught_parts):
     store = Store(taught_parts)
     for name in ("lite0", "lite0-segmentation"):
-        assert find_teacher(store, name, "segmentation") == "lite0-segmentation"
-        assert find_teacher(store, name, "classification") == name
-    assert find_teacher(store, "absent", "segmentation") == "absent-segmentation"
+        assert meant_name(store, name, "segmentation") == "lite0-segmentation"
+        assert meant_name(store, name, "classification") == name
+    assert meant_name(store, "absent", "segmentation") == "absent-segmentation"
 
 
 def test_both_teachers_and_ones_own_name(taught_parts, tmp_path):
     path = copy_store(taught_parts, tmp_path / "store")
     store = Store(path)
     shutil.copytree(teacher_folder(store, "lite0-segmentation"), teacher_folder(store, "mine"))
-    assert find_teacher(store, "lite0", "segmentation") == "lite0-segmentation"
-    assert find_teacher(store, "lite0", "classification") == "lite0"
-    assert find_teacher(store, "mine", "segmentation") == "mine"
+    assert meant_name(store, "lite0", "segmentation") == "lite0-segmentation"
+    assert meant_name(store, "lite0", "classification") == "lite0"
+    assert meant_name(store, "mine", "segmentation") == "mine"
 
 
 def test_plain_features_of_such_a_teacher_are_refused(parts):
-    with pytest.raises(StoreError, match="part segmentation has no plain features"):
+    with pytest.raises(StoreError, match="lite0-segmentation: has no features; it has descriptors"):
         train(parts("a", target="features"))
 
 
@@ -255,4 +254,4 @@ def test_a_teacher_of_classes_is_not_taken_for_one_of_parts(parts, taught_parts,
 @pytest.mark.parametrize("name", ["lite0-finetuned", "lite0-segmentation-finetuned"])
 def test_a_finetuned_teacher_of_parts(taught_parts, name):
     made = TeachConfig(taught_parts, task="segmentation", finetune=True).resolved_name
-    assert find_teacher(Store(taught_parts), name, "segmentation") == made
+    assert meant_name(Store(taught_parts), name, "segmentation") == made

@@ -18,7 +18,7 @@ from pointmcd.probe.scores import ProbeScores, score_features
 from pointmcd.progress import console
 from pointmcd.teachers.config import LABEL_FREE
 from pointmcd.teachers.describe import describe_shapes
-from pointmcd.teachers.export import teacher_folder
+from pointmcd.teachers.stored import teacher_folder
 from pointmcd.training.model import load_model, new_model
 from pointmcd.training.run import Run
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from pointmcd.data.store import Store
 from pointmcd.encoders.image_encoder import ImageEncoder
 from pointmcd.teachers.config import TeachConfig
-from pointmcd.teachers.features import cache_features, features_folder, gather_rows
+from pointmcd.teachers.features import cache_features, gather_rows
 from pointmcd.teachers.heads import MultiViewHeads, TeacherOutput, teacher_loss
 from pointmcd.teachers.lesson import Indices, Lesson
 
@@ -45,7 +45,8 @@ class ClassificationLesson(Lesson):
     def look(self) -> None:
         """Cache the frozen encoder's features of every view."""
         if not self.config.finetune:
-            cache_features(self.store, self.config, self.encoder, self.device)
+            cache = cache_features(self.store, self.config, self.encoder, self.device)
+            self.cached = {"features": cache}
 
     def loss(self, indices: Indices) -> Tensor:
         """CE of shapes and of single views, smoothed."""
@@ -74,12 +75,13 @@ class ClassificationLesson(Lesson):
         }
 
     def outputs(self, indices: Indices) -> dict[str, Tensor]:
-        """Descriptors [n, V, 512], shape descriptors [n, 512] and logits [n, K]."""
+        """Descriptors [n, V, 512], shape [n, 512], logits [n, K] and view_logits [n, V, K]."""
         output = self._say(indices)
         return {
             "descriptors": output.descriptors.half(),
-            "shapes": output.shape_descriptor.half(),
+            "shape": output.shape_descriptor.half(),
             "logits": output.logits.float(),
+            "view_logits": output.view_logits.float(),
         }
 
     def _say(self, indices: Indices) -> TeacherOutput:
@@ -87,7 +89,6 @@ class ClassificationLesson(Lesson):
         if self.config.finetune:
             rows = np.stack([self.store.views(int(i)) for i in indices])
         else:
-            cache = features_folder(self.store, self.config.teacher, self.encoder.weights)
-            rows = gather_rows(self.store, cache, indices)
+            rows = gather_rows(self.store, self.cached["features"], indices)
         output: TeacherOutput = self.teacher(torch.from_numpy(rows).to(self.device))
         return output

@@ -112,11 +112,12 @@ class StoredRows:
         """Shapes n, then the dimensions of each."""
         return len(self._indices), *self._each
 
-    def __getitem__(self, rows: npt.NDArray[np.int64]) -> FloatArray:
-        """Float32 [len(rows), ...]."""
-        if not len(rows):
+    def __getitem__(self, rows: npt.NDArray[np.int64] | slice) -> FloatArray:
+        """Return rows, float32 [n, ...]."""
+        indices = self._indices[rows]
+        if not len(indices):
             return np.empty((0, *self._each), np.float32)
-        return gather_rows(self._store, self._folder, self._indices[rows])
+        return gather_rows(self._store, self._folder, indices)
 
 
 def gather_rows(store: Store, folder: Path, indices: npt.NDArray[np.int64]) -> FloatArray:

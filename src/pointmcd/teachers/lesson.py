@@ -29,6 +29,7 @@ class Lesson(ABC):
         encoder: the image encoder, with the config's weights.
         train: indices of the train part.
         teacher: what is trained and saved.
+        cached: folders of outputs that stand in the store beside the teacher's own, by name.
 
     Raises:
         StoreError: when the store has fewer than two train shapes, or lacks the task's labels.
@@ -40,6 +41,7 @@ class Lesson(ABC):
         self, store: Store, config: TeachConfig, device: torch.device, encoder: ImageEncoder
     ) -> None:
         self.store, self.config, self.device, self.encoder = store, config, device, encoder
+        self.cached: dict[str, Path] = {}
         self.train = store.indices("train")
         if len(self.train) < 2:
             found = len(self.train)

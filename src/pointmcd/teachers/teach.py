@@ -12,12 +12,13 @@ from pointmcd.files import read_json, remove, remove_stale
 from pointmcd.teachers.autoencoder import AutoencoderLesson
 from pointmcd.teachers.classification import ClassificationLesson
 from pointmcd.teachers.config import TeachConfig
-from pointmcd.teachers.export import export_teacher, teacher_folder
+from pointmcd.teachers.export import export_teacher
 from pointmcd.teachers.features import features_folder
 from pointmcd.teachers.fit import fit
 from pointmcd.teachers.frozen_features import FeaturesLesson
 from pointmcd.teachers.lesson import ENCODER_WEIGHTS, Lesson, work_file
 from pointmcd.teachers.segmentation import SegmentationLesson
+from pointmcd.teachers.stored import TEACHER_FORMAT, teacher_folder
 
 LESSONS: dict[str, type[Lesson]] = {
     "classification": ClassificationLesson,
@@ -61,6 +62,8 @@ def _is_done(folder: Path, store: Store, config: TeachConfig) -> bool:
     if not (folder / "teacher.json").exists() or config.overwrite:
         return False
     made = read_json(folder / "teacher.json")
+    if made.get("format") != TEACHER_FORMAT:
+        return False
     settings = dict(made["settings"])
     weights = settings.pop(ENCODER_WEIGHTS, "")
     same = settings == config.decisive() and made["store_fingerprint"] == store.fingerprint
@@ -70,10 +73,8 @@ def _is_done(folder: Path, store: Store, config: TeachConfig) -> bool:
             f" {'weights of the encoder' if same else 'settings'}; give --name another name, or"
             " --overwrite"
         )
-    if config.finetune or config.task != "classification":
-        return True
-    cache = features_folder(store, config.teacher, weights)  # deleted? students may want it
-    return all((cache / f"{shard}.npy").exists() for shard in store.shards)
+    folders = [folder / place for place in made["outputs"].values()]  # deleted? students want them
+    return all((path / f"{shard}.npy").exists() for path in folders for shard in store.shards)
 
 
 def _has_others(config: TeachConfig, made: dict[str, Any], weights: str) -> bool:

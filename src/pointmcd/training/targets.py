@@ -1,21 +1,19 @@
 """The descriptors that a student is pulled to, as its settings want them."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from pointmcd.data.dataset import Targets
 from pointmcd.data.store import Store
-from pointmcd.errors import ConfigError
-from pointmcd.files import read_json
-from pointmcd.teachers.config import LABEL_FREE, default_name, folder_name, split_name
-from pointmcd.teachers.export import map_targets, teacher_folder
+from pointmcd.teachers.stored import map_output, resolve_teacher
 from pointmcd.training.config import TrainConfig
 
 Floats = npt.NDArray[np.float32]
+#: The lesson of the teacher that each task wants.
+LESSONS = {"classification": "classification", "segmentation": "segmentation"}
+LESSONS["pretrain"] = "features"
 #: Shapes read at a time where all targets are gone through.
 _AT_ONCE = 256
 
@@ -77,57 +75,9 @@ class Standardised:
 def prepare_targets(config: TrainConfig, store: Store, indices: npt.NDArray[np.int64]) -> Targets:
     """Targets [n, V, D] of shapes; what standardises them comes from the train part."""
     assert config.teacher is not None
-    teacher = find_teacher(store, config.teacher, config.task)
-    targets = map_targets(store, teacher, config.target, indices)
+    teacher = resolve_teacher(store, config.teacher, LESSONS[config.task])
+    targets = map_output(store, teacher, config.target, indices)
     if not config.standardise:
         return targets
-    train = map_targets(store, teacher, config.target, store.indices("train"))
+    train = map_output(store, teacher, config.target, store.indices("train"))
     return Standardised(targets, channel_statistics(train))
-
-
-def find_teacher(store: Store, name: str, task: str) -> str:
-    """The teacher that a student of a task means by `name`.
-
-    A teacher without labels is meant by just its name. Pretraining takes no other: there a bare
-    encoder's name, `lite0`, means what `teach --task features` calls `lite0-features`. For
-    segmentation `lite0` is what `teach --task segmentation` calls `lite0-segmentation`, and
-    `lite0-finetuned` its `lite0-segmentation-finetuned`; a teacher of that task that was given a
-    name of its own is meant by just that name.
-    """
-    made = _task_of(store, name)
-    encoder, kind, finetuned = split_name(name)
-    if task == "classification" or made in (task, *LABEL_FREE) or kind in (*LABEL_FREE, "whitened"):
-        return name
-    if task == "pretrain":
-        own_name = kind != "classification" or finetuned or _encoder_of(store, name) != encoder
-        return name if own_name else default_name(encoder, "features", False)
-    return default_name(encoder, task, finetuned)
-
-
-def check_label_free(teacher: Mapping[str, Any], option: str, otherwise: str) -> None:
-    """Refuse a teacher that learnt from labels where they must not be known.
-
-    Args:
-        teacher: its teacher.json.
-        option: what asks for it.
-        otherwise: what else can be done, to end the message with.
-
-    Raises:
-        ConfigError: naming the teacher and what to use.
-    """
-    if teacher.get("task") not in LABEL_FREE:
-        raise ConfigError(
-            f"{option}: teacher {teacher['name']} learnt from all labels; use one without, made by"
-            f" pointmcd teach --task features{otherwise}"
-        )
-
-
-def _task_of(store: Store, name: str) -> str | None:
-    file = teacher_folder(store, name) / "teacher.json"
-    return str(read_json(file).get("task", "classification")) if file.exists() else None
-
-
-def _encoder_of(store: Store, name: str) -> str:
-    """The encoder, in names of folders, of a teacher of labels; its name where there is none."""
-    file = teacher_folder(store, name) / "teacher.json"
-    return folder_name(str(read_json(file)["settings"]["teacher"])) if file.exists() else name

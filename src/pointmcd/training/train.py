@@ -10,12 +10,12 @@ from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, RunError, StoreError
 from pointmcd.files import is_temporary, remove, remove_stale
 from pointmcd.progress import progress_bar
-from pointmcd.teachers.export import read_teacher
+from pointmcd.teachers.stored import check_label_free, resolve_teacher
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.finetune import check_start, describe_start
 from pointmcd.training.processes import agreed, is_main, join, main_first
 from pointmcd.training.run import Run, create_run
-from pointmcd.training.targets import check_label_free, find_teacher
+from pointmcd.training.targets import LESSONS
 from pointmcd.training.trainer import Trainer
 
 _OR_NONE = ", or --no-distill"
@@ -89,7 +89,7 @@ def _teacher(config: TrainConfig, store: Store) -> dict[str, Any] | None:
     """The teacher.json of the teacher that the settings mean; None for a baseline."""
     if config.teacher is None:
         return None
-    return read_teacher(store, find_teacher(store, config.teacher, config.task))
+    return resolve_teacher(store, config.teacher, LESSONS[config.task])
 
 
 def _start(config: TrainConfig, store: Store) -> dict[str, Any] | None:

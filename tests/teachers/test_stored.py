@@ -4,7 +4,7 @@ from store_copies import copy_store, edit_json
 
 from pointmcd.data.store import Store
 from pointmcd.errors import StoreError
-from pointmcd.teachers.export import load_targets, read_teacher
+from pointmcd.teachers.stored import map_output, meant_name, read_teacher
 
 MIXED = np.array([17, 0, 6, 5])
 
@@ -22,7 +22,7 @@ def changed(store, **values):
 @pytest.mark.parametrize(("kind", "size"), [("descriptors", 512), ("features", 1280)])
 def test_targets_are_the_rows_asked_for(taught_store, kind, size):
     store = Store(taught_store)
-    targets = load_targets(store, "lite0", kind, MIXED)
+    targets = map_output(store, "lite0", kind, MIXED)[:]
     assert targets.shape == (4, 3, size)
     assert targets.dtype == np.float32
     place = "teachers/lite0/descriptors" if kind == "descriptors" else "features/lite0"
@@ -43,20 +43,19 @@ def test_a_teacher_of_another_store_is_refused(store, values):
     with pytest.raises(StoreError, match=r"lite0: made from another rig.*lite0 --overwrite"):
         read_teacher(store, "lite0")
     with pytest.raises(StoreError, match="made from another rig"):
-        load_targets(store, "lite0", "descriptors", MIXED)
+        map_output(store, "lite0", "descriptors", MIXED)[:]
 
 
 def test_another_format_is_refused(store):
-    with pytest.raises(StoreError, match=r"lite0: teacher format 2; run pointmcd teach again"):
-        read_teacher(changed(store, format=2), "lite0")
+    with pytest.raises(StoreError, match=r"lite0: teacher format 1; run pointmcd teach again"):
+        read_teacher(changed(store, format=1), "lite0")
 
 
-def test_a_fine_tuned_teacher_has_no_plain_features(store):
-    settings = read_teacher(store, "lite0")["settings"]
-    changed(store, settings=settings | {"finetune": True})
-    with pytest.raises(StoreError, match="lite0: a fine-tuned one has no plain features"):
-        load_targets(store, "lite0", "features", MIXED)
-    assert load_targets(store, "lite0", "descriptors", MIXED).shape == (4, 3, 512)
+def test_an_output_that_a_teacher_lacks(store):
+    changed(store, outputs={"descriptors": "descriptors", "logits": "logits"})
+    with pytest.raises(StoreError, match=r"lite0: has no features; it has descriptors, logits$"):
+        map_output(store, "lite0", "features", MIXED)[:]
+    assert map_output(store, "lite0", "descriptors", MIXED)[:].shape == (4, 3, 512)
 
 
 @pytest.mark.parametrize("how", ["absent", "truncated", "empty"])
@@ -67,7 +66,7 @@ def test_a_damaged_file_is_named(store, how):
     if how != "absent":
         path.write_bytes(content[: len(content) // 2] if how == "truncated" else b"")
     with pytest.raises(StoreError, match=r"descriptors/00001\.npy: absent or damaged"):
-        load_targets(store, "lite0", "descriptors", MIXED)
+        map_output(store, "lite0", "descriptors", MIXED)[:]
 
 
 def test_an_absent_part_teacher_names_its_task(store):
@@ -75,3 +74,23 @@ def test_an_absent_part_teacher_names_its_task(store):
         read_teacher(store, "lite0-segmentation")
     with pytest.raises(StoreError, match=r"--teacher random:lite0 --task segmentation$"):
         read_teacher(store, "random-lite0-segmentation")
+
+
+@pytest.mark.parametrize(
+    ("lesson", "name", "meant"),
+    [
+        ("classification", "lite0", "lite0"),
+        ("classification", "lite0-features", "lite0-features"),
+        ("segmentation", "lite0", "lite0-segmentation"),
+        ("segmentation", "lite0-finetuned", "lite0-segmentation-finetuned"),
+        ("segmentation", "lite0-autoencoder", "lite0-autoencoder"),
+        ("features", "lite0", "lite0-features"),
+        ("features", "random-lite0", "random-lite0-features"),
+        ("features", "lite0-segmentation", "lite0-segmentation"),
+        ("features", "lite0-finetuned", "lite0-finetuned"),
+        ("features", "lite0-whitened", "lite0-whitened"),
+        ("features", "lite0-autoencoder-finetuned", "lite0-autoencoder-finetuned"),
+    ],
+)
+def test_which_teacher_a_name_means(tiny_store, lesson, name, meant):
+    assert meant_name(Store(tiny_store), name, lesson) == meant
