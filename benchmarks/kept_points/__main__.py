@@ -7,50 +7,58 @@ loss, forward and backward. Writes benchmarks/kept_points/README.md. What it gai
 `python -m benchmarks.psb25 SOURCE WORK --students pointnet2 pointnet2-propagated`.
 """
 
-import statistics
-import time
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
+from benchmarks.shared.page import machine, table, write
+from benchmarks.shared.race import Lap, Race, run
 from pointmcd import ViewDistillation, create_student
 
-RESULTS = Path(__file__).with_name("README.md")
+PAGE = Path(__file__).with_name("README.md")
 BATCH, POINTS, VIEWS, REPEATS = 16, (512, 1024), 12, 7
-NAMES = ("pointnet2", "pointnet2-propagated")
 
 
-def step(student: torch.nn.Module, branch: ViewDistillation, points: torch.Tensor) -> float:
-    """Seconds of one step; half of the points are visible in a view."""
+def step(student: torch.nn.Module, branch: ViewDistillation, points: Tensor) -> None:
+    """Go forward and backward once; half of the points are visible in a view."""
     visibility = torch.rand(*points.shape[:2], VIEWS) < 0.5
     targets = torch.rand(len(points), VIEWS, 512)
-    start = time.perf_counter()
-    loss = branch.distance(branch(student(points), visibility), targets)
-    loss.backward()
-    return time.perf_counter() - start
+    branch.distance(branch(student(points), visibility), targets).backward()
+
+
+def lap(count: int, batch: int = BATCH, repeats: int = REPEATS) -> Lap:
+    """Time steps at all points beside steps at kept ones."""
+    points = torch.randn(batch, count, 3)
+    points /= points.norm(dim=2).amax(dim=1)[:, None, None]
+    kept, everywhere = (
+        partial(step, create_student(name), ViewDistillation(1024), points)
+        for name in ("pointnet2", "pointnet2-propagated")
+    )
+    return run(Race(f"{count} points", everywhere, {"kept": kept}, {}, repeats))[0]
+
+
+def page(laps: Sequence[Lap]) -> list[str]:
+    """Return the page, paragraph by paragraph."""
+    rows = [
+        [lap.part, f"{lap.ours:.2f}", f"{lap.yardstick:.2f}", f"{lap.ratio:.2f}"] for lap in laps
+    ]
+    return [
+        "# PointNet++: embeddings at kept points or carried to all points",
+        f"Written by `python -m benchmarks.kept_points`: a distilled step, batch {BATCH}, {VIEWS}"
+        f" views, one thread, interleaved, median of {REPEATS}, seconds of processor time.",
+        machine(),
+        table(["a step at", "kept points, s", "all points, s", "ratio"], rows),
+    ]
 
 
 def main() -> None:
     """Measure and write."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    lines = [
-        "# PointNet++: embeddings at kept points or carried to all points",
-        "",
-        f"Written by `python -m benchmarks.kept_points`: a distilled step, batch {BATCH}, {VIEWS}"
-        f" views, one thread, interleaved, median of {REPEATS}.",
-        "",
-        "| points | kept, seconds | all, seconds | ratio |",
-        "| ---: | ---: | ---: | ---: |",
-    ]
-    for count in POINTS:
-        points = torch.randn(BATCH, count, 3)
-        points /= points.norm(dim=2).amax(dim=1)[:, None, None]
-        sides = [(create_student(name), ViewDistillation(1024)) for name in NAMES]
-        times = [[step(*side, points) for side in sides] for _ in range(REPEATS + 1)][1:]
-        kept, everywhere = (statistics.median(column) for column in zip(*times, strict=True))
-        lines.append(f"| {count} | {kept:.2f} | {everywhere:.2f} | {everywhere / kept:.2f} |")
-    RESULTS.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    write(PAGE, page([lap(count) for count in POINTS]))
 
 
 if __name__ == "__main__":

@@ -1,132 +1,152 @@
-"""What the benchmarks of distillation share: equal arms, run one by one, and a page of results."""
+"""Runs that differ in one setting only, trained one by one, and the page that compares them."""
 
 import argparse
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TypeVar
 
+from benchmarks.shared.page import table, write
+from pointmcd.data.store import Store
 from pointmcd.evaluation.compare import compare
 from pointmcd.evaluation.comparison_table import to_markdown
 from pointmcd.evaluation.evaluate import evaluate
 from pointmcd.files import read_json
 from pointmcd.training.config import TrainConfig
+from pointmcd.training.run import Run
 from pointmcd.training.train import train
 
-#: What each arm changes in the settings, and nothing else.
-ARMS = {
+#: What each variant changes in the settings, and nothing else.
+VARIANTS = {
     "baseline": {"teacher": None},
     "distilled": {},
     "distilled-all-visible": {"visibility": "all"},
     "distilled-wrong-view": {"pairing": "wrong"},
     "distilled-random-teacher": {"teacher": "random-lite0"},
 }
+Thing = TypeVar("Thing")
+BOTH = ("baseline", "distilled")
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One student, trained equally in some arms with some seeds."""
+    """One student, trained equally in some variants with some seeds."""
 
     student: str
     epochs: int
     seeds: tuple[int, ...]
-    arms: tuple[str, ...]
+    variants: tuple[str, ...] = BOTH
     rotation: str = "none"
 
     @property
     def title(self) -> str:
         """Heading of its section."""
         turned = "" if self.rotation == "none" else f", rotation {self.rotation}"
-        return f"{self.student}{turned}, {self.epochs} epochs, seeds {_list(self.seeds)}"
+        seeds = ", ".join(map(str, self.seeds))
+        return f"{self.student}{turned}, {self.epochs} epochs, seeds {seeds}"
 
-    def folder(self, work: Path, arm: str, seed: int) -> Path:
-        """Where a run of it stands."""
+    def folder(self, work: Path, variant: str, seed: int) -> Path:
+        """Folder of one of its runs."""
         turned = "" if self.rotation == "none" else f"-{self.rotation}"
-        return work / "runs" / f"{self.student}{turned}-{arm}-s{seed}"
+        return work / "runs" / f"{self.student}{turned}-{variant}-s{seed}"
 
     def folders(self, work: Path) -> dict[str, list[Path]]:
-        """The runs of each arm."""
-        return {arm: [self.folder(work, arm, seed) for seed in self.seeds] for arm in self.arms}
+        """The runs of each variant."""
+        return {name: [self.folder(work, name, s) for s in self.seeds] for name in self.variants}
 
     def configs(self, base: TrainConfig, work: Path) -> Iterator[TrainConfig]:
         """All runs, seed by seed, so that an interruption leaves whole seeds."""
         common = {"student": self.student, "epochs": self.epochs, "rotation": self.rotation}
         for seed in self.seeds:
-            for arm in self.arms:
-                own = {"out": self.folder(work, arm, seed), "seed": seed} | ARMS[arm]
+            for name in self.variants:
+                own = {"out": self.folder(work, name, seed), "seed": seed} | VARIANTS[name]
                 yield replace(base, **(common | own))
 
 
-def run_trials(configs: Sequence[TrainConfig], share: str) -> None:
-    """Train and evaluate; of a share K/N only every N-th run, from the K-th."""
+def run_trials(trials: Iterable[Trial], base: TrainConfig, chosen: argparse.Namespace) -> None:
+    """Train and evaluate the runs that `--students` and `--share` choose."""
+    trials = [t for t in trials if not chosen.students or t.student in chosen.students]
+    configs = [config for trial in trials for config in trial.configs(base, chosen.work)]
+    for config in share_of(configs, chosen.share):
+        trained_and_evaluated(config)
+
+
+def share_of(things: Sequence[Thing], share: str) -> Sequence[Thing]:
+    """Return, of a share K/N, every N-th from the K-th."""
     number, of = map(int, share.split("/"))
-    for config in configs[number::of]:
-        run = train(config)
-        if not (run / "test.json").exists():
-            evaluate(run)
+    return things[number::of]
 
 
-def section(trial: Trial, work: Path, figure: str) -> str | None:
-    """Tables of one trial in Markdown; None where a run of it is not evaluated.
+def trained_and_evaluated(config: TrainConfig) -> Path:
+    """Return the run of a config, trained and its test split read, each only if it was not yet."""
+    run = train(config)
+    if not (run / "test.json").exists():
+        evaluate(run)
+    return run
+
+
+def section(trial: Trial, work: Path, metric: str) -> str | None:
+    """Return one trial's tables in Markdown, or None where a run of it is not evaluated.
 
     Args:
         trial: the trial.
         work: where its runs stand.
-        figure: what `test.json` calls the main figure.
+        metric: what `test.json` calls the main metric.
     """
     folders = trial.folders(work)
     if not all((run / "test.json").exists() for runs in folders.values() for run in runs):
         return None
-    baseline = folders.get("baseline", []) if len(trial.arms) > 1 else []
+    baseline = folders.get("baseline", []) if len(trial.variants) > 1 else []
     runs = [run for runs in folders.values() for run in runs if run not in baseline]
     tables = [to_markdown(compare(runs, baseline, checkpoint)) for checkpoint in ("last", "best")]
-    parts = [f"## {trial.title}", *tables, by_seed(folders, figure)]
+    parts = [f"## {trial.title}", *tables, by_seed(folders, metric)]
     return "\n\n".join(part.strip() for part in parts)
 
 
-def by_seed(folders: dict[str, list[Path]], figure: str) -> str:
-    """The main figure of each run, last epoch, in percent."""
-    most = max(map(len, folders.values()))
-    head = " | ".join(f"seed {seed}" for seed in range(most))
-    rows = [f"| {figure.replace('_', ' ')} | {head} |", "| --- |" + " ---: |" * most]
-    for arm, runs in folders.items():
-        figures = [read_json(run / "test.json")["last"][figure] for run in runs]
-        rows.append(f"| {arm} | " + " | ".join(f"{100 * f:.1f}" for f in figures) + " |")
-    return "\n".join(rows)
+def by_seed(folders: dict[str, list[Path]], metric: str) -> str:
+    """Return a table of the main metric of each run after its last epoch, in percent."""
+    seeds = [Run(run).meta["seed"] for run in max(folders.values(), key=len)]
+    rows = [
+        [name, *(f"{100 * read_json(run / 'test.json')['last'][metric]:.1f}" for run in runs)]
+        for name, runs in folders.items()
+    ]
+    return table([f"{metric.replace('_', ' ')}, last epoch", *(f"seed {s}" for s in seeds)], rows)
 
 
 def write_page(
-    path: Path, head: Iterable[str], trials: Iterable[Trial], work: Path, figure: str
+    path: Path, head: Iterable[str], trials: Iterable[Trial], work: Path, metric: str
 ) -> None:
-    """Write the page; the section of a trial that was not run in `work` stays as it stands."""
+    """Write the page; the section of a trial that was not run in `work` stays as it is."""
     text = path.read_text(encoding="utf-8") if path.exists() else ""
-    old = {part.partition("\n")[0]: part.strip() for part in text.split("\n## ")[1:]}
-    sections = []
-    for trial in trials:
-        kept = old.get(trial.title)
-        sections.append(section(trial, work, figure) or (kept and f"## {kept}"))
-    parts = [*head, *(part for part in sections if part)]
-    path.write_text("\n\n".join(part.strip() for part in parts) + "\n", encoding="utf-8")
+    old = {part.partition("\n")[0]: f"## {part}" for part in text.split("\n## ")[1:]}
+    sections = [section(t, work, metric) or old.get(t.title) for t in trials]
+    write(path, [*head, *filter(None, sections)])
 
 
 def describe(config: TrainConfig) -> str:
-    """The settings that decide a run, on one line, but for what differs between trials."""
+    """Return the settings that decide a run, on one line, but for what differs between trials."""
     left_out = {"seed", "student", "epochs", "rotation", "teacher"}
     settings = {k: v for k, v in config.decisive().items() if k not in left_out}
     return ", ".join(f"{name} {value}" for name, value in settings.items())
 
 
-def main(description: str | None, run: Callable[[Path, Path, str, tuple[str, ...]], None]) -> None:
-    """Parse SOURCE, WORK, --share and --students, and run."""
-    parser = argparse.ArgumentParser(
+def describe_store(store: Store) -> str:
+    """Return the number of shapes per split."""
+    counts = {split: len(store.indices(split)) for split in ("train", "val", "test")}
+    return (
+        f"{counts['train']} train, {counts['val']} validation (held out of train),"
+        f" {counts['test']} test shapes"
+    )
+
+
+def parser(description: str | None, students: bool = False) -> argparse.ArgumentParser:
+    """Return a parser of SOURCE, WORK, --share and, if asked for, --students."""
+    made = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("source", type=Path)
-    parser.add_argument("work", type=Path)
-    parser.add_argument("--share", default="0/1", help="K/N: only every N-th run, from the K-th")
-    parser.add_argument("--students", nargs="*", default=(), help="only these; all by default")
-    arguments = parser.parse_args()
-    run(arguments.source, arguments.work, arguments.share, tuple(arguments.students))
-
-
-def _list(seeds: Sequence[int]) -> str:
-    return ", ".join(map(str, seeds))
+    made.add_argument("source", type=Path)
+    made.add_argument("work", type=Path)
+    made.add_argument("--share", default="0/1", help="K/N: only every N-th run, from the K-th")
+    if students:
+        made.add_argument("--students", nargs="*", help="only these; all by default")
+    return made
