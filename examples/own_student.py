@@ -1,8 +1,7 @@
 """A fifth student in one file: nothing else is edited, and every command takes it by its path.
 
-    pointmcd train STORE --student own_student:ResidualMLP
-    pointmcd train STORE --student own_student:ResidualMLP --task segmentation
-    python examples/own_student.py STORE            # a baseline and a distilled one
+    pointmcd train STORE --student own_student:ResidualMLP [--task segmentation]
+    python examples/own_student.py STORE            # check it, then a baseline and a distilled one
 
 `evaluate`, `predict`, `compare` and `report` find it by that path, which the run keeps. A package
 of students may give short names instead: `@pointmcd.register_student("residual-mlp")`.
@@ -52,6 +51,7 @@ if __name__ == "__main__":
     parser.add_argument("store", type=Path)
     parser.add_argument("--epochs", type=int, default=20)
     options = parser.parse_args()
+    pointmcd.check_student(ResidualMLP)  # names the first rule that it breaks
     for teacher in (None, "lite0"):
         config = {"student": "own_student:ResidualMLP", "epochs": options.epochs}
         config["points"] = min(1024, pointmcd.Store(options.store).num_points)

@@ -16,6 +16,7 @@ _PUBLIC = {
     "TeachConfig": "pointmcd.teachers.config",
     "TrainConfig": "pointmcd.training.config",
     "ViewDistillation": "pointmcd.distill.distillation",
+    "check_student": "pointmcd.students.check",
     "compare": "pointmcd.evaluation.compare",
     "create_student": "pointmcd.students.registry",
     "download": "pointmcd.datasets.download",

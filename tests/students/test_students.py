@@ -1,4 +1,4 @@
-import io
+from functools import partial
 from itertools import product
 
 import pytest
@@ -10,6 +10,7 @@ from pointmcd.distill.distillation import visible_embeddings
 from pointmcd.errors import ConfigError
 from pointmcd.plugs import Plugs
 from pointmcd.students.base import PointFeatures
+from pointmcd.students.check import check_student
 from pointmcd.students.dgcnn import EdgeConv
 from pointmcd.students.registry import (
     create_student,
@@ -51,37 +52,21 @@ def per_point(features, points):
     return found if features.index is not None else found | {"embeddings": features.embeddings}
 
 
+@EVERY
+def test_it_keeps_the_contract(name, dense):
+    check_student(partial(create_student, name, dense))
+
+
 @pytest.mark.parametrize("count", [1, 2, 17, 4096])
 @EVERY
 def test_any_number_of_points_and_a_batch_of_one(name, dense, count):
     student, points = create_student(name, dense).eval(), cloud(1, count)
     with torch.inference_mode():
         features = student(points)
-    embeddings = features.embeddings
-    kept = embeddings.shape[1]
-    assert embeddings.shape == (1, kept, student.num_features)
+    kept = count if features.index is None else features.index.shape[1]
+    assert features.embeddings.shape == (1, kept, student.num_features)
+    assert features.local is None or features.local.shape == (1, count, student.num_local)
     assert all(tensor.isfinite().all() for tensor in tensors(features).values())
-    if features.index is None:
-        assert kept == count
-    else:
-        assert features.index.shape == (1, kept)
-        assert 0 <= features.index.min() <= features.index.max() < count
-    if features.local is not None:
-        assert features.local.shape == (1, count, student.num_local)
-
-
-@EVERY
-def test_a_cloud_of_one_place_among_others_gives_numbers(name, dense):
-    torch.manual_seed(0)
-    student, points = create_student(name, dense).train(), cloud(4, 24)
-    points[1] = 0.5
-    features = student(points)
-    features.embeddings.square().mean().backward()
-    assert all(tensor.isfinite().all() for tensor in tensors(features).values())
-    assert all(p.grad.isfinite().all() for p in student.parameters() if p.grad is not None)
-    with torch.inference_mode():
-        alone = student.eval()(points[1:2])
-    assert all(tensor.isfinite().all() for tensor in tensors(alone).values())
 
 
 @EVERY
@@ -109,28 +94,6 @@ def test_permuting_points_permutes_what_is_in_their_order_and_leaves_the_pooled(
         torch.testing.assert_close(moved[key], tensor[:, order], rtol=1e-4, atol=1e-4)
     if first.index is not None:  # the same points are kept
         assert torch.equal(order[second.index].sort(dim=1)[0], first.index.sort(dim=1)[0])
-
-
-@EVERY
-def test_shapes_of_a_batch_do_not_touch_each_other(name, dense):
-    student, points = settled(name, dense), cloud()
-    with torch.inference_mode():
-        together, alone = student(points), student(points[:1])
-    for key, tensor in tensors(alone).items():
-        if key != "penalty":  # a mean over the batch
-            torch.testing.assert_close(tensors(together)[key][:1], tensor, rtol=1e-4, atol=1e-4)
-
-
-@EVERY
-def test_saved_and_loaded_it_is_the_same(name, dense):
-    student, points = settled(name, dense), cloud()
-    file = io.BytesIO()
-    torch.save(student.state_dict(), file)
-    file.seek(0)
-    other = create_student(name, dense).eval()
-    other.load_state_dict(torch.load(file, weights_only=True))
-    with torch.inference_mode():
-        assert torch.equal(student(points).embeddings, other(points).embeddings)
 
 
 class Tensors(nn.Module):
