@@ -1,9 +1,9 @@
 import pytest
 import torch
-from published.curvenet import aggregate
 from torch import nn
 from torch.nn import functional as F
 
+from benchmarks.speed.published.curvenet import aggregate
 from pointmcd.ops.neighbours import gather_rows
 from pointmcd.students._curves import CurveAggregation
 from pointmcd.students._lpfa import LPFA, FirstLPFA, Graph

@@ -2,9 +2,9 @@ import copy
 
 import pytest
 import torch
-from published.edge_convolution import edge_convolution
 from torch import nn
 
+from benchmarks.speed.published.edge_convolution import edge_convolution
 from pointmcd.ops.nearest import nearest_neighbours
 from pointmcd.students.dgcnn import (
     DGCNNSegmentation,

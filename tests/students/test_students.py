@@ -3,9 +3,9 @@ from itertools import product
 
 import pytest
 import torch
-from published.edge_convolution import edge_convolution
 from torch import nn
 
+from benchmarks.speed.published.edge_convolution import edge_convolution
 from pointmcd.distill.distillation import visible_embeddings
 from pointmcd.errors import ConfigError
 from pointmcd.plugs import Plugs
