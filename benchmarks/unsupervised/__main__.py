@@ -31,9 +31,9 @@ from pointmcd.evaluation.evaluate import evaluate
 from pointmcd.evaluation.statistics import Spread
 from pointmcd.files import read_json
 from pointmcd.preparation.prepare import prepare
-from pointmcd.probe.cells import PROBE_NOTES, probe_markdown
-from pointmcd.probe.probe import probe
-from pointmcd.probe.scores import ProbeRow, ProbeScores
+from pointmcd.probing.cells import PROBE_NOTES, probe_markdown
+from pointmcd.probing.probe import probe
+from pointmcd.probing.scores import ProbeRow, ProbeScores
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach
 from pointmcd.training.config import TrainConfig

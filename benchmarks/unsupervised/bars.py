@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pointmcd.plots.style import tidy
-from pointmcd.probe.scores import ProbeRow
+from pointmcd.probing.scores import ProbeRow
 
 _COLOURS = ("#0072b2", "#56b4e9", "#b8bec7", "#e69f00")
 

@@ -33,7 +33,7 @@ _PUBLIC = {
     "predict": "pointmcd.inference.predict",
     "predict_parts": "pointmcd.inference.predict_parts",
     "prepare": "pointmcd.preparation.prepare",
-    "probe": "pointmcd.probe.probe",
+    "probe": "pointmcd.probing.probe",
     "read_mesh": "pointmcd.shapes.mesh",
     "register_student": "pointmcd.students.registry",
     "render_views": "pointmcd.views.render",

@@ -8,7 +8,7 @@ import pytest
 from store_copies import copy_store, edit_json
 
 from pointmcd.cli import main
-from pointmcd.probe.cells import PROBE_COLUMNS
+from pointmcd.probing.cells import PROBE_COLUMNS
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.run import Run
 from pointmcd.training.train import SHARES, train
@@ -60,8 +60,8 @@ def here(ready, tmp_path, monkeypatch):
 @pytest.fixture
 def fast(monkeypatch):
     """Two settings to choose from: these tests are about what is printed."""
-    monkeypatch.setattr("pointmcd.probe.linear.COSTS", (1e-3, 1e-1))
-    monkeypatch.setattr("pointmcd.probe.linear.NEIGHBOURS", (1, 5))
+    monkeypatch.setattr("pointmcd.probing.metrics.COSTS", (1e-3, 1e-1))
+    monkeypatch.setattr("pointmcd.probing.metrics.NEIGHBOURS", (1, 5))
 
 
 def table(out):

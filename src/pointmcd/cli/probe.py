@@ -10,10 +10,10 @@ from rich.text import Text
 from tyro.conf import Positional
 
 from pointmcd.cli.output import out
-from pointmcd.probe.cells import PROBE_COLUMNS, PROBE_NOTES, probe_cells, probe_markdown
+from pointmcd.probing.cells import PROBE_COLUMNS, PROBE_NOTES, probe_cells, probe_markdown
 
 if TYPE_CHECKING:  # they import torch, which would slow every --help
-    from pointmcd.probe.scores import ProbeRow
+    from pointmcd.probing.scores import ProbeRow
 
 
 def probe(
@@ -42,7 +42,7 @@ def probe(
         device: cpu, cuda, mps or auto.
         markdown: print Markdown.
     """
-    from pointmcd.probe.probe import probe as measure
+    from pointmcd.probing.probe import probe as measure
 
     rows = measure(
         *(run, store),

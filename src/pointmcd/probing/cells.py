@@ -7,7 +7,7 @@ import numpy as np
 
 if TYPE_CHECKING:  # it imports torch, which would slow every --help
     from pointmcd.evaluation.statistics import Spread
-    from pointmcd.probe.scores import ProbeRow
+    from pointmcd.probing.scores import ProbeRow
 
 _SHARES = ("svm", "svm_cross_validated", "svm_class", "knn")
 _EPISODES = ("5w10s", "5w20s", "10w10s", "10w20s")

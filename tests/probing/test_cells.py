@@ -9,13 +9,13 @@ from rich.console import Console
 
 from pointmcd.cli.probe import probe_table
 from pointmcd.evaluation.statistics import Spread
-from pointmcd.probe.cells import (
+from pointmcd.probing.cells import (
     PROBE_COLUMNS,
     PROBE_NOTES,
     probe_cells,
     probe_markdown,
 )
-from pointmcd.probe.scores import EPISODES, ProbeRow, ProbeScores
+from pointmcd.probing.scores import EPISODES, ProbeRow, ProbeScores
 
 KEYS = [f"{ways}w{shots}s" for ways, shots in EPISODES]
 

@@ -1,4 +1,4 @@
-"""Frozen students, probed beside random weights and their teacher."""
+"""Frozen students, probed together with random weights and their teacher."""
 
 import json
 import shutil
@@ -11,14 +11,12 @@ from store_copies import copy_store, edit_json, edit_shapes, files_of, turn_labe
 
 from pointmcd.checkpoint import load_checkpoint, save_checkpoint, under_prefix
 from pointmcd.data.store import Store
-from pointmcd.errors import ConfigError, PointMCDError, RunError, StoreError
-from pointmcd.probe import linear as linear_probe
-from pointmcd.probe import sources as module
-from pointmcd.probe.features import Features
-from pointmcd.probe.linear import linear_svm, nearest_neighbours
-from pointmcd.probe.probe import probe
-from pointmcd.probe.retrieval import mean_average_precision
-from pointmcd.probe.scores import EPISODES, score_features
+from pointmcd.errors import ConfigError, RunError, StoreError
+from pointmcd.probing import metrics
+from pointmcd.probing import probe as module
+from pointmcd.probing.metrics import linear_svm, nearest_neighbours, retrieval
+from pointmcd.probing.probe import probe
+from pointmcd.probing.scores import EPISODES, score_features
 from pointmcd.students.registry import create_student
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.stored import map_output
@@ -38,8 +36,8 @@ TEACHER = "teacher lite0-features"
 def short_grids():
     """Two settings to choose from: a third of the time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(linear_probe, "COSTS", (1e-3, 1e-1))
-        patch.setattr(linear_probe, "NEIGHBOURS", (1, 5))
+        patch.setattr(metrics, "COSTS", (1e-3, 1e-1))
+        patch.setattr(metrics, "NEIGHBOURS", (1, 5))
         yield
 
 
@@ -89,12 +87,12 @@ def elsewhere(parts_store, tmp_path):
 
 @pytest.fixture
 def seen(monkeypatch):
-    """The two parts that every scoring gets, in their order."""
+    """The features and labels that every scoring gets, fitted on and scored on, in their order."""
     parts, score = [], module.score_features
 
-    def note(fit, read, seed=0):
-        parts.append((fit, read))
-        return score(fit, read, seed)
+    def note(fit_x, fit_y, score_x, score_y, seed):
+        parts.append(((fit_x, fit_y), (score_x, score_y)))
+        return score(fit_x, fit_y, score_x, score_y, seed)
 
     monkeypatch.setattr(module, "score_features", note)
     return parts
@@ -136,11 +134,11 @@ def blobs(per_class, classes, noise, seed):
     centres = 5 * np.random.default_rng(0).normal(size=(classes, 16))
     labels = np.arange(per_class * classes) % classes
     noises = np.random.default_rng(seed).normal(size=(len(labels), 16))
-    return Features(centres[labels] + noise * noises, labels)
+    return centres[labels] + noise * noises, labels
 
 
 def test_separable_features_are_read_without_a_mistake():
-    found = score_features(blobs(20, 11, 0.01, 1), blobs(4, 11, 0.01, 2))
+    found = score_features(*blobs(20, 11, 0.01, 1), *blobs(4, 11, 0.01, 2))
     assert (found.svm, found.svm_class, found.knn, found.retrieval_map) == (1.0, 1.0, 1.0, 1.0)
     assert list(found.few_shot) == [f"{ways}w{shots}s" for ways, shots in EPISODES]
     assert all((s.mean, s.std) == (1.0, 0.0) for s in found.few_shot.values())
@@ -149,14 +147,15 @@ def test_separable_features_are_read_without_a_mistake():
 
 
 def test_scores_are_those_of_each_probe():
-    fit, read = blobs(12, 6, 8, 1), blobs(5, 6, 8, 2)
-    found = score_features(fit, read, 3)
-    svm, knn = linear_svm(fit, read, 3), nearest_neighbours(fit, read, 3)
-    assert (found.svm, found.svm_class, found.svm_cost) == (
-        *(svm.accuracy, svm.class_accuracy, svm.chosen),
-    )
-    assert (found.knn, found.knn_neighbours) == (knn.accuracy, knn.chosen)
-    assert found.retrieval_map == mean_average_precision(read, fit)
+    fit, (read, labels) = blobs(12, 6, 8, 1), blobs(5, 6, 8, 2)
+    found = score_features(*fit, read, labels, 3)
+    svm, knn = linear_svm(*fit, read, 3), nearest_neighbours(*fit, read, 3)
+    assert found.svm == np.mean(svm.predictions == labels)
+    assert found.svm_class == pytest.approx(found.svm)  # classes have as many shapes
+    assert (found.svm_cost, found.svm_cross_validated) == (svm.chosen, svm.cross_validated)
+    assert found.knn == np.mean(knn.predictions == labels)
+    assert found.knn_neighbours == knn.chosen
+    assert found.retrieval_map == retrieval(fit[0], read, labels)
     assert 0 < found.svm < 1
     # 6 classes of 12 shapes: enough for 5 ways of 10 shots, and for nothing else.
     assert [key for key, spread in found.few_shot.items() if spread is not None] == ["5w10s"]
@@ -241,11 +240,11 @@ def test_references_do_not_depend_on_what_the_run_learnt(store, usual, tmp_path)
 def test_scores_are_those_of_pooled_embeddings(pretrained, store, split, fitted_on):
     opened = Store(store)
     fit, read = (
-        Features(embeddings(pretrained, opened, part), opened.labels(part))
+        (embeddings(pretrained, opened, part), opened.labels(part))
         for part in parts_of(opened, fitted_on, split)
     )
     (row,) = probe(pretrained, store, split=split, **ALONE)
-    (found,), expected = row.scores, score_features(fit, read)
+    (found,), expected = row.scores, score_features(*fit, *read)
     assert (found.svm, found.svm_cost, found.knn_neighbours) == (
         *(expected.svm, expected.svm_cost, expected.knn_neighbours),
     )
@@ -264,7 +263,7 @@ def test_scores_are_those_of_pooled_embeddings(pretrained, store, split, fitted_
 def test_the_teachers_row_is_of_its_descriptors(pretrained, store, seen, pooling, over_views):
     opened = Store(store)
     fit, read = (
-        Features(
+        (
             over_views(map_output(opened, "lite0-features", "descriptors", part)[:]),
             opened.labels(part),
         )
@@ -272,9 +271,9 @@ def test_the_teachers_row_is_of_its_descriptors(pretrained, store, seen, pooling
     )
     found = probe(pretrained, store, pooling=pooling, **CPU)[-1].scores[0]
     for given, expected in zip(seen[-1], (fit, read), strict=True):
-        assert given.values == pytest.approx(expected.values, abs=1e-5)
-        assert np.array_equal(given.labels, expected.labels)
-    expected = score_features(fit, read)
+        assert given[0] == pytest.approx(expected[0], abs=1e-5)
+        assert np.array_equal(given[1], expected[1])
+    expected = score_features(*fit, *read)
     assert (found.svm, found.svm_class, found.knn) == (
         *(expected.svm, expected.svm_class, expected.knn),
     )
@@ -288,11 +287,11 @@ def test_weights_are_those_of_the_checkpoint(pretrained, store, seen, checkpoint
     state.pop("format")
     save_checkpoint(pretrained / "best.safetensors", tensors, state)
     probe(pretrained, store, checkpoint=checkpoint, **ALONE)
-    ((_, read),) = seen
+    ((_, (read, _)),) = seen
     opened = Store(store)
     for which in ("last", "best"):
         expected = embeddings(pretrained, opened, opened.indices("test"), which)
-        assert np.allclose(read.values, expected, atol=1e-5) == (which == checkpoint)
+        assert np.allclose(read, expected, atol=1e-5) == (which == checkpoint)
 
 
 def test_the_same_twice_and_nothing_else_is_written(pretrained, store, usual):
@@ -312,10 +311,10 @@ def test_the_same_twice_and_nothing_else_is_written(pretrained, store, usual):
 def test_every_row_is_fitted_and_read_on_the_same_shapes(pretrained, store, seen, split, sizes):
     probe(pretrained, store, split=split, **CPU)
     assert len(seen) == 5
-    assert {(len(fit.labels), len(read.labels)) for fit, read in seen} == {sizes}
+    assert {(len(fit_y), len(read_y)) for (_, fit_y), (_, read_y) in seen} == {sizes}
     for fit, read in seen:
-        assert np.array_equal(fit.labels, seen[0][0].labels)
-        assert np.array_equal(read.labels, seen[0][1].labels)
+        assert np.array_equal(fit[1], seen[0][0][1])
+        assert np.array_equal(read[1], seen[0][1][1])
 
 
 def test_labels_of_test_change_no_choice(pretrained, store, usual, tmp_path):
@@ -355,8 +354,8 @@ def test_the_test_part_is_fitted_on_val_too(pretrained, store, tmp_path, seen):
     probe(pretrained, store, **ALONE)
     probe(pretrained, turned, **ALONE)
     (before, _), (after, _) = seen
-    assert (before.labels != after.labels).sum() == 3
-    assert np.array_equal(before.values, after.values)
+    assert (before[1] != after[1]).sum() == 3
+    assert np.array_equal(before[0], after[0])
 
 
 # What is written
@@ -453,12 +452,14 @@ def test_a_store_without_the_part(refused, pretrained, store, tmp_path, split):
             record["split"] = "train"
 
     lacking = copy_store(store, tmp_path / "lacking", change)
-    refused(StoreError, f"lacking: no shapes in the {split} part", pretrained, lacking, split=split)
+    refused(
+        StoreError, f"lacking: no shapes in the {split} split", pretrained, lacking, split=split
+    )
 
 
 def test_a_store_with_nothing_to_fit_on(refused, pretrained, store, tmp_path):
     tested = copy_store(store, tmp_path / "tested", lambda record: record.update(split="test"))
-    refused(StoreError, "tested: no shapes in the train part", pretrained, tested)
+    refused(StoreError, "tested: no shapes in the train split", pretrained, tested)
 
 
 def test_a_store_without_a_validation_part_will_do(pretrained, store, usual, tmp_path):
@@ -480,7 +481,15 @@ def test_a_store_of_fewer_points_than_the_run_saw(refused, pretrained, store, tm
 
 def test_a_store_of_one_class(refused, pretrained, store, tmp_path):
     one = copy_store(store, tmp_path / "one", lambda record: record.update({"class": "bed"}))
-    refused(PointMCDError, "one class", pretrained, one)
+    refused(StoreError, f"^{one}: the train split shows one class", pretrained, one)
+
+
+def test_a_student_that_diverged(refused, pretrained, store):
+    tensors, state = load_checkpoint(pretrained / "last.safetensors")
+    tensors["model.student.rise.weight"][0, 0] = float("nan")
+    state.pop("format")
+    save_checkpoint(pretrained / "last.safetensors", tensors, state)
+    refused(RunError, "^pretrained: its features of .*store are not finite", pretrained, store)
 
 
 @pytest.mark.parametrize("split", ["train", "dev", ""])

@@ -10,7 +10,7 @@ from tiny_student import TinyStudent
 from pointmcd.data import dataset as loop
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, StoreError
-from pointmcd.probe.embeddings import calibrate, embed_shapes, pool, pool_descriptors
+from pointmcd.probing.features import calibrate, embed_shapes, pool
 from pointmcd.students.registry import create_student
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -83,14 +83,6 @@ def test_one_point_is_its_own_pool():
     rows = torch.randn(2, 1, 4)
     for pooling in ("max", "mean"):
         assert torch.equal(pool(rows, pooling), rows[:, 0])
-
-
-def test_descriptors_are_pooled_over_views():
-    descriptors = np.random.default_rng(0).normal(size=(4, 3, 6)).astype(np.float32)
-    found = pool_descriptors(descriptors, "both")
-    expected = np.hstack([descriptors.max(axis=1), descriptors.mean(axis=1)])
-    assert found == pytest.approx(expected, abs=1e-6)
-    assert found.dtype == np.float32
 
 
 @pytest.mark.parametrize("pooling", ["sum", "", "MAX"])

@@ -1,0 +1,112 @@
+"""Frozen features of shapes: embeddings of a trained or random student, or a teacher's."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Literal, cast, get_args
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
+
+from pointmcd.data.dataset import ShapeDataset, evaluation_loader
+from pointmcd.data.store import Store
+from pointmcd.errors import ConfigError
+from pointmcd.ops.masked_max import max_over_points
+from pointmcd.teachers.describe import describe_shapes
+from pointmcd.training.model import load_model, new_model
+from pointmcd.training.run import Run
+from pointmcd.training.trainer import evaluating
+
+#: How points (or views) are pooled: maximum, mean, or both, one after the other.
+Pooling = Literal["max", "mean", "both"]
+#: Seeds of the students of random weights.
+RANDOM_SEEDS = (0, 1, 2)
+Floats = npt.NDArray[np.float32]
+Indices = npt.NDArray[np.int64]
+#: A frozen encoder: from indices of shapes [n] to their features [n, D].
+Encoder = Callable[[Indices], Floats]
+
+
+def trained_student(
+    run: Run, checkpoint: str, store: Store, pooling: str, device: torch.device
+) -> Iterator[Encoder]:
+    """Yield the student of a run."""
+    student = cast(Any, load_model(run, checkpoint, device)).student
+    yield _encoder(student, run, store, pooling, device)
+
+
+def random_students(
+    run: Run, store: Store, pooling: str, device: torch.device
+) -> Iterator[Encoder]:
+    """Yield students of the same architecture with random weights, one for each seed."""
+    for seed in RANDOM_SEEDS:
+        torch.manual_seed(seed)
+        student = cast(Any, new_model(run)).student.to(device)
+        calibrate(student, store, run.config.points, device)
+        yield _encoder(student, run, store, pooling, device)
+
+
+def teacher(folder: Path, store: Store, pooling: str, device: torch.device) -> Iterator[Encoder]:
+    """Yield the teacher in a folder, its descriptors pooled over views."""
+    descriptors = torch.from_numpy(describe_shapes(folder, store, device))
+    yield lambda indices: pool(descriptors[indices], pooling).numpy()
+
+
+def _encoder(student: Any, run: Run, store: Store, pooling: str, device: torch.device) -> Encoder:
+    points = run.config.points
+    return lambda indices: embed_shapes(student, store, indices, points, pooling, device)
+
+
+def embed_shapes(
+    student: Any,
+    store: Store,
+    indices: Indices,
+    points: int,
+    pooling: str,
+    device: torch.device,
+) -> Floats:
+    """Return pooled embeddings float32 [n, C or 2 C] of a frozen student; no label is read.
+
+    Args:
+        student: any student, on `device`.
+        store: where the shapes are.
+        indices: which shapes.
+        points: N, how many points of each.
+        pooling: "max", "mean" or "both".
+        device: where to compute.
+    """
+    dataset = ShapeDataset(store, indices, points, labelled=False)
+    found = []
+    with evaluating(student):
+        for batch in evaluation_loader(dataset):
+            embeddings = student(batch.points.to(device)).embeddings
+            found.append(pool(embeddings.float(), pooling).cpu().numpy())
+    return np.concatenate(found)
+
+
+def pool(rows: Tensor, pooling: str) -> Tensor:
+    """Pool [B, M, C] over M -> [B, C], or [B, 2 C] for "both".
+
+    Raises:
+        ConfigError: when there is no such pooling.
+    """
+    if pooling not in get_args(Pooling):
+        raise ConfigError(f"--pooling {pooling}: use one of {', '.join(get_args(Pooling))}")
+    if pooling == "max":
+        return max_over_points(rows)
+    mean = rows.mean(dim=1)
+    return mean if pooling == "mean" else torch.cat([max_over_points(rows), mean], dim=1)
+
+
+def calibrate(student: nn.Module, store: Store, points: int, device: torch.device) -> None:
+    """Set the batch norms of a student that was never trained: one pass over the train split.
+
+    Without it a network of random weights is not even normalised, and the reference too weak.
+    """
+    # Stores are sorted by class: in their order a batch would vary less than the whole.
+    order = np.random.default_rng(0).permutation(store.indices("train"))
+    batches = evaluation_loader(ShapeDataset(store, order, points, labelled=False))
+    update_bn((batch.points for batch in batches if len(batch.points) > 1), student, device)
+    student.eval()
