@@ -16,7 +16,17 @@ import pointmcd
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "pointmcd"
 # From the ground up; a room may import itself and the rooms before it.
-GROUND = ("errors", "plugs", "files", "progress", "checkpoint", "device", "extras", "onnx_file")
+GROUND = (
+    "errors",
+    "options",
+    "plugs",
+    "files",
+    "progress",
+    "checkpoint",
+    "device",
+    "extras",
+    "onnx_file",
+)
 ROOMS = (
     *("ops", "plots", "metrics", "students", "shapes", "data", "distill", "datasets", "views"),
     *("encoders", "tasks", "preparation", "teachers", "training", "evaluation", "inference"),

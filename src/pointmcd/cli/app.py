@@ -16,6 +16,7 @@ from pointmcd.cli.predict import predict
 from pointmcd.cli.prepare import prepare
 from pointmcd.cli.probe import probe
 from pointmcd.cli.report import report
+from pointmcd.cli.settings import SETTINGS
 from pointmcd.cli.teach import teach
 from pointmcd.cli.teachers import teachers
 from pointmcd.cli.train import train_command
@@ -35,7 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             prog="pointmcd",
             description="Teach point cloud encoders what image models know.",
             args=given,
-            config=(tyro.conf.FlagCreatePairsOff,),
+            config=(tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone),
+            registry=SETTINGS,
         )
     except PointMCDError as error:
         for line in [] if error.printed_elsewhere else str(error).splitlines():

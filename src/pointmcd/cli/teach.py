@@ -1,16 +1,16 @@
 """`pointmcd teach`."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from tyro.conf import OmitArgPrefixes
+import tyro
 
 from pointmcd.cli.output import print_line
 from pointmcd.files import read_json
 from pointmcd.teachers.config import TeachConfig
 
 
-def teach(config: OmitArgPrefixes[TeachConfig]) -> None:
+def teach(config: Annotated[TeachConfig, tyro.conf.arg(name="")]) -> None:
     """Train an image teacher on the views and export its descriptors into the store."""
     from pointmcd.teachers.teach import teach as run
 

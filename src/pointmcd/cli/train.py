@@ -3,10 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import tyro
-from tyro.conf import OmitArgPrefixes
 
 from pointmcd.cli.output import print_line
 from pointmcd.training.config import RECIPES, Task, TrainConfig, apply_recipe
@@ -17,7 +16,7 @@ def train_command(arguments: Sequence[str]) -> Callable[..., None]:
     default = _default(arguments)
 
     def train(
-        config: OmitArgPrefixes[TrainConfig] = default,
+        config: Annotated[TrainConfig, tyro.conf.arg(name="")] = default,
         recipe: Literal["short", "paper"] = "short",  # read before parsing, for the defaults
         no_distill: bool = False,
         learning_curve: bool = False,

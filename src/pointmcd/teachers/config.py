@@ -8,6 +8,7 @@ from typing import Any, Literal, get_args
 from tyro.conf import Positional
 
 from pointmcd.errors import ConfigError
+from pointmcd.options import Advanced
 
 #: What a teacher learns. The last two need no label, and none reaches them.
 TeacherTask = Literal["classification", "segmentation", "features", "autoencoder"]
@@ -55,7 +56,7 @@ class TeachConfig:
     """What it learns: the shape's class; the part of every pixel (segmentation); or, for students
     without labels, nothing (features: the encoder as it is) or to redraw the views
     (autoencoder)."""
-    whiten: bool = False
+    whiten: Advanced[bool] = False
     """Features only: make the channels uncorrelated too (PCA), and keep the 512 strongest."""
     finetune: bool = False
     """Train the encoder too (slow without a GPU); otherwise only what is put on top of it."""
@@ -65,13 +66,13 @@ class TeachConfig:
     """Passes over the train part; 128, segmentation and autoencoder 20."""
     batch_size: int | None = None
     """Shapes per step; 48, segmentation 4, autoencoder 8."""
-    views_per_step: int = 4
+    views_per_step: Advanced[int] = 4
     """Views of each shape in one step, drawn anew each time; classification takes all."""
     lr: float | None = None
     """Adam step size at the start; 1e-3, segmentation 1e-2, 1e-4 with --finetune."""
-    final_lr: float | None = None
+    final_lr: Advanced[float | None] = None
     """Step size at the end of the cosine; 1e-6, segmentation and autoencoder 5e-6."""
-    weight_decay: float = 1e-5
+    weight_decay: Advanced[float] = 1e-5
     """L2 penalty of Adam."""
     label_smoothing: float = 0.2
     """Probability shared among the other classes; classification only."""

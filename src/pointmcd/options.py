@@ -1,0 +1,29 @@
+"""How a setting looks in the help: what its value is called, and whether it is advanced."""
+
+from typing import Annotated, Any, TypeVar
+
+import tyro
+
+T = TypeVar("T")
+
+#: The metadata of `Advanced[...]`.
+ADVANCED = "advanced option"
+#: A setting that nobody should need, listed below the others: `final_lr: Advanced[float] = 1e-5`.
+Advanced = Annotated[T, ADVANCED]
+
+
+def told_default(value: str) -> str:
+    """Return what the help says of a default: nothing where that is none, or a switch."""
+    return "" if value in ("", "None", "False", "True") else f"(default: {value})"
+
+
+#: A switch.
+Flag = Annotated[bool, tyro.conf.arg(help_behavior_hint=told_default)]
+
+
+def metavar(word: str) -> Any:
+    """Return the metadata that names a value in the help.
+
+    With `out: Annotated[Path | None, metavar("RUN")] = None` it says `--out RUN`.
+    """
+    return tyro.conf.arg(metavar=word, help_behavior_hint=told_default)
