@@ -21,8 +21,8 @@ from hypothesis import strategies as st
 
 from pointmcd.datasets.annotations import parse_labels, read_part_names, read_split_lists
 from pointmcd.datasets.folder import list_shapes, load_shape
-from pointmcd.datasets.shapenetpart.source import is_shapenetpart, list_labelled_clouds
-from pointmcd.datasets.tree import list_files
+from pointmcd.datasets.shapenetpart.dataset import ShapeNetPart, list_labelled_clouds
+from pointmcd.datasets.tree import FileTree, open_tree
 from pointmcd.errors import ShapeError
 from pointmcd.shapes.clouds import read_points
 from pointmcd.shapes.mesh import normalise, read_mesh
@@ -60,9 +60,9 @@ def _beside(kind: str) -> Reader:
 def _archive(data: bytes, folder: Path) -> None:
     path = folder / "set.zip"
     path.write_bytes(data)
-    files = list_files(path)
-    labelled = is_shapenetpart(files)
-    shapes = list_labelled_clouds(path, None, files).sources if labelled else list_shapes(path)
+    tree = open_tree(path)
+    labelled = ShapeNetPart.recognises(tree)
+    shapes = list_labelled_clouds(tree).sources if labelled else list_shapes(tree)
     faults = []
     for shape in shapes:
         try:
@@ -80,6 +80,16 @@ def _in_set(name: str, files: dict[str, bytes]) -> Reader:
         _archive(zipped({**files, name: data}), folder)
 
     return read
+
+
+def _alone(name: str, read: Callable[[FileTree], object]) -> Reader:
+    """One file that is read by itself."""
+
+    def read_one(data: bytes, folder: Path) -> object:
+        (folder / name).write_bytes(data)
+        return read(FileTree(folder, "set", (name,)))
+
+    return read_one
 
 
 def zipped(files: dict[str, bytes]) -> bytes:
@@ -165,11 +175,11 @@ READERS: dict[str, tuple[Reader, tuple[bytes, ...]]] = {
     "npy": (_beside("npy"), (_npy(_POINTS), _npy(_POINTS.astype(np.float32).T))),
     "zip": (_archive, (zipped(_PARTS_SET), zipped(_CLOUD_SET), zipped({"a.off": _OFF}))),
     "part names": (
-        lambda data, _: read_part_names(lambda _: data, "parts.json", "parts.json"),
+        _alone("parts.json", lambda tree: read_part_names(tree.file("parts.json"))),
         (_PARTS_SET["parts.json"],),
     ),
     "split list": (
-        lambda data, _: read_split_lists(lambda _: data, "", ["train.txt"], ["bed/a"], "set"),
+        _alone("train.txt", lambda tree: read_split_lists(tree, ["bed/a"])),
         (b"bed/a\n", b"\xef\xbb\xbfbed\\a\r\n"),
     ),
     "labels": (lambda data, _: parse_labels(data, "a.seg", 3), (b"0\n1\n2\n", b"1 1\t2")),

@@ -9,8 +9,10 @@ import torch
 import trimesh
 
 from benchmarks.growth.curve import Call, Curve, measure, sweep, wall
-from pointmcd.datasets.folder import ShapeSource, list_shapes, load_shape
+from pointmcd.datasets.folder import list_shapes, load_shape
 from pointmcd.datasets.furniture import furniture10
+from pointmcd.datasets.sources import ShapeSource
+from pointmcd.datasets.tree import TreeFile
 from pointmcd.encoders.image_encoder import ImageEncoder
 from pointmcd.encoders.runtimes import use_runtime
 from pointmcd.files import remove
@@ -65,7 +67,7 @@ def ring(views: int) -> Rig:
 
 def prepared(path: Path, views: int, points: int, work: Path) -> Call:
     """Read, sample, render, find what is visible, write."""
-    source = ShapeSource("shape", None, None, str(path), "off", path)
+    source = ShapeSource("shape", None, None, TreeFile(path, str(path)))
     items = ((PlanItem("shape", None, "train"), source),)
     task = ShardTask(work / "shard", items, ring(views), points, seed=0, strict=True)
 

@@ -12,8 +12,10 @@ import trimesh
 
 from benchmarks.shared.race import Race
 from benchmarks.speed.published.preparing import Call, bare, farthest_loop, prepare_per_call
-from pointmcd.datasets.folder import ShapeSource, load_shape
+from pointmcd.datasets.folder import load_shape
 from pointmcd.datasets.furniture import furniture10
+from pointmcd.datasets.sources import ShapeSource
+from pointmcd.datasets.tree import TreeFile
 from pointmcd.files import remove
 from pointmcd.ops.farthest_points import farthest_points
 from pointmcd.preparation.plan import PlanItem
@@ -58,7 +60,7 @@ def of_shape(work: Path, faces: int, divisions: int) -> Iterator[Race]:
     for _ in range(divisions):
         divided = divided.subdivide()
     divided.export(path)
-    source = ShapeSource("shape", None, None, str(path), "off", path)
+    source = ShapeSource("shape", None, None, TreeFile(path, str(path)))
     task = task_of(source, work / "shard")
     name = f"preparing a shape of {len(divided.faces):,} faces"
     ours = partial(prepare_anew, task)

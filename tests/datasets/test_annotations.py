@@ -233,7 +233,7 @@ def test_a_zip_equals_its_folder(tmp_path):
     assert len(pairs) == 3
     for one, other in pairs:
         assert one.read_labels().tolist() == other.read_labels().tolist()
-        where = {"location": "", "path": Path(), "member": None, "labels": None}
+        where = {"file": None, "labels": None}
         assert replace(one, **where) == replace(other, **where)
 
 

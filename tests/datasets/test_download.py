@@ -6,10 +6,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from pointmcd.datasets import registry
 from pointmcd.datasets.base import Archive
 from pointmcd.datasets.download import download
-from pointmcd.datasets.registry import get_data_set, list_data_sets
+from pointmcd.datasets.registry import find_shapes, get_data_set, list_data_sets
 from pointmcd.errors import ConfigError, DownloadError
 
 FETCHED = ("modelnet10", "modelnet40")
@@ -26,8 +25,7 @@ def local(start_server, furniture_root, monkeypatch):
     data_set = get_data_set("modelnet40")
     archive = Archive("ModelNet40.zip", (server.url,))
     layouts = [replace(one, archive=one.archive and archive) for one in data_set.layouts]
-    changed = replace(data_set, layouts=tuple(layouts))
-    monkeypatch.setitem(registry._DATA_SETS, "modelnet40", changed)
+    monkeypatch.setattr(data_set, "layouts", tuple(layouts))
     return server
 
 
@@ -36,7 +34,7 @@ def test_a_set_is_fetched_and_read_where_it_lies(local, tmp_path, cli):
     assert (status, out.strip()) == (0, str(tmp_path / "ModelNet40.zip"))
     assert "licence: for academic research only" in err
     assert re.search(r"sha256 [0-9a-f]{64} \(no checksum known to hold it against\)", err)
-    shapes = registry.find_shapes(f"modelnet40:{tmp_path / 'ModelNet40.zip'}").listing.sources
+    shapes = find_shapes(f"modelnet40:{tmp_path / 'ModelNet40.zip'}").listing.sources
     assert len(shapes) == 9
 
 

@@ -51,7 +51,7 @@ def test_furniture_as_zip_and_as_folder(furniture_root):
     assert len(zipped) == 254
     assert len({s.label for s in zipped}) == 10
     assert sum(s.split == "train" for s in zipped) == 188
-    assert zipped[7].read() == unpacked[7].read()
+    assert zipped[7].file.read() == unpacked[7].file.read()
     assert "bed/train/bed_0006" in {s.name for s in zipped}
 
 
@@ -116,7 +116,7 @@ def test_names_of_a_zip_cannot_climb_out(tmp_path):
 
 def test_two_files_of_one_name(make):
     shapes = list_shapes(make("car/a.off", "car/a.obj", "bus/a.off"))
-    assert [(s.name, s.suffix, s.fault) for s in shapes] == [
+    assert [(s.name, s.file.suffix, s.fault) for s in shapes] == [
         ("bus/a", "off", None),
         ("car/a", "obj", None),
         ("car/a", "off", "same name as car/a.obj"),
@@ -191,8 +191,8 @@ def test_damaged_member(tmp_path):
     path.write_bytes(data)
     first, second = list_shapes(path)
     with pytest.raises(ShapeError, match=r"a\.zip/a\.off: cannot be read"):
-        first.read()
-    assert second.read() == OFF
+        first.file.read()
+    assert second.file.read() == OFF
 
 
 def test_oversized_member(tmp_path, monkeypatch):
@@ -208,16 +208,16 @@ def test_sources_travel_to_other_processes(make, monkeypatch, tmp_path):
     source = make("a.off", "b.off").relative_to(tmp_path)
     blob = pickle.dumps(list_shapes(source))
     monkeypatch.chdir("/")
-    assert [shape.read() for shape in pickle.loads(blob)] == [OFF, OFF]
+    assert [shape.file.read() for shape in pickle.loads(blob)] == [OFF, OFF]
     assert len(load_shape(pickle.loads(blob)[0]).faces) == 1
 
 
 def test_file_gone_before_it_is_read(make):
     source = make("a.off")
     shape = list_shapes(source)[0]
-    shape.path.unlink()
+    shape.file.path.unlink()
     with pytest.raises(ShapeError, match=r"a\.off"):
-        shape.read()
+        shape.file.read()
 
 
 def test_links_are_followed_but_not_in_circles(tmp_path):

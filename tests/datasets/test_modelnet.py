@@ -10,10 +10,10 @@ from dataset_layouts import write_modelnet_hdf5, write_modelnet_meshes, write_mo
 from part_layouts import zipped
 
 from pointmcd.datasets import array_cloud
-from pointmcd.datasets.base import official_notes
 from pointmcd.datasets.folder import load_shape
-from pointmcd.datasets.modelnet import MODELNET40, MODELNET40_CLASSES
+from pointmcd.datasets.modelnet import MODELNET40_CLASSES, ModelNet40
 from pointmcd.datasets.registry import find_shapes, get_data_set
+from pointmcd.datasets.tree import FileTree
 from pointmcd.errors import ConfigError, ShapeError
 
 
@@ -68,7 +68,7 @@ def test_the_zip_and_one_with_backslashes(off, tmp_path):
         shapes = find_shapes(f"modelnet40:{source}").listing.sources
         assert [shape.name for shape in shapes] == [shape.name for shape in expected]
         for shape, other in zip(shapes, expected, strict=True):
-            assert shape.read() == other.read()
+            assert shape.file.read() == other.file.read()
 
 
 def test_hdf5_rows_are_the_clouds_in_file_order(hdf5):
@@ -125,15 +125,15 @@ def test_counts_other_than_the_official_ones_are_notes(off, hdf5):
 
 def test_the_whole_official_split_makes_no_note(tmp_path):
     """Names as in the real set, one file short in the second try; nothing is read for it."""
-    layout = next(layout for layout in MODELNET40.layouts if layout.name == "off")
+    layout = next(layout for layout in ModelNet40.layouts if layout.name == "off")
     files = []
     for split, count in layout.splits.items():
         for i in range(count):
             label = MODELNET40_CLASSES[i % 40]
             files.append(f"ModelNet40/{label}/{split}/{label}_{split}{i:04d}.off")
-    shapes = layout.list_shapes(tmp_path, files, None).sources
-    assert official_notes(MODELNET40, layout, shapes) == []
-    assert official_notes(MODELNET40, layout, shapes[1:]) == [
+    shapes = layout.list_shapes(FileTree(tmp_path, "set", tuple(files))).sources
+    assert ModelNet40().official_notes(layout, shapes) == []
+    assert ModelNet40().official_notes(layout, shapes[1:]) == [
         {"name": "modelnet40", "note": "2467 test shapes found, officially (off) 2468"}
     ]
 

@@ -20,7 +20,7 @@ def test_all_corruptions_are_read_for_the_test_alone(root):
     ]
     assert listing.notes[0]["note"] == ("6 shapes found in 3 files, officially 2468 in each of 75")
     for number, shape in enumerate(listing.sources):
-        data = np.load(root / shape.path.name)
+        data = np.load(root / shape.file.path.name)
         assert data.shape[1] == 100 + number // 2
         np.testing.assert_array_equal(shape.read_cloud().points, data[number % 2])
 

@@ -1,7 +1,7 @@
 import pytest
 
-from pointmcd.datasets.cloud_source import CloudSource
 from pointmcd.datasets.registry import find_shapes, get_data_set, list_data_sets
+from pointmcd.datasets.sources import CloudSource
 from pointmcd.errors import ConfigError, ShapeError
 
 
@@ -19,7 +19,7 @@ def test_every_data_set_says_what_a_person_needs(name):
 
 
 def test_an_unknown_name_is_told_with_the_nearest(tmp_path):
-    with pytest.raises(ConfigError, match="data set modelnet4: unknown; use modelnet40"):
+    with pytest.raises(ConfigError, match="data set modelnet4: unknown; did you mean modelnet40"):
         find_shapes(f"modelnet4:{tmp_path}")
     with pytest.raises(ConfigError, match="modelnet10, modelnet40"):
         find_shapes("nothinglikeit:anywhere")
@@ -51,6 +51,8 @@ def test_meshes_stay_meshes_beside_tables(furniture_root):
     assert not any(isinstance(shape, CloudSource) for shape in shapes)
 
 
-def test_shapenetcore_is_refused_where_it_means_nothing(furniture_root, tmp_path):
-    with pytest.raises(ConfigError, match="--shapenetcore: is not for modelnet40"):
-        find_shapes(f"modelnet40:{furniture_root}", tmp_path)
+def test_an_option_is_refused_where_it_means_nothing(furniture_root, tmp_path):
+    with pytest.raises(ConfigError, match="modelnet40: option shapenetcore is unknown; it has no"):
+        find_shapes(f"modelnet40:{furniture_root},shapenetcore={tmp_path}")
+    with pytest.raises(ConfigError, match="meshes: option shapenetcore is unknown"):
+        find_shapes(f"{furniture_root},shapenetcore={tmp_path}")

@@ -6,7 +6,7 @@ import pytest
 from dataset_layouts import write_scanobjectnn
 
 from pointmcd.datasets.registry import find_shapes
-from pointmcd.datasets.scanobjectnn import SCANOBJECTNN, SCANOBJECTNN_CLASSES
+from pointmcd.datasets.scanobjectnn import SCANOBJECTNN_CLASSES
 from pointmcd.errors import ConfigError, ShapeError
 
 VARIANTS = {
@@ -34,9 +34,9 @@ def test_each_variant_reads_its_own_files(root, variant):
     assert Counter((s.label, s.split) for s in shapes) == {
         k: n * copies for k, n in expected.items()
     }
-    assert {s.path.parent.name for s in shapes} == {folder}
-    assert {s.path.stem.partition("_objectdataset")[2] for s in shapes} == {tail}
-    with h5py.File(shapes[-1].path) as file:
+    assert {s.file.path.parent.name for s in shapes} == {folder}
+    assert {s.file.path.stem.partition("_objectdataset")[2] for s in shapes} == {tail}
+    with h5py.File(shapes[-1].file.path) as file:
         np.testing.assert_array_equal(shapes[-1].read_cloud().points, file["data"][-1])
 
 
@@ -48,7 +48,7 @@ def test_the_folder_of_a_variant_alone_does_not_tell_which_it_is(root):
 def test_the_bare_name_lists_the_variants(root):
     with pytest.raises(ConfigError) as caught:
         find_shapes(f"scanobjectnn:{root}")
-    assert all(data_set.name in str(caught.value) for data_set in SCANOBJECTNN)
+    assert all(f"scanobjectnn-{variant}" in str(caught.value) for variant in VARIANTS)
 
 
 def test_an_absent_half_is_a_note(root, tmp_path):

@@ -92,5 +92,5 @@ def test_shapenetpart_by_name(furniture_root, tmp_path, layout):
         f"2 classes found, officially ({short}) 16",
     ]
     core = write_core(furniture_root, tmp_path / "elsewhere", "v1")
-    shapes = find_shapes(f"shapenetpart:{root}", core).listing.sources
+    shapes = find_shapes(f"shapenetpart:{root},shapenetcore={core}").listing.sources
     assert all(shape.mesh is not None for shape in shapes)

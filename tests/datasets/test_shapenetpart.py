@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from part_layouts import CLASSES, NORMAL, PLAIN, write_core, write_layout, zipped
 
+from pointmcd.datasets.shapenetpart.dataset import ShapeNetPart, list_labelled_clouds
 from pointmcd.datasets.shapenetpart.files import PART_COUNTS
-from pointmcd.datasets.shapenetpart.source import is_shapenetpart, list_labelled_clouds
-from pointmcd.datasets.tree import list_files
+from pointmcd.datasets.tree import open_tree
 from pointmcd.errors import ShapeError
 
 
@@ -44,7 +44,7 @@ def test_fifty_parts_in_sixteen_classes_in_sorted_order():
 @pytest.mark.parametrize("as_zip", [False, True])
 def test_lists_names_classes_splits_and_parts(root, as_zip):
     source = zipped(root) if as_zip else root
-    assert is_shapenetpart(list_files(source))
+    assert ShapeNetPart.recognises(open_tree(source))
     listing = list_labelled_clouds(source)
     shapes = listing.sources
     assert [s.label for s in shapes] == ["Airplane"] * 3 + ["Chair"] * 3
@@ -78,7 +78,7 @@ def test_both_layouts_say_the_same(originals):
 
 
 def test_a_mesh_set_is_of_another_layout(furniture_root):
-    assert not is_shapenetpart(list_files(furniture_root))
+    assert not ShapeNetPart.recognises(open_tree(furniture_root))
     with pytest.raises(ShapeError, match="lacks synsetoffset2category"):
         list_labelled_clouds(furniture_root)
 
@@ -181,8 +181,9 @@ def test_no_cloud_at_all(root):
 def read_changed(root, old, new):
     """Read the first cloud after changing its file with points and labels (one for all)."""
     shape = list_labelled_clouds(root).sources[0]
-    rows = shape.path.read_text().splitlines()
-    shape.path.write_text("\n".join(new if old is None else old(rows)))
+    path = shape.file.path
+    rows = path.read_text().splitlines()
+    path.write_text("\n".join(new if old is None else old(rows)))
     return shape.read_cloud()
 
 
@@ -227,7 +228,7 @@ def test_labels_of_another_class_are_refused(normal, label):
 )
 def test_bad_label_files_are_one_line(plain, change, text):
     shape = list_labelled_clouds(plain).sources[0]
-    file = next((plain / "02691156" / "points_label").glob(f"{shape.path.stem}.seg"))
+    file = next((plain / "02691156" / "points_label").glob(f"{shape.file.path.stem}.seg"))
     file.write_text("\n".join(change(file.read_text().split("\n")[:-1])))
     with pytest.raises(ShapeError, match=re.escape(text)) as error:
         shape.read_cloud()
@@ -237,7 +238,7 @@ def test_bad_label_files_are_one_line(plain, change, text):
 
 def test_a_cloud_without_a_label_file_is_a_fault(plain):
     shape = list_labelled_clouds(plain).sources[0]
-    (plain / "02691156" / "points_label" / f"{shape.path.stem}.seg").unlink()
+    (plain / "02691156" / "points_label" / f"{shape.file.path.stem}.seg").unlink()
     assert "has no labels" in list_labelled_clouds(plain).sources[0].fault
 
 

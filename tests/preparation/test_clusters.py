@@ -7,6 +7,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from pointmcd.datasets.folder import list_shapes
+from pointmcd.datasets.tree import TreeFile
 from pointmcd.errors import ConfigError, ShapeError, StoreError
 from pointmcd.files import read_json
 from pointmcd.preparation import clusters
@@ -66,7 +67,7 @@ def test_a_worker_that_does_not_see_the_store(task, tmp_path):
 
 def test_a_shape_that_a_worker_does_not_see_is_not_taken_for_a_bad_one(task):
     item, source = task.items[0]
-    away = replace(source, path=source.path.with_name("away.off"))
+    away = replace(source, file=TreeFile(source.file.path.with_name("away.off"), "away.off"))
     with pytest.raises(StoreError, match=r"away\.off: not seen by the worker on"):
         _write_elsewhere(replace(task, items=((item, away),)), clusters.__version__)
     assert not task.folder.exists()
@@ -75,7 +76,7 @@ def test_a_shape_that_a_worker_does_not_see_is_not_taken_for_a_bad_one(task):
 def test_a_broken_link_is_a_bad_shape_and_seen(task, tmp_path):
     item, source = task.items[0]
     (tmp_path / "link.off").symlink_to("nowhere")
-    broken = replace(source, path=tmp_path / "link.off")
+    broken = replace(source, file=TreeFile(tmp_path / "link.off", "link.off"))
     assert _write_elsewhere(replace(task, items=((item, broken),)), clusters.__version__) == 1
     assert len(read_json(task.folder / "shapes.json")["skipped"]) == 1
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from part_layouts import NORMAL, PLAIN, write_core, write_layout
 
-from pointmcd.datasets.shapenetpart.source import list_labelled_clouds
+from pointmcd.datasets.shapenetpart.dataset import list_labelled_clouds
 from pointmcd.errors import ShapeError
 from pointmcd.preparation.prepare_cloud import prepare_cloud
 from pointmcd.views.rig import Rig
@@ -146,8 +146,8 @@ def test_a_damaged_mesh_is_one_line(with_meshes, tmp_path):
 def test_clouds_of_few_points(furniture_root, tmp_path, count):
     root = write_layout(furniture_root, tmp_path, PLAIN, 200)
     shape = first(root)
-    labels = root / "03001627" / "points_label" / f"{shape.path.stem}.seg"
-    for file in (shape.path, labels):
+    labels = root / "03001627" / "points_label" / f"{shape.file.path.stem}.seg"
+    for file in (shape.file.path, labels):
         file.write_text("\n".join(file.read_text().splitlines()[:count]))
     if count == 1:
         with pytest.raises(ShapeError, match="all points are at one place"):

@@ -39,7 +39,7 @@ def test_a_store_of_labelled_clouds(clouds, tmp_path, quick):
 def test_with_meshes_the_renderer_is_another(clouds, furniture_root, tmp_path, quick):
     core = write_core(furniture_root, tmp_path, "v2")
     root = shutil.copytree(clouds, tmp_path / "elsewhere" / clouds.name)
-    prepare(root, tmp_path / "store", shapenetcore=core, **quick)
+    prepare(f"{root},shapenetcore={core}", tmp_path / "store", **quick)
     assert Store(tmp_path / "store").meta["renderer"] == "embree-grey-1"
     with pytest.raises(StoreError, match=f"renderer embree-grey-1, not {splats.RENDERER}"):
         prepare(root, tmp_path / "store", **quick)
@@ -69,4 +69,4 @@ def test_folder_and_zip_and_workers_give_the_same_points(furniture_root, tmp_pat
 
 def test_meshes_are_for_clouds_only(furniture_root, tmp_path):
     with pytest.raises(ConfigError, match="shapenetcore"):
-        prepare(furniture_root, tmp_path / "store", shapenetcore=tmp_path)
+        prepare(f"{furniture_root},shapenetcore={tmp_path}", tmp_path / "store")

@@ -89,5 +89,5 @@ def test_a_folder_of_clouds_on_the_command_line(hdf5, tmp_path, small_rig, cli):
     assert "note: modelnet40: 3 classes found, officially (hdf5) 40" in err
     status, out, err = cli("prepare", f"modelnet:{hdf5}", tmp_path / "third", *options)
     assert status == 1
-    assert err.startswith("pointmcd: data set modelnet: unknown; use modelnet10, modelnet40")
+    assert err.startswith("pointmcd: data set modelnet: unknown; did you mean modelnet")
     assert err.count("\n") == 1

@@ -11,7 +11,7 @@ from tyro.conf import Positional
 from pointmcd.cli.output import out, print_line
 from pointmcd.progress import console
 
-if TYPE_CHECKING:  # they import torch, which would slow every --help
+if TYPE_CHECKING:  # it would slow every --help
     from pointmcd.datasets.base import DataSet
 
 
@@ -42,8 +42,8 @@ def download(
     print_line(str(fetched.path))
 
 
-def data_sets_table(data_sets: "Iterable[DataSet]") -> Table:
-    """Name, content and licence of the data sets that are read by name."""
+def data_sets_table(data_sets: "Iterable[type[DataSet]]") -> Table:
+    """List name, content and licence of the data sets that are read by name."""
     fold = (Column(name, overflow="fold") for name in ("what it is", "how to get it", "licence"))
     table = Table("name", *fold)
     for one in data_sets:

@@ -24,7 +24,6 @@ def prepare(
     test_fraction: float = 0.2,
     strict: bool = False,
     overwrite: bool = False,
-    shapenetcore: Path | None = None,
 ) -> None:
     """Turn a data set, or a folder or zip of meshes or clouds, into a store.
 
@@ -43,7 +42,6 @@ def prepare(
         test_fraction: share held out for the test where the source has no splits.
         strict: stop at the first bad shape.
         overwrite: replace a store made with other settings.
-        shapenetcore: for ShapeNetPart, the folder of its meshes (looked for beside it).
     """
     from pointmcd.preparation.prepare import prepare as run
 
@@ -61,7 +59,6 @@ def prepare(
         test_fraction=test_fraction,
         strict=strict,
         overwrite=overwrite,
-        shapenetcore=shapenetcore,
     )
     for entry in result.skipped:
         console.print(f"skipped: {entry['reason']}", style="yellow", markup=False, soft_wrap=True)

@@ -1,7 +1,7 @@
-"""What stands beside the meshes of a set: part names, labels per face, lists of splits."""
+"""Files beside the shapes of a data set: part names, part labels, lists of splits."""
 
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from pointmcd.datasets.layout import SPLITS
+from pointmcd.datasets.tree import FileTree, TreeFile
 from pointmcd.errors import ShapeError
 
 #: Pixel labels are kept in one byte, and one value is the background.
@@ -17,14 +18,13 @@ MAX_PARTS = 254
 #: Characters of a name in a file that an error repeats: a damaged one may be one long line.
 MAX_TOLD = 100
 
-Read = Callable[[str], bytes]
 PartNames = dict[str, tuple[str, ...]]
 
 
 def annotated_root(everything: Collection[str], meshes: Collection[str]) -> str | None:
-    """The folder that holds parts.json or lists of splits, and all meshes in folders below.
+    """Return the folder that holds parts.json or lists of splits, and all meshes in folders below.
 
-    None where there is no such folder: the classes' place is then told by the meshes alone.
+    None where there is no such folder: the meshes alone tell then where the classes are.
     """
     names = {"parts.json", *(f"{stem}.txt" for stem in SPLITS)}
     roots = {str(path.parent) for path in map(PurePosixPath, everything) if path.name in names}
@@ -36,25 +36,23 @@ def annotated_root(everything: Collection[str], meshes: Collection[str]) -> str 
     return None
 
 
-def read_part_names(read: Read, file: str, where: str) -> PartNames:
+def read_part_names(file: TreeFile) -> PartNames:
     """Read parts.json: an object of class names, each with the list of its parts' names.
-
-    Args:
-        read: gives the content of a file of the source.
-        file: the file in the source.
-        where: what error texts call it.
 
     Raises:
         ShapeError: when it is not that.
     """
     try:
-        content = json.loads(read(file).decode("utf-8-sig"))
+        content = json.loads(file.read().decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
-        raise ShapeError(f"{where}: is not JSON: {error}") from error
+        raise ShapeError(f"{file.name}: is not JSON: {error}") from error
     if not isinstance(content, dict):
-        raise ShapeError(f"{where}: must be an object of classes, each with a list of part names")
+        raise ShapeError(
+            f"{file.name}: must be an object of classes, each with a list of part names"
+        )
     return {
-        str(label): _checked_names(names, f"{where}: {label}") for label, names in content.items()
+        str(label): _checked_names(names, f"{file.name}: {label}")
+        for label, names in content.items()
     }
 
 
@@ -66,17 +64,12 @@ def _checked_names(names: Any, what: str) -> tuple[str, ...]:
     return tuple(names)
 
 
-def read_split_lists(
-    read: Read, root: str, files: Collection[str], shapes: Collection[str], where: str
-) -> dict[str, str] | None:
+def read_split_lists(tree: FileTree, shapes: Collection[str]) -> dict[str, str] | None:
     """Read train.txt, test.txt and val.txt: one shape per line, like `chair/103`.
 
     Args:
-        read: gives the content of a file of the source.
-        root: the folder that the lists stand in, with its slash, or "".
-        files: all files of the source.
+        tree: the folder that has the lists.
         shapes: the names of all shapes.
-        where: what error texts call the source.
 
     Returns:
         The split of each shape named, or None where there is no list.
@@ -84,28 +77,21 @@ def read_split_lists(
     Raises:
         ShapeError: when a shape is in two lists, or is not there.
     """
-    lists = {f"{root}{stem}.txt": split for stem, split in SPLITS.items()}
-    found = {file: split for file, split in lists.items() if file in files}
+    lists = {f"{stem}.txt": split for stem, split in SPLITS.items()}
+    found = {tree.file(file): split for file, split in lists.items() if file in tree}
     splits: dict[str, str] = {}
     for file, split in found.items():
-        for line in read(file).decode("utf-8-sig", "replace").splitlines():
-            name = line.strip().replace("\\", "/")
-            if name and name not in shapes:
+        for name in file.lines():
+            if name not in shapes:
                 told = name[:MAX_TOLD]
-                raise ShapeError(f"{where}/{file}: {told}: no mesh of that name; correct the list")
-            if name and splits.setdefault(name, split) != split:
-                raise ShapeError(f"{where}/{file}: {name} is in the {splits[name]} list too")
+                raise ShapeError(f"{file.name}: {told}: no mesh of that name; correct the list")
+            if splits.setdefault(name, split) != split:
+                raise ShapeError(f"{file.name}: {name} is in the {splits[name]} list too")
     return splits if found else None
 
 
-def label_file(file: str, files: Collection[str]) -> str | None:
-    """The file of labels per face that belongs to a mesh file, if it is there."""
-    beside = str(PurePosixPath(file).with_suffix(".seg"))
-    return beside if beside in files else None
-
-
 def parse_labels(data: bytes, where: str, count: int) -> npt.NDArray[np.int16]:
-    """Read one whole number per line, each 0 to `count` - 1.
+    """Read one integer per line, each 0 to `count` - 1; errors call the file `where`.
 
     Raises:
         ShapeError: for anything else, with the first line at fault.

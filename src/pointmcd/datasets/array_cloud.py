@@ -1,4 +1,4 @@
-"""Clouds that are rows of one big array, in an HDF5 or NumPy file; each is read by itself."""
+"""Clouds that are rows of one big array in an HDF5 or NumPy file, read row by row."""
 
 import os
 from collections.abc import Sequence
@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib.format import open_memmap
 
-from pointmcd.datasets.cloud_source import Cloud, CloudSource, finite
+from pointmcd.datasets.sources import Cloud, CloudSource, check_finite
+from pointmcd.datasets.tree import TreeFile
 from pointmcd.errors import ShapeError, first_line
 from pointmcd.extras import import_extra
 from pointmcd.shapes.formats import MAX_BYTES
@@ -30,8 +31,8 @@ class ArrayCloud(CloudSource):
     """One row of an array `[S, N, 3]`.
 
     Attributes:
-        array: The data set's name in an HDF5 file.
-        row: Which shape it is.
+        array: name of the array in an HDF5 file.
+        row: index of the shape.
     """
 
     array: str = "data"
@@ -40,23 +41,27 @@ class ArrayCloud(CloudSource):
     def read_cloud(self) -> Cloud:
         """Read the row; raises ShapeError as `CloudSource.read_cloud` says."""
         try:
-            points = np.asarray(_rows(self.path, self.array)[self.row])
+            points = np.asarray(_rows(self.file.path, self.array)[self.row])
         except _BROKEN as error:
             raise ShapeError(f"{self.location}: cannot be read: {_reason(error)}") from error
-        return Cloud(finite(points, self.location))
+        return Cloud(check_finite(points, self.location))
 
 
 def array_clouds(
-    path: Path, labels: npt.NDArray[np.int64], classes: Sequence[str], split: str, array: str
+    path: Path,
+    labels: npt.NDArray[np.int64],
+    classes: Sequence[str],
+    split: str,
+    array: str = "data",
 ) -> list[ArrayCloud]:
-    """List the rows of a file, named CLASS/FILE_ROW; of the array only the shape is looked at.
+    """List the rows of a file, named CLASS/FILE_ROW; only the array's shape and type are read.
 
     Args:
-        path: The HDF5 or `.npy` file.
-        labels: The class of each row, `[S]`.
-        classes: Names of the classes.
-        split: The split that all rows belong to.
-        array: The data set's name in an HDF5 file.
+        path: the HDF5 or `.npy` file.
+        labels: class of each row, `[S]`.
+        classes: names of the classes.
+        split: split that all rows belong to.
+        array: name of the array in an HDF5 file.
 
     Raises:
         ShapeError: when the file is damaged, or its array or the labels do not fit.
@@ -81,9 +86,7 @@ def array_clouds(
             name=f"{classes[label]}/{path.stem}_{row:04d}",
             label=classes[label],
             split=split,
-            location=f"{path}[{row}]",
-            suffix=path.suffix[1:].lower(),
-            path=path,
+            file=TreeFile(path, f"{path}[{row}]"),
             array=array,
             row=row,
         )
@@ -123,7 +126,7 @@ def _rows(path: Path, array: str) -> Any:
 
 @lru_cache(maxsize=4)
 def _opened(path: Path, array: str, modified: int, process: int) -> Any:
-    """Open an HDF5 data set once a process: its chunks are forgotten when it is closed."""
+    """Open an HDF5 array once a process: its unpacked chunks are lost when it is closed."""
     h5py = import_extra("h5py", "hdf5", str(path))
     return h5py.File(path, "r", rdcc_nbytes=_CHUNK_CACHE, rdcc_nslots=_CHUNK_SLOTS)[array]
 

@@ -1,16 +1,28 @@
-"""What is known of a public data set, and whether the files at hand are all of it."""
+"""Data sets as plugs: known facts, layouts, options, and how the shapes are listed.
 
+A data set of your own is one class in one file, `my_sets.py`:
+
+    @register_dataset("scans")
+    class Scans(DataSet):
+        title = "Scans of our workshop"
+        licence = "CC-BY-4.0"
+        layouts = (Layout("stl", list_scans, splits={"train": 90, "test": 10}, up="z"),)
+
+`list_scans` takes a `FileTree` and returns a `Listing`. `pointmcd prepare my_sets:Scans:PATH STORE`
+reads it; `scans:PATH` does too where `my_sets` is imported before, or an installed package offers
+it under the entry point group `pointmcd.datasets`.
+"""
+
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar, TypeVar
 
-from pointmcd.datasets.folder import ShapeSource
-from pointmcd.datasets.listing import Listing
-from pointmcd.datasets.tree import locate, read_member
-
-#: Lists the shapes of a folder or zip, given its files and where meshes may be looked for.
-Lister = Callable[[Path, list[str], Path | None], Listing]
+from pointmcd.datasets.sources import Listing, ShapeSource
+from pointmcd.datasets.tree import FileTree
+from pointmcd.errors import ConfigError, ShapeError
+from pointmcd.plugs import Plugs
 
 
 @dataclass(frozen=True)
@@ -18,9 +30,9 @@ class Archive:
     """A file that may be fetched without asking anyone.
 
     Attributes:
-        name: The file.
-        urls: Where it is, in the order to try.
-        sha256: Of its content, where somebody trustworthy has published it, or None.
+        name: the file.
+        urls: where it is, in the order to try.
+        sha256: of its content, where somebody trustworthy has published it, or None.
     """
 
     name: str
@@ -30,80 +42,137 @@ class Archive:
 
 @dataclass(frozen=True)
 class Layout:
-    """One form in which a data set is handed round.
+    """One form in which a data set is distributed.
 
     Attributes:
-        name: Like "off" or "hdf5".
-        matches: Whether files, as `list_files` names them, are of this form.
-        list_shapes: The reader.
-        splits: How many shapes the official splits have; empty where that is not known for sure.
-        up: The axis that points up, "x", "y" or "z".
-        archive: The file that `pointmcd download` fetches, or None.
+        name: like "off" or "hdf5".
+        list_shapes: lists the shapes of a folder or zip; reads none of them.
+        matches: whether a folder or zip has this form.
+        splits: how many shapes the official splits have; empty where that is not known for sure.
+        up: the axis that points up, "x", "y" or "z"; None where the set does not say.
+        archive: the file that `pointmcd download` fetches, or None.
     """
 
     name: str
-    matches: Callable[[Sequence[str]], bool]
-    list_shapes: Lister
+    list_shapes: Callable[[FileTree], Listing]
+    matches: Callable[[FileTree], bool] = lambda tree: True
     splits: Mapping[str, int] = field(default_factory=dict)
-    up: str = "y"
+    up: str | None = "y"
     archive: Archive | None = None
 
 
 @dataclass(frozen=True)
 class DataSet:
-    """A public data set.
+    """Base of data sets; a subclass that is a dataclass has its fields as options.
+
+    An option's value comes as text from the command line.
 
     Attributes:
-        name: What `pointmcd prepare NAME:PATH` calls it.
-        title: What it is, in a line.
-        classes: How many it has.
-        licence: The terms, in short; those of its makers count.
-        home: Its page.
-        obtain: How to get it by hand.
-        layouts: The forms that are read, the first that matches is taken.
-        unchecked: What is said here from memory, and was not held against the set itself.
-        takes_meshes: Whether a folder of meshes may be given beside it.
+        name: what `prepare NAME:PATH` knows it by, once registered; else the name of the class.
+        title: what it is, in a line.
+        licence: the terms, in short; those of its makers count.
+        layouts: the forms that are read; the first that matches is taken.
+        classes: how many it has; None where that is not known.
+        home: its page; None for files of a user's own.
+        obtain: how to get it by hand.
+        unchecked: what is said here from memory, and was not compared with the set itself.
     """
 
-    name: str
-    title: str
-    classes: int
-    licence: str
-    home: str
-    obtain: str
-    layouts: tuple[Layout, ...]
-    unchecked: str | None = None
-    takes_meshes: bool = False
+    name: ClassVar[str] = ""
+    title: ClassVar[str] = ""
+    licence: ClassVar[str] = ""
+    layouts: ClassVar[tuple[Layout, ...]] = ()
+    classes: ClassVar[int | None] = None
+    home: ClassVar[str | None] = None
+    obtain: ClassVar[str] = ""
+    unchecked: ClassVar[str | None] = None
+
+    def __init_subclass__(cls) -> None:
+        cls.name = cls.__name__
+
+    @classmethod
+    def recognises(cls, tree: FileTree) -> bool:
+        """Return whether a path without a name is this data set beyond doubt."""
+        return False
+
+    @classmethod
+    def create(cls, options: Mapping[str, Any]) -> "DataSet":
+        """Return the data set with these options.
+
+        Raises:
+            ConfigError: for an option that it does not have.
+        """
+        known = [option.name for option in fields(cls)]
+        for option in options:
+            if option not in known:
+                have = f"use {', '.join(known)}" if known else "it has none"
+                raise ConfigError(f"data set {cls.name}: option {option} is unknown; {have}")
+        return cls(**options)
+
+    def options_text(self) -> str:
+        """Return the options that differ from their defaults, as `prepare` is given them."""
+        values = ((field, getattr(self, field.name)) for field in fields(self))
+        return "".join(f",{f.name}={value}" for f, value in values if value != f.default)
+
+    def layout(self, tree: FileTree) -> Layout:
+        """Return the layout of a folder or zip.
+
+        Raises:
+            ShapeError: when it has none of the known ones; the text says how to get the set.
+        """
+        for layout in self.layouts:
+            if layout.matches(tree):
+                return layout
+        names = ", ".join(layout.name for layout in self.layouts)
+        raise ShapeError(
+            f"{tree.name}: holds nothing of {self.name} in a known layout ({names}); {self.obtain}"
+        )
+
+    def list_shapes(self, tree: FileTree, layout: Layout) -> Listing:
+        """List the shapes of a folder or zip; override it where options have a say.
+
+        Raises:
+            ShapeError: when the files do not fit together.
+        """
+        return layout.list_shapes(tree)
+
+    def official_notes(
+        self, layout: Layout, sources: Sequence[ShapeSource]
+    ) -> list[dict[str, str]]:
+        """Note where splits and classes are not as large as the official ones."""
+        found = Counter(source.split for source in sources)
+        counts = [(f"{split} shapes", found[split], n) for split, n in layout.splits.items()]
+        if self.classes is not None:
+            classes = {source.label for source in sources if source.label is not None}
+            counts.append(("classes", len(classes), self.classes))
+        return [
+            {"name": self.name, "note": f"{here} {what} found, officially ({layout.name}) {there}"}
+            for what, here, there in counts
+            if here != there
+        ]
 
 
-def official_notes(
-    data_set: DataSet, layout: Layout, sources: Sequence[ShapeSource]
-) -> list[dict[str, str]]:
-    """Note where the shapes listed are not as many as the official splits and classes have."""
-    found = Counter(source.split for source in sources)
-    counts = [(f"{split} shapes", found[split], n) for split, n in layout.splits.items()]
-    classes = {source.label for source in sources if source.label is not None}
-    counts.append(("classes", len(classes), data_set.classes))
-    return [
-        {"name": data_set.name, "note": f"{here} {what} found, officially ({layout.name}) {there}"}
-        for what, here, there in counts
-        if here != there
-    ]
+Registered = TypeVar("Registered", bound=type[DataSet])
+
+DATA_SETS: Plugs[type[DataSet]] = Plugs("data set", "pointmcd.datasets")
+
+_NAME = re.compile(r"[a-z][a-z0-9-]+")
 
 
-def read_text(source: Path, file: str) -> str:
-    """Return the text of a listed file; raises ShapeError when it cannot be read."""
-    return read_member(*locate(source, file), f"{source}/{file}").decode("utf-8-sig", "replace")
+def register_dataset(name: str) -> Callable[[Registered], Registered]:
+    """Return a decorator that makes a data set known as `prepare NAME:PATH`.
 
+    Args:
+        name: lower-case letters, digits and "-", at least two (`C:` is a drive).
 
-def read_lines(source: Path, file: str) -> list[str]:
-    """Return the lines of a listed file that are not blank, stripped, slashes for backslashes."""
-    lines = (line.strip().replace("\\", "/") for line in read_text(source, file).splitlines())
-    return [line for line in lines if line]
+    Raises:
+        ConfigError: when another data set has that name, or it is none that may precede a path.
+    """
 
+    def keep(data_set: Registered) -> Registered:
+        if not _NAME.fullmatch(name):
+            raise ConfigError(f"data set {name}: the name must be lower case, like my-scans")
+        data_set.name = name
+        return DATA_SETS.register(name)(data_set)
 
-def named(files: Sequence[str], name: str) -> str | None:
-    """The file of that name, in any case, nearest to the top; None where there is none."""
-    found = [file for file in files if file.rpartition("/")[2].lower() == name.lower()]
-    found = [file for file in found if "__MACOSX" not in file]
-    return min(found, key=lambda file: (file.count("/"), file), default=None)
+    return keep

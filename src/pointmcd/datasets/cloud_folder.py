@@ -6,10 +6,11 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import numpy.typing as npt
 
-from pointmcd.datasets.cloud_source import Cloud, CloudSource, finite
-from pointmcd.datasets.folder import ShapeSource, place_sources, shape_files
+from pointmcd.datasets.base import DataSet, Layout, register_dataset
+from pointmcd.datasets.folder import place_sources, shape_files
 from pointmcd.datasets.layout import SPLITS
-from pointmcd.datasets.tree import list_files, locate, read_member
+from pointmcd.datasets.sources import Cloud, CloudSource, Listing, ShapeSource, check_finite
+from pointmcd.datasets.tree import FileTree, open_tree
 from pointmcd.errors import ShapeError
 from pointmcd.shapes.cloud_files import parse_cloud, ply_points
 from pointmcd.shapes.formats import CLOUD_SUFFIXES, mesh_suffixes
@@ -24,18 +25,18 @@ _TABLES = frozenset({"txt", "csv"})
 
 @dataclass(frozen=True)
 class FileCloud(CloudSource):
-    """A file of points, with part labels beside it or without."""
+    """A file of points, with or without part labels beside it."""
 
     def read_cloud(self) -> Cloud:
         """Read the points; raises ShapeError as `CloudSource.read_cloud` says."""
-        data = self.read()
-        if self.suffix == "ply":
+        data = self.file.read()
+        if self.file.suffix == "ply":
             points = ply_points(data, self.location)
             if points is None:
                 raise ShapeError(f"{self.location}: has faces; prepare meshes apart from clouds")
         else:
-            points = parse_cloud(data, self.suffix, self.location)
-        return Cloud(finite(points, self.location), self._parts(len(points)))
+            points = parse_cloud(data, self.file.suffix, self.location)
+        return Cloud(check_finite(points, self.location), self._parts(len(points)))
 
     def _parts(self, count: int) -> npt.NDArray[np.int16] | None:
         parts = self.read_labels()
@@ -44,44 +45,53 @@ class FileCloud(CloudSource):
         return parts
 
 
-def list_clouds(source: Path, files: list[str] | None = None) -> list[FileCloud]:
+def list_clouds(source: FileTree | Path | str) -> list[FileCloud]:
     """List the clouds of a folder or zip, sorted by name; nothing is read yet.
 
     Layouts, lists of splits and part labels are those of `list_shapes`, one label per point in
     NAME.seg. `.xyz`, `.txt`, `.csv`, `.pts`, `.npy`, `.ply`, `.pcd`, `.las` and `.laz` are read.
 
     Args:
-        source: The folder or zip.
-        files: What `list_files` says of it, where that is known.
+        source: the folder or zip.
 
     Raises:
         ShapeError: as `list_shapes`.
     """
-    everything = list_files(source) if files is None else files
-    clouds = shape_files(everything, CLOUD_SUFFIXES | {"ply"})
+    tree = open_tree(source)
+    clouds = shape_files(tree, CLOUD_SUFFIXES | {"ply"})
     clouds = [file for file in clouds if PurePosixPath(file).name.lower() not in _NO_CLOUDS]
     if not clouds:
         suffixes = ", ".join(f".{suffix}" for suffix in sorted(CLOUD_SUFFIXES | {"ply"}))
-        raise ShapeError(f"{source}: holds no point cloud; files that end in {suffixes} are read")
-    return [file_cloud(shape) for shape in place_sources(source, clouds, everything)]
+        raise ShapeError(
+            f"{tree.name}: holds no point cloud; files that end in {suffixes} are read"
+        )
+    return [_as_cloud(shape) for shape in place_sources(tree, clouds)]
 
 
-def file_cloud(shape: ShapeSource) -> FileCloud:
-    """A listed file as a cloud."""
+def _as_cloud(shape: ShapeSource) -> FileCloud:
     return FileCloud(**{field.name: getattr(shape, field.name) for field in fields(ShapeSource)})
 
 
-def holds_clouds(source: Path, files: list[str]) -> bool:
-    """Whether a folder or zip holds point clouds and no mesh, as its file names and PLY tell.
+def holds_clouds(tree: FileTree) -> bool:
+    """Return whether there are point clouds and no mesh, as file names and PLY headers tell.
 
     `.txt` and `.csv` alone do not make clouds of it: any folder may hold some.
     """
-    meshes = shape_files(files, mesh_suffixes())
+    meshes = shape_files(tree, mesh_suffixes())
     if not meshes:
-        return bool(shape_files(files, CLOUD_SUFFIXES - _TABLES))
+        return bool(shape_files(tree, CLOUD_SUFFIXES - _TABLES))
     if any(not file.lower().endswith(".ply") for file in meshes):
         return False
-    data = read_member(*locate(source, meshes[0]), f"{source}/{meshes[0]}")
-    header = data.partition(b"end_header")[0].replace(b"\r", b"\n").splitlines()
-    faces = [line.split()[-1] for line in header if line.split()[:2] == [b"element", b"face"]]
+    header = tree.file(meshes[0]).read().partition(b"end_header")[0].replace(b"\r", b"\n")
+    words = (line.split() for line in header.splitlines())
+    faces = [word[-1] for word in words if word[:2] == [b"element", b"face"]]
     return all(count == b"0" for count in faces)
+
+
+@register_dataset("clouds")
+class Clouds(DataSet):
+    """Point clouds of a user's own."""
+
+    title = "Point clouds of your own, in a folder or zip"
+    licence = "yours"
+    layouts = (Layout("files", lambda tree: Listing(list_clouds(tree)), up=None),)

@@ -24,12 +24,12 @@ def download(name: str, folder: Path = Path(), layout: str | None = None) -> Fet
     return fetch(archive.urls, Path(folder) / archive.name, archive.sha256)
 
 
-def licence_notice(data_set: DataSet) -> str:
-    """What a person should read before they use it."""
+def licence_notice(data_set: type[DataSet]) -> str:
+    """Return the lines that a person should read before they use it."""
     return f"{data_set.title}; {data_set.home}\nlicence: {data_set.licence}"
 
 
-def _archive(data_set: DataSet, layout: str | None) -> Archive:
+def _archive(data_set: type[DataSet], layout: str | None) -> Archive:
     layouts = {one.name: one for one in data_set.layouts}
     if layout is not None and layout not in layouts:
         names = ", ".join(layouts)

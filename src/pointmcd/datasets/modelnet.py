@@ -14,16 +14,15 @@ The HDF5 files hold three training shapes less than the meshes. Points lie y up,
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from pointmcd.datasets.array_cloud import ArrayCloud, array_clouds, read_labels
-from pointmcd.datasets.base import Archive, DataSet, Layout, named, read_lines
+from pointmcd.datasets.base import Archive, DataSet, Layout, register_dataset
 from pointmcd.datasets.cloud_folder import FileCloud
 from pointmcd.datasets.folder import list_shapes
-from pointmcd.datasets.listing import Listing, absent_notes
-from pointmcd.datasets.tree import locate
+from pointmcd.datasets.sources import Listing, absent_notes
+from pointmcd.datasets.tree import FileTree
 from pointmcd.errors import ShapeError
 
 _HDF5 = re.compile(r"ply_data_(train|test)(\d+)\.h5", re.IGNORECASE)
@@ -38,144 +37,141 @@ MODELNET40_CLASSES = (
 )
 
 
-def _has_meshes(files: Sequence[str]) -> bool:
-    return any(file.lower().endswith(".off") for file in files)
+def _has_meshes(tree: FileTree) -> bool:
+    return any(file.lower().endswith(".off") for file in tree.files)
 
 
-def _list_meshes(source: Path, files: list[str], meshes: Path | None) -> Listing:
-    return Listing(list_shapes(source, files))
+def _list_meshes(tree: FileTree) -> Listing:
+    return Listing(list_shapes(tree))
 
 
-def _has_hdf5(files: Sequence[str]) -> bool:
-    return any(_HDF5.fullmatch(PurePosixPath(file).name) for file in files)
+def _hdf5_files(tree: FileTree) -> dict[str, str]:
+    """Return `ply_data_trainN.h5` and `ply_data_testN.h5` by name, in order of split and N."""
+    names = {PurePosixPath(file).name: file for file in tree.files}
+    found = ((match, file) for name, file in names.items() if (match := _HDF5.fullmatch(name)))
+    order = sorted(found, key=lambda item: (item[0][1].lower(), int(item[0][2])))
+    return {match[0]: file for match, file in order}
 
 
-def _list_hdf5(source: Path, files: list[str], meshes: Path | None) -> Listing:
-    """List `ply_data_trainN.h5` and `ply_data_testN.h5`, those that train_files.txt names first."""
-    if not source.is_dir():
-        raise ShapeError(f"{source}: unpack it first; HDF5 files are not read inside a zip")
-    names = named(files, "shape_names.txt")
-    classes = read_lines(source, names) if names else MODELNET40_CLASSES
-    found = {PurePosixPath(file).name: file for file in files if _has_hdf5([file])}
-    absent: defaultdict[str, list[str]] = defaultdict(list)
+def _list_hdf5(tree: FileTree) -> Listing:
+    """List the rows of all HDF5 files; those of train_files.txt that are absent make a note."""
+    tree.check_unpacked("HDF5 files")
+    names, found = tree.find("shape_names.txt"), _hdf5_files(tree)
+    classes = tree.file(names).lines() if names else MODELNET40_CLASSES
+    absent: dict[str, list[str]] = {}
     for split in ("train", "test"):
-        if beside := named(files, f"{split}_files.txt"):
-            listed = (PurePosixPath(line).name for line in read_lines(source, beside))
+        if beside := tree.find(f"{split}_files.txt"):
+            listed = (PurePosixPath(line).name for line in tree.file(beside).lines())
             absent[split] = [name for name in listed if name not in found]
     clouds: list[ArrayCloud] = []
-    for name in sorted(found, key=_number):
-        path = locate(source, found[name])[0]
-        split = _number(name)[0]
-        clouds += array_clouds(path, read_labels(path), classes, split, "data")
-    return Listing(clouds, absent_notes(source, absent))
+    for name, file in found.items():
+        path = tree.file(file).path
+        split = "train" if "train" in name.lower() else "test"
+        clouds += array_clouds(path, read_labels(path), classes, split)
+    return Listing(clouds, absent_notes(tree, absent))
 
 
-def _number(name: str) -> tuple[str, int]:
-    match = _HDF5.fullmatch(name)
-    assert match is not None
-    return match[1].lower(), int(match[2])
-
-
-def _has_text(prefix: str, files: Sequence[str]) -> bool:
-    return named(files, f"{prefix}_train.txt") is not None
-
-
-def _list_text(prefix: str, source: Path, files: list[str], meshes: Path | None) -> Listing:
+def _list_text(prefix: str, tree: FileTree) -> Listing:
     """List CLASS/NAME.txt as PREFIX_train.txt and PREFIX_test.txt name them, CLASS_0001 a line."""
-    known = set(files)
     absent: defaultdict[str, list[str]] = defaultdict(list)
-    clouds: list[FileCloud] = []
+    clouds: dict[str, FileCloud] = {}
     splits: dict[str, str] = {}
     for split in ("train", "test"):
-        beside = named(files, f"{prefix}_{split}.txt")
-        for name in read_lines(source, beside) if beside else ():
-            assert beside is not None
+        beside = tree.find(f"{prefix}_{split}.txt")
+        if beside is None:
+            continue
+        names = tree.file(beside)
+        for name in names.lines():
             label = name.rpartition("_")[0]
-            file = str(PurePosixPath(beside).with_name(label) / f"{name}.txt") if label else ""
             if splits.setdefault(name, split) != split or not label:
-                raise ShapeError(f"{source}/{beside}: {name} is in two lists, or no CLASS_NUMBER")
-            if file in known:
-                clouds.append(_text_cloud(source, file, label, split))
+                raise ShapeError(f"{names.name}: {name} is in two lists, or no CLASS_NUMBER")
+            file = str(PurePosixPath(beside).with_name(label) / f"{name}.txt")
+            if file in tree:
+                stem = PurePosixPath(file).stem
+                cloud = FileCloud(f"{label}/{stem}", label, split, tree.file(file))
+                clouds[cloud.name] = cloud
             else:
                 absent[split].append(name)
-    unique = {cloud.name: cloud for cloud in clouds}  # a line may be there twice
-    return Listing([unique[name] for name in sorted(unique)], absent_notes(source, absent))
+    return Listing([clouds[name] for name in sorted(clouds)], absent_notes(tree, absent))
 
 
-def _text_cloud(source: Path, file: str, label: str, split: str) -> FileCloud:
-    path, member = locate(source, file)
-    name = f"{label}/{PurePosixPath(file).stem}"
-    return FileCloud(name, label, split, f"{source}/{file}", "txt", path, member)
+def _resampled(prefix: str, **splits: int) -> Layout:
+    return Layout(
+        name="resampled",
+        list_shapes=partial(_list_text, prefix),
+        matches=lambda tree: tree.find(f"{prefix}_train.txt") is not None,
+        splits=splits,
+    )
 
 
-_LICENCE = (
-    "for academic research only; the copyright of the models stays with their authors (as the"
-    " home page says)"
-)
-_UNCHECKED = "that z is up in most meshes, y in the clouds, and how many shapes the HDF5 files hold"
-_RESAMPLED = "modelnet40_normal_resampled holds modelnet10_train.txt too"
+def _meshes(archive: str, url: str, **splits: int) -> Layout:
+    return Layout(
+        name="off",
+        list_shapes=_list_meshes,
+        matches=_has_meshes,
+        splits=splits,
+        up="z",
+        archive=Archive(archive, (url,)),
+    )
 
-MODELNET10 = DataSet(
-    name="modelnet10",
-    title="ModelNet10: CAD models of furniture in 10 classes, aligned",
-    classes=10,
-    licence=_LICENCE,
-    home="https://modelnet.cs.princeton.edu",
-    obtain=f"fetch ModelNet10.zip from the home page; {_RESAMPLED}",
-    unchecked=_UNCHECKED,
-    layouts=(
-        Layout(
-            name="off",
-            matches=_has_meshes,
-            list_shapes=_list_meshes,
-            splits={"train": 3991, "test": 908},
-            up="z",
-            archive=Archive(
-                "ModelNet10.zip",
-                ("http://3dvision.princeton.edu/projects/2014/3DShapeNets/ModelNet10.zip",),
-            ),
+
+class _ModelNet(DataSet):
+    """Facts that hold of both sets."""
+
+    licence = (
+        "for academic research only; the copyright of the models stays with their authors (as the"
+        " home page says)"
+    )
+    home = "https://modelnet.cs.princeton.edu"
+    unchecked = (
+        "that z is up in most meshes, y in the clouds, and how many shapes the HDF5 files hold"
+    )
+
+
+@register_dataset("modelnet10")
+class ModelNet10(_ModelNet):
+    """The ten classes of furniture, whose meshes are aligned."""
+
+    title = "ModelNet10: CAD models of furniture in 10 classes, aligned"
+    classes = 10
+    obtain = (
+        "fetch ModelNet10.zip from the home page; modelnet40_normal_resampled holds"
+        " modelnet10_train.txt too"
+    )
+    layouts = (
+        _meshes(
+            "ModelNet10.zip",
+            "http://3dvision.princeton.edu/projects/2014/3DShapeNets/ModelNet10.zip",
+            train=3991,
+            test=908,
         ),
-        Layout(
-            name="resampled",
-            matches=partial(_has_text, "modelnet10"),
-            list_shapes=partial(_list_text, "modelnet10"),
-            splits={"train": 3991, "test": 908},
-        ),
-    ),
-)
+        _resampled("modelnet10", train=3991, test=908),
+    )
 
-MODELNET40 = DataSet(
-    name="modelnet40",
-    title="ModelNet40: CAD models in 40 classes",
-    classes=40,
-    licence=_LICENCE,
-    home="https://modelnet.cs.princeton.edu",
-    obtain=(
+
+@register_dataset("modelnet40")
+class ModelNet40(_ModelNet):
+    """All forty classes, in three layouts."""
+
+    title = "ModelNet40: CAD models in 40 classes"
+    classes = 40
+    obtain = (
         "fetch ModelNet40.zip from the home page; modelnet40_ply_hdf5_2048.zip and"
         " modelnet40_normal_resampled.zip were made for PointNet and PointNet++, whose repositories"
         " say where they are now"
-    ),
-    unchecked=_UNCHECKED,
-    layouts=(
+    )
+    layouts = (
         Layout(
             name="hdf5",
-            matches=_has_hdf5,
             list_shapes=_list_hdf5,
+            matches=lambda tree: bool(_hdf5_files(tree)),
             splits={"train": 9840, "test": 2468},
         ),
-        Layout(
-            name="resampled",
-            matches=partial(_has_text, "modelnet40"),
-            list_shapes=partial(_list_text, "modelnet40"),
-            splits={"train": 9843, "test": 2468},
+        _resampled("modelnet40", train=9843, test=2468),
+        _meshes(
+            "ModelNet40.zip",
+            "http://modelnet.cs.princeton.edu/ModelNet40.zip",
+            train=9843,
+            test=2468,
         ),
-        Layout(
-            name="off",
-            matches=_has_meshes,
-            list_shapes=_list_meshes,
-            splits={"train": 9843, "test": 2468},
-            up="z",
-            archive=Archive("ModelNet40.zip", ("http://modelnet.cs.princeton.edu/ModelNet40.zip",)),
-        ),
-    ),
-)
+    )

@@ -1,4 +1,4 @@
-"""ScanObjectNN: objects cut out of scanned rooms, as clouds of 2,048 points without a mesh.
+"""ScanObjectNN: objects from scanned rooms, as clouds of 2,048 points without a mesh.
 
 Uy et al., "Revisiting Point Cloud Classification: A New Benchmark Dataset and Classification Model
 on Real-World Data", ICCV 2019. 15 classes; four variants of the main split, all in `h5_files`:
@@ -14,15 +14,13 @@ The files hold `data` [S, 2048, 3], `label` [S] and `mask` [S, 2048]. The mask, 
 of the background, is not read: the folder without background has them removed.
 """
 
-from collections.abc import Sequence
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from pointmcd.datasets.array_cloud import ArrayCloud, array_clouds, read_labels
-from pointmcd.datasets.base import DataSet, Layout
-from pointmcd.datasets.listing import Listing, absent_notes
-from pointmcd.datasets.tree import locate
-from pointmcd.errors import ShapeError
+from pointmcd.datasets.base import DataSet, Layout, register_dataset
+from pointmcd.datasets.sources import Listing, absent_notes
+from pointmcd.datasets.tree import FileTree
 
 #: In the order of the labels.
 SCANOBJECTNN_CLASSES = (
@@ -30,62 +28,83 @@ SCANOBJECTNN_CLASSES = (
     *("bed", "pillow", "sink", "sofa", "toilet"),
 )
 _SPLITS = {"train": "training", "test": "test"}
+_HARD = "_augmentedrot_scale75"
 
 
-def _file(files: Sequence[str], folder: str, name: str) -> str | None:
-    """The file of that name in that folder: the name alone does not tell the variants apart."""
-    return next((file for file in files if PurePosixPath(file).parts[-2:] == (folder, name)), None)
+def _files(folder: str, tail: str, tree: FileTree) -> dict[str, str]:
+    """Return the file of each split; without the folder, names do not tell the variants apart."""
+    wanted = {f"{folder}/{prefix}_objectdataset{tail}.h5": s for s, prefix in _SPLITS.items()}
+    found: dict[str, str] = {}
+    for file in tree.files:
+        split = wanted.get("/".join(PurePosixPath(file).parts[-2:]))
+        if split is not None:
+            found.setdefault(split, file)
+    return found
 
 
-def _matches(folder: str, tail: str, files: Sequence[str]) -> bool:
-    names = (f"{prefix}_objectdataset{tail}.h5" for prefix in _SPLITS.values())
-    return any(_file(files, folder, name) for name in names)
-
-
-def _list_clouds(
-    folder: str, tail: str, source: Path, files: list[str], meshes: Path | None
-) -> Listing:
-    if not source.is_dir():
-        raise ShapeError(f"{source}: unpack it first; HDF5 files are not read inside a zip")
+def _list_clouds(folder: str, tail: str, tree: FileTree) -> Listing:
+    tree.check_unpacked("HDF5 files")
     clouds: list[ArrayCloud] = []
     absent: dict[str, list[str]] = {}
+    found = _files(folder, tail, tree)
     for split, prefix in _SPLITS.items():
-        name = f"{prefix}_objectdataset{tail}.h5"
-        file = _file(files, folder, name)
-        if file is None:
-            absent[split] = [name]
-            continue
-        path = locate(source, file)[0]
-        labels = read_labels(path)
-        clouds += array_clouds(path, labels, SCANOBJECTNN_CLASSES, split, "data")
-    return Listing(clouds, absent_notes(source, absent))
+        if split in found:
+            path = tree.file(found[split]).path
+            clouds += array_clouds(path, read_labels(path), SCANOBJECTNN_CLASSES, split)
+        else:
+            absent[split] = [f"{prefix}_objectdataset{tail}.h5"]
+    return Listing(clouds, absent_notes(tree, absent))
 
 
-def _variant(name: str, title: str, folder: str, tail: str, train: int, test: int) -> DataSet:
-    return DataSet(
-        name=f"scanobjectnn-{name}",
-        title=f"ScanObjectNN {title}",
-        classes=len(SCANOBJECTNN_CLASSES),
-        licence="terms of use of its makers, to be agreed to on the home page",
-        home="https://hkust-vgd.github.io/scanobjectnn/",
-        obtain="agree to the terms on the home page and unpack h5_files.zip",
-        layouts=(
-            Layout(
-                name=folder,
-                matches=partial(_matches, folder, tail),
-                list_shapes=partial(_list_clouds, folder, tail),
-                splits={"train": train, "test": test},
-            ),
+def _layout(folder: str, tail: str, **splits: int) -> tuple[Layout]:
+    matches = partial(_files, folder, tail)
+    return (
+        Layout(
+            name=folder,
+            list_shapes=partial(_list_clouds, folder, tail),
+            matches=lambda tree: bool(matches(tree)),
+            splits=splits,
         ),
-        unchecked="counts, order of the classes and the y axis as up are from memory",
     )
 
 
-_HARD = "_augmentedrot_scale75"
-_HARDEST = "PB_T50_RS: moved, turned and scaled"
-SCANOBJECTNN = (
-    _variant("obj-bg", "OBJ_BG: objects with background", "main_split", "", 2309, 581),
-    _variant("obj-only", "OBJ_ONLY: without background", "main_split_nobg", "", 2309, 581),
-    _variant("pb-t50-rs", f"{_HARDEST}, with background", "main_split", _HARD, 11416, 2882),
-    _variant("pb-t50-rs-nobg", f"{_HARDEST}, without it", "main_split_nobg", _HARD, 11416, 2882),
-)
+class _ScanObjectNN(DataSet):
+    """Facts that hold of all variants."""
+
+    classes = len(SCANOBJECTNN_CLASSES)
+    licence = "terms of use of its makers, to be agreed to on the home page"
+    home = "https://hkust-vgd.github.io/scanobjectnn/"
+    obtain = "agree to the terms on the home page and unpack h5_files.zip"
+    unchecked = "counts, order of the classes and the y axis as up are from memory"
+
+
+@register_dataset("scanobjectnn-obj-bg")
+class ScanObjectNNBackground(_ScanObjectNN):
+    """Objects as they were cut out, with background."""
+
+    title = "ScanObjectNN OBJ_BG: objects with background"
+    layouts = _layout("main_split", "", train=2309, test=581)
+
+
+@register_dataset("scanobjectnn-obj-only")
+class ScanObjectNNOnly(_ScanObjectNN):
+    """Objects without background."""
+
+    title = "ScanObjectNN OBJ_ONLY: without background"
+    layouts = _layout("main_split_nobg", "", train=2309, test=581)
+
+
+@register_dataset("scanobjectnn-pb-t50-rs")
+class ScanObjectNNHardest(_ScanObjectNN):
+    """Moved, turned and scaled copies, with background."""
+
+    title = "ScanObjectNN PB_T50_RS: moved, turned and scaled, with background"
+    layouts = _layout("main_split", _HARD, train=11416, test=2882)
+
+
+@register_dataset("scanobjectnn-pb-t50-rs-nobg")
+class ScanObjectNNHardestOnly(_ScanObjectNN):
+    """Moved, turned and scaled copies, without background."""
+
+    title = "ScanObjectNN PB_T50_RS: moved, turned and scaled, without background"
+    layouts = _layout("main_split_nobg", _HARD, train=11416, test=2882)

@@ -10,15 +10,12 @@ import csv
 import json
 import re
 from collections import defaultdict
-from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 
-from pointmcd.datasets.base import DataSet, Layout, named, read_text
-from pointmcd.datasets.folder import ShapeSource
+from pointmcd.datasets.base import DataSet, Layout, register_dataset
 from pointmcd.datasets.layout import SPLITS
-from pointmcd.datasets.listing import Listing, absent_notes
-from pointmcd.datasets.tree import locate
+from pointmcd.datasets.sources import Listing, ShapeSource, absent_notes
+from pointmcd.datasets.tree import FileTree
 from pointmcd.errors import ShapeError
 
 _MODEL = {
@@ -26,56 +23,45 @@ _MODEL = {
     "v2": re.compile(r"(?:.*/)?(\d{8})/([^/]+)/models/model_normalized\.obj"),
 }
 
+#: Synset and model.
 Key = tuple[str, str]
 
 
-def _matches(version: str, files: Sequence[str]) -> bool:
-    return any(_MODEL[version].fullmatch(file) for file in files)
-
-
-def _list_meshes(version: str, source: Path, files: list[str], meshes: Path | None) -> Listing:
-    classes, splits = _read_classes(source, files), _read_splits(source, files)
+def _list_meshes(version: str, tree: FileTree) -> Listing:
+    classes, splits = _read_classes(tree), _read_splits(tree)
     found: dict[Key, ShapeSource] = {}
-    for file in sorted(files):
-        if match := _MODEL[version].fullmatch(file):
-            key = (match[1], match[2])
-            found.setdefault(key, _shape(source, file, key, classes, splits))
+    for file in sorted(tree.files):
+        match = _MODEL[version].fullmatch(file)
+        if match is None or (match[1], match[2]) in found:
+            continue
+        key = (match[1], match[2])
+        label = classes.get(key[0], key[0])
+        found[key] = ShapeSource(
+            name=f"{label}/{key[1]}",
+            label=label,
+            split=None if splits is None else splits.get(key),
+            file=tree.file(file),
+            fault=None if splits is None or key in splits else "is not in all.csv",
+        )
     absent = defaultdict(list)
     for key, split in sorted((splits or {}).items()):
         if key not in found:
             absent[split].append("/".join(key))
     shapes = sorted(found.values(), key=lambda shape: shape.name)
-    return Listing(shapes, absent_notes(source, absent))
+    return Listing(shapes, absent_notes(tree, absent))
 
 
-def _shape(
-    source: Path, file: str, key: Key, classes: dict[str, str], splits: dict[Key, str] | None
-) -> ShapeSource:
-    path, member = locate(source, file)
-    label = classes.get(key[0], key[0])
-    listed = splits is None or key in splits
-    return ShapeSource(
-        name=f"{label}/{key[1]}",
-        label=label,
-        split=None if splits is None else splits.get(key),
-        location=f"{source}/{file}",
-        suffix="obj",
-        path=path,
-        member=member,
-        fault=None if listed else "is not in all.csv",
-    )
-
-
-def _read_classes(source: Path, files: list[str]) -> dict[str, str]:
-    """The first word of each synset; of two that share it the later one has its number too."""
-    file = named(files, "taxonomy.json")
+def _read_classes(tree: FileTree) -> dict[str, str]:
+    """Return the first word of each synset; the later of two that share it has its number too."""
+    file = tree.find("taxonomy.json")
     if file is None:
         return {}
+    source = tree.file(file)
     try:
-        entries = json.loads(read_text(source, file))
+        entries = json.loads(source.text())
         words = {str(e["synsetId"]): str(e["name"]).split(",")[0].strip() for e in entries}
-    except (ValueError, KeyError, TypeError) as error:
-        raise ShapeError(f"{source}/{file}: is no list of synsetId and name: {error}") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ShapeError(f"{source.name}: is no list of synsetId and name: {error}") from error
     first: dict[str, str] = {}
     for synset, word in sorted(words.items()):
         first.setdefault(word, synset)
@@ -85,32 +71,39 @@ def _read_classes(source: Path, files: list[str]) -> dict[str, str]:
     }
 
 
-def _read_splits(source: Path, files: list[str]) -> dict[Key, str] | None:
-    file = named(files, "all.csv")
+def _read_splits(tree: FileTree) -> dict[Key, str] | None:
+    file = tree.find("all.csv")
     if file is None:
         return None
+    source = tree.file(file)
     splits: dict[Key, str] = {}
-    for number, row in enumerate(csv.DictReader(read_text(source, file).splitlines()), 2):
+    for number, row in enumerate(csv.DictReader(source.text().splitlines()), 2):
         split = SPLITS.get(str(row.get("split")).strip().lower())
         if split is None or not row.get("synsetId") or not row.get("modelId"):
             raise ShapeError(
-                f"{source}/{file}: line {number} must have synsetId, modelId and split (train, val"
-                " or test)"
+                f"{source.name}: line {number} must have synsetId, modelId and split (train, val or"
+                " test)"
             )
         splits[row["synsetId"].strip().zfill(8), row["modelId"].strip()] = split
     return splits
 
 
-SHAPENETCORE = DataSet(
-    name="shapenetcore",
-    title="ShapeNetCore v1 or v2: CAD models in 55 classes",
-    classes=55,
-    licence="ShapeNet's terms: non-commercial research and education, to be agreed to",
-    home="https://shapenet.org",
-    obtain="sign up at the home page and unpack the archives, all.csv beside them",
-    layouts=tuple(
-        Layout(version, partial(_matches, version), partial(_list_meshes, version))
-        for version in ("v2", "v1")
-    ),
-    unchecked="how many shapes each split has: no count is known for sure",
-)
+def _layout(version: str) -> Layout:
+    return Layout(
+        name=version,
+        list_shapes=partial(_list_meshes, version),
+        matches=lambda tree: any(_MODEL[version].fullmatch(file) for file in tree.files),
+    )
+
+
+@register_dataset("shapenetcore")
+class ShapeNetCore(DataSet):
+    """The models of either version."""
+
+    title = "ShapeNetCore v1 or v2: CAD models in 55 classes"
+    classes = 55
+    licence = "ShapeNet's terms: non-commercial research and education, to be agreed to"
+    home = "https://shapenet.org"
+    obtain = "sign up at the home page and unpack the archives, all.csv beside them"
+    layouts = (_layout("v2"), _layout("v1"))
+    unchecked = "how many shapes each split has: no count is known for sure"

@@ -1,48 +1,157 @@
-"""Files of a folder or zip, listed and read with bounds; nothing is ever extracted."""
+"""Files of a folder or a zip: listed and read with bounds; nothing is ever extracted."""
 
 import os
 import zipfile
 from collections.abc import Iterator
-from functools import lru_cache
-from pathlib import Path
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from pathlib import Path, PurePosixPath
 
 from pointmcd.errors import ShapeError
-from pointmcd.shapes.formats import MAX_BYTES, read_file
+from pointmcd.shapes.formats import MAX_BYTES, read_file, suffix_of
 
 _ENCRYPTED = 0x1
+#: Single files that are a data set of their own.
+_ARRAYS = (".npy", ".h5")
 
 
-def list_files(source: Path) -> list[str]:
-    """Return the files below a folder or in a zip, as relative paths with slashes.
+@dataclass(frozen=True)
+class TreeFile:
+    """A file of a folder or zip that can be read later, in any process.
+
+    Attributes:
+        path: absolute path of the file, or of the zip that it is in.
+        name: the file as error texts call it, like `shapes.zip/bed/train/bed_0006.off`.
+        member: its name in the zip, or None.
+    """
+
+    path: Path
+    name: str
+    member: str | None = None
+
+    @property
+    def suffix(self) -> str:
+        """Lower-case suffix without the dot; "" without one."""
+        return suffix_of(PurePosixPath(self.member or self.path.as_posix()).name)
+
+    def read(self) -> bytes:
+        """Return the content.
+
+        Raises:
+            ShapeError: when it cannot be read or is larger than 1 GiB.
+        """
+        if self.member is None:
+            return read_file(self.path, self.name)
+        try:
+            archive = _open_zip(self.path, self.path.stat().st_mtime_ns, os.getpid())
+            there = self.member in archive.NameToInfo
+            return archive.read(self.member if there else self.member.replace("/", "\\"))
+        except Exception as error:  # damaged, encrypted or exotic members fail in many ways
+            reason = getattr(error, "strerror", None) or error
+            raise ShapeError(f"{self.name}: cannot be read: {reason}") from error
+
+    def text(self) -> str:
+        """Return the content as text, without a byte order mark; raises ShapeError as `read`."""
+        return self.read().decode("utf-8-sig", "replace")
+
+    def lines(self) -> list[str]:
+        """Return the lines that are not blank, stripped, with slashes for backslashes."""
+        lines = (line.strip().replace("\\", "/") for line in self.text().splitlines())
+        return [line for line in lines if line]
+
+
+@dataclass(frozen=True, eq=False)
+class FileTree:
+    """The files of a folder or a zip, or of a folder inside one.
+
+    Attributes:
+        path: absolute path of the folder or zip.
+        name: the folder or zip as error texts call it.
+        files: relative paths with slashes.
+        root: the folder in it that `files` are relative to, with its slash, or "".
+    """
+
+    path: Path
+    name: str
+    files: tuple[str, ...]
+    root: str = ""
+
+    @cached_property
+    def is_zip(self) -> bool:
+        """Whether it is a zip."""
+        return self.path.is_file()
+
+    @cached_property
+    def _known(self) -> frozenset[str]:
+        return frozenset(self.files)
+
+    def __contains__(self, file: str) -> bool:
+        """Return whether `files` has it."""
+        return file in self._known
+
+    def file(self, file: str) -> TreeFile:
+        """Return one of `files`."""
+        inside, name = self.root + file, f"{self.name}/{self.root}{file}"
+        if self.is_zip:
+            return TreeFile(self.path, name, inside)
+        return TreeFile(self.path / inside, name)
+
+    def find(self, name: str) -> str | None:
+        """Return the file of that name, in any case, nearest to the top; None without one."""
+        found = [file for file in self.files if file.rpartition("/")[2].lower() == name.lower()]
+        found = [file for file in found if "__MACOSX" not in file]
+        return min(found, key=lambda file: (file.count("/"), file), default=None)
+
+    def below(self, root: str) -> "FileTree":
+        """Return the files in a folder (with its slash, or ""), named from there."""
+        files = (file.removeprefix(root) for file in self.files if file.startswith(root))
+        return replace(self, files=tuple(files), root=self.root + root)
+
+    def check_unpacked(self, kind: str) -> None:
+        """Check that this is no zip.
+
+        Raises:
+            ShapeError: when it is, saying that `kind` are not read there.
+        """
+        if self.is_zip:
+            raise ShapeError(f"{self.name}: unpack it first; {kind} are not read inside a zip")
+
+
+def open_tree(source: FileTree | Path | str) -> FileTree:
+    """List a folder or zip; a lone .npy or .h5 file stands for the folder it is in.
 
     Raises:
         ShapeError: when the source is absent, damaged, encrypted, or holds too large a file.
     """
-    if source.is_dir():
-        return list(_walk(source))
-    if not source.exists():
-        raise ShapeError(f"{source}: does not exist; give a folder or a zip of meshes")
+    if isinstance(source, FileTree):
+        return source
+    path = Path(source)
+    if path.is_file() and path.suffix.lower() in _ARRAYS:
+        return FileTree(path.parent.absolute(), str(path.parent), (path.name,))
+    files = _walk(path) if path.is_dir() else _members(path)
+    return FileTree(path.absolute(), str(path), tuple(files))
+
+
+def _members(path: Path) -> list[str]:
+    if not path.exists():
+        raise ShapeError(f"{path}: does not exist; give a folder or a zip of meshes")
     try:
-        with zipfile.ZipFile(source) as archive:
+        with zipfile.ZipFile(path) as archive:
             members = [info for info in archive.infolist() if not info.is_dir()]
     except Exception as error:  # zipfile has a dozen ways to fail at a damaged directory
-        raise ShapeError(f"{source}: is neither a folder nor an intact zip: {error}") from error
+        raise ShapeError(f"{path}: is neither a folder nor an intact zip: {error}") from error
     for info in members:
-        _check_member(source, info)
+        if info.flag_bits & _ENCRYPTED:
+            raise ShapeError(
+                f"{path}: {info.filename} is encrypted; unpack the zip with its password"
+            )
+        if info.file_size > MAX_BYTES:
+            raise ShapeError(f"{path}: {info.filename} is larger than 1 GiB; simplify or remove it")
     names = [info.filename for info in members]
     if any("/" in name for name in names):
         return names
-    # Some programs of Windows part folders by backslashes.
+    # Some Windows programs separate folders by backslashes.
     return [name.replace("\\", "/") for name in names]
-
-
-def _check_member(source: Path, info: zipfile.ZipInfo) -> None:
-    if info.flag_bits & _ENCRYPTED:
-        raise ShapeError(
-            f"{source}: {info.filename} is encrypted; unpack the zip with its password"
-        )
-    if info.file_size > MAX_BYTES:
-        raise ShapeError(f"{source}: {info.filename} is larger than 1 GiB; simplify or remove it")
 
 
 def _walk(folder: Path) -> Iterator[str]:
@@ -60,31 +169,6 @@ def _walk(folder: Path) -> Iterator[str]:
 
 
 @lru_cache(maxsize=4)
-def _opened(path: Path, modified: int, process: int) -> zipfile.ZipFile:
+def _open_zip(path: Path, modified: int, process: int) -> zipfile.ZipFile:
     """Open a zip once a process: its directory is long, and a forked handle shares its position."""
     return zipfile.ZipFile(path)
-
-
-def locate(source: Path, file: str) -> tuple[Path, str | None]:
-    """Say where a listed file is read: its path, or that of the zip and its name in it."""
-    absolute = source.absolute()
-    return (absolute, file) if absolute.is_file() else (absolute / file, None)
-
-
-def read_member(path: Path, member: str | None, location: str) -> bytes:
-    """Return the content of a file, or of a member of a zip; error texts call it `location`.
-
-    Raises:
-        ShapeError: when it cannot be read or is larger than 1 GiB.
-    """
-    try:
-        if member is not None:
-            archive = _opened(path, path.stat().st_mtime_ns, os.getpid())
-            there = member in archive.NameToInfo
-            return archive.read(member if there else member.replace("/", "\\"))
-        return read_file(path, location)
-    except ShapeError:
-        raise
-    except Exception as error:  # damaged, encrypted or exotic members: as many ways again
-        reason = getattr(error, "strerror", None) or error
-        raise ShapeError(f"{location}: cannot be read: {reason}") from error

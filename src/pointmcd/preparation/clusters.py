@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pointmcd import __version__
-from pointmcd.datasets.cloud_source import CloudSource
+from pointmcd.datasets.sources import CloudSource
 from pointmcd.errors import ConfigError, StoreError, first_line
 from pointmcd.extras import import_extra
 from pointmcd.preparation.shards import ShardTask, write_shard
@@ -152,7 +152,7 @@ def _write_elsewhere(task: ShardTask, version: str) -> int:
 
 def _files(task: ShardTask) -> Iterator[Path]:
     for _, source in task.items:
-        yield source.path
+        yield source.file.path
         if isinstance(source, CloudSource) and source.mesh is not None:
             yield source.mesh
 

@@ -10,8 +10,7 @@ from typing import Any
 from pointmcd import __version__
 from pointmcd.data.splits import assign_test
 from pointmcd.data.store import STORE_FORMAT
-from pointmcd.datasets.cloud_source import CloudSource
-from pointmcd.datasets.folder import ShapeSource
+from pointmcd.datasets.sources import CloudSource, ShapeSource
 from pointmcd.errors import ConfigError, PointMCDError, StoreError
 from pointmcd.files import is_temporary, read_json, remove_stale, write_json
 from pointmcd.views import splats

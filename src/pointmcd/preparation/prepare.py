@@ -10,8 +10,8 @@ from typing import Any
 from pointmcd import __version__
 from pointmcd.data.splits import assign_validation, part_notes, split_notes
 from pointmcd.data.store import STORE_FORMAT
-from pointmcd.datasets.folder import ShapeSource
 from pointmcd.datasets.registry import Found, find_shapes
+from pointmcd.datasets.sources import ShapeSource
 from pointmcd.errors import ShapeError, StoreError
 from pointmcd.files import is_temporary, read_json, remove, write_json
 from pointmcd.preparation.backends import Backend, open_backend
@@ -54,7 +54,6 @@ def prepare(
     test_fraction: float = 0.2,
     strict: bool = False,
     overwrite: bool = False,
-    shapenetcore: Path | None = None,
 ) -> PrepareResult:
     """Sample, render and ray-cast every shape of a data set, folder or zip into a store.
 
@@ -67,7 +66,8 @@ def prepare(
 
     Args:
         source: a folder or zip of meshes or clouds: CLASS/{train,test}/NAME, CLASS/NAME or flat;
-            or `NAME:PATH` of a data set that `list_data_sets` names.
+            or `NAME:PATH` of a data set that `list_data_sets` names, `module:Name:PATH` of one of
+            your own; its options follow as `,OPTION=VALUE`.
         store: the folder to make.
         points: samples per shape.
         rig: a named rig, the path of a .json file, or a Rig.
@@ -82,7 +82,6 @@ def prepare(
         test_fraction: the share held out for the test where the source has no splits.
         strict: stop at the first bad shape, rather than list it and go on.
         overwrite: replace a store that was made in another way.
-        shapenetcore: for ShapeNetPart, the folder of its meshes; None: looked for beside it.
 
     Raises:
         ConfigError: for an unusable option.
@@ -91,7 +90,7 @@ def prepare(
     """
     pool = open_backend(backend, scheduler, workers)
     store = Path(store)
-    found = find_shapes(source, shapenetcore)
+    found = find_shapes(source)
     sources = found.listing.sources
     plan = Plan(
         source=found.text,

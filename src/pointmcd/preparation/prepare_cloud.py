@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
-from pointmcd.datasets.cloud_source import Cloud, CloudSource
+from pointmcd.datasets.sources import Cloud, CloudSource
 from pointmcd.errors import ShapeError
 from pointmcd.shapes.alignment import align
 from pointmcd.shapes.clouds import cloud_order, normalise_cloud

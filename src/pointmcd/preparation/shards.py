@@ -13,8 +13,8 @@ import numpy.typing as npt
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
-from pointmcd.datasets.cloud_source import CloudSource
-from pointmcd.datasets.folder import ShapeSource, load_shape
+from pointmcd.datasets.folder import load_shape
+from pointmcd.datasets.sources import CloudSource, ShapeSource
 from pointmcd.errors import PointMCDError, ShapeError
 from pointmcd.files import replacing, write_json
 from pointmcd.preparation.plan import PlanItem

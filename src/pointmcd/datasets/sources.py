@@ -1,0 +1,119 @@
+"""Shapes of a data set that can be read when their turn comes, in any process."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from pointmcd.datasets.annotations import parse_labels
+from pointmcd.datasets.tree import FileTree, TreeFile
+from pointmcd.errors import ShapeError
+
+
+@dataclass(frozen=True)
+class ShapeSource:
+    """A mesh file, with class and split.
+
+    Attributes:
+        name: unique name without suffix, like `bed/train/bed_0006`.
+        label: class, or None where the shapes have none.
+        split: "train", "test", "val", or None where the layout has no splits.
+        file: the file.
+        fault: why it must be skipped (two shapes of one name, no part labels), or None.
+        parts: names of the parts of its class, or None where the set has no part labels.
+        labels: file with one part label per face (of a cloud: per point), or None.
+    """
+
+    name: str
+    label: str | None
+    split: str | None
+    file: TreeFile
+    fault: str | None = None
+    parts: tuple[str, ...] | None = None
+    labels: TreeFile | None = None
+
+    @property
+    def location(self) -> str:
+        """The file as error texts call it."""
+        return self.file.name
+
+    def read_labels(self) -> npt.NDArray[np.int16] | None:
+        """Return the part label of each face (of a cloud: point), int16 `[F]`; None without labels.
+
+        Raises:
+            ShapeError: when the file cannot be read, or holds anything but parts of the class.
+        """
+        if self.labels is None or self.parts is None:
+            return None
+        return parse_labels(self.labels.read(), self.labels.name, len(self.parts))
+
+
+@dataclass(frozen=True, eq=False)
+class Cloud:
+    """Points, with or without part labels.
+
+    Attributes:
+        points: as in the file, finite, float64 `[N, 3]`, N at least 1.
+        parts: part label of each point, int16 `[N]`, counted from 0 in the shape's class, or None.
+    """
+
+    points: npt.NDArray[np.float64]
+    parts: npt.NDArray[np.int16] | None = None
+
+
+@dataclass(frozen=True)
+class CloudSource(ShapeSource):
+    """A point cloud, with class and split; a subclass for each kind of file.
+
+    Attributes:
+        mesh: the mesh that the points were taken from, or None.
+        wants_mesh: whether the set has meshes, so that a missing one is worth a note.
+    """
+
+    mesh: Path | None = None
+    wants_mesh: bool = False
+
+    def read_cloud(self) -> Cloud:
+        """Read the points, and part labels where the set has them.
+
+        Raises:
+            ShapeError: when a file is absent, empty or damaged, a coordinate is not finite, or a
+                label is not one of the class's; the text names the file.
+        """
+        raise NotImplementedError
+
+
+def check_finite(points: npt.NDArray[np.floating], where: str) -> npt.NDArray[np.float64]:
+    """Return points `[N, 3]` as float64.
+
+    Raises:
+        ShapeError: when there are none, or one is NaN or infinite; the text begins with `where`.
+    """
+    if not len(points):
+        raise ShapeError(f"{where}: holds no points")
+    wrong = np.flatnonzero(~np.isfinite(points).all(axis=1))
+    if len(wrong):
+        raise ShapeError(f"{where}: row {wrong[0] + 1} has a NaN or infinite coordinate")
+    return np.ascontiguousarray(points, dtype=np.float64)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """The shapes of a data set, and notes for readers of results: {"name", "note"} each."""
+
+    sources: Sequence[ShapeSource]
+    notes: list[dict[str, str]] = field(default_factory=list)
+
+
+def absent_notes(tree: FileTree, absent: Mapping[str, Sequence[str]]) -> list[dict[str, str]]:
+    """Note how many names of each split's list have no file, and the first of them."""
+    return [
+        {
+            "name": tree.path.name,
+            "note": f"{split} list: {len(names)} without a file, like {names[0]}",
+        }
+        for split, names in sorted(absent.items())
+        if names
+    ]
