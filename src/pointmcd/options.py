@@ -17,7 +17,7 @@ def told_default(value: str) -> str:
     return "" if value in ("", "None", "False", "True") else f"(default: {value})"
 
 
-#: A switch.
+#: A switch: off, or on where it is given.
 Flag = Annotated[bool, tyro.conf.arg(help_behavior_hint=told_default)]
 
 
@@ -27,3 +27,9 @@ def metavar(word: str) -> Any:
     With `out: Annotated[Path | None, metavar("RUN")] = None` it says `--out RUN`.
     """
     return tyro.conf.arg(metavar=word, help_behavior_hint=told_default)
+
+
+STORE = metavar("STORE")
+RUN = metavar("RUN")
+RUNS = metavar("RUN [RUN ...]")
+DEVICE = metavar("DEVICE")

@@ -2,16 +2,20 @@
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 import tyro
 
+from pointmcd import __version__
 from pointmcd.cli.compare import compare
 from pointmcd.cli.demo import demo
+from pointmcd.cli.doctor import doctor
 from pointmcd.cli.download import download
 from pointmcd.cli.evaluate import evaluate
 from pointmcd.cli.export import export
+from pointmcd.cli.output import UsageError, print_line
 from pointmcd.cli.predict import predict
 from pointmcd.cli.prepare import prepare
 from pointmcd.cli.probe import probe
@@ -23,29 +27,47 @@ from pointmcd.cli.train import train_command
 from pointmcd.errors import ConfigError, PointMCDError
 from pointmcd.progress import console
 
+VERSION = f"pointmcd {__version__}"
+
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; a user's error prints one line and exits with status 1."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
-    if "" not in sys.path:  # `--student my_file:MyStudent` finds a file in the current folder
-        sys.path.append("")
+    """Run the command line.
+
+    A user's error prints one line and exits with status 1, a wrong call with status 2.
+    """
     try:
-        _check_launch(given)
-        tyro.extras.subcommand_cli_from_dict(
-            _commands(given),
-            prog="pointmcd",
-            description="Teach point cloud encoders what image models know.",
-            args=given,
-            config=(tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone),
-            registry=SETTINGS,
-        )
+        try:
+            _run(list(sys.argv[1:] if arguments is None else arguments))
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:  # the reader, like `head`, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise SystemExit(128 + 13) from None  # as if ended by SIGPIPE, like other programs
     except PointMCDError as error:
         for line in [] if error.printed_elsewhere else str(error).splitlines():
             console.print(f"pointmcd: {line}", style="red", markup=False, soft_wrap=True)
-        raise SystemExit(1) from None
+        raise SystemExit(2 if isinstance(error, UsageError) else 1) from None
     except KeyboardInterrupt:
         console.print("pointmcd: interrupted; run the same command again to go on", markup=False)
         raise SystemExit(130) from None
+
+
+def _run(arguments: Sequence[str]) -> None:
+    if "" not in sys.path:  # `--student my_file:MyStudent` finds a file in the current folder
+        sys.path.append("")
+    if arguments[:1] == ["--version"]:
+        print_line(VERSION)
+        return
+    commands = _commands(arguments)
+    _check_command(arguments, commands)
+    tyro.extras.subcommand_cli_from_dict(
+        commands,
+        prog="pointmcd",
+        description=f"Teach point cloud encoders what image models know ({VERSION}: --version).",
+        args=arguments,
+        config=(tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone),
+        registry=SETTINGS,
+    )
 
 
 def _commands(arguments: Sequence[str]) -> dict[str, Callable[..., Any]]:
@@ -62,13 +84,23 @@ def _commands(arguments: Sequence[str]) -> dict[str, Callable[..., Any]]:
         "report": report,
         "export": export,
         "demo": demo,
+        "doctor": doctor,
     }
 
 
-def _check_launch(arguments: Sequence[str]) -> None:
-    """Refuse several processes where each would do all the work, and write the same files."""
-    launched = "LOCAL_RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
+def _check_command(arguments: Sequence[str], commands: Collection[str]) -> None:
+    """Refuse a mistyped command, and several processes where each would do all the work.
+
+    Raises:
+        UsageError: when there is no such command.
+        ConfigError: when a launcher started a command that runs in one process.
+    """
     command = next(iter(arguments), "")
+    if command and not command.startswith("-") and command not in commands:
+        near = get_close_matches(command, commands, n=1)
+        advice = f"did you mean pointmcd {near[0]}?" if near else "see pointmcd --help"
+        raise UsageError(f"{command}: no such command; {advice}")
+    launched = "LOCAL_RANK" in os.environ and int(os.environ.get("WORLD_SIZE", "1")) > 1
     if launched and command not in ("train", "--help", "-h"):
         error = ConfigError(f"{command}: runs in one process; start it without a launcher")
         error.printed_elsewhere = os.environ.get("RANK", "0") != "0"

@@ -3,29 +3,32 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from tyro.conf import Positional
 
-from pointmcd.cli.output import out
+from pointmcd.cli.output import UsageError, out
+from pointmcd.options import RUNS, Flag
 
 
 def compare(
-    runs: Positional[tuple[Path, ...]],
-    baseline: tuple[Path, ...] = (),
+    runs: Positional[Annotated[tuple[Path, ...], RUNS]],
+    baseline: Annotated[tuple[Path, ...], RUNS] = (),
     checkpoint: Literal["last", "best"] = "last",
-    corrupted: bool = False,
-    markdown: bool = False,
+    corrupted: Flag = False,
+    markdown: Flag = False,
 ) -> None:
-    """Compare evaluated runs: mean and deviation over seeds, paired difference, paired test.
+    """Compare evaluated runs: mean and std over seeds, paired differences, tests.
 
     Args:
-        runs: run folders of any arms and seeds.
-        baseline: run folders that the others are held against.
-        checkpoint: last epoch, or best on the validation part.
-        corrupted: on the clouds that `evaluate --corrupt` made.
-        markdown: print Markdown.
+        runs: Folders of runs, of any variants and seeds.
+        baseline: Runs that the others are compared with; without them scores are only listed.
+        checkpoint: Checkpoint of the last epoch, or the best on the validation split.
+        corrupted: Compare on the clouds of pointmcd evaluate --corrupt.
+        markdown: Print Markdown.
     """
+    if not runs:
+        raise UsageError("compare: no runs; give their folders")
     if corrupted:
         _compare_corrupted(runs, baseline, checkpoint, markdown)
         return

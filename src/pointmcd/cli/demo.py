@@ -1,18 +1,23 @@
 """`pointmcd demo`."""
 
 from pathlib import Path
+from typing import Annotated
 
 from tyro.conf import Positional
 
 from pointmcd.cli.output import out, print_line
+from pointmcd.options import metavar
 
 
-def demo(folder: Positional[Path] = Path("pointmcd-demo"), epochs: int | None = None) -> None:
-    """All of it on the embedded furniture set: a baseline beside a distilled student, and a page.
+def demo(
+    folder: Positional[Annotated[Path, metavar("[FOLDER]")]] = Path("pointmcd-demo"),
+    epochs: Annotated[int | None, metavar("INT")] = None,
+) -> None:
+    """Run every step on the embedded furniture set, from meshes to a report.
 
     Args:
-        folder: where to work; run again to go on after an interruption.
-        epochs: passes over the train part; by default as many as fit into a few minutes.
+        folder: Where to work; run again to go on after an interruption.
+        epochs: Passes over the train split; by default as many as fit into a few minutes.
     """
     from pointmcd.demo import EPOCHS
     from pointmcd.demo import demo as run

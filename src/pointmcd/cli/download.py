@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from rich.table import Column, Table
 from rich.text import Text
 from tyro.conf import Positional
 
 from pointmcd.cli.output import out, print_line
+from pointmcd.options import metavar
 from pointmcd.progress import console
 
 if TYPE_CHECKING:  # it would slow every --help
@@ -16,16 +17,16 @@ if TYPE_CHECKING:  # it would slow every --help
 
 
 def download(
-    name: Positional[str | None] = None,
-    folder: Positional[Path] = Path(),
-    layout: str | None = None,
+    name: Positional[Annotated[str | None, metavar("[NAME]")]] = None,
+    folder: Positional[Annotated[Path, metavar("[FOLDER]")]] = Path(),
+    layout: Annotated[str | None, metavar("LAYOUT")] = None,
 ) -> None:
-    """Fetch a public data set where its licence allows that, or say how to get it by hand.
+    """Download a public data set if its licence allows that, or say how to get it.
 
     Args:
-        name: the data set; without it all are listed.
-        folder: where to put the archive; run again to go on after an interruption.
-        layout: which form of it, where there are several.
+        name: The data set; all are listed without it.
+        folder: Where to put the archive; run again to go on after an interruption.
+        layout: Form of the data set, if it has several.
     """
     from pointmcd.datasets.download import download as run
     from pointmcd.datasets.download import licence_notice
@@ -37,13 +38,13 @@ def download(
     data_set = get_data_set(name)
     console.print(licence_notice(data_set), markup=False, highlight=False, soft_wrap=True)
     fetched = run(name, folder, layout)
-    held = "as published" if fetched.published else "no checksum known to hold it against"
+    held = "as published" if fetched.published else "no checksum is known to compare with"
     console.print(f"sha256 {fetched.sha256} ({held})", markup=False, soft_wrap=True)
     print_line(str(fetched.path))
 
 
 def data_sets_table(data_sets: "Iterable[type[DataSet]]") -> Table:
-    """List name, content and licence of the data sets that are read by name."""
+    """Return a table of data sets: name, content, source and licence."""
     fold = (Column(name, overflow="fold") for name in ("what it is", "how to get it", "licence"))
     table = Table("name", *fold)
     for one in data_sets:

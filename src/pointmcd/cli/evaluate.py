@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from rich.table import Table
 from rich.text import Text
@@ -10,6 +10,7 @@ from tyro.conf import Positional
 
 from pointmcd.cli.output import out, print_line
 from pointmcd.errors import ConfigError
+from pointmcd.options import DEVICE, RUN, STORE, metavar
 
 if TYPE_CHECKING:  # they import torch, which would slow every --help
     from pointmcd.metrics.classification import ClassificationMetrics
@@ -17,28 +18,30 @@ if TYPE_CHECKING:  # they import torch, which would slow every --help
 
 
 def evaluate(
-    run: Positional[Path],
+    run: Positional[Annotated[Path, RUN]],
     split: Literal["test", "val", "train"] = "test",
-    store: Path | None = None,
-    corrupt: str | None = None,
-    against: Path | None = None,
-    device: str = "auto",
+    store: Annotated[Path | None, STORE] = None,
+    corrupt: Annotated[str | None, metavar("NAMES")] = None,
+    against: Annotated[Path | None, RUN] = None,
+    device: Annotated[str, DEVICE] = "auto",
 ) -> None:
-    """Accuracy or mIoU of a run, a per-class table; of a classification also a confusion picture.
+    """Measure a run on a split of its store: accuracy or mIoU, overall and by class.
 
     Args:
-        run: run folder.
-        split: part of the store.
-        store: where the store is now, if it has moved.
-        corrupt: instead, errors on corrupted clouds: all, or names of corruptions parted by commas.
-        against: run folder of a baseline that was corrupted too, for its mean corruption error.
+        run: Folder of the run; the results are kept in it.
+        split: Split of the store.
+        store: The store, if it has moved.
+        corrupt: Measure errors on corrupted clouds instead: all, or comma-separated corruptions.
+        against: With --corrupt, a baseline measured so before, for the mean corruption error.
         device: cpu, cuda, mps or auto.
     """
     if corrupt is not None:
         _evaluate_corrupted(run, split, store, corrupt, against, device)
         return
     if against is not None:
-        raise ConfigError(f"--against {against}: is for --corrupt; else use pointmcd compare")
+        raise ConfigError(
+            f"--against {against}: only with --corrupt; without it use pointmcd compare"
+        )
     from pointmcd.evaluation.evaluate import evaluate as measure
 
     results = measure(run, split, store, device)

@@ -7,23 +7,24 @@ import tyro
 from tyro.conf import Positional
 
 from pointmcd.cli.output import print_line
+from pointmcd.options import RUN, metavar
 
 
 def export(
-    run: Positional[Path],
+    run: Positional[Annotated[Path, RUN]],
     to: Literal["onnx", "safetensors"] = "onnx",
-    out_path: Annotated[Path | None, tyro.conf.arg(name="out")] = None,
+    out_path: Annotated[Path | None, metavar("PATH"), tyro.conf.arg(name="out")] = None,
     checkpoint: Literal["last", "best"] = "best",
-    points: int | None = None,
+    points: Annotated[int | None, metavar("INT")] = None,
 ) -> None:
     """Write a run's model for other programs: an ONNX file, or weights with a card.
 
     Args:
-        run: run folder.
+        run: Folder of the run.
         to: onnx (a program, checked in ONNX Runtime) or safetensors (weights and README.md).
-        out_path: file (onnx) or folder (safetensors); by default export.onnx or export in the run.
-        checkpoint: best on the validation part, or last epoch.
-        points: fix the number of points that the ONNX file takes; by default any from 2.
+        out_path: File (onnx) or folder (safetensors); by default export.onnx or export in the run.
+        checkpoint: Checkpoint of the last epoch, or the best on the validation split.
+        points: Fix the number of points that the ONNX file takes; by default any from 2.
     """
     from pointmcd.inference.export import export_run
 

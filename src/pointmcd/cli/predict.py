@@ -9,8 +9,9 @@ from rich.table import Column, Table
 from rich.text import Text
 from tyro.conf import Positional
 
-from pointmcd.cli.output import out
+from pointmcd.cli.output import UsageError, out
 from pointmcd.errors import ConfigError, PointMCDError
+from pointmcd.options import DEVICE, RUN, metavar
 
 if TYPE_CHECKING:  # they import torch, which would slow every --help
     from pointmcd.inference.predict import Prediction
@@ -18,27 +19,25 @@ if TYPE_CHECKING:  # they import torch, which would slow every --help
 
 
 def predict(
-    run: Positional[Path],
-    files: Positional[tuple[Path, ...]],
-    label: str | None = None,
-    out_folder: Annotated[Path, tyro.conf.arg(name="out")] = Path("parts"),
+    run: Positional[Annotated[Path, RUN]],
+    files: Positional[Annotated[tuple[Path, ...], metavar("FILE [FILE ...]")]],
+    label: Annotated[str | None, metavar("CLASS")] = None,
+    out_folder: Annotated[Path, tyro.conf.arg(name="out", metavar="FOLDER")] = Path("parts"),
     checkpoint: Literal["last", "best"] = "best",
-    device: str = "auto",
+    device: Annotated[str, DEVICE] = "auto",
 ) -> None:
-    """Name the class of mesh or point cloud files, or label their parts, from points alone.
-
-    A run of parts writes NAME-parts.ply, the points that it took from the file in their part's
-    colour, and NAME-parts.png, a picture of them. The points are in the unit sphere: as many as
-    the run was trained with, on the surface of a mesh or of those of a cloud.
+    """Predict the classes of meshes or point clouds, or label their parts.
 
     Args:
-        run: run folder.
-        files: any mesh or point cloud files.
-        label: class of the files, for a run of parts; by default the folder they are in names it.
-        out_folder: folder for what a run of parts writes.
-        checkpoint: best on the validation part, or last epoch.
+        run: Folder of the run.
+        files: Mesh or point cloud files.
+        label: If the run labels parts, the class of the files; by default the name of their folder.
+        out_folder: If the run labels parts, the folder for NAME-parts.ply and NAME-parts.png.
+        checkpoint: Checkpoint of the last epoch, or the best on the validation split.
         device: cpu, cuda, mps or auto.
     """
+    if not files:
+        raise UsageError("predict: no files; name meshes or point clouds after the run")
     from pointmcd.training.run import Run
 
     if Run(run).meta["task"] == "segmentation":
@@ -59,7 +58,7 @@ def predict(
 
 
 def classes_table(predictions: "Iterable[Prediction]") -> tuple[Table, list[str]]:
-    """Class and confidence of each file, and what was wrong with the others."""
+    """Return a table of the files that were read, and what is wrong with the others."""
     table, faults = Table(Column("file", overflow="fold"), "class", "confidence", "next"), []
     for prediction in predictions:
         if prediction.fault is not None:
@@ -72,7 +71,7 @@ def classes_table(predictions: "Iterable[Prediction]") -> tuple[Table, list[str]
 
 
 def parts_table(predictions: "Iterable[PartPrediction]") -> tuple[Table, list[str]]:
-    """Shares of the parts of each file and what was written, and what was wrong with the others."""
+    """Return a table of the files that were read, and what is wrong with the others."""
     fold = (Column(name, overflow="fold") for name in ("file", "class", "parts", "written"))
     table, faults = Table(*fold), []
     for prediction in predictions:

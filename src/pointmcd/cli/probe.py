@@ -3,49 +3,51 @@
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from rich.table import Table
 from rich.text import Text
 from tyro.conf import Positional
 
 from pointmcd.cli.output import out
-from pointmcd.probing.cells import PROBE_COLUMNS, PROBE_NOTES, probe_cells, probe_markdown
+from pointmcd.options import DEVICE, RUN, RUNS, STORE, Flag
 
 if TYPE_CHECKING:  # they import torch, which would slow every --help
     from pointmcd.probing.scores import ProbeRow
 
 
 def probe(
-    run: Positional[Path],
-    store: Positional[Path],
-    beside: tuple[Path, ...] = (),
+    run: Positional[Annotated[Path, RUN]],
+    store: Positional[Annotated[Path, STORE]],
+    beside: Annotated[tuple[Path, ...], RUNS] = (),
     split: Literal["test", "val"] = "test",
     pooling: Literal["max", "mean", "both"] = "max",
     checkpoint: Literal["last", "best"] = "last",
-    references: bool = True,
+    references: Flag = True,
     seed: int = 0,
-    device: str = "auto",
-    markdown: bool = False,
+    device: Annotated[str, DEVICE] = "auto",
+    markdown: Flag = False,
 ) -> None:
-    """Judge a frozen student: linear SVM, neighbours, few-shot, retrieval, beside references.
+    """Evaluate frozen features: SVM, kNN, few-shot, retrieval.
 
     Args:
-        run: run folder, of any task; its student is probed as it is.
-        store: store with class labels, the run's own or another.
-        beside: other runs for the same table.
-        split: part to read on; test is fitted on train and val, val on train alone.
-        pooling: how the embeddings of the points become one of the shape.
-        checkpoint: last epoch, or best on the validation part.
-        references: leave out the student of random weights and the teacher's own descriptors.
-        seed: seed of folds and few-shot trials.
+        run: Folder of a run of any task.
+        store: A store with class labels, the run's own or another.
+        beside: More runs for the same table.
+        split: Split to evaluate; test is fitted on train and val, val on train.
+        pooling: Pooling of the embeddings of points to one of the shape.
+        checkpoint: Checkpoint of the last epoch, or the best on the validation split.
+        references: Leave out the references: random weights, and the teacher's descriptors.
+        seed: Seed of folds and few-shot trials.
         device: cpu, cuda, mps or auto.
-        markdown: print Markdown.
+        markdown: Print Markdown.
     """
+    from pointmcd.probing.cells import PROBE_NOTES, probe_markdown
     from pointmcd.probing.probe import probe as measure
 
     rows = measure(
-        *(run, store),
+        run,
+        store,
         split=split,
         pooling=pooling,
         checkpoint=checkpoint,
@@ -61,7 +63,9 @@ def probe(
 
 
 def probe_table(title: str, rows: "Iterable[ProbeRow]") -> Table:
-    """Scores of frozen encoders, in percent; mean and deviation where there are several seeds."""
+    """Return a table of scores in percent; mean and standard deviation over several seeds."""
+    from pointmcd.probing.cells import PROBE_COLUMNS, PROBE_NOTES, probe_cells
+
     table = Table(title=Text(title), caption=Text(PROBE_NOTES))
     table.add_column("features", overflow="fold")
     for heading in PROBE_COLUMNS:

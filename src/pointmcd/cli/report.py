@@ -6,21 +6,30 @@ from typing import Annotated
 import tyro
 from tyro.conf import Positional
 
-from pointmcd.cli.output import print_line
+from pointmcd.cli.output import UsageError, print_line
+from pointmcd.errors import ConfigError
+from pointmcd.options import RUNS, Flag
 
 
 def report(
-    runs: Positional[tuple[Path, ...]],
-    baseline: tuple[Path, ...] = (),
-    out_file: Annotated[Path, tyro.conf.arg(name="out")] = Path("report.html"),
+    runs: Positional[Annotated[tuple[Path, ...], RUNS]],
+    baseline: Annotated[tuple[Path, ...], RUNS] = (),
+    out_file: Annotated[Path, tyro.conf.arg(name="out", metavar="FILE")] = Path("report.html"),
+    overwrite: Flag = False,
 ) -> None:
-    """Write one self-contained HTML page about evaluated runs.
+    """Write a self-contained HTML page about evaluated runs.
 
     Args:
-        runs: run folders; those of the baseline arm may be among them.
-        baseline: run folders that the others are held against.
-        out_file: page to write.
+        runs: Folders of runs; the baseline's may be included.
+        baseline: Runs that the others are compared with; by default those without a teacher.
+        out_file: Page to write.
+        overwrite: Replace a page of that name.
     """
+    if not runs:
+        raise UsageError("report: no runs; give their folders")
+    page = out_file / "report.html" if out_file.is_dir() else out_file
+    if page.exists() and not overwrite:
+        raise ConfigError(f"--out {page}: exists; name another file, or give --overwrite")
     from pointmcd.report.page import write_report
 
-    print_line(str(write_report(runs, out_file, baseline)))
+    print_line(str(write_report(runs, page, baseline)))

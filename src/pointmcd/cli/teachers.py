@@ -1,22 +1,23 @@
 """`pointmcd teachers`."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 from rich.table import Column, Table
 from rich.text import Text
 
 from pointmcd.cli.output import out, print_line
+from pointmcd.options import metavar
 
 if TYPE_CHECKING:  # they import torch, which would slow every --help
     from pointmcd.encoders.available import EncoderEntry
 
 
-def teachers(search: str | None = None) -> None:
+def teachers(search: Annotated[str | None, metavar("WORD")] = None) -> None:
     """List the image encoders that can be used at once, without a network.
 
     Args:
-        search: a part of names, or a pattern with *: all of such names, cached or not.
+        search: List all encoders, cached or not, by a word in their names or a pattern with *.
     """
     from pointmcd.encoders.available import list_usable
 
@@ -27,7 +28,7 @@ def teachers(search: str | None = None) -> None:
 
 
 def encoders_table(entries: "Iterable[EncoderEntry]") -> Table:
-    """Image encoders: what `--teacher` takes, where the weights are, and what they serve."""
+    """Return a table of encoders: their names, where the weights are, and their tasks."""
     table = Table(Column("--teacher", overflow="fold"), "weights", "features", "input", "licence")
     table.add_column("tasks")
     for entry in entries:

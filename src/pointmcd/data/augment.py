@@ -5,7 +5,6 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial.transform import Rotation
 
 Points = npt.NDArray[np.float32]
 #: none; up: about the axis that points up; any: every orientation alike.
@@ -58,6 +57,8 @@ class Augmentation:
         return (points * factors + offsets).astype(np.float32)
 
     def _turn(self, generator: np.random.Generator) -> npt.NDArray[np.float64]:
+        from scipy.spatial.transform import Rotation  # slow, and few runs turn
+
         if self.rotation == "any":
             return np.asarray(Rotation.random(random_state=generator).as_matrix())
         angle = generator.uniform(0, 2 * np.pi)

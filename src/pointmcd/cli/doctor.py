@@ -1,0 +1,115 @@
+"""`pointmcd doctor`."""
+
+import os
+import platform
+import re
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+
+from pointmcd import __version__
+from pointmcd.cli.output import print_line
+from pointmcd.errors import first_line
+
+#: Environment variables that matter, and what follows where one is not set.
+VARIABLES = {
+    "OMP_NUM_THREADS": "all cores",
+    "NUMBA_NUM_THREADS": "all cores",
+    "THP_MEM_ALLOC_ENABLE": "on Linux, 1 can make training on a CPU up to 1.6 times as fast",
+    "NUMBA_CACHE_DIR": "beside the code, or in your cache folder",
+    "CUDA_VISIBLE_DEVICES": "all GPUs",
+}
+
+
+def doctor() -> None:
+    """Print versions, devices, extras, threads and caches, also for bug reports."""
+    for heading, section in (
+        ("Versions", _versions()),
+        ("Devices and threads", _devices()),
+        ("Extras", _extras()),
+        ("Environment", _environment()),
+    ):
+        rows = list(section)
+        width = max((len(name) for name, _ in rows), default=0)
+        print_line(heading)
+        for name, text in rows:
+            print_line(f"  {name:<{width}}  {text}")
+
+
+def _versions() -> Iterator[tuple[str, str]]:
+    yield "pointmcd", f"{__version__} in {Path(__file__).parents[1]}"
+    yield "Python", f"{platform.python_version()} on {platform.platform()}"
+    for name in _requirements().get("", []):
+        yield name, _version(name) or "not installed"
+
+
+def _extras() -> Iterator[tuple[str, str]]:
+    for extra, names in sorted(_requirements().items()):
+        if extra in ("", "dev"):
+            continue
+        found = {name: _version(name) for name in names}
+        if all(found.values()):
+            yield extra, ", ".join(f"{name} {number}" for name, number in found.items())
+        else:
+            absent = ", ".join(name for name, number in found.items() if not number)
+            yield extra, f"pip install 'pointmcd[{extra}]' (lacks {absent})"
+
+
+def _requirements() -> dict[str, list[str]]:
+    """Return the names of the packages that each extra needs; under "", those of all uses."""
+    found: dict[str, list[str]] = {}
+    try:
+        lines = requires("pointmcd") or []
+    except PackageNotFoundError:  # a source tree that was never installed
+        lines = []
+    for line in lines:
+        extra = re.search(r"extra == ['\"]([\w-]+)", line)
+        name = re.split(r"[^\w.-]", line, maxsplit=1)[0]
+        found.setdefault(extra[1] if extra else "", []).append(name)
+    return found
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None
+
+
+def _devices() -> Iterator[tuple[str, str]]:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    yield "CPU", f"{platform.machine()}, {cores} cores for this process"
+    try:
+        import torch
+    except Exception as error:  # a broken installation is what this command is for
+        yield "torch", f"cannot be imported: {first_line(error)}"
+        return
+    for index in range(torch.cuda.device_count()):
+        device = torch.cuda.get_device_properties(index)
+        yield f"cuda:{index}", f"{device.name}, {device.total_memory / 2**30:.0f} GiB"
+    if torch.backends.mps.is_available():
+        yield "mps", "Apple GPU"
+    yield "torch threads", str(torch.get_num_threads())
+    yield from _kernels()
+
+
+def _kernels() -> Iterator[tuple[str, str]]:
+    """Yield the threads of compiled kernels, and the folder that keeps them."""
+    try:
+        import numba
+        from numba.core.registry import CPUDispatcher
+
+        from pointmcd.ops import masked_max
+    except Exception as error:  # numba finds no folder that it may write, or does not fit numpy
+        yield "numba", f"{first_line(error)}; NUMBA_CACHE_DIR names a folder for compiled kernels"
+        return
+    yield "numba threads", str(numba.get_num_threads())
+    kernel = next(k for k in vars(masked_max).values() if isinstance(k, CPUDispatcher))
+    folder = kernel.stats.cache_path
+    kept = "writable" if os.access(folder, os.W_OK) else "not writable: compiled at every start"
+    yield "numba cache", f"{folder} ({kept})"
+
+
+def _environment() -> Iterator[tuple[str, str]]:
+    for name, otherwise in VARIABLES.items():
+        yield name, os.environ.get(name) or f"not set ({otherwise})"
