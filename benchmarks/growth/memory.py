@@ -8,11 +8,13 @@ from pathlib import Path
 
 from benchmarks.growth.memory_child import MB
 from benchmarks.growth.synthetic_store import folder_bytes, write_store
+from benchmarks.shared.page import ROOT
 from pointmcd.files import remove
 
 #: Of the store, and megabytes above what the imports take: data segments, and pages of files.
 SHAPES, SHARD_SIZE, POINTS = 12_288, 1024, 16_384
 DATA, FILES = 512, 256
+CHILD = "benchmarks.growth.memory_child"
 
 
 @dataclass(frozen=True)
@@ -53,12 +55,11 @@ def measure_epoch(
     path = work / "larger-than-memory"
     write_store(path, shapes, shard_size, points)
     size = folder_bytes(path)
-    child = Path(__file__).with_name("memory_child.py")
-    command = [sys.executable, str(child), str(path), str(work), *map(str, limits)]
+    command = [sys.executable, "-m", CHILD, str(path), str(work), *map(str, limits)]
     try:
-        subprocess.run(command, check=True, capture_output=True, text=True)
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
     except subprocess.CalledProcessError as error:
-        raise RuntimeError(f"{child.name} failed:\n{error.stderr}") from error
+        raise RuntimeError(f"{CHILD} failed:\n{error.stderr}") from error
     finally:
         remove(path)
     found = json.loads((work / "memory.json").read_text())

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.shared.race import status
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.train import train
 
@@ -40,12 +41,6 @@ class Sampler(threading.Thread):
             if file > self.most:
                 self.given_back += 1
                 give_back(self.store)
-
-
-def status(field: str) -> int:
-    """Bytes of a field of this process: proc(5)."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:")) * 1024
 
 
 def give_back(store: Path) -> None:

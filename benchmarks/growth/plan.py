@@ -1,9 +1,10 @@
 """A paper plan for large collections, from unit costs."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from benchmarks.growth.units import Units
+from benchmarks.shared.page import table
 
 #: Shapes of the collections, as published.
 SETS = {"ModelNet40": 12_311, "ShapeNetCore": 52_000, "Objaverse": 800_000}
@@ -34,8 +35,8 @@ class Costs:
     memory: Mapping[int, int | None]
 
 
-def plan_table(costs: Costs) -> list[str]:
-    """Rows of what is needed, columns of sets."""
+def plan_table(costs: Costs) -> str:
+    """Return a table with a row for each need and a column for each set."""
     faces = list(costs.by_faces)
     chosen = faces[1], faces[3]
     seconds = costs.units.seconds
@@ -71,26 +72,27 @@ def plan_table(costs: Costs) -> list[str]:
         rows[f"an epoch of {student}, 1,024 points, core hours"] = _hours(each)
     rows["loading in an epoch, all maps kept, core hours"] = _hours(costs.load[0])
     rows["loading in an epoch, most maps opened anew, core hours"] = _hours(costs.load[1])
-    return table(["", *(f"{name} ({count:,})" for name, count in SETS.items())], rows)
+    head = ["", *(f"{name} ({count:,})" for name, count in SETS.items())]
+    return table(head, [(name, *cells) for name, cells in rows.items()])
 
 
 def read_bytes(units: Units) -> float:
-    """Of a shape in a distilled epoch at all its points."""
+    """Return the bytes that a distilled epoch reads of a shape, at all its points."""
     return sum(units.bytes[kind] for kind in ("points", "visibility", "descriptors"))
 
 
-def unit_table(costs: Costs) -> list[str]:
-    """Unit costs, one a row."""
-    rows = {f"{name}, s": [f"{value:.4f}"] for name, value in costs.units.seconds.items()}
+def unit_table(costs: Costs) -> str:
+    """Return the unit costs, one a row."""
+    rows = {f"{name}, s": f"{value:.4f}" for name, value in costs.units.seconds.items()}
     for name, value in costs.units.bytes.items():
-        rows[f"{name}, bytes"] = [f"{value:,.0f}"]
+        rows[f"{name}, bytes"] = f"{value:,.0f}"
     for count, value in costs.by_faces.items():
-        rows[f"prepare at {count:,} faces, s"] = [f"{value:.4f}"]
+        rows[f"prepare at {count:,} faces, s"] = f"{value:.4f}"
     for name, value in costs.step.items():
-        rows[f"training step of {name}, 1,024 points, s"] = [f"{value:.4f}"]
-    rows["loading, all maps kept, s"] = [f"{costs.load[0]:.6f}"]
-    rows["loading, most maps opened anew, s"] = [f"{costs.load[1]:.6f}"]
-    return table(["of one shape", "cost"], rows)
+        rows[f"training step of {name}, 1,024 points, s"] = f"{value:.4f}"
+    rows["loading, all maps kept, s"] = f"{costs.load[0]:.6f}"
+    rows["loading, most maps opened anew, s"] = f"{costs.load[1]:.6f}"
+    return table(["of one shape", "cost"], rows.items())
 
 
 def _hours(each: float) -> list[str]:
@@ -103,9 +105,3 @@ def _each(value: float, form: str) -> list[str]:
 
 def _machines(seconds: float) -> str:
     return f"{seconds / DAY / CORES:,.2f}"
-
-
-def table(head: Sequence[str], rows: Mapping[str, Sequence[str]]) -> list[str]:
-    """A Markdown table: names to the left, figures to the right."""
-    lines = [f"| {' | '.join(head)} |", f"| --- |{' ---: |' * (len(head) - 1)}"]
-    return lines + [f"| {name} | {' | '.join(cells)} |" for name, cells in rows.items()]

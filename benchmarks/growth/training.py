@@ -59,4 +59,4 @@ def steps(
 
 def step(name: str, batch: int, points: int) -> Call:
     """Forward, both losses, backward, optimiser."""
-    return our_step(make_trainee(name), *random_batch(batch, points), optimizer=torch.optim.AdamW)
+    return our_step(make_trainee(name), random_batch(batch, points), torch.optim.AdamW)

@@ -19,10 +19,10 @@ class Race:
         part: what is measured, with its sizes.
         yardstick: the published formulation, once.
         ours: ways to do the same, by name.
-        floors: by name, what yardstick / ours shall be at least (none: only reported).
+        floors: by name, the least allowed yardstick / ours (none: only reported).
         repeats: of each side, after one that does not count.
         memory: measure peak extra memory too.
-        memory_floor: what the yardstick's / ours shall be at least.
+        memory_floor: the least allowed ratio of the yardstick's extra memory to ours.
     """
 
     part: str
@@ -36,7 +36,7 @@ class Race:
 
 @dataclass(frozen=True)
 class Lap:
-    """What came of one way of a race: seconds of both sides, and bytes where they were measured."""
+    """One way's result in a race: seconds of both sides, and bytes where they were measured."""
 
     part: str
     how: str
@@ -51,12 +51,12 @@ class Lap:
 
     @property
     def ratio(self) -> float:
-        """How many times faster ours is, by the medians."""
+        """Yardstick / ours, by the medians."""
         return self.yardstick / self.ours
 
     @property
     def met(self) -> bool:
-        """Whether both ratios are at their floors or above; where there is none, they are."""
+        """Whether both ratios are at their floors or above; without a floor, they are."""
         fast = self.floor is None or self.ratio >= self.floor
         if self.memory_floor is None or self.yardstick_bytes is None or self.ours_bytes is None:
             return fast
@@ -64,7 +64,7 @@ class Lap:
 
 
 def run(race: Race) -> list[Lap]:
-    """Interleave all sides of a race; the ratio's range is over the pairs."""
+    """Time all sides of a race, interleaved; the ratio's range is over the pairs."""
     calls = {"": race.yardstick, **race.ours}
     times: dict[str, list[float]] = {name: [] for name in calls}
     for repeat in range(race.repeats + 1):
@@ -76,18 +76,24 @@ def run(race: Race) -> list[Lap]:
     laps = []
     for name in race.ours:
         pairs = [slow / fast for slow, fast in zip(times[""], times[name], strict=True)]
-        middle = statistics.median(times[""]), statistics.median(times[name])
-        range_and_floor = min(pairs), max(pairs), race.floors.get(name)
-        bytes_and_floor = peaks[""], peaks[name], race.memory_floor
-        laps.append(Lap(race.part, name, *middle, *range_and_floor, *bytes_and_floor))
+        lap = Lap(
+            race.part,
+            name,
+            yardstick=statistics.median(times[""]),
+            ours=statistics.median(times[name]),
+            least=min(pairs),
+            most=max(pairs),
+            floor=race.floors.get(name),
+            yardstick_bytes=peaks[""],
+            ours_bytes=peaks[name],
+            memory_floor=race.memory_floor,
+        )
+        laps.append(lap)
     return laps
 
 
 def timed(call: Call) -> float:
-    """Seconds of the one thread that computes, garbage collected before it.
-
-    Processor time: on a machine that nobody else uses, what the clock shows too.
-    """
+    """Return the processor seconds of a call on one thread, after a garbage collection."""
     gc.collect()
     start = time.process_time()
     result = call()
@@ -97,7 +103,7 @@ def timed(call: Call) -> float:
 
 
 def peak_memory(call: Call) -> int | None:
-    """Bytes of resident memory at a call's peak above those before it; Linux alone tells.
+    """Return the bytes of resident memory at a call's peak above those before; None but on Linux.
 
     The kernel keeps the peak (VmHWM) since it was last cleared: proc(5), clear_refs.
     """
@@ -108,11 +114,12 @@ def peak_memory(call: Call) -> int | None:
         clear.write_text("5")
     except (OSError, AttributeError):
         return None
-    before = _status("VmRSS")
+    before = status("VmRSS")
     call()
-    return max(_status("VmHWM") - before, 0)
+    return max(status("VmHWM") - before, 0)
 
 
-def _status(field: str) -> int:
+def status(field: str) -> int:
+    """Return the bytes of a field of this process: proc(5)."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(f"{field}:")) * 1024

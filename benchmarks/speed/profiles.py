@@ -2,13 +2,13 @@
 
 import torch
 
-from benchmarks.shared.steps import STUDENTS, of_student
+from benchmarks.speed.steps import STUDENTS, of_student
 
 TOP = 10
 
 
 def profile(name: str) -> list[tuple[str, float]]:
-    """The operations that take most time, and their shares of all."""
+    """Return the operations that take most time, and their shares of all."""
     batch, repeats, floor = STUDENTS[name]
     step = of_student(name, batch, repeats, floor).ours["ours"]
     step()

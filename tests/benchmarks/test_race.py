@@ -54,7 +54,7 @@ def test_peak_memory_counts_what_was_freed_again():
 
 def test_the_page_names_what_was_missed():
     laps = [lap(10, 10), lap(9, 10, yardstick_bytes=3 * 10**6, ours_bytes=10**6)]
-    text = page(laps, [lap(8)], {"pointnet2": [("aten::mm", 0.5)]})
+    text = "\n".join(page(laps, [lap(8)], {"pointnet2": [("aten::mm", 0.5)]}))
     assert "| part | how | 10 | 1 | **10** (10 to 10) | 10 | 8 |" in text
     assert "10 (missed)" in text
     assert "| part | how | 3 | 1 | 3 |" in text
