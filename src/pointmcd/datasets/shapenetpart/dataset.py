@@ -23,7 +23,6 @@ after signing up. The parts, labelled 0 to 49 through the classes in order, are 
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import ClassVar
 
 from pointmcd.datasets.base import DataSet, Layout, register_dataset
 from pointmcd.datasets.shapenetpart.files import (
@@ -169,18 +168,16 @@ class ShapeNetPart(DataSet):
         shapenetcore: the folder of the meshes; None: it is looked for beside the clouds.
     """
 
-    title: ClassVar[str] = "ShapeNetPart: clouds of 16 classes with 50 labelled parts"
-    classes: ClassVar[int] = 16
-    licence: ClassVar[str] = (
-        "ShapeNet's terms: non-commercial research and education, to be agreed to"
-    )
-    home: ClassVar[str] = "https://shapenet.org"
-    obtain: ClassVar[str] = (
+    title = "ShapeNetPart: clouds of 16 classes with 50 labelled parts"
+    classes = 16
+    licence = "ShapeNet's terms: non-commercial research and education, to be agreed to"
+    home = "https://shapenet.org"
+    obtain = (
         "sign up at the home page; read are shapenetcore_partanno_segmentation_benchmark_v0 and"
         " shapenetcore_partanno_segmentation_benchmark_v0_normal"
     )
-    layouts: ClassVar[tuple[Layout, ...]] = (_layout("v0", True), _layout("v0_normal", False))
-    unchecked: ClassVar[str] = "whether both editions hold all shapes of the lists"
+    layouts = (_layout("v0", True), _layout("v0_normal", False))
+    unchecked = "whether both editions hold all shapes of the lists"
 
     shapenetcore: Path | str | None = None
 
