@@ -33,7 +33,7 @@ def test_a_set_is_fetched_and_read_where_it_lies(local, tmp_path, cli):
     status, out, err = cli("download", "modelnet40", tmp_path)
     assert (status, out.strip()) == (0, str(tmp_path / "ModelNet40.zip"))
     assert "licence: for academic research only" in err
-    assert re.search(r"sha256 [0-9a-f]{64} \(no checksum known to hold it against\)", err)
+    assert re.search(r"sha256 [0-9a-f]{64} \(no checksum is known to compare with\)", err)
     shapes = find_shapes(f"modelnet40:{tmp_path / 'ModelNet40.zip'}").listing.sources
     assert len(shapes) == 9
 
