@@ -117,6 +117,7 @@ def tiny_store(furniture_root: Path, tmp_path_factory: pytest.TempPathFactory) -
 
     To be read only: copy it where a test changes it.
     """
+    from pointmcd.preparation.config import PrepareConfig
     from pointmcd.preparation.prepare import prepare
 
     folder = tmp_path_factory.mktemp("tiny")
@@ -129,7 +130,7 @@ def tiny_store(furniture_root: Path, tmp_path_factory: pytest.TempPathFactory) -
     rig = folder / "rig.json"
     rig.write_text(json.dumps({"cameras": [[30, 0], [30, 120], [-30, 240]], "size": 64}))
     options = {"points": 128, "shard_size": 5, "val_fraction": 0.25}
-    prepare(folder / "meshes", folder / "store", rig=rig, workers=1, **options)
+    prepare(PrepareConfig(folder / "meshes", folder / "store", rig=rig, workers=1, **options))
     return folder / "store"
 
 
@@ -207,13 +208,14 @@ def parts_store(labelled_meshes: Path, tmp_path_factory: pytest.TempPathFactory)
 
     12 train, 4 val and 8 test shapes. To be read only.
     """
+    from pointmcd.preparation.config import PrepareConfig
     from pointmcd.preparation.prepare import prepare
 
     folder = tmp_path_factory.mktemp("parts")
     rig = folder / "rig.json"
     rig.write_text(json.dumps({"cameras": [[30, 0], [30, 120], [-30, 240]], "size": 64}))
     options = {"points": 128, "shard_size": 7, "val_fraction": 0.25}
-    prepare(labelled_meshes, folder / "store", rig=rig, workers=1, **options)
+    prepare(PrepareConfig(labelled_meshes, folder / "store", rig=rig, workers=1, **options))
     return folder / "store"
 
 

@@ -20,6 +20,7 @@ GROUND = (
     "errors",
     "options",
     "plugs",
+    "settings",
     "files",
     "progress",
     "checkpoint",

@@ -16,7 +16,7 @@ from pointmcd.datasets.tree import TreeFile
 from pointmcd.encoders.image_encoder import ImageEncoder
 from pointmcd.encoders.runtimes import use_runtime
 from pointmcd.files import remove
-from pointmcd.preparation.plan import PlanItem
+from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare
 from pointmcd.preparation.shards import ShardTask, write_shard
 from pointmcd.views.rig import Rig, get_rig
@@ -67,9 +67,9 @@ def ring(views: int) -> Rig:
 
 def prepared(path: Path, views: int, points: int, work: Path) -> Call:
     """Read, sample, render, find what is visible, write."""
-    source = ShapeSource("shape", None, None, TreeFile(path, str(path)))
-    items = ((PlanItem("shape", None, "train"), source),)
-    task = ShardTask(work / "shard", items, ring(views), points, seed=0, strict=True)
+    source = ShapeSource("shape", None, "train", TreeFile(path, str(path)))
+    config = PrepareConfig(path, work, points=points, strict=True)
+    task = ShardTask(work / "shard", (source,), ring(views), config)
 
     def call() -> None:
         remove(task.folder)
@@ -87,7 +87,7 @@ def copies(path: Path, count: int, work: Path) -> Call:
 
     def call() -> None:
         remove(store)
-        prepare(folder, store, points=POINTS, workers=1)
+        prepare(PrepareConfig(folder, store, points=POINTS, workers=1))
 
     return call
 
@@ -105,9 +105,8 @@ def workers(source: Path, work: Path, counts: Sequence[int] = (1, 2)) -> Curve:
     seconds = {}
     for count in counts:
         store = work / f"workers-{count}"
-        seconds[count] = wall(
-            partial(prepare, source, store, points=POINTS, workers=count, shard_size=4)
-        )
+        config = PrepareConfig(source, store, points=POINTS, workers=count, shard_size=4)
+        seconds[count] = wall(partial(prepare, config))
     shapes = len(list_shapes(source))
     return Curve(f"prepare, {shapes} real shapes", "workers", seconds, clock="wall")
 

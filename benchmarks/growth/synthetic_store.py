@@ -5,10 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from pointmcd.data.store import Store
+from pointmcd.data.store import ShapeRecord, Store
 from pointmcd.files import write_json
-from pointmcd.preparation.plan import Plan, PlanItem
-from pointmcd.preparation.prepare import _identity
+from pointmcd.preparation.config import PrepareConfig
+from pointmcd.preparation.plan import Plan
+from pointmcd.preparation.prepare import identity
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.features import save_array
 from pointmcd.teachers.stored import TEACHER_FORMAT
@@ -50,7 +51,8 @@ def shard_content(count: int, points: int) -> dict[str, np.ndarray]:
 
 def write_meta(path: Path, shapes: int, shards: list[str], counts: list[int], points: int) -> None:
     """Write store.json as `prepare` does: names as long as those of large collections."""
-    plan = Plan("nowhere", points, 0, get_rig("ring12"), 0.15, 0.2, 1024, ())
+    config = PrepareConfig("nowhere", path, points=points)
+    plan = Plan(config, "nowhere", get_rig("ring12"), ())
     splits = np.where(np.arange(shapes) % 10 == 9, "test", "train").tolist()
     records = [
         {"name": f"{number % CLASSES:08d}/{number:032x}", "class": f"{number % CLASSES:08d}"}
@@ -58,7 +60,7 @@ def write_meta(path: Path, shapes: int, shards: list[str], counts: list[int], po
         for number in range(shapes)
     ]
     content = {
-        **_identity(plan),
+        **identity(plan),
         "classes": [f"{number:08d}" for number in range(CLASSES)],
         "parts": None,
         "shards": shards,
@@ -89,10 +91,10 @@ def write_teacher(store: Store) -> None:
     write_json(store.path / "teachers" / TEACHER / "teacher.json", content)
 
 
-def items(count: int) -> list[PlanItem]:
+def items(count: int) -> list[ShapeRecord]:
     """As many shapes as a large collection's, named alike, none with a split."""
     return [
-        PlanItem(f"{number % CLASSES:08d}/{number:032x}", f"{number % CLASSES:08d}", "train")
+        ShapeRecord(f"{number % CLASSES:08d}/{number:032x}", f"{number % CLASSES:08d}", "train")
         for number in range(count)
     ]
 

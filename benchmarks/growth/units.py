@@ -11,6 +11,7 @@ from benchmarks.shared.race import timed
 from pointmcd.data.store import Store
 from pointmcd.encoders.image_encoder import ImageEncoder
 from pointmcd.encoders.runtimes import use_runtime
+from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare
 from pointmcd.teachers.classification import ClassificationLesson
 from pointmcd.teachers.config import TeachConfig
@@ -41,7 +42,7 @@ class Units:
 def measure_units(source: Path, work: Path, shapes: int, faces: float) -> Units:
     """Prepare and teach real shapes in this process, as the commands do."""
     path = work / "store"
-    prepare_all = partial(prepare, source, path, points=POINTS, workers=1)
+    prepare_all = partial(prepare, PrepareConfig(source, path, points=POINTS, workers=1))
     seconds = {"prepare": timed(prepare_all)}
     config = TeachConfig(path)
     teach(config)

@@ -24,6 +24,7 @@ from benchmarks.shared.trials import (
     write_page,
 )
 from pointmcd.data.store import Store
+from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.stored import map_output, read_teacher
@@ -97,7 +98,7 @@ def main() -> None:
     """Do everything, from the meshes to the page."""
     chosen = parser(__doc__, students=True).parse_args()
     work = chosen.work
-    prepare(chosen.source, work / "store")
+    prepare(PrepareConfig(chosen.source, work / "store"))
     for teacher in TEACHERS.values():
         teach(TeachConfig(work / "store", teacher=teacher))
     run_trials(TRIALS, settings(work), chosen)

@@ -24,6 +24,7 @@ from benchmarks.shared.trials import (
     write_page,
 )
 from pointmcd.data.store import Store
+from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.stored import map_output, read_teacher
@@ -118,7 +119,7 @@ def main() -> None:
     """Do everything, from the meshes to the page."""
     chosen = parser(__doc__, students=True).parse_args()
     work = chosen.work
-    prepare(chosen.source, work / "store", rig="ring16")
+    prepare(PrepareConfig(chosen.source, work / "store", rig="ring16"))
     teach(TeachConfig(work / "store", task="segmentation"))
     run_trials(TRIALS, settings(work), chosen)
     if chosen.share == "0/1":

@@ -12,6 +12,7 @@ from benchmarks.speed.published.loading import read_batch, write_item
 from pointmcd.data.dataset import ShapeDataset
 from pointmcd.data.store import Store
 from pointmcd.datasets.furniture import furniture10
+from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare
 from pointmcd.teachers.features import StoredRows, save_array
 
@@ -27,7 +28,7 @@ def races() -> Iterator[Race]:
 
 def of_store(work: Path) -> Race:
     """Make a store of real shapes with descriptors of the usual size, and the same as text."""
-    prepare(furniture10(), work / "store", points=POINTS, workers=1)
+    prepare(PrepareConfig(furniture10(), work / "store", points=POINTS, workers=1))
     store = Store(work / "store")
     random = np.random.default_rng(0)
     for shard, indices in store.shard_ranges():

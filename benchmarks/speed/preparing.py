@@ -18,8 +18,9 @@ from pointmcd.datasets.sources import ShapeSource
 from pointmcd.datasets.tree import TreeFile
 from pointmcd.files import remove
 from pointmcd.ops.farthest_points import farthest_points
-from pointmcd.preparation.plan import PlanItem
-from pointmcd.preparation.shards import ShardTask, shape_seed, write_shard
+from pointmcd.preparation.config import PrepareConfig
+from pointmcd.preparation.prepare_shape import shape_seed
+from pointmcd.preparation.shards import ShardTask, write_shard
 from pointmcd.shapes.mesh import Mesh, read_mesh
 from pointmcd.shapes.sampling import OVERSAMPLING, sample_surface
 from pointmcd.views.raycast import Hits, Raycaster
@@ -60,7 +61,7 @@ def of_shape(work: Path, faces: int, divisions: int) -> Iterator[Race]:
     for _ in range(divisions):
         divided = divided.subdivide()
     divided.export(path)
-    source = ShapeSource("shape", None, None, TreeFile(path, str(path)))
+    source = ShapeSource("shape", None, "train", TreeFile(path, str(path)))
     task = task_of(source, work / "shard")
     name = f"preparing a shape of {len(divided.faces):,} faces"
     ours = partial(prepare_anew, task)
@@ -95,8 +96,8 @@ def nearest_shape(faces: float) -> Mesh:
 
 def task_of(source: ShapeSource, folder: Path) -> ShardTask:
     """A shard of one shape, with the usual rig and number of points."""
-    items = ((PlanItem("shape", None, "train"), source),)
-    return ShardTask(folder, items, get_rig("ring12"), POINTS, seed=0, strict=True)
+    config = PrepareConfig(source.file.path, folder.parent, points=POINTS, strict=True)
+    return ShardTask(folder, (source,), get_rig("ring12"), config)
 
 
 def prepare_anew(task: ShardTask) -> None:
@@ -124,7 +125,7 @@ class Recorder(Raycaster):
 def record(source: ShapeSource, task: ShardTask) -> tuple[Floats, Faces, list[Call]]:
     """Vertices and faces before the rig, and the very rays that preparing the shape casts."""
     mesh = load_shape(source)
-    points, face = sample_surface(mesh, task.points, shape_seed(task.seed, source.name))
+    points, face = sample_surface(mesh, POINTS, shape_seed(task.config.seed, source.name))
     caster = Recorder(mesh, task.rig)
     caster.calls = []
     visible_points(caster, points, face)

@@ -6,6 +6,7 @@ from pathlib import Path, PurePosixPath
 
 from benchmarks.shared.trials import share_of, trained_and_evaluated
 from pointmcd.files import replacing
+from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach
@@ -59,9 +60,9 @@ def prepare_all(data: Path, work: Path) -> None:
     meshes = work / "meshes"
     if not (work / "unlabelled" / "store.json").exists():
         pool({data / f"{name}.zip": splits for name, splits in POOLED.items()}, meshes)
-    prepare(meshes, work / "unlabelled", rig="ring16", val_fraction=0.05)
+    prepare(PrepareConfig(meshes, work / "unlabelled", rig="ring16", val_fraction=0.05))
     for name in PROBED:
-        prepare(data / f"{name}.zip", work / name, rig="ring16")
+        prepare(PrepareConfig(data / f"{name}.zip", work / name, rig="ring16"))
     teach(TeachConfig(work / "unlabelled", task="features"))
 
 

@@ -11,6 +11,7 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "PointFeatures": "pointmcd.students.base",
     "PointMCDError": "pointmcd.errors",
+    "PrepareConfig": "pointmcd.preparation.config",
     "Rig": "pointmcd.views.rig",
     "Store": "pointmcd.data.store",
     "TeachConfig": "pointmcd.teachers.config",

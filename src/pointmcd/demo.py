@@ -9,6 +9,7 @@ from pointmcd.errors import RunError
 from pointmcd.evaluation.compare import Comparison, compare
 from pointmcd.evaluation.evaluate import evaluate
 from pointmcd.inference.predict import predict
+from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare
 from pointmcd.progress import console
 from pointmcd.report.page import write_report
@@ -45,7 +46,7 @@ def demo(folder: Path, epochs: int = EPOCHS) -> DemoResult:
         raise RunError(f"{folder}: is a file; give a folder")
     store = folder / "store"
     _say("1/6 prepare: points, views and visibility of 254 shapes")
-    prepare(furniture10(), store, shard_size=16)
+    prepare(PrepareConfig(furniture10(), store, shard_size=16))
     _say("2/6 teach: an image model looks at the views")
     teach(TeachConfig(store))
     _say("3/6 train: PointNet alone, then the same distilled")

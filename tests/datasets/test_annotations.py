@@ -12,6 +12,7 @@ from pointmcd.data.store import Store
 from pointmcd.datasets.annotations import MAX_PARTS, parse_labels
 from pointmcd.datasets.folder import list_shapes, load_shape
 from pointmcd.errors import ShapeError
+from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare
 from pointmcd.shapes.mesh import read_mesh
 
@@ -191,7 +192,9 @@ def test_labels_that_cannot_be_used_skip_the_shape_alone(make, tmp_path, kind):
     content, words = LABEL_FAULTS[kind]
     source = make(LISTS | {"car/a.seg": content})
     rig = write(tmp_path, {"rig.json": '{"cameras": [[0, 0]], "size": 16}'}) / "rig.json"
-    result = prepare(source, tmp_path / "store", rig=rig, points=8, workers=1, val_fraction=0)
+    result = prepare(
+        PrepareConfig(source, tmp_path / "store", rig=rig, points=8, workers=1, val_fraction=0)
+    )
     assert result.done == 2
     (entry,) = result.skipped
     assert entry["name"] == "car/a"

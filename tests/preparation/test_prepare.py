@@ -10,7 +10,8 @@ from PIL import Image
 
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, PointMCDError, StoreError
-from pointmcd.preparation import shards
+from pointmcd.preparation import prepare_shape, shards
+from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare
 
 
@@ -21,7 +22,9 @@ def edit(path, **changes):
 @pytest.fixture(scope="module")
 def made(few_meshes, small_rig, tmp_path_factory):
     store = tmp_path_factory.mktemp("made") / "store"
-    return prepare(few_meshes, store, points=32, rig=small_rig, workers=1, shard_size=4)
+    return prepare(
+        PrepareConfig(few_meshes, store, points=32, rig=small_rig, workers=1, shard_size=4)
+    )
 
 
 def test_store_holds_every_shape(made):
@@ -59,7 +62,7 @@ def test_each_view_shows_the_shape_and_sees_points(made):
 
 
 def test_any_number_of_workers_gives_the_same_bytes(made, few_meshes, quick, files_of, tmp_path):
-    other = prepare(few_meshes, tmp_path / "store", **{**quick, "workers": 2})
+    other = prepare(PrepareConfig(few_meshes, tmp_path / "store", **{**quick, "workers": 2}))
     assert files_of(other.store) == files_of(made.store)
 
 
@@ -69,7 +72,7 @@ def test_points_depend_on_seed_and_name_not_on_company(made, few_meshes, quick, 
     shutil.copytree(few_meshes / "table", alone / "table")
     full = Store(made.store)
     for seed, same in ((0, True), (1, False)):
-        part = Store(prepare(alone, tmp_path / str(seed), **quick, seed=seed).store)
+        part = Store(prepare(PrepareConfig(alone, tmp_path / str(seed), **quick, seed=seed)).store)
         wanted = [record.name for record in full.shapes].index(part.shapes[0].name)
         there, here = full.points(np.array([wanted]), 32), part.points(np.array([0]), 32)
         assert np.array_equal(there, here) == same
@@ -78,7 +81,7 @@ def test_points_depend_on_seed_and_name_not_on_company(made, few_meshes, quick, 
 def test_zip_and_folder_give_the_same_store(made, few_meshes, quick, tmp_path):
     archive = shutil.make_archive(str(tmp_path / "meshes"), "zip", few_meshes)
     packed, unpacked = (
-        Store(prepare(Path(archive), tmp_path / "store", **quick).store),
+        Store(prepare(PrepareConfig(Path(archive), tmp_path / "store", **quick)).store),
         Store(made.store),
     )
     assert packed.shapes == unpacked.shapes
@@ -92,7 +95,7 @@ def test_flat_unlabelled_folder(few_meshes, quick, tmp_path):
     flat.mkdir()
     for path in few_meshes.rglob("*.off"):
         shutil.copy(path, flat)
-    result = prepare(flat, tmp_path / "store", **quick)
+    result = prepare(PrepareConfig(flat, tmp_path / "store", **quick))
     store = Store(result.store)
     assert (result.done, store.classes) == (14, [])
     assert {record.label for record in store.shapes} == {None}
@@ -106,7 +109,7 @@ def test_layout_without_splits_gets_a_stratified_test_part(few_meshes, quick, tm
         target = bare / path.parent.parent.name / path.name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, target)
-    store = Store(prepare(bare, tmp_path / "store", **quick).store)
+    store = Store(prepare(PrepareConfig(bare, tmp_path / "store", **quick)).store)
     assert [len(store.indices(split)) for split in ("train", "val", "test")] == [8, 3, 3]
     assert {store.shapes[i].label for i in store.indices("test")} == set(store.classes)
 
@@ -117,7 +120,7 @@ def test_class_of_one_shape_stays_in_training_and_is_noted(few_meshes, quick, tm
     (source / "sofa" / "test").rename(tmp_path / "away")
     for path in sorted((source / "sofa" / "train").iterdir())[1:]:
         path.unlink()
-    result = prepare(source, tmp_path / "store", **quick)
+    result = prepare(PrepareConfig(source, tmp_path / "store", **quick))
     sofa = [record for record in Store(result.store).shapes if record.label == "sofa"]
     assert [record.split for record in sofa] == ["train"]
     assert result.notes == [{"name": "sofa", "note": "class sofa: no shape for val, test"}]
@@ -127,8 +130,8 @@ def test_second_run_renders_nothing_and_changes_nothing(
     made, few_meshes, quick, files_of, monkeypatch
 ):
     before = files_of(made.store)
-    monkeypatch.setattr(shards, "render_views", None)
-    assert prepare(few_meshes, made.store, **quick) == made
+    monkeypatch.setattr(prepare_shape, "render_views", None)
+    assert prepare(PrepareConfig(few_meshes, made.store, **quick)) == made
     assert files_of(made.store) == before
 
 
@@ -138,9 +141,9 @@ def test_only_missing_shards_are_made(made, few_meshes, quick, files_of, tmp_pat
     shutil.rmtree(store / "shards" / "00002")
     (store / "store.json").unlink()
     rendered = []
-    render = shards.render_views
-    monkeypatch.setattr(shards, "render_views", lambda c: rendered.append(c) or render(c))
-    prepare(few_meshes, store, **quick)
+    render = prepare_shape.render_views
+    monkeypatch.setattr(prepare_shape, "render_views", lambda c: rendered.append(c) or render(c))
+    prepare(PrepareConfig(few_meshes, store, **quick))
     assert len(rendered) == 4
     assert files_of(store) == files_of(made.store)
 
@@ -159,7 +162,7 @@ def test_only_missing_shards_are_made(made, few_meshes, quick, files_of, tmp_pat
 def test_another_plan_is_refused(made, few_meshes, quick, files_of, change, field):
     before = files_of(made.store)
     with pytest.raises(StoreError) as error:
-        prepare(few_meshes, made.store, **{**quick, **change})
+        prepare(PrepareConfig(few_meshes, made.store, **{**quick, **change}))
     assert field in str(error.value)
     assert "--overwrite" in str(error.value)
     assert files_of(made.store) == before
@@ -170,7 +173,7 @@ def test_overwrite_replaces_a_store_but_no_other_files(made, few_meshes, quick, 
     shutil.copytree(made.store, store)
     (store / "teachers" / "lite0").mkdir(parents=True)
     (store / "thesis.txt").write_text("mine")
-    prepare(few_meshes, store, **{**quick, "points": 16}, overwrite=True)
+    prepare(PrepareConfig(few_meshes, store, **{**quick, "points": 16}, overwrite=True))
     assert Store(store).num_points == 16
     assert sorted(path.name for path in store.iterdir()) == [
         "plan.json",
@@ -184,14 +187,14 @@ def test_overwrite_replaces_a_store_but_no_other_files(made, few_meshes, quick, 
 def test_folder_of_other_files_is_left_alone(few_meshes, quick, tmp_path, overwrite):
     (tmp_path / "thesis.txt").write_text("mine")
     with pytest.raises(StoreError, match="no store"):
-        prepare(few_meshes, tmp_path, **quick, overwrite=overwrite)
+        prepare(PrepareConfig(few_meshes, tmp_path, **quick, overwrite=overwrite))
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
 def test_store_that_is_a_file(few_meshes, quick, tmp_path):
     (tmp_path / "store").write_text("mine")
     with pytest.raises(StoreError, match="is a file"):
-        prepare(few_meshes, tmp_path / "store", **quick)
+        prepare(PrepareConfig(few_meshes, tmp_path / "store", **quick))
 
 
 @pytest.mark.parametrize("name", ["plan.json", "store.json"])
@@ -201,7 +204,7 @@ def test_store_of_another_version(made, few_meshes, quick, tmp_path, name, found
     shutil.copytree(made.store, store)
     edit(store / name, format=found)
     with pytest.raises(StoreError, match=f"{name}: store format {found}"):
-        prepare(few_meshes, store, **quick)
+        prepare(PrepareConfig(few_meshes, store, **quick))
 
 
 def test_damaged_plan(made, few_meshes, quick, tmp_path):
@@ -209,8 +212,8 @@ def test_damaged_plan(made, few_meshes, quick, tmp_path):
     shutil.copytree(made.store, store)
     (store / "plan.json").write_text("{")
     with pytest.raises(StoreError, match=r"plan\.json.*--overwrite"):
-        prepare(few_meshes, store, **quick)
-    assert prepare(few_meshes, store, **quick, overwrite=True).done == 14
+        prepare(PrepareConfig(few_meshes, store, **quick))
+    assert prepare(PrepareConfig(few_meshes, store, **quick, overwrite=True)).done == 14
 
 
 @pytest.mark.parametrize(
@@ -229,7 +232,7 @@ def test_damaged_plan(made, few_meshes, quick, tmp_path):
 )
 def test_unusable_option(few_meshes, quick, tmp_path, option, value):
     with pytest.raises(ConfigError):
-        prepare(few_meshes, tmp_path / "store", **{**quick, option: value})
+        prepare(PrepareConfig(few_meshes, tmp_path / "store", **{**quick, option: value}))
     assert not (tmp_path / "store").exists()
 
 
@@ -248,13 +251,13 @@ def test_full_disk_is_one_clear_line_and_leaves_no_half_shard(
     monkeypatch.setattr(shards.np, "save", full)
     store = tmp_path / "store"
     with pytest.raises(PointMCDError) as error:
-        prepare(few_meshes, store, **quick)
+        prepare(PrepareConfig(few_meshes, store, **quick))
     assert "No space left on device" in str(error.value)
     assert "\n" not in str(error.value)
     assert sorted(path.name for path in (store / "shards").iterdir()) == ["00000"]
     assert not (store / "store.json").exists()
     monkeypatch.undo()
-    prepare(few_meshes, store, **quick)
+    prepare(PrepareConfig(few_meshes, store, **quick))
     assert files_of(store) == files_of(made.store)
 
 

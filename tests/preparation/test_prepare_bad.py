@@ -5,6 +5,7 @@ import pytest
 
 from pointmcd.data.store import Store
 from pointmcd.errors import ShapeError, StoreError
+from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare
 
 BAD = {
@@ -35,7 +36,9 @@ def write(folder, meshes):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_bad_shapes_are_skipped_and_listed(quick, tmp_path, workers):
     write(tmp_path / "meshes", {**BAD, **GOOD})
-    result = prepare(tmp_path / "meshes", tmp_path / "store", **{**quick, "workers": workers})
+    result = prepare(
+        PrepareConfig(tmp_path / "meshes", tmp_path / "store", **{**quick, "workers": workers})
+    )
     assert [entry["name"] for entry in result.skipped] == sorted(BAD)
     for entry in result.skipped:
         assert f"{entry['name']}.off" in entry["source"]
@@ -49,7 +52,7 @@ def test_bad_shapes_are_skipped_and_listed(quick, tmp_path, workers):
 def test_shard_without_a_usable_shape_is_passed_over(quick, tmp_path):
     write(tmp_path / "meshes", {f"a_{name}": text for name, text in BAD.items()})
     write(tmp_path / "meshes", {f"b_{name}": text for name, text in GOOD.items()})
-    prepare(tmp_path / "meshes", tmp_path / "store", **quick)
+    prepare(PrepareConfig(tmp_path / "meshes", tmp_path / "store", **quick))
     store = Store(tmp_path / "store")
     assert (store.shards, store.meta["counts"]) == (["00002", "00003"], [3, 1])
     assert store.points(store.indices("train"), 8).shape == (3, 8, 3)
@@ -60,29 +63,34 @@ def test_strict_stops_at_a_bad_shape(quick, tmp_path, workers):
     write(tmp_path / "meshes", {**GOOD, "nan": BAD["nan"]})
     with pytest.raises(ShapeError, match=r"nan\.off"):
         prepare(
-            tmp_path / "meshes", tmp_path / "store", **{**quick, "workers": workers}, strict=True
+            PrepareConfig(
+                tmp_path / "meshes",
+                tmp_path / "store",
+                **{**quick, "workers": workers},
+                strict=True,
+            )
         )
     assert not (tmp_path / "store" / "store.json").exists()
 
 
 def test_strict_sees_what_an_earlier_run_skipped(quick, tmp_path):
     write(tmp_path / "meshes", {**GOOD, "nan": BAD["nan"]})
-    prepare(tmp_path / "meshes", tmp_path / "store", **quick)
+    prepare(PrepareConfig(tmp_path / "meshes", tmp_path / "store", **quick))
     with pytest.raises(ShapeError, match=r"nan\.off"):
-        prepare(tmp_path / "meshes", tmp_path / "store", **quick, strict=True)
+        prepare(PrepareConfig(tmp_path / "meshes", tmp_path / "store", **quick, strict=True))
 
 
 def test_no_usable_shape_leaves_no_store(quick, tmp_path):
     write(tmp_path / "meshes", BAD)
     with pytest.raises(StoreError, match="none of 9 shapes is usable"):
-        prepare(tmp_path / "meshes", tmp_path / "store", **quick)
+        prepare(PrepareConfig(tmp_path / "meshes", tmp_path / "store", **quick))
     assert not (tmp_path / "store" / "store.json").exists()
 
 
 def test_two_shapes_of_one_name(quick, tmp_path):
     write(tmp_path / "meshes", GOOD)
     shutil.copy(tmp_path / "meshes" / "tiny.off", tmp_path / "meshes" / "tiny.OFF")
-    result = prepare(tmp_path / "meshes", tmp_path / "store", **quick)
+    result = prepare(PrepareConfig(tmp_path / "meshes", tmp_path / "store", **quick))
     assert result.done == len(GOOD)
     (entry,) = result.skipped
     assert "same name" in entry["reason"]
@@ -94,17 +102,17 @@ def test_two_shapes_of_one_name(quick, tmp_path):
 @pytest.mark.parametrize("name", ["absent", "absent.zip"])
 def test_absent_source_makes_nothing(quick, tmp_path, name):
     with pytest.raises(ShapeError, match=name):
-        prepare(tmp_path / name, tmp_path / "store", **quick)
+        prepare(PrepareConfig(tmp_path / name, tmp_path / "store", **quick))
     assert not (tmp_path / "store").exists()
 
 
 def test_validation_is_drawn_from_the_shapes_that_survive(few_meshes, quick, tmp_path):
     source = tmp_path / "meshes"
     shutil.copytree(few_meshes, source)
-    first = Store(prepare(source, tmp_path / "whole", **quick).store)
+    first = Store(prepare(PrepareConfig(source, tmp_path / "whole", **quick)).store)
     for index in first.indices("val"):
         (source / f"{first.shapes[index].name}.off").write_text("")
-    store = Store(prepare(source, tmp_path / "store", **quick).store)
+    store = Store(prepare(PrepareConfig(source, tmp_path / "store", **quick)).store)
     assert [len(store.indices(split)) for split in ("train", "val", "test")] == [3, 3, 5]
     plan = json.loads((tmp_path / "store" / "plan.json").read_text())
     assert len(plan["items"]) == 14

@@ -6,6 +6,7 @@ from part_layouts import NORMAL, PLAIN, write_core, write_layout, zipped
 
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, StoreError
+from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare
 from pointmcd.views import splats
 
@@ -16,7 +17,7 @@ def clouds(furniture_root, tmp_path_factory):
 
 
 def test_a_store_of_labelled_clouds(clouds, tmp_path, quick):
-    result = prepare(clouds, tmp_path / "store", **quick)
+    result = prepare(PrepareConfig(clouds, tmp_path / "store", **quick))
     store = Store(tmp_path / "store")
     assert (result.done, result.skipped) == (6, [])
     assert [note["note"] for note in result.notes] == [
@@ -39,17 +40,17 @@ def test_a_store_of_labelled_clouds(clouds, tmp_path, quick):
 def test_with_meshes_the_renderer_is_another(clouds, furniture_root, tmp_path, quick):
     core = write_core(furniture_root, tmp_path, "v2")
     root = shutil.copytree(clouds, tmp_path / "elsewhere" / clouds.name)
-    prepare(f"{root},shapenetcore={core}", tmp_path / "store", **quick)
+    prepare(PrepareConfig(f"{root},shapenetcore={core}", tmp_path / "store", **quick))
     assert Store(tmp_path / "store").meta["renderer"] == "embree-grey-1"
     with pytest.raises(StoreError, match=f"renderer embree-grey-1, not {splats.RENDERER}"):
-        prepare(root, tmp_path / "store", **quick)
+        prepare(PrepareConfig(root, tmp_path / "store", **quick))
 
 
 def test_bad_clouds_are_listed_and_the_rest_is_kept(clouds, tmp_path, quick):
     root = shutil.copytree(clouds, tmp_path / clouds.name)
     files = sorted((root / "02691156").glob("*.txt"))
     files[0].write_text("")
-    result = prepare(root, tmp_path / "store", **{**quick, "points": 400})
+    result = prepare(PrepareConfig(root, tmp_path / "store", **{**quick, "points": 400}))
     assert result.done == 5
     assert [entry["reason"] for entry in result.skipped] == [f"{files[0]}: is empty"]
     repeated = [n["note"] for n in result.notes if "repeated" in n["note"]]
@@ -59,8 +60,8 @@ def test_bad_clouds_are_listed_and_the_rest_is_kept(clouds, tmp_path, quick):
 
 def test_folder_and_zip_and_workers_give_the_same_points(furniture_root, tmp_path, quick, files_of):
     root = write_layout(furniture_root, tmp_path, PLAIN, 200)
-    prepare(root, tmp_path / "one", **quick)
-    prepare(zipped(root), tmp_path / "two", **{**quick, "workers": 2})
+    prepare(PrepareConfig(root, tmp_path / "one", **quick))
+    prepare(PrepareConfig(zipped(root), tmp_path / "two", **{**quick, "workers": 2}))
     one, two = (files_of(tmp_path / name / "shards") for name in ("one", "two"))
     assert {k: v for k, v in one.items() if not k.endswith(".json")} == {
         k: v for k, v in two.items() if not k.endswith(".json")
@@ -69,4 +70,4 @@ def test_folder_and_zip_and_workers_give_the_same_points(furniture_root, tmp_pat
 
 def test_meshes_are_for_clouds_only(furniture_root, tmp_path):
     with pytest.raises(ConfigError, match="shapenetcore"):
-        prepare(f"{furniture_root},shapenetcore={tmp_path}", tmp_path / "store")
+        prepare(PrepareConfig(f"{furniture_root},shapenetcore={tmp_path}", tmp_path / "store"))

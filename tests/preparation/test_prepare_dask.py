@@ -13,7 +13,8 @@ import pytest
 from distributed import Client, LocalCluster
 
 from pointmcd.errors import ConfigError, ShapeError, StoreError
-from pointmcd.preparation import clusters, shards
+from pointmcd.preparation import backends, shards
+from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare
 
 #: Slow enough to be killed in the middle: seven shards of some tenths of a second.
@@ -30,7 +31,7 @@ def cluster():
 @pytest.fixture(scope="module")
 def calm(few_meshes, small_rig, tmp_path_factory):
     store = tmp_path_factory.mktemp("calm") / "store"
-    return prepare(few_meshes, store, rig=small_rig, workers=1, **OPTIONS).store
+    return prepare(PrepareConfig(few_meshes, store, rig=small_rig, workers=1, **OPTIONS)).store
 
 
 def kill_one_at_work(cluster, store):
@@ -53,7 +54,7 @@ def test_a_worker_killed_in_the_middle_changes_nothing(
     store = tmp_path / "store"
     with ThreadPoolExecutor(1) as thread:
         killing = thread.submit(kill_one_at_work, cluster, store)
-        assert prepare(few_meshes, store, **OPTIONS, **options).done == 14
+        assert prepare(PrepareConfig(few_meshes, store, **OPTIONS, **options)).done == 14
     assert killing.result() < 7
     assert files_of(store) == files_of(calm)
 
@@ -69,25 +70,25 @@ def test_a_shard_that_dask_gives_up_is_one_clear_line(
         patch.setattr(cluster.scheduler, "allowed_failures", 0)
         killing = thread.submit(kill_one_at_work, cluster, store)
         with pytest.raises(StoreError, match=r"a worker was killed.*again, on workers") as error:
-            prepare(few_meshes, store, **OPTIONS, **options)
+            prepare(PrepareConfig(few_meshes, store, **OPTIONS, **options))
     assert "\n" not in str(error.value)
     assert killing.result() < 7
     assert not (store / "store.json").exists()
-    prepare(few_meshes, store, **OPTIONS, **options)
+    prepare(PrepareConfig(few_meshes, store, **OPTIONS, **options))
     assert files_of(store) == files_of(calm)
 
 
 def test_relative_paths_strictness_and_versions(cluster, few_meshes, quick, tmp_path, monkeypatch):
     options = {**quick, "workers": None, "backend": "dask", "scheduler": cluster.scheduler_address}
     monkeypatch.chdir(tmp_path)
-    assert prepare(few_meshes, "store", **options).done == 14
+    assert prepare(PrepareConfig(few_meshes, "store", **options)).done == 14
     (tmp_path / "bad" / "lamp").mkdir(parents=True)
     (tmp_path / "bad" / "lamp" / "a.off").write_text("OFF\n")
     with pytest.raises(ShapeError, match=r"a\.off"):
-        prepare(tmp_path / "bad", "strict", strict=True, **options)
-    monkeypatch.setattr(clusters, "__version__", "9.9")
+        prepare(PrepareConfig(tmp_path / "bad", "strict", strict=True, **options))
+    monkeypatch.setattr(backends, "__version__", "9.9")
     with pytest.raises(StoreError, match=r"the scheduler: has pointmcd .*, not 9\.9; install"):
-        prepare(few_meshes, "other", **options)
+        prepare(PrepareConfig(few_meshes, "other", **options))
     assert not (tmp_path / "other").exists()
 
 
@@ -115,9 +116,9 @@ def test_threads_of_one_worker_take_turns(
             said.append(text)
             cluster.scale(1)
 
-        monkeypatch.setattr(clusters, "console", SimpleNamespace(print=hear))
+        monkeypatch.setattr(backends, "console", SimpleNamespace(print=hear))
         options = {"rig": small_rig, "backend": "dask", "scheduler": cluster.scheduler_address}
-        store = prepare(few_meshes, tmp_path / "store", **OPTIONS, **options).store
+        store = prepare(PrepareConfig(few_meshes, tmp_path / "store", **OPTIONS, **options)).store
     assert others == [0] * 7
     assert files_of(store) == files_of(calm)
     assert said[0].startswith("dask has no worker yet; `dask worker tcp://")
@@ -125,8 +126,8 @@ def test_threads_of_one_worker_take_turns(
 
 
 def test_without_a_scheduler_one_is_started_here(few_meshes, quick, files_of, tmp_path):
-    here = prepare(few_meshes, tmp_path / "here", **quick).store
-    there = prepare(few_meshes, tmp_path / "there", **quick, backend="dask").store
+    here = prepare(PrepareConfig(few_meshes, tmp_path / "here", **quick)).store
+    there = prepare(PrepareConfig(few_meshes, tmp_path / "there", **quick, backend="dask")).store
     assert files_of(here) == files_of(there)
 
 
@@ -137,6 +138,6 @@ def test_wrong_address(few_meshes, quick, tmp_path, address):
         dask.config.set({"distributed.comm.timeouts.connect": "0.2s"}),
         pytest.raises(ConfigError, match=f"--scheduler {address}: no dask scheduler") as error,
     ):
-        prepare(few_meshes, tmp_path / "store", **options)
+        prepare(PrepareConfig(few_meshes, tmp_path / "store", **options))
     assert "\n" not in str(error.value)
     assert not (tmp_path / "store").exists()

@@ -8,6 +8,7 @@ from dataset_layouts import write_modelnet_hdf5, write_modelnet_meshes, write_mo
 
 from pointmcd.data.store import Store
 from pointmcd.errors import StoreError
+from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare
 
 
@@ -17,7 +18,7 @@ def hdf5(furniture_root, tmp_path_factory):
 
 
 def test_a_store_of_hdf5_clouds(hdf5, tmp_path, quick):
-    result = prepare(f"modelnet40:{hdf5}", tmp_path / "one", **quick)
+    result = prepare(PrepareConfig(f"modelnet40:{hdf5}", tmp_path / "one", **quick))
     assert (result.done, result.skipped) == (9, [])
     assert "6 train shapes found, officially (hdf5) 9840" in [n["note"] for n in result.notes]
     store = Store(tmp_path / "one")
@@ -34,24 +35,24 @@ def test_a_store_of_hdf5_clouds(hdf5, tmp_path, quick):
 
 @pytest.mark.slow
 def test_workers_read_one_hdf5_file_at_once(hdf5, tmp_path, quick, files_of):
-    prepare(f"modelnet40:{hdf5}", tmp_path / "one", **quick)
-    prepare(f"modelnet40:{hdf5}", tmp_path / "two", **{**quick, "workers": 2})
+    prepare(PrepareConfig(f"modelnet40:{hdf5}", tmp_path / "one", **quick))
+    prepare(PrepareConfig(f"modelnet40:{hdf5}", tmp_path / "two", **{**quick, "workers": 2}))
     assert files_of(tmp_path / "one") == files_of(tmp_path / "two")
 
 
 def test_the_same_store_goes_on_and_another_source_is_refused(hdf5, tmp_path, quick):
-    prepare(f"modelnet40:{hdf5}", tmp_path / "store", **quick)
+    prepare(PrepareConfig(f"modelnet40:{hdf5}", tmp_path / "store", **quick))
     plan = json.loads((tmp_path / "store" / "plan.json").read_text())
     assert plan["source"] == f"modelnet40:{hdf5.resolve()}"
-    assert prepare(f"ModelNet40:{hdf5}", tmp_path / "store", **quick).done == 9
+    assert prepare(PrepareConfig(f"ModelNet40:{hdf5}", tmp_path / "store", **quick)).done == 9
     with pytest.raises(StoreError, match="was begun with"):
-        prepare(f"modelnet40:{hdf5}", tmp_path / "store", **{**quick, "seed": 1})
+        prepare(PrepareConfig(f"modelnet40:{hdf5}", tmp_path / "store", **{**quick, "seed": 1}))
 
 
 def test_a_store_of_text_clouds(furniture_root, tmp_path, quick):
     text = write_modelnet_text(furniture_root, tmp_path)
     (text / "bed" / "bed_0001.txt").write_text("")
-    result = prepare(f"modelnet40:{text}", tmp_path / "store", **quick)
+    result = prepare(PrepareConfig(f"modelnet40:{text}", tmp_path / "store", **quick))
     assert result.done == 8
     assert [entry["name"] for entry in result.skipped] == ["bed/bed_0001"]
 
@@ -65,13 +66,17 @@ def test_the_data_set_says_what_is_up_unless_the_option_does(
     small = rig.Rig("small", ((30.0, 0.0),), size=16)
     monkeypatch.setitem(rig._NAMED, "small", small)
     root = write_modelnet_meshes(furniture_root, tmp_path / "set")
-    prepare(f"modelnet40:{root}", tmp_path / "store", points=16, rig="small", workers=1, **options)
+    prepare(
+        PrepareConfig(
+            f"modelnet40:{root}", tmp_path / "store", points=16, rig="small", workers=1, **options
+        )
+    )
     assert Store(tmp_path / "store").rig["up"] == up
 
 
 def test_a_rig_from_a_file_keeps_its_own_up(furniture_root, tmp_path, quick):
     root = write_modelnet_meshes(furniture_root, tmp_path / "set")
-    prepare(f"modelnet40:{root}", tmp_path / "store", **quick)
+    prepare(PrepareConfig(f"modelnet40:{root}", tmp_path / "store", **quick))
     assert Store(tmp_path / "store").rig["up"] == "y"
 
 

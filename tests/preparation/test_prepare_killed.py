@@ -10,16 +10,18 @@ import time
 import pytest
 
 from pointmcd.files import write_json
+from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="kills by signal")
 
 RUN = """
 import sys
-from pathlib import Path
+from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare
 source, store, rig, workers, points = sys.argv[1:]
-prepare(Path(source), Path(store), rig=rig, points=int(points), workers=int(workers), shard_size=2)
+options = {'points': int(points), 'workers': int(workers), 'shard_size': 2}
+prepare(PrepareConfig(source, store, rig=rig, **options))
 """
 
 
@@ -46,8 +48,8 @@ def test_killed_after_the_first_shard(few_meshes, small_rig, files_of, tmp_path)
     assert not kill(process, group=True)
     assert not (store / "store.json").exists()
     options = {"points": 4096, "rig": small_rig, "workers": 1, "shard_size": 2}
-    prepare(few_meshes, store, **options)
-    prepare(few_meshes, tmp_path / "calm", **options)
+    prepare(PrepareConfig(few_meshes, store, **options))
+    prepare(PrepareConfig(few_meshes, tmp_path / "calm", **options))
     assert files_of(store) == files_of(tmp_path / "calm")
 
 
@@ -66,20 +68,20 @@ def test_leftovers_of_dead_processes_are_removed_but_not_those_of_live_ones(
     live.mkdir()
     (store / "shards" / ".keep").touch()
     with pytest.raises(Exception, match="no store"):  # only our own leftovers are overlooked
-        prepare(few_meshes, store, **quick)
+        prepare(PrepareConfig(few_meshes, store, **quick))
     write_json(store / "plan.json", {})
-    prepare(few_meshes, store, **quick, overwrite=True)
+    prepare(PrepareConfig(few_meshes, store, **quick, overwrite=True))
     assert not half.exists()
     assert not plan.exists()
 
 
 def test_a_whole_store_holds_nothing_that_another_machine_left(few_meshes, quick, tmp_path):
     store = tmp_path / "store"
-    prepare(few_meshes, store, **quick)
+    prepare(PrepareConfig(few_meshes, store, **quick))
     (store / "store.json").unlink()
     left = store / "shards" / ".00000.1@elsewhere.tmp"
     left.mkdir()
-    prepare(few_meshes, store, **quick)
+    prepare(PrepareConfig(few_meshes, store, **quick))
     assert not left.exists()
     assert (store / "store.json").exists()
 
@@ -90,7 +92,7 @@ def test_killed_before_the_plan_was_whole(few_meshes, quick, tmp_path):
     store = tmp_path / "store"
     store.mkdir()
     (store / f".plan.json.{ended.pid}.tmp").write_text("{")
-    assert prepare(few_meshes, store, **quick).done == 14
+    assert prepare(PrepareConfig(few_meshes, store, **quick)).done == 14
     assert sorted(path.name for path in store.iterdir()) == ["plan.json", "shards", "store.json"]
 
 
@@ -110,9 +112,9 @@ def test_killed_at_random_times(few_meshes, small_rig, files_of, tmp_path, worke
     assert kills > 0
     calm = tmp_path / "calm"
     options = {"points": points, "rig": small_rig, "shard_size": 2}
-    prepare(few_meshes, calm, workers=1, **options)
+    prepare(PrepareConfig(few_meshes, calm, workers=1, **options))
     time.sleep(1)  # a worker that outlived its parent may still hold its last shard
-    prepare(few_meshes, store, workers=1, **options)
+    prepare(PrepareConfig(few_meshes, store, workers=1, **options))
     assert files_of(store) == files_of(calm)
 
 
@@ -121,5 +123,9 @@ def test_two_at_once_do_not_disturb_each_other(few_meshes, small_rig, files_of, 
     store = tmp_path / "store"
     pair = [start(few_meshes, store, small_rig, 1, 8192) for _ in range(2)]
     assert [process.wait() for process in pair] == [0, 0]
-    prepare(few_meshes, tmp_path / "calm", points=8192, rig=small_rig, shard_size=2, workers=1)
+    prepare(
+        PrepareConfig(
+            few_meshes, tmp_path / "calm", points=8192, rig=small_rig, shard_size=2, workers=1
+        )
+    )
     assert files_of(store) == files_of(tmp_path / "calm")

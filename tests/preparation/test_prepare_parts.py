@@ -14,6 +14,7 @@ from test_prepare_killed import kill, start
 
 from pointmcd.data.store import Store
 from pointmcd.errors import StoreError
+from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare
 
 #: A cube: the four corners of each side, in the order of PARTS.
@@ -66,7 +67,7 @@ def options(tmp_path_factory):
 def made(options, tmp_path_factory):
     """The set, prepared: three shards of two shapes, boxes first. To be read only."""
     folder = tmp_path_factory.mktemp("made")
-    return prepare(write_set(folder / "meshes"), folder / "store", **options)
+    return prepare(PrepareConfig(write_set(folder / "meshes"), folder / "store", **options))
 
 
 def side_of(points):
@@ -182,7 +183,7 @@ def test_a_store_without_parts_says_what_is_needed(tiny_store):
 
 def test_a_shape_without_labels_is_skipped_and_the_others_stay(made, meshes, options, tmp_path):
     (meshes / "die" / "a.seg").unlink()
-    result = prepare(meshes, tmp_path / "store", **options)
+    result = prepare(PrepareConfig(meshes, tmp_path / "store", **options))
     assert [entry["name"] for entry in result.skipped] == ["die/a"]
     assert "a.seg" in result.skipped[0]["reason"]
     store, whole = Store(result.store), Store(made.store)
@@ -196,14 +197,14 @@ def test_a_shape_without_labels_is_skipped_and_the_others_stay(made, meshes, opt
 def test_a_class_without_a_usable_shape_has_no_ids(meshes, options, tmp_path):
     for path in (meshes / "box").glob("*.seg"):
         path.unlink()
-    store = Store(prepare(meshes, tmp_path / "store", **options).store)
+    store = Store(prepare(PrepareConfig(meshes, tmp_path / "store", **options)).store)
     assert (store.parts, store.part_ranges.tolist()) == ({"die": PARTS}, [[0, 6]])
 
 
 def test_a_part_that_no_training_shape_has_is_noted(made, meshes, options, tmp_path):
     edit_json(meshes / "parts.json", lambda parts: parts["box"].append("lid"))
     (meshes / "box" / "c.seg").write_text("2\n" * 12)  # a test shape
-    result = prepare(meshes, tmp_path / "store", **options)
+    result = prepare(PrepareConfig(meshes, tmp_path / "store", **options))
     told = [note for note in result.notes if note["name"] == "box"]
     assert told == [{"name": "box", "note": "part lid occurs in no training shape"}]
     assert Store(result.store).meta["notes"] == result.notes
@@ -214,34 +215,36 @@ def test_a_part_that_no_training_shape_has_is_noted(made, meshes, options, tmp_p
 
 
 def test_twice_the_same_bytes(made, options, files_of, tmp_path):
-    store = prepare(made.store.parent / "meshes", tmp_path / "store", **options).store
+    store = prepare(
+        PrepareConfig(made.store.parent / "meshes", tmp_path / "store", **options)
+    ).store
     assert files_of(store) == files_of(made.store)
     shutil.rmtree(store / "shards" / "00001")
     (store / "store.json").unlink()
-    prepare(made.store.parent / "meshes", store, **options)
+    prepare(PrepareConfig(made.store.parent / "meshes", store, **options))
     assert files_of(store) == files_of(made.store)
 
 
 def test_other_parts_are_refused_unless_told_to_replace(options, meshes, files_of, tmp_path):
-    store = prepare(meshes, tmp_path / "store", **options).store
+    store = prepare(PrepareConfig(meshes, tmp_path / "store", **options)).store
     before, fingerprint = files_of(store), Store(store).fingerprint
     edit_json(meshes / "parts.json", lambda parts: parts.update(box=["bottom", "walls"]))
     with pytest.raises(StoreError, match=r"parts.box\[1\] rest, not walls; .*--overwrite"):
-        prepare(meshes, store, **options)
+        prepare(PrepareConfig(meshes, store, **options))
     assert files_of(store) == before
-    prepare(meshes, store, **options, overwrite=True)
+    prepare(PrepareConfig(meshes, store, **options, overwrite=True))
     assert Store(store).part_names[1] == "box/walls"
     assert Store(store).fingerprint != fingerprint
 
 
 def test_a_store_begun_without_parts_is_another(options, meshes, tmp_path):
     parts = (meshes / "parts.json").rename(tmp_path / "parts.json")
-    store = prepare(meshes, tmp_path / "store", **options).store
+    store = prepare(PrepareConfig(meshes, tmp_path / "store", **options)).store
     plain = Store(store).fingerprint
     shutil.move(parts, meshes / "parts.json")
     with pytest.raises(StoreError, match=r"begun with parts None, not .*--overwrite"):
-        prepare(meshes, store, **options)
-    prepare(meshes, store, **options, overwrite=True)
+        prepare(PrepareConfig(meshes, store, **options))
+    prepare(PrepareConfig(meshes, store, **options, overwrite=True))
     assert Store(store).fingerprint != plain
 
 
@@ -255,6 +258,6 @@ def test_killed_after_the_first_shard(options, meshes, files_of, tmp_path):
         time.sleep(0.002)
     kill(process, group=False)
     same = {"rig": options["rig"], "points": points, "workers": 1, "shard_size": 2}
-    prepare(meshes, store, **same)
-    prepare(meshes, tmp_path / "calm", **same)
+    prepare(PrepareConfig(meshes, store, **same))
+    prepare(PrepareConfig(meshes, tmp_path / "calm", **same))
     assert files_of(store) == files_of(tmp_path / "calm")

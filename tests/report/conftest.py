@@ -6,6 +6,7 @@ from synthetic_runs import Bench, PartsBench
 
 from pointmcd.data.store import Store
 from pointmcd.datasets.furniture import furniture10
+from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare
 from pointmcd.views.rig import Rig
 
@@ -24,7 +25,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
                     target = folder / "source" / label / split / Path(name).name
                     target.parent.mkdir(parents=True, exist_ok=True)
                     target.write_bytes(archive.read(name))
-    prepare(folder / "source", folder / "store", points=256, rig=RIG, workers=1, val_fraction=0.0)
+    prepare(
+        PrepareConfig(
+            folder / "source", folder / "store", points=256, rig=RIG, workers=1, val_fraction=0.0
+        )
+    )
     return Store(folder / "store")
 
 

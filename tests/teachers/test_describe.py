@@ -14,6 +14,7 @@ from pointmcd.data.store import Store
 from pointmcd.encoders import image_encoder as encoders
 from pointmcd.encoders.image_encoder import EncoderSpec, register_encoder
 from pointmcd.errors import StoreError
+from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.describe import describe_shapes
@@ -71,7 +72,7 @@ def elsewhere(furniture_root, tmp_path_factory):
     rig = folder / "rig.json"
     rig.write_text(json.dumps({"cameras": [[20, 40], [-50, 200]], "size": 48}))
     options = {"points": 64, "shard_size": 2, "val_fraction": 0.0, "test_fraction": 0.2}
-    prepare(folder / "meshes", folder / "store", rig=rig, workers=1, **options)
+    prepare(PrepareConfig(folder / "meshes", folder / "store", rig=rig, workers=1, **options))
     return folder / "store"
 
 

@@ -1,8 +1,8 @@
-"""What a store shall hold, settled before the first shape: it makes preparation resumable."""
+"""Plan of a store, settled before the first shape: it makes preparation resumable."""
 
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -10,97 +10,104 @@ from typing import Any
 from pointmcd import __version__
 from pointmcd.data.splits import assign_test
 from pointmcd.data.store import STORE_FORMAT
+from pointmcd.datasets.registry import Found
 from pointmcd.datasets.sources import CloudSource, ShapeSource
-from pointmcd.errors import ConfigError, PointMCDError, StoreError
+from pointmcd.errors import PointMCDError, StoreError
 from pointmcd.files import is_temporary, read_json, remove_stale, write_json
+from pointmcd.preparation.config import PrepareConfig
 from pointmcd.views import splats
 from pointmcd.views.render import RENDERER
-from pointmcd.views.rig import Rig
+from pointmcd.views.rig import Rig, get_rig, list_rigs
 
 #: What pointmcd puts into a store; `--overwrite` removes nothing else, and the plan last, so that
 #: a store whose removal was killed is still known as a store.
 _CONTENT = ("store.json", "teachers", "features", "shards", "plan.json")
-
-
-@dataclass(frozen=True)
-class PlanItem:
-    """One shape to prepare: its name, class (None: unlabelled) and split before validation."""
-
-    name: str
-    label: str | None
-    split: str
+#: Settings that decide what a store holds, beside the rig.
+_DECISIVE = ("points", "seed", "shard_size", "val_fraction", "test_fraction")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Everything that decides what a store holds, in the words of `prepare`."""
+    """What decides what a store holds: the settings, and what they were found to mean.
 
+    Attributes:
+        config: the settings.
+        source: the source with its absolute path.
+        rig: the cameras.
+        items: the shapes, each with its split (validation is chosen later), in the store's order.
+        parts: names of each class's parts, by class; None for a set without part labels.
+        renderer: what draws the views; of a set with some meshes missing, both names.
+    """
+
+    config: PrepareConfig
     source: str
-    points: int
-    seed: int
     rig: Rig
-    val_fraction: float
-    test_fraction: float
-    shard_size: int
-    items: tuple[PlanItem, ...]
-    #: Names of each class's parts, by class; None for a set without part labels.
+    items: tuple[ShapeSource, ...]
     parts: dict[str, tuple[str, ...]] | None = None
-    #: What draws the views; of a set with some meshes missing, both names.
     renderer: str = RENDERER
-
-    def __post_init__(self) -> None:
-        _check_range("points", self.points, 1, 1_000_000)
-        _check_range("shard-size", self.shard_size, 1, 1024)
-        _check_range("seed", self.seed, 0, 2**63 - 1)
-        for option in ("val-fraction", "test-fraction"):
-            value = getattr(self, option.replace("-", "_"))
-            if not 0 <= value < 1:
-                raise ConfigError(f"--{option} {value}: must be 0 or more, and below 1")
 
     def to_json(self) -> dict[str, Any]:
         """Return the content of plan.json."""
         return {
-            **asdict(self),
+            **{name: getattr(self.config, name) for name in _DECISIVE},
             "format": STORE_FORMAT,
             "pointmcd": __version__,
+            "source": self.source,
             "rig": self.rig.to_json(),
             "items": [[item.name, item.label, item.split] for item in self.items],
             "parts": self.parts and {label: list(names) for label, names in self.parts.items()},
+            "renderer": self.renderer,
         }
 
-    def shards(self) -> Iterator[tuple[str, range]]:
+    def shards(self) -> Iterator[tuple[str, slice]]:
         """Yield the name of each shard and which items it holds."""
-        for number, start in enumerate(range(0, len(self.items), self.shard_size)):
-            stop = min(start + self.shard_size, len(self.items))
-            yield f"{number:05d}", range(start, stop)
+        size = self.config.shard_size
+        for number, start in enumerate(range(0, len(self.items), size)):
+            yield f"{number:05d}", slice(start, start + size)
 
 
-def _check_range(option: str, value: int, low: int, high: int) -> None:
-    if not low <= value <= high:
-        raise ConfigError(f"--{option} {value}: must be within {low}..{high}")
+def make_plan(config: PrepareConfig, found: Found) -> Plan:
+    """Settle rig, splits and parts; validation is chosen later, among the shapes that survive.
+
+    Raises:
+        ConfigError: when the rig is unknown or cannot be read.
+    """
+    sources = found.listing.sources
+    return Plan(
+        config=config,
+        source=found.text,
+        # A data set's own axis turns the named rigs; other rigs say themselves what is up.
+        rig=get_rig(config.rig, config.up or (found.up if config.rig in list_rigs() else None)),
+        items=with_splits(sources, config.test_fraction, config.seed),
+        parts=_parts(sources),
+        renderer=_renderer(sources),
+    )
 
 
-def plan_items(sources: Sequence[ShapeSource], fraction: float, seed: int) -> tuple[PlanItem, ...]:
-    """List what to prepare, test split settled; validation is chosen among those that survive."""
+def with_splits(
+    sources: Sequence[ShapeSource], fraction: float, seed: int
+) -> tuple[ShapeSource, ...]:
+    """Give each shape a split: that fraction of the labelled ones without is for the test."""
     names = [source.name for source in sources]
     labels = [source.label for source in sources]
     splits = assign_test(names, labels, [source.split for source in sources], fraction, seed)
-    return tuple(PlanItem(*item) for item in zip(names, labels, splits, strict=True))
+    pairs = zip(sources, splits, strict=True)
+    return tuple(replace(source, split=split) for source, split in pairs)
 
 
-def plan_parts(sources: Sequence[ShapeSource]) -> dict[str, tuple[str, ...]] | None:
-    """Names of the parts of each class that occurs; None where no shape has any."""
+def _parts(sources: Sequence[ShapeSource]) -> dict[str, tuple[str, ...]] | None:
+    """Return names of the parts of each class that occurs; None where no shape has any."""
     parts = {str(source.label): source.parts for source in sources if source.parts is not None}
     return dict(sorted(parts.items())) or None
 
 
-def plan_renderer(sources: Sequence[ShapeSource]) -> str:
+def _renderer(sources: Sequence[ShapeSource]) -> str:
     """Name what draws the views: meshes are ray-cast, clouds without a mesh splatted."""
     bare = [isinstance(source, CloudSource) and source.mesh is None for source in sources]
     return "+".join(sorted({splats.RENDERER if one else RENDERER for one in bare}))
 
 
-def open_store(store: Path, plan: Plan, overwrite: bool) -> None:
+def open_store(store: Path, plan: Plan) -> None:
     """Make `store` a folder that holds `plan` and nothing that contradicts it.
 
     Raises:
@@ -111,7 +118,7 @@ def open_store(store: Path, plan: Plan, overwrite: bool) -> None:
     for folder in (store, store / "shards"):
         remove_stale(folder)
     if (store / "plan.json").exists():
-        if not overwrite:
+        if not plan.config.overwrite:
             _check_same(store, plan)
             return
         _empty(store)

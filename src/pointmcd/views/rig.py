@@ -178,24 +178,26 @@ def list_rigs() -> list[str]:
     return sorted(_NAMED)
 
 
-def get_rig(name_or_path: str | Path, up: str | None = None) -> Rig:
-    """Return a named rig, or read one from a JSON file.
+def get_rig(wanted: str | Path | Rig, up: str | None = None) -> Rig:
+    """Return a named rig, read one from a JSON file, or turn one.
 
     Args:
-        name_or_path: `ring12`, `ring16` or a path that ends in `.json`.
+        wanted: `ring12`, `ring16`, a path that ends in `.json`, or a rig.
         up: the axis of the shapes that points up, `x`, `y` or `z`; without it `y`, or what the
-            file says.
+            file or the rig says.
 
     Raises:
         ConfigError: for an unknown name, an unreadable file or an unusable field.
     """
-    if str(name_or_path) in _NAMED:
-        rig = _NAMED[str(name_or_path)]
-    elif str(name_or_path).endswith(".json"):
-        rig = _read_rig(Path(name_or_path))
+    if isinstance(wanted, Rig):
+        rig = wanted
+    elif str(wanted) in _NAMED:
+        rig = _NAMED[str(wanted)]
+    elif str(wanted).endswith(".json"):
+        rig = _read_rig(Path(wanted))
     else:
         raise ConfigError(
-            f"rig {name_or_path}: unknown; use {', '.join(list_rigs())} or the path of a .json file"
+            f"rig {wanted}: unknown; use {', '.join(list_rigs())} or the path of a .json file"
         )
     return rig if up is None else replace(rig, up=up)
 

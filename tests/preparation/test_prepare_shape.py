@@ -6,7 +6,7 @@ from part_layouts import NORMAL, PLAIN, write_core, write_layout
 
 from pointmcd.datasets.shapenetpart.dataset import list_labelled_clouds
 from pointmcd.errors import ShapeError
-from pointmcd.preparation.prepare_cloud import prepare_cloud
+from pointmcd.preparation.prepare_shape import prepare_shape
 from pointmcd.views.rig import Rig
 
 RIG = Rig("three", ((30.0, 0.0), (30.0, 120.0), (-30.0, 240.0)), size=48)
@@ -30,7 +30,7 @@ def first(root, **changes):
 
 @pytest.fixture(scope="module", params=["clouds", "with_meshes"])
 def prepared(request):
-    return prepare_cloud(first(request.getfixturevalue(request.param)), 512, RIG)
+    return prepare_shape(first(request.getfixturevalue(request.param)), 512, RIG, 0)
 
 
 def test_shapes_and_types(prepared):
@@ -39,8 +39,8 @@ def test_shapes_and_types(prepared):
     assert (prepared.visibility.shape, prepared.visibility.dtype) == ((512, 3), np.bool_)
     assert (prepared.views.shape, prepared.views.dtype) == ((3, 48, 48), np.uint8)
     assert (prepared.pixels.shape, prepared.pixels.dtype) == ((3, 48, 48), np.int16)
-    assert len(prepared.frame["centre"]) == 3
-    assert prepared.frame["scale"] > 0
+    assert prepared.framing.centre.shape == (3,)
+    assert prepared.framing.scale > 0
     assert prepared.notes == []
 
 
@@ -60,10 +60,10 @@ def test_parts_belong_to_the_points(prepared):
         assert height[prepared.parts == part].max() < height[prepared.parts == part + 1].min()
 
 
-def project(points, frame, view):
+def project(points, framing, view):
     """Where points [N, 3] land in a picture: rows and columns [N]."""
     frames = RIG.frames
-    way = (points - frame["centre"]) * frame["scale"] - frames.position[view]
+    way = framing.apply(points) - frames.position[view]
     depth = way @ frames.forward[view] * RIG.tangent
     column = (way @ frames.right[view] / depth + 1) * RIG.size / 2
     row = (1 - way @ frames.up[view] / depth) * RIG.size / 2
@@ -74,7 +74,7 @@ def test_visible_points_land_on_pixels_of_their_part(prepared):
     for view in range(3):
         seen = prepared.visibility[:, view]
         assert 0.1 < seen.mean() < 0.9
-        rows, columns = project(prepared.points[seen], prepared.frame, view)
+        rows, columns = project(prepared.points[seen], prepared.framing, view)
         pixels = prepared.pixels[view, rows, columns]
         assert (pixels >= 0).mean() > 0.87
         inside = pixels >= 0
@@ -90,7 +90,7 @@ def test_pixels_with_a_part_are_those_that_are_drawn(prepared):
 
 
 def test_splats_and_meshes_show_alike(clouds, with_meshes):
-    splatted, rendered = (prepare_cloud(first(root), 512, RIG) for root in (clouds, with_meshes))
+    splatted, rendered = (prepare_shape(first(root), 512, RIG, 0) for root in (clouds, with_meshes))
     assert splatted.triangles == 0 < rendered.triangles
     np.testing.assert_array_equal(splatted.points, rendered.points)
     both = (splatted.pixels >= 0) & (rendered.pixels >= 0)
@@ -100,7 +100,7 @@ def test_splats_and_meshes_show_alike(clouds, with_meshes):
 
 
 def test_small_clouds_are_repeated_and_noted(clouds):
-    prepared = prepare_cloud(first(clouds), 2048, RIG)
+    prepared = prepare_shape(first(clouds), 2048, RIG, 0)
     for array in (prepared.points, prepared.parts, prepared.visibility):
         np.testing.assert_array_equal(array[1500:], array[:548])
     assert len(np.unique(prepared.points[:1500], axis=0)) > 1490
@@ -108,7 +108,7 @@ def test_small_clouds_are_repeated_and_noted(clouds):
 
 
 def test_the_same_cloud_gives_the_same(prepared, request):
-    again = prepare_cloud(first(request.getfixturevalue("clouds")), 512, RIG)
+    again = prepare_shape(first(request.getfixturevalue("clouds")), 512, RIG, 0)
     np.testing.assert_array_equal(prepared.points, again.points)
     if prepared.triangles == 0:
         np.testing.assert_array_equal(prepared.views, again.views)
@@ -118,7 +118,7 @@ def test_the_same_cloud_gives_the_same(prepared, request):
 def test_a_shape_whose_mesh_is_missing_is_splatted_and_noted(with_meshes, tmp_path):
     root = shutil.copytree(with_meshes.parent, tmp_path / "all") / with_meshes.name
     first(root).mesh.unlink()
-    prepared = prepare_cloud(first(root), 64, RIG)
+    prepared = prepare_shape(first(root), 64, RIG, 0)
     assert prepared.triangles == 0
     assert prepared.notes == [
         f"{first(root).name}: no mesh beside the cloud; views are splatted from its points"
@@ -130,7 +130,7 @@ def test_a_mesh_of_another_shape_is_one_line(with_meshes, tmp_path):
     shapes = list_labelled_clouds(root).sources
     shutil.copy(shapes[0].mesh, shapes[3].mesh)
     with pytest.raises(ShapeError, match=r"does not fit .*model\.obj: points are off") as error:
-        prepare_cloud(shapes[3], 64, RIG)
+        prepare_shape(shapes[3], 64, RIG, 0)
     assert str(error.value).startswith(shapes[3].location)
     assert "\n" not in str(error.value)
 
@@ -139,7 +139,7 @@ def test_a_damaged_mesh_is_one_line(with_meshes, tmp_path):
     root = shutil.copytree(with_meshes.parent, tmp_path / "all") / with_meshes.name
     first(root).mesh.write_text("v 1 2\n")
     with pytest.raises(ShapeError, match=r"model\.obj"):
-        prepare_cloud(first(root), 64, RIG)
+        prepare_shape(first(root), 64, RIG, 0)
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -151,8 +151,8 @@ def test_clouds_of_few_points(furniture_root, tmp_path, count):
         file.write_text("\n".join(file.read_text().splitlines()[:count]))
     if count == 1:
         with pytest.raises(ShapeError, match="all points are at one place"):
-            prepare_cloud(shape, 8, RIG)
+            prepare_shape(shape, 8, RIG, 0)
     else:
-        prepared = prepare_cloud(shape, 8, RIG)
+        prepared = prepare_shape(shape, 8, RIG, 0)
         assert prepared.points.shape == (8, 3)
         assert (prepared.pixels >= 0).any()

@@ -10,9 +10,10 @@ from pointmcd.datasets.folder import list_shapes
 from pointmcd.datasets.tree import TreeFile
 from pointmcd.errors import ConfigError, ShapeError, StoreError
 from pointmcd.files import read_json
-from pointmcd.preparation import clusters
-from pointmcd.preparation.clusters import _write_elsewhere
-from pointmcd.preparation.plan import plan_items
+from pointmcd.preparation import backends
+from pointmcd.preparation.backends import _write_elsewhere
+from pointmcd.preparation.config import PrepareConfig
+from pointmcd.preparation.plan import with_splits
 from pointmcd.preparation.prepare import prepare
 from pointmcd.preparation.shards import ShardTask
 from pointmcd.views.rig import get_rig
@@ -21,7 +22,7 @@ from pointmcd.views.rig import get_rig
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"backend": "threads"}, "--backend threads: must be one of processes, dask, ray"),
+        ({"backend": "threads"}, "--backend threads: use one of processes, dask, ray"),
         ({"scheduler": "tcp://a:1"}, "--scheduler tcp://a:1: needs --backend dask or ray"),
         ({"backend": "dask", "scheduler": "tcp://a:1", "workers": 2}, "--workers 2: the workers"),
         ({"backend": "dask", "workers": 0}, "--workers 0: must be 1 or more"),
@@ -29,7 +30,7 @@ from pointmcd.views.rig import get_rig
 )
 def test_options_that_do_not_fit(few_meshes, tmp_path, options, text):
     with pytest.raises(ConfigError, match=text):
-        prepare(few_meshes, tmp_path / "store", **options)
+        prepare(PrepareConfig(few_meshes, tmp_path / "store", **options))
 
 
 @pytest.mark.parametrize("extra", ["dask", "ray"])
@@ -38,7 +39,7 @@ def test_absent_extra(few_meshes, quick, tmp_path, monkeypatch, extra):
     monkeypatch.setitem(sys.modules, module, None)
     text = rf"--backend {extra}: needs {module}; pip install 'pointmcd\[{extra}\]'"
     with pytest.raises(ConfigError, match=text):
-        prepare(few_meshes, tmp_path / "store", **quick, backend=extra)
+        prepare(PrepareConfig(few_meshes, tmp_path / "store", **quick, backend=extra))
     assert not (tmp_path / "store").exists()
 
 
@@ -47,37 +48,38 @@ def task(few_meshes, small_rig, tmp_path):
     """A shard of one shape, of a store whose plan this machine sees."""
     sources = list_shapes(few_meshes)[:1]
     (tmp_path / "plan.json").touch()
-    items = tuple(zip(plan_items(sources, 0, 0), sources, strict=True))
-    return ShardTask(tmp_path / "shards" / "00000", items, get_rig(small_rig), 32, 0, False)
+    config = PrepareConfig(few_meshes, tmp_path, points=32)
+    folder = tmp_path / "shards" / "00000"
+    return ShardTask(folder, with_splits(sources, 0, 0), get_rig(small_rig), config)
 
 
 def test_a_shard_is_written_once(task):
-    assert _write_elsewhere(task, clusters.__version__) == 1
+    assert _write_elsewhere(task, backends.__version__) == 1
     marker = task.folder / "points.npy"
     marker.write_bytes(b"the first")
-    assert _write_elsewhere(task, clusters.__version__) == 1
+    assert _write_elsewhere(task, backends.__version__) == 1
     assert marker.read_bytes() == b"the first"
 
 
 def test_a_worker_that_does_not_see_the_store(task, tmp_path):
     (tmp_path / "plan.json").unlink()
     with pytest.raises(StoreError, match=r"plan\.json: not seen by the worker on .*every machine"):
-        _write_elsewhere(task, clusters.__version__)
+        _write_elsewhere(task, backends.__version__)
 
 
 def test_a_shape_that_a_worker_does_not_see_is_not_taken_for_a_bad_one(task):
-    item, source = task.items[0]
-    away = replace(source, file=TreeFile(source.file.path.with_name("away.off"), "away.off"))
+    (shape,) = task.items
+    away = replace(shape, file=TreeFile(shape.file.path.with_name("away.off"), "away.off"))
     with pytest.raises(StoreError, match=r"away\.off: not seen by the worker on"):
-        _write_elsewhere(replace(task, items=((item, away),)), clusters.__version__)
+        _write_elsewhere(replace(task, items=(away,)), backends.__version__)
     assert not task.folder.exists()
 
 
 def test_a_broken_link_is_a_bad_shape_and_seen(task, tmp_path):
-    item, source = task.items[0]
+    (shape,) = task.items
     (tmp_path / "link.off").symlink_to("nowhere")
-    broken = replace(source, file=TreeFile(tmp_path / "link.off", "link.off"))
-    assert _write_elsewhere(replace(task, items=((item, broken),)), clusters.__version__) == 1
+    broken = replace(shape, file=TreeFile(tmp_path / "link.off", "link.off"))
+    assert _write_elsewhere(replace(task, items=(broken,)), backends.__version__) == 1
     assert len(read_json(task.folder / "shapes.json")["skipped"]) == 1
 
 
@@ -131,11 +133,11 @@ class FakeRay(ModuleType):
 
 @pytest.mark.parametrize("address", [None, "here:6379"])
 def test_ray_gives_the_same_store(few_meshes, quick, files_of, tmp_path, monkeypatch, address):
-    here = prepare(few_meshes, tmp_path / "here", **quick).store
+    here = prepare(PrepareConfig(few_meshes, tmp_path / "here", **quick)).store
     ray = FakeRay()
     monkeypatch.setitem(sys.modules, "ray", ray)
     options = {**quick, "workers": 1 if address is None else None, "scheduler": address}
-    there = prepare(few_meshes, tmp_path / "there", backend="ray", **options).store
+    there = prepare(PrepareConfig(few_meshes, tmp_path / "there", backend="ray", **options)).store
     assert files_of(here) == files_of(there)
     assert not ray.is_initialized()
 
@@ -144,7 +146,7 @@ def test_a_ray_that_the_caller_began_is_left_running(few_meshes, quick, tmp_path
     ray = FakeRay()
     ray.address = "before"
     monkeypatch.setitem(sys.modules, "ray", ray)
-    assert prepare(few_meshes, tmp_path / "store", backend="ray", **quick).done == 14
+    assert prepare(PrepareConfig(few_meshes, tmp_path / "store", backend="ray", **quick)).done == 14
     assert ray.address == "before"
 
 
@@ -159,7 +161,7 @@ def test_faults_of_ray_are_one_line(few_meshes, quick, tmp_path, monkeypatch, fa
     ray = FakeRay(fault)
     monkeypatch.setitem(sys.modules, "ray", ray)
     with pytest.raises(kind, match=text):
-        prepare(few_meshes, tmp_path / "store", backend="ray", **quick)
+        prepare(PrepareConfig(few_meshes, tmp_path / "store", backend="ray", **quick))
     assert not ray.is_initialized()
 
 
@@ -169,4 +171,4 @@ def test_wrong_address_of_ray(few_meshes, quick, tmp_path, monkeypatch):
     with pytest.raises(
         ConfigError, match=r"--scheduler nowhere: no ray cluster.*\(Invalid address\)"
     ):
-        prepare(few_meshes, tmp_path / "store", **options)
+        prepare(PrepareConfig(few_meshes, tmp_path / "store", **options))

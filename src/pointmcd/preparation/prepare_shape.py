@@ -1,30 +1,33 @@
-"""What a store holds of one cloud: points, visibility, views, and parts where it has labels."""
+"""One shape as a store holds it: points, visibility, views, and parts where it has labels."""
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy.spatial import cKDTree
 
-from pointmcd.datasets.sources import Cloud, CloudSource
+from pointmcd.datasets.folder import load_shape
+from pointmcd.datasets.sources import Cloud, CloudSource, ShapeSource
 from pointmcd.errors import ShapeError
 from pointmcd.shapes.alignment import align
 from pointmcd.shapes.clouds import cloud_order, normalise_cloud
 from pointmcd.shapes.frame import Points
 from pointmcd.shapes.mesh import Mesh, read_mesh
-from pointmcd.views import splats
+from pointmcd.shapes.sampling import sample_surface
 from pointmcd.views.framing import Framing
 from pointmcd.views.hidden_points import hidden_point_removal
 from pointmcd.views.raycast import Raycaster, centre_rays
-from pointmcd.views.render import render_views
+from pointmcd.views.render import face_maps, render_views
 from pointmcd.views.rig import Rig
+from pointmcd.views.splats import splat_views
 from pointmcd.views.visibility import visible_points
 
 
 @dataclass(frozen=True, eq=False)
-class PreparedCloud:
-    """One cloud as a store holds it.
+class PreparedShape:
+    """One shape as a store holds it.
 
     Attributes:
         points: float32 [P, 3], in the unit sphere, in farthest-point order.
@@ -32,7 +35,7 @@ class PreparedCloud:
         visibility: bool [P, V].
         views: uint8 [V, S, S].
         pixels: int16 [V, S, S], the part label of each pixel, -1 for background; None without.
-        frame: "centre" and "scale" that bring the points before the rig's cameras.
+        framing: what brings the points before the rig's cameras.
         triangles: of the mesh that the views show; 0 where they are splatted.
         notes: one line each on what a reader of results should know.
     """
@@ -42,9 +45,52 @@ class PreparedCloud:
     visibility: npt.NDArray[np.bool_]
     views: npt.NDArray[np.uint8]
     pixels: npt.NDArray[np.int16] | None
-    frame: dict[str, Any]
+    framing: Framing
     triangles: int
-    notes: list[str]
+    notes: Sequence[str] = ()
+
+
+def prepare_shape(source: ShapeSource, count: int, rig: Rig, seed: int) -> PreparedShape:
+    """Read a mesh or a cloud, and make what a store holds of it.
+
+    A mesh is sampled. A cloud's views and visibility are made from all its points, then `count`
+    points are kept: hidden point removal is the better the denser the cloud. A cloud of fewer
+    points gives all of them, repeated in the same order, and a note.
+
+    Args:
+        source: the shape.
+        count: number of points P, at least 1.
+        rig: V cameras.
+        seed: of all shapes' samples.
+
+    Raises:
+        ShapeError: when a file cannot be used, or a cloud and its mesh do not belong together.
+    """
+    if source.fault is not None:
+        raise ShapeError(f"{source.location}: {source.fault}")
+    if isinstance(source, CloudSource):
+        return _prepare_cloud(source, count, rig)
+    return _prepare_mesh(load_shape(source), count, rig, shape_seed(seed, source.name))
+
+
+def shape_seed(seed: int, name: str) -> int:
+    """Return a seed of a shape's own, so that no order or share of work changes its points."""
+    return int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:4], "big")
+
+
+def _prepare_mesh(mesh: Mesh, count: int, rig: Rig, seed: int) -> PreparedShape:
+    points, face = sample_surface(mesh, count, seed)
+    caster = Raycaster(mesh, rig)
+    parts = mesh.parts
+    return PreparedShape(
+        points=points,
+        parts=None if parts is None else parts[face],
+        visibility=visible_points(caster, points, face),
+        views=render_views(caster),
+        pixels=None if parts is None else _pixel_labels(parts, face_maps(caster)),
+        framing=caster.framing,
+        triangles=len(mesh.faces),
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,21 +103,7 @@ class _Seen:
     framing: Framing
 
 
-def prepare_cloud(source: CloudSource, count: int, rig: Rig) -> PreparedCloud:
-    """Read a cloud, its mesh too if it has one, and make what a store holds.
-
-    Views and visibility are made from all points, then `count` points are kept: hidden point
-    removal is the better the denser the cloud. A cloud of fewer points gives all of them, repeated
-    in the same order, and a note.
-
-    Args:
-        source: the cloud.
-        count: number of points P, at least 1.
-        rig: V cameras.
-
-    Raises:
-        ShapeError: when cloud or mesh cannot be used, or do not belong together.
-    """
+def _prepare_cloud(source: CloudSource, count: int, rig: Rig) -> PreparedShape:
     read = source.read_cloud()
     cloud = Cloud(normalise_cloud(read.points, source.location), read.parts)
     notes = []
@@ -85,13 +117,13 @@ def prepare_cloud(source: CloudSource, count: int, rig: Rig) -> PreparedCloud:
     seen = _by_splats(cloud, rig) if mesh is None else _by_mesh(cloud, mesh, source, rig)
     points = cloud.points.astype(np.float32)
     order = cloud_order(points, count)
-    return PreparedCloud(
+    return PreparedShape(
         points=points[order],
         parts=None if cloud.parts is None else cloud.parts[order],
         visibility=seen.visibility[order],
         views=seen.views,
         pixels=None if cloud.parts is None else _pixel_labels(cloud.parts, seen.shown),
-        frame={"centre": seen.framing.centre.tolist(), "scale": seen.framing.scale},
+        framing=seen.framing,
         triangles=0 if mesh is None else len(mesh.faces),
         notes=notes,
     )
@@ -100,12 +132,12 @@ def prepare_cloud(source: CloudSource, count: int, rig: Rig) -> PreparedCloud:
 def _pixel_labels(
     parts: npt.NDArray[np.int16], shown: npt.NDArray[np.int32]
 ) -> npt.NDArray[np.int16]:
-    """Carry the labels of the points [N] to the pixels that show them, int16 [V, S, S]."""
-    return np.append(parts, np.int16(-1))[shown]  # point -1, the background, is the last
+    """Carry labels of N faces or points to the pixels that show them, int16 [V, S, S]."""
+    return np.append(parts, np.int16(-1))[shown]  # -1, the background, finds the last
 
 
 def _by_splats(cloud: Cloud, rig: Rig) -> _Seen:
-    drawn = splats.splat_views(cloud.points, rig)
+    drawn = splat_views(cloud.points, rig)
     seen = hidden_point_removal(drawn.framing.apply(cloud.points), rig.frames.position)
     return _Seen(drawn.pictures, drawn.shown, seen, drawn.framing)
 

@@ -1,0 +1,94 @@
+"""Settings of `pointmcd prepare`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional
+from tyro.constructors import PrimitiveConstructorSpec
+
+from pointmcd.errors import ConfigError
+from pointmcd.options import Advanced, metavar
+from pointmcd.settings import check_choices, convert_paths, option
+from pointmcd.views.rig import Rig
+
+Backend = Literal["processes", "dask", "ray"]
+#: A rig on the command line, which cannot spell a `Rig` out.
+_NAME_OR_FILE = PrimitiveConstructorSpec(
+    nargs=1,
+    metavar="NAME|FILE",
+    instance_from_str=lambda words: words[0],
+    is_instance=lambda rig: isinstance(rig, str | Path | Rig),
+    str_from_instance=lambda rig: [str(rig)],
+)
+
+
+@dataclass(frozen=True)
+class PrepareConfig:
+    """How shapes become a store. The same settings give the same bytes, whoever does the work."""
+
+    source: Positional[Annotated[str | Path, metavar("SOURCE")]]
+    """Folder or zip of meshes or clouds (CLASS/{train,test}/NAME, CLASS/NAME or flat), or NAME:PATH
+    of a data set that `pointmcd download` lists, its options added like ,OPTION=VALUE."""
+    store: Positional[Annotated[Path, metavar("STORE")]]
+    """Folder to make; run again to go on after an interruption."""
+    points: int = 2048
+    """Points per shape, in farthest-point order."""
+    rig: Annotated[str | Path | Rig, _NAME_OR_FILE] = "ring12"
+    """Cameras: ring12, ring16 or a .json file."""
+    up: Literal["x", "y", "z"] | None = None
+    """Axis that points up in the shapes; by default what rig or data set says, or y."""
+    seed: int = 0
+    """Seed of samples and splits."""
+    workers: int | None = None
+    """Processes on this machine; by default one for each core."""
+    backend: Advanced[Backend] = "processes"
+    """Who does the work: processes here, or a dask or ray cluster that sees the same files."""
+    scheduler: Advanced[Annotated[str | None, metavar("ADDRESS")]] = None
+    """Address of the cluster, like tcp://HOST:8786; by default one is started on this machine."""
+    shard_size: Advanced[int] = 32
+    """Shapes per shard, the unit of work and of resuming; up to 1024."""
+    val_fraction: float = 0.15
+    """Fraction of the train split held out for validation, where the source has no such split."""
+    test_fraction: float = 0.2
+    """Fraction of the labelled shapes held out for the test where the source has no splits."""
+    strict: bool = False
+    """Stop at the first unusable shape, rather than list it and go on."""
+    overwrite: bool = False
+    """Replace a store that was made with other settings."""
+
+    def __post_init__(self) -> None:
+        convert_paths(self)
+
+    def check(self) -> None:
+        """Refuse values that cannot be meant, or do not fit together.
+
+        Raises:
+            ConfigError: naming the option, its value and what it may be.
+        """
+        check_choices(self)
+        for name, (low, high) in _RANGES.items():
+            value = getattr(self, name)
+            if not low <= value <= high:
+                raise ConfigError(f"{option(name)} {value}: must be within {low}..{high}")
+        for name in ("val_fraction", "test_fraction"):
+            value = getattr(self, name)
+            if not 0 <= value < 1:
+                raise ConfigError(f"{option(name)} {value}: must be 0 or more, and below 1")
+        self._check_workers()
+
+    def _check_workers(self) -> None:
+        if self.workers is not None and self.workers < 1:
+            raise ConfigError(f"--workers {self.workers}: must be 1 or more")
+        if self.scheduler is None:
+            return
+        if self.backend == "processes":
+            raise ConfigError(f"--scheduler {self.scheduler}: needs --backend dask or ray")
+        if self.workers is not None:
+            raise ConfigError(
+                f"--workers {self.workers}: the workers of --scheduler {self.scheduler} do the"
+                " work; leave it out"
+            )
+
+
+_RANGES = {"points": (1, 1_000_000), "shard_size": (1, 1024), "seed": (0, 2**63 - 1)}

@@ -1,0 +1,38 @@
+"""What the settings of all commands share: text for paths, and checks that name the option."""
+
+from pathlib import Path
+from types import NoneType
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+from pointmcd.errors import ConfigError
+
+
+def option(field: str) -> str:
+    """Return the option of the command line that sets a field."""
+    return f"--{field.replace('_', '-')}"
+
+
+def convert_paths(config: Any) -> None:
+    """Turn text in the fields for paths into `Path`: what a config's `__post_init__` calls.
+
+    Args:
+        config: a dataclass, frozen or not. Its other fields stay as they are, also those that
+            take a path or a text.
+    """
+    for name, hint in get_type_hints(type(config)).items():
+        value = getattr(config, name)
+        if isinstance(value, str) and hint in (Path, Path | None):
+            object.__setattr__(config, name, Path(value))
+
+
+def check_choices(config: Any) -> None:
+    """Refuse values that are none of a field's literals.
+
+    Raises:
+        ConfigError: naming the option, its value and what it may be.
+    """
+    for name, hint in get_type_hints(type(config)).items():
+        for literal in (kind for kind in (hint, *get_args(hint)) if get_origin(kind) is Literal):
+            allowed, value = get_args(literal), getattr(config, name)
+            if value not in allowed and not (value is None and NoneType in get_args(hint)):
+                raise ConfigError(f"{option(name)} {value}: use one of {', '.join(allowed)}")
