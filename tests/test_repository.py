@@ -27,6 +27,7 @@ GROUND = (
     "device",
     "extras",
     "onnx_file",
+    "tables",
 )
 ROOMS = (
     *("ops", "plots", "metrics", "students", "shapes", "data", "distill", "datasets", "views"),

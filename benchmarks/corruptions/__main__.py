@@ -23,7 +23,8 @@ from pointmcd.robustness.compare import compare_corrupted
 from pointmcd.robustness.evaluate import evaluate_corrupted
 from pointmcd.robustness.registry import CORRUPTIONS
 from pointmcd.robustness.result import read_predictions
-from pointmcd.robustness.tables import corrupted_markdown
+from pointmcd.robustness.tables import corrupted_tables
+from pointmcd.tables import to_markdown
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.stored import read_teacher
 from pointmcd.teachers.teach import teach
@@ -75,7 +76,7 @@ def page(work: Path, runs: dict[str, list[Path]]) -> Iterator[str]:
         f" distilled without labels, on psb25's train split and furniture10. {machine()}"
     )
     others = [*runs["distilled"], *runs["finetuned"]]
-    yield corrupted_markdown(compare_corrupted(others, runs["scratch"]))
+    yield from map(to_markdown, corrupted_tables(compare_corrupted(others, runs["scratch"])))
 
 
 def _complete(run: Path) -> bool:

@@ -9,9 +9,10 @@ from typing import TypeVar
 from benchmarks.shared.page import table, write
 from pointmcd.data.store import Store
 from pointmcd.evaluation.compare import compare
-from pointmcd.evaluation.comparison_table import to_markdown
+from pointmcd.evaluation.comparison_table import comparison_table
 from pointmcd.evaluation.evaluate import evaluate
 from pointmcd.files import read_json
+from pointmcd.tables import to_markdown
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.run import Run
 from pointmcd.training.train import train
@@ -98,7 +99,10 @@ def section(trial: Trial, work: Path, metric: str) -> str | None:
         return None
     baseline = folders.get("baseline", []) if len(trial.variants) > 1 else []
     runs = [run for runs in folders.values() for run in runs if run not in baseline]
-    tables = [to_markdown(compare(runs, baseline, checkpoint)) for checkpoint in ("last", "best")]
+    tables = [
+        to_markdown(comparison_table(compare(runs, baseline, checkpoint)))
+        for checkpoint in ("last", "best")
+    ]
     parts = [f"## {trial.title}", *tables, by_seed(folders, metric)]
     return "\n\n".join(part.strip() for part in parts)
 

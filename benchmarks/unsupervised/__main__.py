@@ -14,7 +14,7 @@ there another with `--share 1/2`, then run it without, for the page.
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.shared.page import machine, write
+from benchmarks.shared.page import machine, table, write
 from benchmarks.shared.trials import by_seed, describe, parser
 from benchmarks.unsupervised.bars import draw_probes
 from benchmarks.unsupervised.runs import (
@@ -32,10 +32,12 @@ from benchmarks.unsupervised.runs import (
 )
 from pointmcd.data.store import Store
 from pointmcd.evaluation.compare import compare
-from pointmcd.evaluation.comparison_table import to_markdown
-from pointmcd.probing.cells import PROBE_NOTES, probe_markdown
+from pointmcd.evaluation.comparison_table import comparison_table
+from pointmcd.probing.config import ProbeConfig
 from pointmcd.probing.probe import probe
 from pointmcd.probing.scores import ProbeRow
+from pointmcd.probing.table import PROBE_COLUMNS, PROBE_NOTES, probe_cells
+from pointmcd.tables import to_markdown
 from pointmcd.training.run import Run
 
 PAGE = Path(__file__).with_name("README.md")
@@ -48,7 +50,7 @@ def probed(work: Path, student: str, name: str) -> list[ProbeRow]:
     pretrained = [pretraining(work, student, seed).folder for seed in seeds]
     supervised = [training(work, student, "scratch", 1.0, seed).folder for seed in seeds]
     first, *others = [*pretrained, *supervised]
-    rows = probe(first, work / name, beside=others)
+    rows = probe(ProbeConfig(first, work / name, tuple(others)))
     count = len(seeds)
     return [
         _joined(f"{student}, pretrained without labels", rows[:count]),
@@ -70,7 +72,7 @@ def page(work: Path) -> Iterator[str]:
     for name, of_students in tables.items():
         yield f"## Frozen features on {name}"
         for rows in of_students.values():
-            yield probe_markdown(rows)
+            yield table(["features", *PROBE_COLUMNS], map(probe_cells, rows))
     yield PROBE_NOTES
     for student, seeds in SEEDS.items():
         for share in SHARES:
@@ -118,7 +120,7 @@ def fine_tuned(work: Path, student: str, share: float, seeds: tuple[int, ...]) -
         f"## {student} fine-tuned on psb25 with {share:.0%} of the labels"
         f" ({sum(shapes) // len(shapes)} shapes), {EPOCHS[student]} epochs"
     )
-    yield to_markdown(compare(folders["finetuned"], folders["scratch"]))
+    yield to_markdown(comparison_table(compare(folders["finetuned"], folders["scratch"])))
     yield by_seed(folders, "overall_accuracy")
 
 

@@ -12,6 +12,7 @@ _PUBLIC = {
     "PointFeatures": "pointmcd.students.base",
     "PointMCDError": "pointmcd.errors",
     "PrepareConfig": "pointmcd.preparation.config",
+    "ProbeConfig": "pointmcd.probing.config",
     "Rig": "pointmcd.views.rig",
     "Store": "pointmcd.data.store",
     "TeachConfig": "pointmcd.teachers.config",

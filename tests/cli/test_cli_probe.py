@@ -8,7 +8,7 @@ import pytest
 from store_copies import copy_store, edit_json
 
 from pointmcd.cli import main
-from pointmcd.probing.cells import PROBE_COLUMNS
+from pointmcd.probing.table import PROBE_COLUMNS
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.run import Run
 from pointmcd.training.train import SHARES, train
@@ -91,7 +91,7 @@ def heading(out):
 def test_help(cli):
     status, out, err = cli("probe", "--help")
     assert (status, err) == (0, "")
-    for option in ("--no-references", "--pooling", "--split", "--beside", "--checkpoint"):
+    for option in ("--no-references", "--pooling", "--split", "--others", "--checkpoint"):
         assert option in out
     assert "{max,mean,both}" in out
 
@@ -139,9 +139,9 @@ def test_settings_reach_the_probe(cli):
 
 
 @pytest.mark.usefixtures("fast", "here")
-def test_runs_beside_it_and_another_store(cli, trained_parts_run, parts_store):
-    beside = ["--beside", trained_parts_run, RUN]
-    status, out, _ = cli("probe", RUN, parts_store, *beside, "--no-references", *CPU)
+def test_other_runs_and_another_store(cli, trained_parts_run, parts_store):
+    others = ["--others", trained_parts_run, RUN]
+    status, out, _ = cli("probe", RUN, parts_store, *others, "--no-references", *CPU)
     assert status == 0
     assert len(table(out)) == 3
     assert table(out)[1][0] == "run"

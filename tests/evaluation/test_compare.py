@@ -11,7 +11,8 @@ from synthetic_runs import Bench
 
 from pointmcd.errors import RunError
 from pointmcd.evaluation.compare import Comparison, compare
-from pointmcd.evaluation.comparison_table import comparison_table, to_markdown
+from pointmcd.evaluation.comparison_table import comparison_table
+from pointmcd.tables import to_markdown
 
 
 def printed(comparison: Comparison) -> str:
@@ -81,14 +82,14 @@ def test_other_seeds_are_compared_by_shape_and_said_so(bench: Bench) -> None:
     assert not found.differences[0].paired_by_seed
     assert not found.differences[0].by_seed
     assert "not paired by seed" in found.warnings[0]
-    assert "averaged over seeds" in to_markdown(found)
+    assert "averaged over seeds" in to_markdown(comparison_table(found))
 
 
 def test_without_baseline_arms_are_only_summarised(bench: Bench) -> None:
     found = compare(bench.arm("distilled", 0.8))
     assert found.baseline is None
     assert not found.differences
-    assert "distilled" in to_markdown(found)
+    assert "distilled" in to_markdown(comparison_table(found))
 
 
 def test_unequal_settings_are_warned_of_and_arm_settings_are_not(bench: Bench) -> None:
@@ -100,7 +101,7 @@ def test_unequal_settings_are_warned_of_and_arm_settings_are_not(bench: Bench) -
     assert "teacher" not in texts
     assert "pairing" not in texts
     assert "lr: 0.1 and 0.02" in printed(found)
-    assert "lr: 0.1 and 0.02" in to_markdown(found)
+    assert "lr: 0.1 and 0.02" in to_markdown(comparison_table(found))
 
 
 def test_two_students_are_told_apart_by_name(bench: Bench) -> None:
@@ -132,9 +133,9 @@ def test_table_and_markdown_show_the_same_figures(bench: Bench) -> None:
     found = compare(bench.arm("distilled", 0.9), bench.arm("baseline", 0.6))
     interval = found.differences[0].overall
     text = f"{100 * interval.mean:+.1f} [{100 * interval.low:+.1f}, {100 * interval.high:+.1f}]"
-    assert text in to_markdown(found)
+    assert text in to_markdown(comparison_table(found))
     assert text in printed(found)
-    assert "| distilled | 0, 1, 2 |" in to_markdown(found)
+    assert "| distilled | 0, 1, 2 |" in to_markdown(comparison_table(found))
 
 
 def other_shapes(bench: Bench) -> None:

@@ -13,8 +13,9 @@ from synthetic_runs import PARTS, Bench, PartsBench
 from pointmcd.errors import RunError
 from pointmcd.evaluation.arms import ClassificationArm
 from pointmcd.evaluation.compare import Comparison, compare
-from pointmcd.evaluation.comparison_table import comparison_table, to_markdown
+from pointmcd.evaluation.comparison_table import comparison_table
 from pointmcd.evaluation.results import read_result
+from pointmcd.tables import to_markdown
 
 
 def printed(comparison: Comparison) -> str:
@@ -127,7 +128,7 @@ def test_table_and_markdown_name_the_figures(parts_bench: PartsBench) -> None:
     found = compare(parts_bench.arm("distilled", 0.9), parts_bench.arm("baseline", 0.7))
     interval = found.differences[0].overall
     text = f"{100 * interval.mean:+.1f} [{100 * interval.low:+.1f}, {100 * interval.high:+.1f}]"
-    for output in (to_markdown(found), printed(found)):
+    for output in (to_markdown(comparison_table(found)), printed(found)):
         for part in (text, "instance mIoU", "class mIoU", "Wilcoxon"):
             assert part in output
         for part in ("accuracy", "Accuracies", "McNemar", "vote"):

@@ -14,8 +14,8 @@ from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, RunError, StoreError
 from pointmcd.probing import metrics
 from pointmcd.probing import probe as module
+from pointmcd.probing.config import ProbeConfig
 from pointmcd.probing.metrics import linear_svm, nearest_neighbours, retrieval
-from pointmcd.probing.probe import probe
 from pointmcd.probing.scores import EPISODES, score_features
 from pointmcd.students.registry import create_student
 from pointmcd.teachers.config import TeachConfig
@@ -30,6 +30,10 @@ CPU = {"device": "cpu"}
 ALONE = {"references": False, "device": "cpu"}
 RANDOM = "random weights (3 seeds)"
 TEACHER = "teacher lite0-features"
+
+
+def probe(run, store, **options):
+    return module.probe(ProbeConfig(run, store, **options))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -175,7 +179,7 @@ def test_a_pretrained_run_on_its_own_store(usual):
 
 
 def test_a_supervised_run_beside_others(run_copy, pretrained, store, usual):
-    rows = probe(run_copy, store, beside=[pretrained, run_copy], **CPU)
+    rows = probe(run_copy, store, others=[pretrained, run_copy], **CPU)
     random, teacher = RANDOM, "teacher lite0"
     assert names(rows) == ["run", "pretrained", "run", random, teacher]
     assert rows[0] == rows[2]
@@ -188,7 +192,7 @@ def test_a_run_of_parts_has_no_teacher(parts_run, parts_store):
 
 
 def test_without_references(pretrained, store):
-    rows = probe(pretrained, store, beside=[pretrained], **ALONE)
+    rows = probe(pretrained, store, others=[pretrained], **ALONE)
     assert names(rows) == ["pretrained", "pretrained"]
 
 
@@ -390,7 +394,7 @@ def test_parts_of_one_store_are_written_apart(pretrained, store, parts_store, tm
 
 def test_only_the_first_run_is_written_to(pretrained, parts_run, store):
     before = files_of(parts_run)
-    probe(pretrained, store, beside=[parts_run], **ALONE)
+    probe(pretrained, store, others=[parts_run], **ALONE)
     assert files_of(parts_run) == before
 
 
@@ -419,7 +423,7 @@ def refused(pretrained):
 def test_a_run_that_is_not_finished(refused, pretrained, run_copy, store):
     edit_json(run_copy / "run.json", lambda meta: meta.update(finished=False))
     refused(RunError, f"^{run_copy}: not finished", run_copy, store)
-    refused(RunError, f"^{run_copy}: not finished", pretrained, store, beside=[run_copy])
+    refused(RunError, f"^{run_copy}: not finished", pretrained, store, others=[run_copy])
 
 
 def test_what_is_no_run(refused, store, tmp_path):

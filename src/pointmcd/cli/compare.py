@@ -1,13 +1,12 @@
 """`pointmcd compare`."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
 from tyro.conf import Positional
 
-from pointmcd.cli.output import UsageError, out
+from pointmcd.cli.output import UsageError, print_tables
 from pointmcd.options import RUNS, Flag
 
 
@@ -33,13 +32,9 @@ def compare(
         _compare_corrupted(runs, baseline, checkpoint, markdown)
         return
     from pointmcd.evaluation.compare import compare as measure
-    from pointmcd.evaluation.comparison_table import comparison_table, to_markdown
+    from pointmcd.evaluation.comparison_table import comparison_table
 
-    comparison = measure(runs, baseline, checkpoint)
-    if markdown:
-        sys.stdout.write(to_markdown(comparison))
-    else:
-        out.print(comparison_table(comparison))
+    print_tables([comparison_table(measure(runs, baseline, checkpoint))], markdown)
 
 
 def _compare_corrupted(
@@ -49,11 +44,6 @@ def _compare_corrupted(
     markdown: bool,
 ) -> None:
     from pointmcd.robustness.compare import compare_corrupted
-    from pointmcd.robustness.tables import corrupted_markdown, corrupted_tables
+    from pointmcd.robustness.tables import corrupted_tables
 
-    comparison = compare_corrupted(runs, baseline, checkpoint)
-    if markdown:
-        sys.stdout.write(corrupted_markdown(comparison))
-    else:
-        for table in corrupted_tables(comparison):
-            out.print(table)
+    print_tables(corrupted_tables(compare_corrupted(runs, baseline, checkpoint)), markdown)

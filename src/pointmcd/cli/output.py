@@ -1,10 +1,13 @@
 """What commands share: where results are printed, and the mistakes that only a caller can make."""
 
+from collections.abc import Iterable
 from typing import NoReturn
 
 from rich.console import Console
+from rich.table import Table
 
 from pointmcd.errors import PointMCDError
+from pointmcd.tables import to_markdown
 
 
 class UsageError(PointMCDError):
@@ -25,3 +28,12 @@ out = _Output()
 def print_line(text: str) -> None:
     """Print one line of results, however long: paths are to be piped."""
     out.print(text, markup=False, highlight=False, soft_wrap=True)
+
+
+def print_tables(tables: Iterable[Table], markdown: bool) -> None:
+    """Print tables, or their Markdown as it is."""
+    for number, table in enumerate(tables):
+        if markdown:
+            out.file.write("\n" * bool(number) + to_markdown(table))
+        else:
+            out.print(table)

@@ -1,13 +1,13 @@
-"""A comparison as a table for the terminal and as Markdown."""
+"""A comparison as a table."""
 
 from collections.abc import Iterator
 
 from rich.table import Table
-from rich.text import Text
 
 from pointmcd.evaluation.arms import Arm
 from pointmcd.evaluation.compare import Comparison, Difference
 from pointmcd.evaluation.statistics import Interval, PairedTest, Spread
+from pointmcd.tables import result_table
 
 
 def columns(comparison: Comparison) -> tuple[str, ...]:
@@ -18,25 +18,14 @@ def columns(comparison: Comparison) -> tuple[str, ...]:
 
 
 def comparison_table(comparison: Comparison) -> Table:
-    """The comparison as a rich table, in percent, warnings below it."""
-    table = Table(title=table_title(comparison), caption=Text(_caption(comparison)))
-    for column in columns(comparison):
-        table.add_column(column, justify="left" if column == "arm" else "right", overflow="fold")
-    for row in comparison_rows(comparison):
-        table.add_row(*(Text(cell) for cell in row))  # names in [brackets] are no markup
-    return table
-
-
-def to_markdown(comparison: Comparison) -> str:
-    """The comparison as a Markdown table with its notes below."""
-    lines = [f"**{table_title(comparison)}**", ""]
-    titles = columns(comparison)
-    lines.append("| " + " | ".join(titles) + " |")
-    lines.append("| --- |" + " ---: |" * (len(titles) - 1))
-    lines += ["| " + " | ".join(row) + " |" for row in comparison_rows(comparison)]
-    lines += ["", *(f"- {note}" for note in notes(comparison))]
-    lines += [f"- Warning: {warning}" for warning in comparison.warnings]
-    return "\n".join(lines).rstrip() + "\n"
+    """Return the comparison as a table, in percent, with notes and warnings below it."""
+    warnings = [f"Warning: {warning}" for warning in comparison.warnings]
+    return result_table(
+        columns(comparison),
+        comparison_rows(comparison),
+        table_title(comparison),
+        [*notes(comparison), *warnings],
+    )
 
 
 def comparison_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
@@ -103,8 +92,3 @@ def _difference_cells(difference: Difference | None) -> tuple[str, str]:
     if difference is None:
         return "", ""
     return interval_text(difference.overall), test_text(difference.test)
-
-
-def _caption(comparison: Comparison) -> str:
-    warnings = [f"Warning: {warning}" for warning in comparison.warnings]
-    return "\n".join([*notes(comparison), *warnings])

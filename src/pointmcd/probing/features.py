@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -12,15 +12,13 @@ from torch.optim.swa_utils import update_bn
 
 from pointmcd.data.dataset import ShapeDataset, evaluation_loader
 from pointmcd.data.store import Store
-from pointmcd.errors import ConfigError
 from pointmcd.ops.masked_max import max_over_points
+from pointmcd.probing.config import ProbeConfig
 from pointmcd.teachers.describe import describe_shapes
 from pointmcd.training.model import load_model, new_model
 from pointmcd.training.run import Run
 from pointmcd.training.trainer import evaluating
 
-#: How points (or views) are pooled: maximum, mean, or both, one after the other.
-Pooling = Literal["max", "mean", "both"]
 #: Seeds of the students of random weights.
 RANDOM_SEEDS = (0, 1, 2)
 Floats = npt.NDArray[np.float32]
@@ -30,28 +28,30 @@ Encoder = Callable[[Indices], Floats]
 
 
 def trained_student(
-    run: Run, checkpoint: str, store: Store, pooling: str, device: torch.device
+    run: Run, config: ProbeConfig, store: Store, device: torch.device
 ) -> Iterator[Encoder]:
-    """Yield the student of a run."""
-    student = cast(Any, load_model(run, checkpoint, device)).student
-    yield _encoder(student, run, store, pooling, device)
+    """Yield the student of a run's last or best checkpoint."""
+    student = cast(Any, load_model(run, config.checkpoint, device)).student
+    yield _encoder(student, run, store, config.pooling, device)
 
 
 def random_students(
-    run: Run, store: Store, pooling: str, device: torch.device
+    run: Run, config: ProbeConfig, store: Store, device: torch.device
 ) -> Iterator[Encoder]:
     """Yield students of the same architecture with random weights, one for each seed."""
     for seed in RANDOM_SEEDS:
         torch.manual_seed(seed)
         student = cast(Any, new_model(run)).student.to(device)
         calibrate(student, store, run.config.points, device)
-        yield _encoder(student, run, store, pooling, device)
+        yield _encoder(student, run, store, config.pooling, device)
 
 
-def teacher(folder: Path, store: Store, pooling: str, device: torch.device) -> Iterator[Encoder]:
+def teacher(
+    folder: Path, config: ProbeConfig, store: Store, device: torch.device
+) -> Iterator[Encoder]:
     """Yield the teacher in a folder, its descriptors pooled over views."""
     descriptors = torch.from_numpy(describe_shapes(folder, store, device))
-    yield lambda indices: pool(descriptors[indices], pooling).numpy()
+    yield lambda indices: pool(descriptors[indices], config.pooling).numpy()
 
 
 def _encoder(student: Any, run: Run, store: Store, pooling: str, device: torch.device) -> Encoder:
@@ -87,13 +87,7 @@ def embed_shapes(
 
 
 def pool(rows: Tensor, pooling: str) -> Tensor:
-    """Pool [B, M, C] over M -> [B, C], or [B, 2 C] for "both".
-
-    Raises:
-        ConfigError: when there is no such pooling.
-    """
-    if pooling not in get_args(Pooling):
-        raise ConfigError(f"--pooling {pooling}: use one of {', '.join(get_args(Pooling))}")
+    """Pool [B, M, C] over M -> [B, C], or [B, 2 C] for "both"."""
     if pooling == "max":
         return max_over_points(rows)
     mean = rows.mean(dim=1)

@@ -1,11 +1,13 @@
-"""Errors on corrupted clouds as tables for the terminal and as Markdown."""
+"""Errors on corrupted clouds as tables."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 from rich.table import Table
 from rich.text import Text
+
+from pointmcd.tables import result_table
 
 if TYPE_CHECKING:  # they import torch, which would slow every --help
     from pointmcd.robustness.compare import CorruptedArm, CorruptedComparison
@@ -71,27 +73,18 @@ def comparison_notes(comparison: "CorruptedComparison") -> list[str]:
 
 
 def corrupted_tables(comparison: "CorruptedComparison") -> list[Table]:
-    """The arms, and their errors by corruption, as rich tables."""
+    """Return tables of the arms and of their errors by corruption."""
     title = f"Corrupted test split, {comparison.clean.count} shapes"
-    caption = Text("\n".join(comparison_notes(comparison)))
-    above = _table(title, comparison_columns(comparison), comparison_rows(comparison))
-    below = _table("By corruption: error (CE)", _by_corruption(comparison), ratio_rows(comparison))
-    below.caption = caption
-    return [above, below]
-
-
-def corrupted_markdown(comparison: "CorruptedComparison") -> str:
-    """The same as Markdown."""
-    parts = [
-        _markdown(comparison_columns(comparison), comparison_rows(comparison)),
-        _markdown(_by_corruption(comparison), ratio_rows(comparison)),
-        "\n".join(f"- {note}" for note in comparison_notes(comparison)),
+    by_corruption = ("corruption", *(arm.label for arm in comparison.arms))
+    return [
+        result_table(comparison_columns(comparison), comparison_rows(comparison), title),
+        result_table(
+            by_corruption,
+            ratio_rows(comparison),
+            "By corruption: error (CE)",
+            comparison_notes(comparison),
+        ),
     ]
-    return "\n\n".join(parts) + "\n"
-
-
-def _by_corruption(comparison: "CorruptedComparison") -> tuple[str, ...]:
-    return ("corruption", *(arm.label for arm in comparison.arms))
 
 
 def _arm_row(arm: "CorruptedArm") -> tuple[str, ...]:
@@ -113,19 +106,3 @@ def _error_and_ratio(arm: "CorruptedArm", name: str) -> str:
 
 def _percent(value: float) -> str:
     return f"{100 * value:.1f}"
-
-
-def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    table = Table(title=Text(title))
-    for column in columns:
-        left = column is columns[0]
-        table.add_column(Text(column), justify="left" if left else "right", overflow="fold")
-    for row in rows:
-        table.add_row(*map(Text, row))
-    return table
-
-
-def _markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = ["| " + " | ".join(columns) + " |", "| --- |" + " ---: |" * (len(columns) - 1)]
-    lines += ["| " + " | ".join(row) + " |" for row in rows]
-    return "\n".join(lines)

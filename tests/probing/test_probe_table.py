@@ -1,21 +1,15 @@
 """Probe scores as texts."""
 
 import io
-import re
 from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
-from pointmcd.cli.probe import probe_table
 from pointmcd.evaluation.statistics import Spread
-from pointmcd.probing.cells import (
-    PROBE_COLUMNS,
-    PROBE_NOTES,
-    probe_cells,
-    probe_markdown,
-)
 from pointmcd.probing.scores import EPISODES, ProbeRow, ProbeScores
+from pointmcd.probing.table import PROBE_COLUMNS, PROBE_NOTES, probe_cells, probe_table
+from pointmcd.tables import to_markdown
 
 KEYS = [f"{ways}w{shots}s" for ways, shots in EPISODES]
 
@@ -39,7 +33,7 @@ def cells(found):
 
 def printed(*rows, width=200):
     console = Console(file=io.StringIO(), width=width)
-    console.print(probe_table("a title", rows))
+    console.print(probe_table(rows, "a title"))
     return console.file.getvalue()
 
 
@@ -95,26 +89,19 @@ def test_columns_are_the_episodes_in_their_order():
 
 
 def test_markdown_is_a_table_of_equal_rows():
-    lines = probe_markdown([row(scores()), row(scores(), scores(), name="other")]).splitlines()
+    rows = [row(scores()), row(scores(), scores(), name="other")]
+    *lines, _, notes = to_markdown(probe_table(rows)).splitlines()
     assert len(lines) == 4
     assert {line.count("|") for line in lines} == {11}
     assert all(line.startswith("| ") and line.endswith(" |") for line in lines)
     assert set(lines[1].replace("|", " ").split()) == {"---", "---:"}
     assert [cell.strip() for cell in lines[0].split("|")[1:-1]] == ["features", *PROBE_COLUMNS]
     assert [line.split("|")[1].strip() for line in lines[2:]] == ["a run", "other"]
-
-
-def test_markdown_of_no_rows_is_the_heading_alone():
-    assert len(probe_markdown([]).splitlines()) == 2
-
-
-def test_a_pipe_in_a_name_ends_no_cell():
-    line = probe_markdown([row(scores(), name="a|b")]).splitlines()[-1]
-    assert len(re.findall(r"(?<!\\)\|", line)) == 11
+    assert notes == f"- {PROBE_NOTES}"
 
 
 def test_brackets_in_a_name_are_no_markup():
-    assert "run [red] one" in probe_markdown([row(scores(), name="run [red] one")])
+    assert "run [red] one" in to_markdown(probe_table([row(scores(), name="run [red] one")]))
     assert "run [red] one" in printed(row(scores(), name="run [red] one"))
     assert "[/]" in printed(row(scores(), name="[/]"))
 

@@ -1,0 +1,48 @@
+"""Settings of `pointmcd probe`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, get_args, get_type_hints
+
+from tyro.conf import Positional
+
+from pointmcd.errors import ConfigError
+from pointmcd.options import DEVICE, RUN, RUNS, STORE, Flag
+
+
+@dataclass(frozen=True)
+class ProbeConfig:
+    """Which frozen students are evaluated, on which shapes."""
+
+    run: Positional[Annotated[Path, RUN]]
+    """Folder of a run of any task."""
+    store: Positional[Annotated[Path, STORE]]
+    """A store with class labels, the run's own or another. A frozen encoder's features of it are
+    cached there for the teacher's row."""
+    others: Annotated[tuple[Path, ...], RUNS] = ()
+    """More runs for the same table."""
+    split: Literal["test", "val"] = "test"
+    """Split to evaluate; test is fitted on train and val, val on train: choose settings on val."""
+    pooling: Literal["max", "mean", "both"] = "max"
+    """Pooling of the embeddings of points to one of the shape; both: one after the other."""
+    checkpoint: Literal["last", "best"] = "last"
+    """Checkpoint of the last epoch, or the best on the validation split."""
+    references: Flag = True
+    """Leave out the references: random weights, and the teacher's descriptors."""
+    seed: int = 0
+    """Seed of folds and few-shot trials."""
+    device: Annotated[str, DEVICE] = "auto"
+    """cpu, cuda, mps or auto."""
+
+    def check(self) -> None:
+        """Refuse values that cannot be meant.
+
+        Raises:
+            ConfigError: naming the option, its value and what it may be.
+        """
+        for name in ("split", "pooling", "checkpoint"):
+            value, choices = getattr(self, name), get_args(get_type_hints(ProbeConfig)[name])
+            if value not in choices:
+                raise ConfigError(f"--{name} {value}: use one of {', '.join(choices)}")
+        if self.seed < 0:
+            raise ConfigError(f"--seed {self.seed}: at least 0")

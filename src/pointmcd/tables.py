@@ -1,0 +1,46 @@
+"""Tables of results: written once, for the terminal and as Markdown."""
+
+from collections.abc import Iterable, Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+
+def result_table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    title: str = "",
+    notes: Sequence[str] = (),
+) -> Table:
+    """Return a table with its first column on the left and all others on the right.
+
+    Args:
+        columns: the heading of each.
+        rows: a text for each column; names in [brackets] are no markup.
+        title: above the table.
+        notes: lines below it.
+    """
+    table = Table(title=Text(title), caption=Text("\n".join(notes)))
+    for number, column in enumerate(columns):
+        table.add_column(Text(column), justify="right" if number else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))
+    return table
+
+
+def to_markdown(table: Table) -> str:
+    """Return a table of texts as Markdown: its title in bold, its rows, its notes as a list.
+
+    rich's own `box.MARKDOWN` would lose the alignment of columns and take a | in a cell for its
+    end.
+    """
+    lines = [
+        [str(column.header) for column in table.columns],
+        ["---:" if column.justify == "right" else "---" for column in table.columns],
+        *zip(*(map(str, column.cells) for column in table.columns), strict=True),
+    ]
+    cells = ([cell.replace("|", "\\|") for cell in line] for line in lines)
+    rows = "\n".join(f"| {' | '.join(line)} |" for line in cells)
+    notes = "\n".join(f"- {note}" for note in str(table.caption or "").splitlines())
+    title = f"**{table.title}**" if str(table.title or "") else ""
+    return "\n\n".join(part for part in (title, rows, notes) if part) + "\n"
