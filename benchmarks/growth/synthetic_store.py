@@ -1,6 +1,5 @@
 """Stores of random numbers in the real format, of any size, with a teacher that `train` takes."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,8 @@ from pointmcd.preparation.plan import Plan
 from pointmcd.preparation.prepare import identity
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.features import save_array
+from pointmcd.teachers.lesson import LESSONS
+from pointmcd.teachers.settings import decisive_settings
 from pointmcd.teachers.stored import TEACHER_FORMAT
 from pointmcd.views.rig import get_rig
 
@@ -81,7 +82,7 @@ def write_teacher(store: Store) -> None:
         "task": "features",
         "label_free": True,
         "outputs": {"descriptors": "descriptors"},
-        "settings": json.loads(json.dumps(config.decisive())),
+        "settings": decisive_settings(LESSONS.get(config.task), config),
         "store_fingerprint": store.fingerprint,
         "fingerprint": "synthetic",
         "descriptor_size": DESCRIPTOR_SIZE,

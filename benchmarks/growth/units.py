@@ -13,10 +13,9 @@ from pointmcd.encoders.image_encoder import ImageEncoder
 from pointmcd.encoders.runtimes import use_runtime
 from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare
-from pointmcd.teachers.classification import ClassificationLesson
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.features import encode_shape
-from pointmcd.teachers.fit import fit
+from pointmcd.teachers.lessons.classification import ClassificationLesson
 from pointmcd.teachers.teach import teach
 
 POINTS = 2048
@@ -55,7 +54,7 @@ def measure_units(source: Path, work: Path, shapes: int, faces: float) -> Units:
     )
     lesson = ClassificationLesson(store, replace(config, name="again"), device, encoder)
     lesson.prepare()
-    seconds["heads, all epochs"] = timed(partial(fit, lesson))
+    seconds["heads, all epochs"] = timed(lesson.fit)
     each = {name: value / shapes for name, value in seconds.items()}
     return Units(shapes, faces, each, {k: v / shapes for k, v in stored(path).items()})
 

@@ -97,12 +97,13 @@ def test_a_store_without_parts(refused, taught_store, tmp_path, monkeypatch, com
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_task_that_nobody_knows(cli, parts_store):
-    for command in ("train", "teach"):
-        status, out, err = cli(command, parts_store, "--task", "detection")
-        assert (status, out) == (2, "")
-        assert "detection" in err
-        assert "Traceback" not in err
+def test_a_task_that_nobody_knows(cli, refused, parts_store):
+    status, out, err = cli("train", parts_store, "--task", "detection")
+    assert (status, out) == (2, "")
+    assert "detection" in err
+    assert "Traceback" not in err
+    line = refused("teach", parts_store, "--task", "segmentatoin")
+    assert line.startswith("lesson segmentatoin: unknown; did you mean segmentation?")
 
 
 def test_bad_annotations_are_one_line(refused, labelled_meshes, tmp_path):

@@ -298,7 +298,7 @@ def test_a_learning_curve_of_fine_tuning_under_a_name(cli):
 def test_a_learning_curve_beside_a_teacher_of_all_labels(refused, taught_store, tmp_path):
     line = refused("train", taught_store, "--learning-curve", "--out", tmp_path / "run", *TINY)
     assert "teacher lite0 learnt from all labels" in line
-    assert "pointmcd teach --task features, or --no-distill" in line
+    assert "pointmcd teach --task autoencoder or features, or --no-distill" in line
     assert not list(tmp_path.glob("run*"))
 
 

@@ -59,7 +59,7 @@ def test_with_empty_caches_there_are_those_of_packages():
     (entry,) = list_usable().entries
     assert (entry.name, entry.weights, entry.features) == ("lite0", "package", 1280)
     assert (entry.size, entry.licence) == ("any", "Apache-2.0")
-    assert entry.tasks == ("classification", "features", "segmentation", "autoencoder")
+    assert entry.maps
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "pytorch_model.bin"])
@@ -70,7 +70,7 @@ def test_what_is_listed_as_cached_loads_without_a_network(caches, file):
     assert names() == ["lite0", TAGGED]
     entry = list_usable().entries[1]
     assert (entry.weights, entry.size, entry.licence) == ("cache", "160x160", "apache-2.0")
-    assert entry.tasks == ("classification", "features")
+    assert not entry.maps
     for name in (TAGGED, "timm:test_resnet"):  # its first tag is the default one
         encoder = ImageEncoder(name)
         assert torch.equal(encoder.network.body.conv1[0].weight, tensors["conv1.0.weight"])
@@ -115,6 +115,10 @@ def test_the_command(cli, caches, monkeypatch):
     assert "lite0" in out
     assert TAGGED in out
     timm = import_timm(TAGGED)
+    (lite0,) = (line for line in out.splitlines() if line.startswith("│ lite0 "))
+    assert "autoencoder, classification, features, segmentation" in lite0
+    (of_timm,) = (line for line in out.splitlines() if TAGGED in line)
+    assert of_timm.split("│")[-2].strip() == "classification, features"
     assert f"timm knows {len(timm.list_models())} models" in out
     status, out, err = cli("teachers", "--search", "qqqqq")
     assert (status, out) == (1, "")

@@ -11,8 +11,10 @@ from store_copies import copy_store
 from pointmcd.data.store import Store
 from pointmcd.encoders.image_encoder import ImageEncoder
 from pointmcd.errors import ConfigError, StoreError
-from pointmcd.teachers.config import TeachConfig, command_for
+from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.describe import describe_shapes
+from pointmcd.teachers.lesson import LESSONS
+from pointmcd.teachers.names import command_for, teacher_name
 from pointmcd.teachers.stored import map_output
 from pointmcd.teachers.teach import teach
 
@@ -143,4 +145,7 @@ def test_another_store_is_described_by_the_same_weights_or_not_at_all(
 
 def test_the_command_that_makes_it():
     config = TeachConfig("store", teacher=OWN, task="features")
-    assert command_for(config.resolved_name) == f"--teacher {OWN} --task features"
+    assert (
+        command_for(teacher_name(LESSONS.get("features"), config))
+        == f"--teacher {OWN} --task features"
+    )

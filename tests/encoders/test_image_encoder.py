@@ -173,7 +173,9 @@ def test_an_encoder_of_ones_own(monkeypatch, views):
     encoder = ImageEncoder("mean")
     encoder.fold()  # there is nothing to fold
     for ask in (lambda: encoder.pyramid(views), lambda: encoder.pyramid_channels):
-        with pytest.raises(ConfigError, match="teacher mean: gives no feature maps, which segm"):
+        with pytest.raises(
+            ConfigError, match="teacher mean: gives no feature maps, which the lesson needs"
+        ):
             ask()
     expected = 2 * views.float().mean(dim=(1, 2)) / 255
     assert torch.allclose(encoder(views), expected[:, None].expand(4, 3), atol=1e-5)

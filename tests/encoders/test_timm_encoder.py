@@ -11,7 +11,9 @@ from pointmcd.data.store import Store
 from pointmcd.encoders.image_encoder import ImageEncoder
 from pointmcd.encoders.timm import TimmNetwork, import_timm
 from pointmcd.errors import ConfigError
-from pointmcd.teachers.config import TeachConfig, command_for
+from pointmcd.teachers.config import TeachConfig
+from pointmcd.teachers.lesson import LESSONS
+from pointmcd.teachers.names import command_for, teacher_name
 from pointmcd.teachers.stored import map_output
 from pointmcd.teachers.teach import teach
 
@@ -131,7 +133,10 @@ def test_it_teaches_without_labels(tiny_store, tmp_path):
 def test_the_command_that_makes_it():
     for name in ("timm:test_resnet", "random:timm:test_vit"):
         config = TeachConfig("store", teacher=name, task="features")
-        assert command_for(config.resolved_name) == f"--teacher {name} --task features"
+        assert (
+            command_for(teacher_name(LESSONS.get("features"), config))
+            == f"--teacher {name} --task features"
+        )
 
 
 def test_an_unknown_model_is_refused_with_its_like():

@@ -204,10 +204,10 @@ def test_a_teacher_of_labels_says_nothing_of_another_store(taught, elsewhere):
     assert "\n" not in str(error.value)
 
 
-def test_a_teacher_from_before_there_were_tasks_is_one_of_labels(taught, elsewhere, tmp_path):
+def test_a_teacher_of_an_older_format_is_refused(taught, elsewhere, tmp_path):
     folder = shutil.copytree(taught / "teachers" / "lite0", tmp_path / "old")
-    edit_json(folder / "teacher.json", lambda meta: meta.pop("task"))
-    with pytest.raises(StoreError, match="learnt the labels of another store"):
+    edit_json(folder / "teacher.json", lambda meta: meta.update(format=1))
+    with pytest.raises(StoreError, match=r"old: teacher format 1; run pointmcd teach again"):
         describe_shapes(folder, Store(elsewhere), CPU)
 
 

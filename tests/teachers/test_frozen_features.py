@@ -8,7 +8,7 @@ from store_copies import copy_store, edit_shapes, files_of, turn_labels
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, StoreError
 from pointmcd.teachers.config import TeachConfig
-from pointmcd.teachers.frozen_features import Rescaling
+from pointmcd.teachers.lessons.features import Rescaling
 from pointmcd.teachers.stored import map_output, read_teacher
 from pointmcd.teachers.teach import teach
 
@@ -161,7 +161,7 @@ def test_plain_features_of_it_are_refused(store):
     [
         ({"task": "features", "finetune": True}, "--finetune: --task features trains nothing"),
         ({"whiten": True}, "--whiten: is for --task features, not classification"),
-        ({"task": "dreaming"}, "--task dreaming: use one of classification, segmentation"),
+        ({"task": "dreaming"}, "lesson dreaming: unknown; Use one of autoencoder, classification"),
     ],
 )
 def test_settings_that_cannot_be_meant(tiny_store, options, text):

@@ -3,7 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from pointmcd.encoders.image_encoder import ImageEncoder
-from pointmcd.teachers.parts_network import PartsDecoder, PartsTeacher
+from pointmcd.teachers.lessons.parts_network import PartsDecoder, PartsTeacher
 
 CHANNELS = (4, 6, 8, 10, 12)
 

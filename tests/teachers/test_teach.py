@@ -10,10 +10,11 @@ from pointmcd.checkpoint import load_checkpoint, under_prefix
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, StoreError
 from pointmcd.files import is_temporary
-from pointmcd.teachers import fit as fit_module
 from pointmcd.teachers import teach as teach_module
+from pointmcd.teachers import trained as trained_module
 from pointmcd.teachers.config import TeachConfig
-from pointmcd.teachers.heads import MultiViewHeads
+from pointmcd.teachers.lessons.classification import ClassificationLesson, MultiViewHeads
+from pointmcd.teachers.settings import decisive_settings
 from pointmcd.teachers.teach import teach
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -126,7 +127,8 @@ def test_other_settings_under_the_same_name(store, change):
         teach(lesson(store, name="b", **change))
     assert files_of(folder) == before
     teach(lesson(store, name="b", **change, overwrite=True))
-    assert scores(folder)["settings"] == lesson(store, name="b", **change).decisive()
+    made = decisive_settings(ClassificationLesson, lesson(store, name="b", **change))
+    assert scores(folder)["settings"] == made
     alone = teach(lesson(store, name="c", **change))
     # Nothing of the old one is left in the new one.
     assert_same_teacher(folder, alone)
@@ -230,7 +232,7 @@ def test_an_interrupted_lesson_goes_on_where_it_stood(store, monkeypatch):
     calm = files_of(teach(lesson(store, name="b", **options)))
     shutil.rmtree(store / "teachers" / "b")
     epochs = []
-    train_epoch = fit_module._train_epoch
+    train_epoch = trained_module._train_epoch
 
     def until_the_second(*arguments):
         epochs.append(arguments[-1])
@@ -238,7 +240,7 @@ def test_an_interrupted_lesson_goes_on_where_it_stood(store, monkeypatch):
             raise KeyboardInterrupt
         return train_epoch(*arguments)
 
-    monkeypatch.setattr(fit_module, "_train_epoch", until_the_second)
+    monkeypatch.setattr(trained_module, "_train_epoch", until_the_second)
     with pytest.raises(KeyboardInterrupt):
         teach(lesson(store, name="b", **options))
     assert not (store / "teachers" / "b").exists()

@@ -15,10 +15,9 @@ from pointmcd.data.store import Store
 from pointmcd.encoders import image_encoder as encoders
 from pointmcd.encoders.image_encoder import EncoderSpec, ImageEncoder, register_encoder
 from pointmcd.errors import ConfigError, StoreError
-from pointmcd.teachers import fit as fit_module
-from pointmcd.teachers.autoencoder import AutoencoderLesson
-from pointmcd.teachers.autoencoder_network import AutoencoderTeacher, ViewDecoder
+from pointmcd.teachers import trained as trained_module
 from pointmcd.teachers.config import TeachConfig
+from pointmcd.teachers.lessons.autoencoder import AutoencoderLesson, AutoencoderTeacher, ViewDecoder
 from pointmcd.teachers.stored import map_output, read_teacher
 from pointmcd.teachers.teach import teach
 
@@ -291,7 +290,7 @@ def test_an_interrupted_lesson_goes_on_where_it_stood(store, tiny_encoder, monke
     options = {"teacher": tiny_encoder, "epochs": 3}
     calm = files_of(teach(config(store, **options)))
     shutil.rmtree(store / "teachers")
-    train_epoch, epochs = fit_module._train_epoch, []
+    train_epoch, epochs = trained_module._train_epoch, []
 
     def until_the_second(*arguments):
         epochs.append(arguments[-1])
@@ -299,7 +298,7 @@ def test_an_interrupted_lesson_goes_on_where_it_stood(store, tiny_encoder, monke
             raise KeyboardInterrupt
         return train_epoch(*arguments)
 
-    monkeypatch.setattr(fit_module, "_train_epoch", until_the_second)
+    monkeypatch.setattr(trained_module, "_train_epoch", until_the_second)
     with pytest.raises(KeyboardInterrupt):
         teach(config(store, **options))
     assert files_of(teach(config(store, **options))) == calm

@@ -1,12 +1,33 @@
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 
 from pointmcd.errors import ConfigError
-from pointmcd.teachers.config import Schedule, TeachConfig, command_for
+from pointmcd.teachers.config import TeachConfig
+from pointmcd.teachers.lesson import LESSONS
+from pointmcd.teachers.names import command_for, teacher_name
+from pointmcd.teachers.settings import check_config, decisive_settings
 
 STORE = Path("store")
+
+
+def name_of(**options):
+    config = TeachConfig(STORE, **options)
+    return teacher_name(LESSONS.get(config.task), config)
+
+
+def options_of(**options):
+    config = TeachConfig(STORE, **options)
+    return LESSONS.get(config.task).read_options(config)
+
+
+def check(config):
+    check_config(LESSONS.get(config.task), config)
+
+
+def decisive(config):
+    return decisive_settings(LESSONS.get(config.task), config)
 
 
 @pytest.mark.parametrize(
@@ -26,7 +47,7 @@ STORE = Path("store")
     ],
 )
 def test_names(options, name):
-    assert TeachConfig(STORE, **options).resolved_name == name
+    assert name_of(**options) == name
 
 
 def test_the_command_that_makes_a_name_makes_it():
@@ -42,22 +63,29 @@ def test_the_command_that_makes_a_name_makes_it():
         ({"task": "features", "whiten": True}, "--teacher lite0 --task features --whiten"),
         ({"task": "autoencoder"}, "--teacher lite0 --task autoencoder"),
     ):
-        assert command_for(TeachConfig(STORE, **options).resolved_name) == words
+        assert command_for(name_of(**options)) == words
 
 
 def test_the_step_depends_on_what_is_trained_unless_given():
-    assert TeachConfig(STORE).schedule.lr == 1e-3
-    assert TeachConfig(STORE, finetune=True).schedule.lr == 1e-4
-    assert TeachConfig(STORE, finetune=True, lr=0.0).schedule.lr == 0
+    assert options_of().lr == 1e-3
+    assert options_of(finetune=True).lr == 1e-4
+    assert options_of(finetune=True, lr=0.0).lr == 0
 
 
 def test_the_schedule_is_the_tasks_own_where_nothing_is_given():
-    assert TeachConfig(STORE).schedule == Schedule(128, 48, 1e-3, 1e-6)
-    parts = TeachConfig(STORE, task="segmentation")
-    assert parts.schedule.epochs < 128
-    assert parts.schedule.batch_size < 48
+    schedule = {"epochs": 128, "batch_size": 48, "lr": 1e-3, "final_lr": 1e-6}
+    own = {"weight_decay": 1e-5, "label_smoothing": 0.2}
+    assert asdict(options_of()) == schedule | own
+    parts = options_of(task="segmentation")
+    assert parts.epochs < 128
+    assert parts.batch_size < 48
     given = {"epochs": 3, "batch_size": 5, "lr": 0.25, "final_lr": 0.125}
-    assert TeachConfig(STORE, task="segmentation", **given).schedule == Schedule(**given)
+    found = asdict(options_of(task="segmentation", **given))
+    assert found == given | {"weight_decay": 1e-5, "views_per_step": 4}
+    assert asdict(options_of(task="autoencoder", batch_size=2)) == {
+        **{"epochs": 20, "batch_size": 2, "lr": 1e-3, "final_lr": 5e-6},
+        **{"weight_decay": 1e-5, "views_per_step": 4},
+    }
 
 
 @pytest.mark.parametrize(
@@ -65,7 +93,7 @@ def test_the_schedule_is_the_tasks_own_where_nothing_is_given():
     [
         ({"epochs": 0}, "--epochs 0: at least 1"),
         ({"batch_size": 1}, "--batch-size 1: at least 2"),
-        ({"views_per_step": 0}, "--views-per-step 0: at least 1"),
+        ({"task": "segmentation", "views_per_step": 0}, "--views-per-step 0: at least 1"),
         ({"seed": -1}, "--seed -1: at least 0"),
         ({"lr": -1.0}, "--lr -1.0: at least 0"),
         ({"lr": float("nan")}, "--lr nan: at least 0"),
@@ -82,7 +110,7 @@ def test_the_schedule_is_the_tasks_own_where_nothing_is_given():
 )
 def test_values_that_cannot_be_meant(options, text):
     with pytest.raises(ConfigError) as caught:
-        TeachConfig(STORE, **options).check()
+        check(TeachConfig(STORE, **options))
     assert str(caught.value) == text
 
 
@@ -97,35 +125,42 @@ def test_values_that_cannot_be_meant(options, text):
 )
 def test_onnx_is_for_the_pooled_features_of_a_frozen_encoder(options, named):
     with pytest.raises(ConfigError, match=rf"--runtime onnx: computes .*, which {named} does not"):
-        TeachConfig(STORE, runtime="onnx", **options).check()
+        check(TeachConfig(STORE, runtime="onnx", **options))
     for fine in ({}, {"task": "features"}, {"device": "cpu"}):
-        TeachConfig(STORE, runtime="onnx", **fine).check()
+        check(TeachConfig(STORE, runtime="onnx", **fine))
 
 
 def test_values_at_the_edge_are_taken():
-    TeachConfig(STORE, epochs=1, batch_size=2, lr=0.0, final_lr=0.0, label_smoothing=0.0).check()
+    check(TeachConfig(STORE, epochs=1, batch_size=2, lr=0.0, final_lr=0.0, label_smoothing=0.0))
 
 
 def test_what_decides_the_result():
     plain = TeachConfig(STORE)
     elsewhere = TeachConfig(Path("other"), device="cuda", runtime="onnx", overwrite=True)
-    assert plain.decisive() == elsewhere.decisive()
+    assert decisive(plain) == decisive(elsewhere)
     # A default that is written out is no other setting.
-    assert TeachConfig(STORE, name="lite0", lr=1e-3).decisive() == plain.decisive()
+    assert decisive(TeachConfig(STORE, name="lite0", lr=1e-3)) == decisive(plain)
     for change in ({"seed": 1}, {"lr": 2e-3}, {"finetune": True}, {"label_smoothing": 0.0}):
-        assert TeachConfig(STORE, **change).decisive() != plain.decisive()
+        assert decisive(TeachConfig(STORE, **change)) != decisive(plain)
 
 
 def test_each_task_is_decided_by_its_own_settings():
     plain, parts = (TeachConfig(STORE, task=t) for t in ("classification", "segmentation"))
-    # As before there was another task: teachers that stand in stores stay what they are.
-    assert {"task", "views_per_step"}.isdisjoint(plain.decisive())
-    assert parts.decisive()["task"] == "segmentation"
-    more = replace(parts, views_per_step=5, label_smoothing=0.1).decisive()
-    assert more == parts.decisive() | {"views_per_step": 5}
+    assert {"views_per_step", "whiten"}.isdisjoint(decisive(plain))
+    assert {"label_smoothing", "whiten"}.isdisjoint(decisive(parts))
+    assert decisive(parts)["task"] == "segmentation"
+    more = decisive(replace(parts, views_per_step=5, label_smoothing=0.1))
+    assert more == decisive(parts) | {"views_per_step": 5}
+    features = TeachConfig(STORE, task="features", epochs=3)
+    assert decisive(features).keys() == {"teacher", "task", "name", "seed", "whiten"}
+
+
+def test_an_unknown_option_is_refused():
+    with pytest.raises(ConfigError, match=r"^--options heat: no lesson has that option$"):
+        check(TeachConfig(STORE, options={"heat": "1"}))
 
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden"])
 def test_a_name_that_is_no_folder_name_is_refused(name):
     with pytest.raises(ConfigError, match="--name"):
-        TeachConfig(Path("store"), name=name).check()
+        check(TeachConfig(Path("store"), name=name))

@@ -14,11 +14,11 @@ from pointmcd.encoders import image_encoder as encoders
 from pointmcd.encoders.image_encoder import EncoderSpec, ImageEncoder, register_encoder
 from pointmcd.errors import ConfigError, StoreError
 from pointmcd.metrics.pixel_iou import pixel_iou
-from pointmcd.teachers import fit as fit_module
-from pointmcd.teachers import segmentation
 from pointmcd.teachers import teach as teach_module
+from pointmcd.teachers import trained as trained_module
 from pointmcd.teachers.config import TeachConfig
-from pointmcd.teachers.segmentation import SegmentationLesson
+from pointmcd.teachers.lessons import segmentation
+from pointmcd.teachers.lessons.segmentation import SegmentationLesson
 from pointmcd.teachers.stored import map_output, read_teacher
 from pointmcd.teachers.teach import teach
 
@@ -210,7 +210,8 @@ def test_an_encoder_without_a_pyramid(store, monkeypatch):
     spec = EncoderSpec(lambda _: torch.nn.Identity(), 3, (0.0,) * 3, (1.0,) * 3, "mine")
     register_encoder("flat", spec)
     with pytest.raises(
-        ConfigError, match=r"teacher flat: .*segmentation and autoencoder need; use one of lite0$"
+        ConfigError,
+        match=r"flat: gives no feature maps, which --task segmentation needs; use one of lite0$",
     ):
         teach(config(store, teacher="flat"))
 
@@ -227,7 +228,7 @@ def test_finished_work_is_kept(taught, monkeypatch):
 def test_an_interrupted_lesson_goes_on_where_it_stood(store, monkeypatch):
     calm = files_of(teach(config(store, epochs=3)))
     shutil.rmtree(store / "teachers")
-    train_epoch, epochs = fit_module._train_epoch, []
+    train_epoch, epochs = trained_module._train_epoch, []
 
     def until_the_second(*arguments):
         epochs.append(arguments[-1])
@@ -235,7 +236,7 @@ def test_an_interrupted_lesson_goes_on_where_it_stood(store, monkeypatch):
             raise KeyboardInterrupt
         return train_epoch(*arguments)
 
-    monkeypatch.setattr(fit_module, "_train_epoch", until_the_second)
+    monkeypatch.setattr(trained_module, "_train_epoch", until_the_second)
     with pytest.raises(KeyboardInterrupt):
         teach(config(store, epochs=3))
     assert files_of(teach(config(store, epochs=3))) == calm

@@ -14,7 +14,6 @@ from pointmcd.errors import ConfigError
 
 #: Names under which the hub keeps weights, in the order in which timm looks for them.
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
-_POOLED, _MAPS = ("classification", "features"), ("segmentation", "autoencoder")
 
 
 @dataclass(frozen=True)
@@ -27,7 +26,7 @@ class EncoderEntry:
         features: F, where it is known without making the model.
         size: of the images that it wants, such as "224x224", or "any".
         licence: of the weights.
-        tasks: of `pointmcd teach` that it serves.
+        maps: whether it gives feature maps, which some lessons need.
     """
 
     name: str
@@ -35,7 +34,7 @@ class EncoderEntry:
     features: int | None
     size: str
     licence: str
-    tasks: tuple[str, ...]
+    maps: bool
 
 
 @dataclass(frozen=True)
@@ -86,8 +85,8 @@ def _matches(name: str, search: str | None) -> bool:
 
 def _registered(name: str) -> EncoderEntry:
     spec = encoder_spec(name)
-    tasks = _POOLED + (_MAPS if spec.pyramid_channels else ())
-    return EncoderEntry(name, "package", spec.num_features, "any", spec.licence, tasks)
+    maps = bool(spec.pyramid_channels)
+    return EncoderEntry(name, "package", spec.num_features, "any", spec.licence, maps)
 
 
 def _of_timm(timm: Any, name: str) -> EncoderEntry:
@@ -95,7 +94,7 @@ def _of_timm(timm: Any, name: str) -> EncoderEntry:
     weights = "cache" if any(_cached(config)) else "network"
     size = "x".join(str(side) for side in config.input_size[-2:])
     licence = config.license or "not stated"
-    return EncoderEntry(f"{TIMM_PREFIX}{name}", weights, None, size, licence, _POOLED)
+    return EncoderEntry(f"{TIMM_PREFIX}{name}", weights, None, size, licence, False)
 
 
 def _cached(config: Any) -> Iterator[bool]:

@@ -112,13 +112,21 @@ class ImageEncoder(nn.Module):
         Raises:
             ConfigError: when the encoder offers none.
         """
+        self.require_maps("the lesson")
+        return self._pyramid_channels
+
+    def require_maps(self, asker: str) -> None:
+        """Refuse an encoder without feature maps; `asker` is what needs them.
+
+        Raises:
+            ConfigError: when the encoder offers none.
+        """
         if not self._pyramid_channels:
             able = (name for name, spec in sorted(_SPECS.items()) if spec.pyramid_channels)
             raise ConfigError(
-                f"teacher {self.name}: gives no feature maps, which segmentation and autoencoder"
-                f" need; use one of {', '.join(able)}"
+                f"teacher {self.name}: gives no feature maps, which {asker} needs; use one of"
+                f" {', '.join(able)}"
             )
-        return self._pyramid_channels
 
     def pyramid(self, views: Tensor) -> list[Tensor]:
         """Grey views, uint8 [n, S, S] -> maps float [n, C_i, S / s, S / s] at s = 2, 4, 8, 16, 32.
@@ -128,7 +136,7 @@ class ImageEncoder(nn.Module):
         Raises:
             ConfigError: when the encoder offers none.
         """
-        assert len(self.pyramid_channels)  # raises where there is none
+        self.require_maps("the lesson")
         look: Callable[[Tensor], list[Tensor]] = self.network.pyramid
         parts = [look(self._images(some)) for some in _batches(views)]
         return [torch.cat(maps) for maps in zip(*parts, strict=True)]

@@ -1,4 +1,4 @@
-"""What a teacher says of any store: of its own, what stands there; of another, by looking."""
+"""Load exported descriptors, or compute them for another store."""
 
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,14 @@ from pointmcd.encoders.image_encoder import ImageEncoder
 from pointmcd.errors import StoreError
 from pointmcd.files import read_json
 from pointmcd.progress import progress_bar
-from pointmcd.teachers.config import LABEL_FREE, TeachConfig
 from pointmcd.teachers.features import gather_rows
-from pointmcd.teachers.lesson import ENCODER_WEIGHTS, Lesson
-from pointmcd.teachers.teach import LESSONS
+from pointmcd.teachers.lesson import LESSONS, Lesson
+from pointmcd.teachers.settings import config_of
+from pointmcd.teachers.stored import check_format
 
 
 def describe_shapes(folder: Path, store: Store, device: torch.device) -> npt.NDArray[np.float32]:
-    """Descriptors float32 [n, V, D] of all shapes of a store by a teacher from this or another one.
+    """Return descriptors float32 [n, V, D] of all shapes of a store, of a teacher of any store.
 
     Args:
         folder: a teacher's folder, in the store that it was made in.
@@ -28,39 +28,37 @@ def describe_shapes(folder: Path, store: Store, device: torch.device) -> npt.NDA
         device: where to compute.
 
     Raises:
-        StoreError: when the teacher is absent, or learnt the classes of another store.
+        StoreError: when the teacher is absent, of another format, or learnt the labels of another
+            store.
     """
     meta = _read_meta(folder)
     every = np.arange(len(store.shapes))
     if meta["store_fingerprint"] == store.fingerprint:
         return gather_rows(store, folder / "descriptors", every)
-    if meta.get("task") not in LABEL_FREE:
+    if not meta["label_free"]:
         raise StoreError(
             f"{folder}: learnt the labels of another store than {store.path}, which it cannot"
             " describe"
         )
-    return _look(_lesson(folder, meta, store, device))
+    return _compute(_lesson(folder, meta, store, device))
 
 
 def _read_meta(folder: Path) -> dict[str, Any]:
     file = folder / "teacher.json"
     if not file.exists():
         raise StoreError(f"{folder}: the teacher is no longer there; run pointmcd teach again")
-    return dict(read_json(file))
+    return check_format(read_json(file), folder)
 
 
 def _lesson(folder: Path, meta: dict[str, Any], store: Store, device: torch.device) -> Lesson:
-    settings = {"finetune": False} | meta["settings"]
-    weights = settings.pop(ENCODER_WEIGHTS, "")
-    file = meta.get("weights_file")
-    config = TeachConfig(store.path, **settings, weights=Path(file) if file else None)
+    config, weights = config_of(meta, store.path)
     encoder = ImageEncoder(config.teacher, config.seed, config.weights)
     if encoder.weights != weights and not config.finetune:
         raise StoreError(
             f"{folder}: made with other weights of {config.teacher} than are found now; run"
             " pointmcd teach again"
         )
-    lesson = LESSONS[config.task](store, config, device, encoder)
+    lesson = LESSONS.get(config.task)(store, config, device, encoder)
     tensors, _ = load_checkpoint(folder / "teacher.safetensors")
     lesson.load(tensors, str(folder))
     lesson.teacher.eval()
@@ -68,8 +66,8 @@ def _lesson(folder: Path, meta: dict[str, Any], store: Store, device: torch.devi
 
 
 @torch.inference_mode()
-def _look(lesson: Lesson) -> npt.NDArray[np.float32]:
-    lesson.look()
+def _compute(lesson: Lesson) -> npt.NDArray[np.float32]:
+    lesson.prepare()
     found = []
     with progress_bar() as progress:
         task = progress.add_task("described", total=len(lesson.store.shapes), note="")

@@ -1,5 +1,6 @@
 """Encoder features of every view of a store, computed once, shard by shard, and mapped later."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,14 @@ from pointmcd.encoders.runtimes import use_runtime
 from pointmcd.errors import StoreError
 from pointmcd.files import read_json, replacing, write_json
 from pointmcd.progress import progress_bar
-from pointmcd.teachers.config import TeachConfig, folder_name
+from pointmcd.teachers.config import TeachConfig
 
 FloatArray = npt.NDArray[np.float32]
+
+
+def folder_name(encoder: str) -> str:
+    """Return an encoder's name as it stands in names of folders."""
+    return re.sub("[:/]", "-", encoder)
 
 
 def features_folder(store: Store, encoder: str, weights: str = "") -> Path:

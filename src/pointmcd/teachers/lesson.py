@@ -1,8 +1,11 @@
-"""What teaching a task consists of: a network, its loss, its scores, and what it exports."""
+"""Lessons: how an image encoder becomes a teacher. One class and one file each."""
 
+import json
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -12,81 +15,182 @@ from torch import Tensor, nn
 from pointmcd.checkpoint import load_module
 from pointmcd.data.store import Store
 from pointmcd.encoders.image_encoder import ImageEncoder
-from pointmcd.errors import StoreError
-from pointmcd.teachers.config import TeachConfig
-from pointmcd.teachers.heads import DESCRIPTOR_SIZE
+from pointmcd.errors import ConfigError, StoreError
+from pointmcd.plugs import Plugs
+from pointmcd.teachers.config import LESSON_OPTIONS, TeachConfig
 
-#: The entry of a teacher's settings with `ImageEncoder.weights`, where that is not empty.
-ENCODER_WEIGHTS = "encoder_weights"
 Indices = npt.NDArray[np.int64]
+#: Endings of default names, and the options that each stands for.
+Endings = Mapping[str, Mapping[str, Any]]
+#: D of the descriptors of most lessons.
+DESCRIPTOR_SIZE = 512
+
+
+@dataclass(frozen=True)
+class Options:
+    """Options of a lesson, with its defaults: the base of its own, which may check its values."""
+
+    def require(self, **least: float) -> None:
+        """Refuse options below a least value.
+
+        Raises:
+            ConfigError: naming the option.
+        """
+        for name, bound in least.items():
+            value = getattr(self, name)
+            if not value >= bound:
+                raise ConfigError(f"{option(name)} {value}: at least {bound}")
 
 
 class Lesson(ABC):
-    """One task's side of `pointmcd teach`; `fit` trains it, `export_teacher` writes it.
+    """A way to make a teacher of an image encoder: what it trains, its scores and its outputs.
+
+    `pointmcd teach` makes one, calls `prepare` and `fit`, and exports what `outputs` returns for
+    every shape. `check_lesson` tries one of your own.
+
+    Args:
+        store: the prepared store.
+        config: the settings; `options` are those that the lesson itself reads.
+        device: where to compute.
+        encoder: the image encoder, with the config's weights.
 
     Attributes:
-        store, config, device: what is taught from, how, and where.
-        encoder: the image encoder, with the config's weights.
-        train: indices of the train part.
-        teacher: what is trained and saved.
-        cached: folders of outputs that stand in the store beside the teacher's own, by name.
+        store, config, device, encoder: the arguments.
+        options: the lesson's, of `options_type`.
+        train: indices of the train split.
+        teacher: the module that is trained and saved.
+        cached: folders in the store with outputs that are kept outside the teacher's own, by name.
 
     Raises:
-        StoreError: when the store has fewer than two train shapes, or lacks the task's labels.
+        StoreError: when the store has fewer than two train shapes, or lacks the lesson's labels.
+        ConfigError: when the encoder gives no feature maps and the lesson needs them.
     """
 
+    #: The dataclass of its options, derived from `Options`; every field has a default.
+    options_type: ClassVar[type[Options]] = Options
+    #: Whether no label reaches the teacher: needed where students have none, or few.
+    label_free: ClassVar[bool] = False
+    #: Whether `--finetune` can train the encoder too.
+    finetunes: ClassVar[bool] = True
+    #: Whether it reads feature maps, which not every encoder gives, and not only pooled features.
+    needs_maps: ClassVar[bool] = False
+    #: Endings of default names and the options that each stands for, the last one for none; by
+    #: default the lesson's name.
+    endings: ClassVar[Endings] = {}
+
+    options: Options
     teacher: nn.Module
 
     def __init__(
         self, store: Store, config: TeachConfig, device: torch.device, encoder: ImageEncoder
     ) -> None:
         self.store, self.config, self.device, self.encoder = store, config, device, encoder
+        self.options = self.read_options(config)
         self.cached: dict[str, Path] = {}
         self.train = store.indices("train")
         if len(self.train) < 2:
             found = len(self.train)
             raise StoreError(f"{store.path}: {found} train shapes; a teacher needs at least two")
+        if self.needs_maps:
+            encoder.require_maps(f"--task {config.task}")
 
-    @property
-    def work_file(self) -> Path:
-        """Where unfinished work stands."""
-        return work_file(self.store, self.config)
+    @classmethod
+    def default_options(cls, finetune: bool) -> Options:
+        """Return the options where none is given; `finetune`: whether the encoder is trained."""
+        del finetune
+        return cls.options_type()
 
-    @property
-    def descriptor_size(self) -> int:
-        """D of the descriptors."""
-        return DESCRIPTOR_SIZE
+    @classmethod
+    def read_options(cls, config: TeachConfig) -> Options:
+        """Return the options that a config gives, completed with the defaults.
 
-    @property
-    def settings(self) -> dict[str, Any]:
-        """Everything that decides the result, JSON: the config's, and which weights were found."""
-        weights = {ENCODER_WEIGHTS: self.encoder.weights} if self.encoder.weights else {}
-        return self.config.decisive() | weights
+        A number that the lesson has no use for is left out: one config may serve several lessons.
 
-    def look(self) -> None:  # noqa: B027 (most tasks need nothing)
-        """Make what `outputs` reads, beyond the store itself."""
+        Raises:
+            ConfigError: when a switch or a name in `config.options` is unknown to the lesson, or
+                when it refuses a value.
+        """
+        default = cls.default_options(config.finetune)
+        known, given = asdict(default), config.given_options
+        for name in given.keys() - known.keys():
+            if given[name] is True or name in config.options:
+                raise ConfigError(f"{option(name)}: {_whose(name, config.task)}")
+        read = {
+            name: _parsed(name, given[name], known[name]) for name in given.keys() & known.keys()
+        }
+        return replace(default, **read)
 
-    def prepare(self) -> None:
-        """Make what training reads, beyond the store itself."""
-        self.look()
+    @classmethod
+    def summary(cls, teacher: Mapping[str, Any]) -> str:
+        """Return one line that says how good a teacher is, from its teacher.json."""
+        return cls.describe_scores(teacher) if teacher["val_shapes"] else "no validation split"
 
-    def load(self, tensors: dict[str, Tensor], what: str) -> None:
-        """Take the weights of a finished teacher; error texts call it `what`."""
-        load_module(self.teacher, tensors, what)
+    @classmethod
+    def describe_scores(cls, scores: Mapping[str, Any]) -> str:
+        """Return `scores`, of one validation shape or more, as one line."""
+        found = (f"{name} {value}" for name, value in scores.items() if name.startswith("val_"))
+        return ", ".join(found)
 
-    def loss(self, indices: Indices) -> Tensor:
-        """The scalar loss on some train shapes; chance comes from torch's global generator."""
-        raise NotImplementedError(f"nothing is trained on {len(indices)} shapes")
+    def prepare(self) -> None:  # noqa: B027 (not every lesson caches)
+        """Cache what `fit` and `outputs` read, beyond the store itself."""
 
     @abstractmethod
+    def fit(self) -> None:
+        """Train `teacher`, or measure what it needs."""
+
+    def load(self, tensors: dict[str, Tensor], what: str) -> None:
+        """Take the weights of a finished teacher; `what` names it in error texts."""
+        load_module(self.teacher, tensors, what)
+
     def scores(self) -> dict[str, Any]:
-        """Entries of teacher.json that say how good the teacher is on the validation part."""
+        """Return entries of teacher.json about the validation split, named `val_...`."""
+        return {}
 
     @abstractmethod
     def outputs(self, indices: Indices) -> dict[str, Tensor]:
-        """What the frozen teacher says of shapes, by the name of its folder: [n, ...] each."""
+        """Return outputs of the frozen teacher for shapes, by name, [n, ...] each.
+
+        One is "descriptors", [n, V, D]: those of the views.
+        """
 
 
-def work_file(store: Store, config: TeachConfig) -> Path:
-    """Where the unfinished work of a config stands."""
-    return store.path / "teachers" / f".{config.resolved_name}.work.safetensors"
+LESSONS: Plugs[type[Lesson]] = Plugs("lesson", "pointmcd.teachers.lessons", "pointmcd.lessons")
+L = TypeVar("L", bound=type[Lesson])
+
+
+def register_lesson(name: str) -> Callable[[L], L]:
+    """Return a decorator that makes a Lesson known as `--task name`.
+
+    Raises:
+        ConfigError: when the name is taken.
+    """
+    return LESSONS.register(name)
+
+
+def lessons_for(maps: bool) -> list[str]:
+    """Return the names of the lessons that an encoder with or without feature maps serves."""
+    return [name for name in LESSONS.names() if maps or not LESSONS.get(name).needs_maps]
+
+
+def option(name: str) -> str:
+    """Return an option's spelling on the command line."""
+    return f"--{name.replace('_', '-')}" if name in LESSON_OPTIONS else f"--options {name}"
+
+
+def _whose(name: str, task: str) -> str:
+    """The lessons that have an option, which `task` has not."""
+    have = [one for one in LESSONS.names() if name in asdict(LESSONS.get(one).options_type())]
+    return f"is for --task {' or '.join(have)}, not {task}" if have else "no lesson has that option"
+
+
+def _parsed(name: str, value: Any, default: Any) -> Any:
+    """The value of an option, of its default's type; the command line gives text."""
+    kind = type(default)
+    if isinstance(value, str) and kind is not str:
+        try:
+            value = json.loads(value)
+        except ValueError:
+            raise ConfigError(f"{option(name)} {value}: expected {kind.__name__}") from None
+    if kind is float and isinstance(value, int):
+        return float(value)
+    return value

@@ -11,8 +11,10 @@ import numpy.typing as npt
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, StoreError
 from pointmcd.files import read_json
-from pointmcd.teachers.config import LABEL_FREE, command_for, default_name, folder_name, split_name
-from pointmcd.teachers.features import StoredRows
+from pointmcd.teachers.config import TeachConfig
+from pointmcd.teachers.features import StoredRows, folder_name
+from pointmcd.teachers.lesson import LESSONS
+from pointmcd.teachers.names import command_for, default_name, split_name
 
 TEACHER_FORMAT = 2
 
@@ -22,12 +24,17 @@ def teacher_folder(store: Store, name: str) -> Path:
     return store.path / "teachers" / name
 
 
+def work_file(store: Store, name: str) -> Path:
+    """Return where the unfinished work of a teacher stands."""
+    return store.path / "teachers" / f".{name}.work.safetensors"
+
+
 def resolve_teacher(store: Store, name: str, lesson: str) -> dict[str, Any]:
     """Return the teacher.json of the teacher that `name` means for a run.
 
-    A teacher of the wanted lesson, or one that read no label, is meant by just its name. A bare
-    encoder's name, `lite0`, means what `pointmcd teach --task LESSON` calls by default: for
-    segmentation `lite0-segmentation`, and `lite0-finetuned` means `lite0-segmentation-finetuned`.
+    A bare encoder's name, `lite0`, means the teacher of the wanted lesson by its default name,
+    such as `lite0-segmentation`, and `lite0-finetuned` then means `lite0-segmentation-finetuned`.
+    A teacher of another name, of that lesson, or without labels is meant by just its name.
 
     Args:
         store: the prepared store.
@@ -43,19 +50,15 @@ def resolve_teacher(store: Store, name: str, lesson: str) -> dict[str, Any]:
 def meant_name(store: Store, name: str, lesson: str) -> str:
     """Return the name of the teacher that `name` means; see `resolve_teacher`."""
     made = _stated(store, name)
-    if lesson == "classification" or made.get("task", "classification" if made else None) in (
-        lesson,
-        *LABEL_FREE,
-    ):
+    encoder, ending, finetuned = split_name(name)
+    bare = not ending and (not made or folder_name(made["settings"]["teacher"]) == encoder)
+    if not bare or made.get("task") == lesson or made.get("label_free"):
         return name
-    encoder, kind, finetuned = split_name(name)
-    if kind in (*LABEL_FREE, "whitened"):
+    wanted = LESSONS.get(lesson)
+    if finetuned and not wanted.finetunes:
         return name
-    if lesson in LABEL_FREE:
-        of_encoder = folder_name(str(made["settings"]["teacher"])) if made else encoder
-        own_name = kind != "classification" or finetuned or of_encoder != encoder
-        return name if own_name else default_name(encoder, lesson, False)
-    return default_name(encoder, lesson, finetuned)
+    config = TeachConfig(store.path, teacher=encoder, task=lesson, finetune=finetuned)
+    return default_name(wanted, config)
 
 
 def _stated(store: Store, name: str) -> dict[str, Any]:
@@ -77,25 +80,25 @@ def read_teacher(store: Store, name: str) -> dict[str, Any]:
             f"{store.path}: no teacher {name} (there: {', '.join(made) or 'none'}); make it with:"
             f" pointmcd teach {store.path} {command_for(name)}"
         )
-    meta: dict[str, Any] = read_json(folder / "teacher.json")
-    if meta.get("format") != TEACHER_FORMAT:
-        raise StoreError(f"{folder}: teacher format {meta.get('format')}; run pointmcd teach again")
+    meta = check_format(read_json(folder / "teacher.json"), folder)
     if meta["store_fingerprint"] != store.fingerprint or meta["shapes"] != len(store.shapes):
         raise StoreError(
             f"{folder}: made from another rig, renderer or set of shapes than the store's; run:"
-            f" pointmcd teach {store.path} {_command(meta)} --overwrite"
+            f" pointmcd teach {store.path} {meta['command']} --overwrite"
         )
     return meta | {"name": name}  # a copy under another name is known by that
 
 
-def _command(meta: dict[str, Any]) -> str:
-    """Options of `pointmcd teach` that make the teacher of a teacher.json."""
-    settings, weights = meta["settings"], meta.get("weights_file")
-    kind = "whitened" if settings.get("whiten") else settings.get("task", "classification")
-    finetune = bool(settings.get("finetune"))
-    made = default_name(settings["teacher"], kind, finetune)
-    named = "" if settings["name"] == made else f" --name {settings['name']}"
-    return command_for(made) + (f" --weights {weights}" if weights else "") + named
+def check_format(teacher: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Return a teacher.json if this version made it.
+
+    Raises:
+        StoreError: when it is of another format.
+    """
+    if teacher.get("format") != TEACHER_FORMAT:
+        found = teacher.get("format")
+        raise StoreError(f"{folder}: teacher format {found}; run pointmcd teach again")
+    return dict(teacher)
 
 
 def check_label_free(teacher: Mapping[str, Any], option: str, otherwise: str) -> None:
@@ -110,9 +113,10 @@ def check_label_free(teacher: Mapping[str, Any], option: str, otherwise: str) ->
         ConfigError: naming the teacher and what to use.
     """
     if not teacher["label_free"]:
+        without = (task for task in LESSONS.names() if LESSONS.get(task).label_free)
         raise ConfigError(
             f"{option}: teacher {teacher['name']} learnt from all labels; use one without, made by"
-            f" pointmcd teach --task features{otherwise}"
+            f" pointmcd teach --task {' or '.join(without)}{otherwise}"
         )
 
 

@@ -1,15 +1,19 @@
-"""The unsupervised teacher's network: a view in, a descriptor and the view redrawn out."""
+"""The autoencoder lesson: redraw views from the map that is pooled to their descriptors."""
 
+from collections.abc import Mapping
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pointmcd.data.store import Store
 from pointmcd.encoders.image_encoder import ImageEncoder
-from pointmcd.teachers.bottleneck import MapDecoder, MapInputs, MapTeacher, pool_map
-from pointmcd.teachers.heads import DESCRIPTOR_SIZE
+from pointmcd.progress import progress_bar
+from pointmcd.teachers.config import TeachConfig
+from pointmcd.teachers.lesson import DESCRIPTOR_SIZE, Indices, register_lesson
+from pointmcd.teachers.maps import MapDecoder, MapInputs, MapLesson, MapTeacher, pool_map
 
 #: Channels of the decoder's maps; the first is of the bottleneck's size, each next one doubles it.
 WIDTHS = (256, 128, 64, 32, 16)
@@ -96,3 +100,51 @@ class AutoencoderTeacher(MapTeacher):
         """Views uint8 [n, S, S] when fine-tuned, else the frozen encoder's maps; S."""
         output: RedrawnViews = self.decoder(self._maps(inputs)[-1], size)
         return output
+
+
+@register_lesson("autoencoder")
+class AutoencoderLesson(MapLesson):
+    """Redraw views (PointMCD, unsupervised teacher). No label is read, of training or of scores.
+
+    The public release draws its shapes by class label; here every shape comes once an epoch.
+    """
+
+    label_free = True
+
+    teacher: AutoencoderTeacher
+
+    def __init__(
+        self, store: Store, config: TeachConfig, device: torch.device, encoder: ImageEncoder
+    ) -> None:
+        super().__init__(store, config, device, encoder)
+        torch.manual_seed(config.seed)
+        self.teacher = AutoencoderTeacher(encoder, config.finetune).to(device)
+
+    @classmethod
+    def describe_scores(cls, scores: Mapping[str, Any]) -> str:
+        """Return the L1 distance as one line."""
+        shapes = scores["val_shapes"]
+        return f"validation L1 {scores['val_l1']:.4f} of grey in 0 to 1, on {shapes} shapes"
+
+    def loss(self, indices: Indices) -> Tensor:
+        """Return the L1 between drawn views and the same redrawn, in grey of 0 to 1."""
+        drawn = [self.store.views(int(i))[self._draw_views()] for i in indices]
+        return self._distance(torch.cat([torch.from_numpy(views) for views in drawn]))
+
+    @torch.inference_mode()
+    def scores(self) -> dict[str, Any]:
+        """Return the mean L1 over all validation views, in grey of 0 to 1."""
+        val = self.store.indices("val")
+        self.teacher.eval()
+        total = 0.0
+        with progress_bar() as progress:
+            task = progress.add_task("teacher validated", total=len(val), note="")
+            for index in val.tolist():
+                total += float(self._distance(torch.from_numpy(self.store.views(index))))
+                progress.advance(task)
+        return {"val_l1": total / len(val) if len(val) else None}
+
+    def _distance(self, views: Tensor) -> Tensor:
+        """Views uint8 [n, S, S] -> the scalar L1 to what the teacher makes of them."""
+        redrawn = self.teacher(self._inputs(views), views.shape[-1]).views
+        return F.l1_loss(redrawn, views.to(self.device) / 255)

@@ -1,11 +1,12 @@
-"""The teacher that learns nothing: a pretrained encoder's pooled features, brought to one scale.
+"""The features lesson: a pretrained encoder's pooled features, brought to one scale.
 
-Ours, beside the method's autoencoder. Plain features differ a hundredfold in size from channel to
-channel; standardised, or whitened, each counts the same in the student's loss.
+Nothing is trained. Ours, beside the method's autoencoder. Plain features differ a hundredfold in
+size from channel to channel; standardised, or whitened, each counts the same in the student's loss.
 """
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -15,8 +16,14 @@ from pointmcd.data.store import Store
 from pointmcd.encoders.image_encoder import ImageEncoder
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.features import cache_features, gather_rows
-from pointmcd.teachers.heads import DESCRIPTOR_SIZE
-from pointmcd.teachers.lesson import Indices, Lesson
+from pointmcd.teachers.lesson import (
+    DESCRIPTOR_SIZE,
+    Endings,
+    Indices,
+    Lesson,
+    Options,
+    register_lesson,
+)
 
 #: Shapes read at a time.
 _CHUNK = 256
@@ -54,15 +61,15 @@ class Rescaling(nn.Module):
         return scaled @ self.axes if self.axes.shape[1] else scaled
 
     def measure(self, rows: Iterator[Tensor]) -> None:
-        """Take mean, deviation and axes from rows [n, F] on the CPU, a part at a time."""
+        """Take mean, standard deviation and axes from rows [n, F] on the CPU, some at a time."""
         # In double precision, which not every device has.
         count, total = 0, torch.zeros(len(self.mean), dtype=torch.float64)
         products = total.new_zeros(len(total), len(total))
-        for part in rows:
-            part = part.double()
-            count += len(part)
-            total += part.sum(dim=0)
-            products.addmm_(part.T, part)
+        for some in rows:
+            block = some.double()
+            count += len(block)
+            total += block.sum(dim=0)
+            products.addmm_(block.T, block)
         mean = total / count
         covariance = products / count - mean[:, None] * mean
         variance = covariance.diagonal().clamp(min=0)
@@ -88,30 +95,48 @@ def _axes(correlation: Tensor, most: int) -> Tensor:
     return scaled
 
 
-class FeaturesLesson(Lesson):
-    """Looks at every view once; statistics come from the train part. No label is read."""
+@dataclass(frozen=True)
+class FeaturesOptions(Options):
+    """Options of the features lesson.
 
+    Attributes:
+        whiten: make the channels uncorrelated too (PCA), and keep the 512 strongest.
+    """
+
+    whiten: bool = False
+
+
+@register_lesson("features")
+class FeaturesLesson(Lesson):
+    """Standardise features by the statistics of the train split. No label is read."""
+
+    options_type = FeaturesOptions
+    label_free = True
+    finetunes = False
+    endings: ClassVar[Endings] = {"whitened": {"whiten": True}, "features": {}}
+
+    options: FeaturesOptions
     teacher: Rescaling
 
     def __init__(
         self, store: Store, config: TeachConfig, device: torch.device, encoder: ImageEncoder
     ) -> None:
         super().__init__(store, config, device, encoder)
-        axes = min(DESCRIPTOR_SIZE, encoder.num_features) if config.whiten else 0
+        axes = min(DESCRIPTOR_SIZE, encoder.num_features) if self.options.whiten else 0
         self.teacher = Rescaling(encoder.num_features, axes).to(device)
 
-    @property
-    def descriptor_size(self) -> int:
-        """As wide as the encoder's features, or as many axes as were kept."""
-        return self.teacher.size
+    @classmethod
+    def summary(cls, teacher: Mapping[str, Any]) -> str:
+        """Return how wide the descriptors are: there is no score."""
+        size = teacher["descriptor_size"]
+        return f"{size} channels per view; nothing was trained, no label was read"
 
-    def look(self) -> None:
+    def prepare(self) -> None:
         """Cache the encoder's features of every view."""
         self.cache = cache_features(self.store, self.config, self.encoder, self.device)
 
-    def prepare(self) -> None:
-        """Look, and measure the features' mean and deviation."""
-        self.look()
+    def fit(self) -> None:
+        """Measure the mean and standard deviation of the train split's features."""
         self.teacher.measure(self._rows())
 
     def load(self, tensors: dict[str, Tensor], what: str) -> None:
@@ -124,12 +149,8 @@ class FeaturesLesson(Lesson):
             rows = gather_rows(self.store, self.cache, self.train[start : start + _CHUNK])
             yield torch.from_numpy(rows).flatten(0, 1)
 
-    def scores(self) -> dict[str, Any]:
-        """Only how many validation shapes there are: nothing was learnt."""
-        return {"val_shapes": len(self.store.indices("val"))}
-
     def outputs(self, indices: Indices) -> dict[str, Tensor]:
-        """Descriptors [n, V, D], signed."""
+        """Return descriptors [n, V, D], signed."""
         rows = torch.from_numpy(gather_rows(self.store, self.cache, np.asarray(indices)))
         # A channel that hardly varied in train may be far out elsewhere: stay within float16.
         return {"descriptors": self.teacher(rows.to(self.device)).clamp(-_FAR, _FAR).half()}

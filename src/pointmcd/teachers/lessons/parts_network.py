@@ -1,4 +1,4 @@
-"""The part-segmentation teacher's network: views in, a descriptor and a label per pixel out."""
+"""Network of the segmentation lesson: views in, a descriptor and a label per pixel out."""
 
 from typing import NamedTuple
 
@@ -7,8 +7,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pointmcd.encoders.image_encoder import ImageEncoder
-from pointmcd.teachers.bottleneck import MapDecoder, MapInputs, MapTeacher, pool_map
-from pointmcd.teachers.heads import DESCRIPTOR_SIZE
+from pointmcd.teachers.lesson import DESCRIPTOR_SIZE
+from pointmcd.teachers.maps import MapDecoder, MapInputs, MapTeacher, pool_map
 
 #: Channels of the decoder.
 WIDTH = 64
@@ -64,7 +64,7 @@ class PartsDecoder(MapDecoder):
         return logits[:, :, 0]
 
     def predict(self, pixels: Tensor, size: int, start: int, stop: int) -> Tensor:
-        """What each pixel shows: global part ids int64 [n, size, size], -1 for background.
+        """Return the part of each pixel: global ids int64 [n, size, size], -1 for background.
 
         Args:
             pixels: features of views of one class.
@@ -82,7 +82,7 @@ class PartsDecoder(MapDecoder):
 
 
 class _Join(nn.Module):
-    """A 1x1 convolution to WIDTH of a map that the class one-hot is joined to."""
+    """A 1x1 convolution to WIDTH of a map with the class one-hot appended."""
 
     def __init__(self, channels: int, num_classes: int) -> None:
         super().__init__()

@@ -1,5 +1,7 @@
-"""The part-segmentation teacher: labels every pixel of a view with a part or background."""
+"""The segmentation lesson: label every pixel of a view with a part or background."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,16 +15,27 @@ from pointmcd.encoders.image_encoder import ImageEncoder
 from pointmcd.metrics.pixel_iou import pixel_iou
 from pointmcd.progress import progress_bar
 from pointmcd.teachers.config import TeachConfig
-from pointmcd.teachers.lesson import Indices
-from pointmcd.teachers.map_lesson import MapLesson
-from pointmcd.teachers.parts_network import PartsTeacher
+from pointmcd.teachers.lesson import Indices, register_lesson
+from pointmcd.teachers.lessons.parts_network import PartsTeacher
+from pointmcd.teachers.maps import MapLesson, MapOptions
 
 #: Pixels drawn of each view for one step: a fraction of the work of all of them.
 PIXELS = 2048
 
 
+@dataclass(frozen=True)
+class SegmentationOptions(MapOptions):
+    """Options of the segmentation lesson."""
+
+    batch_size: int = 4
+    lr: float = 1e-2
+
+
+@register_lesson("segmentation")
 class SegmentationLesson(MapLesson):
-    """Labels the pixels of views, given the class (PointMCD, part-segmentation teacher)."""
+    """Label the pixels of views, given the class (PointMCD, part-segmentation teacher)."""
+
+    options_type = SegmentationOptions
 
     teacher: PartsTeacher
 
@@ -36,8 +49,16 @@ class SegmentationLesson(MapLesson):
         sizes = (len(store.classes), store.num_parts)
         self.teacher = PartsTeacher(encoder, *sizes, config.finetune).to(device)
 
+    @classmethod
+    def describe_scores(cls, scores: Mapping[str, Any]) -> str:
+        """Return the pixel mIoU and accuracy as one line."""
+        return (
+            f"validation pixel mIoU {scores['val_pixel_miou']:.1%} on {scores['val_shapes']} shapes"
+            f" ({scores['val_pixel_accuracy']:.1%} of their pixels right)"
+        )
+
     def loss(self, indices: Indices) -> Tensor:
-        """CE over background and all parts, at pixels drawn from drawn views."""
+        """Return the cross-entropy over background and all parts, at pixels drawn of views."""
         drawn = [self._draw(int(i)) for i in indices]
         views, truth = (torch.cat(tensors) for tensors in zip(*drawn, strict=True))
         labels = torch.from_numpy(self.store.labels(indices)).repeat_interleave(len(drawn[0][0]))
@@ -54,7 +75,7 @@ class SegmentationLesson(MapLesson):
 
     @torch.inference_mode()
     def scores(self) -> dict[str, Any]:
-        """On all validation views: the mean over shapes of `pixel_iou`, and pixel accuracy.
+        """Return the mean over validation shapes of `pixel_iou` on all views, and pixel accuracy.
 
         Predictions are limited to background and the parts of the shape's class. The accuracy is
         over all pixels that show a part.
@@ -73,12 +94,11 @@ class SegmentationLesson(MapLesson):
         return {
             "val_pixel_miou": float(np.mean(overlaps)) if overlaps else None,
             "val_pixel_accuracy": right / shown if shown else None,
-            "val_shapes": len(val),
             "parts": self.store.parts,
         }
 
     def predict(self, index: int) -> npt.NDArray[np.int64]:
-        """Global part ids [V, S, S] of one shape's views, -1 for background."""
+        """Return global part ids [V, S, S] of one shape's views, -1 for background."""
         views = torch.from_numpy(self.store.views(index))
         labels = torch.from_numpy(self.store.labels(np.full(len(views), index))).to(self.device)
         output = self.teacher(self._inputs(views), labels)

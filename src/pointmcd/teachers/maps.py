@@ -1,0 +1,123 @@
+"""Lessons on an encoder's feature maps: the bottleneck, drawn views, an encoder that may be frozen.
+
+Maps of all views would fill the disk, unlike pooled features: each step runs the encoder anew.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from pointmcd.data.store import Store
+from pointmcd.encoders.image_encoder import ImageEncoder
+from pointmcd.teachers.config import TeachConfig
+from pointmcd.teachers.lesson import DESCRIPTOR_SIZE, Indices
+from pointmcd.teachers.trained import Schedule, TrainedLesson
+
+#: Inputs of such a teacher: views uint8 [n, S, S], or a frozen encoder's maps of them.
+MapInputs = Tensor | list[Tensor]
+
+
+class MapDecoder(nn.Module):
+    """1x1 convolution + BN + ReLU to 512 on an encoder's deepest map; a descriptor is its mean.
+
+    Args:
+        deepest: channels of that map.
+    """
+
+    def __init__(self, deepest: int) -> None:
+        super().__init__()
+        self.bottleneck = nn.Sequential(
+            nn.Conv2d(deepest, DESCRIPTOR_SIZE, 1, bias=False),
+            nn.BatchNorm2d(DESCRIPTOR_SIZE),
+            nn.ReLU(),
+        )
+
+    def describe(self, deepest: Tensor) -> Tensor:
+        """The encoder's deepest map [n, C, h, w] -> descriptors [n, 512], never negative."""
+        return pool_map(self.bottleneck(deepest))
+
+
+def pool_map(deep: Tensor) -> Tensor:
+    """The bottleneck's output [n, 512, h, w] -> descriptors [n, 512]."""
+    return deep.mean(dim=(2, 3))
+
+
+class MapTeacher(nn.Module):
+    """Encoder and decoder; the encoder stays frozen, outside, unless it is fine-tuned.
+
+    Args:
+        encoder: the image encoder.
+        decoder: the layers on top of its maps.
+        finetune: train the encoder too.
+    """
+
+    decoder: MapDecoder
+
+    def __init__(self, encoder: ImageEncoder, decoder: MapDecoder, finetune: bool) -> None:
+        super().__init__()
+        self.encoder = encoder if finetune else None
+        self.decoder = decoder
+
+    def describe(self, inputs: MapInputs) -> Tensor:
+        """The descriptors [n, 512] alone; nothing is decoded."""
+        return self.decoder.describe(self._maps(inputs)[-1])
+
+    def _maps(self, inputs: MapInputs) -> list[Tensor]:
+        if isinstance(inputs, list):
+            return inputs
+        assert self.encoder is not None
+        return self.encoder.pyramid(inputs)
+
+
+@dataclass(frozen=True)
+class MapOptions(Schedule):
+    """Options of a lesson on maps.
+
+    Attributes:
+        views_per_step: views of each shape in one step, drawn anew each time.
+    """
+
+    views_per_step: int = 4
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be trained with."""
+        super().__post_init__()
+        self.require(views_per_step=1)
+
+
+class MapLesson(TrainedLesson):
+    """A lesson of a MapTeacher."""
+
+    options_type = MapOptions
+    needs_maps = True
+
+    options: MapOptions
+    teacher: MapTeacher
+
+    def __init__(
+        self, store: Store, config: TeachConfig, device: torch.device, encoder: ImageEncoder
+    ) -> None:
+        super().__init__(store, config, device, encoder)
+        if not config.finetune:
+            encoder.fold()
+            encoder.to(device).eval().requires_grad_(False)
+
+    def _draw_views(self) -> Indices:
+        """Indices of the views of a shape in one step, in the order drawn."""
+        drawn = torch.randperm(self.store.num_views)[: self.options.views_per_step]
+        return drawn.numpy()
+
+    def _inputs(self, views: Tensor) -> MapInputs:
+        """The teacher's inputs: views, or a frozen encoder's maps of them."""
+        views = views.to(self.device)
+        if self.config.finetune:
+            return views
+        with torch.no_grad():
+            return self.encoder.pyramid(views)
+
+    def outputs(self, indices: Indices) -> dict[str, Tensor]:
+        """Return descriptors [n, V, 512], of the views alone: no label reaches them."""
+        views = (torch.from_numpy(self.store.views(int(i))) for i in indices)
+        rows = [self.teacher.describe(self._inputs(of_shape)) for of_shape in views]
+        return {"descriptors": torch.stack(rows).half()}

@@ -1,0 +1,151 @@
+"""Lessons that train: their schedule and loop, and how it goes on after an interruption."""
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pointmcd.checkpoint import (
+    load_checkpoint,
+    load_module,
+    load_optimizer,
+    optimizer_tensors,
+    save_checkpoint,
+    under_prefix,
+    with_prefix,
+)
+from pointmcd.errors import ConfigError
+from pointmcd.progress import progress_bar
+from pointmcd.teachers.lesson import Indices, Lesson, Options
+from pointmcd.teachers.names import teacher_name
+from pointmcd.teachers.settings import lesson_settings
+from pointmcd.teachers.stored import work_file
+
+
+@dataclass(frozen=True)
+class Schedule(Options):
+    """Options of a lesson that trains.
+
+    Attributes:
+        epochs: passes over the train split.
+        batch_size: shapes per step, at least two: there are batch norms.
+        lr, final_lr: learning rate of Adam at the start and at the end of a cosine over epochs.
+        weight_decay: L2 penalty of Adam.
+    """
+
+    epochs: int = 20
+    batch_size: int = 8
+    lr: float = 1e-3
+    final_lr: float = 5e-6
+    weight_decay: float = 1e-5
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be trained with."""
+        self.require(epochs=1, batch_size=2, lr=0, final_lr=0, weight_decay=0)
+
+
+class TrainedLesson(Lesson):
+    """A lesson that minimises a loss with Adam; each epoch's end is kept in a work file.
+
+    Its `options_type` derives from `Schedule`.
+    """
+
+    options_type = Schedule
+    #: Default learning rate with `--finetune`: the method's. Layers on top of a frozen encoder do
+    #: well with a larger one, chosen on the validation split.
+    finetune_lr: ClassVar[float] = 1e-4
+
+    options: Schedule
+
+    @classmethod
+    def default_options(cls, finetune: bool) -> Options:
+        """Return the options where none is given; `finetune`: whether the encoder is trained."""
+        options = cls.options_type()
+        return replace(options, lr=cls.finetune_lr) if finetune else options
+
+    @abstractmethod
+    def loss(self, indices: Indices) -> Tensor:
+        """Return the scalar loss on some train shapes; draw from torch's global generator alone."""
+
+    def fit(self) -> None:
+        """Train `teacher`, or go on from the work file of the same settings.
+
+        Raises:
+            ConfigError: when the loss is no longer finite.
+        """
+        schedule, epochs = self.options, self.options.epochs
+        optimizer = torch.optim.Adam(
+            self.teacher.parameters(), lr=schedule.lr, weight_decay=schedule.weight_decay
+        )
+        start = _resume(self, optimizer)
+        with progress_bar() as progress:
+            task = progress.add_task("teacher", total=epochs, completed=start, note="")
+            for epoch in range(start, epochs):
+                _set_lr(optimizer, schedule, epoch)
+                loss = _train_epoch(self, optimizer, lambda x: progress.advance(task, x), epoch)
+                if not math.isfinite(loss):
+                    raise ConfigError(
+                        f"--lr {schedule.lr}: the teacher's loss is no longer finite in epoch"
+                        f" {epoch + 1}; lower it"
+                    )
+                _save(self, optimizer, epoch)
+                progress.update(task, completed=epoch + 1, note=f"loss {loss:.3f}")
+
+
+def _save(lesson: TrainedLesson, optimizer: torch.optim.Optimizer, epoch: int) -> None:
+    tensors = with_prefix("model", lesson.teacher.state_dict())
+    tensors |= with_prefix("optimizer", optimizer_tensors(optimizer))
+    state = {"epoch": epoch + 1, "settings": lesson_settings(lesson)}
+    save_checkpoint(work_file(lesson.store, _name(lesson)), tensors, state)
+
+
+def _resume(lesson: TrainedLesson, optimizer: torch.optim.Optimizer) -> int:
+    """The epoch to go on from; work of other settings is left behind."""
+    path = work_file(lesson.store, _name(lesson))
+    if not path.exists():
+        return 0
+    tensors, state = load_checkpoint(path)
+    if state["settings"] != lesson_settings(lesson):
+        return 0
+    load_module(lesson.teacher, under_prefix("model", tensors), str(path))
+    load_optimizer(optimizer, under_prefix("optimizer", tensors))
+    return int(state["epoch"])
+
+
+def _name(lesson: Lesson) -> str:
+    return teacher_name(type(lesson), lesson.config)
+
+
+def _set_lr(optimizer: torch.optim.Optimizer, schedule: Schedule, epoch: int) -> None:
+    share = 0.5 * (1 + np.cos(np.pi * epoch / schedule.epochs))
+    for group in optimizer.param_groups:
+        group["lr"] = schedule.final_lr + (schedule.lr - schedule.final_lr) * float(share)
+
+
+def _train_epoch(
+    lesson: TrainedLesson,
+    optimizer: torch.optim.Optimizer,
+    advance: Callable[[float], None],
+    epoch: int,
+) -> float:
+    """One pass over the train split; the mean loss of its steps."""
+    lesson.teacher.train()
+    # The order depends on seed and epoch alone, so that a resumed run repeats it; all other chance
+    # (drawn views, dropped layers) comes from the global generator too.
+    torch.manual_seed(lesson.config.seed * 100_003 + epoch)
+    order = torch.randperm(len(lesson.train))
+    batches = [b for b in order.split(lesson.options.batch_size) if len(b) > 1]
+    total = 0.0
+    for rows in batches:  # each of two or more, for batch norm
+        loss = lesson.loss(lesson.train[rows.numpy()])
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        total += float(loss.detach())
+        advance(1 / len(batches))
+    return total / len(batches)
