@@ -22,7 +22,7 @@ class _Output(Console):
 
 
 #: Tables and paths, the results, go to standard output; all else to standard error.
-out = _Output()
+out = _Output(emoji=False)
 
 
 def print_line(text: str) -> None:

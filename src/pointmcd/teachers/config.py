@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from tyro.conf import Positional
 
-from pointmcd.options import Advanced
+from pointmcd.options import DEVICE, STORE, Advanced, metavar
 
 #: Fields that a lesson may read as its own options.
 LESSON_OPTIONS = (
@@ -24,24 +24,26 @@ class TeachConfig:
     are left out.
     """
 
-    store: Positional[Path]
+    store: Positional[Annotated[Path, STORE]]
     """The prepared store."""
-    teacher: str = "lite0"
+    teacher: Annotated[str, metavar("ENCODER")] = "lite0"
     """Image encoder: lite0, timm:MODEL for any model of timm, module:package.module:factory for
     your own, or random:NAME for the control with random weights."""
-    weights: Path | None = None
+    weights: Annotated[Path | None, metavar("FILE")] = None
     """File with the weights of timm:MODEL (.safetensors or .pth); by default timm's own."""
-    task: str = "classification"
+    task: Annotated[str, metavar("LESSON")] = "classification"
     """The lesson: classification (of shapes), segmentation (of every pixel into parts), or, without
     labels, features (the encoder's own, on one scale) or autoencoder (redraws the views);
     package.module:Name for your own."""
-    options: Advanced[Mapping[str, str]] = field(default_factory=dict)
+    options: Advanced[Annotated[Mapping[str, str], metavar("NAME VALUE ...")]] = field(
+        default_factory=dict
+    )
     """Options of a lesson of your own: NAME VALUE, any number of them."""
     whiten: Advanced[bool] = False
     """Features only: make the channels uncorrelated too (PCA), and keep the 512 strongest."""
     finetune: bool = False
     """Train the encoder too (slow without a GPU); otherwise only the layers on top of it."""
-    name: str | None = None
+    name: Annotated[str | None, metavar("NAME")] = None
     """Name in the store; by default made of the encoder's and the lesson's."""
     epochs: int | None = None
     """Passes over the train split; 128, segmentation and autoencoder 20."""
@@ -59,7 +61,7 @@ class TeachConfig:
     """Classification only: probability shared among the other classes; 0.2."""
     seed: int = 0
     """Seed of weights and order."""
-    device: str = "auto"
+    device: Annotated[str, DEVICE] = "auto"
     """cpu, cuda, mps, or auto."""
     runtime: Literal["torch", "onnx"] = "torch"
     """Runtime of a frozen encoder: torch, or ONNX Runtime on the CPU (an extra)."""
