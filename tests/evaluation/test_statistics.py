@@ -101,7 +101,7 @@ def test_interval_with_one_seed_matches_the_paired_normal_interval() -> None:
 
 
 def test_pairing_by_seed_takes_out_what_seeds_share() -> None:
-    # Seeds differ much from each other, the arms by exactly one shape in ten within each seed.
+    # Seeds differ much from each other, the sides by exactly one shape in ten within each seed.
     base = np.zeros((4, 100), dtype=bool)
     for seed, count in enumerate((20, 40, 60, 80)):
         base[seed, :count] = True

@@ -1,4 +1,7 @@
-"""How sure one can be of a difference: spread over seeds, paired bootstrap, paired tests."""
+"""Spread over seeds, hierarchical bootstrap intervals, paired tests.
+
+scipy.stats has the tests. Its `bootstrap` draws one level, shapes or seeds; ours draws both.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,7 +28,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> "Spread":
-        """Mean and standard deviation of one value per seed."""
+        """Return mean and standard deviation of one value per seed."""
         std = float(np.std(values, ddof=1)) if len(values) > 1 else None
         return cls(float(np.mean(values)), std)
 
@@ -55,7 +58,7 @@ class Interval:
 
 
 def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> PairedTest:
-    """Exact McNemar test of whether two classifiers are right on the same share of shapes.
+    """Test whether two classifiers are right on the same share of shapes: exact McNemar test.
 
     Takes one prediction per shape and side: bool [n], right or wrong. Counts must not be pooled
     over seeds: the same shapes come back with every seed and an ambiguous one stays ambiguous, so
@@ -70,7 +73,7 @@ def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> PairedTest:
 
 
 def signed_rank(first: NDArray[np.float64], second: NDArray[np.float64]) -> PairedTest:
-    """Wilcoxon's signed-rank test of whether two models score alike on the same shapes.
+    """Test whether two models score alike on the same shapes: Wilcoxon's signed-rank test.
 
     Takes one score per shape and side, float64 [n]: of one pair of seeds, or averaged over the
     seeds of each side, for the reason given at `mcnemar`. Shapes without a difference are left out
@@ -86,7 +89,7 @@ def signed_rank(first: NDArray[np.float64], second: NDArray[np.float64]) -> Pair
 def majority_vote(
     predictions: NDArray[np.int64], probabilities: NDArray[np.float32]
 ) -> NDArray[np.int64]:
-    """The class that most seeds chose; ties go to the higher mean probability.
+    """Return the class that most seeds chose; ties go to the higher mean probability.
 
     Args:
         predictions: int64 [S, n], class per seed and shape.
@@ -109,7 +112,7 @@ def bootstrap_difference(
     second_seeds: Sequence[int],
     resamples: int = RESAMPLES,
 ) -> Interval:
-    """Difference in mean score, first minus second, with a hierarchical bootstrap interval.
+    """Return the difference in mean score, first minus second, with its bootstrap interval.
 
     Every resample draws test shapes (the same for both sides) and seeds, both with replacement,
     and takes the difference of the mean scores; the interval is the middle 95% of them. Where
@@ -145,7 +148,7 @@ def bootstrap_difference(
 def _resample(
     scores: NDArray[np.float64], generator: np.random.Generator, columns: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Mean score [b] of b resamples; `columns` [b, n] are the shapes drawn."""
+    """Return mean scores [b] of b resamples; `columns` [b, n] are the shapes drawn."""
     seeds = len(scores)
     weights = generator.multinomial(seeds, np.full(seeds, 1 / seeds), len(columns)) / seeds
     means: NDArray[np.float64] = np.take_along_axis(weights @ scores, columns, axis=1).mean(axis=1)

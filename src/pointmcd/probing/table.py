@@ -14,7 +14,7 @@ _KEYS = tuple(f"{ways}w{shots}s" for ways, shots in EPISODES)
 PROBE_COLUMNS = ("SVM", "CV", "by class", "kNN", *_KEYS, "mAP")
 PROBE_NOTES = (
     "Overall accuracy of a linear SVM, the same in cross-validation on the shapes that it is"
-    " fitted on (far above: the encoder knows these by heart), its mean over classes, overall"
+    " fitted on (far above: the encoder has memorised these), its mean over classes, overall"
     " accuracy of nearest neighbours (C and k by that cross-validation); few-shot accuracy (5w10s:"
     " 5 ways, 10 shots), mean ± deviation over ten trials, both averaged over seeds, the same"
     " trials for every row, - where too few classes have the shapes; mean average precision of"
