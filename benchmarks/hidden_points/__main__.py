@@ -19,7 +19,8 @@ import numpy.typing as npt
 
 from benchmarks.hidden_points.cloud_views import cloud_tables, uniform
 from benchmarks.hidden_points.figure import draw
-from benchmarks.hidden_points.page import NOISE, RADII, Row, page, table
+from benchmarks.hidden_points.page import NOISE, RADII, Row, page
+from benchmarks.shared.page import write
 from pointmcd.datasets.folder import list_shapes, load_shape
 from pointmcd.datasets.furniture import furniture10
 from pointmcd.ops.farthest_points import farthest_points
@@ -30,14 +31,14 @@ from pointmcd.views.raycast import Raycaster
 from pointmcd.views.rig import get_rig
 from pointmcd.views.visibility import visible_points
 
-RESULTS = Path(__file__).parent
+PAGE = Path(__file__).with_name("README.md")
 #: Points of a cloud, and from how many of ring12's cameras they are judged: other ones per shape.
 VIEWS = {1000: 3, 2000: 3, 5000: 3, 10_000: 2, 30_000: 1, 100_000: 1}
 KEPT = 2048
 
 
 def meshes(split: str) -> Iterator[Mesh]:
-    """One mesh of each class: the first of train, the last of test."""
+    """Yield one mesh of each class: the first of train, the last of test."""
     shapes = [shape for shape in list_shapes(furniture10()) if shape.split == split]
     for label in sorted({str(shape.label) for shape in shapes}):
         of_class = [shape for shape in shapes if shape.label == label]
@@ -45,14 +46,14 @@ def meshes(split: str) -> Iterator[Mesh]:
 
 
 def agreement(seen: npt.NDArray[np.bool_], exact: npt.NDArray[np.bool_]) -> list[float]:
-    """IoU, precision and recall of points [N, V] called visible."""
+    """Return IoU, precision and recall of points [N, V] called visible."""
     both = float((seen & exact).sum())
     sums = (float((seen | exact).sum()), float(seen.sum()), float(exact.sum()))
     return [both / max(total, 1.0) for total in sums]
 
 
 def measure(mesh: Mesh, number: int, half: str) -> Iterator[Row]:
-    """Judge clouds of one mesh at every density, noise and radius."""
+    """Yield how removal does on clouds of one mesh at every density, noise and radius."""
     rig, ring = get_rig("ring12"), get_rig("ring12").cameras
     cameras = tuple(ring[(5 * number + 4 * turn) % 12] for turn in range(3))
     caster = Raycaster(mesh, replace(rig, cameras=cameras))
@@ -92,15 +93,15 @@ def main() -> None:
             for number, mesh in enumerate(meshes(half))
             for row in measure(mesh, number, half)
         ]
-        found = {"removal": removal, "views": cloud_tables(list(meshes("test")), table)}
+        found = {"removal": removal, "views": cloud_tables(list(meshes("test")))}
         if rows is not None:
             rows.write_text(json.dumps(found), encoding="utf-8")
     draw(
         [row for row in found["removal"] if row["half"] == "test"],
         RADII,
-        RESULTS / "hidden_points.png",
+        PAGE.with_name("hidden_points.png"),
     )
-    (RESULTS / "README.md").write_text(page(found), encoding="utf-8")
+    write(PAGE, page(found))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Splatted views beside those of meshes, and what views and visibility are of simulated scans."""
+"""Splatted views beside those of meshes; views and visibility of simulated scans."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -9,6 +9,7 @@ import trimesh
 from scipy import ndimage
 
 from benchmarks.hidden_points.scans import Scanner, scan
+from benchmarks.shared.page import table
 from pointmcd.shapes.mesh import Mesh
 from pointmcd.views.framing import Framing
 from pointmcd.views.hidden_points import hidden_point_removal
@@ -18,6 +19,7 @@ from pointmcd.views.splats import frame_points, splat_views
 from pointmcd.views.surfels import fit_surfels
 from pointmcd.views.visibility import TOLERANCE
 
+RING = get_rig("ring12")
 COUNTS, SCANNED = (1000, 2000, 5000, 10_000, 30_000, 100_000), 10_000
 NOISE = (0.0, 0.01)
 #: Pixels from the border of the mesh's silhouette that count as the border.
@@ -36,19 +38,18 @@ SCANS = {
     "three, noise 0.5%, a bit of another shape": Scanner(EYES, noise=0.005, clutter=0.2),
 }
 
-Table = Callable[[str, Sequence[Sequence[object]]], list[str]]
 Bools = npt.NDArray[np.bool_]
 
 
 def uniform(mesh: Mesh, count: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """Points of a mesh drawn by chance, evenly by area, and the face of each."""
+    """Draw points of a mesh by chance, evenly by area; with the face of each."""
     surface = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
     points, face = trimesh.sample.sample_surface(surface, count, seed=0)
     return np.asarray(points), np.asarray(face)
 
 
 def silhouette(caster: Raycaster, framing: Framing, view: int) -> Bools:
-    """Where a mesh stands in a picture of another framing: bool [S, S]."""
+    """Return which pixels of another framing's picture a mesh covers: bool [S, S]."""
     origins, directions = centre_rays(caster.rig, view)
     moved = caster.framing.apply(origins / framing.scale + framing.centre)
     faces = caster.first_faces(np.ascontiguousarray(moved, dtype=np.float32), directions)
@@ -61,7 +62,7 @@ def exact(
     points: npt.NDArray[np.float64],
     face: npt.NDArray[np.int64],
 ) -> Bools:
-    """Which points of a mesh the rig sees when it stands in another framing: bool [P, V]."""
+    """Return which points of a mesh the rig sees in another framing: bool [P, V]."""
     eyes = caster.framing.apply(caster.rig.frames.position / framing.scale + framing.centre)
     targets = caster.framing.apply(points)
     seen = []
@@ -73,7 +74,7 @@ def exact(
 
 
 def differences(drawn: Bools, shape: Bools) -> list[float]:
-    """Shares of the shape's pixels: background inside, and off its border; drawn outside, too."""
+    """Return shares of the shape's pixels, in the order of the columns of the page."""
     square = np.ones((2 * BORDER + 1,) * 2)
     inner = ndimage.binary_erosion(shape, square)
     outer = ~ndimage.binary_dilation(shape, square)
@@ -84,13 +85,12 @@ def differences(drawn: Bools, shape: Bools) -> list[float]:
 
 
 def splat_rows(meshes: Sequence[Mesh]) -> Iterator[list[object]]:
-    """Silhouettes of splatted clouds beside the mesh's, per noise and density."""
-    ring = get_rig("ring12")
+    """Yield how silhouettes of splatted clouds differ from the mesh's, per noise and density."""
     for noise in NOISE:
         for count in COUNTS:
             found = []
             for number, mesh in enumerate(meshes):
-                rig = replace(ring, cameras=ring.cameras[number % 12 : number % 12 + 1])
+                rig = replace(RING, cameras=RING.cameras[number % 12 : number % 12 + 1])
                 points, _ = uniform(mesh, count)
                 points += noise * np.random.default_rng(number).normal(size=points.shape)
                 drawn = splat_views(points, rig)
@@ -101,11 +101,10 @@ def splat_rows(meshes: Sequence[Mesh]) -> Iterator[list[object]]:
 
 
 def scan_row(name: str, scanner: Scanner | None, meshes: Sequence[Mesh]) -> list[object]:
-    """Visibility and framing of one kind of scan."""
-    ring = get_rig("ring12")
+    """Return visibility and framing of one kind of scan."""
     visibility, sizes = [], []
     for number, mesh in enumerate(meshes):
-        rig: Rig = replace(ring, cameras=ring.cameras[number % 3 :: 3])
+        rig: Rig = replace(RING, cameras=RING.cameras[number % 3 :: 3])
         caster = Raycaster(mesh, rig)
         if scanner is None:
             clean, face = uniform(mesh, SCANNED)
@@ -124,30 +123,24 @@ def scan_row(name: str, scanner: Scanner | None, meshes: Sequence[Mesh]) -> list
     return [name, marks, *(f"{100 * value:.0f}" for value in np.mean(sizes, axis=0))]
 
 
-def cloud_tables(meshes: Sequence[Mesh], table: Table) -> list[str]:
-    """Lines of the page on splats and scans."""
-    splat_head = (
-        "noise | points | background inside | of that, off the border | closed holes"
-        " | drawn outside | of that, off the border"
-    )
-    scan_head = "scan | IoU / precision / recall | size, all points | size, no strays"
+def cloud_tables(meshes: Sequence[Mesh]) -> list[str]:
+    """Return the part of the page on splats and scans, paragraph by paragraph."""
+    sides = ["background inside", "of that, off the border", "closed holes"]
+    sides += ["drawn outside", "of that, off the border"]
+    scan_head = ["scan", "IoU / precision / recall", "size, all points", "size, no strays"]
     scanned = [scan_row(name, scanner, meshes) for name, scanner in SCANS.items()]
     return [
         "## Splatted views",
-        "",
         "Silhouettes of splatted clouds of the ten test shapes against the mesh's under the same"
-        " framing, 224 x 224, one view each, in % of the mesh's pixels. Border: within"
-        f" {BORDER} pixels of the silhouette. Closed holes: background inside the silhouette that"
-        " drawn pixels enclose.",
-        "",
-        *table(splat_head, list(splat_rows(meshes))),
+        f" framing, {RING.size} x {RING.size}, one view each, in % of the mesh's pixels. Border:"
+        f" within {BORDER} pixels of the silhouette. Closed holes: background inside the silhouette"
+        " that drawn pixels enclose.",
+        table(["noise", "points", *sides], splat_rows(meshes)),
         "## Simulated scans",
-        "",
         f"{SCANNED:,} points of the ten test shapes that one to three viewpoints at 20 degrees of"
         " elevation see; noise along the rays; visibility of the shape's points from four of"
         " ring12's cameras by the rule's radius. Truth is that of the whole mesh, also where the"
         " scan lacks what hides a point. Size: the shape in the pictures, in % of its size when"
         " the mesh is framed, by framing all points or those that are no strays.",
-        "",
-        *table(scan_head, scanned),
+        table(scan_head, scanned),
     ]

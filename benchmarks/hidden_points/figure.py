@@ -1,4 +1,4 @@
-"""The curve: how far hidden point removal agrees with exact visibility, by radius."""
+"""The figure of how far hidden point removal agrees with exact visibility, by radius."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
