@@ -1,4 +1,4 @@
-"""Does distillation help or hurt on corrupted clouds? Three variants of PointNet on psb25.
+"""Robustness of distilled students to corrupted clouds: three variants of PointNet on psb25.
 
     python -m benchmarks.corruptions ../shared/data WORK
 

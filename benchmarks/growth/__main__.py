@@ -1,4 +1,4 @@
-"""How cost grows, what large collections would need, and how much memory an epoch takes.
+"""Growth of cost with size, the needs of large collections, the memory of an epoch.
 
     python -m benchmarks.growth
 

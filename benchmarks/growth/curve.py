@@ -59,13 +59,13 @@ def _slope(points: list[tuple[int, float]]) -> float:
 
 
 def measure(call: Call, repeats: int = 3) -> float:
-    """Median of processor seconds, after one call that does not count."""
+    """Return the median of processor seconds, after one call that does not count."""
     call()
     return statistics.median(timed(call) for _ in range(repeats))
 
 
 def wall(call: Call) -> float:
-    """Seconds on the clock, for what runs in several processes."""
+    """Return seconds on the clock, for what runs in several processes."""
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
@@ -74,5 +74,5 @@ def wall(call: Call) -> float:
 def sweep(
     cost: str, against: str, calls: Mapping[int, Callable[[], Call]], repeats: int = 3
 ) -> Curve:
-    """Measure a call for each size; `calls` make theirs when it is their turn."""
+    """Measure a call for each size; each is made when it is its turn."""
     return Curve(cost, against, {size: measure(make(), repeats) for size, make in calls.items()})

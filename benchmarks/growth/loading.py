@@ -1,4 +1,4 @@
-"""A shape's share of a training batch from stores of ever more shards; opening large stores."""
+"""Curves of loading from stores of ever more shards, and of opening large stores."""
 
 from collections.abc import Iterator, Sequence
 from functools import lru_cache, partial
@@ -24,7 +24,7 @@ SHAPES = (12_311, 52_000, 200_000, 800_000)
 
 
 def of_shards(work: Path, counts: Sequence[int] = SHARDS, kept: int = KEPT) -> Curve:
-    """Points, visibility and targets of random shapes; three files a shard are mapped."""
+    """Return the cost of loading a shape; each shard has three mapped files."""
     seconds = {}
     for count in counts:
         store = write_store(work / f"shards-{count}", count * SHARD_SIZE, SHARD_SIZE, POINTS)
@@ -35,7 +35,7 @@ def of_shards(work: Path, counts: Sequence[int] = SHARDS, kept: int = KEPT) -> C
 
 
 def batches(store: Store) -> Call:
-    """Batches of shapes drawn from all shards; every map that fits is open beforehand."""
+    """Return a call that draws batches from all shards; every map that fits is open beforehand."""
     every = np.arange(len(store.shapes))
     rows = StoredRows(store, store.path / "teachers" / TEACHER / "descriptors", every)
     dataset = ShapeDataset(store, every, POINTS, rows)
@@ -51,7 +51,7 @@ def batches(store: Store) -> Call:
 
 
 def of_shapes(work: Path, counts: Sequence[int] = SHAPES) -> Iterator[tuple[Curve, dict[int, int]]]:
-    """Opening store.json, and settling the splits, against shapes; with bytes of store.json."""
+    """Yield the cost of opening store.json and of settling splits; with bytes of store.json."""
     sizes = {}
     for count in counts:
         folder = work / f"shapes-{count}"
@@ -66,7 +66,7 @@ def of_shapes(work: Path, counts: Sequence[int] = SHAPES) -> Iterator[tuple[Curv
 
 
 def memory_of_opening(work: Path, counts: Sequence[int] = SHAPES) -> dict[int, int | None]:
-    """Bytes of memory at the peak of opening the stores of `of_shapes`; None: not told here."""
+    """Return the peak memory, in bytes, of opening the stores of `of_shapes`; None but on Linux."""
     return {count: peak_memory(partial(opened, work / f"shapes-{count}")) for count in counts}
 
 
@@ -76,7 +76,7 @@ def opened(path: Path) -> str:
 
 
 def splitting(count: int) -> Call:
-    """Choose the validation part of that many shapes."""
+    """Return a call that chooses the validation split of that many shapes."""
     shapes = items(count)
     columns = [s.name for s in shapes], [s.label for s in shapes], [s.split for s in shapes]
     return partial(assign_validation, *columns, 0.15, 0)

@@ -38,7 +38,7 @@ class Epoch:
     limits: tuple[int, int]
 
     def peak(self, column: int, start: float = 0, stop: float = 1) -> float:
-        """The most of a column of the samples within a part of the time."""
+        """Return the largest value of a column of the samples within a share of the time."""
         count = len(self.samples)
         part = self.samples[int(start * count) : max(int(stop * count), int(start * count) + 1)]
         return max(sample[column] for sample in part)

@@ -23,7 +23,7 @@ MB, PAGEOUT, EVERY = 2**20, 21, 0.1
 
 
 class Sampler(threading.Thread):
-    """Notes [seconds, RssAnon, RssFile] in bytes; lets go of the store's pages above `most`."""
+    """A thread that samples [seconds, RssAnon, RssFile], and gives back pages above `most`."""
 
     def __init__(self, store: Path, most: int) -> None:
         super().__init__(daemon=True)
@@ -56,7 +56,8 @@ def main(store: Path, out: Path, data: int, files: int) -> None:
     """Train; write the samples and both limits."""
     torch.set_num_threads(1)
     config = TrainConfig(
-        *(store, out / "run"),
+        store,
+        out / "run",
         epochs=1,
         points=64,
         batch_size=64,
@@ -76,4 +77,4 @@ def main(store: Path, out: Path, data: int, files: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), *(int(text) * MB for text in sys.argv[3:5]))
+    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]) * MB, int(sys.argv[4]) * MB)

@@ -1,4 +1,4 @@
-"""Preparing a shape, and many of them by one worker and by two; a teacher's look at views."""
+"""Curves of preparing a shape, and many by one worker and by two; of an encoder's features."""
 
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -6,32 +6,28 @@ from functools import partial
 from pathlib import Path
 
 import torch
-import trimesh
 
 from benchmarks.growth.curve import Call, Curve, measure, sweep, wall
-from pointmcd.datasets.folder import list_shapes, load_shape
+from benchmarks.shared.one_shape import nearest_shape, preparation, shard_of
+from pointmcd.datasets.folder import list_shapes
 from pointmcd.datasets.furniture import furniture10
-from pointmcd.datasets.sources import ShapeSource
-from pointmcd.datasets.tree import TreeFile
 from pointmcd.encoders.image_encoder import ImageEncoder
 from pointmcd.encoders.runtimes import use_runtime
 from pointmcd.files import remove
 from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare
-from pointmcd.preparation.shards import ShardTask, write_shard
 from pointmcd.views.rig import Rig, get_rig
 
 POINTS, VIEWS = 2048, 12
 POINT_COUNTS = (512, 1024, 2048, 4096, 8192)
 VIEW_COUNTS = (1, 4, 12, 16, 32)
 SHAPE_COUNTS = (4, 8, 16)
-#: How often each triangle of a shape is divided by four, faces growing from about 1,250.
-DIVISIONS = (0, 1, 2, 3, 4)
-FACES = 1250
+#: Faces of a shape, about, and how many versions there are, each with four times as many.
+FACES, DIVISIONS = 1250, 5
 
 
 def of_shape(work: Path) -> Iterator[Curve]:
-    """One shape against its faces, the rig's views, and the points."""
+    """Yield the cost of one shape against its faces, the rig's views, and the points."""
     meshes = divided(work, DIVISIONS)
     shape = list(meshes.values())[1]
     kept = f"{list(meshes)[1]:,} faces"
@@ -46,40 +42,28 @@ def of_shape(work: Path) -> Iterator[Curve]:
     yield sweep(f"prepare, {kept}, V {VIEWS}, N {POINTS}", "shapes", calls, repeats=1)
 
 
-def divided(work: Path, divisions: Sequence[int]) -> dict[int, Path]:
-    """Files of one shape with ever more faces, by their number."""
-    source = min(list_shapes(furniture10()), key=lambda s: abs(len(load_shape(s).faces) - FACES))
-    mesh = load_shape(source)
-    surface = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
-    files = {}
-    for _ in divisions:
-        path = work / f"{len(surface.faces)}.off"
+def divided(work: Path, divisions: int) -> dict[int, Path]:
+    """Write files of one shape with ever more faces; return them by that number."""
+    surface, files = nearest_shape(FACES), {}
+    for _ in range(divisions):
+        path = files[len(surface.faces)] = work / f"{len(surface.faces)}.off"
         surface.export(path)
-        files[len(surface.faces)] = path
         surface = surface.subdivide()
     return files
 
 
 def ring(views: int) -> Rig:
-    """Cameras around a shape, as in ring12 but as many as are asked for."""
+    """Return a rig of cameras around a shape, as in ring12 but of any number."""
     return Rig(f"ring-{views}", tuple((30.0, 360.0 * i / views) for i in range(views)))
 
 
 def prepared(path: Path, views: int, points: int, work: Path) -> Call:
-    """Read, sample, render, find what is visible, write."""
-    source = ShapeSource("shape", None, "train", TreeFile(path, str(path)))
-    config = PrepareConfig(path, work, points=points, strict=True)
-    task = ShardTask(work / "shard", (source,), ring(views), config)
-
-    def call() -> None:
-        remove(task.folder)
-        write_shard(task)
-
-    return call
+    """Return a call that prepares the one shape in a file."""
+    return preparation(shard_of(path, work / "shard", ring(views), points))
 
 
 def copies(path: Path, count: int, work: Path) -> Call:
-    """The whole of `prepare` in this process, on copies of one shape."""
+    """Return a call of `prepare`, in this process, on copies of one shape."""
     folder, store = work / f"copies-{count}", work / "store-of-copies"
     folder.mkdir()
     for number in range(count):
@@ -93,7 +77,7 @@ def copies(path: Path, count: int, work: Path) -> Call:
 
 
 def some_furniture(folder: Path, count: int) -> Path:
-    """Every so many of the embedded set, unpacked as CLASS/SPLIT/NAME.off."""
+    """Unpack shapes spread evenly over the embedded set, as CLASS/SPLIT/NAME.off."""
     with zipfile.ZipFile(furniture10()) as archive:
         names = sorted(name for name in archive.namelist() if name.endswith(".off"))
         archive.extractall(folder, names[:: max(len(names) // count, 1)][:count])
@@ -101,7 +85,7 @@ def some_furniture(folder: Path, count: int) -> Path:
 
 
 def workers(source: Path, work: Path, counts: Sequence[int] = (1, 2)) -> Curve:
-    """Seconds on the clock for `prepare` on several processes, their start included."""
+    """Return seconds on the clock of `prepare` on several processes, their start included."""
     seconds = {}
     for count in counts:
         store = work / f"workers-{count}"
@@ -112,7 +96,7 @@ def workers(source: Path, work: Path, counts: Sequence[int] = (1, 2)) -> Curve:
 
 
 def features(counts: Sequence[int] = VIEW_COUNTS) -> Curve:
-    """EfficientNet-Lite0's features of one shape's views, as `pointmcd teach` computes them."""
+    """Return the cost of EfficientNet-Lite0's features of one shape's views, as in `teach`."""
     encoder = ImageEncoder("lite0").eval()
     use_runtime(encoder, "torch", torch.device("cpu"))
     size = get_rig("ring12").size

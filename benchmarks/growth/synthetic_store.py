@@ -20,7 +20,7 @@ CLASSES, DESCRIPTOR_SIZE, TEACHER = 40, 512, "lite0-features"
 
 
 def write_store(path: Path, shapes: int, shard_size: int, points: int) -> Store:
-    """Shards of one content under many names: nothing reads them as one, the system least of all.
+    """Write shards of one content under many names, which nothing reads as one.
 
     Views are left out: no training reads them.
     """
@@ -42,7 +42,7 @@ def write_store(path: Path, shapes: int, shard_size: int, points: int) -> Store:
 
 
 def shard_content(count: int, points: int) -> dict[str, np.ndarray]:
-    """Arrays of a shard of `count` shapes."""
+    """Return the arrays of a shard of `count` shapes."""
     random = np.random.default_rng(0)
     cloud = random.random((count, points, 3), dtype=np.float32) - np.float32(0.5)
     bits = random.integers(256, size=(count, points, 2), dtype=np.uint8)
@@ -93,7 +93,7 @@ def write_teacher(store: Store) -> None:
 
 
 def items(count: int) -> list[ShapeRecord]:
-    """As many shapes as a large collection's, named alike, none with a split."""
+    """Return as many shapes as a large collection's, named alike."""
     return [
         ShapeRecord(f"{number % CLASSES:08d}/{number:032x}", f"{number % CLASSES:08d}", "train")
         for number in range(count)
@@ -101,5 +101,5 @@ def items(count: int) -> list[ShapeRecord]:
 
 
 def folder_bytes(path: Path) -> int:
-    """Bytes of all files below a folder."""
+    """Return the bytes of all files below a folder."""
     return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())

@@ -1,4 +1,4 @@
-"""VAFP, forward and backward, and whole distilled steps of students."""
+"""Curves of VAFP, forward and backward, and of whole distilled steps of students."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -26,7 +26,7 @@ STEP_POINTS: dict[str, Sequence[int]] = {
 
 
 def projection(growing: Mapping[str, Sequence[int]] = GROWING) -> Iterator[Curve]:
-    """VAFP against each of its four sizes."""
+    """Yield the cost of VAFP against each of its four sizes."""
     for letter, sizes in growing.items():
         kept = ", ".join(f"{name} {size}" for name, size in USUAL.items() if name != letter)
         calls = {size: partial(vafp, **USUAL | {letter: size}) for size in sizes}
@@ -34,7 +34,7 @@ def projection(growing: Mapping[str, Sequence[int]] = GROWING) -> Iterator[Curve
 
 
 def vafp(B: int, N: int, V: int, C: int) -> Call:  # noqa: N803
-    """Forward and backward; two fifths of the points are seen, as on real shapes."""
+    """Return a call of VAFP; two fifths of the points are seen, as on real shapes."""
     generator = torch.Generator().manual_seed(0)
     embeddings = torch.rand(B, N, C, generator=generator, requires_grad=True)
     visibility = torch.rand(B, N, V, generator=generator) < 0.4
@@ -45,7 +45,7 @@ def vafp(B: int, N: int, V: int, C: int) -> Call:  # noqa: N803
 def steps(
     points: Mapping[str, Sequence[int]] = STEP_POINTS, batch: int = STEP_BATCH
 ) -> list[Curve]:
-    """Distilled steps of students against the number of points."""
+    """Return the cost of distilled steps of students against the number of points."""
     return [
         sweep(
             f"{name}, distilled step, B {batch}, V 12",
@@ -58,5 +58,5 @@ def steps(
 
 
 def step(name: str, batch: int, points: int) -> Call:
-    """Forward, both losses, backward, optimiser."""
+    """Return a call that goes forward and backward and updates the parameters."""
     return our_step(make_trainee(name), random_batch(batch, points), torch.optim.AdamW)

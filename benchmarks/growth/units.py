@@ -1,4 +1,4 @@
-"""What one real shape costs: seconds of each command, bytes of each kind of file."""
+"""The cost of one real shape: seconds of each command, bytes of each kind of file."""
 
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,12 +23,12 @@ POINTS = 2048
 
 @dataclass(frozen=True)
 class Units:
-    """Of one shape, the mean over real ones.
+    """Costs of one shape, the mean over real ones.
 
     Attributes:
         shapes: over how many.
         faces: their mean number.
-        seconds: of a processor's thread, by what is done.
+        seconds: of one processor thread, by what is done.
         bytes: on disk, by what is stored.
     """
 
@@ -60,7 +60,7 @@ def measure_units(source: Path, work: Path, shapes: int, faces: float) -> Units:
 
 
 def stored(store: Path) -> dict[str, float]:
-    """Bytes of a store by kind."""
+    """Return the bytes of a store by kind."""
     shards = store / "shards"
     kinds = {
         "points": [path.stat().st_size for path in shards.glob("*/points.npy")],

@@ -1,4 +1,4 @@
-"""How far hidden point removal agrees with exact visibility, and views of clouds with meshes'.
+"""Agreement of hidden point removal with exact visibility, and of clouds' views with meshes'.
 
     python -m benchmarks.hidden_points [--rows ROWS.json]
 

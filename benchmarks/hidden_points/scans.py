@@ -14,7 +14,7 @@ from pointmcd.views.visibility import visible_points
 
 @dataclass(frozen=True)
 class Scanner:
-    """What a scan suffers; lengths are shares of the shape's radius (1, of a normalised mesh).
+    """Faults of a scan; lengths are shares of the shape's radius (1, of a normalised mesh).
 
     Attributes:
         cameras: elevation and azimuth in degrees of each viewpoint.

@@ -1,4 +1,4 @@
-"""What it costs to distil PointNet++ at all points rather than at those that it keeps.
+"""The cost of distilling PointNet++ at all points rather than at those that it keeps.
 
     python -m benchmarks.kept_points
 

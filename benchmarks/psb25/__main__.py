@@ -1,4 +1,4 @@
-"""What distillation gains on psb25: baseline, distilled and three controls, seed by seed.
+"""The gain of distillation on psb25: baseline, distilled and three controls, seed by seed.
 
     python -m benchmarks.psb25 ../shared/data/psb25.zip WORK
 

@@ -1,4 +1,4 @@
-"""What distillation gains in part segmentation on psb_parts17, with all four students.
+"""The gain of distillation in part segmentation on psb_parts17, with all four students.
 
     python -m benchmarks.psb_parts17 ../shared/data/psb_parts17.zip WORK
 

@@ -1,4 +1,4 @@
-"""How near to a teacher's descriptors guesses come that know nothing, the class, or the shape.
+"""Distances to a teacher's descriptors of guesses that know nothing, the class, or the shape.
 
 A student whose distance lies above that of the best guess per class has learnt nothing from the
 descriptors that the label does not say.

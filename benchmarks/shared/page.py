@@ -1,4 +1,4 @@
-"""What pages of results are made of: tables, paragraphs, and the machine as it is."""
+"""Tables and paragraphs of the pages of results, and the machine as it is."""
 
 import os
 import platform

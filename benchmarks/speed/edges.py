@@ -1,4 +1,4 @@
-"""Edge convolutions on given neighbours, forward and backward, in training; the neighbours."""
+"""Races of edge convolutions on given neighbours, forward and backward, and of the neighbours."""
 
 import copy
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ FLOOR = 10.0
 
 
 def races() -> Iterator[Race]:
-    """The four layers, then one of two layers, then the search for neighbours."""
+    """Yield the four layers, then one of two layers, then the search for neighbours."""
     for channels_in, channels in WIDTHS:
         part = f"EdgeConv {channels_in} to {channels}, B {BATCH}, N {POINTS}, k {K}"
         yield of_layer(EdgeConv(channels_in, channels, K), channels_in, BATCH, part, FLOOR)
@@ -32,7 +32,7 @@ def races() -> Iterator[Race]:
 
 
 def of_layer(layer: EdgeConv, channels_in: int, batch: int, part: str, floor: float | None) -> Race:
-    """Our layer beside its published form with the same weights."""
+    """Return our layer beside its published form with the same weights."""
     generator = torch.Generator().manual_seed(0)
     points = torch.randn(batch, POINTS, channels_in, generator=generator)
     channels = layer.second.out_features if isinstance(layer, TwoLayerEdgeConv) else None
@@ -54,7 +54,7 @@ def of_layer(layer: EdgeConv, channels_in: int, batch: int, part: str, floor: fl
 
 
 def of_neighbours() -> Iterator[Race]:
-    """All pairs and a sort of the best, beside our kernel."""
+    """Yield all pairs and a sort of the best, beside our kernel."""
     for channels in (3, 64, 128):
         points = torch.randn(BATCH, POINTS, channels, generator=torch.Generator().manual_seed(0))
         columns = points.transpose(1, 2).contiguous()

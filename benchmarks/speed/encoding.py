@@ -1,4 +1,4 @@
-"""A frozen image encoder's features of one shape's views."""
+"""The race of a frozen image encoder's features of one shape's views."""
 
 from collections.abc import Iterator
 
@@ -19,7 +19,7 @@ FLOOR = 2.0
 
 
 def races() -> Iterator[Race]:
-    """The network as it was downloaded, all views at once, beside ours and ONNX Runtime."""
+    """Yield the network as it was downloaded, all views at once, beside ours and ONNX Runtime."""
     rig = get_rig(RIG)
     views = torch.from_numpy(
         render_views(Raycaster(load_shape(list_shapes(furniture10())[0]), rig))
@@ -34,7 +34,7 @@ def races() -> Iterator[Race]:
 
 
 def eager(views: Tensor) -> Call:
-    """Batch norms apart, planes one after another, no batches that fit a cache."""
+    """Return a call with batch norms apart, planes one after another, all views in one batch."""
     encoder = ImageEncoder(ENCODER).eval()
     network = encoder.network.to(memory_format=torch.contiguous_format)
 
@@ -48,7 +48,7 @@ def eager(views: Tensor) -> Call:
 
 
 def prepared(runtime: str, views: Tensor) -> Call:
-    """As `pointmcd teach` computes them."""
+    """Return a call that computes them as `pointmcd teach` does."""
     encoder = ImageEncoder(ENCODER).eval()
     use_runtime(encoder, runtime, torch.device("cpu"))
 

@@ -1,4 +1,4 @@
-"""A training batch of 32, from the mapped store and from text."""
+"""The race of loading training batches, from the mapped store and from text."""
 
 from collections.abc import Iterator
 from itertools import chain
@@ -21,7 +21,7 @@ FLOOR = 100.0
 
 
 def races() -> Iterator[Race]:
-    """Points, visibility, descriptors and labels; both sides augment nothing."""
+    """Yield the loading of points, visibility, descriptors and labels, without augmentation."""
     with TemporaryDirectory() as folder:
         yield of_store(Path(folder))
 

@@ -1,4 +1,4 @@
-"""Where a student's distilled step spends its time."""
+"""Profiles of students' distilled steps."""
 
 import torch
 

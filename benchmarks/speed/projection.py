@@ -1,4 +1,4 @@
-"""VAFP, forward and backward."""
+"""Races of VAFP, forward and backward."""
 
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -15,13 +15,13 @@ FLOORS = {"numba": 40.0, "torch": 10.0}
 
 
 def races() -> Iterator[Race]:
-    """The least and the largest batch of the method."""
+    """Yield the smallest and the largest batch of the method."""
     for batch in (8, 32):
         yield of_batch(batch)
 
 
 def of_batch(batch: int) -> Race:
-    """Both layouts hold the same numbers; two fifths of the points are seen, as on real shapes."""
+    """Return the race of one batch; two fifths of the points are seen, as on real shapes."""
     generator = torch.Generator().manual_seed(0)
     embeddings = torch.rand(batch, POINTS, CHANNELS, generator=generator)
     seen = torch.rand(batch, POINTS, VIEWS, generator=generator) < 0.4
@@ -45,7 +45,7 @@ def of_batch(batch: int) -> Race:
 def both_ways(
     function: Callable[[Tensor], Tensor], start: Tensor, grad: Tensor
 ) -> Callable[[], Tensor | None]:
-    """A call that goes through a function of a tensor and back."""
+    """Return a call that goes through a function of a tensor and back."""
 
     def call() -> Tensor | None:
         leaf = start.detach().requires_grad_()

@@ -1,4 +1,4 @@
-"""Distilled train steps of whole students: forward, both losses, backward, optimiser."""
+"""Races of distilled train steps of whole students."""
 
 import copy
 from collections.abc import Iterator

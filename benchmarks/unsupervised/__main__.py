@@ -1,4 +1,4 @@
-"""What a student learns without labels: pretrained on meshes alone, probed and fine-tuned.
+"""Students that learn without labels: pretrained on meshes alone, probed and fine-tuned.
 
     python -m benchmarks.unsupervised ../shared/data WORK
 

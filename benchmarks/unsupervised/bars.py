@@ -1,4 +1,4 @@
-"""A picture of probe scores: one group of bars per data set, one bar per encoder."""
+"""A figure of probe scores: one group of bars per data set, one bar per encoder."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ _COLOURS = ("#0072b2", "#56b4e9", "#b8bec7", "#e69f00")
 
 
 def draw_probes(path: Path, groups: Mapping[str, Sequence[ProbeRow]], title: str) -> None:
-    """SVM accuracies with their deviation over seeds.
+    """Draw SVM accuracies with their standard deviation over seeds.
 
     Args:
         path: PNG to write.

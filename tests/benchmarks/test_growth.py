@@ -114,7 +114,7 @@ def test_opening_stores(tmp_path):
 
 
 def test_preparing_a_divided_shape(tmp_path):
-    files = preparing.divided(tmp_path, (0, 1))
+    files = preparing.divided(tmp_path, 2)
     few, many = files
     assert many == 4 * few
     preparing.prepared(files[few], 2, 64, tmp_path)()

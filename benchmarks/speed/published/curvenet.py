@@ -16,7 +16,7 @@ SLOPE = 0.2
 
 
 def curvenet(student: Any, points: Tensor) -> tuple[Tensor, Tensor, None]:
-    """Points [B, N, 3] -> embeddings [B, 1024, M], their index [B, M], no penalty."""
+    """Encode points [B, N, 3]: embeddings [B, 1024, M], their index [B, M], no penalty."""
     encoder, count = student.encoder, points.shape[1]
     index = torch.arange(count, device=points.device).expand(points.shape[:2])
     order = ball(points, points, torch.inf, encoder.k + 1)
@@ -35,7 +35,7 @@ def curvenet(student: Any, points: Tensor) -> tuple[Tensor, Tensor, None]:
 
 
 def intervene(block: Any, features: Tensor, points: Tensor, near: Tensor, ways: Tensor) -> Tensor:
-    """A CIC block: [B, N, C_in] -> [B, N, C]."""
+    """Apply a CIC block: [B, N, C_in] -> [B, N, C]."""
     inner = F.leaky_relu(block.reduce(features), SLOPE)
     if block.block.curves:
         inner = block.aggregation(inner, block.grouping(inner, ways).features)
@@ -44,7 +44,7 @@ def intervene(block: Any, features: Tensor, points: Tensor, near: Tensor, ways: 
 
 
 def aggregate(lpfa: Any, features: Tensor | None, points: Tensor, near: Tensor) -> Tensor:
-    """LPFA with every edge made: [B, N, C]; without features the first one, a max.
+    """Apply LPFA with every edge made: [B, N, C]; without features the first one, a max.
 
     Args:
         lpfa: an `LPFA` or `FirstLPFA`.

@@ -10,14 +10,14 @@ SLOPE = 0.2
 
 
 def nearest(points: Tensor, k: int) -> Tensor:
-    """Indices [B, N, k] of the nearest of points [B, C, N], by all pairs and a sort of the best."""
+    """Return indices [B, N, k] of the nearest of points [B, C, N], by all pairs and a sort."""
     inner = -2 * torch.matmul(points.transpose(1, 2), points)
     squares = points.square().sum(dim=1, keepdim=True)
     return (-squares.transpose(1, 2) - inner - squares).topk(k, dim=2).indices
 
 
 def edge_features(points: Tensor, index: Tensor) -> Tensor:
-    """[x_j - x_i, x_i] for every edge: [B, C, N] -> [B, 2 C, N, k]."""
+    """Return [x_j - x_i, x_i] for every edge: [B, C, N] -> [B, 2 C, N, k]."""
     batch, channels, count = points.shape
     rows = points.transpose(1, 2).reshape(batch * count, channels)
     below = count * torch.arange(batch, device=points.device)
@@ -28,7 +28,7 @@ def edge_features(points: Tensor, index: Tensor) -> Tensor:
 
 
 def edge_convolution(points: Tensor, layer: torch.nn.Module, index: Tensor | None = None) -> Tensor:
-    """One edge convolution, of one or two layers: [B, C_in, N] -> [B, C, N].
+    """Apply an edge convolution of one or two layers: [B, C_in, N] -> [B, C, N].
 
     Args:
         points: [B, C_in, N].

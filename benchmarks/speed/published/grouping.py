@@ -10,7 +10,7 @@ from benchmarks.speed.published.layers import convolve, normalise, shared
 
 
 def farthest(points: Tensor, count: int) -> Tensor:
-    """Farthest points by a loop over the picks: [B, N, 3] -> int64 [B, count]."""
+    """Pick farthest points by a loop: [B, N, 3] -> int64 [B, count]."""
     centre = points.mean(dim=1, keepdim=True)
     nearest = torch.full(points.shape[:2], torch.inf, device=points.device)
     last = (points - centre).square().sum(dim=2).argmax(dim=1)
@@ -24,7 +24,7 @@ def farthest(points: Tensor, count: int) -> Tensor:
 
 
 def ball(centres: Tensor, points: Tensor, radius: float, k: int) -> Tensor:
-    """The nearest within a radius by all pairs and a sort: int64 [B, M, min(k, N)].
+    """Return the nearest within a radius by all pairs and a sort: int64 [B, M, min(k, N)].
 
     Fewer are filled up with the first.
     """
@@ -37,12 +37,12 @@ def ball(centres: Tensor, points: Tensor, radius: float, k: int) -> Tensor:
 
 
 def rows(values: Tensor, index: Tensor) -> Tensor:
-    """[B, N, C] at int64 [B, M, k] -> [B, M, k, C]."""
+    """Take rows: [B, N, C] at int64 [B, M, k] -> [B, M, k, C]."""
     return values[torch.arange(len(values), device=values.device)[:, None, None], index]
 
 
 def group(grouping: Any, centres: Tensor, points: Tensor, features: Tensor) -> Tensor:
-    """Groups of [x_j - c_i, f_j], an MLP on every edge, the max: -> [B, M, C]."""
+    """Group [x_j - c_i, f_j], apply an MLP to every edge, take the max: -> [B, M, C]."""
     index = ball(centres, points, grouping.scale.radius, grouping.scale.k)
     edges = torch.cat([rows(points, index) - centres[:, :, None], rows(features, index)], dim=3)
     edges = edges.permute(0, 3, 1, 2).contiguous()
@@ -53,7 +53,7 @@ def group(grouping: Any, centres: Tensor, points: Tensor, features: Tensor) -> T
 
 
 def pointnet2(student: Any, points: Tensor) -> tuple[Tensor, Tensor, None]:
-    """Points [B, N, 3] -> embeddings [B, 1024, M], their index [B, M], no penalty."""
+    """Encode points [B, N, 3]: embeddings [B, 1024, M], their index [B, M], no penalty."""
     index = torch.arange(points.shape[1], device=points.device).expand(points.shape[:2])
     features, count = points[:, :, :0], points.shape[1]
     levels = ((student.first, min(512, count // 2)), (student.second, min(128, count // 8)))

@@ -10,7 +10,7 @@ _FILES = ("points", "visibility", "views", "shape", "label")
 
 
 def write_item(folder: Path, points: Floats, visibility: Floats, views: Floats, label: int) -> None:
-    """Points [N, 3], visibility [N, V] of 0 and 1, descriptors [V, D], their max [D], the label."""
+    """Write points [N, 3], visibility [N, V], descriptors [V, D], their max [D] and the label."""
     folder.mkdir(parents=True)
     content = (points, visibility, views, views.max(axis=0), np.array([label]))
     for name, values in zip(_FILES, content, strict=True):
@@ -18,10 +18,10 @@ def write_item(folder: Path, points: Floats, visibility: Floats, views: Floats, 
 
 
 def read_item(folder: Path) -> list[Floats]:
-    """What `write_item` wrote."""
+    """Read what `write_item` wrote."""
     return [np.loadtxt(folder / f"{name}.txt", dtype=np.float32, ndmin=1) for name in _FILES]
 
 
 def read_batch(folders: list[Path]) -> list[Floats]:
-    """Items one by one, stacked."""
+    """Read items one by one and stack them."""
     return [np.stack(kind) for kind in zip(*map(read_item, folders), strict=True)]

@@ -21,7 +21,7 @@ Call = tuple[Floats, Floats, bool]
 
 
 def farthest_loop(points: Floats, count: int) -> npt.NDArray[np.int64]:
-    """Farthest points by a loop over the picks: [N, 3] -> [count]."""
+    """Pick farthest points by a loop: [N, 3] -> [count]."""
     order, nearest = [0], np.full(len(points), np.inf, np.float32)
     for _ in range(count - 1):
         squares = ((points - points[order[-1]]) ** 2).sum(axis=1)
@@ -31,14 +31,14 @@ def farthest_loop(points: Floats, count: int) -> npt.NDArray[np.int64]:
 
 
 def scene_of(vertices: Floats, faces: npt.NDArray[np.int32]) -> EmbreeScene:
-    """An index over triangles."""
+    """Build an index over triangles."""
     scene = EmbreeScene(robust=True)
     TriangleMesh(scene, vertices, faces)
     return scene
 
 
 def prepare_per_call(path: Path, rig: Rig, count: int, out: Path) -> None:
-    """Pictures, points and visibility as text, with an index and rays of each view's own."""
+    """Write pictures, points and visibility as text, with an index and rays of each view's own."""
     loaded = trimesh.load_mesh(path, process=False)
     mesh = Mesh(np.asarray(loaded.vertices), np.asarray(loaded.faces))
     framing = frame(mesh, rig)
@@ -64,7 +64,7 @@ def prepare_per_call(path: Path, rig: Rig, count: int, out: Path) -> None:
 
 
 def bare(path: Path, vertices: Floats, faces: npt.NDArray[np.int32], calls: list[Call]) -> None:
-    """What no preparation can do without: the file read, the index, the rays cast."""
+    """Do only what no preparation can do without: read the file, build the index, cast the rays."""
     read_mesh(path, str(path), path.suffix)
     scene = scene_of(vertices, faces)
     for origins, directions, output in calls:

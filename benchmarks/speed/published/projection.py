@@ -4,7 +4,7 @@ from torch import Tensor
 
 
 def repeated_max(embeddings: Tensor, visibility: Tensor) -> Tensor:
-    """Embeddings [B, C, N], never negative, and visibility [B, V, N] of 0 and 1 -> [B, V, C].
+    """Pool embeddings [B, C, N], never negative, by visibility [B, V, N] of 0 and 1: [B, V, C].
 
     Three tensors of B x V x C x N numbers: the repeated embeddings, the repeated mask, the product.
     """

@@ -20,7 +20,7 @@ Encoded = tuple[Tensor, Tensor | None, Tensor | None]
 def distilled(
     encode: Callable[[Any, Tensor], Encoded], trainee: Any, points: Tensor, seen: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """What a `Trainee` of classification returns: logits, descriptors [B, V, D], penalty."""
+    """Return what a `Trainee` of classification does: logits, descriptors [B, V, D], penalty."""
     embeddings, index, penalty = encode(trainee.model.student, points)
     head, branch = trainee.model.head, trainee.distillation
     logits = head.classifier(head.hidden(embeddings.max(dim=2).values))
@@ -32,7 +32,7 @@ def distilled(
 
 
 def pointnet(student: Any, points: Tensor) -> Encoded:
-    """PointNet, points [B, N, 3]."""
+    """Encode points [B, N, 3] as PointNet does."""
     moved = points.transpose(1, 2)
     moved = transformed(moved, transform(student.input_transform, moved))
     for layer in student.first:
@@ -47,7 +47,7 @@ def pointnet(student: Any, points: Tensor) -> Encoded:
 
 
 def transform(net: Any, features: Tensor) -> Tensor:
-    """T-Net: [B, K, N] -> [B, K, K]."""
+    """Return the matrix of a T-Net: [B, K, N] -> [B, K, K]."""
     channels = features.shape[1]
     for layer in net.shared:
         features = shared(features, layer)
@@ -57,12 +57,12 @@ def transform(net: Any, features: Tensor) -> Tensor:
 
 
 def transformed(features: Tensor, matrix: Tensor) -> Tensor:
-    """Every point times its cloud's matrix: [B, K, N]."""
+    """Multiply every point by its cloud's matrix: [B, K, N]."""
     return torch.bmm(features.transpose(1, 2), matrix).transpose(1, 2)
 
 
 def dgcnn(student: Any, points: Tensor) -> Encoded:
-    """DGCNN for classification, points [B, N, 3]."""
+    """Encode points [B, N, 3] as DGCNN for classification does."""
     features, outputs = points.transpose(1, 2).contiguous(), []
     for edge in student.edges:
         features = edge_convolution(features, edge)
