@@ -28,6 +28,7 @@ GROUND = (
     "extras",
     "onnx_file",
     "tables",
+    "typing",
 )
 ROOMS = (
     *("ops", "plots", "metrics", "students", "shapes", "data", "distill", "datasets", "views"),

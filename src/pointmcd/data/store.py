@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from pointmcd.errors import StoreError
 from pointmcd.files import read_json
+from pointmcd.typing import Array, Bools, Bytes, Floats, Indices, Shorts
 
 #: Raised whenever the layout on disk changes in a way that older code would misread.
 STORE_FORMAT = 1
@@ -84,11 +84,11 @@ class Store:
         """Views per shape."""
         return len(self.meta["rig"]["cameras"])
 
-    def indices(self, split: str) -> npt.NDArray[np.int64]:
+    def indices(self, split: str) -> Indices:
         """Indices of the shapes of a split ("train", "val" or "test"), ascending."""
         return np.array([i for i, s in enumerate(self.shapes) if s.split == split], dtype=np.int64)
 
-    def labels(self, indices: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+    def labels(self, indices: Indices) -> Indices:
         """Class ids [n] of shapes.
 
         Raises:
@@ -105,7 +105,7 @@ class Store:
         return np.array([ids[str(r.label)] for r in records], dtype=np.int64)
 
     @cached_property
-    def part_ranges(self) -> npt.NDArray[np.int64]:
+    def part_ranges(self) -> Indices:
         """First global part id of each class and the one after its last, int64 [K, 2].
 
         Raises:
@@ -132,7 +132,7 @@ class Store:
             )
         return self.parts
 
-    def shard_ranges(self) -> Iterator[tuple[str, npt.NDArray[np.int64]]]:
+    def shard_ranges(self) -> Iterator[tuple[str, Indices]]:
         """Each shard's name and the indices of the shapes in it."""
         for shard, start, end in zip(self.shards, self._starts[:-1], self._starts[1:], strict=True):
             yield shard, np.arange(start, end)
@@ -142,7 +142,7 @@ class Store:
         shard = bisect_right(self._starts, index) - 1
         return self.shards[shard], index - self._starts[shard]
 
-    def points(self, indices: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.float32]:
+    def points(self, indices: Indices, count: int) -> Floats:
         """The first `count` points in farthest-point order, float32 [n, count, 3].
 
         Raises:
@@ -151,13 +151,13 @@ class Store:
         self._check_count(count)
         return self._gather("points", indices, count).astype(np.float32, copy=False)
 
-    def visibility(self, indices: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.bool_]:
+    def visibility(self, indices: Indices, count: int) -> Bools:
         """Which of the first `count` points each view sees, bool [n, count, V]."""
         self._check_count(count)
         packed = self._gather("visibility", indices, count)
         return np.unpackbits(packed, axis=-1, count=self.num_views).view(np.bool_)
 
-    def part_labels(self, indices: npt.NDArray[np.int64], count: int) -> npt.NDArray[np.int64]:
+    def part_labels(self, indices: Indices, count: int) -> Indices:
         """Global part ids of the first `count` points, int64 [n, count].
 
         Raises:
@@ -168,7 +168,7 @@ class Store:
         labels = self._gather("parts", indices, count).astype(np.int64) + starts[:, None]
         return np.asarray(labels)
 
-    def pixel_labels(self, index: int) -> npt.NDArray[np.int16]:
+    def pixel_labels(self, index: int) -> Shorts:
         """The global part id of every pixel of one shape's views, int16 [V, S, S]; -1: background.
 
         Raises:
@@ -178,7 +178,7 @@ class Store:
         local = self._strip("pixels", index).astype(np.int16)
         return np.where(local > 0, local - 1 + start, -1).astype(np.int16)
 
-    def views(self, index: int) -> npt.NDArray[np.uint8]:
+    def views(self, index: int) -> Bytes:
         """The grey views of one shape, uint8 [V, S, S].
 
         Raises:
@@ -186,7 +186,7 @@ class Store:
         """
         return self._strip("views", index)
 
-    def _strip(self, kind: str, index: int) -> npt.NDArray[np.uint8]:
+    def _strip(self, kind: str, index: int) -> Bytes:
         """Pictures [V, S, S] that stand side by side in one file."""
         shard, row = self.locate(index)
         path = self.path / "shards" / shard / kind / f"{row:04d}.png"
@@ -208,7 +208,7 @@ class Store:
                 " shape; lower --points or prepare again with more"
             )
 
-    def _gather(self, kind: str, indices: npt.NDArray[np.int64], count: int) -> npt.NDArray[Any]:
+    def _gather(self, kind: str, indices: Indices, count: int) -> Array:
         start = f"{self.path}/shards/"  # text: a path's parts would be parsed for every shape
         places = [self.locate(int(i)) for i in indices]
         maps = {shard: map_array(f"{start}{shard}/{kind}.npy") for shard in {s for s, _ in places}}
@@ -218,15 +218,13 @@ class Store:
         return np.stack(rows)
 
 
-def part_ranges(
-    parts: Mapping[str, Sequence[str]], classes: Sequence[str]
-) -> npt.NDArray[np.int64]:
+def part_ranges(parts: Mapping[str, Sequence[str]], classes: Sequence[str]) -> Indices:
     """First global part id of each class and the one after its last, int64 [K, 2]."""
     stops = np.cumsum([len(parts[label]) for label in classes], dtype=np.int64)
     return np.stack([np.concatenate([[0], stops[:-1]]), stops], axis=1)
 
 
-def map_array(path: Path | str) -> npt.NDArray[Any]:
+def map_array(path: Path | str) -> Array:
     """Map one .npy file read-only; kept open for later calls, until the file is another.
 
     Raises:
@@ -252,7 +250,7 @@ def _most_maps() -> int:
 
 
 @lru_cache(maxsize=_most_maps())
-def _map(path: Path | str, *identity: int) -> npt.NDArray[Any]:
+def _map(path: Path | str, *identity: int) -> Array:
     # As a plain array: indexing numpy's own class for maps takes several times longer.
     return np.asarray(np.load(path, mmap_mode="r", allow_pickle=False))
 

@@ -1,12 +1,11 @@
 """How well the pixels of a shape's views are labelled."""
 
 import numpy as np
-import numpy.typing as npt
 
-Labels = npt.NDArray[np.integer]
+from pointmcd.typing import Indices, Integers
 
 
-def pixel_iou(truth: Labels, predicted: Labels, start: int, stop: int) -> float:
+def pixel_iou(truth: Integers, predicted: Integers, start: int, stop: int) -> float:
     """Mean over the parts of a shape's class of the intersection over union of their pixels.
 
     As the ShapeNetPart protocol has it for points, with all views of a shape counted together: a
@@ -24,6 +23,6 @@ def pixel_iou(truth: Labels, predicted: Labels, start: int, stop: int) -> float:
     return float(np.where(union > 0, both / np.maximum(union, 1), 1.0).mean())
 
 
-def _count(ids: Labels, start: int, stop: int) -> npt.NDArray[np.int64]:
+def _count(ids: Integers, start: int, stop: int) -> Indices:
     inside = ids[(ids >= start) & (ids < stop)]
     return np.bincount(inside - start, minlength=stop - start)

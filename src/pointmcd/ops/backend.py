@@ -1,8 +1,9 @@
-"""Which kernels serve a tensor, and one limit of threads for torch and numba."""
+"""Kernels on tensors: compile them, tell which serve a tensor, hold them to torch's threads."""
 
 import os
 import warnings
-from functools import cache
+from collections.abc import Callable
+from functools import cache, wraps
 from importlib.util import find_spec
 from typing import Any
 
@@ -11,6 +12,8 @@ import scipy.linalg  # noqa: F401  (loads the BLAS that numba calls, before thre
 import torch
 from threadpoolctl import ThreadpoolController
 from torch import Tensor
+
+from pointmcd.typing import Array
 
 #: Where Triton's kernels are chosen. Tests add the CPU, where Triton's interpreter runs them.
 TRITON_DEVICES = ["cuda"]
@@ -75,7 +78,27 @@ def _open(size: int) -> int:
     return opened
 
 
-def with_torch_threads() -> None:
+def parallel_kernel(function: Callable[..., None]) -> Callable[..., None]:
+    """Compile with numba at the first call, to run on as many threads as torch does.
+
+    Tensors are handed on as arrays in C order. What a kernel fills must be contiguous: only then
+    does the array share its memory.
+    """
+    compiled = numba.njit(parallel=True, cache=True)(function)
+
+    @wraps(function)
+    def run(*arguments: Any) -> None:
+        _with_torch_threads()
+        compiled(*(_array(a) if isinstance(a, Tensor) else a for a in arguments))
+
+    return run
+
+
+def _array(tensor: Tensor) -> Array:
+    return tensor.detach().contiguous().numpy()
+
+
+def _with_torch_threads() -> None:
     """Let numba use as many threads as torch does, so that a limit set on one holds for both."""
     threads = torch.get_num_threads()
     numba.set_num_threads(min(threads, numba.config.NUMBA_NUM_THREADS))

@@ -1,16 +1,12 @@
 """Neighbours within a radius: the grouping of PointNet++ (Qi et al., NeurIPS 2017, Sec. 3.2)."""
 
-from typing import Any
-
 import numba
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pointmcd.ops.backend import numba_fits, smaller, with_torch_threads
-
-Array = npt.NDArray[Any]
+from pointmcd.ops.backend import numba_fits, parallel_kernel, smaller
+from pointmcd.typing import Array, kernel
 
 
 @torch.no_grad()
@@ -56,17 +52,11 @@ def _query_torch(centres: Tensor, points: Tensor, radius: float, k: int) -> Tens
 
 def _query_numba(centres: Tensor, points: Tensor, radius: float, k: int) -> Tensor:
     index = torch.empty(*centres.shape[:2], k, dtype=torch.int64)
-    with_torch_threads()
-    _query_kernel(
-        centres.contiguous().numpy(),
-        points.transpose(1, 2).contiguous().numpy(),
-        np.float32(radius) ** 2,
-        index.numpy(),
-    )
+    _query_kernel(centres, points.transpose(1, 2), np.float32(radius) ** 2, index)
     return index
 
 
-@numba.njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
+@parallel_kernel
 def _query_kernel(centres: Array, points: Array, limit: float, index: Array) -> None:
     """`points` [B, 3, N]; `limit` is the squared radius."""
     batch, count = index.shape[:2]
@@ -84,7 +74,7 @@ def _query_kernel(centres: Array, points: Array, limit: float, index: Array) -> 
         index[b, m, max(found, 1) :] = index[b, m, 0]
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def _sorted_nearest(squares: Array, limit: float, row: Array) -> int:
     """Write the nearest within the limit into `row` [k], nearest first; how many there were."""
     k, found = len(row), 0

@@ -3,17 +3,13 @@
 Point by point, from k rows that stay in cache.
 """
 
-from typing import Any
-
 import numba
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pointmcd.ops.backend import blas_on_one_thread, with_torch_threads
-
-Array = npt.NDArray[Any]
+from pointmcd.ops.backend import blas_on_one_thread, parallel_kernel
+from pointmcd.typing import Array, kernel
 
 #: Blocks of points that are summed apart: a fixed number, so that no thread count changes the sums.
 _BLOCKS = 64
@@ -30,10 +26,18 @@ def forward(
     where = torch.empty(extreme.shape, dtype=torch.int32)
     totals = torch.zeros(_BLOCKS, own.shape[2], dtype=torch.float64)
     grams = torch.zeros(_BLOCKS, own.shape[2], own.shape[2], dtype=torch.float64)
-    inputs = _arrays(own, other, index, (sign[:, None] * weight).T)
-    with_torch_threads()
     with blas_on_one_thread():  # the threads are numba's
-        _forward_kernel(*inputs, np.float32(slope), *_arrays(extreme, where, totals, grams))
+        _forward_kernel(
+            own,
+            other,
+            index,
+            (sign[:, None] * weight).T,
+            np.float32(slope),
+            extreme,
+            where,
+            totals,
+            grams,
+        )
     mean = totals.sum(dim=0) / index.numel()
     covariance = grams.sum(dim=0) / index.numel() - mean[:, None] * mean
     return extreme.mul_(sign), where, mean, covariance
@@ -49,21 +53,27 @@ def backward(
     """
     own, other, index, weight, where, mean = saved
     shift = share - mean @ mix
-    grad_own, grad_other = torch.zeros_like(own), torch.zeros_like(other)
+    grad_own, grad_other = own.new_zeros(own.shape), other.new_zeros(other.shape)
     grad_weight = own.new_zeros(len(own), *weight.shape)
-    inputs = _arrays(own, other, index, weight, where, grad, mix.float(), shift.float())
-    outputs = _arrays(grad_own, grad_other, grad_weight)
-    with_torch_threads()
     with blas_on_one_thread():
-        _backward_kernel(*inputs, np.float32(slope), *outputs)
+        _backward_kernel(
+            own,
+            other,
+            index,
+            weight,
+            where,
+            grad,
+            mix.float(),
+            shift.float(),
+            np.float32(slope),
+            grad_own,
+            grad_other,
+            grad_weight,
+        )
     return grad_own, grad_other, grad_weight.sum(dim=0)
 
 
-def _arrays(*tensors: Tensor) -> list[Array]:
-    return [tensor.detach().contiguous().numpy() for tensor in tensors]
-
-
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def _make_edges(own: Array, other: Array, index: Array, slope: float, edges: Array) -> None:
     """One point's edges, [k, C1]."""
     for j in range(len(index)):
@@ -73,7 +83,7 @@ def _make_edges(own: Array, other: Array, index: Array, slope: float, edges: Arr
             edge[c] = value if value > 0 else slope * value
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def _row_max(rows: Array, best: Array, where: Array) -> None:
     """Max of each column of [k, C2] and its first row."""
     best[:] = rows[0]
@@ -86,7 +96,7 @@ def _row_max(rows: Array, best: Array, where: Array) -> None:
             where[c] = np.int32(j) if better else where[c]
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def _add_moments(edges: Array, square: Array, total: Array, gram: Array) -> None:
     np.dot(edges.T, edges, square)
     for c in range(len(total)):
@@ -97,7 +107,7 @@ def _add_moments(edges: Array, square: Array, total: Array, gram: Array) -> None
             total[c] += edges[j, c]
 
 
-@numba.njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
+@parallel_kernel
 def _forward_kernel(
     own: Array,
     other: Array,
@@ -123,7 +133,7 @@ def _forward_kernel(
             _add_moments(edges, square, totals[block], grams[block])
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def _add_extremes(
     grad: Array, where: Array, weight: Array, edges: Array, grad_edges: Array, grad_weight: Array
 ) -> None:
@@ -137,7 +147,7 @@ def _add_extremes(
             grad_row[i] += g * edge[i]
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def _scatter_edges(
     grad_edges: Array, edges: Array, index: Array, slope: float, grad_own: Array, grad_other: Array
 ) -> None:
@@ -150,7 +160,7 @@ def _scatter_edges(
             grad_row[c] += g
 
 
-@numba.njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
+@parallel_kernel
 def _backward_kernel(
     own: Array,
     other: Array,

@@ -8,16 +8,14 @@ on edges costs what one on points does.
 from typing import Any
 
 import numba
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pointmcd.ops.backend import numba_fits, with_torch_threads
+from pointmcd.ops.backend import numba_fits, parallel_kernel
 from pointmcd.ops.batch_norm import running_statistics
 from pointmcd.ops.linear_norm import moment_statistics
-
-Array = npt.NDArray[Any]
+from pointmcd.typing import Array
 
 
 def edge_moments(own: Tensor, other: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
@@ -130,16 +128,14 @@ def neighbour_spread(values: Tensor, index: Tensor, count: int) -> Tensor:
     batch, _, channels = values.shape
     out = values.new_zeros(batch, count, channels)
     if numba_fits(values):
-        with_torch_threads()
-        arrays = (t.detach().contiguous().numpy() for t in (values, index))
-        _spread_kernel(*arrays, out.numpy())
+        _spread_kernel(values, index, out)
         return out
     for neighbour in index.unbind(dim=2):
         out.scatter_add_(1, neighbour[:, :, None].expand(-1, -1, channels), values)
     return out
 
 
-@numba.njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
+@parallel_kernel
 def _spread_kernel(values: Array, index: Array, out: Array) -> None:
     for b in numba.prange(len(index)):  # clouds share no point: no two threads add to one place
         for n in range(index.shape[1]):

@@ -4,15 +4,13 @@ from typing import Any
 
 import numba
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pointmcd.ops.backend import numba_fits, with_torch_threads
+from pointmcd.ops.backend import numba_fits, parallel_kernel
 from pointmcd.ops.neighbours import gather_rows
-
-Array = npt.NDArray[Any]
+from pointmcd.typing import Array
 
 
 def edge_sum(own: Tensor, other: Tensor, index: Tensor, slope: float) -> Tensor:
@@ -39,9 +37,7 @@ class _EdgeSum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, own: Tensor, other: Tensor, index: Tensor, slope: float) -> Tensor:
         edges = own.new_empty(*index.shape, own.shape[2])
-        with_torch_threads()
-        inputs = (t.detach().contiguous().numpy() for t in (own, other, index))
-        _sum_kernel(*inputs, np.float32(slope), edges.numpy())
+        _sum_kernel(own, other, index, np.float32(slope), edges)
         ctx.save_for_backward(edges, index)
         ctx.slope, ctx.count = slope, other.shape[1]
         return edges
@@ -52,13 +48,11 @@ class _EdgeSum(torch.autograd.Function):
         batch, count, _, channels = edges.shape
         grad_own = grad.new_zeros(batch, count, channels)
         grad_other = grad.new_zeros(batch, ctx.count, channels)
-        with_torch_threads()
-        inputs = (t.detach().contiguous().numpy() for t in (grad, edges, index))
-        _spread_kernel(*inputs, np.float32(ctx.slope), grad_own.numpy(), grad_other.numpy())
+        _spread_kernel(grad, edges, index, np.float32(ctx.slope), grad_own, grad_other)
         return grad_own, grad_other, None, None
 
 
-@numba.njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
+@parallel_kernel
 def _sum_kernel(own: Array, other: Array, index: Array, slope: float, edges: Array) -> None:
     batch, count, k, channels = edges.shape
     for task in numba.prange(batch * count):
@@ -71,7 +65,7 @@ def _sum_kernel(own: Array, other: Array, index: Array, slope: float, edges: Arr
                 edge[c] = value if value > 0 else slope * value
 
 
-@numba.njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
+@parallel_kernel
 def _spread_kernel(
     grad: Array, edges: Array, index: Array, slope: float, grad_own: Array, grad_other: Array
 ) -> None:

@@ -3,17 +3,13 @@
 Apart from pointmcd.ops.farthest_points, which prepares shapes without importing torch.
 """
 
-from typing import Any
-
 import numba
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pointmcd.ops.backend import numba_fits, smaller, with_torch_threads
-
-Array = npt.NDArray[Any]
+from pointmcd.ops.backend import numba_fits, parallel_kernel, smaller
+from pointmcd.typing import Array
 
 
 @torch.no_grad()
@@ -43,8 +39,7 @@ def sample_farthest(points: Tensor, count: int) -> Tensor:
     order = points.new_zeros(len(points), count, dtype=torch.int64)
     order[:, 0] = _squared_distance(points, centroid).argmax(dim=1)
     if numba_fits(points):
-        with_torch_threads()
-        _sample_kernel(points.transpose(1, 2).contiguous().numpy(), order.numpy())
+        _sample_kernel(points.transpose(1, 2), order)
     else:
         _sample_torch(points, order)
     return order
@@ -78,7 +73,7 @@ def _squared_distance(points: Tensor, other: Tensor) -> Tensor:
     return x + y + z
 
 
-@numba.njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
+@parallel_kernel
 def _sample_kernel(points: Array, order: Array) -> None:
     """`points` [B, 3, N]; the first column of `order` [B, count] is given."""
     batch, _, count = points.shape

@@ -5,14 +5,10 @@ and a bucket whose box is farther from the new point than its own farthest point
 ones is passed over (the idea of Han et al., "QuickFPS", IEEE TCAD 2023).
 """
 
-from typing import Any
-
-import numba
 import numpy as np
-import numpy.typing as npt
 from scipy.spatial import cKDTree
 
-Array = npt.NDArray[Any]
+from pointmcd.typing import Array, Floats, Indices, kernel
 
 #: Points in a bucket.
 _BUCKET = 128
@@ -20,7 +16,7 @@ _BUCKET = 128
 _SLACK = np.float32(0.999)
 
 
-def farthest_points(points: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.int64]:
+def farthest_points(points: Floats, count: int) -> Indices:
     """The order in which each point is the farthest from all before it, the first point first.
 
     Args:
@@ -43,7 +39,7 @@ def farthest_points(points: npt.NDArray[np.float32], count: int) -> npt.NDArray[
     return order
 
 
-def _by_place(points: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+def _by_place(points: Floats) -> Indices:
     """All indices, bucket after bucket, ascending in each."""
     near = cKDTree(points, leafsize=_BUCKET).indices.astype(np.int64)
     for start in range(0, len(near), _BUCKET):
@@ -51,7 +47,7 @@ def _by_place(points: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
     return np.asarray(near)
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def _farthest_kernel(points: Array, kept: Array, slack: float, order: Array) -> None:
     """`points` [3, N] are those of the indices `kept` [N], the first of all among them."""
     count = len(kept)
@@ -83,7 +79,7 @@ def _farthest_kernel(points: Array, kept: Array, slack: float, order: Array) -> 
         order[i] = kept[last]
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def _to_box(low: float, high: float, place: float) -> float:
     """Square of the distance along one axis."""
     gap = max(low - place, place - high, np.float32(0))
@@ -91,7 +87,7 @@ def _to_box(low: float, high: float, place: float) -> float:
     return square
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def _approach(
     points: Array, x: float, y: float, z: float, start: int, stop: int, nearest: Array
 ) -> int:

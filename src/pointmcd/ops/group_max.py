@@ -10,16 +10,15 @@ from typing import Any
 
 import numba
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from pointmcd.ops.backend import numba_fits, with_torch_threads
+from pointmcd.ops.backend import numba_fits, parallel_kernel
 from pointmcd.ops.batch_norm import running_statistics
 from pointmcd.ops.linear_norm import linear_bn_relu, moment_statistics
 from pointmcd.ops.moments import moments, moments_backward
+from pointmcd.typing import Array
 
-Array = npt.NDArray[Any]
 #: Rows multiplied at a time: products that stay in a CPU's cache, or few launches elsewhere.
 _CPU_ROWS, _OTHER_ROWS = 2048, 2**18
 #: Group blocks that are summed apart: a fixed number, so that no thread count changes the result.
@@ -94,8 +93,7 @@ class _Extremes(torch.autograd.Function):
 def _extreme(products: Tensor, values: Tensor, where: Tensor) -> None:
     """Max over the members of [g, k, C] and the first member that has it, into [g, C] each."""
     if numba_fits(products):
-        with_torch_threads()
-        _max_kernel(products.numpy(), values.numpy(), where.numpy())
+        _max_kernel(products, values, where)
     else:
         torch.max(products, dim=1, out=(values, where))
 
@@ -114,15 +112,11 @@ def _backward_numba(
     grad: Tensor, groups: Tensor, weight: Tensor, where: Tensor, grad_groups: Tensor
 ) -> Tensor:
     grad_weight = torch.zeros(_BLOCKS, *weight.shape)
-    with_torch_threads()
-    _backward_kernel(
-        *(t.detach().contiguous().numpy() for t in (grad, groups, weight, where)),
-        *(t.numpy() for t in (grad_groups, grad_weight)),
-    )
+    _backward_kernel(grad, groups, weight, where, grad_groups, grad_weight)
     return grad_weight.sum(dim=0)
 
 
-@numba.njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
+@parallel_kernel
 def _max_kernel(products: Array, values: Array, where: Array) -> None:
     count, members, channels = products.shape
     for g in numba.prange(count):
@@ -137,7 +131,7 @@ def _max_kernel(products: Array, values: Array, where: Array) -> None:
         where[g] = arg
 
 
-@numba.njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
+@parallel_kernel
 def _backward_kernel(
     grad: Array, groups: Array, weight: Array, where: Array, grad_groups: Array, grad_weight: Array
 ) -> None:

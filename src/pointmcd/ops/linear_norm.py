@@ -9,16 +9,14 @@ from typing import Any
 
 import numba
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pointmcd.ops.backend import numba_fits, with_torch_threads
+from pointmcd.ops.backend import numba_fits, parallel_kernel
 from pointmcd.ops.batch_norm import batch_statistics, running_statistics
 from pointmcd.ops.moments import mean_and_covariance
-
-Array = npt.NDArray[Any]
+from pointmcd.typing import Array
 
 
 def linear_bn_relu(
@@ -75,8 +73,7 @@ class _LinearReLU(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor, weight: Tensor, shift: Tensor, slope: float) -> Tensor:
         out = rows @ weight.T
-        with_torch_threads()
-        _shift_relu_kernel(out.detach().numpy(), shift.detach().numpy(), np.float32(slope))
+        _shift_relu_kernel(out, shift, np.float32(slope))
         ctx.save_for_backward(rows, weight, out)
         ctx.slope = slope
         return out
@@ -100,19 +97,14 @@ _SAMPLED, _SPARSE = 16, 0.1
 def _sparse_backward(
     grad: Tensor, rows: Tensor, weight: Tensor, out: Tensor, slope: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    grad_rows = torch.zeros_like(rows)
+    grad_rows = rows.new_zeros(rows.shape)
     grad_weight = torch.zeros(_BLOCKS, *weight.shape)
     grad_shift = torch.zeros(_BLOCKS, len(weight))
-    with_torch_threads()
-    _sparse_kernel(
-        *(t.detach().contiguous().numpy() for t in (grad, out, rows, weight)),
-        np.float32(slope),
-        *(t.numpy() for t in (grad_rows, grad_weight, grad_shift)),
-    )
+    _sparse_kernel(grad, out, rows, weight, np.float32(slope), grad_rows, grad_weight, grad_shift)
     return grad_rows, grad_weight.sum(dim=0), grad_shift.sum(dim=0)
 
 
-@numba.njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
+@parallel_kernel
 def _shift_relu_kernel(out: Array, shift: Array, slope: float) -> None:
     for n in numba.prange(out.shape[0]):
         for c in range(out.shape[1]):
@@ -120,7 +112,7 @@ def _shift_relu_kernel(out: Array, shift: Array, slope: float) -> None:
             out[n, c] = value if value > 0 else slope * value
 
 
-@numba.njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
+@parallel_kernel
 def _sparse_kernel(
     grad: Array,
     out: Array,

@@ -9,15 +9,14 @@ from typing import Any, Literal
 
 import numba
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pointmcd.ops.backend import numba_fits, triton_fits, triton_runs, with_torch_threads
+from pointmcd.ops.backend import numba_fits, parallel_kernel, triton_fits, triton_runs
 from pointmcd.ops.scatter import scatter_numba, scatter_torch
+from pointmcd.typing import Array
 
 Backend = Literal["auto", "triton", "numba", "torch"]
-Array = npt.NDArray[Any]
 #: How torch.embedding_bag calls the mode "max".
 _MAX = 2
 
@@ -134,13 +133,11 @@ def _forward_numba(embeddings: Tensor, visibility: Tensor) -> tuple[Tensor, Tens
     views = visibility.shape[2]
     pooled = embeddings.new_zeros(batch, views, channels)
     argmax = torch.full((batch, views, channels), -1, dtype=torch.int32)
-    with_torch_threads()
-    by_view = visibility.transpose(1, 2).contiguous()
-    _max_kernel(embeddings.contiguous().numpy(), by_view.numpy(), pooled.numpy(), argmax.numpy())
+    _max_kernel(embeddings, visibility.transpose(1, 2), pooled, argmax)
     return pooled, argmax
 
 
-@numba.njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
+@parallel_kernel
 def _max_kernel(embeddings: Array, by_view: Array, pooled: Array, argmax: Array) -> None:
     batch, views, count = by_view.shape
     channels = embeddings.shape[2]

@@ -4,13 +4,11 @@ from typing import Any
 
 import numba
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pointmcd.ops.backend import blas_on_one_thread, numba_fits, smaller, with_torch_threads
-
-Array = npt.NDArray[Any]
+from pointmcd.ops.backend import blas_on_one_thread, numba_fits, parallel_kernel, smaller
+from pointmcd.typing import Array, kernel
 
 #: Points whose nearness to all others is multiplied out at a time: it stays in a CPU's cache.
 _ROWS = 64
@@ -35,14 +33,12 @@ def nearest_neighbours(points: Tensor, k: int) -> Tensor:
         nearness = torch.baddbmm(-squares[:, None, :], points, points.transpose(1, 2), alpha=2)
         return nearness.topk(k, dim=2, sorted=False).indices
     index = torch.empty(*points.shape[:2], k, dtype=torch.int64)
-    with_torch_threads()
     with blas_on_one_thread():  # the threads are numba's
-        doubled = (2 * points).transpose(1, 2).contiguous()
-        _nearest_kernel(*(t.numpy() for t in (points.contiguous(), doubled, squares, index)))
+        _nearest_kernel(points, (2 * points).transpose(1, 2), squares, index)
     return index
 
 
-@numba.njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
+@parallel_kernel
 def _nearest_kernel(points: Array, doubled: Array, squares: Array, index: Array) -> None:
     """`doubled` [B, C, N] holds 2 x, `squares` [B, N] what is subtracted from 2 x.y."""
     batch, count = squares.shape
@@ -59,7 +55,7 @@ def _nearest_kernel(points: Array, doubled: Array, squares: Array, index: Array)
             _largest(row, best, index[b, n])
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def _largest(row: Array, best: Array, index: Array) -> None:
     """Where the k largest of a row are, by insertion; the first of equals. Fills `index` [k]."""
     least = _lower_bound(row, best)
@@ -76,7 +72,7 @@ def _largest(row: Array, best: Array, index: Array) -> None:
         found = min(found + 1, k)
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def _lower_bound(row: Array, best: Array) -> Any:
     """A value that at least k of a row reach: the k-th largest of the maxima of its lanes.
 

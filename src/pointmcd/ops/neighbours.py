@@ -5,14 +5,12 @@ from typing import Any
 
 import numba
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from pointmcd.ops.backend import numba_fits, triton_fits, with_torch_threads
+from pointmcd.ops.backend import numba_fits, parallel_kernel, triton_fits
 from pointmcd.ops.scatter import scatter_numba, scatter_torch
-
-Array = npt.NDArray[Any]
+from pointmcd.typing import Array
 
 
 def gather_rows(values: Tensor, index: Tensor) -> Tensor:
@@ -90,9 +88,7 @@ def _backward_torch(grad: Tensor, index: Tensor, where: Tensor, count: int) -> T
 def _forward_numba(values: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
     pooled = values.new_empty(*index.shape[:2], values.shape[2])
     where = torch.empty(pooled.shape, dtype=torch.int32)
-    with_torch_threads()
-    inputs = (t.contiguous().numpy() for t in (values, index))
-    _max_kernel(*inputs, pooled.numpy(), where.numpy())
+    _max_kernel(values, index, pooled, where)
     return pooled, where
 
 
@@ -100,7 +96,7 @@ def _backward_numba(grad: Tensor, index: Tensor, where: Tensor, count: int) -> T
     return scatter_numba(grad, where, count)
 
 
-@numba.njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
+@parallel_kernel
 def _max_kernel(values: Array, index: Array, pooled: Array, where: Array) -> None:
     batch, count, channels = pooled.shape
     for task in numba.prange(batch * count):

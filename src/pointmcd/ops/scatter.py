@@ -1,14 +1,10 @@
-"""The way back from maxima to the points that they were taken from."""
-
-from typing import Any
+"""Backward of max pooling: scatter gradients to argmax points."""
 
 import numba
-import numpy.typing as npt
 from torch import Tensor
 
-from pointmcd.ops.backend import with_torch_threads
-
-Array = npt.NDArray[Any]
+from pointmcd.ops.backend import parallel_kernel
+from pointmcd.typing import Array
 
 
 def scatter_numba(grad: Tensor, where: Tensor, count: int) -> Tensor:
@@ -23,8 +19,7 @@ def scatter_numba(grad: Tensor, where: Tensor, count: int) -> Tensor:
         float [B, N, C].
     """
     out = grad.new_zeros(len(grad), count, grad.shape[2])
-    with_torch_threads()
-    _scatter_kernel(grad.contiguous().numpy(), where.numpy(), out.numpy())
+    _scatter_kernel(grad, where, out)
     return out
 
 
@@ -34,7 +29,7 @@ def scatter_torch(grad: Tensor, where: Tensor, count: int) -> Tensor:
     return out.scatter_add_(1, where.clamp(min=0).long(), grad * (where >= 0))
 
 
-@numba.njit(parallel=True, cache=True)  # type: ignore[untyped-decorator]
+@parallel_kernel
 def _scatter_kernel(grad: Array, where: Array, out: Array) -> None:
     for b in numba.prange(len(grad)):  # clouds share no point: no two threads add to one place
         for m in range(grad.shape[1]):

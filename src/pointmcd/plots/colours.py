@@ -1,7 +1,8 @@
 """Colours for the parts of one class that people with any colour vision can tell apart."""
 
 import numpy as np
-import numpy.typing as npt
+
+from pointmcd.typing import Bytes, Integers
 
 #: The first six are Okabe and Ito's; each further one is the colour, of all that are neither pale
 #: nor dark nor grey, that lies farthest from those before it, for the vision that tells it from
@@ -20,12 +21,12 @@ _COLOURS = np.array(
 _UNLABELLED = np.array([[200, 200, 200]], dtype=np.uint8)
 
 
-def part_colours(count: int) -> npt.NDArray[np.uint8]:
+def part_colours(count: int) -> Bytes:
     """One colour for each of `count` parts, uint8 [count, 3]; after the twelfth they repeat."""
     return _COLOURS[np.arange(count) % len(_COLOURS)]
 
 
-def part_paint(parts: npt.NDArray[np.integer], count: int) -> npt.NDArray[np.uint8]:
+def part_paint(parts: Integers, count: int) -> Bytes:
     """The colour of each point's part, uint8 [N, 3]; light grey for -1, a point without a label.
 
     Args:

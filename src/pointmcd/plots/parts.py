@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from PIL import Image
@@ -12,6 +11,7 @@ from scipy.spatial import cKDTree
 
 from pointmcd.plots.colours import part_colours, part_paint
 from pointmcd.plots.confusion import readable
+from pointmcd.typing import Bools, Bytes, Doubles, Indices, Integers, Reals
 
 #: Where the viewer stands, (elevation, azimuth) in degrees: obliquely in front, and behind.
 FRONT, BACK = (25.0, 35.0), (25.0, 215.0)
@@ -35,8 +35,8 @@ class PaintedCloud:
         caption: a line to stand over a picture, or nothing.
     """
 
-    points: npt.NDArray[np.floating]
-    parts: npt.NDArray[np.integer]
+    points: Reals
+    parts: Integers
     caption: str = ""
 
 
@@ -71,11 +71,11 @@ def parts_figure(
 
 
 def cloud_picture(
-    points: npt.NDArray[np.floating],
-    colours: npt.NDArray[np.uint8],
+    points: Reals,
+    colours: Bytes,
     size: int,
     view: tuple[float, float] = FRONT,
-) -> npt.NDArray[np.uint8]:
+) -> Bytes:
     """Draw a cloud on white, seen from afar (orthographic), as large as the picture allows.
 
     Args:
@@ -91,11 +91,11 @@ def cloud_picture(
 
 
 def cloud_pictures(
-    points: npt.NDArray[np.floating],
-    colourings: npt.NDArray[np.uint8],
+    points: Reals,
+    colourings: Bytes,
     size: int,
     view: tuple[float, float] = FRONT,
-) -> npt.NDArray[np.uint8]:
+) -> Bytes:
     """`cloud_picture` for several colourings [k, N, 3] of one cloud, uint8 [k, S, S, 3]."""
     places, radius = _framed(points, view)
     side = _ENLARGE * size
@@ -110,9 +110,7 @@ def cloud_pictures(
     return np.stack(pictures)
 
 
-def _framed(
-    points: npt.NDArray[np.floating], view: tuple[float, float]
-) -> tuple[npt.NDArray[np.float64], float]:
+def _framed(points: Reals, view: tuple[float, float]) -> tuple[Doubles, float]:
     """Places [N, 3] (right, up, towards the viewer) that fill [-1, 1], and the balls' radius."""
     elevation, azimuth = np.radians(view)
     right = np.array([np.cos(azimuth), 0, -np.sin(azimuth)])
@@ -135,7 +133,7 @@ def _framed(
     return places * (_FILL - radius), radius
 
 
-def _radius(places: npt.NDArray[np.float64]) -> float:
+def _radius(places: Doubles) -> float:
     """So large that neighbours touch: a surface of points then looks closed."""
     distinct = np.unique(places, axis=0)
     if len(distinct) == 1:
@@ -144,9 +142,7 @@ def _radius(places: npt.NDArray[np.float64]) -> float:
     return float(np.clip(_RADIUS * np.median(nearest[:, 1]), _SMALLEST, _LARGEST))
 
 
-def _balls(
-    places: npt.NDArray[np.float64], radius: float, side: int
-) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+def _balls(places: Doubles, radius: float, side: int) -> tuple[Indices, Doubles, Doubles]:
     """Which point each pixel shows (-1: none), how near it is, and its ball's height there.
 
     Each [side, side]; the height runs from 0 at the ball's rim to 1 at its top.
@@ -169,16 +165,14 @@ def _balls(
     return owner, depth, height
 
 
-def _faded(depth: npt.NDArray[np.float64], bare: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+def _faded(depth: Doubles, bare: Bools) -> Doubles:
     """Light by distance: 1 in front, `_FAR` at the back."""
     seen = depth[~bare]
     span = float(np.ptp(seen)) or 1.0
     return np.where(bare, 1, 1 - (1 - _FAR) * (seen.max() - depth).clip(0, span) / span)
 
 
-def _stepped(
-    depth: npt.NDArray[np.float64], bare: npt.NDArray[np.bool_], side: int
-) -> npt.NDArray[np.float64]:
+def _stepped(depth: Doubles, bare: Bools, side: int) -> Doubles:
     """Darken what stands just behind something nearer (eye-dome lighting, Boucheny 2009)."""
     filled = np.where(bare, depth[~bare].min() - 1, depth)
     reach = max(side // 160, 1)

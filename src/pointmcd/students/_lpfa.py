@@ -9,7 +9,6 @@ from torch.nn import functional as F
 from pointmcd.ops.ball_query import ball_query
 from pointmcd.ops.edge_moments import normed_edges
 from pointmcd.ops.edge_sum import edge_sum
-from pointmcd.ops.group_mean import norm_leaky_mean
 from pointmcd.ops.neighbours import neighbour_max
 from pointmcd.students._layers import NormedLinear
 
@@ -85,5 +84,4 @@ class LPFA(nn.Module):
         """Features [B, N, C] of the graph's points -> [B, N, C]."""
         own, other = self.place(graph)
         edges = edge_sum(own - features, other + features, graph.near, SLOPE)
-        products = self.layer.linear(edges).flatten(0, 1)
-        return norm_leaky_mean(products, self.layer.norm, SLOPE).view_as(features)
+        return F.leaky_relu(self.layer(edges), SLOPE).mean(dim=2)

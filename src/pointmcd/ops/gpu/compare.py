@@ -1,10 +1,11 @@
 """What the Triton kernels share: how a running extreme is beaten."""
 
-import triton
 import triton.language as tl
 
+from pointmcd.typing import gpu_kernel
 
-@triton.jit  # type: ignore[untyped-decorator]
+
+@gpu_kernel
 def beats(value: tl.tensor, best: tl.tensor) -> tl.tensor:
     """Whether a value takes the place of the best so far: the first of equals, or of NaNs, stays.
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pointmcd.ops.gpu.compare import beats
+from pointmcd.typing import gpu_kernel
 
 #: Points of a tile, 16 being the least that tl.dot takes, and warps: more points, or fewer warps,
 #: and the registers of 64 x 128 channels spill into memory.
@@ -31,7 +32,8 @@ def forward(
     """
     own, other, index = own.contiguous(), other.contiguous(), index.contiguous()
     wide, narrow = weight.shape
-    extreme = own.new_empty(*own.shape[:2], wide)
+    batch, count, k = index.shape
+    extreme = own.new_empty(batch, count, wide)
     where = torch.empty_like(extreme, dtype=torch.int32)
     programs = _programs(index)
     totals = own.new_empty(programs, narrow)
@@ -39,9 +41,25 @@ def forward(
     centre = F.leaky_relu(own.mean(dim=(0, 1)) + other.mean(dim=(0, 1)), slope)
     with torch.cuda.device_of(own):
         forward_kernel[(programs,)](
-            *(own, other, index, (sign[:, None] * weight).contiguous(), sign, centre),
-            *(extreme, where, totals, grams),
-            *(*_sizes(index), narrow, wide, slope, *_tile(narrow, wide)),
+            own,
+            other,
+            index,
+            (sign[:, None] * weight).contiguous(),
+            sign,
+            centre,
+            extreme,
+            where,
+            totals,
+            grams,
+            batch * count,
+            count,
+            k,
+            narrow,
+            wide,
+            slope,
+            _POINTS,
+            _tile(narrow),
+            _tile(wide),
             num_warps=_WARPS,
         )
     offset = totals.sum(dim=0, dtype=torch.float64) / index.numel()
@@ -59,37 +77,51 @@ def backward(
     """
     own, other, index, weight, where, mean = saved
     wide, narrow = weight.shape
+    batch, count, k = index.shape
     grad_own = torch.empty_like(own, memory_format=torch.contiguous_format)
     grad_other = torch.zeros_like(other, memory_format=torch.contiguous_format)
     programs = _programs(index)
     grad_weight = own.new_empty(programs, wide, narrow)
     with torch.cuda.device_of(own):
         backward_kernel[(programs,)](
-            *(own.contiguous(), other.contiguous(), index.contiguous(), weight.contiguous()),
-            *(where, grad.contiguous(), mean.float(), mix.float().contiguous(), share.float()),
-            *(grad_own, grad_other, grad_weight),
-            *(*_sizes(index), narrow, wide, slope, *_tile(narrow, wide)),
+            own.contiguous(),
+            other.contiguous(),
+            index.contiguous(),
+            weight.contiguous(),
+            where,
+            grad.contiguous(),
+            mean.float(),
+            mix.float().contiguous(),
+            share.float(),
+            grad_own,
+            grad_other,
+            grad_weight,
+            batch * count,
+            count,
+            k,
+            narrow,
+            wide,
+            slope,
+            _POINTS,
+            _tile(narrow),
+            _tile(wide),
             num_warps=_WARPS,
         )
     return grad_own, grad_other, grad_weight.sum(dim=0)
 
 
 def _programs(index: Tensor) -> int:
-    points, _, _ = _sizes(index)
-    return min(_PROGRAMS, -(-points // _POINTS))
+    batch, count, _ = index.shape
+    return min(_PROGRAMS, -(-batch * count // _POINTS))
 
 
-def _sizes(index: Tensor) -> tuple[int, int, int]:
-    """Points of all clouds, points of one, neighbours."""
-    batch, count, k = index.shape
-    return batch * count, count, k
+def _tile(channels: int) -> int:
+    """A side of a tile that holds all channels: a power of 2, and what tl.dot takes."""
+    side: int = triton.next_power_of_2(channels)
+    return max(16, side)
 
 
-def _tile(narrow: int, wide: int) -> tuple[int, int, int]:
-    return _POINTS, *(max(16, triton.next_power_of_2(side)) for side in (narrow, wide))
-
-
-@triton.jit  # type: ignore[untyped-decorator]
+@gpu_kernel
 def forward_kernel(
     own: tl.tensor,
     other: tl.tensor,
@@ -148,7 +180,7 @@ def forward_kernel(
     tl.store(grams + output, gram, mask=square)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@gpu_kernel
 def backward_kernel(
     own: tl.tensor,
     other: tl.tensor,

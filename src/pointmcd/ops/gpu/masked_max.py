@@ -10,6 +10,7 @@ import triton.language as tl
 from torch import Tensor
 
 from pointmcd.ops.gpu.compare import beats
+from pointmcd.typing import gpu_kernel
 
 #: Points and channels of a tile.
 _POINTS, _CHANNELS = 32, 64
@@ -27,8 +28,15 @@ def forward(embeddings: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:
     grid = (batch * views, triton.cdiv(channels, _CHANNELS))
     with torch.cuda.device_of(embeddings):
         max_kernel[grid](
-            *(embeddings.contiguous(), by_view, pooled, argmax),
-            *(views, points, channels, _POINTS, _CHANNELS),
+            embeddings.contiguous(),
+            by_view,
+            pooled,
+            argmax,
+            views,
+            points,
+            channels,
+            _POINTS,
+            _CHANNELS,
         )
     return pooled, argmax
 
@@ -42,13 +50,12 @@ def backward(grad: Tensor, argmax: Tensor, points: int) -> Tensor:
     grid = (batch * triton.cdiv(points, _POINTS), triton.cdiv(channels, _CHANNELS))
     with torch.cuda.device_of(grad):
         gather_kernel[grid](
-            *(grad.contiguous(), argmax, out),
-            *(views, points, channels, _POINTS, _CHANNELS),
+            grad.contiguous(), argmax, out, views, points, channels, _POINTS, _CHANNELS
         )
     return out
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@gpu_kernel
 def max_kernel(
     embeddings: tl.tensor,
     by_view: tl.tensor,
@@ -85,7 +92,7 @@ def max_kernel(
     tl.store(argmax + output, tl.where(first < points, first, -1), mask=channel < channels)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@gpu_kernel
 def gather_kernel(
     grad: tl.tensor,
     argmax: tl.tensor,

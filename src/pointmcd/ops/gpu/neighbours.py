@@ -10,6 +10,7 @@ import triton.language as tl
 from torch import Tensor
 
 from pointmcd.ops.gpu.compare import beats
+from pointmcd.typing import gpu_kernel
 
 #: Points and channels of a tile.
 _POINTS, _CHANNELS = 16, 64
@@ -26,8 +27,17 @@ def forward(values: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
     grid = (triton.cdiv(batch * near, _POINTS), triton.cdiv(channels, _CHANNELS))
     with torch.cuda.device_of(values):
         pool_kernel[grid](
-            *(values.contiguous(), index.contiguous(), pooled, where),
-            *(batch * near, near, count, index.shape[2], channels, _POINTS, _CHANNELS),
+            values.contiguous(),
+            index.contiguous(),
+            pooled,
+            where,
+            batch * near,
+            near,
+            count,
+            index.shape[2],
+            channels,
+            _POINTS,
+            _CHANNELS,
         )
     return pooled, where
 
@@ -42,8 +52,14 @@ def backward(grad: Tensor, index: Tensor, where: Tensor, count: int) -> Tensor:
     grid = (batch * count, triton.cdiv(channels, _CHANNELS))
     with torch.cuda.device_of(grad):
         unpool_kernel[grid](
-            *(grad.contiguous(), where, sources, starts, out),
-            *(count, channels, _CHANNELS),
+            grad.contiguous(),
+            where,
+            sources,
+            starts,
+            out,
+            count,
+            channels,
+            _CHANNELS,
             num_warps=1,
         )
     return out
@@ -67,7 +83,7 @@ def edges_by_target(index: Tensor, count: int) -> tuple[Tensor, Tensor]:
     return (order // k).int(), torch.searchsorted(targets, bounds, out_int32=True)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@gpu_kernel
 def pool_kernel(
     values: tl.tensor,
     index: tl.tensor,
@@ -100,7 +116,7 @@ def pool_kernel(
     tl.store(where + offset, chosen, mask=inside)
 
 
-@triton.jit  # type: ignore[untyped-decorator]
+@gpu_kernel
 def unpool_kernel(
     grad: tl.tensor,
     where: tl.tensor,
