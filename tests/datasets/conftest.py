@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import SimpleNamespace
 
 import pytest
 
@@ -74,6 +75,12 @@ class BadServer(ThreadingHTTPServer):
         self.drops, self.status, self.asked = [], [], []
         self.stalled, self.let_go = threading.Event(), threading.Event()
         self.url = f"http://127.0.0.1:{self.server_port}/set.bin"
+
+
+@pytest.fixture(autouse=True)
+def no_waiting(monkeypatch) -> None:
+    """pooch tries again at once."""
+    monkeypatch.setattr("pooch.core.time", SimpleNamespace(sleep=lambda seconds: None))
 
 
 @pytest.fixture

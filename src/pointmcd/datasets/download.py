@@ -1,4 +1,4 @@
-"""A data set by name: fetched where that is allowed, else told how to get by hand."""
+"""Fetch a data set by name where that is allowed, or say how to get it by hand."""
 
 from pathlib import Path
 
@@ -9,12 +9,12 @@ from pointmcd.errors import ConfigError, DownloadError
 
 
 def download(name: str, folder: Path = Path(), layout: str | None = None) -> Fetched:
-    """Fetch a data set's archive; run again it goes on, or checks what is there.
+    """Fetch a data set's archive; run again it continues, or checks what is there.
 
     Args:
-        name: One of `list_data_sets`.
-        folder: Where to put it.
-        layout: Which of its layouts; None: the first that may be fetched.
+        name: one of `list_data_sets`, or `package.module:Name` of your own.
+        folder: where to put it.
+        layout: which of its layouts; None: the first that may be fetched.
 
     Raises:
         ConfigError: for an unknown name or layout.
@@ -26,7 +26,8 @@ def download(name: str, folder: Path = Path(), layout: str | None = None) -> Fet
 
 def licence_notice(data_set: type[DataSet]) -> str:
     """Return the lines that a person should read before they use it."""
-    return f"{data_set.title}; {data_set.home}\nlicence: {data_set.licence}"
+    title = f"{data_set.title}; {data_set.home}" if data_set.home else data_set.title
+    return f"{title}\nlicence: {data_set.licence}"
 
 
 def _archive(data_set: type[DataSet], layout: str | None) -> Archive:
@@ -39,6 +40,6 @@ def _archive(data_set: type[DataSet], layout: str | None) -> Archive:
     if archive is None:
         raise DownloadError(
             f"{data_set.name}: is not fetched for you (licence: {data_set.licence}). By hand:"
-            f" {data_set.obtain}; {data_set.home}"
+            f" {data_set.obtain}; {data_set.home or 'it states no home page'}"
         )
     return archive

@@ -1,20 +1,19 @@
-"""A file from the first mirror that has it whole, checked before it gets its name."""
+"""Fetch a file with pooch, from the first mirror that has it whole; continue an interrupted one."""
 
-import hashlib
-import time
 import zipfile
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.error import HTTPError
+from typing import Any
 
-from pointmcd.datasets.transfer import BROKEN, Part, Report, transfer
-from pointmcd.errors import DownloadError
+from pointmcd import __version__
+from pointmcd.errors import DownloadError, first_line
 from pointmcd.progress import progress_bar
 
-#: Answers that another try may change.
-_PASSING = (408, 425, 429)
+_CHUNK = 1 << 14
+#: Refusals by a server that another try may change; 416 answers a request beyond the end.
+_PASSING = (408, 416, 425, 429)
 
 
 @dataclass(frozen=True)
@@ -22,10 +21,10 @@ class Fetched:
     """A file that was fetched, or was there.
 
     Attributes:
-        path: The file.
-        sha256: Of its content.
-        published: Whether that is the published one; False: none is known, and of a zip every
-            member's own checksum was compared.
+        path: the file.
+        sha256: of its content.
+        published: whether that is the published one; False: none is known, and of a zip every
+            member was compared with its own checksum.
     """
 
     path: Path
@@ -38,129 +37,129 @@ def fetch(
     target: Path,
     sha256: str | None = None,
     *,
-    tries: int = 5,
-    wait: float = 1.0,
+    tries: int = 6,
     timeout: float = 30.0,
 ) -> Fetched:
     """Fetch a file; it is there whole and checked, or not at all.
 
-    What an interrupted call leaves in NAME.part is gone on with, if the server can. One process at
-    a time may fetch a file.
+    What an interrupted call leaves in NAME.part is continued where the server can. One process at a
+    time may fetch a file.
 
     Args:
-        urls: Where the file is, in the order to try.
-        target: The file to make; if it is there it is only checked.
-        sha256: What its content must give; None where nobody has published it.
-        tries: How often a mirror may fail without a byte of progress.
-        wait: Seconds before the second try, doubled for each further one.
-        timeout: Seconds of silence after which a connection counts as broken.
+        urls: where the file is, in the order to try.
+        target: the file to make; if it is there it is only checked.
+        sha256: of its content; None where nobody has published it.
+        tries: how often a mirror is tried; each continues where the one before broke off.
+        timeout: seconds of silence after which a connection counts as broken.
 
     Raises:
         DownloadError: when no mirror has it, saying what each of them did, or the file that is
             there has another checksum, or it cannot be written.
     """
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if target.exists():
-            return _there(target, sha256)
-        return _from_mirrors(urls, target, sha256, _Patience(tries, wait, timeout))
-    except OSError as error:
-        raise DownloadError(f"{target}: cannot be written: {error.strerror or error}") from error
+    import pooch
+    from requests import RequestException
 
-
-@dataclass(frozen=True)
-class _Patience:
-    tries: int
-    wait: float
-    timeout: float
-
-
-def _there(target: Path, sha256: str | None) -> Fetched:
-    try:
-        return _checked(target, target, sha256)
-    except DownloadError as error:
-        raise DownloadError(f"{error}; remove it to fetch it again") from error
-
-
-def _from_mirrors(
-    urls: Sequence[str], target: Path, sha256: str | None, patience: _Patience
-) -> Fetched:
-    part, faults = Part(target), []
+    pooch.get_logger().setLevel("ERROR")
+    name, faults = target.name, []
+    if target.exists() and (fault := _fault(target, name, sha256)):
+        raise DownloadError(f"{target}: {fault}; remove it to fetch it again")
     for url in urls:
-        fault = _from_mirror(url, part, target.name, patience)
-        if fault is None:
-            try:
-                checked = _checked(part.path, target, sha256)
-            except DownloadError as error:
-                part.discard()
-                fault = str(error).removeprefix(f"{target}: ")
-            else:
-                part.finish(target)
-                return checked
-        faults.append(f"{url}: {fault}")
+        source = pooch.create(target.parent, "", registry={name: sha256}, urls={name: url})
+        source.retry_if_failed = tries - 1
+        try:
+            source.fetch(name, downloader=_Resuming(target, sha256, timeout))
+            return Fetched(target, pooch.file_hash(str(target)), published=sha256 is not None)
+        except (DownloadError, ValueError, RequestException) as error:
+            faults.append(f"{url}: {_reason(error)}")
+        except OSError as error:
+            reason = error.strerror or error
+            raise DownloadError(f"{target}: cannot be written: {reason}") from error
     raise DownloadError(f"{target}: could not be fetched: {'; '.join(faults)}")
 
 
-def _from_mirror(url: str, part: Part, name: str, patience: _Patience) -> str | None:
-    """Try one mirror until the file is there, or it fails too often: why."""
-    with progress_bar() as progress:
-        bar = progress.add_task(name, total=None, note="MiB")
+class _Resuming:
+    """Downloader for pooch that continues NAME.part; pooch's own starts from nothing.
 
-        def report(done: int, total: int | None) -> None:
-            progress.update(bar, completed=done >> 20, total=total and total >> 20)
-
-        return _persist(lambda: _attempt(url, part, patience.timeout, report), part, patience)
-
-
-def _persist(
-    attempt: Callable[[], tuple[str | None, bool]], part: Part, patience: _Patience
-) -> str | None:
-    failures, furthest = 0, part.size
-    while True:
-        fault, final = attempt()
-        # A server that cannot go on starts again and again: what was there before is no progress.
-        failures = 1 if part.size > furthest else failures + 1
-        furthest = max(furthest, part.size)
-        if fault is None or final or failures >= patience.tries:
-            return fault
-        time.sleep(patience.wait * 2 ** (failures - 1))
-
-
-def _attempt(url: str, part: Part, timeout: float, report: Report) -> tuple[str | None, bool]:
-    """Return what went wrong, None for nothing, and whether there is no use in trying again."""
-    try:
-        return transfer(url, part, timeout, report), False
-    except HTTPError as error:
-        final = 400 <= error.code < 500 and error.code not in _PASSING
-        return f"the server says {error.code} {error.reason}", final
-    except BROKEN as error:
-        reason = str(getattr(error, "reason", "") or error) or type(error).__name__
-        return reason.splitlines()[0], False
-
-
-def _checked(path: Path, target: Path, sha256: str | None) -> Fetched:
-    """Hold a file against the published checksum, or else a zip against those inside it.
-
-    Raises:
-        DownloadError: when they differ.
+    Whether the parts are of one version is seen when they are checked as a whole.
     """
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while chunk := file.read(1 << 20):
-            digest.update(chunk)
-    found = digest.hexdigest()
-    if sha256 is not None and found != sha256.lower():
-        raise DownloadError(f"{target}: its sha256 is {found}, not {sha256}")
-    if sha256 is None and target.suffix.lower() == ".zip":
-        _check_zip(path, target)
-    return Fetched(target, found, published=sha256 is not None)
+
+    def __init__(self, target: Path, sha256: str | None, timeout: float) -> None:
+        self.name, self.sha256, self.timeout = target.name, sha256, timeout
+        self.part = target.with_name(f"{target.name}.part")
+
+    def __call__(self, url: str, output_file: str, _: Any) -> None:
+        """Download to a path; any error but DownloadError makes pooch try again.
+
+        Raises:
+            DownloadError: when there is no use in trying again.
+            RequestException: when the connection fails.
+            ValueError: when parts of two versions came together.
+        """
+        resumed = self._append(url)
+        if fault := _fault(self.part, self.name, self.sha256):
+            self.part.unlink()
+            raise ValueError(fault) if resumed else DownloadError(fault)
+        self.part.replace(output_file)
+
+    def _append(self, url: str) -> bool:
+        """Append what is missing, or write all; return whether there was something before."""
+        import requests
+
+        start = self.part.stat().st_size if self.part.exists() else 0
+        if start and self.sha256 is None and not _is_zip(self.name):
+            start = 0  # nothing would tell a mixture of versions
+        headers = {"Accept-Encoding": "identity", "User-Agent": f"pointmcd/{__version__}"}
+        if start:
+            headers["Range"] = f"bytes={start}-"
+        with requests.get(url, headers=headers, stream=True, timeout=self.timeout) as response:
+            code = response.status_code
+            if code == 416 and start:  # NAME.part is whole, or of another file
+                return True
+            if 400 <= code < 500 and code not in _PASSING:
+                raise DownloadError(f"the server says {code} {response.reason}")
+            response.raise_for_status()
+            self._receive(response, start if code == 206 else 0)
+        return start > 0 and code == 206
+
+    def _receive(self, response: Any, start: int) -> None:
+        length = response.headers.get("Content-Length", "")
+        total = start + int(length) if length.isdecimal() else None
+        with progress_bar() as progress, self.part.open("ab" if start else "wb") as file:
+            bar = progress.add_task(self.name, total=total and total >> 20, note="MiB")
+            for chunk in response.iter_content(_CHUNK):
+                file.write(chunk)
+                file.flush()  # what has come is kept, should the rest not
+                progress.update(bar, completed=file.tell() >> 20)
 
 
-def _check_zip(path: Path, target: Path) -> None:
+def _reason(error: BaseException) -> str:
+    """Return the first line of what is at the bottom of an error of requests and urllib3."""
+    response = getattr(error, "response", None)
+    if response is not None:
+        return f"the server says {response.status_code} {response.reason}"
+    while error.args and isinstance(error.args[0], BaseException):
+        error = error.args[0]
+    cause = getattr(error, "reason", None)
+    error = cause if isinstance(cause, BaseException) else error
+    return first_line(ValueError(error.args[0] if error.args else type(error).__name__))
+
+
+def _is_zip(name: str) -> bool:
+    return name.lower().endswith(".zip")
+
+
+def _fault(path: Path, name: str, sha256: str | None) -> str | None:
+    """Return how a file differs from the published checksum, or a zip from those inside it."""
+    import pooch
+
+    if sha256 is not None:
+        found = pooch.file_hash(str(path))
+        return None if found == sha256.lower() else f"its sha256 is {found}, not {sha256}"
+    if not _is_zip(name):
+        return None
     try:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
-        raise DownloadError(f"{target}: is no intact zip: {error}") from error
-    if damaged is not None:
-        raise DownloadError(f"{target}: is no intact zip: {damaged} is damaged")
+        return f"is no intact zip: {error}"
+    return damaged and f"is no intact zip: {damaged} is damaged"
