@@ -94,4 +94,5 @@ class Clouds(DataSet):
 
     title = "Point clouds of your own, in a folder or zip"
     licence = "yours"
+    obtain = "these are files of your own"
     layouts = (Layout("files", lambda tree: Listing(list_clouds(tree)), up=None),)

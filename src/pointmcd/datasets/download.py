@@ -38,8 +38,9 @@ def _archive(data_set: type[DataSet], layout: str | None) -> Archive:
     chosen = layouts.values() if layout is None else [layouts[layout]]
     archive = next((one.archive for one in chosen if one.archive is not None), None)
     if archive is None:
+        by_hand = "; ".join(filter(None, (data_set.obtain, data_set.home)))
         raise DownloadError(
             f"{data_set.name}: is not fetched for you (licence: {data_set.licence}). By hand:"
-            f" {data_set.obtain}; {data_set.home or 'it states no home page'}"
+            f" {by_hand}"
         )
     return archive

@@ -149,4 +149,5 @@ class Meshes(DataSet):
 
     title = "Meshes of your own, in a folder or zip"
     licence = "yours"
+    obtain = "these are files of your own"
     layouts = (Layout("files", lambda tree: Listing(list_shapes(tree)), up=None),)
