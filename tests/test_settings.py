@@ -1,4 +1,4 @@
-"""What the settings of all commands share."""
+"""Common ground of all settings: paths as text, choices."""
 
 from dataclasses import dataclass
 from pathlib import Path

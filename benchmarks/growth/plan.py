@@ -52,7 +52,7 @@ def plan_table(costs: Costs) -> str:
     }
     for text, each in prepare.items():
         day = [_machines(count * (each + look)) for count in SETS.values()]
-        rows[f"machines of {CORES} cores to prepare and look in a day, {text}"] = day
+        rows[f"machines of {CORES} cores to prepare and compute features in a day, {text}"] = day
     rows["store on disk, GB"] = _each(sum(costs.units.bytes.values()) / 1e9, "{:,.1f}")
     rows["of these the views, GB"] = _each(costs.units.bytes["views"] / 1e9, "{:,.1f}")
     rows["what an epoch reads, GB"] = _each(read_bytes(costs.units) / 1e9, "{:,.1f}")

@@ -20,13 +20,13 @@ from pointmcd.training.train import train
 
 EPOCHS = 40
 POINTS = 512
-#: Small steps: the set is small, and batches of 32 would leave five steps an epoch.
+#: Small batches: 32 shapes a step would leave five steps an epoch.
 BATCH_SIZE = 16
 
 
 @dataclass(frozen=True)
 class DemoResult:
-    """What the demo made: the comparison of its two arms, and the page."""
+    """Outcome of the demo: the comparison of its two runs, and the page."""
 
     comparison: Comparison
     page: Path
@@ -37,7 +37,7 @@ def demo(folder: Path, epochs: int = EPOCHS) -> DemoResult:
 
     Args:
         folder: where to work; what is finished there is kept.
-        epochs: passes over the train part, the same for both arms.
+        epochs: passes over the train split, the same for both runs.
 
     Raises:
         PointMCDError: when the folder cannot be used.
@@ -47,12 +47,12 @@ def demo(folder: Path, epochs: int = EPOCHS) -> DemoResult:
     store = folder / "store"
     _say("1/6 prepare: points, views and visibility of 254 shapes")
     prepare(PrepareConfig(furniture10(), store, shard_size=16))
-    _say("2/6 teach: an image model looks at the views")
+    _say("2/6 teach: descriptors of the views by an image model")
     teach(TeachConfig(store))
     _say("3/6 train: PointNet alone, then the same distilled")
     baseline = train(_config(folder, store, None, epochs))
     distilled = train(_config(folder, store, "lite0", epochs))
-    _say("4/6 evaluate and compare on the test part")
+    _say("4/6 evaluate and compare on the test split")
     for run in (baseline, distilled):
         evaluate(run)
     comparison = compare([distilled], [baseline])

@@ -1,4 +1,4 @@
-"""What the settings of all commands share: text for paths, and checks that name the option."""
+"""Common ground of all settings: text serves for paths, and checks name the option."""
 
 from pathlib import Path
 from types import NoneType

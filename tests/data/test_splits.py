@@ -12,7 +12,7 @@ NAMES = [
 LABELS = [name[0] for name in NAMES]
 
 
-def test_every_class_gives_its_share_and_keeps_some():
+def test_every_class_gives_its_fraction_and_keeps_some():
     held = Counter(name[0] for name in hold_out(NAMES, LABELS, 0.2, 0))
     assert held == {"a": 4, "b": 2, "c": 1}
 
@@ -28,7 +28,7 @@ def test_another_seed_is_another_choice():
 
 
 @pytest.mark.parametrize(("fraction", "count"), [(0, 0), (0.01, 3), (0.99, 29)])
-def test_extreme_shares(fraction, count):
+def test_extreme_fractions(fraction, count):
     assert len(hold_out(NAMES, LABELS, fraction, 0)) == count
 
 
@@ -55,7 +55,7 @@ def test_validation_comes_out_of_training_only():
     assert splits[-1] == "train"  # the only shape of its class
 
 
-def test_unlabelled_shapes_get_a_validation_part_too():
+def test_unlabelled_shapes_get_a_validation_split_too():
     splits = assign_validation(NAMES, [None] * 33, ["train"] * 33, 0.2, 0)
     assert Counter(splits) == {"train": 26, "val": 7}
 

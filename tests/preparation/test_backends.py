@@ -1,4 +1,4 @@
-"""What reaches the workers of a cluster, and what is refused; dask itself: test_prepare_dask.py."""
+"""Workers of a cluster: their tasks, and refusals; dask itself: test_prepare_dask.py."""
 
 import sys
 from dataclasses import replace

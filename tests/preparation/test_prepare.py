@@ -103,7 +103,7 @@ def test_flat_unlabelled_folder(few_meshes, quick, tmp_path):
     assert [note["name"] for note in result.notes] == ["test"]
 
 
-def test_layout_without_splits_gets_a_stratified_test_part(few_meshes, quick, tmp_path):
+def test_layout_without_splits_gets_a_stratified_test_split(few_meshes, quick, tmp_path):
     bare = tmp_path / "bare"
     for path in few_meshes.rglob("*.off"):
         target = bare / path.parent.parent.name / path.name

@@ -71,7 +71,7 @@ def made(options, tmp_path_factory):
 
 
 def side_of(points):
-    """Which side of the cube, framed about the origin, each point [..., 3] lies on."""
+    """Return the side of the cube, framed about the origin, that each point [..., 3] lies on."""
     axis = np.abs(points).argmax(axis=-1)
     positive = np.take_along_axis(points, axis[..., None], -1)[..., 0] > 0
     return 2 * axis + positive

@@ -61,7 +61,7 @@ def test_parts_belong_to_the_points(prepared):
 
 
 def project(points, framing, view):
-    """Where points [N, 3] land in a picture: rows and columns [N]."""
+    """Project points [N, 3] to rows and columns [N] of a picture."""
     frames = RIG.frames
     way = framing.apply(points) - frames.position[view]
     depth = way @ frames.forward[view] * RIG.tangent

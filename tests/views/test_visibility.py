@@ -140,7 +140,7 @@ def test_real_shape_agrees_with_the_pixels_that_show_its_points():
 
 
 def seen_past_every_face(caster, points):
-    """Which points [P] no face stands before, as bool [P, V]: every ray against every face.
+    """Return bool [P, V], points that no face hides: every ray against every face.
 
     Möller and Trumbore's intersection in double precision; a face within 1e-5 of the way from the
     point is the point's own surface.

@@ -21,7 +21,7 @@ class Augmentation:
         shift: per-axis offsets are uniform in [-shift, shift], in radii of the unit sphere.
         resample: draw the points anew each epoch from all that the store holds, instead of
             always the first in farthest-point order.
-        rotation: which turns to draw from, before scale and shift.
+        rotation: the rotations to draw from, applied before scale and shift.
         up: the axis that points up, x, y or z.
     """
 
@@ -33,22 +33,22 @@ class Augmentation:
     up: str = "y"
 
     def generator(self, epoch: int, index: int, number: int = 0) -> np.random.Generator:
-        """The randomness of one shape in one epoch, where it comes for the `number`-th time."""
+        """Return the random numbers for the `number`-th time that a shape comes in an epoch."""
         return np.random.default_rng((self.seed, epoch, index, *([number] if number else [])))
 
     def choose(
         self, generator: np.random.Generator, available: int, count: int
     ) -> npt.NDArray[np.int64]:
-        """Which `count` of the stored points to take, ascending."""
+        """Choose `count` of the stored points; their positions, ascending."""
         if not self.resample:
             return np.arange(count)
         return np.sort(generator.choice(available, size=count, replace=False))
 
     def move(self, generator: np.random.Generator, points: Points) -> Points:
-        """Turned, scaled and shifted points [N, 3].
+        """Turn, scale and shift points [N, 3].
 
-        Which points a view sees is left as it is: the shape was looked at before it moved, and the
-        point that the camera saw is still the same point.
+        Visibility stays as it is: the views show the shape before it moved, and the point that a
+        camera saw is still the same point.
         """
         if self.rotation != "none":
             points = (points @ self._turn(generator).T).astype(np.float32)

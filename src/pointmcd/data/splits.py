@@ -1,4 +1,4 @@
-"""Which shapes are held out: for the test where a data set has none, and for validation."""
+"""Splits: shapes held out for validation, and for the test where a data set has none."""
 
 import hashlib
 from collections import defaultdict
@@ -9,16 +9,16 @@ from typing import Any
 def hold_out(
     names: Sequence[str], labels: Sequence[str | None], fraction: float, seed: int
 ) -> set[str]:
-    """Choose a share of every class, at least one shape of each that has two or more.
+    """Hold out a fraction of every class, at least one shape of each that has two or more.
 
     Each class is ordered by a hash of seed and name, so the choice depends neither on the order
     of the shapes nor on the other classes. (scikit-learn's stratified splits refuse classes of
-    one shape and shares smaller than the number of classes.)
+    one shape and fractions that give fewer shapes than there are classes.)
 
     Args:
         names: unique names.
         labels: their classes; None, unlabelled, counts as a class.
-        fraction: the share to hold out, 0 to 1, rounded per class; a class never loses all.
+        fraction: of each class, 0 to 1, rounded to whole shapes; a class never loses all.
         seed: another seed, another choice.
 
     Returns:
@@ -26,12 +26,12 @@ def hold_out(
     """
     held: set[str] = set()
     for group in _ordered(names, labels, seed):
-        held.update(group[: _share(len(group), fraction)])
+        held.update(group[: _held_count(len(group), fraction)])
     return held
 
 
 def _ordered(names: Sequence[str], labels: Sequence[str | None], seed: int) -> Iterable[list[str]]:
-    """The names of each class, in the order of a hash of seed and name."""
+    """Return the names of each class, in the order of a hash of seed and name."""
     members: dict[str | None, list[str]] = defaultdict(list)
     for name, label in zip(names, labels, strict=True):
         members[label].append(name)
@@ -40,7 +40,7 @@ def _ordered(names: Sequence[str], labels: Sequence[str | None], seed: int) -> I
     return members.values()
 
 
-def _share(count: int, fraction: float) -> int:
+def _held_count(count: int, fraction: float) -> int:
     if fraction == 0:
         return 0
     return min(max(round(count * fraction), 1), count - 1)
@@ -49,12 +49,14 @@ def _share(count: int, fraction: float) -> int:
 def keep_share(
     names: Sequence[str], labels: Sequence[str | None], fraction: float, seed: int
 ) -> list[int]:
-    """Positions of a share of every class, at least one of each; a larger share holds a smaller.
+    """Return positions of a fraction of every class, at least one shape of each.
+
+    A larger fraction holds all that a smaller one does.
 
     Args:
         names: unique names.
         labels: their classes.
-        fraction: the share to keep, above 0 and up to 1.
+        fraction: of each class, above 0 and up to 1.
         seed: another seed, another choice.
     """
     kept: set[str] = set()
@@ -72,13 +74,13 @@ def assign_test(
 ) -> list[str]:
     """Give every shape a split: labelled shapes without one are divided into train and test.
 
-    Unlabelled shapes without a split are all for training.
+    Unlabelled shapes without a split all go to the train split.
 
     Returns:
         `train`, `val` or `test` for each name.
     """
     free = [i for i, split in enumerate(splits) if split is None and labels[i] is not None]
-    # Another seed than validation's, which would else pick the same end of the same order.
+    # Not validation's seed, by which both would be drawn in the same order.
     held = hold_out([names[i] for i in free], [labels[i] for i in free], fraction, seed + 1)
     return [
         split or ("test" if name in held else "train")
@@ -93,7 +95,7 @@ def assign_validation(
     fraction: float,
     seed: int,
 ) -> list[str]:
-    """Move a share of every class from train to validation, unless the data set brings its own.
+    """Move a fraction of every class from train to validation, unless there is a validation split.
 
     Returns:
         `train`, `val` or `test` for each name.
@@ -106,7 +108,7 @@ def assign_validation(
 
 
 def split_notes(labels: Sequence[str | None], splits: Sequence[str]) -> list[dict[str, str]]:
-    """Note what a reader of results should know: empty splits, and classes a split lacks."""
+    """Note empty splits, and classes that a split lacks."""
     notes = [
         {"name": split, "note": f"no shape is in the {split} split"}
         for split in ("train", "val", "test")

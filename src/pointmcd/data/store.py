@@ -21,7 +21,7 @@ from pointmcd.typing import Array, Bools, Bytes, Floats, Indices, Shorts
 #: Raised whenever the layout on disk changes in a way that older code would misread.
 STORE_FORMAT = 1
 
-#: What Pillow raises for damaged pictures.
+#: Errors that Pillow raises for damaged pictures.
 _BROKEN_PICTURE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
 
 
@@ -115,30 +115,30 @@ class Store:
 
     @property
     def part_names(self) -> list[str]:
-        """What each global part id means, like `chair/leg`."""
+        """Names of the global part ids, like `chair/leg`."""
         parts = self._named_parts()
         return [f"{label}/{name}" for label in self.classes for name in parts[label]]
 
     @property
     def num_parts(self) -> int:
-        """How many parts all classes have together."""
+        """Number of parts of all classes together."""
         return len(self.part_names)
 
     def _named_parts(self) -> dict[str, list[str]]:
         if self.parts is None:
             raise StoreError(
                 f"{self.path}: has no part labels; part segmentation needs a set with parts.json"
-                " and a NAME.seg beside each mesh"
+                " and a NAME.seg for each mesh"
             )
         return self.parts
 
     def shard_ranges(self) -> Iterator[tuple[str, Indices]]:
-        """Each shard's name and the indices of the shapes in it."""
+        """Yield each shard's name and the indices of the shapes in it."""
         for shard, start, end in zip(self.shards, self._starts[:-1], self._starts[1:], strict=True):
             yield shard, np.arange(start, end)
 
     def locate(self, index: int) -> tuple[str, int]:
-        """The shard's name and the row in it of shape `index`."""
+        """Return the shard of shape `index`, and its row there."""
         shard = bisect_right(self._starts, index) - 1
         return self.shards[shard], index - self._starts[shard]
 
@@ -152,7 +152,7 @@ class Store:
         return self._gather("points", indices, count).astype(np.float32, copy=False)
 
     def visibility(self, indices: Indices, count: int) -> Bools:
-        """Which of the first `count` points each view sees, bool [n, count, V]."""
+        """Visibility of the first `count` points in each view, bool [n, count, V]."""
         self._check_count(count)
         packed = self._gather("visibility", indices, count)
         return np.unpackbits(packed, axis=-1, count=self.num_views).view(np.bool_)

@@ -1,4 +1,4 @@
-"""Where shards are written: by processes of this machine, or by a dask or ray cluster.
+"""Write shards in parallel, by processes of this machine or by a dask or ray cluster.
 
 Clusters by their own interfaces: joblib's backends for them do not serve. That for dask waits for
 ever on a task that dask has given up, that for ray hands nothing out before all is done.

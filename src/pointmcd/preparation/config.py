@@ -25,7 +25,7 @@ _NAME_OR_FILE = PrimitiveConstructorSpec(
 
 @dataclass(frozen=True)
 class PrepareConfig:
-    """How shapes become a store. The same settings give the same bytes, whoever does the work."""
+    """Settings of `prepare`; the same settings give the same bytes, whoever does the work."""
 
     source: Positional[Annotated[str | Path, metavar("SOURCE")]]
     """Folder or zip of meshes or clouds (CLASS/{train,test}/NAME, CLASS/NAME or flat), or NAME:PATH

@@ -19,16 +19,16 @@ from pointmcd.views import splats
 from pointmcd.views.render import RENDERER
 from pointmcd.views.rig import Rig, get_rig, list_rigs
 
-#: What pointmcd puts into a store; `--overwrite` removes nothing else, and the plan last, so that
+#: Content of a store; `--overwrite` removes nothing else, and the plan last, so that
 #: a store whose removal was killed is still known as a store.
 _CONTENT = ("store.json", "teachers", "features", "shards", "plan.json")
-#: Settings that decide what a store holds, beside the rig.
+#: Settings that decide what a store holds, the rig aside.
 _DECISIVE = ("points", "seed", "shard_size", "val_fraction", "test_fraction")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What decides what a store holds: the settings, and what they were found to mean.
+    """Everything that decides what a store holds: the settings, and what they were found to mean.
 
     Attributes:
         config: the settings.
@@ -36,7 +36,7 @@ class Plan:
         rig: the cameras.
         items: the shapes, each with its split (validation is chosen later), in the store's order.
         parts: names of each class's parts, by class; None for a set without part labels.
-        renderer: what draws the views; of a set with some meshes missing, both names.
+        renderer: name of the renderer; of a set with some meshes missing, both names.
     """
 
     config: PrepareConfig
@@ -102,7 +102,7 @@ def _parts(sources: Sequence[ShapeSource]) -> dict[str, tuple[str, ...]] | None:
 
 
 def _renderer(sources: Sequence[ShapeSource]) -> str:
-    """Name what draws the views: meshes are ray-cast, clouds without a mesh splatted."""
+    """Name the renderer: meshes are ray-cast, clouds without a mesh splatted."""
     bare = [isinstance(source, CloudSource) and source.mesh is None for source in sources]
     return "+".join(sorted({splats.RENDERER if one else RENDERER for one in bare}))
 

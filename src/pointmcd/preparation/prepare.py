@@ -22,11 +22,11 @@ from pointmcd.progress import progress_bar
 
 @dataclass(frozen=True)
 class PrepareResult:
-    """What came of a preparation.
+    """Outcome of a preparation.
 
     Attributes:
         store: the folder.
-        done: how many shapes it holds.
+        done: number of shapes that it holds.
         skipped: {"name", "source", "reason"} of each shape that was left out.
         notes: {"name", "note"}: what a reader of results should know.
     """
@@ -106,7 +106,7 @@ def _content(
     """Return the content of store.json, all but the skipped shapes.
 
     Args:
-        plan: what the store was to hold.
+        plan: of the store.
         full: records of the shapes in each shard that has any, by the shard's name.
         notes: those of the source and of single shapes; splits and parts add theirs.
     """
@@ -134,7 +134,7 @@ def _content(
 
 
 def identity(plan: Plan) -> dict[str, Any]:
-    """Return what made the store, with a fingerprint that descriptors are checked against."""
+    """Return what decides the content, with a fingerprint that descriptors are checked against."""
     made = {
         "rig": plan.rig.to_json(),
         "renderer": plan.renderer,

@@ -35,7 +35,7 @@ class PreparedShape:
         visibility: bool [P, V].
         views: uint8 [V, S, S].
         pixels: int16 [V, S, S], the part label of each pixel, -1 for background; None without.
-        framing: what brings the points before the rig's cameras.
+        framing: the similarity that brings the points before the rig's cameras.
         triangles: of the mesh that the views show; 0 where they are splatted.
         notes: one line each on what a reader of results should know.
     """
@@ -74,7 +74,7 @@ def prepare_shape(source: ShapeSource, count: int, rig: Rig, seed: int) -> Prepa
 
 
 def shape_seed(seed: int, name: str) -> int:
-    """Return a seed of a shape's own, so that no order or share of work changes its points."""
+    """Return a shape's own seed: its points depend on no other shape."""
     return int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:4], "big")
 
 
@@ -95,7 +95,7 @@ def _prepare_mesh(mesh: Mesh, count: int, rig: Rig, seed: int) -> PreparedShape:
 
 @dataclass(frozen=True, eq=False)
 class _Seen:
-    """What the cameras of a rig see of all N points: by each point, and by each pixel."""
+    """Views of all N points by the cameras of a rig, and the point that each pixel shows."""
 
     views: npt.NDArray[np.uint8]
     shown: npt.NDArray[np.int32]

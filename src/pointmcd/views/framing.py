@@ -8,10 +8,10 @@ import numpy.typing as npt
 from pointmcd.shapes.mesh import Mesh
 from pointmcd.views.rig import Rig
 
-#: The share of the picture's half width that a shape may use: 4% stay free on each side.
+#: The fraction of the picture's half width that a shape may use: 4% stay free on each side.
 FILL = 0.96
 
-#: Nothing comes nearer to a camera than this share of the camera's distance.
+#: Nothing comes nearer to a camera than this fraction of the camera's distance.
 NEAREST = 0.25
 
 
@@ -32,7 +32,7 @@ def frame(mesh: Mesh, rig: Rig) -> Framing:
 
     A vertex p, relative to the centre, is seen at depth D - s p.d by a camera at D d with axes r
     and u; it lies inside when s |p.r| <= m t (D - s p.d), with t the tangent of half the opening
-    angle and m the share to fill, and likewise for u. Both are linear in s, so the bound on s is
+    angle and m the fraction to fill, and likewise for u. Both are linear in s, so the bound on s is
     m t D / (|p.r| + m t p.d), and the scale is the smallest bound over all vertices and views.
     """
     corners = mesh.vertices[np.unique(mesh.faces)]

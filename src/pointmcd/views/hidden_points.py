@@ -1,4 +1,4 @@
-"""Which points of a cloud without a surface each camera sees: hidden point removal."""
+"""Hidden point removal: visibility of the points of a cloud without a surface."""
 
 import numpy as np
 import numpy.typing as npt
@@ -8,7 +8,7 @@ from pointmcd.views.neighbourhoods import roughness, strays
 
 Floats = npt.NDArray[np.float64]
 
-#: Directions in which flipped points spread less than this share of their largest spread are
+#: Directions in which flipped points spread less than this fraction of their largest spread are
 #: rounding: the points then lie in a plane, or on a line, with the camera.
 _FLAT = 1e-9
 

@@ -1,4 +1,4 @@
-"""What the spacing of a cloud's points tells: how rough its surface is, and which are strays."""
+"""Roughness and strays of a cloud, told by the spacing of its points."""
 
 import numpy as np
 import numpy.typing as npt
@@ -7,7 +7,7 @@ from scipy.spatial import cKDTree
 #: Points of a neighbourhood, its own point included.
 _SIZE = 6
 
-#: The share of neighbourhoods taken for flat parts of the surface.
+#: The fraction of neighbourhoods that are taken to lie on flat surface.
 _FLATTEST = 0.1
 
 #: Strays are this many times as far from their neighbours as all but a tenth of the points are.
@@ -17,11 +17,11 @@ _FAR = 10.0
 
 
 def roughness(points: npt.NDArray[np.floating]) -> float:
-    """Tell noise from surface: about 0 for clean points of flat parts, up to 0.3 in noise.
+    """Tell noise from surface: about 0 for clean points of flat surface, up to 0.3 in noise.
 
     Six neighbours of a surface lie about in a plane, but for noise: their least spread (standard
     deviation along a principal axis) over the middle one is large where noise is as large as the
-    spacing. Curved parts look rough too, so the flattest tenth of the neighbourhoods speaks.
+    spacing. Curved surface looks rough too, so the flattest tenth of the neighbourhoods decides.
 
     Args:
         points: [N, 3], distinct and finite; below 6 points the answer is 0.

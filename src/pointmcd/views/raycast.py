@@ -17,7 +17,7 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Hits:
-    """What R rays met first.
+    """First hits of R rays.
 
     Attributes:
         face: int32 [R], index of the face, -1 where a ray met nothing.
@@ -90,7 +90,7 @@ def pixel_rays(
 
     Args:
         rig: the cameras.
-        view: which camera.
+        view: index of the camera.
         columns: float [R], in pixels from the left edge; the first pixel's middle is at 0.5.
         rows: float [R], in pixels from the top edge.
 

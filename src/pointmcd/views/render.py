@@ -11,7 +11,7 @@ RENDERER = "embree-grey-1"
 #: Greys: the background, the darkest face (light along it) and the brightest (light upon it).
 BACKGROUND, DARKEST, BRIGHTEST = 255, 40, 215
 
-#: Where the light stands, in the camera's axes (right, up, towards the viewer).
+#: Direction of the light in the camera's axes (right, up, towards the viewer).
 LIGHT = np.array([-0.45, 0.65, 1.0]) / np.linalg.norm([-0.45, 0.65, 1.0])
 
 #: Pixels that differ from a neighbour by more than this many greys get more rays.

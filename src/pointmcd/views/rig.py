@@ -1,4 +1,4 @@
-"""Camera rigs: where the cameras stand around a shape, and what their pictures look like."""
+"""Camera rigs: places of the cameras around a shape, and form of their pictures."""
 
 import hashlib
 import json
@@ -38,7 +38,7 @@ class Rig:
     """V cameras on a sphere around the origin, all looking at it.
 
     Attributes:
-        name: what people call it.
+        name: in lists and error texts.
         version: raised whenever a named rig changes.
         cameras: (elevation, azimuth) of each camera in degrees, elevation in -90..90.
         fov: full opening angle of the square picture in degrees.
@@ -89,7 +89,7 @@ class Rig:
         """Build a rig from JSON values; absent fields take their defaults.
 
         Args:
-            value: what `to_json` returns.
+            value: as `to_json` returns it.
             source: the file it came from, for error texts.
 
         Raises:

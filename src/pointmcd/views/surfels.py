@@ -19,7 +19,8 @@ _LOCAL = 20
 #: the spread is half the radius, so that 1.5 reaches over 0.75 of it.
 _REACH = 1.5
 
-#: No ellipse is narrower than this share of its length: chance alone makes neighbourhoods oblong.
+#: No ellipse is narrower than this fraction of its length, as chance alone makes neighbourhoods
+#: oblong.
 _NARROWEST = 0.15
 
 #: No ellipse is longer than this many times the median one: a lone point stays small.
@@ -42,7 +43,7 @@ class Surfels:
 
     @property
     def ends(self) -> Floats:
-        """Where the axes meet the rims, [4 * N, 3]."""
+        """Points at which the axes meet the rims, [4 * N, 3]."""
         reach = self.axes[:, :2] * self.lengths[:, :, None]
         centres = self.centres[:, None]
         return np.concatenate([centres - reach, centres + reach]).reshape(-1, 3)
@@ -54,7 +55,7 @@ def fit_surfels(points: npt.NDArray[np.floating]) -> Surfels:
     Normals by the least principal axis: Hoppe et al., "Surface Reconstruction from Unorganized
     Points" (SIGGRAPH 1992), section 3.2; their sign means nothing here. An ellipse stands at the
     mean of its neighbourhood, so that it hangs little over a border, and is as narrow as a thin
-    part is.
+    piece is.
 
     Args:
         points: [P, 3], P at least 1.

@@ -1,13 +1,13 @@
-"""Which points of a surface each camera of a rig sees."""
+"""Exact visibility of points on a surface, by rays to every camera of a rig."""
 
 import numpy as np
 import numpy.typing as npt
 
 from pointmcd.views.raycast import Raycaster
 
-#: A first hit this little before the point, as a share of the way from the camera, is the point's
-#: own surface. Coordinates are float32: at the camera's distance they are off by up to 1e-7 of
-#: it, and by a hundred times more along a ray that grazes the surface at half a degree. A wall
+#: A first hit this little before the point, as a fraction of the way from the camera, is the
+#: point's own surface. Coordinates are float32: at the camera's distance they are off by up to 1e-7
+#: of it, and by a hundred times more along a ray that grazes the surface at half a degree. A wall
 #: thinner than the tolerance (4e-5 at distance 4) would let its far side through.
 TOLERANCE = 1e-5
 
@@ -22,7 +22,7 @@ def visible_points(
     Surfaces have no inside: a point of an open plate is seen from both sides.
 
     Args:
-        caster: the mesh before the cameras.
+        caster: the framed mesh.
         points: [P, 3], on the mesh, in the mesh's own frame.
         face: int [P], the face that each point lies on; settles rays that graze it. None when
             it is not known.
