@@ -531,3 +531,12 @@ def test_another_teacher_of_that_name_is_left_out(pretrained, store, capsys):
     )
     assert names(probe(pretrained, store)) == ["pretrained", RANDOM]
     assert "or another one stands there" in capsys.readouterr().err
+
+
+def test_a_teacher_of_an_older_format_is_left_out(pretrained, store, tmp_path, capsys):
+    older = copy_store(store, tmp_path / "older")
+    file = older / "teachers" / "lite0-features" / "teacher.json"
+    edit_json(file, lambda meta: meta.update(format=1))
+    edit_json(pretrained / "run.json", lambda meta: meta.update(store=str(older)))
+    assert names(probe(pretrained, older)) == ["pretrained", RANDOM]
+    assert "teacher format 1; run pointmcd teach again" in capsys.readouterr().err

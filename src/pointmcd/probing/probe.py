@@ -28,7 +28,7 @@ from pointmcd.probing.features import (
 )
 from pointmcd.probing.scores import ProbeRow, score_features
 from pointmcd.progress import console, progress_bar
-from pointmcd.teachers.stored import teacher_folder
+from pointmcd.teachers.stored import check_format, teacher_folder
 from pointmcd.training.run import Run
 
 #: The splits that the probes are fitted on, by the split that they are scored on.
@@ -113,8 +113,8 @@ def _find_teacher(run: Run, store: Store) -> Path:
         file = folder / "teacher.json"
         meta = read_json(file) if file.exists() else {}
         if meta.get("fingerprint") == wanted["fingerprint"]:
-            own = meta["store_fingerprint"] == store.fingerprint
-            if not (own or meta.get("label_free", True)):
+            check_format(meta, folder)
+            if meta["store_fingerprint"] != store.fingerprint and not meta["label_free"]:
                 raise StoreError("it learnt the labels of another store")
             return folder
     raise StoreError(f"it is not in {run.meta['store']} any more, or another one stands there")
