@@ -5,13 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from pointmcd.encoders import image_encoder as encoders
-from pointmcd.encoders.image_encoder import (
-    EncoderSpec,
-    ImageEncoder,
-    list_encoders,
-    register_encoder,
-)
+from pointmcd.encoders import registry as encoders
+from pointmcd.encoders.image_encoder import ImageEncoder
+from pointmcd.encoders.registry import EncoderSpec, list_encoders, register_encoder
 from pointmcd.errors import ConfigError
 
 

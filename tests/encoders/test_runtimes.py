@@ -9,9 +9,10 @@ import torch
 from store_copies import copy_store, files_of
 from torch import nn
 
-from pointmcd.encoders import image_encoder as encoders
+from pointmcd.encoders import registry as encoders
 from pointmcd.encoders import runtimes
-from pointmcd.encoders.image_encoder import EncoderSpec, ImageEncoder
+from pointmcd.encoders.image_encoder import ImageEncoder
+from pointmcd.encoders.registry import EncoderSpec
 from pointmcd.encoders.runtimes import PreparedNetwork, use_runtime
 from pointmcd.errors import ConfigError
 from pointmcd.teachers.config import TeachConfig

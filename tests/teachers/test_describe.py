@@ -11,8 +11,8 @@ from store_copies import copy_store, edit_json, files_of
 
 from pointmcd.checkpoint import load_checkpoint
 from pointmcd.data.store import Store
-from pointmcd.encoders import image_encoder as encoders
-from pointmcd.encoders.image_encoder import EncoderSpec, register_encoder
+from pointmcd.encoders import registry as encoders
+from pointmcd.encoders.registry import EncoderSpec, register_encoder
 from pointmcd.errors import StoreError
 from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare

@@ -12,8 +12,9 @@ from store_copies import copy_store, edit_json, edit_shapes, files_of, turn_labe
 
 from pointmcd.checkpoint import load_checkpoint
 from pointmcd.data.store import Store
-from pointmcd.encoders import image_encoder as encoders
-from pointmcd.encoders.image_encoder import EncoderSpec, ImageEncoder, register_encoder
+from pointmcd.encoders import registry as encoders
+from pointmcd.encoders.image_encoder import ImageEncoder
+from pointmcd.encoders.registry import EncoderSpec, register_encoder
 from pointmcd.errors import ConfigError, StoreError
 from pointmcd.teachers import trained as trained_module
 from pointmcd.teachers.config import TeachConfig

@@ -101,7 +101,7 @@ def test_the_schedule_is_the_tasks_own_where_nothing_is_given():
         ({"weight_decay": -0.1}, "--weight-decay -0.1: at least 0"),
         ({"label_smoothing": 1.0}, "--label-smoothing 1.0: 0 to below 1"),
         ({"label_smoothing": -0.1}, "--label-smoothing -0.1: 0 to below 1"),
-        ({"runtime": "tensorrt"}, "--runtime tensorrt: use torch or onnx"),
+        ({"runtime": "tensorrt"}, "--runtime tensorrt: use one of torch, onnx"),
         (
             {"runtime": "onnx", "device": "cuda"},
             "--runtime onnx: runs on the CPU; leave out --device cuda, or it",

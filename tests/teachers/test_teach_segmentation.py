@@ -10,8 +10,9 @@ from store_copies import copy_store, files_of
 
 from pointmcd.checkpoint import load_checkpoint
 from pointmcd.data.store import Store
-from pointmcd.encoders import image_encoder as encoders
-from pointmcd.encoders.image_encoder import EncoderSpec, ImageEncoder, register_encoder
+from pointmcd.encoders import registry as encoders
+from pointmcd.encoders.image_encoder import ImageEncoder
+from pointmcd.encoders.registry import EncoderSpec, register_encoder
 from pointmcd.errors import ConfigError, StoreError
 from pointmcd.metrics.pixel_iou import pixel_iou
 from pointmcd.teachers import teach as teach_module

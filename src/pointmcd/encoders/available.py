@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from pointmcd.encoders.image_encoder import encoder_spec, list_encoders
+from pointmcd.encoders.registry import encoder_spec, list_encoders
 from pointmcd.encoders.timm import TIMM_PREFIX, import_timm
 from pointmcd.errors import ConfigError
 

@@ -13,12 +13,12 @@ from pointmcd.errors import ConfigError
 MODULE_PREFIX = "module:"
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
 _IMAGENET_STD = (0.229, 0.224, 0.225)
-#: Side of the images on which an encoder is tried that does not say which it wants.
+#: Side of the images on which an encoder is tried, where it states no size.
 _TRIAL = 224
 
 
 class OwnNetwork(nn.Module):
-    """What a user's factory makes: normalised images [n, 3, H, W] -> features [n, F].
+    """A user's image encoder: normalised images [n, 3, H, W] -> features [n, F].
 
     The factory takes no arguments and returns a module with the attribute `num_features` (F), and,
     where wanted, `mean` and `std` (three numbers each, of images in 0 to 1; by default
@@ -26,7 +26,8 @@ class OwnNetwork(nn.Module):
     weights), and `pyramid_channels` with `pyramid(images)`, maps at strides 2, 4, 8, 16 and 32.
 
     Args:
-        name: `module:` and where the factory is.
+        name: `module:` and where the factory is; in error texts.
+        body: the module, where it is made already.
 
     Attributes:
         num_features, mean, std, size, licence, pyramid_channels: as the module has them.
@@ -36,10 +37,10 @@ class OwnNetwork(nn.Module):
             or, tried on two images, gives something else than it says.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, body: nn.Module | None = None) -> None:
         super().__init__()
         self.name = name
-        self.body = _make(name)
+        self.body = make_own(name, import_factory(name)) if body is None else body
         self.num_features = self._number("num_features", None)
         self.mean = self._channels("mean", _IMAGENET_MEAN)
         self.std = self._channels("std", _IMAGENET_STD)
@@ -61,8 +62,8 @@ class OwnNetwork(nn.Module):
 
     def pyramid(self, images: Tensor) -> list[Tensor]:
         """The module's maps of images at the views' own size, the finest first."""
-        look: Any = self.body.pyramid
-        return list(look(images))
+        pyramid: Any = self.body.pyramid
+        return list(pyramid(images))
 
     def _number(self, attribute: str, default: int | None) -> int:
         value = getattr(self.body, attribute, default)
@@ -82,7 +83,7 @@ class OwnNetwork(nn.Module):
 
     @torch.no_grad()
     def _try(self) -> None:
-        """Look at two white images; batch norms and dropout stand still meanwhile."""
+        """Run two white images through it, batch norms and dropout in evaluation."""
         trained = self.body.training
         self.body.eval()
         side = self.size or _TRIAL
@@ -116,8 +117,12 @@ class OwnNetwork(nn.Module):
         return ConfigError(f"teacher {self.name}: {what}")
 
 
-def _make(name: str) -> nn.Module:
-    factory = _import(name)
+def make_own(name: str, factory: Callable[[], Any]) -> nn.Module:
+    """Return what a user's factory makes.
+
+    Raises:
+        ConfigError: when the factory fails, or makes something else than a module.
+    """
     try:
         body = factory()
     except Exception as error:  # the user's code may raise anything
@@ -131,7 +136,12 @@ def _make(name: str) -> nn.Module:
     return body
 
 
-def _import(name: str) -> Callable[[], Any]:
+def import_factory(name: str) -> Callable[[], Any]:
+    """Return the factory at `module:package.module:factory`.
+
+    Raises:
+        ConfigError: when it cannot be imported.
+    """
     path = name.removeprefix(MODULE_PREFIX)
     module, _, attribute = path.partition(":") if ":" in path else path.rpartition(".")
     if not module or not attribute:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from torch import Tensor, nn
 
@@ -11,7 +12,7 @@ from pointmcd.errors import ConfigError, first_line
 
 
 def create_from_file(timm: Any, model: str, file: Path) -> Any:
-    """A timm model without its classifier, with the weights of a file.
+    """Create a timm model without its classifier, with the weights of a file.
 
     Names that the model has no use for (the classifier's) are left out.
 
@@ -27,9 +28,9 @@ def create_from_file(timm: Any, model: str, file: Path) -> Any:
     """
     tensors = _read(timm, file)
     try:
-        with _loading() as missing:
+        with _recorded_load(timm) as missing:
             body = timm.create_model(
-                *(model, True), num_classes=0, pretrained_cfg_overlay=_source(tensors)
+                model, pretrained=True, num_classes=0, pretrained_cfg_overlay=_source(tensors)
             )
     except Exception as error:  # another shape, or what converts the names stumbles
         raise ConfigError(
@@ -44,12 +45,12 @@ def create_from_file(timm: Any, model: str, file: Path) -> Any:
 
 
 def _last_line(error: Exception) -> str:
-    """Where torch says which tensor is of another shape."""
+    """The line in which torch names the tensor of another shape."""
     return next((line.strip() for line in reversed(str(error).splitlines())), first_line(error))
 
 
 def _source(tensors: dict[str, Tensor]) -> dict[str, Any]:
-    """Where timm is to take weights from. Not the file's name: older timm would unpickle it."""
+    """The source of weights for timm. Not the file's name: older timm would unpickle it."""
     return {"state_dict": tensors, "source": None, "custom_load": False}
 
 
@@ -69,19 +70,21 @@ def _read(timm: Any, file: Path) -> dict[str, Tensor]:
 
 
 @contextmanager
-def _loading() -> Iterator[list[str]]:
-    """Collects the names that any module loaded inside lacks: timm only logs them."""
+def _recorded_load(timm: Any) -> Iterator[list[str]]:
+    """Yield a list of the tensors that a model created inside lacks: timm only logs them.
+
+    timm creates a model and loads its weights in one call, with a conversion of old names that is
+    not to be had otherwise (`timm.models.load_checkpoint` does without).
+    """
     missing: list[str] = []
-    everywhere: Any = nn.Module  # timm makes and loads the module in one call: there is no hook
-    load = everywhere.load_state_dict
+    builder: Any = timm.models._builder
+    load = builder.load_pretrained
 
-    def recorded(module: nn.Module, *arguments: Any, **options: Any) -> Any:
-        result = load(module, *arguments, **options)
-        missing.extend(result.missing_keys)
-        return result
+    def load_recorded(model: nn.Module, *arguments: Any, **options: Any) -> Any:
+        with model.register_load_state_dict_post_hook(
+            lambda _, keys: missing.extend(keys.missing_keys)
+        ):
+            return load(model, *arguments, **options)
 
-    everywhere.load_state_dict = recorded
-    try:
+    with patch.object(builder, "load_pretrained", load_recorded):
         yield missing
-    finally:
-        everywhere.load_state_dict = load

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from tyro.conf import Positional
 
 from pointmcd.options import DEVICE, STORE, Advanced, metavar
+from pointmcd.settings import convert_paths
 
 #: Fields that a lesson may read as its own options.
 LESSON_OPTIONS = (
@@ -69,10 +70,7 @@ class TeachConfig:
     """Replace a teacher of that name."""
 
     def __post_init__(self) -> None:
-        """Take paths given as text."""
-        object.__setattr__(self, "store", Path(self.store))
-        if self.weights is not None:
-            object.__setattr__(self, "weights", Path(self.weights))
+        convert_paths(self)
 
     @property
     def given_options(self) -> dict[str, Any]:

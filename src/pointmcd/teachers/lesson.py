@@ -17,6 +17,7 @@ from pointmcd.data.store import Store
 from pointmcd.encoders.image_encoder import ImageEncoder
 from pointmcd.errors import ConfigError, StoreError
 from pointmcd.plugs import Plugs
+from pointmcd.settings import option
 from pointmcd.teachers.config import LESSON_OPTIONS, TeachConfig
 
 Indices = npt.NDArray[np.int64]
@@ -39,7 +40,7 @@ class Options:
         for name, bound in least.items():
             value = getattr(self, name)
             if not value >= bound:
-                raise ConfigError(f"{option(name)} {value}: at least {bound}")
+                raise ConfigError(f"{spelling(name)} {value}: at least {bound}")
 
 
 class Lesson(ABC):
@@ -114,7 +115,7 @@ class Lesson(ABC):
         known, given = asdict(default), config.given_options
         for name in given.keys() - known.keys():
             if given[name] is True or name in config.options:
-                raise ConfigError(f"{option(name)}: {_whose(name, config.task)}")
+                raise ConfigError(f"{spelling(name)}: {_whose(name, config.task)}")
         read = {
             name: _parsed(name, given[name], known[name]) for name in given.keys() & known.keys()
         }
@@ -172,9 +173,9 @@ def lessons_for(maps: bool) -> list[str]:
     return [name for name in LESSONS.names() if maps or not LESSONS.get(name).needs_maps]
 
 
-def option(name: str) -> str:
-    """Return an option's spelling on the command line."""
-    return f"--{name.replace('_', '-')}" if name in LESSON_OPTIONS else f"--options {name}"
+def spelling(name: str) -> str:
+    """Return how an option of a lesson is spelt on the command line."""
+    return option(name) if name in LESSON_OPTIONS else f"--options {name}"
 
 
 def _whose(name: str, task: str) -> str:
@@ -190,7 +191,7 @@ def _parsed(name: str, value: Any, default: Any) -> Any:
         try:
             value = json.loads(value)
         except ValueError:
-            raise ConfigError(f"{option(name)} {value}: expected {kind.__name__}") from None
+            raise ConfigError(f"{spelling(name)} {value}: expected {kind.__name__}") from None
     if kind is float and isinstance(value, int):
         return float(value)
     return value

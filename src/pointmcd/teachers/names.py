@@ -7,7 +7,7 @@ from typing import Any
 
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.features import folder_name
-from pointmcd.teachers.lesson import LESSONS, Lesson, option
+from pointmcd.teachers.lesson import LESSONS, Lesson, spelling
 
 _FINETUNED = "-finetuned"
 #: Options of a lesson and their values, in a default name as an ending.
@@ -80,5 +80,7 @@ def command_of(lesson: Lesson) -> str:
 
 def _words(teacher: str, task: str, wanted: Wanted, finetune: bool) -> str:
     words = [f"--teacher {teacher}", *([] if task == TeachConfig.task else [f"--task {task}"])]
-    words += [option(name) if v is True else f"{option(name)} {v}" for name, v in wanted.items()]
+    words += [
+        spelling(name) if v is True else f"{spelling(name)} {v}" for name, v in wanted.items()
+    ]
     return " ".join([*words, *(["--finetune"] if finetune else [])])

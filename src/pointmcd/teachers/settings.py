@@ -8,6 +8,7 @@ from typing import Any
 
 from pointmcd.encoders.timm import TIMM_PREFIX
 from pointmcd.errors import ConfigError
+from pointmcd.settings import check_choices
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.lesson import Lesson
 from pointmcd.teachers.names import teacher_name
@@ -22,6 +23,7 @@ def check_config(lesson: type[Lesson], config: TeachConfig) -> None:
     Raises:
         ConfigError: naming the option, its value and what it may be.
     """
+    check_choices(config)
     lesson.read_options(config)
     if config.finetune and not lesson.finetunes:
         raise ConfigError(f"--finetune: --task {config.task} trains nothing; leave it out")
@@ -35,8 +37,6 @@ def check_config(lesson: type[Lesson], config: TeachConfig) -> None:
 
 
 def _check_runtime(lesson: type[Lesson], config: TeachConfig) -> None:
-    if config.runtime not in ("torch", "onnx"):
-        raise ConfigError(f"--runtime {config.runtime}: use torch or onnx")
     if config.runtime == "torch":
         return
     if config.finetune or lesson.needs_maps:

