@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from pointmcd import PointFeatures, Store, ViewDistillation, create_student, map_output
+from pointmcd import PointFeatures, Store, ViewProjection, create_student, map_output
 
 
 class Classifier(nn.Module):
@@ -33,14 +33,14 @@ class Classifier(nn.Module):
 
 
 def train(store: Store, epochs: int, points: int, batch_size: int = 32) -> float:
-    """Train on the train part; return the accuracy on the validation part."""
+    """Train on the train split; return the accuracy on the validation split."""
     train_part, val_part = store.indices("train"), store.indices("val")
     # What the teacher says of every view: [shapes, V, 512].
     descriptors = map_output(store, "lite0", "descriptors", np.arange(len(store.shapes)))[:]
 
     model = Classifier(len(store.classes))
-    distillation = ViewDistillation(model.student.num_features, descriptors.shape[2])
-    parameters = [*model.parameters(), *distillation.parameters()]
+    projection = ViewProjection(model.student.num_features, descriptors.shape[2])
+    parameters = [*model.parameters(), *projection.parameters()]
     optimizer = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
     for epoch in range(epochs):
@@ -48,10 +48,10 @@ def train(store: Store, epochs: int, points: int, batch_size: int = 32) -> float
         for rows in np.array_split(order, max(len(order) // batch_size, 1)):
             logits, features = model(torch.from_numpy(store.points(rows, points)))
             loss = F.cross_entropy(logits, torch.from_numpy(store.labels(rows)))
-            # Each view pools the points it sees; the result is pulled to the teacher's descriptor.
+            # Each view pools the points it sees; the result matches the teacher's descriptor.
             visible = torch.from_numpy(store.visibility(rows, points))
-            seen = distillation(features, visible)
-            loss = loss + distillation.distance(seen, torch.from_numpy(descriptors[rows]))
+            seen, wanted = projection(features, visible), torch.from_numpy(descriptors[rows])
+            loss = loss + 3 * (1 - F.cosine_similarity(seen, wanted, dim=2)).mean()
             loss = loss + 0.001 * features.penalty  # keeps PointNet's transform near orthogonal
             optimizer.zero_grad()
             loss.backward()

@@ -10,6 +10,8 @@ import numpy as np
 import yaml
 from numpy.typing import ArrayLike
 
+from pointmcd.training.run import RUN_FORMAT
+
 CLASSES = ("bed", "chair", "lamp")
 PARTS = {"bed": ["frame", "leg"], "chair": ["back", "leg", "seat"], "lamp": ["foot", "shade"]}
 
@@ -70,7 +72,7 @@ class Bench:
         distilled = arm.startswith("distilled")
         teacher = {"name": "lite0", "weights": "imagenet"} if distilled else None
         content = {
-            "format": 1,
+            "format": RUN_FORMAT,
             "pointmcd": "0.1.0",
             "task": "classification",
             "student": "pointnet",
@@ -80,6 +82,7 @@ class Bench:
             "store_fingerprint": self.fingerprint,
             "teacher": teacher,
             "versions": {"python": "3.11.7", "torch": "2.13.0", "numpy": "2.4.6"},
+            "parts": None,
             "seed": seed,
             "settings": {},
             "finished": True,
@@ -100,7 +103,7 @@ class Bench:
             "optimizer": "sgd",
             "lr": 0.1,
             "task_weight": 0.1,
-            "distill_weight": 1.0 if distilled else 0.0,
+            "objective": ["vafp:1"],
             "visibility": "all" if arm == "distilled-all-visible" else "exact",
             "pairing": "wrong" if arm == "distilled-wrong-view" else "true",
         }
@@ -116,7 +119,7 @@ class Bench:
                 "epoch": epoch,
                 "lr": 0.1,
                 "task_loss": float(2.5 * np.exp(-3 * epoch / self.epochs) + abs(noise[epoch - 1])),
-                "distill_loss": 0.4 / epoch**0.3 if arm.startswith("distilled") else None,
+                "vafp_loss": 0.4 / epoch**0.3 if arm.startswith("distilled") else None,
                 "train_accuracy": reached,
                 **dict.fromkeys(self.scores, reached),
                 "val_loss": 1.0,

@@ -21,6 +21,7 @@ GROUND = (
     "options",
     "plugs",
     "settings",
+    "specs",
     "files",
     "progress",
     "checkpoint",

@@ -38,7 +38,7 @@ def batches(store: Store) -> Call:
     """Return a call that draws batches from all shards; every map that fits is open beforehand."""
     every = np.arange(len(store.shapes))
     rows = StoredRows(store, store.path / "teachers" / TEACHER / "descriptors", every)
-    dataset = ShapeDataset(store, every, POINTS, rows)
+    dataset = ShapeDataset(store, every, POINTS, {"descriptors": rows})
     random = np.random.default_rng(0)
 
     def call() -> None:

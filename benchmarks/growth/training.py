@@ -6,7 +6,7 @@ from functools import partial
 import torch
 
 from benchmarks.growth.curve import Call, Curve, sweep
-from benchmarks.shared.steps import make_trainee, our_step, random_batch
+from benchmarks.shared.steps import make_module, our_step, random_batch
 from pointmcd.ops.masked_max import masked_max
 
 #: Of VAFP, where another grows.
@@ -59,4 +59,4 @@ def steps(
 
 def step(name: str, batch: int, points: int) -> Call:
     """Return a call that goes forward and backward and updates the parameters."""
-    return our_step(make_trainee(name), random_batch(batch, points), torch.optim.AdamW)
+    return our_step(make_module(name), random_batch(batch, points), torch.optim.AdamW)

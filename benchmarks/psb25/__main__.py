@@ -48,7 +48,8 @@ def settings(work: Path) -> TrainConfig:
     """Return what all runs have in common."""
     # The method's augmentation and a plain start; the defaults are others since:
     # docs/when-distillation-pays.md.
-    return TrainConfig(work / "store", points=POINTS, scale=1.5, shift=0.2, distill_start="plain")
+    plain = ("vafp:3,start=plain",)
+    return TrainConfig(work / "store", points=POINTS, scale=1.5, shift=0.2, objective=plain)
 
 
 def head(work: Path) -> Iterator[str]:

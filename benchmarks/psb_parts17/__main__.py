@@ -47,8 +47,8 @@ TRIALS = (
 #: Tried with PointNet, seed 0, 40 epochs, and judged on the validation split alone.
 SEARCH: dict[str, dict[str, Any]] = {
     "baseline": {"teacher": None},
-    "distilled, plain start, weight 3": {"distill_start": "plain"},
-    "distilled, plain start, weight 0.5": {"distill_start": "plain", "distill_weight": 0.5},
+    "distilled, plain start, weight 3": {"objective": ("vafp:3,start=plain",)},
+    "distilled, plain start, weight 0.5": {"objective": ("vafp:0.5,start=plain",)},
     "distilled, start from the targets, weight 3": {},
     "baseline, rotation any": {"teacher": None, "rotation": "any"},
 }
@@ -61,7 +61,7 @@ def settings(work: Path) -> TrainConfig:
         task="segmentation",
         points=POINTS,
         batch_size=BATCH_SIZE,
-        distill_start="targets",
+        objective=("vafp:3,start=targets",),
     )
 
 
@@ -81,7 +81,7 @@ def search_table(work: Path) -> str:
     rows = []
     for name, config in search(work).items():
         last = Run(config.folder).metrics()[-1]
-        distill = f"{last['distill_loss']:.3f}" if config.teacher else ""
+        distill = f"{last['vafp_loss']:.3f}" if config.teacher else ""
         rows.append([name, f"{100 * last['val_instance_miou']:.1f}", distill])
     head = ["PointNet, seed 0, 40 epochs", "validation instance mIoU", "distillation loss"]
     return table(head, rows)

@@ -2,21 +2,37 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.optim import Optimizer
 
-from pointmcd.distill.distillation import ViewDistillation
+from pointmcd.distill.projection import ViewProjection
 from pointmcd.ops.cross_entropy import smoothed_cross_entropy
 from pointmcd.students.registry import create_student
 from pointmcd.tasks.classification import Classifier
-from pointmcd.training.trainer import Trainee
 
 POINTS, VIEWS, CLASSES = 1024, 12, 40
 #: The method's optimiser.
 METHOD = partial(torch.optim.SGD, lr=0.01, momentum=0.9)
+
+
+class DistilledClassifier(nn.Module):
+    """A classifier with the projection that training puts beside it."""
+
+    def __init__(self, model: Classifier) -> None:
+        super().__init__()
+        self.model = model
+        self.projection = ViewProjection(int(model.student.num_features))
+
+    def forward(self, points: Tensor, seen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits, descriptors [B, V, D], the student's penalty."""
+        logits, features = self.model.with_features(points)
+        penalty = features.penalty
+        descriptors = self.projection(features, seen)
+        return logits, descriptors, logits.new_zeros(()) if penalty is None else penalty
 
 
 class Inputs(NamedTuple):
@@ -38,17 +54,17 @@ def random_batch(batch: int, count: int = POINTS) -> Inputs:
     return Inputs(points, seen, targets, torch.randint(CLASSES, (batch,), generator=generator))
 
 
-def make_trainee(name: str) -> Trainee:
+def make_module(name: str) -> DistilledClassifier:
     """Return a student of the usual classes and descriptors, in training, always the same."""
     torch.manual_seed(0)
-    return Trainee(Classifier(create_student(name), CLASSES), ViewDistillation(1024)).train()
+    return DistilledClassifier(Classifier(create_student(name), CLASSES)).train()
 
 
 def our_step(
-    trainee: Trainee, inputs: Inputs, optimizer: Callable[..., Optimizer] = METHOD
+    module: nn.Module, inputs: Inputs, optimizer: Callable[..., Optimizer] = METHOD
 ) -> Callable[[], Tensor]:
     """Return a call that makes one step of ours."""
-    return step(trainee, lambda points, seen: trainee((points,), seen), inputs, optimizer)
+    return step(module, module, inputs, optimizer)
 
 
 def step(
@@ -59,12 +75,11 @@ def step(
 ) -> Callable[[], Tensor]:
     """Return a call that makes one step and returns its loss."""
     optimizer = make_optimizer(module.parameters())
-    branch: Any = module.distillation
 
     def call() -> Tensor:
         logits, descriptors, penalty = forward(inputs.points, inputs.seen)
         task = smoothed_cross_entropy(logits, inputs.labels, 0.2)
-        loss = task + branch.distance(descriptors, inputs.targets) + 0.001 * penalty
+        loss = task + F.l1_loss(descriptors, inputs.targets) + 0.001 * penalty
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

@@ -35,14 +35,14 @@ def of_store(work: Path) -> Race:
         rows = random.random((len(indices), store.num_views, SIZE)).astype(np.float16)
         save_array(work / "descriptors" / f"{shard}.npy", rows)
     train = store.indices("train")
-    dataset = ShapeDataset(store, train, POINTS, StoredRows(store, work / "descriptors", train))
+    rows = StoredRows(store, work / "descriptors", train)
+    dataset = ShapeDataset(store, train, POINTS, {"descriptors": rows})
     order = random.permutation(len(train))[: BATCH * BATCHES].reshape(BATCHES, BATCH).tolist()
     folders = [[work / "text" / str(item) for item in batch] for batch in order]
     for item, folder in zip(chain(*order), chain(*folders), strict=True):
         found = dataset[item]
-        assert found.visibility is not None
-        assert found.targets is not None
-        values = (found.points[0], found.visibility[0].float(), found.targets[0])
+        assert found.teacher["descriptors"] is not None
+        values = (found.points[0], found.visibility[0].float(), found.teacher["descriptors"][0])
         write_item(folder, *(v.numpy() for v in values), int(found.labels[0]))
     return Race(
         f"{BATCHES} training batches of {BATCH}, N {POINTS}, V {store.num_views}, D {SIZE}",

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from benchmarks.shared.race import Race
-from benchmarks.shared.steps import POINTS, VIEWS, make_trainee, our_step, random_batch, step
+from benchmarks.shared.steps import POINTS, VIEWS, make_module, our_step, random_batch, step
 from benchmarks.speed.published.students import FORWARD, distilled
 
 #: Batch, repeats and floor of each student.
@@ -25,13 +25,13 @@ def races() -> Iterator[Race]:
 
 def of_student(name: str, batch: int, repeats: int, floor: float | None) -> Race:
     """Return a step of ours beside one of the same weights in the published formulation."""
-    trainee = make_trainee(name)
-    twin = copy.deepcopy(trainee)
+    module = make_module(name)
+    twin = copy.deepcopy(module)
     inputs = random_batch(batch)
     return Race(
         f"{name}, distilled step, B {batch}, N {POINTS}, V {VIEWS}",
         step(twin, partial(distilled, FORWARD[name], twin), inputs),
-        {"ours": our_step(trainee, inputs)},
+        {"ours": our_step(module, inputs)},
         {} if floor is None else {"ours": floor},
         repeats=repeats,
         memory=True,

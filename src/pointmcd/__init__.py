@@ -17,7 +17,7 @@ _PUBLIC = {
     "Store": "pointmcd.data.store",
     "TeachConfig": "pointmcd.teachers.config",
     "TrainConfig": "pointmcd.training.config",
-    "ViewDistillation": "pointmcd.distill.distillation",
+    "ViewProjection": "pointmcd.distill.projection",
     "check_dataset": "pointmcd.datasets.check",
     "check_student": "pointmcd.students.check",
     "compare": "pointmcd.evaluation.compare",

@@ -7,19 +7,18 @@ import pytest
 import torch
 from torch import nn
 
+from benchmarks.shared.steps import DistilledClassifier
 from benchmarks.speed.published.edge_convolution import edge_convolution, nearest
 from benchmarks.speed.published.loading import read_batch, write_item
 from benchmarks.speed.published.preparing import farthest_loop
 from benchmarks.speed.published.projection import repeated_max
 from benchmarks.speed.published.students import FORWARD, distilled
-from pointmcd.distill.distillation import ViewDistillation
 from pointmcd.ops.farthest_points import farthest_points
 from pointmcd.ops.masked_max import masked_max
 from pointmcd.ops.nearest import nearest_neighbours
 from pointmcd.students.dgcnn import EdgeConv, TwoLayerEdgeConv
 from pointmcd.students.registry import create_student
 from pointmcd.tasks.classification import Classifier
-from pointmcd.training.trainer import Trainee
 
 
 def unsettle(module, seed=0):
@@ -97,14 +96,14 @@ def test_neighbours():
     assert torch.equal(found.sort(dim=2).values, wanted.sort(dim=2).values)
 
 
-def trainee(name):
+def distilled_classifier(name):
     torch.manual_seed(0)
-    return unsettle(Trainee(Classifier(create_student(name), 5), ViewDistillation(1024))).double()
+    return unsettle(DistilledClassifier(Classifier(create_student(name), 5))).double()
 
 
 @pytest.mark.parametrize("name", FORWARD)
 def test_distilled_forward_and_backward_of_whole_students(name):
-    ours, count = trainee(name).train(), 96
+    ours, count = distilled_classifier(name).train(), 96
     theirs = copy.deepcopy(ours)
     generator = torch.Generator().manual_seed(1)
     points = torch.randn(4, count, 3, dtype=torch.float64, generator=generator)
@@ -118,7 +117,7 @@ def test_distilled_forward_and_backward_of_whole_students(name):
         if forward is None:
             call = lambda p, m=module: distilled(FORWARD[name], m, p, seen)  # noqa: E731
         else:
-            call = lambda p, m=module: m((p,), seen)  # noqa: E731
+            call = lambda p, m=module: m(p, seen)  # noqa: E731
         results.append(outcome(call, module, points))
     wanted, found = results
     # At the start of a walk its direction is rounding alone: gradients of up to 400 differ by 1e-3.
@@ -129,13 +128,13 @@ def test_distilled_forward_and_backward_of_whole_students(name):
 # Not DGCNN: its graphs follow its features, and rounding may choose another neighbour.
 @pytest.mark.parametrize("name", [name for name in FORWARD if name != "dgcnn"])
 def test_in_single_precision_the_kernels_give_the_same_outputs(name):
-    ours = trainee(name).float().eval()
+    ours = distilled_classifier(name).float().eval()
     points = torch.randn(2, 96, 3, generator=torch.Generator().manual_seed(1))
     points /= points.norm(dim=2).amax(dim=1)[:, None, None]
     seen = torch.rand(2, 96, 3, generator=torch.Generator().manual_seed(2)) < 0.5
     with torch.no_grad():
         wanted = distilled(FORWARD[name], copy.deepcopy(ours).double(), points.double(), seen)
-        found = ours((points,), seen)
+        found = ours(points, seen)
     assert_equal(found[:2], wanted[:2], rtol=1e-3, atol=1e-3)
 
 

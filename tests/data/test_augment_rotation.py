@@ -113,7 +113,9 @@ def batch(store, epoch=0, **options):
     train = store.indices("train")
     targets = np.random.default_rng(1).random((len(train), 3, 4)).astype(np.float32)
     augmentation = Augmentation(7, up=store.rig["up"], **options)
-    dataset = ShapeDataset(store, train, 40, targets, augmentation=augmentation, parts=True)
+    dataset = ShapeDataset(
+        store, train, 40, {"descriptors": targets}, augmentation=augmentation, parts=True
+    )
     dataset.set_epoch(epoch)
     return dataset.__getitems__([0, 4, 9])
 
@@ -124,8 +126,9 @@ def test_only_the_points_of_a_batch_are_turned(store, rotation, resample):
     still, moved = (batch(store, rotation=r, resample=resample) for r in ("none", rotation))
     assert not torch.allclose(still.points, moved.points, atol=0.05)
     assert still.points.shape == moved.points.shape
-    for name in ("labels", "parts", "visibility", "targets"):
+    for name in ("labels", "parts", "visibility"):
         assert torch.equal(getattr(still, name), getattr(moved, name))
+    assert torch.equal(still.teacher["descriptors"], moved.teacher["descriptors"])
     assert not moved.visibility.all()
 
 

@@ -32,22 +32,32 @@ def training_set(store, targets, resample=True, **options):
         store,
         store.indices("train"),
         POINTS,
-        targets,
+        {"descriptors": targets},
         augmentation=Augmentation(7, resample=resample),
         **options,
     )
 
 
 def assert_same(one: Batch, other: Batch):
-    for a, b in zip(one, other, strict=True):
+    assert one.teacher.keys() == other.teacher.keys()
+    for a, b in zip(columns(one), columns(other), strict=True):
         assert (a is None) == (b is None)
         assert a is None or torch.equal(a, b)
+
+
+def columns(batch: Batch):
+    return [*batch[:-1], *batch.teacher.values()]
+
+
+def batch_of(columns) -> Batch:
+    *rest, descriptors = columns
+    return Batch(*rest, {} if descriptors is None else {"descriptors": descriptors})
 
 
 def test_a_baseline_sees_neither_views_nor_visibility(store):
     dataset = ShapeDataset(store, store.indices("val"), POINTS)
     batch = dataset.__getitems__([2, 0])
-    assert (batch.visibility, batch.targets) == (None, None)
+    assert (batch.visibility, batch.teacher) == (None, {})
     indices = store.indices("val")[[2, 0]]
     assert torch.equal(batch.points, torch.from_numpy(store.points(indices, POINTS)))
     assert batch.labels.tolist() == store.labels(indices).tolist()
@@ -59,8 +69,11 @@ def test_shapes_and_types_of_a_batch(store, targets):
     assert (batch.points.shape, batch.points.dtype) == ((4, POINTS, 3), torch.float32)
     assert (batch.labels.shape, batch.labels.dtype) == ((4,), torch.int64)
     assert (batch.visibility.shape, batch.visibility.dtype) == ((4, POINTS, 3), torch.bool)
-    assert (batch.targets.shape, batch.targets.dtype) == ((4, 3, 4), torch.float32)
-    assert batch.targets[:, 0, 0].tolist() == [0, 3, 5, 8]
+    assert (batch.teacher["descriptors"].shape, batch.teacher["descriptors"].dtype) == (
+        (4, 3, 4),
+        torch.float32,
+    )
+    assert batch.teacher["descriptors"][:, 0, 0].tolist() == [0, 3, 5, 8]
 
 
 @pytest.mark.parametrize("resample", [False, True])
@@ -70,8 +83,8 @@ def test_a_batch_equals_its_items_one_by_one(store, targets, resample, pairing):
     items = [4, 1, 1, 7]
     batch = dataset.__getitems__(items)
     singles = [dataset[item] for item in items]
-    columns = zip(*singles, strict=True)
-    assert_same(batch, Batch(*(None if c[0] is None else torch.cat(c) for c in columns)))
+    every = zip(*map(columns, singles), strict=True)
+    assert_same(batch, batch_of(None if c[0] is None else torch.cat(c) for c in every))
 
 
 @given(data=st.data(), epoch=st.integers(0, 1000))
@@ -81,7 +94,7 @@ def test_no_order_and_no_company_changes_what_a_shape_looks_like(store, targets,
     dataset.set_epoch(epoch)
     whole = dataset.__getitems__(list(range(9)))
     batch = dataset.__getitems__(items)
-    assert_same(batch, Batch(*(None if part is None else part[items] for part in whole)))
+    assert_same(batch, batch_of(None if c is None else c[items] for c in columns(whole)))
     dataset.set_epoch(epoch + 1)
     assert not torch.equal(dataset.__getitems__(items).points, batch.points)
 
@@ -109,7 +122,9 @@ def test_loader_processes_change_nothing(store, targets):
 def test_visibility_follows_the_points_that_were_drawn(store, targets, resample):
     augmentation = Augmentation(7, scale=1.0, shift=0.0, resample=resample)
     indices = store.indices("train")
-    dataset = ShapeDataset(store, indices, POINTS, targets, augmentation=augmentation)
+    dataset = ShapeDataset(
+        store, indices, POINTS, {"descriptors": targets}, augmentation=augmentation
+    )
     dataset.set_epoch(11)
     batch = dataset.__getitems__([2, 6])
     for row, index in enumerate(indices[[2, 6]]):
@@ -149,9 +164,9 @@ def test_a_wrong_view_is_never_the_view_itself(views, indices):
 
 def test_wrong_views_are_of_the_same_shape_and_the_same_in_every_epoch(store, targets):
     dataset = training_set(store, targets, pairing="wrong")
-    first = dataset.__getitems__(list(range(9))).targets
+    first = dataset.__getitems__(list(range(9))).teacher["descriptors"]
     dataset.set_epoch(5)
-    again = dataset.__getitems__(list(range(9))).targets
+    again = dataset.__getitems__(list(range(9))).teacher["descriptors"]
     assert torch.equal(first, again)
     assert torch.equal(first[:, :, 0], torch.from_numpy(targets)[:, :, 0])
     assert (first[:, :, 1] != torch.from_numpy(targets)[:, :, 1]).all()

@@ -13,6 +13,7 @@ from pointmcd.errors import RunError
 from pointmcd.evaluation.compare import Comparison, compare
 from pointmcd.evaluation.comparison_table import comparison_table
 from pointmcd.tables import to_markdown
+from pointmcd.training.run import RUN_FORMAT
 
 
 def printed(comparison: Comparison) -> str:
@@ -114,12 +115,12 @@ def test_two_students_are_told_apart_by_name(bench: Bench) -> None:
 
 def test_two_settings_of_one_arm_are_two_arms(bench: Bench) -> None:
     runs = [
-        bench.run("distilled", name=f"weight{weight}", config={"distill_weight": weight})
-        for weight in (1.0, 2.0)
+        bench.run("distilled", name=f"weight{weight}", config={"objective": [f"vafp:{weight}"]})
+        for weight in (1, 2)
     ]
     found = compare(runs, [bench.run("baseline")])
     labels = [arm.label for arm in found.arms]
-    assert labels == ["distilled (distill_weight 1.0)", "distilled (distill_weight 2.0)"]
+    assert labels == ["distilled (objective vafp:1)", "distilled (objective vafp:2)"]
 
 
 def test_one_seed_and_unfinished_training_are_warned_of(bench: Bench) -> None:
@@ -195,7 +196,7 @@ def damage(run: Path, name: str, content: str | None) -> None:
         ("run.json", None, "is not a run folder"),
         ("run.json", "{", "not readable JSON"),
         ("run.json", json.dumps({"format": 9}), "run format 9"),
-        ("run.json", json.dumps({"format": 1}), "lacks arm"),
+        ("run.json", json.dumps({"format": RUN_FORMAT}), "lacks arm"),
         ("config.yaml", None, "cannot be read as YAML"),
         ("config.yaml", "a: [", "cannot be read as YAML"),
         ("config.yaml", "", "holds no settings"),
@@ -228,7 +229,7 @@ def test_no_runs() -> None:
 
 
 def _started(bench, seed, distance, name):
-    settings = {"distill_loss": distance, "seed": seed}
+    settings = {"objective": [f"vafp:1,distance={distance}"], "seed": seed}
     start = {"task": "pretrain", "student": "pointnet", "arm": "distilled", "settings": settings}
     return bench.run("finetuned", seed, name=name, info={"init": start})
 
@@ -240,11 +241,14 @@ def test_starts_that_differ_in_more_than_the_seed_are_other_arms(bench: Bench) -
         for seed in (0, 1)
     ]
     labels = [arm.label for arm in compare(runs).arms]
-    assert labels == ["finetuned (from distill_loss l1)", "finetuned (from distill_loss cosine)"]
+    assert labels == [
+        "finetuned (from objective vafp:1,distance=l1)",
+        "finetuned (from objective vafp:1,distance=cosine)",
+    ]
 
 
 def test_runs_from_before_a_setting_join_those_from_after(bench: Bench) -> None:
-    later = {"label_fraction": 1.0, "pretrain_for": "classification", "init": None}
+    later = {"label_fraction": 1.0, "init": None}
     runs = [bench.run(seed=0, name="old"), bench.run(seed=1, name="new", config=later)]
     (arm,) = compare(runs).arms
     assert arm.seeds == (0, 1)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from synthetic_runs import PARTS, Bench, PartsBench
 
-from pointmcd.errors import RunError
+from pointmcd.errors import ConfigError, RunError
 from pointmcd.evaluation.arms import ClassificationArm
 from pointmcd.evaluation.compare import Comparison, compare
 from pointmcd.evaluation.comparison_table import comparison_table
@@ -181,7 +181,7 @@ def test_runs_of_two_tasks_are_refused(bench: Bench, parts_bench: PartsBench) ->
 
 def test_unknown_task_is_named(bench: Bench) -> None:
     run = bench.run(info={"task": "singing"})
-    with pytest.raises(RunError, match="its task is singing"):
+    with pytest.raises(ConfigError, match="task singing: unknown"):
         compare([run])
 
 

@@ -12,7 +12,7 @@ from pointmcd.evaluation.compare import compare
 from pointmcd.evaluation.evaluate import evaluate
 from pointmcd.evaluation.results import read_result
 from pointmcd.metrics.part_iou import shape_iou
-from pointmcd.tasks.registry import build_model
+from pointmcd.tasks.task import Labels, get_task
 
 CHECKPOINTS = ("last", "best")
 
@@ -54,7 +54,11 @@ def test_predictions_are_the_likeliest_parts_of_the_class(evaluated, parts_store
     for checkpoint in CHECKPOINTS:
         arrays = saved(run, checkpoint)
         tensors, _ = load_checkpoint(run / f"{checkpoint}.safetensors")
-        model = build_model("segmentation", "pointnet", 2, store.part_ranges).eval()
+        model = (
+            get_task("segmentation")
+            .build_model("pointnet", Labels(store.classes, store.parts))
+            .eval()
+        )
         model.load_state_dict(under_prefix("model", tensors))
         clouds = store.points(store.indices("test"), arrays["truth"].shape[1])
         with torch.inference_mode():

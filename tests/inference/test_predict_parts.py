@@ -16,11 +16,12 @@ from pointmcd.inference.predict import predict
 from pointmcd.inference.predict_parts import predict_parts
 from pointmcd.plots.colours import part_colours
 from pointmcd.shapes.clouds import read_points
-from pointmcd.tasks.registry import build_model
+from pointmcd.tasks.task import Labels, get_task
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.run import create_run
 
 POINTS = 64
+TWO_CLASSES = Labels(["a", "b"], {"a": ["1", "2"], "b": ["1", "2", "3"]})
 
 
 def save(run, model):
@@ -35,7 +36,7 @@ def run(parts_store, tmp_path):
     store = Store(parts_store)
     config = TrainConfig(parts_store, tmp_path / "run", task="segmentation", points=POINTS)
     made = create_run(replace(config, teacher=None), store, None, 0).path
-    model = build_model("segmentation", "pointnet", 2, store.part_ranges)
+    model = get_task("segmentation").build_model("pointnet", Labels(store.classes, store.parts))
     save(made, model)
     return made
 
@@ -63,7 +64,7 @@ def test_mesh_gets_its_parts_a_cloud_and_a_picture(label, run, chair, tmp_path):
     with Image.open(found.picture) as picture:
         assert picture.format == "PNG"
 
-    model = build_model("segmentation", "pointnet", 2, np.array([[0, 2], [2, 5]]))
+    model = get_task("segmentation").build_model("pointnet", TWO_CLASSES)
     tensors, _ = load_checkpoint(run / "best.safetensors")
     load_module(model, under_prefix("model", tensors), "best")
     points = torch.from_numpy(read_points(chair, POINTS, seed=0))[None]
@@ -115,7 +116,7 @@ def test_run_of_one_class_needs_no_label(label, run, chair, tmp_path):
     meta = read_json(run / "run.json")
     one = {"classes": ["seat"], "num_classes": 1, "parts": {"seat": ["a", "b"]}}
     write_json(run / "run.json", meta | one)
-    save(run, build_model("segmentation", "pointnet", 1, np.array([[0, 2]])))
+    save(run, get_task("segmentation").build_model("pointnet", Labels(["a"], {"a": ["1", "2"]})))
     assert label(shutil.copy(chair, tmp_path / "x.off"), label=None)[0].label == "seat"
 
 

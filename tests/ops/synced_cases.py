@@ -11,7 +11,7 @@ import torch
 import torch.distributed as dist
 from torch import nn
 
-from pointmcd.distill.distillation import ViewDistillation
+from pointmcd.distill.projection import ViewProjection
 from pointmcd.ops.batch_norm import synchronise
 from pointmcd.ops.group_max import linear_bn_relu_max
 from pointmcd.ops.linear_norm import linear_bn_relu
@@ -54,7 +54,7 @@ class Branch(nn.Module):
 
     def __init__(self):
         super().__init__()
-        self.branch = ViewDistillation(CHANNELS, 7)
+        self.branch = ViewProjection(CHANNELS, 7)
 
     def forward(self, points):
         seen = torch.arange(POINTS)[:, None] % 2 == torch.arange(2)
@@ -96,7 +96,7 @@ CASES = {
     "PlaceEncoding": (lambda: OnGraph(PlaceEncoding(6)), POINTS_SHAPE),
     "FirstLPFA": (lambda: OnGraph(FirstLPFA(6)), POINTS_SHAPE),
     "LPFA": (lambda: OnGraph(LPFA(CHANNELS), with_features=True), POINTS_SHAPE),
-    "ViewDistillation": (Branch, POINTS_SHAPE),
+    "ViewProjection": (Branch, POINTS_SHAPE),
 }
 #: CurveNet walks at random; its layers are above.
 STUDENTS = {

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from benchmarks.speed.published.edge_convolution import edge_convolution
-from pointmcd.distill.distillation import visible_embeddings
+from pointmcd.distill.projection import visible_embeddings
 from pointmcd.errors import ConfigError
 from pointmcd.plugs import Plugs
 from pointmcd.students.base import PointFeatures

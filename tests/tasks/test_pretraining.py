@@ -5,11 +5,18 @@ from tiny_student import TinyStudent
 from torch.nn import functional as F
 
 from pointmcd.data.dataset import Batch
-from pointmcd.distill.distillation import ViewDistillation
+from pointmcd.distill.objective import Objectives, Setup, read_terms
+from pointmcd.distill.statistics import ChannelStatistics
 from pointmcd.errors import ConfigError
 from pointmcd.tasks.classification import Classifier
-from pointmcd.tasks.pretraining import Pretrainee, PretrainingTask
-from pointmcd.tasks.registry import build_model, get_task
+from pointmcd.tasks.pretraining import PretrainingModel
+from pointmcd.tasks.task import Labels, get_task
+
+DISTANCES = {
+    "l1": F.l1_loss,
+    "smooth_l1": F.smooth_l1_loss,
+    "cosine": lambda a, b: (1 - F.cosine_similarity(a, b, dim=2)).mean(),
+}
 
 
 @pytest.fixture
@@ -21,21 +28,23 @@ def batches():
         points = torch.randn(count, 20, 3, generator=generator)
         visibility = torch.rand(count, 20, 4, generator=generator) < 0.4
         targets = torch.randn(count, 4, 8, generator=generator)
-        made.append(Batch(points, torch.full((count,), -1), None, visibility, targets))
+        made.append(
+            Batch(points, torch.full((count,), -1), None, visibility, {"descriptors": targets})
+        )
     return made
 
 
 @pytest.fixture
 def model():
     torch.manual_seed(1)
-    return Pretrainee(TinyStudent()).eval()
+    return PretrainingModel(TinyStudent()).eval()
 
 
 def test_there_is_a_student_and_nothing_else():
     torch.manual_seed(0)
-    model = build_model("pretrain", "pointnet", 0)
+    model = get_task("pretrain").build_model("pointnet", Labels([]))
     torch.manual_seed(0)
-    classifier = build_model("classification", "pointnet", 5)
+    classifier = get_task("classification").build_model("pointnet", Labels(list("abcde")))
     assert isinstance(classifier, Classifier)
     assert {name.partition(".")[0] for name in model.state_dict()} == {"student"}
     for name, tensor in model.student.state_dict().items():
@@ -43,8 +52,8 @@ def test_there_is_a_student_and_nothing_else():
 
 
 def test_a_student_with_a_form_for_parts_is_made_in_that_form():
-    plain = build_model("pretrain", "dgcnn", 0).student
-    parts = build_model("pretrain", "dgcnn", 0, pretrain_for="segmentation").student
+    plain = get_task("pretrain").build_model("dgcnn", Labels([])).student
+    parts = get_task("pretrain,dense=true").build_model("dgcnn", Labels([])).student
     assert type(plain).__name__ == "DGCNN"
     assert type(parts).__name__ == "DGCNNSegmentation"
 
@@ -59,18 +68,22 @@ def test_its_output_is_the_pooled_embedding(model):
 
 
 @pytest.mark.parametrize("loss", ["l1", "smooth_l1", "cosine"])
-def test_validation_figures_are_means_over_shapes(model, batches, loss):
+def test_validation_metrics_are_means_over_shapes(model, batches, loss):
     torch.manual_seed(2)
-    branch = ViewDistillation(24, 8, loss, signed=True).eval()
+    below = ChannelStatistics(np.zeros(8), np.ones(8), np.full(8, -1.0))
+    setup = Setup(24, {"descriptors": (4, 8)}, lambda _: below)
+    objectives = Objectives(read_terms([f"vafp:2,distance={loss}"]), setup).eval()
+    distance, projection = DISTANCES[loss], objectives["vafp"].projection
     with torch.no_grad():
-        found = PretrainingTask().validate(model, batches, torch.device("cpu"), branch)
+        found = get_task("pretrain").validate(model, batches, torch.device("cpu"), objectives)
         losses, agreements = [], []
         for batch in batches:
             for row in range(len(batch.points)):
                 features = model.student(batch.points[row : row + 1])
-                said = branch(features, batch.visibility[row : row + 1])
-                losses.append(float(branch.distance(said, batch.targets[row : row + 1])))
-                pairs = zip(said[0], batch.targets[row], strict=True)
+                said = projection(features, batch.visibility[row : row + 1])
+                wanted = batch.teacher["descriptors"][row : row + 1]
+                losses.append(float(distance(said, wanted)))
+                pairs = zip(said[0], wanted[0], strict=True)
                 agreements.append(np.mean([float(F.cosine_similarity(a, b, 0)) for a, b in pairs]))
     assert found["val_loss"] == pytest.approx(np.mean(losses), abs=1e-6)
     assert found["val_agreement"] == pytest.approx(np.mean(agreements), abs=1e-6)
@@ -78,11 +91,12 @@ def test_validation_figures_are_means_over_shapes(model, batches, loss):
 
 def test_nothing_is_labelled(model, batches):
     task = get_task("pretrain")
-    rows, truth = task.pairs(model.with_features(batches[0].points)[0], batches[0])
-    assert len(rows) == len(truth) == 0
+    logits, _ = model.with_features(batches[0].points)
+    assert float(task.loss(logits, batches[0], 0.2)) == 0
+    assert task.training_metrics(logits, batches[0]) == {}
     assert not task.labelled
 
 
 def test_an_unknown_task():
-    with pytest.raises(ConfigError, match="--task dream: use one of"):
+    with pytest.raises(ConfigError, match="task dream: unknown; Use one of"):
         get_task("dream")

@@ -9,14 +9,15 @@ from pointmcd.errors import ConfigError
 from pointmcd.students.base import PointFeatures
 from pointmcd.students.registry import list_students
 from pointmcd.tasks.classification import Classifier
-from pointmcd.tasks.registry import build_model, get_task
 from pointmcd.tasks.segmentation import (
     SegmentationHead,
     Segmenter,
     local_features,
 )
+from pointmcd.tasks.task import Labels, get_task
 
 RANGES = np.array([[0, 2], [2, 5], [5, 6]])
+LABELS = Labels(list("abc"), {"a": ["1", "2"], "b": ["1", "2", "3"], "c": ["1"]})
 
 
 def cloud(batch=2, count=40, seed=0):
@@ -133,7 +134,7 @@ def test_embeddings_of_kept_points_are_carried_to_all():
 def settled(name):
     """A segmenter whose batch norms know the data, and are no longer at their start."""
     torch.manual_seed(0)
-    model = build_model("segmentation", name, len(RANGES), RANGES)
+    model = get_task("segmentation").build_model(name, LABELS)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm1d):
             nn.init.normal_(module.weight)
@@ -215,16 +216,16 @@ def test_a_part_of_another_class_never_wins():
 
 
 def test_models_by_task():
-    assert isinstance(build_model("classification", "pointnet", 3), Classifier)
-    model = build_model("segmentation", "dgcnn", 3, RANGES)
+    assert isinstance(get_task("classification").build_model("pointnet", LABELS), Classifier)
+    model = get_task("segmentation").build_model("dgcnn", LABELS)
     assert isinstance(model, Segmenter)
     assert model.head.local.in_features == model.student.num_local
     assert "allowed" not in model.state_dict()
 
 
 def test_names_that_nobody_knows():
-    for call in (lambda: get_task("detection"), lambda: build_model("detection", "pointnet", 3)):
-        with pytest.raises(ConfigError, match="--task detection: use one of classification, seg"):
-            call()
+    known = "task segmentatoin: unknown; did you mean segmentation.*classification, pretrain, seg"
+    with pytest.raises(ConfigError, match=known):
+        get_task("segmentatoin")
     with pytest.raises(ConfigError, match="student nobody: unknown"):
-        build_model("segmentation", "nobody", 3, RANGES)
+        get_task("segmentation").build_model("nobody", LABELS)

@@ -8,8 +8,8 @@ from torch import nn
 from pointmcd.data.dataset import Batch
 from pointmcd.metrics.part_iou import shape_iou
 from pointmcd.students.base import PointFeatures
-from pointmcd.tasks.classification import ClassificationTask
-from pointmcd.tasks.segmentation import SegmentationTask, Segmenter
+from pointmcd.tasks.segmentation import Segmenter
+from pointmcd.tasks.task import get_task
 
 RANGES = np.array([[0, 2], [2, 5], [5, 6]])
 CPU = torch.device("cpu")
@@ -54,7 +54,7 @@ def batches(shapes, size):
 
 
 def validated(shapes, size):
-    return SegmentationTask().validate(Spoken().eval(), batches(shapes, size), CPU)
+    return get_task("segmentation").validate(Spoken().eval(), batches(shapes, size), CPU)
 
 
 def test_validation_by_hand(shapes):
@@ -72,7 +72,7 @@ def test_validation_by_hand(shapes):
         losses += (-log_p[np.arange(20), true]).tolist()
     by_class = [np.mean(np.array(ious)[labels == label]) for label in range(3)]
     found = validated(shapes, 7)
-    assert tuple(found) == SegmentationTask.figures
+    assert tuple(found) == get_task("segmentation").metrics
     assert found["val_instance_miou"] == pytest.approx(np.mean(ious))
     assert found["val_class_miou"] == pytest.approx(np.mean(by_class))
     assert found["val_point_accuracy"] == pytest.approx(np.mean(right))
@@ -104,25 +104,30 @@ def test_all_right_is_one(shapes):
 
 
 def test_what_the_model_and_the_loss_are_given(shapes):
-    task = SegmentationTask()
+    task = get_task("segmentation")
     points, labels = task.inputs(shapes)
     assert points is shapes.points
     assert labels is shapes.labels
     logits = torch.randn(7, 20, 6)
-    rows, truth = task.pairs(logits, shapes)
-    assert torch.equal(rows[23], logits[1, 3])
-    assert truth[23] == shapes.parts[1, 3]
-    assert task.best in task.figures
+    loss = nn.functional.cross_entropy(logits.permute(0, 2, 1), shapes.parts)
+    assert float(task.loss(logits, shapes, 0.0)) == pytest.approx(float(loss), rel=1e-6)
+    right = (logits.argmax(dim=2) == shapes.parts).float().mean()
+    assert float(task.training_metrics(logits, shapes)["train_accuracy"]) == pytest.approx(
+        float(right)
+    )
+    assert task.best in task.metrics
 
 
 def test_classification_is_given_points_alone():
-    task = ClassificationTask()
+    task = get_task("classification")
     batch = Batch(torch.randn(4, 8, 3), torch.tensor([0, 1, 1, 0]))
     assert task.inputs(batch) == (batch.points,)
     logits = torch.tensor([[2.0, 0], [0, 2], [2, 0], [2, 0]])
-    assert task.pairs(logits, batch)[0] is logits
+    loss = nn.functional.cross_entropy(logits, batch.labels)
+    assert float(task.loss(logits, batch, 0.0)) == pytest.approx(float(loss), rel=1e-6)
+    assert float(task.training_metrics(logits, batch)["train_accuracy"]) == 0.75
     found = task.validate(lambda points: logits[: len(points)], [batch], CPU)
     loss = float(nn.functional.cross_entropy(logits, batch.labels))
     expected = {"val_loss": loss, "val_accuracy": 0.75, "val_class_accuracy": 0.75}
     assert found == pytest.approx(expected)
-    assert tuple(found) == task.figures
+    assert tuple(found) == task.metrics

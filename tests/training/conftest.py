@@ -16,8 +16,7 @@ QUICK = {
     "points": 64,
     "lr": 0.01,
     # Not the defaults: tests that change one of these must not depend on what the recipe says.
-    "distill_weight": 1.0,
-    "distill_loss": "l1",
+    "objective": ("vafp:1,distance=l1",),
     "distill_course": "constant",
     "device": "cpu",
 }

@@ -6,7 +6,6 @@ import yaml
 
 from pointmcd.errors import ConfigError
 from pointmcd.training.config import (
-    PAPER,
     RECIPES,
     TrainConfig,
     apply_recipe,
@@ -49,7 +48,7 @@ AT_LEAST = {
     "batch_size": 2,
     **dict.fromkeys(("seed", "warmup_epochs", "workers"), 0),
     **dict.fromkeys(("lr", "final_lr", "weight_decay", "shift"), 0),
-    **dict.fromkeys(("task_weight", "distill_weight", "regulariser_weight"), 0),
+    **dict.fromkeys(("task_weight", "regulariser_weight"), 0),
 }
 
 
@@ -72,9 +71,7 @@ def test_numbers_below_the_least(field, bad):
         ("distill_share", 0.0, "between 0 and 1"),
         ("distill_share", 1.0, "between 0 and 1"),
         ("optimizer", "adam", "use one of sgd, adamw"),
-        ("distill_loss", "l2", "use one of l1, smooth_l1, cosine"),
         ("distill_course", "last", "use one of constant, decay, first"),
-        ("target", "logits", "use one of descriptors, features"),
         ("visibility", "none", "use one of exact, all"),
         ("pairing", "right", "use one of true, wrong"),
         ("precision", "fp8", "use one of no, bf16, fp16"),
@@ -95,8 +92,7 @@ def test_what_decides_the_result_and_what_does_not():
     elsewhere = TrainConfig(Path("x"), Path("y"), device="cpu", workers=3, overwrite=True)
     assert elsewhere.decisive() == plain.decisive()
     left_out = {f.name for f in fields(TrainConfig)} - plain.decisive().keys()
-    # Where all labels are used, that is not said; nor what only pretraining reads.
-    unsaid = {"label_fraction", "pretrain_for"}
+    unsaid = {"label_fraction"}  # where all labels are used, that is not said
     assert left_out == {"store", "out", "init", "device", "workers", "overwrite"} | unsaid
     assert TrainConfig(STORE, resample=True).decisive() != plain.decisive()
 
@@ -113,17 +109,21 @@ def test_the_method_s_own_setting(student, epochs, batch_size):
     config = apply_recipe(TrainConfig(STORE, student=student, seed=2, teacher=None), "paper")
     assert (config.epochs, config.batch_size) == (epochs, batch_size)
     assert (config.optimizer, config.lr, config.final_lr) == ("sgd", 0.1, 0.001)
-    assert (config.task_weight, config.distill_weight) == (0.1, 1.0)
-    assert (config.distill_loss, config.distill_course) == ("l1", "constant")
+    assert config.task_weight == 0.1
+    assert config.objective == ("vafp:1,distance=l1,start=plain",)
+    assert config.distill_course == "constant"
     # What the recipe does not name stays.
     assert (config.seed, config.teacher, config.store) == (2, None, STORE)
     config.check()
 
 
-def test_recipes_name_fields_that_exist_and_nothing_of_the_arms():
-    named = PAPER.keys()
-    assert named <= {f.name for f in fields(TrainConfig)}
-    assert not named & {"teacher", "visibility", "pairing", "seed", "student"}
+@pytest.mark.parametrize("task", ["classification", "segmentation", "pretrain"])
+@pytest.mark.parametrize("student", ["pointnet", "dgcnn"])
+def test_recipes_change_nothing_that_tells_runs_of_a_comparison_apart(task, student):
+    config = TrainConfig(STORE, task=task, student=student)
+    paper = apply_recipe(config, "paper")
+    for name in ("teacher", "visibility", "pairing", "seed", "student", "task", "store"):
+        assert getattr(paper, name) == getattr(config, name)
 
 
 def test_an_unknown_recipe():
@@ -162,7 +162,7 @@ def test_a_damaged_config_names_the_field(values, text):
 
 
 def test_a_baseline_is_not_told_apart_by_what_it_does_not_read():
-    one = TrainConfig(Path("s"), teacher=None, distill_weight=1.0, pairing="wrong")
+    one = TrainConfig(Path("s"), teacher=None, objective=("vafp:1",), pairing="wrong")
     two = TrainConfig(Path("s"), teacher=None)
     assert one.decisive() == two.decisive()
     assert replace(one, teacher="lite0").decisive() != replace(two, teacher="lite0").decisive()

@@ -2,21 +2,21 @@
 
 import itertools
 
-import numpy as np
 import pytest
 import torch
+from trainers import trainer_of
 
 from pointmcd.checkpoint import load_checkpoint, under_prefix
 from pointmcd.data.splits import keep_share
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, RunError
 from pointmcd.students.registry import create_student
-from pointmcd.tasks.registry import build_model
+from pointmcd.tasks.task import Labels, get_task
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.finetune import start_from
 from pointmcd.training.run import Run
 from pointmcd.training.train import SHARES, learning_curve, train
-from pointmcd.training.trainer import Trainer, labelled_part
+from pointmcd.training.trainer import labelled_part
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -31,16 +31,15 @@ def first(make):
 
 
 def test_training_starts_from_the_weights_of_the_run(make, first):
-    trainer = Trainer(make("second", init=first), Store(make("second").store))
+    trainer = trainer_of(make("second", init=first))
     started = trainer.module.student.state_dict()
     for name, tensor in student_of(first).items():
         assert torch.equal(started[name], tensor), name
 
 
 def test_only_the_student_is_taken_over(make, first):
-    store = Store(make("x").store)
-    fresh = Trainer(make("fresh"), store).module.head.state_dict()
-    tuned = Trainer(make("tuned", init=first), store).module.head.state_dict()
+    fresh = trainer_of(make("fresh")).module.head.state_dict()
+    tuned = trainer_of(make("tuned", init=first)).module.head.state_dict()
     assert all(torch.equal(fresh[name], tuned[name]) for name in fresh)
 
 
@@ -78,7 +77,7 @@ def test_another_student_is_refused(make, first):
 
 
 def test_the_same_name_with_other_layers_is_refused(make, first):
-    model = build_model("classification", "pointnet", 3)
+    model = get_task("classification").build_model("pointnet", Labels(list("abc")))
     with pytest.raises(RunError, match=r"--init .*: its tiny_student:TinyStudent does not fit"):
         start_from(model, Run(first))
 
@@ -127,8 +126,10 @@ def test_dgcnn_is_told_how_to_be_pretrained_for_parts(make, taught_store, monkey
     run.meta |= {"task": "pretrain", "student": "dgcnn"}
     tensors = create_student("dgcnn").state_dict()
     monkeypatch.setattr("pointmcd.training.finetune.student_tensors", lambda _: tensors)
-    model = build_model("segmentation", "dgcnn", 2, np.array([[0, 2], [2, 5]]))
-    with pytest.raises(RunError, match="--pretrain-for segmentation if it is to label parts"):
+    model = get_task("segmentation").build_model(
+        "dgcnn", Labels(["a", "b"], {"a": ["1", "2"], "b": ["1", "2", "3"]})
+    )
+    with pytest.raises(RunError, match="--task pretrain,dense=true if it is to label parts"):
         start_from(model, run)
 
 
@@ -174,7 +175,7 @@ def test_another_seed_another_share():
 def test_training_sees_only_the_share_as_often_as_it_takes(make, taught_store):
     store = Store(taught_store)
     config = make("a", label_fraction=0.34)
-    trainer = Trainer(config, store)
+    trainer = trainer_of(config)
     assert list(trainer.dataset.indices) == list(labelled_part(config, store))
     assert len(trainer.dataset.indices) == 3  # one of each class's three
     assert len(trainer.dataset) == 9  # and as many steps as with all of them
@@ -182,7 +183,7 @@ def test_training_sees_only_the_share_as_often_as_it_takes(make, taught_store):
 
 
 def test_a_shape_that_comes_again_is_augmented_anew(make, taught_store):
-    dataset = Trainer(make("a", label_fraction=0.34), Store(taught_store)).dataset
+    dataset = trainer_of(make("a", label_fraction=0.34)).dataset
     first, second = (dataset.__getitems__([0]), dataset.__getitems__([3]))
     assert torch.equal(first.labels, second.labels)
     assert not torch.equal(first.points, second.points)

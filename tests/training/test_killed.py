@@ -21,7 +21,11 @@ WAYS = {
     "sgd": {"optimizer": "sgd", "lr": 0.05},
     "adamw": {"teacher": "lite0", "optimizer": "adamw", "resample": True},
     "first": {"teacher": "lite0", "distill_course": "first", "distill_share": 0.5},
-    "decay": {"teacher": "lite0", "distill_course": "decay", "standardise": True},
+    "decay": {
+        "teacher": "lite0",
+        "distill_course": "decay",
+        "objective": ("vafp:1,standardise=true",),
+    },
 }
 
 

@@ -7,9 +7,11 @@ import pytest
 import torch
 from killing import run_killed
 from store_copies import copy_store, edit_json, edit_shapes, turn_labels
+from trainers import trainer_of
 
 from pointmcd.checkpoint import load_checkpoint, under_prefix
 from pointmcd.data.store import Store
+from pointmcd.distill.statistics import channel_statistics
 from pointmcd.errors import ConfigError, RunError, StoreError
 from pointmcd.evaluation.evaluate import evaluate
 from pointmcd.students.registry import list_students
@@ -17,9 +19,7 @@ from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach
 from pointmcd.training.config import TrainConfig, apply_recipe, config_from_dict
 from pointmcd.training.run import Run
-from pointmcd.training.targets import channel_statistics
 from pointmcd.training.train import train
-from pointmcd.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -57,9 +57,9 @@ def test_a_run_records_agreement_and_no_accuracy(pretrain):
     records = run.metrics()
     assert run.finished
     assert set(records[0]) == {
-        *("epoch", "lr", "distill_loss", "val_loss", "val_agreement", "seconds")
+        *("epoch", "lr", "vafp_loss", "val_loss", "val_agreement", "seconds")
     }
-    assert records[-1]["distill_loss"] < records[0]["distill_loss"]
+    assert records[-1]["vafp_loss"] < records[0]["vafp_loss"]
     assert run.meta["teacher"]["name"] == "lite0-features"
     assert run.config.task == "pretrain"
     assert run.config.arm == "distilled"
@@ -109,7 +109,10 @@ def test_a_start_that_learnt_from_labels_is_refused(pretrain, make):
     ("options", "text"),
     [
         ({"teacher": None}, "--no-distill: --task pretrain is distillation and nothing else"),
-        ({"distill_weight": 0.0}, "--distill-weight 0: --task pretrain would learn nothing"),
+        (
+            {"objective": ("vafp:0",)},
+            "--objective: all weights are 0; --task pretrain would learn nothing",
+        ),
         ({"distill_course": "first"}, "--distill-course first: --task pretrain has no task"),
         ({"label_fraction": 0.5}, "--label-fraction: --task pretrain uses no labels"),
     ],
@@ -121,21 +124,25 @@ def test_settings_that_make_no_sense(pretrain, options, text):
 
 @pytest.mark.parametrize("loss", ["l1", "smooth_l1", "cosine"])
 def test_every_distance_learns(pretrain, loss):
-    records = Run(train(pretrain("a", distill_loss=loss, epochs=4, lr=0.003))).metrics()
-    assert records[-1]["distill_loss"] < records[0]["distill_loss"]
+    records = Run(
+        train(pretrain("a", objective=(f"vafp:1,distance={loss}",), epochs=4, lr=0.003))
+    ).metrics()
+    assert records[-1]["vafp_loss"] < records[0]["vafp_loss"]
 
 
 def test_signed_descriptors_have_no_relu_in_their_way(pretrain, store):
-    trainer = Trainer(pretrain("a"), Store(store))
-    assert trainer.trainee.distillation.signed
-    assert trainer.trainee.distillation.linear.out_features == 1280
+    trainer = trainer_of(pretrain("a"))
+    assert trainer.training.objectives["vafp"].projection.signed
+    assert trainer.training.objectives["vafp"].projection.linear.out_features == 1280
 
 
-def test_the_validation_part_is_standardised_as_train_is(pretrain, store):
-    trainer = Trainer(pretrain("a", standardise=True), Store(store))
-    of_val = channel_statistics(trainer.validation.dataset.targets)
-    assert not np.allclose(of_val.mean, 0, atol=0.01)
-    assert np.allclose(channel_statistics(trainer.dataset.targets).mean, 0, atol=1e-4)
+def test_the_validation_split_is_standardised_as_train_is(pretrain, store):
+    trainer = trainer_of(pretrain("a", objective=("vafp:1,standardise=true",)))
+    vafp = trainer.training.objectives["vafp"]
+    of_train = channel_statistics(trainer.dataset.teacher["descriptors"])
+    assert np.allclose(vafp.mean, of_train.mean, atol=1e-4)
+    of_val = channel_statistics(trainer.validation.dataset.teacher["descriptors"])
+    assert not np.allclose(of_val.mean, of_train.mean, atol=0.01)
 
 
 def test_it_cannot_be_evaluated(pretrain):
@@ -157,11 +164,11 @@ def test_killed_and_resumed_it_ends_the_same(pretrain, content, tmp_path):
 def test_the_papers_recipe_has_a_schedule_for_it():
     config = TrainConfig("store", task="pretrain", student="pointnet")
     assert apply_recipe(config, "paper").epochs == 500
-    assert apply_recipe(config, "paper").distill_loss == "l1"
+    assert apply_recipe(config, "paper").objective == ("vafp:1,distance=l1,start=plain",)
 
 
 def test_settings_survive_the_file(pretrain):
-    config = pretrain("a", pretrain_for="segmentation")
+    config = pretrain("a", task="pretrain,dense=true")
     run = Run(train(config))
     assert run.config == config
     values = json.loads(json.dumps(vars(config), default=str))
@@ -169,16 +176,16 @@ def test_settings_survive_the_file(pretrain):
 
 
 @pytest.mark.parametrize("student", list_students())
-@pytest.mark.parametrize("form", ["classification", "segmentation"])
-def test_every_student_can_be_pretrained(pretrain, store, student, form):
-    config = pretrain("a", student=student, points=128, pretrain_for=form)
-    trainer = Trainer(config, Store(store))
+@pytest.mark.parametrize("task", ["pretrain", "pretrain,dense=true"])
+def test_every_student_can_be_pretrained(pretrain, store, student, task):
+    config = pretrain("a", student=student, points=128, task=task)
+    trainer = trainer_of(config)
     trainer.module.train()
     for batch in trainer.loader:  # twice: PointNet's transforms begin with weights of zero
         trainer._step(batch, (0.0, 1.0))
     still = [n for n, p in trainer.module.named_parameters() if p.grad is None or not p.grad.any()]
     # The descriptors reach every layer but those that only label points.
-    assert all(form == "segmentation" and name.startswith(FOR_POINTS) for name in still), still
+    assert all("dense" in task and name.startswith(FOR_POINTS) for name in still), still
     scores = trainer._validate()
     assert np.isfinite(scores["val_loss"])
     assert -1 <= scores["val_agreement"] <= 1
@@ -186,8 +193,8 @@ def test_every_student_can_be_pretrained(pretrain, store, student, form):
 
 def test_pretrained_for_parts_it_starts_a_run_of_parts(pretrain, make, parts_store):
     options = {"student": "dgcnn", "points": 64, "epochs": 1, "batch_size": 6}
-    first = train(pretrain("first", pretrain_for="segmentation", **options))
+    first = train(pretrain("first", task="pretrain,dense=true", **options))
     config = make("parts", parts_store, task="segmentation", init=first, **options)
-    started = Trainer(config, Store(parts_store)).module.student.state_dict()
+    started = trainer_of(config).module.student.state_dict()
     for name, tensor in student_of(first).items():
         assert torch.equal(started[name], tensor), name

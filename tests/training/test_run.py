@@ -23,7 +23,7 @@ def run(config):
 def test_what_a_new_run_says_of_itself(run, config):
     assert run.config == config
     meta = {
-        "format": 1,
+        "format": 2,
         "student": "dgcnn",
         "arm": "baseline",
         "num_classes": 3,
@@ -77,10 +77,10 @@ def test_a_folder_without_a_run(tmp_path):
         Run(tmp_path / "nothing")
 
 
-@pytest.mark.parametrize("content", ['{"format": 2}', "{}", "[]", "3"])
+@pytest.mark.parametrize("content", ['{"format": 1}', "{}", "[]", "3"])
 def test_another_format(run, content):
     (run.path / "run.json").write_text(content)
-    with pytest.raises(RunError, match=r"run\.json: run format (2|None), this version reads 1"):
+    with pytest.raises(RunError, match=r"run\.json: run format (1|None), this version reads 2"):
         Run(run.path)
 
 

@@ -47,7 +47,7 @@ def test_a_constant_step():
     assert course(final_lr=0.1) == pytest.approx([0.1] * 10)
 
 
-WEIGHTS = {"task_weight": 0.3, "distill_weight": 2.0}
+WEIGHTS = {"task_weight": 0.3}
 
 
 def weights(**options):
@@ -55,16 +55,16 @@ def weights(**options):
 
 
 def test_constant_weights():
-    assert weights() == [(0.3, 2.0)] * 10
+    assert weights() == [(0.3, 1.0)] * 10
 
 
 def test_decaying_distillation():
     task, distill = zip(*weights(distill_course="decay"), strict=True)
     assert set(task) == {0.3}
-    assert distill[0] == 2
-    assert distill[5] == pytest.approx(1)
+    assert distill[0] == 1
+    assert distill[5] == pytest.approx(0.5)
     assert list(distill) == sorted(distill, reverse=True)
-    assert 0 < distill[-1] < 0.1
+    assert 0 < distill[-1] < 0.05
     last = loss_weights(config(**WEIGHTS, distill_course="decay"), 10)
     assert last == (0.3, pytest.approx(0))
 
@@ -72,7 +72,7 @@ def test_decaying_distillation():
 @pytest.mark.parametrize(("share", "first"), [(0.3, 3), (0.25, 3), (0.01, 1), (0.99, 10)])
 def test_distilling_first(share, first):
     found = weights(distill_course="first", distill_share=share)
-    assert found == [(0.0, 2.0)] * first + [(0.3, 0.0)] * (10 - first)
+    assert found == [(0.0, 1.0)] * first + [(0.3, 0.0)] * (10 - first)
 
 
 @pytest.mark.parametrize("name", ["constant", "decay", "first"])

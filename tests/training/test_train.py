@@ -21,7 +21,7 @@ from pointmcd.training.trainer import Trainer
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 RECORD = {
-    *("epoch", "lr", "task_loss", "distill_loss", "train_accuracy", "seconds"),
+    *("epoch", "lr", "task_loss", "vafp_loss", "train_accuracy", "seconds"),
     *("val_accuracy", "val_class_accuracy", "val_loss"),
 }
 
@@ -48,7 +48,7 @@ def test_what_a_run_leaves(make, taught_store):
     assert [m["epoch"] for m in records] == [1, 2, 3]
     assert all(m.keys() == RECORD for m in records)
     assert [m["lr"] for m in records] == [learning_rate(config, e) for e in range(3)]
-    assert all(m["distill_loss"] > 0 for m in records)
+    assert all(m["vafp_loss"] > 0 for m in records)
     assert sorted(p.name for p in folder.iterdir()) == [
         *("best.safetensors", "config.yaml", "last.safetensors", "metrics.jsonl", "run.json")
     ]
@@ -58,7 +58,7 @@ def test_the_last_checkpoint_is_whole_and_the_best_holds_the_model_alone(make):
     folder = train(make("a", teacher="lite0"))
     last, state = load_checkpoint(folder / "last.safetensors")
     best, _ = load_checkpoint(folder / "best.safetensors")
-    assert {name.split(".")[0] for name in last} == {"model", "optimizer", "distillation"}
+    assert {name.split(".")[0] for name in last} == {"model", "optimizer", "objectives"}
     assert {name.split(".")[0] for name in best} == {"model"}
     assert state["epoch"] == 2
     parameters = Classifier(create_student(make("a").student), 3).parameters()
@@ -116,7 +116,7 @@ def test_the_best_is_the_first_of_the_best_epochs(make, monkeypatch):
 def test_it_learns(make):
     records = Run(train(make("a", teacher="lite0", epochs=25, scale=1.0, shift=0.0))).metrics()
     assert records[-1]["task_loss"] < 0.9 * records[0]["task_loss"]
-    assert records[-1]["distill_loss"] < records[0]["distill_loss"]
+    assert records[-1]["vafp_loss"] < records[0]["vafp_loss"]
     assert records[-1]["train_accuracy"] > 0.6
 
 

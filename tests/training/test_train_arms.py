@@ -4,16 +4,17 @@ from dataclasses import replace
 
 import pytest
 import torch
+from trainers import trainer_of
 
-from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError
 from pointmcd.training.run import Run
-from pointmcd.training.targets import channel_statistics
 from pointmcd.training.train import train
 from pointmcd.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
+FEATURES = ("vafp:1,distance=l1,target=features",)
+STANDARDISED = ("vafp:1,distance=l1,standardise=true",)
 ARMS = {
     "baseline": {"teacher": None},
     "distilled": {},
@@ -38,10 +39,15 @@ def model_of(left):
 def test_arms_start_from_the_same_weights(distilled, taught_store, student):
     def start(**options):
         config = distilled("a", student=student, **options)
-        return Trainer(config, Store(taught_store)).module.state_dict()
+        return trainer_of(config).module.state_dict()
 
     first = start(teacher=None)
-    for options in ({}, {"visibility": "all"}, {"target": "features"}, {"standardise": True}):
+    for options in (
+        {},
+        {"visibility": "all"},
+        {"objective": FEATURES},
+        {"objective": STANDARDISED},
+    ):
         state = start(**options)
         assert state.keys() == first.keys()
         assert all(torch.equal(state[name], value) for name, value in first.items())
@@ -70,30 +76,31 @@ def test_arms_see_the_same_batches(distilled, monkeypatch):
             assert torch.equal(batch.labels, expected.labels)
     plain, every, wrong = (seen[arm][0] for arm in list(ARMS)[1:])
     assert first[0].visibility is None
-    assert first[0].targets is None
-    assert torch.equal(plain.targets, every.targets)
+    assert first[0].teacher == {}
+    assert torch.equal(plain.teacher["descriptors"], every.teacher["descriptors"])
     assert torch.equal(plain.visibility, wrong.visibility)
     assert every.visibility.all()
     assert not plain.visibility.all()
-    assert not torch.equal(plain.targets, wrong.targets)
+    assert not torch.equal(plain.teacher["descriptors"], wrong.teacher["descriptors"])
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
 def test_distillation_without_weight_is_the_baseline(distilled, content, optimizer):
     baseline = content(train(distilled("a", teacher=None, optimizer=optimizer)))
-    weightless = content(train(distilled("b", distill_weight=0.0, optimizer=optimizer)))
+    weightless = content(
+        train(distilled("b", objective=("vafp:0,distance=l1",), optimizer=optimizer))
+    )
     weighed = content(train(distilled("c", optimizer=optimizer)))
     assert model_of(weightless) == model_of(baseline)
     assert model_of(weighed) != model_of(baseline)
     for one, other in zip(weightless["records"], baseline["records"], strict=True):
-        assert one["distill_loss"] > 0
-        assert other["distill_loss"] == 0
-        assert {**one, "distill_loss": 0} == other
+        assert one.pop("vafp_loss") > 0
+        assert one == other
 
 
 def test_a_baseline_does_not_mind_how_others_distil(distilled, content):
     plain = content(train(distilled("a", teacher=None)))
-    options = {"distill_course": "first", "visibility": "all", "distill_loss": "cosine"}
+    options = {"distill_course": "first", "visibility": "all", "objective": ("vafp",)}
     other = content(train(distilled("b", teacher=None, **options)))
     assert other["last"] == plain["last"]
 
@@ -101,17 +108,19 @@ def test_a_baseline_does_not_mind_how_others_distil(distilled, content):
 OPTIONS = [
     {"visibility": "all"},
     {"pairing": "wrong"},
-    {"target": "features"},
-    {"standardise": True},
-    {"target": "features", "standardise": True},
+    {"objective": FEATURES},
+    {"objective": STANDARDISED},
+    {"objective": ("vafp:1,distance=l1,target=features,standardise=true",)},
+    {"objective": ("vafp:1,distance=l1,start=plain",)},
+    {"objective": ("vafp:1,distance=l1", "vafp:1,distance=cosine")},
     {"resample": True},
     {"precision": "bf16"},
-    {"distill_loss": "smooth_l1"},
-    {"distill_loss": "cosine"},
+    {"objective": ("vafp:1,distance=smooth_l1",)},
+    {"objective": ("vafp:1,distance=cosine",)},
     {"distill_course": "decay"},
     {"distill_course": "first", "distill_share": 0.5},
     {"task_weight": 0.1},
-    {"distill_weight": 3.0},
+    {"objective": ("vafp:3,distance=l1",)},
     {"regulariser_weight": 0.1},
     {"label_smoothing": 0.0},
     {"scale": 1.0},
@@ -140,12 +149,11 @@ def test_names_of_arms_are_written_down(distilled):
         assert Run(train(distilled(arm, **options, epochs=1))).meta["arm"] == arm
 
 
-def test_standardised_targets_may_be_negative_and_are_reached_without_relu(distilled, taught_store):
-    store = Store(taught_store)
-    trainer = Trainer(distilled("a", standardise=True), store)
-    assert channel_statistics(trainer.dataset.targets).least.min() < 0
-    assert trainer.trainee.distillation.signed
-    assert not Trainer(distilled("a"), store).trainee.distillation.signed
+def test_standardised_targets_may_be_negative_and_are_reached_without_relu(distilled):
+    trainer = trainer_of(distilled("a", objective=STANDARDISED))
+    assert trainer.training.objectives["vafp"].projection.signed
+    plain = trainer_of(distilled("a"))
+    assert not plain.training.objectives["vafp"].projection.signed
 
 
 def weights_of(module):
@@ -158,9 +166,9 @@ def moved(module, before):
 
 def test_distilling_first_leaves_the_head_and_then_the_projection_alone(distilled, taught_store):
     config = distilled("a", distill_course="first", distill_share=0.5, weight_decay=0.0)
-    trainer = Trainer(replace(config, optimizer="sgd", lr=0.1), Store(taught_store))
+    trainer = trainer_of(replace(config, optimizer="sgd", lr=0.1))
     student, head = trainer.module.student, trainer.module.head
-    parts = (student, head, trainer.trainee.distillation)
+    parts = (student, head, trainer.training.objectives)
     before = [weights_of(part) for part in parts]
     trainer.epoch(0)
     assert [bool(moved(*pair)) for pair in zip(parts, before, strict=True)] == [True, False, True]
@@ -175,7 +183,7 @@ def test_real_students_run_in_half_precision(distilled, student):
     folder = train(distilled("a", student=student, precision="bf16", epochs=1, points=32))
     (record,) = Run(folder).metrics()
     assert 0 < record["task_loss"] < 3
-    assert record["distill_loss"] > 0
+    assert record["vafp_loss"] > 0
 
 
 def test_fp16_is_not_passed_over_in_silence(distilled):

@@ -8,13 +8,14 @@ import torch
 from killing import run_killed
 from store_copies import copy_store, edit_json
 from test_killed import by_signal, interrupt_at, options_of
+from trainers import trainer_of
 
 from pointmcd.checkpoint import load_checkpoint, load_module, under_prefix
 from pointmcd.data.store import Store
 from pointmcd.errors import StoreError
 from pointmcd.metrics.part_iou import shape_ious
-from pointmcd.tasks.registry import build_model
 from pointmcd.tasks.segmentation import SegmentationTask
+from pointmcd.tasks.task import get_task
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.stored import meant_name, teacher_folder
 from pointmcd.teachers.teach import teach
@@ -64,7 +65,7 @@ def test_every_student_trains(parts, student, teacher):
     (record,) = Run(folder).metrics()
     assert Run(folder).finished
     assert 0 < record["task_loss"] < 5
-    assert (record["distill_loss"] > 0) == (teacher is not None)
+    assert ("vafp_loss" in record) == (teacher is not None)
     assert 0 <= record["val_instance_miou"] <= 1
     assert record["val_loss"] > 0
 
@@ -75,13 +76,13 @@ def test_what_a_run_leaves(parts, taught_parts, teacher):
     run = Run(train(config))
     assert run.config == config
     assert (run.meta["task"], run.meta["parts"]) == ("segmentation", PARTS)
-    assert run.part_ranges.tolist() == [[0, 2], [2, 5]]
+    assert run.labels.part_ranges.tolist() == [[0, 2], [2, 5]]
     assert run.meta["arm"] == ("distilled" if teacher else "baseline")
     assert (run.meta["teacher"] or {}).get("name") == (teacher and "lite0-segmentation")
     records = run.metrics()
-    usual = {"epoch", "lr", "task_loss", "distill_loss", "train_accuracy", "seconds"}
-    assert [set(m) for m in records] == [usual | set(SegmentationTask.figures)] * 3
-    model = build_model("segmentation", TINY, 2, Store(taught_parts).part_ranges)
+    usual = {"epoch", "lr", "task_loss", "vafp_loss", "train_accuracy", "seconds"}
+    assert [set(m) for m in records] == [usual | set(SegmentationTask.metrics)] * 3
+    model = get_task("segmentation").build_model(TINY, run.labels)
     assert run.meta["parameters"] == sum(p.numel() for p in model.parameters())
 
 
@@ -90,7 +91,7 @@ def scores_by_hand(folder, which):
     """Instance mIoU and share of right points of a checkpoint on the validation part."""
     run = Run(folder)
     store = Store(run.config.store)
-    model = build_model("segmentation", run.meta["student"], 2, run.part_ranges).eval()
+    model = run.task.build_model(run.meta["student"], run.labels).eval()
     tensors, _ = load_checkpoint(run.checkpoint(which))
     load_module(model, under_prefix("model", tensors), which)
     val, count = store.indices("val"), run.config.points
@@ -98,7 +99,7 @@ def scores_by_hand(folder, which):
     logits = model(torch.from_numpy(store.points(val, count)), labels)
     guess = model.limited(logits, labels).argmax(2).numpy()
     truth = store.part_labels(val, count)
-    ious = shape_ious(truth, guess, labels.numpy(), run.part_ranges)
+    ious = shape_ious(truth, guess, labels.numpy(), run.labels.part_ranges)
     return ious.mean(), (truth == guess).mean()
 
 
@@ -130,7 +131,7 @@ def test_it_learns(parts):
     options = {"epochs": 20, "scale": 1.0, "shift": 0.0, "label_smoothing": 0.0}
     records = Run(train(parts("a", **options))).metrics()
     assert records[-1]["task_loss"] < 0.6 * records[0]["task_loss"]
-    assert records[-1]["distill_loss"] < records[0]["distill_loss"]
+    assert records[-1]["vafp_loss"] < records[0]["vafp_loss"]
     assert records[-1]["val_instance_miou"] > 0.5
 
 
@@ -178,7 +179,7 @@ def test_killed_with_files_half_in_place(parts, content):
 def test_arms_start_from_the_same_weights(parts, taught_parts, student):
     def start(**options):
         config = parts("a", student=student, **options)
-        return Trainer(config, Store(taught_parts)).module.state_dict()
+        return trainer_of(config).module.state_dict()
 
     first, other = start(teacher=None), start(seed=1)
     for options in ({}, {"visibility": "all"}, {"pairing": "wrong"}):
@@ -189,7 +190,7 @@ def test_arms_start_from_the_same_weights(parts, taught_parts, student):
 
 
 def test_distillation_without_weight_is_the_baseline(parts, content):
-    options = {"a": {"teacher": None}, "b": {"distill_weight": 0.0}, "c": {}}
+    options = {"a": {"teacher": None}, "b": {"objective": ("vafp:0,distance=l1",)}, "c": {}}
     found = (content(train(parts(out, **given))) for out, given in options.items())
     baseline, weightless, weighed = found
     assert model_of(weightless) == model_of(baseline)
@@ -229,7 +230,7 @@ def test_both_teachers_and_ones_own_name(taught_parts, tmp_path):
 
 def test_plain_features_of_such_a_teacher_are_refused(parts):
     with pytest.raises(StoreError, match="lite0-segmentation: has no features; it has descriptors"):
-        train(parts("a", target="features"))
+        train(parts("a", objective=("vafp,target=features",)))
 
 
 def test_a_teacher_of_other_parts_is_refused(parts, taught_parts, tmp_path):

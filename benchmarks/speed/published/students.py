@@ -18,11 +18,11 @@ Encoded = tuple[Tensor, Tensor | None, Tensor | None]
 
 
 def distilled(
-    encode: Callable[[Any, Tensor], Encoded], trainee: Any, points: Tensor, seen: Tensor
+    encode: Callable[[Any, Tensor], Encoded], module: Any, points: Tensor, seen: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Return what a `Trainee` of classification does: logits, descriptors [B, V, D], penalty."""
-    embeddings, index, penalty = encode(trainee.model.student, points)
-    head, branch = trainee.model.head, trainee.distillation
+    """Return what a `DistilledClassifier` does: logits, descriptors [B, V, D], penalty."""
+    embeddings, index, penalty = encode(module.model.student, points)
+    head, branch = module.model.head, module.projection
     logits = head.classifier(head.hidden(embeddings.max(dim=2).values))
     if index is not None:
         seen = seen.gather(1, index[:, :, None].expand(-1, -1, seen.shape[2]))

@@ -3,12 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal
 
 import tyro
 
 from pointmcd.cli.output import print_line
-from pointmcd.training.config import RECIPES, Task, TrainConfig, apply_recipe
+from pointmcd.training.config import RECIPES, TrainConfig, apply_recipe, recipe_objective
 
 
 def train_command(arguments: Sequence[str]) -> Callable[..., None]:
@@ -33,7 +33,9 @@ def train_command(arguments: Sequence[str]) -> Callable[..., None]:
         from pointmcd.training.train import learning_curve as run_all
         from pointmcd.training.train import train as run
 
-        settings = replace(config, teacher=None) if no_distill else config
+        settings = replace(config, objective=config.objective or recipe_objective(recipe))
+        if no_distill:
+            settings = replace(settings, teacher=None)
         for folder in run_all(settings) if learning_curve else [run(settings)]:
             if is_main():
                 print_line(str(folder))
@@ -42,16 +44,16 @@ def train_command(arguments: Sequence[str]) -> Callable[..., None]:
 
 
 def _default(arguments: Sequence[str]) -> TrainConfig:
-    task: Any = _value_of("--task", arguments, "")
     default = TrainConfig(
         store=tyro.MISSING,
-        task=task if task in get_args(Task) else "classification",
-        student=_value_of("--student", arguments, "pointnet"),
+        task=_value_of("--task", arguments, TrainConfig.task),
+        student=_value_of("--student", arguments, TrainConfig.student),
     )
     recipe = _value_of("--recipe", arguments, RECIPES[0])
     if recipe in RECIPES:  # anything else is for the parser to refuse
         default = apply_recipe(default, recipe)
-    return default
+    # Objectives that are given add to the default's: the recipe's follow after parsing.
+    return replace(default, objective=())
 
 
 def _value_of(option: str, arguments: Sequence[str], default: str) -> str:

@@ -1,5 +1,6 @@
 """Batches of prepared shapes for training a student."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -26,29 +27,30 @@ class Batch(NamedTuple):
 
     Labels are -1 where the data set was told to read none.
 
-    With a teacher also visibility [B, N, V] and targets [B, V, D].
+    With a teacher also visibility [B, N, V] and the outputs of it that were asked for, by name:
+    [B, V, D] for one of views, [B, D] for one of shapes.
     """
 
     points: Tensor
     labels: Tensor
     parts: Tensor | None = None
     visibility: Tensor | None = None
-    targets: Tensor | None = None
+    teacher: dict[str, Tensor] = {}  # noqa: RUF012 (never written to)
 
 
 class Targets(Protocol):
-    """Descriptors of n shapes: an array [n, V, D], or what reads rows of one when asked for them.
+    """A teacher's output for n shapes: an array, or what reads rows of one when asked for them.
 
     Attributes:
-        shape: (n, V, D).
+        shape: (n, V, D) for an output of views, (n, D) for one of shapes.
     """
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """n, V and D."""
+        """The number of shapes n, then the dimensions of each."""
 
     def __getitem__(self, rows: Indices, /) -> Floats:
-        """Float32 [len(rows), V, D]."""
+        """Float32 [len(rows), ...]."""
 
 
 class ShapeDataset(Dataset[Batch]):
@@ -58,10 +60,10 @@ class ShapeDataset(Dataset[Batch]):
         store: the prepared store.
         indices: which shapes.
         points: how many points of each.
-        targets: the teacher's descriptors of those shapes, in that order; None for a baseline or
-            for evaluation, which then see neither views nor visibility.
+        teacher: the teacher's outputs for those shapes, in that order, by name; None for a
+            baseline or for evaluation, which then see neither views nor visibility.
         visibility: "exact", or the control "all" (every point visible in every view).
-        pairing: "true", or the control "wrong" (each view gets another view's descriptor).
+        pairing: "true", or the control "wrong" (each view gets another view's outputs).
         augmentation: for training; `set_epoch` says which epoch it draws for.
         parts: give the part label of every point too.
         labelled: False: no label is read, every one is -1.
@@ -73,7 +75,7 @@ class ShapeDataset(Dataset[Batch]):
         store: Store,
         indices: Indices,
         points: int,
-        targets: Targets | None = None,
+        teacher: Mapping[str, Targets] | None = None,
         visibility: str = "exact",
         pairing: str = "true",
         augmentation: Augmentation | None = None,
@@ -87,9 +89,10 @@ class ShapeDataset(Dataset[Batch]):
         self.labels = store.labels(indices) if labelled else np.full(len(indices), -1)
         self.repeats = repeats
         self.visibility, self.pairing = visibility, pairing
-        if targets is not None and pairing == "wrong" and targets.shape[1] < 2:
+        views = [output.shape[1] for output in (teacher or {}).values() if len(output.shape) == 3]
+        if pairing == "wrong" and min(views, default=2) < 2:
             raise ConfigError("pairing wrong: needs at least two views; choose another rig")
-        self.targets = targets
+        self.teacher = teacher
         self.augmentation = augmentation
         self.parts = parts
         self.epoch = 0
@@ -116,15 +119,18 @@ class ShapeDataset(Dataset[Batch]):
         if self.parts:
             parts = self.store.part_labels(self.indices[rows], self._read(chosen))
             batch = batch._replace(parts=torch.from_numpy(_taken(parts, chosen)))
-        if self.targets is None:
+        if self.teacher is None:
             return batch
-        targets = self.targets[rows]
-        if self.pairing == "wrong":
-            targets = wrong_views(targets, self.indices[rows])
         visibility = self._visibility(self.indices[rows], chosen)
-        return batch._replace(
-            visibility=torch.from_numpy(visibility), targets=torch.from_numpy(targets)
-        )
+        said = {name: self._said(output, rows) for name, output in self.teacher.items()}
+        return batch._replace(visibility=torch.from_numpy(visibility), teacher=said)
+
+    def _said(self, output: Targets, rows: Indices) -> Tensor:
+        """One of the teacher's outputs for some shapes."""
+        values = output[rows]
+        if self.pairing == "wrong" and values.ndim == 3:
+            values = wrong_views(values, self.indices[rows])
+        return torch.from_numpy(values)
 
     def _points(self, shapes: Indices, rounds: Indices) -> tuple[Floats, Indices | None]:
         """Points [B, N, 3] and which of the stored ones they are [B, N]; None: the first."""
@@ -160,11 +166,11 @@ def _taken(values: Array, chosen: Indices | None) -> Array:
     )
 
 
-def wrong_views(targets: Floats, indices: Indices) -> Floats:
-    """Descriptors [n, V, D] rolled along the views by a fixed step per shape, never by zero."""
-    views = targets.shape[1]
+def wrong_views(outputs: Floats, indices: Indices) -> Floats:
+    """Outputs [n, V, D] rolled along the views by a fixed step per shape, never by zero."""
+    views = outputs.shape[1]
     steps = [int(np.random.default_rng(i).integers(1, views)) for i in indices]
-    rolled = [np.roll(t, step, axis=0) for t, step in zip(targets, steps, strict=True)]
+    rolled = [np.roll(one, step, axis=0) for one, step in zip(outputs, steps, strict=True)]
     return np.stack(rolled)
 
 

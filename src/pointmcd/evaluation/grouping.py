@@ -108,7 +108,7 @@ def _odd_settings(result: RunResult, twins: Sequence[RunResult]) -> str:
         for key in result.config
         if key not in _NEUTRAL and any(t.config.get(key) != result.config[key] for t in twins)
     ]
-    found = [f"{key} {result.config[key]}" for key in keys]
+    found = [f"{key} {_shown(result.config[key])}" for key in keys]
     return ", ".join([*found, *_odd_start(result, twins)])
 
 
@@ -117,7 +117,11 @@ def _odd_start(result: RunResult, twins: Sequence[RunResult]) -> Iterator[str]:
     mine, *others = (_flat_start(r) for r in (result, *twins))
     for key, value in mine.items():
         if any(other.get(key) != value for other in others):
-            yield f"from {key} {value}"
+            yield f"from {key} {_shown(value)}"
+
+
+def _shown(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 def _flat_start(result: RunResult) -> dict[str, Any]:

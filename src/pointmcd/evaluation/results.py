@@ -24,7 +24,7 @@ _ARRAYS = {
 }
 
 #: Settings that came later, with what runs had before.
-_LATER = {"init": None, "label_fraction": 1.0, "pretrain_for": "classification"}
+_LATER = {"init": None, "label_fraction": 1.0}
 
 
 def read_result(run: Path, checkpoint: Checkpoint = "last") -> RunResult:

@@ -29,21 +29,19 @@ def about(run: Run, model: nn.Module, checkpoint: str) -> dict[str, Any]:
         "pointmcd": pointmcd.__version__,
         "task": meta["task"],
         "student": meta["student"],
-        "classes": [] if meta["task"] == "pretrain" else meta["classes"],
+        "classes": meta["classes"] if run.task.labelled else [],
         "points": run.config.points,
         "preprocessing": PREPROCESSING,
         "run": {key: meta[key] for key in ("arm", "seed", "store_fingerprint", "settings")},
         "checkpoint": checkpoint,
         "fingerprint": _fingerprint(model),
     }
-    return told if meta["task"] != "segmentation" else told | {"parts": _parts(run)}
+    return told | {"parts": _parts(run)} if run.task.labelled and run.task.dense else told
 
 
 def _parts(run: Run) -> dict[str, Any]:
     """Of each class the names of its parts and the column of the logits that the first has."""
-    ranges = run.part_ranges
-    assert ranges is not None
-    parts: dict[str, list[str]] = run.meta["parts"]
+    ranges, parts = run.labels.part_ranges, run.meta["parts"]
     return {
         label: {"first": int(start), "names": parts[label]}
         for label, (start, _) in zip(run.meta["classes"], ranges, strict=True)

@@ -122,6 +122,7 @@ def _metrics(run: Run, checkpoint: str) -> Iterator[str]:
 
 def _use(run: Run, told: dict[str, Any]) -> Iterator[str]:
     command = f"pointmcd export {run.path} --to safetensors --checkpoint {told['checkpoint']}"
-    yield f"Made by `{command}`. The tensors are those of"
-    yield "`pointmcd.tasks.registry.build_model`, for its `load_state_dict`; `safetensors` opens"
-    yield "the file in other programs. `pointmcd export RUN --to onnx` gives a program besides."
+    yield f"Made by `{command}`. The tensors are those of the model that"
+    yield "`pointmcd.tasks.task.get_task(TASK).build_model` makes, for its `load_state_dict`;"
+    yield "`safetensors` opens the file in other programs. `pointmcd export RUN --to onnx` writes a"
+    yield "program."

@@ -27,7 +27,7 @@ class _Panel:
 
 _PANELS = (
     _Panel("task_loss", "Task loss (train)", logarithmic=True),
-    _Panel("distill_loss", "Distillation loss (train)", logarithmic=True),
+    _Panel("vafp_loss", "Distillation loss (train)", logarithmic=True),
     _Panel("val_accuracy", "Validation accuracy, %", factor=100),
     _Panel("val_instance_miou", "Validation instance mIoU, %", factor=100),
     _Panel("val_class_miou", "Validation class mIoU, %", factor=100),

@@ -62,6 +62,7 @@ class PointNet(nn.Module):
     num_features = 1024
     recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "classification": {"epochs": 500, "batch_size": 64},
+        "pretrain": {"epochs": 500, "batch_size": 64},  # not known: classification's (ours)
         "segmentation": {"epochs": 200, "task_weight": 0.1, "label_smoothing": 0.05},
     }
 

@@ -7,10 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from pointmcd.data.dataset import Batch
+from pointmcd.data.store import Store
+from pointmcd.distill.objective import Objectives
+from pointmcd.errors import StoreError
 from pointmcd.ops.cross_entropy import smoothed_cross_entropy
 from pointmcd.ops.masked_max import max_over_points
 from pointmcd.students.base import PointFeatures
-from pointmcd.tasks.task import Branch, Scores
+from pointmcd.students.registry import create_student
+from pointmcd.tasks.task import Labels, Scores, Task, register_task
 
 
 class ClassificationHead(nn.Module):
@@ -48,28 +52,41 @@ class Classifier(nn.Module):
         return self.head(features), features
 
 
-class ClassificationTask:
+@register_task("classification")
+class ClassificationTask(Task):
     """One class for each shape."""
 
-    name = "classification"
+    lesson = "classification"
     best = "val_accuracy"
-    figures: tuple[str, ...] = ("val_loss", "val_accuracy", "val_class_accuracy")
-    labelled = True
+    metrics = ("val_loss", "val_accuracy", "val_class_accuracy")
 
-    def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
-        """Points alone."""
-        return (batch.points,)
+    def check_store(self, store: Store) -> None:
+        """Two classes at least."""
+        if len(store.classes) < 2:
+            raise StoreError(
+                f"{store.path}: {len(store.classes)} classes; classification needs at least two, in"
+                " CLASS/NAME or CLASS/{train,test}/NAME folders"
+            )
 
-    def pairs(self, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """One row per shape."""
-        return logits, batch.labels
+    def build_model(self, student: str, labels: Labels) -> nn.Module:
+        """A Classifier."""
+        return Classifier(create_student(student), len(labels.classes))
+
+    def loss(self, logits: Tensor, batch: Batch, label_smoothing: float) -> Tensor:
+        """Smoothed cross entropy of the classes."""
+        return smoothed_cross_entropy(logits, batch.labels, label_smoothing)
+
+    def training_metrics(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Share of the shapes that are right."""
+        right = logits.argmax(dim=1) == batch.labels
+        return {"train_accuracy": right.float().mean()}
 
     def validate(
         self,
         model: nn.Module,
         batches: Iterable[Batch],
         device: torch.device,
-        branch: Branch = None,
+        objectives: Objectives | None = None,
     ) -> Scores:
         """Loss, share of shapes that are right, and its mean over classes."""
         found = [(model(b.points.to(device)).float().cpu(), b.labels) for b in batches]

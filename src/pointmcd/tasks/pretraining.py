@@ -1,19 +1,23 @@
-"""Pretraining: a student that learns from the teacher's descriptors alone, without any label."""
+"""Pretraining: a student that learns from the teacher's outputs alone, without any label."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
+from accelerate.utils import send_to_device
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from pointmcd.data.dataset import Batch
+from pointmcd.data.store import Store
+from pointmcd.distill.objective import Objectives
 from pointmcd.ops.masked_max import max_over_points
 from pointmcd.students.base import PointFeatures
-from pointmcd.tasks.task import Branch, Scores
+from pointmcd.students.registry import create_student
+from pointmcd.tasks.task import Labels, Scores, Task, register_task
 
 
-class Pretrainee(nn.Module):
+class PretrainingModel(nn.Module):
     """A student without a head: points in, one embedding of the shape out."""
 
     def __init__(self, student: nn.Module) -> None:
@@ -30,40 +34,62 @@ class Pretrainee(nn.Module):
         return features.embeddings.new_zeros(len(points), 0), features
 
 
-class PretrainingTask:
-    """Descriptors that agree with the teacher's, view by view; no label is read."""
+@dataclass(frozen=True)
+class PretrainingOptions:
+    """Options of `pretrain`.
 
-    name = "pretrain"
-    best = "val_agreement"
-    figures: tuple[str, ...] = ("val_loss", "val_agreement")
+    Attributes:
+        dense: pretrain the student in its form for tasks that label every point, where it has one
+            of its own (dgcnn).
+    """
+
+    dense: bool = False
+
+
+@register_task("pretrain")
+class PretrainingTask(Task):
+    """Agreement with the teacher; no label is read."""
+
+    Options = PretrainingOptions
     labelled = False
+    lesson = "features"
+    best = "val_agreement"
+    metrics = ("val_loss", "val_agreement")
 
-    def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
-        """Points alone."""
-        return (batch.points,)
+    @property
+    def dense(self) -> bool:
+        """As the options say."""
+        return bool(self.options.dense)
 
-    def pairs(self, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Nothing is labelled: no rows."""
-        return logits[:0], batch.labels[:0]
+    def check_store(self, store: Store) -> None:
+        """Any store will do."""
+
+    def build_model(self, student: str, labels: Labels) -> nn.Module:
+        """A student alone."""
+        return PretrainingModel(create_student(student, dense=self.dense))
+
+    def loss(self, logits: Tensor, batch: Batch, label_smoothing: float) -> Tensor:
+        """Nothing is labelled: 0."""
+        return logits.new_zeros(())
 
     def validate(
         self,
         model: nn.Module,
         batches: Iterable[Batch],
         device: torch.device,
-        branch: Branch = None,
+        objectives: Objectives | None = None,
     ) -> Scores:
-        """Distillation loss, and agreement: the mean cosine similarity of descriptors."""
-        assert branch is not None
-        student: Any = model.student
+        """Distillation loss by its weights, and the mean agreement of the objectives."""
+        assert objectives is not None
+        weights = torch.tensor(list(objectives.weights.values()))
         sums, count = torch.zeros(2, dtype=torch.float64), 0
         for batch in batches:
-            assert batch.visibility is not None
-            assert batch.targets is not None
-            features = student(batch.points.to(device))
-            descriptors = branch(features, batch.visibility.to(device)).float().cpu()
-            loss = branch.distance(descriptors, batch.targets)
-            agreement = F.cosine_similarity(descriptors, batch.targets, dim=2).mean()
-            sums += len(descriptors) * torch.stack([loss, agreement]).double()
-            count += len(descriptors)
-        return dict(zip(self.figures, (sums / count).tolist(), strict=True))
+            seen: Batch = send_to_device(batch, device)
+            whole: Any = model
+            logits, features = whole.with_features(*self.inputs(seen))
+            losses = objectives.losses(features, logits, seen).float().cpu()
+            loss = (losses * weights).sum() / weights.sum()
+            agreement = objectives.agreement(features, logits, seen).float().cpu()
+            sums += len(batch.points) * torch.stack([loss, agreement]).double()
+            count += len(batch.points)
+        return dict(zip(self.metrics, (sums / count).tolist(), strict=True))

@@ -1,6 +1,7 @@
 """Part segmentation: the head on a student's embeddings, and all that inference needs."""
 
 from collections.abc import Iterable
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -9,12 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from pointmcd.data.dataset import Batch
+from pointmcd.data.store import Store
+from pointmcd.distill.objective import Objectives
+from pointmcd.errors import StoreError
 from pointmcd.metrics.part_iou import mean_ious, shape_ious
 from pointmcd.ops.cross_entropy import smoothed_cross_entropy
 from pointmcd.ops.interpolation import interpolate
 from pointmcd.ops.masked_max import max_over_points
 from pointmcd.students.base import PointFeatures
-from pointmcd.tasks.task import Branch, Scores
+from pointmcd.students.registry import create_student
+from pointmcd.tasks.task import Labels, Scores, Task, register_task
 
 DROPOUT = 0.5
 
@@ -104,34 +109,64 @@ def local_features(points: Tensor, features: PointFeatures) -> Tensor:
     return interpolate(features.embeddings, at, points)
 
 
-class SegmentationTask:
+@register_task("segmentation")
+class SegmentationTask(Task):
     """One part for each point, of those that the shape's class has."""
 
-    name = "segmentation"
+    lesson = "segmentation"
     best = "val_instance_miou"
-    figures: tuple[str, ...] = (
-        "val_loss",
-        "val_instance_miou",
-        "val_class_miou",
-        "val_point_accuracy",
+    metrics = ("val_loss", "val_instance_miou", "val_class_miou", "val_point_accuracy")
+    #: The method's own; its scale of 0.8 to 1.2 is 1 / 1.2 to 1.2 here.
+    recipes = MappingProxyType(
+        {
+            "paper": {
+                "weight_decay": 1e-4,
+                "task_weight": 1.0,
+                "scale": 1.2,
+                "shift": 0.1,
+                "points": 2048,
+                "regulariser_weight": 0.0,
+                "epochs": 250,
+                "batch_size": 32,
+            }
+        }
     )
-    labelled = True
+
+    @property
+    def dense(self) -> bool:
+        """Every point is labelled."""
+        return True
+
+    def check_store(self, store: Store) -> None:
+        """Part labels, and two parts at least."""
+        if store.num_parts < 2:  # a store without part labels is refused here too
+            raise StoreError(f"{store.path}: one part in all; segmentation needs at least two")
+
+    def build_model(self, student: str, labels: Labels) -> nn.Module:
+        """A Segmenter."""
+        encoder = create_student(student, dense=True)
+        return Segmenter(encoder, len(labels.classes), labels.part_ranges)
 
     def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
         """Points and class."""
         return batch.points, batch.labels
 
-    def pairs(self, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """One row per point."""
-        assert batch.parts is not None
-        return logits.flatten(0, 1), batch.parts.flatten()
+    def loss(self, logits: Tensor, batch: Batch, label_smoothing: float) -> Tensor:
+        """Smoothed cross entropy of the parts."""
+        rows, truth = _pairs(logits, batch)
+        return smoothed_cross_entropy(rows, truth, label_smoothing)
+
+    def training_metrics(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Share of the points that are right."""
+        rows, truth = _pairs(logits, batch)
+        return {"train_accuracy": (rows.argmax(dim=1) == truth).float().mean()}
 
     def validate(
         self,
         model: nn.Module,
         batches: Iterable[Batch],
         device: torch.device,
-        branch: Branch = None,
+        objectives: Objectives | None = None,
     ) -> Scores:
         """Loss, instance and class mIoU, and the share of points that are right."""
         assert isinstance(model, Segmenter)
@@ -158,3 +193,9 @@ class SegmentationTask:
             "val_class_miou": ious.class_miou,
             "val_point_accuracy": float((parts == predicted).mean()),
         }
+
+
+def _pairs(logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Logits [B * N, P] and true part ids [B * N] of all points."""
+    assert batch.parts is not None
+    return logits.flatten(0, 1), batch.parts.flatten()

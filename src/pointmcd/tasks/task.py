@@ -1,40 +1,131 @@
-"""What training and evaluation must know of a task."""
+"""What a task is: its model, its loss, and how a model is judged while it trains."""
 
-from collections.abc import Iterable
-from typing import Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
 from pointmcd.data.dataset import Batch
-from pointmcd.distill.distillation import ViewDistillation
+from pointmcd.data.store import Store, part_ranges
+from pointmcd.distill.objective import Objectives
+from pointmcd.plugs import Plugs
+from pointmcd.specs import NoOptions, Spec, parse_options
 
 Scores = dict[str, float | None]
-Branch = ViewDistillation | None
 
 
-class Task(Protocol):
-    """One task: its inputs, its loss, and how a model is judged while it trains.
+@dataclass(frozen=True)
+class Labels:
+    """What the shapes of a store can be labelled with.
 
     Attributes:
-        name: as `--task` has it.
-        best: the validation figure by which the best epoch is chosen.
-        figures: all validation figures.
-        labelled: whether it learns from labels at all.
+        classes: the K class names.
+        parts: names of each class's parts; None where the store has no part labels.
     """
 
-    name: str
-    best: str
-    figures: tuple[str, ...]
-    labelled: bool
+    classes: list[str]
+    parts: dict[str, list[str]] | None = None
+
+    @property
+    def part_ranges(self) -> npt.NDArray[np.int64]:
+        """First global part id of each class and the one after its last, int64 [K, 2]."""
+        assert self.parts is not None
+        return part_ranges(self.parts, self.classes)
+
+
+class Task(ABC):
+    """A task; a subclass is registered by `@register_task("name")`, in one file.
+
+    Its model takes `inputs(batch)` and has `with_features(*inputs) -> (logits, PointFeatures)`
+    beside `forward`, and its student under `student`.
+
+    Attributes:
+        Options: a dataclass of what can be set in `--task NAME,option=value`.
+        labelled: whether it learns from labels at all.
+        dense: whether the student takes its form for tasks that label every point.
+        lesson: which lesson's teacher is meant by the bare name of an encoder.
+        best: the validation metric by which the best epoch is chosen, higher is better.
+        metrics: all validation metrics.
+        recipes: what a named recipe sets otherwise for this task, by the fields of TrainConfig.
+        name: what it is registered by, without options.
+    """
+
+    Options: ClassVar[type[Any]] = NoOptions
+    labelled: ClassVar[bool] = True
+    lesson: ClassVar[str]
+    best: ClassVar[str]
+    metrics: ClassVar[tuple[str, ...]]
+    recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+
+    def __init__(self, name: str, options: Any) -> None:
+        self.name, self.options = name, options
+
+    @property
+    def dense(self) -> bool:
+        """Whether every point is labelled."""
+        return False
+
+    @abstractmethod
+    def check_store(self, store: Store) -> None:
+        """Refuse a store that lacks what the task learns from.
+
+        Raises:
+            StoreError: saying what is missing.
+        """
+
+    @abstractmethod
+    def build_model(self, student: str, labels: Labels) -> nn.Module:
+        """A student with the task's head, initialised from torch's global generator.
+
+        Raises:
+            ConfigError: when there is no such student.
+        """
 
     def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
-        """What the model is called with."""
+        """What the model is called with: the points alone."""
+        return (batch.points,)
 
-    def pairs(self, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Logits [m, K] and true ids [m] of everything that is labelled in a batch."""
+    @abstractmethod
+    def loss(self, logits: Tensor, batch: Batch, label_smoothing: float) -> Tensor:
+        """The task's loss, a scalar."""
 
+    def training_metrics(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Scalars to log while training, means over the batch, by name; nothing by default."""
+        return {}
+
+    @abstractmethod
     def validate(
-        self, model: nn.Module, batches: Iterable[Batch], device: torch.device, branch: Branch
+        self,
+        model: nn.Module,
+        batches: Iterable[Batch],
+        device: torch.device,
+        objectives: Objectives | None = None,
     ) -> Scores:
-        """The validation figures of a model, and of its distillation branch, in evaluation mode."""
+        """The validation metrics of a model in evaluation mode.
+
+        Args:
+            model: from `build_model`.
+            batches: of the validation split; with the teacher's outputs where nothing is labelled.
+            device: where the model is.
+            objectives: of the run, for a task that has nothing else to be judged by.
+        """
+
+
+TASKS: Plugs[type[Task]] = Plugs("task", "pointmcd.tasks")
+register_task = TASKS.register
+
+
+def get_task(text: str) -> Task:
+    """The task that `--task` means, like `classification` or `pretrain,dense=true`.
+
+    Raises:
+        ConfigError: when there is no such task or option.
+    """
+    spec = Spec.parse(text, "--task")
+    kind = TASKS.get(spec.name)
+    return kind(spec.name, parse_options(kind.Options, spec.options, f"--task {spec.name}"))

@@ -1,15 +1,19 @@
 """Settings of `pointmcd train`, all of them, and the named recipes that fill them."""
 
+import re
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
-from tyro.conf import Positional
+from tyro.conf import Positional, UseAppendAction
 
 from pointmcd.data.augment import RotationName
 from pointmcd.errors import ConfigError
 
-Task = Literal["classification", "segmentation", "pretrain"]
+if TYPE_CHECKING:  # they import torch, which would slow every --help
+    from pointmcd.distill.objective import Term
+    from pointmcd.tasks.task import Task
+
 Course = Literal["constant", "decay", "first"]
 
 
@@ -17,10 +21,13 @@ Course = Literal["constant", "decay", "first"]
 PLACE_FIELDS = {"store", "out", "init", "device", "workers", "overwrite"}
 #: Settings that a baseline does not read.
 DISTILLATION_FIELDS = {
-    *("distill_weight", "distill_loss", "distill_start", "distill_course", "distill_share"),
-    *("target", "standardise", "visibility", "pairing"),
+    "objective",
+    "distill_course",
+    "distill_share",
+    "visibility",
+    "pairing",
 }
-#: Settings that pretraining does not read.
+#: Settings that a task without labels does not read.
 LABEL_FIELDS = {"task_weight", "label_smoothing", "label_fraction"}
 
 
@@ -32,9 +39,9 @@ class TrainConfig:
     """The prepared store."""
     out: Path | None = None
     """Run folder; by default runs/STORE-STUDENT-ARM-sSEED."""
-    task: Task = "classification"
-    """classification (a class per shape), segmentation (a part per point), or pretrain (the
-    teacher's descriptors alone, without any label)."""
+    task: str = "classification"
+    """classification (a class per shape), segmentation (a part per point), pretrain (the teacher
+    alone, without any label), or package.module:Name for your own."""
     student: str = "pointnet"
     """Registered student, or package.module:factory for your own."""
     teacher: str | None = "lite0"
@@ -47,10 +54,8 @@ class TrainConfig:
     label_fraction: float = 1.0
     """Share of each class's train shapes that are used, at least one; drawn by the seed. Each is
     then seen so often that an epoch has about as many steps as with all."""
-    pretrain_for: Literal["classification", "segmentation"] = "classification"
-    """Pretraining: for which task, where the student has a form of its own for it (dgcnn)."""
     epochs: int = 40
-    """Passes over the train part."""
+    """Passes over the train split."""
     batch_size: int = 32
     """Shapes per step, over all processes."""
     points: int = 1024
@@ -60,30 +65,24 @@ class TrainConfig:
     optimizer: Literal["sgd", "adamw"] = "adamw"
     """sgd has momentum 0.9."""
     lr: float = 1e-3
-    """Step size at the start of the cosine."""
+    """Learning rate at the start of the cosine."""
     final_lr: float = 1e-5
-    """Step size at its end."""
+    """Learning rate at its end."""
     warmup_epochs: int = 0
-    """Epochs of linear rise before the cosine."""
+    """Epochs of linear warm-up before the cosine."""
     weight_decay: float = 0.05
     """L2 for sgd, decoupled for adamw."""
     task_weight: float = 1.0
     """Weight of the task loss."""
-    distill_weight: float = 3.0
-    """Weight of the distillation loss."""
-    distill_loss: Literal["l1", "smooth_l1", "cosine"] = "cosine"
-    """Distance of geometric and visual descriptors."""
-    distill_start: Literal["plain", "targets"] = "targets"
-    """targets: the projection begins with the mean and deviation of the targets' channels; plain:
-    with 0 and 1."""
+    objective: UseAppendAction[tuple[str, ...]] = ()
+    """What distillation minimises, as NAME:WEIGHT,option=value; once for each. By default the
+    recipe's: vafp:3 (the cosine distance of geometric and visual descriptors), in the paper recipe
+    vafp:1,distance=l1,start=plain."""
     distill_course: Course = "constant"
-    """constant; decay (cosine to zero); first (distillation alone, then the task alone)."""
+    """Weights of the objectives over the epochs: constant; decay (cosine to zero); first
+    (distillation alone, then the task alone)."""
     distill_share: float = 0.3
     """With course first: the share of the epochs that distil."""
-    target: Literal["descriptors", "features"] = "descriptors"
-    """The teacher's trained descriptors, or its frozen encoder's own features."""
-    standardise: bool = False
-    """Zero mean and unit variance per channel of the target, from the train part."""
     regulariser_weight: float = 0.001
     """Weight of the student's own penalty (PointNet's feature transform)."""
     label_smoothing: float = 0.2
@@ -99,7 +98,7 @@ class TrainConfig:
     visibility: Literal["exact", "all"] = "exact"
     """all: the control in which every view sees every point."""
     pairing: Literal["true", "wrong"] = "true"
-    """wrong: the control in which a view gets another view's descriptor."""
+    """wrong: the control in which a view gets another view's outputs."""
     precision: Literal["no", "bf16", "fp16"] = "no"
     """Mixed precision."""
     device: str = "auto"
@@ -130,7 +129,9 @@ class TrainConfig:
     def folder(self) -> Path:
         """The run folder."""
         student = self.student.replace(":", "-")
-        task = "" if self.task == "classification" else f"-{self.task}"
+        task = (
+            "" if self.task == TrainConfig.task else f"-{re.sub('[^A-Za-z0-9]+', '-', self.task)}"
+        )
         share = "" if self.label_fraction == 1 else f"-{self.label_fraction:g}"
         name = f"{self.store.resolve().name}{task}-{student}-{self.arm}-s{self.seed}{share}"
         return self.out if self.out is not None else Path("runs") / name
@@ -140,13 +141,39 @@ class TrainConfig:
         left_out = set(PLACE_FIELDS)
         if self.teacher is None:
             left_out |= DISTILLATION_FIELDS
-        if self.task == "pretrain":
+        if not self.described_task.labelled:
             left_out |= LABEL_FIELDS
-        else:
-            left_out.add("pretrain_for")
         if self.label_fraction == 1:  # described as before there was a choice
             left_out.add("label_fraction")
-        return {k: v for k, v in asdict(self).items() if k not in left_out}
+        whole = asdict(self) | {"objective": [term.text for term in self.terms]}
+        return {k: v for k, v in whole.items() if k not in left_out}
+
+    @property
+    def described_task(self) -> "Task":
+        """The task.
+
+        Raises:
+            ConfigError: when there is no such task.
+        """
+        from pointmcd.tasks.task import get_task
+
+        return get_task(self.task)
+
+    @property
+    def terms(self) -> "tuple[Term, ...]":
+        """The objectives with their weights; none for a baseline.
+
+        Raises:
+            ConfigError: when there is no such objective, or it has no such option.
+        """
+        from pointmcd.distill.objective import read_terms
+
+        return read_terms(self.objectives)
+
+    @property
+    def objectives(self) -> tuple[str, ...]:
+        """The objectives as written, or the default one; none for a baseline."""
+        return () if self.teacher is None else self.objective or DEFAULT_OBJECTIVE
 
     def check(self) -> None:
         """Refuse values that cannot be meant.
@@ -165,18 +192,20 @@ class TrainConfig:
             raise ConfigError(f"--distill-share {self.distill_share}: between 0 and 1")
         if not 0 < self.label_fraction <= 1:
             raise ConfigError(f"--label-fraction {self.label_fraction}: above 0, up to 1")
-        if self.task == "pretrain":
-            self._check_pretraining()
+        _ = self.terms  # refuses what it cannot read
+        if not self.described_task.labelled:
+            self._check_without_labels()
 
-    def _check_pretraining(self) -> None:
+    def _check_without_labels(self) -> None:
+        task = f"--task {self.task}"
         if self.teacher is None:
-            raise ConfigError("--no-distill: --task pretrain is distillation and nothing else")
-        if not self.distill_weight > 0:
-            raise ConfigError("--distill-weight 0: --task pretrain would learn nothing")
+            raise ConfigError(f"--no-distill: {task} is distillation and nothing else")
+        if not any(term.weight for term in self.terms):
+            raise ConfigError(f"--objective: all weights are 0; {task} would learn nothing")
         if self.distill_course == "first":
-            raise ConfigError("--distill-course first: --task pretrain has no task to follow")
+            raise ConfigError(f"--distill-course first: {task} has no task to follow")
         if self.label_fraction != 1:
-            raise ConfigError("--label-fraction: --task pretrain uses no labels; leave it out")
+            raise ConfigError(f"--label-fraction: {task} uses no labels; leave it out")
 
     def _check_choices(self) -> None:
         for name, hint in get_type_hints(type(self)).items():
@@ -196,7 +225,6 @@ _LEAST = {
     "warmup_epochs": 0,
     "weight_decay": 0,
     "task_weight": 0,
-    "distill_weight": 0,
     "regulariser_weight": 0,
     "scale": 1,
     "shift": 0,
@@ -204,59 +232,51 @@ _LEAST = {
 }
 
 
-#: The method's own setting (see docs/how-it-works.md).
-PAPER: dict[str, Any] = {
-    "optimizer": "sgd",
-    "lr": 0.1,
-    "final_lr": 0.001,
-    "weight_decay": 5e-4,
-    "task_weight": 0.1,
-    "distill_weight": 1.0,
-    "distill_loss": "l1",
-    "distill_start": "plain",
-    "distill_course": "constant",
-    "target": "descriptors",
-    "standardise": False,
-    "scale": 1.5,
-    "shift": 0.2,
-    "epochs": 350,
-    "batch_size": 24,
+#: What distillation minimises where a run names no objective.
+DEFAULT_OBJECTIVE = ("vafp:3",)
+#: Fields that a recipe sets; tasks and students add their own. `paper` is the method's own setting
+#: (see docs/how-it-works.md).
+_RECIPES: dict[str, dict[str, Any]] = {
+    "short": {},
+    "paper": {
+        "optimizer": "sgd",
+        "lr": 0.1,
+        "final_lr": 0.001,
+        "weight_decay": 5e-4,
+        "task_weight": 0.1,
+        "objective": ("vafp:1,distance=l1,start=plain",),
+        "distill_course": "constant",
+        "scale": 1.5,
+        "shift": 0.2,
+        "epochs": 350,
+        "batch_size": 24,
+    },
 }
-#: What part segmentation has otherwise there; its scale of 0.8 to 1.2 is 1 / 1.2 to 1.2 here.
-PAPER_SEGMENTATION: dict[str, Any] = {
-    "weight_decay": 1e-4,
-    "task_weight": 1.0,
-    "scale": 1.2,
-    "shift": 0.1,
-    "points": 2048,
-    "regulariser_weight": 0.0,
-    "epochs": 250,
-    "batch_size": 32,
-}
-#: What PointNet has otherwise, by task.
-PAPER_POINTNET: dict[str, dict[str, Any]] = {
-    "classification": {"epochs": 500, "batch_size": 64},
-    "segmentation": {"epochs": 200, "task_weight": 0.1, "label_smoothing": 0.05},
-}
-
-RECIPES = ("short", "paper")
+RECIPES = tuple(_RECIPES)
 
 
 def apply_recipe(config: TrainConfig, recipe: str) -> TrainConfig:
-    """`config` with the fields that the recipe names set to its values.
+    """Return `config` with the fields that the recipe names set to its values.
 
     Raises:
         ConfigError: when there is no such recipe.
     """
-    if recipe == "short":
-        return config
-    if recipe != "paper":
+    if recipe not in _RECIPES:
         raise ConfigError(f"--recipe {recipe}: use one of {', '.join(RECIPES)}")
-    of_task = PAPER_SEGMENTATION if config.task == "segmentation" else {}
-    # Pretraining's schedule is not known: classification's (ours).
-    task = "classification" if config.task == "pretrain" else config.task
-    of_student = PAPER_POINTNET[task] if config.student == "pointnet" else {}
-    return replace(config, **(PAPER | of_task | of_student))
+    if not _RECIPES[recipe]:
+        return config
+    from pointmcd.students.registry import student_recipe
+
+    task = config.described_task
+    of_task = task.recipes.get(recipe, {})
+    of_student = student_recipe(config.student).get(task.name, {})
+    return replace(config, **{**_RECIPES[recipe], **of_task, **of_student})
+
+
+def recipe_objective(recipe: str) -> tuple[str, ...]:
+    """Return the objectives that a recipe names; none where the default ones serve."""
+    objective: tuple[str, ...] = _RECIPES[recipe].get("objective", ())
+    return objective
 
 
 def config_from_dict(values: dict[str, Any]) -> TrainConfig:
@@ -277,4 +297,5 @@ def config_from_dict(values: dict[str, Any]) -> TrainConfig:
         if wanted in (int, float, str, bool) and not isinstance(values.get(name, wanted()), fits):
             raise ConfigError(f"config field {name}: {values[name]!r} is not {wanted.__name__}")
     paths = {k: Path(values[k]) for k in ("store", "out", "init") if values.get(k) is not None}
-    return TrainConfig(**(values | paths))
+    objective = tuple(values.get("objective") or ())
+    return TrainConfig(**(values | paths | {"objective": objective}))

@@ -7,6 +7,8 @@ from torch import Tensor, nn
 
 from pointmcd.checkpoint import load_checkpoint, under_prefix
 from pointmcd.errors import ConfigError, RunError
+from pointmcd.tasks.task import get_task
+from pointmcd.training.config import TrainConfig
 from pointmcd.training.run import Run
 
 
@@ -30,13 +32,12 @@ def start_from(model: Any, run: Run) -> None:
     student.load_state_dict(tensors, strict=False)
 
 
-def check_start(start: dict[str, Any], task: str, fraction: float, store_fingerprint: str) -> None:
+def check_start(start: dict[str, Any], config: TrainConfig, store_fingerprint: str) -> None:
     """Refuse a start that knows labels which a training must not know.
 
     Args:
         start: from `describe_start`.
-        task: of the new run.
-        fraction: the share of the labels that it may use.
+        config: of the new run.
         store_fingerprint: of its store.
 
     Raises:
@@ -44,12 +45,12 @@ def check_start(start: dict[str, Any], task: str, fraction: float, store_fingerp
             all of them.
     """
     known: list[str] = start["labels_of"]
-    if task == "pretrain" and known:
+    if known and not config.described_task.labelled:
         raise ConfigError(
-            f"--init {start['run']}: learnt from labels; --task pretrain starts from a pretrained"
-            " run, or from nothing"
+            f"--init {start['run']}: learnt from labels; --task {config.task} starts from a run"
+            " without labels, or from nothing"
         )
-    if fraction < 1 and store_fingerprint in known:
+    if config.label_fraction < 1 and store_fingerprint in known:
         raise ConfigError(
             f"--init {start['run']}: learnt from labels of this store; with --label-fraction it"
             " would know those that are left out"
@@ -86,7 +87,7 @@ def describe_start(run: Run) -> dict[str, Any]:
 def _labels_of(meta: dict[str, Any]) -> list[str]:
     """The stores whose labels reached a run, by itself or by what it started from."""
     known = set((meta.get("init") or {}).get("labels_of", ()))
-    if meta["task"] != "pretrain":
+    if get_task(meta["task"]).labelled:
         known.add(meta["store_fingerprint"])
     return sorted(known)
 
@@ -94,8 +95,8 @@ def _labels_of(meta: dict[str, Any]) -> list[str]:
 def _other_student(run: Run, student: nn.Module, name: str) -> str:
     kind = type(student).__name__
     hint = ""
-    if run.meta["task"] == "pretrain":
-        hint = "; pretrain it with --pretrain-for segmentation if it is to label parts"
+    if not run.task.labelled:
+        hint = f"; pretrain it with --task {run.task.name},dense=true if it is to label parts"
     return (
         f"--init {run.path}: its {run.meta['student']} does not fit into this {kind}, which has no"
         f" {name} of that shape{hint}"

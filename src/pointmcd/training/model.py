@@ -4,14 +4,11 @@ import torch
 from torch import nn
 
 from pointmcd.checkpoint import load_checkpoint, load_module, under_prefix
-from pointmcd.tasks.registry import build_model
 from pointmcd.training.run import Run
 
 
 def load_model(run: Run, checkpoint: str, device: torch.device) -> nn.Module:
     """The model of a run's "last" or "best" checkpoint, in evaluation mode.
-
-    A Classifier, a Segmenter or a Pretrainee, as the run's task is.
 
     Raises:
         RunError: when the checkpoint is absent, damaged, or of another student or number of
@@ -26,8 +23,4 @@ def load_model(run: Run, checkpoint: str, device: torch.device) -> nn.Module:
 
 def new_model(run: Run) -> nn.Module:
     """The model of a run as it is before training, with weights from torch's global generator."""
-    meta = run.meta
-    return build_model(
-        *(meta["task"], meta["student"], meta["num_classes"], run.part_ranges),
-        pretrain_for=run.config.pretrain_for,
-    )
+    return run.task.build_model(run.meta["student"], run.labels)

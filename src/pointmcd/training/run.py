@@ -7,22 +7,32 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import yaml
 
 import pointmcd
-from pointmcd.data.store import Store, part_ranges
+from pointmcd.data.store import Store
 from pointmcd.errors import PointMCDError, RunError
 from pointmcd.files import read_json, replacing, write_json
+from pointmcd.tasks.task import Labels, Task, get_task
 from pointmcd.training.config import TrainConfig, config_from_dict
 
 #: Raised whenever run folders change in a way that older code would misread.
-RUN_FORMAT = 1
+RUN_FORMAT = 2
 
 _KEYS = (
-    *("arm", "classes", "finished", "num_classes", "seed", "settings", "shapes", "store"),
-    *("store_fingerprint", "student", "task", "teacher"),
+    "arm",
+    "classes",
+    "finished",
+    "num_classes",
+    "parts",
+    "seed",
+    "settings",
+    "shapes",
+    "store",
+    "store_fingerprint",
+    "student",
+    "task",
+    "teacher",
 )
 
 
@@ -73,10 +83,18 @@ class Run:
         return config_from_dict(self.settings)
 
     @property
-    def part_ranges(self) -> npt.NDArray[np.int64] | None:
-        """Global part ids of each class, int64 [K, 2]; None unless its task is segmentation."""
-        parts = self.meta.get("parts")
-        return None if parts is None else part_ranges(parts, self.meta["classes"])
+    def task(self) -> Task:
+        """Its task.
+
+        Raises:
+            ConfigError: when this installation has no such task.
+        """
+        return get_task(self.meta["task"])
+
+    @property
+    def labels(self) -> Labels:
+        """The classes and parts that it was trained on."""
+        return Labels(self.meta["classes"], self.meta.get("parts"))
 
     @property
     def finished(self) -> bool:
@@ -98,7 +116,7 @@ class Run:
         Raises:
             RunError: saying what it can be used for.
         """
-        if self.meta["task"] == "pretrain":
+        if not self.task.labelled:
             raise RunError(
                 f"{self.path}: was pretrained without labels and names no classes; judge it by"
                 " pointmcd probe, or fine-tune it with pointmcd train --init"
@@ -147,8 +165,7 @@ def _read_meta(file: Path) -> dict[str, Any]:
     found = meta.get("format") if isinstance(meta, dict) else None
     if found != RUN_FORMAT:
         raise RunError(f"{file}: run format {found}, this version reads {RUN_FORMAT}; train again")
-    wanted = (*_KEYS, "parts") if meta.get("task") == "segmentation" else _KEYS
-    missing = [key for key in wanted if key not in meta]
+    missing = [key for key in _KEYS if key not in meta]
     if missing:
         raise RunError(f"{file}: lacks {', '.join(missing)}; train again")
     return dict(meta)
@@ -174,6 +191,7 @@ def create_run(
     """
     folder = config.folder
     values = asdict(config) | {"store": str(config.store), "out": str(folder)}
+    values["objective"] = list(config.objectives or config.objective)
     values["init"] = None if config.init is None else str(config.init)
     shapes = {split: len(store.indices(split)) for split in ("train", "val", "test")}
     if train_shapes is not None:
@@ -189,7 +207,7 @@ def create_run(
         "arm": config.arm,
         "num_classes": len(store.classes),
         "classes": store.classes,
-        "parts": store.parts if config.task == "segmentation" else None,
+        "parts": store.parts,
         "store": str(config.store.resolve()),
         "store_fingerprint": store.fingerprint,
         "teacher": teacher,

@@ -10,12 +10,12 @@ from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, RunError, StoreError
 from pointmcd.files import is_temporary, remove, remove_stale
 from pointmcd.progress import progress_bar
-from pointmcd.teachers.stored import check_label_free, resolve_teacher
+from pointmcd.teachers.stored import check_label_free
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.finetune import check_start, describe_start
 from pointmcd.training.processes import agreed, is_main, join, main_first
 from pointmcd.training.run import Run, create_run
-from pointmcd.training.targets import LESSONS
+from pointmcd.training.targets import find_teacher
 from pointmcd.training.trainer import Trainer
 
 _OR_NONE = ", or --no-distill"
@@ -53,7 +53,7 @@ def train(config: TrainConfig) -> Path:
     plan = main_first(lambda: _plan(config))
     if plan.run is not None and plan.run.finished:
         return plan.run.path
-    trainer = Trainer(config, plan.store)
+    trainer = Trainer(config, plan.store, plan.teacher)
     run = plan.run or main_first(lambda: _begin(plan, trainer))
     _run_epochs(trainer, run)
     return run.path
@@ -64,9 +64,9 @@ def _plan(config: TrainConfig) -> _Plan:
     config.check()
     store = Store(config.store)
     _check_store(config, store)
-    teacher = _teacher(config, store)
-    if teacher is not None and config.task == "pretrain":
-        check_label_free(teacher, "--task pretrain", "")
+    teacher = find_teacher(config, store)
+    if teacher is not None and not config.described_task.labelled:
+        check_label_free(teacher, f"--task {config.task}", "")
     if teacher is not None and config.label_fraction < 1:
         check_label_free(teacher, f"--label-fraction {config.label_fraction}", _OR_NONE)
     start = _start(config, store)
@@ -85,13 +85,6 @@ def _begin(plan: _Plan, trainer: Trainer) -> Run:
     return create_run(config, plan.store, plan.teacher, parameters, plan.start, shapes)
 
 
-def _teacher(config: TrainConfig, store: Store) -> dict[str, Any] | None:
-    """The teacher.json of the teacher that the settings mean; None for a baseline."""
-    if config.teacher is None:
-        return None
-    return resolve_teacher(store, config.teacher, LESSONS[config.task])
-
-
 def _start(config: TrainConfig, store: Store) -> dict[str, Any] | None:
     """What is known of the run to start from, if there is one and it may be started from."""
     if config.init is None:
@@ -105,7 +98,7 @@ def _start(config: TrainConfig, store: Store) -> dict[str, Any] | None:
             f" --student {run.meta['student']}"
         )
     start = describe_start(run)
-    check_start(start, config.task, config.label_fraction, store.fingerprint)
+    check_start(start, config, store.fingerprint)
     return start
 
 
@@ -129,11 +122,11 @@ def learning_curve(config: TrainConfig, shares: Sequence[float] = SHARES) -> lis
 
 
 def _check_curve(config: TrainConfig) -> None:
-    if config.task == "pretrain":
-        raise ConfigError("--learning-curve: --task pretrain uses no labels; leave it out")
+    if not config.described_task.labelled:
+        raise ConfigError(f"--learning-curve: --task {config.task} uses no labels; leave it out")
     if config.label_fraction != 1:
         raise ConfigError("--learning-curve: has shares of its own; leave out --label-fraction")
-    teacher = _teacher(config, Store(config.store))
+    teacher = find_teacher(config, Store(config.store))
     if teacher is not None:
         check_label_free(teacher, "--learning-curve", _OR_NONE)
 
@@ -154,14 +147,7 @@ def _check_store(config: TrainConfig, store: Store) -> None:
         raise StoreError(
             f"{store.path}: {len(store.indices('train'))} train shapes; training needs at least two"
         )
-    if config.task == "segmentation":
-        if store.num_parts < 2:  # a store without part labels is refused here too
-            raise StoreError(f"{store.path}: one part in all; segmentation needs at least two")
-    elif config.task == "classification" and len(store.classes) < 2:
-        raise StoreError(
-            f"{store.path}: {len(store.classes)} classes; classification needs at least two, in"
-            " CLASS/NAME or CLASS/{train,test}/NAME folders"
-        )
+    config.described_task.check_store(store)
 
 
 def _existing(
@@ -261,5 +247,5 @@ def _keep(trainer: Trainer, run: Run, record: dict[str, Any], best: float) -> fl
 def _note(record: dict[str, Any], best: str) -> str:
     val = record[best]
     shown = "" if val is None else f"  validation {val:.1%}"
-    loss = record.get("task_loss", record["distill_loss"])
+    loss = next(value for name, value in record.items() if name.endswith("_loss"))
     return f"loss {loss:.3f}{shown}"

@@ -26,77 +26,145 @@ from pointmcd.checkpoint import (
     with_prefix,
 )
 from pointmcd.data.augment import Augmentation
-from pointmcd.data.dataset import Batch, ShapeDataset, as_is, evaluation_loader
+from pointmcd.data.dataset import Batch, ShapeDataset, Targets, as_is, evaluation_loader
 from pointmcd.data.splits import keep_share
 from pointmcd.data.store import Store
 from pointmcd.device import pick_device
-from pointmcd.distill.distillation import ViewDistillation
+from pointmcd.distill.objective import Objectives, Setup
+from pointmcd.distill.statistics import channel_statistics
 from pointmcd.errors import ConfigError, RunError
 from pointmcd.ops.batch_norm import synchronise
-from pointmcd.ops.cross_entropy import smoothed_cross_entropy
 from pointmcd.ops.processes import process_count, process_index
-from pointmcd.tasks.registry import build_model, get_task
-from pointmcd.tasks.task import Scores, Task
+from pointmcd.tasks.task import Labels, Scores, Task
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.finetune import start_from
 from pointmcd.training.processes import agreed, check_shared
 from pointmcd.training.run import Run
 from pointmcd.training.schedule import learning_rate, loss_weights
-from pointmcd.training.targets import channel_statistics, prepare_targets
+from pointmcd.training.targets import map_outputs
 
 
-class Trainee(nn.Module):
-    """The model of the task and, in training only, its distillation branch."""
+class StudentTraining(nn.Module):
+    """The model of the task and, in training only, its distillation objectives."""
 
-    def __init__(self, model: Any, distillation: ViewDistillation | None) -> None:
+    def __init__(self, task: Task, model: Any, objectives: Objectives) -> None:
         super().__init__()
-        self.model = model
-        self.distillation = distillation
+        self.task, self.model, self.objectives = task, model, objectives
 
-    def forward(self, inputs: tuple[Tensor, ...], visibility: Tensor | None) -> tuple[Tensor, ...]:
-        """Logits, geometric descriptors [B, V, D] (or empty), the student's penalty."""
-        logits, features = self.model.with_features(*inputs)
-        nothing = logits.new_zeros(())
-        descriptors = nothing
-        if self.distillation is not None and visibility is not None:
-            descriptors = self.distillation(features, visibility)
-        return logits, descriptors, nothing if features.penalty is None else features.penalty
+    def forward(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits, the loss of each objective [n], the student's penalty."""
+        logits, features = self.model.with_features(*self.task.inputs(batch))
+        losses = self.objectives.losses(features, logits, batch)
+        penalty = features.penalty
+        return logits, losses, logits.new_zeros(()) if penalty is None else penalty
 
 
 class Trainer:
-    """Holds what training changes, and runs its epochs."""
+    """Holds what training changes, and runs its epochs.
 
-    def __init__(self, config: TrainConfig, store: Store) -> None:
-        self.config = config
+    Args:
+        config: the settings.
+        store: what is trained on.
+        teacher: the teacher.json of the run's teacher; None for a baseline.
+    """
+
+    def __init__(
+        self, config: TrainConfig, store: Store, teacher: dict[str, Any] | None = None
+    ) -> None:
+        self.config, self.store, self.teacher = config, store, teacher
         with agreed():
-            self._build(store)
+            self._build()
         if process_count() > 1:
-            self.accelerator.ddp_handler.find_unused_parameters = _leaves_some_unused(
-                self.trainee, self.task, self.dataset, self.accelerator.device
-            )
-            synchronise(self.trainee)
+            self.accelerator.ddp_handler.find_unused_parameters = self._leaves_some_unused()
+            synchronise(self.training)
+        optimizer = _optimizer(config, self.training)
         loader = _train_loader(config, self.dataset, self.order)
-        prepared = self.accelerator.prepare(self.trainee, _optimizer(config, self.trainee), loader)
+        prepared = self.accelerator.prepare(self.training, optimizer, loader)
         self.model, self.optimizer, self.loader = prepared
 
-    def _build(self, store: Store) -> None:
+    def _build(self) -> None:
         """Everything that can be refused; no process waits for another."""
-        config = self.config
+        config, store = self.config, self.store
         self.accelerator = _accelerator(config)
-        self.dataset = _train_dataset(config, store)
+        self.task = config.described_task
+        self.dataset = self._train_dataset()
         check_shared(config.batch_size, len(self.dataset))
-        self.task = get_task(config.task)
-        # The model is made first: arms of one seed start from the same weights.
+        # The model is made first: runs of one seed start from the same weights.
         torch.manual_seed(config.seed)
-        ranges = store.part_ranges if self.dataset.parts else None
-        self.module = build_model(
-            *(config.task, config.student, len(store.classes), ranges), config.pretrain_for
-        )
+        self.module = self.task.build_model(config.student, Labels(store.classes, store.parts))
         if config.init is not None:
             start_from(self.module, Run(config.init))
-        self.trainee = Trainee(self.module, _distillation(config, self.dataset, self.module))
+        self.training = StudentTraining(self.task, self.module, self._objectives())
         self.order = torch.Generator()
-        self.validation = _validation_loader(config, store)
+        self.validation = self._validation_loader()
+
+    def _objectives(self) -> Objectives:
+        student: Any = self.module.student
+        outputs = self.dataset.teacher or {}
+        setup = Setup(
+            channels=int(student.num_features),
+            sizes={name: output.shape[1:] for name, output in outputs.items()},
+            statistics=lambda name: channel_statistics(outputs[name]),
+        )
+        return Objectives(self.config.terms, setup)
+
+    def _train_dataset(self) -> ShapeDataset:
+        config, store = self.config, self.store
+        indices = labelled_part(config, store)
+        return self._dataset(
+            indices,
+            self._outputs(indices),
+            augmentation=Augmentation(
+                config.seed,
+                config.scale,
+                config.shift,
+                config.resample,
+                config.rotation,
+                up=store.rig["up"],
+            ),
+            repeats=round(len(store.indices("train")) / len(indices)),
+        )
+
+    def _validation_loader(self) -> DataLoader[Batch] | None:
+        indices = self.store.indices("val")
+        if not len(indices):
+            return None
+        # Without labels there is only the teacher to agree with.
+        outputs = None if self.task.labelled else self._outputs(indices)
+        return evaluation_loader(self._dataset(indices, outputs))
+
+    def _outputs(self, indices: npt.NDArray[np.int64]) -> dict[str, Targets] | None:
+        """What the teacher says of some shapes; None for a baseline."""
+        if self.teacher is None:
+            return None
+        return map_outputs(self.config, self.store, self.teacher, indices)
+
+    def _dataset(
+        self, indices: npt.NDArray[np.int64], outputs: dict[str, Targets] | None, **options: Any
+    ) -> ShapeDataset:
+        return ShapeDataset(
+            self.store,
+            indices,
+            self.config.points,
+            outputs,
+            self.config.visibility,
+            self.config.pairing,
+            parts=self.task.labelled and self.task.dense,
+            labelled=self.task.labelled,
+            **options,
+        )
+
+    def _leaves_some_unused(self) -> bool:
+        """Whether a step gives some parameter no gradient, as pretraining the layers for parts.
+
+        DistributedDataParallel must know: it would wait for such gradients, and to look for them in
+        vain costs time and a warning.
+        """
+        device = self.accelerator.device
+        trial = copy.deepcopy(self.training).to(device).train()
+        outputs = trial(send_to_device(self.dataset.__getitems__([0, 1]), device))
+        torch.stack([output.sum() for output in outputs]).sum().backward()
+        return any(p.grad is None for p in trial.parameters() if p.requires_grad)
 
     def epoch(self, epoch: int) -> dict[str, Any]:
         """Train one epoch (counted from 0), validate, and return the record of it."""
@@ -111,14 +179,14 @@ class Trainer:
         lr = learning_rate(config, epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        sums = self._train(loss_weights(config, epoch))
+        means = self._train(loss_weights(config, epoch))
         scores = self._validate()
         with agreed():
-            self._check_finite(epoch, (*sums.values(), scores["val_loss"] or 0.0))
+            self._check_finite(epoch, (*means.values(), scores["val_loss"] or 0.0))
         return {
             "epoch": epoch + 1,
             "lr": lr,
-            **sums,
+            **means,
             **scores,
             "seconds": round(time.perf_counter() - start, 3),
         }
@@ -131,68 +199,65 @@ class Trainer:
             )
 
     def _validate(self) -> Scores:
-        """Figures on the validation part; all None where there is none."""
+        """Metrics on the validation split; all None where there is none."""
         if self.validation is None:
-            return dict.fromkeys(self.task.figures)
-        with evaluating(self.trainee):
+            return dict.fromkeys(self.task.metrics)
+        with evaluating(self.training):
             return self.task.validate(
-                *(self.module, self.validation, self.accelerator.device),
-                self.trainee.distillation,
+                self.module,
+                self.validation,
+                self.accelerator.device,
+                self.training.objectives,
             )
 
     def _train(self, weights: tuple[float, float]) -> dict[str, float]:
+        """One pass over the train split: the mean over its shapes of all that a step logs."""
         self.model.train()
-        sums = torch.zeros(4, device=self.accelerator.device)
+        names: list[str] = []
+        sums = torch.zeros((), device=self.accelerator.device)
         for batch in self.loader:
-            sums += self._step(batch, weights)
-        task, distill, right, count = self.accelerator.reduce(sums, "sum").tolist()
-        of_labels = {"task_loss": task / count, "train_accuracy": right / count}
-        return {"distill_loss": distill / count} | (of_labels if self.task.labelled else {})
+            logged = self._step(batch, weights)
+            names = list(logged)
+            means = torch.stack([*logged.values(), torch.ones_like(logged[names[0]])])
+            sums = sums + means * len(batch.points)
+        *totals, count = self.accelerator.reduce(sums, "sum").tolist()
+        return {name: total / count for name, total in zip(names, totals, strict=True)}
 
-    def _step(self, batch: Batch, weights: tuple[float, float]) -> Tensor:
+    def _step(self, batch: Batch, weights: tuple[float, float]) -> dict[str, Tensor]:
         """One optimiser step.
 
         Returns:
-            task loss, distillation loss and share right, times the shapes, and their number: [4].
+            what is logged of it, scalars: the task's loss and metrics, the loss of each objective.
         """
-        config, (task_weight, distill_weight) = self.config, weights
+        config, (task_weight, factor) = self.config, weights
+        objectives = self.training.objectives
         with self.accelerator.autocast():
-            logits, descriptors, penalty = self.model(self.task.inputs(batch), batch.visibility)
-        task, right = self._judge(logits.float(), batch)
+            logits, losses, penalty = self.model(batch)
+        task = self.task.loss(logits.float(), batch, config.label_smoothing)
         loss = task_weight * task + config.regulariser_weight * penalty.float()
-        distill = torch.zeros_like(task)
-        distillation = self.trainee.distillation
-        if distillation is not None and batch.targets is not None:
-            distill = distillation.distance(descriptors.float(), batch.targets)
-            loss = loss + distill_weight * distill
+        for own, weight in zip(losses, objectives.weights.values(), strict=True):
+            loss = loss + (weight * factor) * own
         self.optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)
         self.optimizer.step()
-        sums = torch.stack([task.detach(), distill.detach(), right, torch.ones_like(right)])
-        return sums * len(logits)
-
-    def _judge(self, logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-        """The task's loss, and the share of its rows that are right; 0 for a task without rows."""
-        rows, truth = self.task.pairs(logits, batch)
-        if not len(rows):
-            return logits.new_zeros(()), logits.new_zeros(())
-        loss = smoothed_cross_entropy(rows, truth, self.config.label_smoothing)
-        return loss, (rows.argmax(dim=1) == truth).float().mean()
+        logged = {f"{key}_loss": own for key, own in zip(objectives, losses.detach(), strict=True)}
+        if not self.task.labelled:
+            return logged
+        metrics = self.task.training_metrics(logits.detach().float(), batch)
+        return {"task_loss": task.detach(), **logged, **metrics}
 
     def save(self, path: Path, state: dict[str, Any], whole: bool) -> None:
         """Write a checkpoint: the model, and all that training needs if `whole`."""
         tensors = with_prefix("model", self.module.state_dict())
         if whole:
             tensors |= with_prefix("optimizer", optimizer_tensors(self.optimizer))
-            if self.trainee.distillation is not None:
-                tensors |= with_prefix("distillation", self.trainee.distillation.state_dict())
+            tensors |= with_prefix("objectives", self.training.objectives.state_dict())
         save_checkpoint(path, tensors, state)
 
     def load(self, tensors: dict[str, Tensor], what: str) -> None:
         """Go on from a whole checkpoint."""
         load_module(self.module, under_prefix("model", tensors), what)
-        if self.trainee.distillation is not None:
-            load_module(self.trainee.distillation, under_prefix("distillation", tensors), what)
+        load_module(self.training.objectives, under_prefix("objectives", tensors), what)
         load_optimizer(self.optimizer, under_prefix("optimizer", tensors))
 
 
@@ -210,21 +275,6 @@ def _accelerator(config: TrainConfig) -> Accelerator:
     )
 
 
-def _leaves_some_unused(
-    trainee: Trainee, task: Task, dataset: ShapeDataset, device: torch.device
-) -> bool:
-    """Whether a step gives some parameter no gradient, as pretraining those for labelling points.
-
-    DistributedDataParallel must know: it would wait for such gradients, and to look for them in
-    vain costs time and a warning.
-    """
-    trial = copy.deepcopy(trainee).to(device).train()
-    batch: Batch = send_to_device(dataset.__getitems__([0, 1]), device)
-    outputs = trial(task.inputs(batch), batch.visibility)
-    torch.stack([output.sum() for output in outputs]).sum().backward()
-    return any(p.grad is None for p in trial.parameters() if p.requires_grad)
-
-
 def _train_loader(
     config: TrainConfig, dataset: ShapeDataset, order: torch.Generator
 ) -> DataLoader[Batch]:
@@ -240,27 +290,6 @@ def _train_loader(
     )
 
 
-def _train_dataset(config: TrainConfig, store: Store) -> ShapeDataset:
-    everything = store.indices("train")
-    indices = labelled_part(config, store)
-    targets = None
-    if config.teacher is not None:
-        targets = prepare_targets(config, store, indices)
-    augmentation = Augmentation(
-        *(config.seed, config.scale, config.shift, config.resample, config.rotation),
-        up=store.rig["up"],
-    )
-    return ShapeDataset(
-        *(store, indices, config.points, targets),
-        visibility=config.visibility,
-        pairing=config.pairing,
-        augmentation=augmentation,
-        parts=config.task == "segmentation",
-        labelled=get_task(config.task).labelled,
-        repeats=round(len(everything) / len(indices)),
-    )
-
-
 def labelled_part(config: TrainConfig, store: Store) -> npt.NDArray[np.int64]:
     """The train shapes that are learnt from: all, or a share of every class."""
     indices = store.indices("train")
@@ -271,41 +300,12 @@ def labelled_part(config: TrainConfig, store: Store) -> npt.NDArray[np.int64]:
     return indices[keep_share(names, labels, config.label_fraction, config.seed)]
 
 
-def _distillation(
-    config: TrainConfig, dataset: ShapeDataset, model: Any
-) -> ViewDistillation | None:
-    if dataset.targets is None:
-        return None
-    channels = int(model.student.num_features)
-    statistics = channel_statistics(dataset.targets)
-    signed = bool((statistics.least < 0).any())  # a ReLU could not reach them
-    branch = ViewDistillation(channels, dataset.targets.shape[2], config.distill_loss, signed)
-    if config.distill_start == "targets":
-        branch.start_from(statistics.mean, statistics.deviation)
-    return branch
-
-
 def _optimizer(config: TrainConfig, module: nn.Module) -> torch.optim.Optimizer:
     if config.optimizer == "sgd":
         return torch.optim.SGD(
             module.parameters(), lr=config.lr, momentum=0.9, weight_decay=config.weight_decay
         )
     return torch.optim.AdamW(module.parameters(), lr=config.lr, weight_decay=config.weight_decay)
-
-
-def _validation_loader(config: TrainConfig, store: Store) -> DataLoader[Batch] | None:
-    indices = store.indices("val")
-    if not len(indices):
-        return None
-    labelled = get_task(config.task).labelled
-    # Without labels there is only the teacher to agree with.
-    targets = None if labelled else prepare_targets(config, store, indices)
-    dataset = ShapeDataset(
-        *(store, indices, config.points, targets, config.visibility, config.pairing),
-        parts=config.task == "segmentation",
-        labelled=labelled,
-    )
-    return evaluation_loader(dataset)
 
 
 @contextmanager

@@ -1,0 +1,144 @@
+"""Distillation objectives: what training minimises between a student and its teacher."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from pointmcd.data.dataset import Batch
+from pointmcd.distill.statistics import ChannelStatistics
+from pointmcd.errors import ConfigError
+from pointmcd.plugs import Plugs
+from pointmcd.specs import NoOptions, Spec, parse_options, spec_text
+from pointmcd.students.base import PointFeatures
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What an objective is made for.
+
+    Attributes:
+        channels: C, the channels of the student's embeddings.
+        sizes: dimensions of each teacher output that was asked for, without the shapes:
+            {"descriptors": (V, D)}.
+        statistics: makes the channel statistics of an output over the train split.
+    """
+
+    channels: int
+    sizes: Mapping[str, tuple[int, ...]]
+    statistics: Callable[[str], ChannelStatistics]
+
+
+class Objective(nn.Module, ABC):
+    """One term of the distillation loss; it owns its projection head, if it has one.
+
+    A subclass is registered by `@register_objective("name")`, in one file, with its own options.
+    Its layers are made in `__init__(options, setup)` and trained with the student; none of them is
+    part of the model that is left after training.
+
+    Attributes:
+        Options: a dataclass of what can be set in `NAME:WEIGHT,option=value`.
+        weight: of the term, where a run names none.
+    """
+
+    Options: ClassVar[type[Any]] = NoOptions
+    weight: ClassVar[float] = 1.0
+
+    def __init__(self, options: Any, setup: Setup) -> None:
+        super().__init__()
+        self.options = options
+
+    @classmethod
+    @abstractmethod
+    def outputs(cls, options: Any) -> tuple[str, ...]:
+        """Name the teacher outputs that the objective reads, like ("descriptors",)."""
+
+    @abstractmethod
+    def forward(self, features: PointFeatures, logits: Tensor, batch: Batch) -> Tensor:
+        """Return the loss, a scalar in float32.
+
+        Args:
+            features: what the student made of the batch.
+            logits: what the task's head made of it.
+            batch: `teacher` holds the outputs that were asked for, `visibility` bool [B, N, V].
+        """
+
+    def agreement(self, features: PointFeatures, logits: Tensor, batch: Batch) -> Tensor:
+        """Return how well student and teacher agree, a scalar up to 1; exp(-loss) by default."""
+        return torch.exp(-self(features, logits, batch))
+
+
+OBJECTIVES: Plugs[type[Objective]] = Plugs("objective", "pointmcd.distill", "pointmcd.objectives")
+register_objective = OBJECTIVES.register
+
+
+@dataclass(frozen=True)
+class Term:
+    """An objective as the settings of a run name it.
+
+    Attributes:
+        key: name of its column in the log (`KEY_loss`), unique in a run.
+        name: of the objective.
+        kind: its class.
+        weight: factor of its loss.
+        options: its options.
+    """
+
+    key: str
+    name: str
+    kind: type[Objective]
+    weight: float
+    options: Any
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """The teacher outputs that it reads."""
+        return self.kind.outputs(self.options)
+
+    @property
+    def text(self) -> str:
+        """All of it, with every option: what has to be equal for equal runs."""
+        return spec_text(self.name, self.options, self.weight)
+
+
+def read_terms(texts: Sequence[str]) -> tuple[Term, ...]:
+    """Read objectives written as `NAME:WEIGHT,option=value`.
+
+    Raises:
+        ConfigError: for an unknown objective or option, a value that does not fit, or a weight
+            that is not a number of at least 0.
+    """
+    terms: list[Term] = []
+    for text in texts:
+        spec = Spec.parse(text, "--objective")
+        kind = OBJECTIVES.get(spec.name)
+        options = parse_options(kind.Options, spec.options, f"--objective {spec.name}")
+        weight = kind.weight if spec.weight is None else spec.weight
+        if not 0 <= weight < float("inf"):
+            raise ConfigError(f"--objective {text}: the weight must be at least 0")
+        bare = spec.name.rpartition(":")[2]
+        twins = sum(term.key.rstrip("0123456789") == bare for term in terms)
+        key = f"{bare}{twins + 1}" if twins else bare
+        terms.append(Term(key, spec.name, kind, weight, options))
+    return tuple(terms)
+
+
+class Objectives(nn.ModuleDict):
+    """The objectives of a run, by their keys."""
+
+    def __init__(self, terms: Sequence[Term], setup: Setup) -> None:
+        super().__init__({term.key: term.kind(term.options, setup) for term in terms})
+        self.weights = {term.key: term.weight for term in terms}
+
+    def losses(self, features: PointFeatures, logits: Tensor, batch: Batch) -> Tensor:
+        """Loss of each objective, float32 [n], without its weight."""
+        found = [objective(features, logits, batch) for objective in self.values()]
+        return torch.stack(found) if found else logits.new_zeros(0, dtype=torch.float32)
+
+    def agreement(self, features: PointFeatures, logits: Tensor, batch: Batch) -> Tensor:
+        """Mean agreement of the objectives, a scalar."""
+        every: list[Any] = list(self.values())
+        return torch.stack([one.agreement(features, logits, batch) for one in every]).mean()

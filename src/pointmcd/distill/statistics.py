@@ -1,0 +1,50 @@
+"""Channel statistics of a teacher's outputs."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from pointmcd.data.dataset import Targets
+
+#: Shapes read at a time where all of them are gone through.
+_AT_ONCE = 256
+
+
+@dataclass(frozen=True)
+class ChannelStatistics:
+    """Mean, standard deviation and least value of each channel, float64 [D]."""
+
+    mean: npt.NDArray[np.float64]
+    deviation: npt.NDArray[np.float64]
+    least: npt.NDArray[np.float64]
+
+    @property
+    def scale(self) -> npt.NDArray[np.float64]:
+        """What standardising divides by: the deviation, 1 for a channel that never varies."""
+        return np.where(self.deviation > 1e-6, self.deviation, 1.0)
+
+    def standardised(self) -> "ChannelStatistics":
+        """Return the statistics that the same outputs have once they are standardised."""
+        varies = (self.deviation > 1e-6).astype(np.float64)
+        return ChannelStatistics(0 * self.mean, varies, (self.least - self.mean) / self.scale)
+
+
+def channel_statistics(targets: Targets) -> ChannelStatistics:
+    """Go through outputs [n, ..., D], some shapes at a time: they may be larger than memory.
+
+    Means and squared deviations of the parts are joined as in Chan, Golub, LeVeque (1983).
+    """
+    shapes, channels = targets.shape[0], targets.shape[-1]
+    count, mean, squares = 0, np.zeros(channels), np.zeros(channels)
+    least = np.full(channels, np.inf)
+    for start in range(0, shapes, _AT_ONCE):
+        rows = np.arange(start, min(start + _AT_ONCE, shapes))
+        part = targets[rows].astype(np.float64).reshape(-1, channels)
+        step = part.mean(axis=0) - mean
+        total = count + len(part)
+        squares += part.var(axis=0) * len(part) + step**2 * (count * len(part) / total)
+        mean = mean + step * (len(part) / total)
+        least = np.minimum(least, part.min(axis=0))
+        count = total
+    return ChannelStatistics(mean, np.sqrt(squares / max(count, 1)), least)
