@@ -45,7 +45,7 @@ def page(
         f" {rig.size} x {rig.size}): all of `prepare`, and of `teach` the features of the views"
         " and the heads' training; the rest is from the curves. Loading is without augmentation.",
         unit_table(costs),
-        "## Plan",
+        "## Projection",
         "Unit cost times number of shapes; nothing here was run at that size but store.json.",
         plan_table(costs),
         "## Memory",

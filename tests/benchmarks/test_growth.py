@@ -127,7 +127,9 @@ def test_plan_is_unit_cost_times_shapes():
     furniture = "prepare as measured on furniture (1,000 faces), core hours"
     assert rows[furniture].endswith(" | 3.4 | 14.4 | 222.2 |")
     assert rows["prepare, 40 faces each, core hours"].endswith(" | 13.7 | 57.8 | 888.9 |")
-    machines = f"machines of {plan.CORES} cores to prepare and look in a day, 20 faces each"
+    machines = (
+        f"machines of {plan.CORES} cores to prepare and compute features in a day, 20 faces each"
+    )
     assert rows[machines].endswith(" | 0.03 | 0.11 | 1.74 |")
     assert rows["store on disk, GB"].endswith(" | 0.0 | 0.1 | 1.5 |")
     assert rows["files to keep open in training"].endswith(" | 39 | 153 | 2,346 |")
