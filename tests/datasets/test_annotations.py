@@ -26,9 +26,6 @@ SET = {
 }
 
 
-#: Known faults; drop the mark once they are mended.
-
-
 def write(folder, files):
     """Write files, text or bytes; None leaves one out."""
     for name, content in files.items():

@@ -6,11 +6,11 @@ from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from pointmcd.datasets.layout import SPLITS
 from pointmcd.datasets.tree import FileTree, TreeFile
 from pointmcd.errors import ShapeError
+from pointmcd.typing import Shorts
 
 #: Pixel labels are kept in one byte, and one value is the background.
 MAX_PARTS = 254
@@ -90,7 +90,7 @@ def read_split_lists(tree: FileTree, shapes: Collection[str]) -> dict[str, str] 
     return splits if found else None
 
 
-def parse_labels(data: bytes, where: str, count: int) -> npt.NDArray[np.int16]:
+def parse_labels(data: bytes, where: str, count: int) -> Shorts:
     """Read one integer per line, each 0 to `count` - 1; errors call the file `where`.
 
     Raises:

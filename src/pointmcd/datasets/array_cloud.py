@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from numpy.lib.format import open_memmap
 
 from pointmcd.datasets.sources import Cloud, CloudSource, check_finite
@@ -16,6 +15,7 @@ from pointmcd.datasets.tree import TreeFile
 from pointmcd.errors import ShapeError, first_line
 from pointmcd.extras import import_extra
 from pointmcd.shapes.formats import MAX_BYTES
+from pointmcd.typing import Indices
 
 #: Bytes of unpacked chunks that HDF5 keeps: rows are read in order, and a chunk spans many.
 _CHUNK_CACHE = 32 << 20
@@ -49,7 +49,7 @@ class ArrayCloud(CloudSource):
 
 def array_clouds(
     path: Path,
-    labels: npt.NDArray[np.int64],
+    labels: Indices,
     classes: Sequence[str],
     split: str,
     array: str = "data",
@@ -94,7 +94,7 @@ def array_clouds(
     ]
 
 
-def read_labels(path: Path, array: str = "label") -> npt.NDArray[np.int64]:
+def read_labels(path: Path, array: str = "label") -> Indices:
     """Read the class of each row, `[S]`, from `[S]` or `[S, 1]`.
 
     Raises:

@@ -3,9 +3,6 @@
 from dataclasses import dataclass, fields
 from pathlib import Path, PurePosixPath
 
-import numpy as np
-import numpy.typing as npt
-
 from pointmcd.datasets.base import DataSet, Layout, register_dataset
 from pointmcd.datasets.folder import place_sources, shape_files
 from pointmcd.datasets.layout import SPLITS
@@ -14,6 +11,7 @@ from pointmcd.datasets.tree import FileTree, open_tree
 from pointmcd.errors import ShapeError
 from pointmcd.shapes.cloud_files import parse_cloud, ply_points
 from pointmcd.shapes.formats import CLOUD_SUFFIXES, mesh_suffixes
+from pointmcd.typing import Shorts
 
 #: Text files beside the clouds that are none.
 _NO_CLOUDS = {f"{split}.txt" for split in SPLITS} | {
@@ -38,7 +36,7 @@ class FileCloud(CloudSource):
             points = parse_cloud(data, self.file.suffix, self.location)
         return Cloud(check_finite(points, self.location), self._parts(len(points)))
 
-    def _parts(self, count: int) -> npt.NDArray[np.int16] | None:
+    def _parts(self, count: int) -> Shorts | None:
         parts = self.read_labels()
         if parts is not None and len(parts) != count:
             raise ShapeError(f"{self.location}: {len(parts)} part labels for {count} points")

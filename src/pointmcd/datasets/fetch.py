@@ -40,7 +40,7 @@ def fetch(
     tries: int = 6,
     timeout: float = 30.0,
 ) -> Fetched:
-    """Fetch a file; it is there whole and checked, or not at all.
+    """Fetch a file, which is there whole and checked or not at all.
 
     What an interrupted call leaves in NAME.part is continued where the server can. One process at a
     time may fetch a file.
@@ -133,7 +133,7 @@ class _Resuming:
 
 
 def _reason(error: BaseException) -> str:
-    """Return the first line of what is at the bottom of an error of requests and urllib3."""
+    """Return the first line of the innermost error in one of requests."""
     response = getattr(error, "response", None)
     if response is not None:
         return f"the server says {response.status_code} {response.reason}"

@@ -1,4 +1,4 @@
-"""Folders and zips of meshes: shapes with class and split from where their files are."""
+"""Folders and zips of meshes: one file for each shape, class and split read from its path."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -145,7 +145,7 @@ def _is_visible(file: str) -> bool:
 
 @register_dataset("meshes")
 class Meshes(DataSet):
-    """Meshes of a user's own: what a path without a name is taken for at last."""
+    """Meshes of a user's own, the last resort for a path without a name."""
 
     title = "Meshes of your own, in a folder or zip"
     licence = "yours"

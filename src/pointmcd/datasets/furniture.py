@@ -1,4 +1,4 @@
-"""The furniture set that comes inside the package: demonstration and tests, not claims."""
+"""The furniture set inside the package, for demonstration and tests."""
 
 from importlib.resources import files
 from pathlib import Path
@@ -27,7 +27,7 @@ def furniture10() -> Path:
     The meshes are from the SweetHome3D furniture libraries, at most 5,621 triangles each.
     Licences: CC0-1.0 (57 shapes), CC-BY-3.0 (140) and CC-BY-3.0-US (57); `ATTRIBUTION.csv` in the
     zip names creator, collection and licence of each shape and must travel with it. Variants of
-    one model may stand in both splits.
+    one model may be in both splits.
 
     Raises:
         ShapeError: when the installation lacks the file.

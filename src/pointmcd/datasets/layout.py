@@ -1,4 +1,4 @@
-"""Class and split of shapes from where their files stand."""
+"""Class and split of shapes, read from the paths of their files."""
 
 from pathlib import PurePosixPath
 from typing import NamedTuple
@@ -10,11 +10,11 @@ _FLAT, _CLASSES, _SPLITS = "NAME", "CLASS/NAME", "CLASS/{train,test}/NAME"
 
 
 class Place(NamedTuple):
-    """What the path of a file says.
+    """Name, class and split in the path of a file.
 
     Attributes:
-        name: Path without wrapping folders and suffix.
-        label: Class or None.
+        name: path without wrapping folders and suffix.
+        label: class or None.
         split: "train", "test", "val" or None.
     """
 
@@ -24,11 +24,11 @@ class Place(NamedTuple):
 
 
 def places(files: list[str], root: str | None = None) -> list[Place]:
-    """Read class and split of each file from the paths of all.
+    """Return class and split of each file, read from the paths of all.
 
     Args:
-        files: Relative paths with slashes, at least one.
-        root: The folder below which the classes stand, where it is known ("" for the very top).
+        files: relative paths with slashes, at least one.
+        root: the folder that holds the classes, where it is known ("" for the very top).
 
     Returns:
         One place for each file, in order.
@@ -57,7 +57,7 @@ def _wrapping(parts: list[tuple[str, ...]]) -> int:
 
 
 def _is_split(part: tuple[str, ...], index: int) -> bool:
-    """Tell whether the folder right above the file is at `index` and named as a split."""
+    """Return whether the folder right above the file is at `index` and named as a split."""
     return len(part) == index + 2 and part[index].lower() in SPLITS
 
 

@@ -9,7 +9,8 @@ Wu et al., "3D ShapeNets: A Deep Representation for Volumetric Shapes", CVPR 201
 | ModelNet40 | hdf5      | ply_data_{train,test}N.h5, 2,048 points      | 9,840 | 2,468 |
 | both       | resampled | CLASS/NAME.txt, 10,000 points with normals   | as off        |
 
-The HDF5 files hold three training shapes less than the meshes. Points lie y up, most meshes z up.
+The HDF5 files hold three training shapes fewer than the meshes. In the clouds y is up, in most
+meshes z.
 """
 
 import re
@@ -116,7 +117,7 @@ def _meshes(archive: str, url: str, **splits: int) -> Layout:
 
 
 class _ModelNet(DataSet):
-    """Facts that hold of both sets."""
+    """Facts about both sets."""
 
     licence = (
         "for academic research only; the copyright of the models stays with their authors (as the"

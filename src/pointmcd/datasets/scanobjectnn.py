@@ -69,7 +69,7 @@ def _layout(folder: str, tail: str, **splits: int) -> tuple[Layout]:
 
 
 class _ScanObjectNN(DataSet):
-    """Facts that hold of all variants."""
+    """Facts about all variants."""
 
     classes = len(SCANOBJECTNN_CLASSES)
     licence = "terms of use of its makers, to be agreed to on the home page"

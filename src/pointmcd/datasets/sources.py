@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from pointmcd.datasets.annotations import parse_labels
 from pointmcd.datasets.tree import FileTree, TreeFile
 from pointmcd.errors import ShapeError
+from pointmcd.typing import Doubles, Reals, Shorts
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class ShapeSource:
         """The file as error texts call it."""
         return self.file.name
 
-    def read_labels(self) -> npt.NDArray[np.int16] | None:
+    def read_labels(self) -> Shorts | None:
         """Return the part label of each face (of a cloud: point), int16 `[F]`; None without labels.
 
         Raises:
@@ -59,8 +59,8 @@ class Cloud:
         parts: part label of each point, int16 `[N]`, counted from 0 in the shape's class, or None.
     """
 
-    points: npt.NDArray[np.float64]
-    parts: npt.NDArray[np.int16] | None = None
+    points: Doubles
+    parts: Shorts | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class CloudSource(ShapeSource):
         raise NotImplementedError
 
 
-def check_finite(points: npt.NDArray[np.floating], where: str) -> npt.NDArray[np.float64]:
+def check_finite(points: Reals, where: str) -> Doubles:
     """Return points `[N, 3]` as float64.
 
     Raises:

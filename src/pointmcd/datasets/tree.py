@@ -78,7 +78,7 @@ class FileTree:
 
     @cached_property
     def is_zip(self) -> bool:
-        """Whether it is a zip."""
+        """True for a zip."""
         return self.path.is_file()
 
     @cached_property

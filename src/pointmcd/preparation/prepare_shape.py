@@ -13,9 +13,9 @@ from pointmcd.datasets.sources import Cloud, CloudSource, ShapeSource
 from pointmcd.errors import ShapeError
 from pointmcd.shapes.alignment import align
 from pointmcd.shapes.clouds import cloud_order, normalise_cloud
-from pointmcd.shapes.frame import Points
 from pointmcd.shapes.mesh import Mesh, read_mesh
 from pointmcd.shapes.sampling import sample_surface
+from pointmcd.typing import Doubles
 from pointmcd.views.framing import Framing
 from pointmcd.views.hidden_points import hidden_point_removal
 from pointmcd.views.raycast import Raycaster, centre_rays
@@ -157,7 +157,7 @@ def _by_mesh(cloud: Cloud, mesh: Mesh, source: CloudSource, rig: Rig) -> _Seen:
     )
 
 
-def _nearest_points(caster: Raycaster, points: Points) -> npt.NDArray[np.int32]:
+def _nearest_points(caster: Raycaster, points: Doubles) -> npt.NDArray[np.int32]:
     """Return which point is nearest to what each pixel's middle shows: int32 [V, S, S]."""
     tree = cKDTree(caster.framing.apply(points))
     size = caster.rig.size

@@ -1,1 +1,1 @@
-"""3D things come in: meshes and clouds read, checked and normalised; surfaces sampled."""
+"""Meshes and point clouds: read, check, normalise and sample them."""

@@ -6,25 +6,24 @@ from io import BytesIO, StringIO
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from numpy.lib import format as npy
 
 from pointmcd.errors import PointMCDError, ShapeError, first_line
 from pointmcd.extras import import_extra
-from pointmcd.shapes.frame import Points
 from pointmcd.shapes.mesh import parse
 from pointmcd.shapes.pcd import parse_pcd
+from pointmcd.typing import Array, Doubles
 
 _COMMENT = re.compile(r"#[^\n]*")
 
 
-def parse_cloud(data: bytes, suffix: str, name: str) -> Points:
+def parse_cloud(data: bytes, suffix: str, name: str) -> Doubles:
     """Read the positions of a cloud, `[N, 3]`, N at least 1; columns after the third are dropped.
 
     Args:
-        data: Content of the file.
-        suffix: One of `CLOUD_SUFFIXES`, lower case.
-        name: What error texts call the file.
+        data: content of the file.
+        suffix: one of `CLOUD_SUFFIXES`, lower case.
+        name: the file as error texts call it.
 
     Raises:
         ShapeError: when the content is not that, in one line that begins with `name`.
@@ -47,7 +46,7 @@ def parse_cloud(data: bytes, suffix: str, name: str) -> Points:
         raise ShapeError(f"{name}: cannot be read as points: {first_line(error)}") from error
 
 
-def ply_points(data: bytes, name: str) -> Points | None:
+def ply_points(data: bytes, name: str) -> Doubles | None:
     """Return the vertices of a PLY file without faces, `[N, 3]`; None where it has faces.
 
     Raises:
@@ -67,8 +66,8 @@ def _npy_header(stream: BytesIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     return header
 
 
-def _numpy_rows(data: bytes) -> npt.NDArray[Any]:
-    """Read an array; its bytes must be there before anything is allocated, and pickles are none."""
+def _numpy_rows(data: bytes) -> Array:
+    """Read an array of numbers; nothing is allocated before its bytes are known to be there."""
     stream = BytesIO(data)
     try:
         with warnings.catch_warnings():
@@ -85,8 +84,8 @@ def _numpy_rows(data: bytes) -> npt.NDArray[Any]:
     return rows.reshape(shape, order="F" if fortran_order else "C")
 
 
-def _text_rows(data: bytes) -> npt.NDArray[np.float64]:
-    """Read rows of numbers parted by spaces, commas or semicolons, `[N, columns]`."""
+def _text_rows(data: bytes) -> Doubles:
+    """Read rows of numbers separated by spaces, commas or semicolons, `[N, columns]`."""
     text = data.decode("utf-8-sig", "replace")
     text = _COMMENT.sub("", text.replace(",", " ").replace(";", " "))
     lines = [line for line in text.splitlines() if line.strip()]
@@ -110,7 +109,7 @@ def _is_number(word: str) -> bool:
     return True
 
 
-def _las_rows(data: bytes, name: str) -> npt.NDArray[np.float64]:
+def _las_rows(data: bytes, name: str) -> Doubles:
     laspy = import_extra("laspy", "las", name)
     try:
         return np.asarray(laspy.read(BytesIO(data)).xyz, dtype=np.float64)

@@ -1,31 +1,31 @@
-"""Point cloud files, and meshes as points: what a trained encoder is asked about."""
+"""Read any mesh or point cloud file as points, as a trained encoder takes them."""
 
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from pointmcd.errors import ShapeError
 from pointmcd.ops.farthest_points import farthest_points
 from pointmcd.shapes.cloud_files import parse_cloud, ply_points
 from pointmcd.shapes.formats import CLOUD_SUFFIXES, mesh_suffixes, read_file, suffix_of
-from pointmcd.shapes.frame import Points, unit_box, unit_sphere
+from pointmcd.shapes.frame import unit_box, unit_sphere
 from pointmcd.shapes.mesh import normalise, read_mesh
 from pointmcd.shapes.sampling import sample_surface
+from pointmcd.typing import Doubles, Floats, Indices
 
 
-def read_points(path: Path, count: int, seed: int) -> npt.NDArray[np.float32]:
+def read_points(path: Path, count: int, seed: int) -> Floats:
     """Read a mesh or point cloud file as points in the unit sphere, in farthest-point order.
 
     A mesh is normalised and sampled as `prepare` does it. A cloud (`.ply` without faces, `.xyz`,
-    `.pts`, `.txt`, `.csv`, `.npy`, `.pcd`, `.las`; columns after the third are passed over) is
+    `.pts`, `.txt`, `.csv`, `.npy`, `.pcd`, `.las`; columns after the third are ignored) is
     centred at its mean and its farthest point put at distance 1; then its points are taken farthest
     first. A cloud of fewer points than `count` gives all of them, repeated in the same order.
 
     Args:
-        path: The file.
-        count: Number of points P, at least 1.
-        seed: Seed of the samples of a mesh; a cloud is subsampled without chance.
+        path: the file.
+        count: number of points P, at least 1.
+        seed: seed of the samples of a mesh; a cloud is subsampled without chance.
 
     Returns:
         float32 `[P, 3]`.
@@ -47,7 +47,7 @@ def read_points(path: Path, count: int, seed: int) -> npt.NDArray[np.float32]:
     return sample_surface(normalise(read_mesh(path, str(path), suffix)), count, seed)[0]
 
 
-def _ordered(points: Points, count: int, path: Path) -> npt.NDArray[np.float32]:
+def _ordered(points: Doubles, count: int, path: Path) -> Floats:
     """Bring points into the unit sphere and take `count` of them, farthest first."""
     if not np.isfinite(points).all():
         raise ShapeError(f"{path}: a point is NaN or infinite")
@@ -55,7 +55,7 @@ def _ordered(points: Points, count: int, path: Path) -> npt.NDArray[np.float32]:
     return np.asarray(cloud[cloud_order(cloud, count)])
 
 
-def normalise_cloud(points: Points, name: str) -> Points:
+def normalise_cloud(points: Doubles, name: str) -> Doubles:
     """Centre a cloud `[N, 3]` at its mean, with the farthest point at distance 1.
 
     Raises:
@@ -68,6 +68,6 @@ def normalise_cloud(points: Points, name: str) -> Points:
     return unit_sphere(framed, framed.mean(axis=0))
 
 
-def cloud_order(cloud: npt.NDArray[np.float32], count: int) -> npt.NDArray[np.int64]:
-    """Which `count` points to take, farthest first; those of a smaller cloud come again."""
+def cloud_order(cloud: Floats, count: int) -> Indices:
+    """Return the indices of `count` points, farthest first; a smaller cloud is repeated."""
     return np.resize(farthest_points(cloud, min(count, len(cloud))), count)

@@ -1,4 +1,4 @@
-"""Which files are read, and how large one may be."""
+"""Types of the files that are read, and the bound of their size."""
 
 from pathlib import Path
 
@@ -6,10 +6,10 @@ from trimesh.exchange.load import mesh_formats
 
 from pointmcd.errors import ShapeError
 
-#: Point cloud files read beside the mesh types; a `.ply` may hold either.
+#: Point cloud files, which are read besides the mesh types; a `.ply` may hold either.
 CLOUD_SUFFIXES = frozenset({"xyz", "txt", "csv", "npy", "pts", "pcd", "las", "laz"})
 
-#: Loaders of trimesh that are no mesh files of their own: clouds, and names for data in memory.
+#: Loaders of trimesh for other than mesh files: clouds, and names of data in memory.
 _NOT_MESH_FILES = frozenset({"xyz", "stl_ascii", "dict", "dict64", "json", "msgpack"})
 
 #: Bytes above which one file is refused: nothing is unpacked or read without a bound.

@@ -1,18 +1,17 @@
 """Coordinate frames that survive any finite coordinates, from 1e-300 to 1e300."""
 
 import numpy as np
-import numpy.typing as npt
 
-Points = npt.NDArray[np.float64]
+from pointmcd.typing import Doubles
 
 
-def unit_box(points: Points) -> tuple[Points, float]:
+def unit_box(points: Doubles) -> tuple[Doubles, float]:
     """Move and scale points so that their bounding box is centred and its longest side is 2.
 
     Scaling by the largest magnitude comes before any sum or square, so nothing overflows.
 
     Args:
-        points: Finite coordinates, `[N, 3]`, N at least 1.
+        points: finite coordinates, `[N, 3]`, N at least 1.
 
     Returns:
         The framed points `[N, 3]`, and the rounding error of their coordinates in that frame
@@ -30,7 +29,7 @@ def unit_box(points: Points) -> tuple[Points, float]:
     return (scaled - (lowest + highest) / 2) / half, float(np.finfo(np.float64).eps / half)
 
 
-def unit_sphere(points: Points, centre: Points) -> Points:
+def unit_sphere(points: Doubles, centre: Doubles) -> Doubles:
     """Centre points `[N, 3]` at `centre` `[3]` and scale the farthest to distance 1."""
     centred = points - centre
     return np.asarray(centred / np.linalg.norm(centred, axis=1).max())

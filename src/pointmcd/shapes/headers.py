@@ -28,9 +28,9 @@ def checked(data: bytes, file_type: str, alone: bool) -> bytes:
     """Return the data to hand to trimesh, after the checks for its type.
 
     Args:
-        data: Content of the file.
-        file_type: Lower-case suffix without the dot.
-        alone: Whether files beside it are out of reach.
+        data: content of the file.
+        file_type: lower-case suffix without the dot.
+        alone: whether files beside it are out of reach.
 
     Raises:
         ValueError: saying what is wrong with the content.
@@ -74,7 +74,7 @@ def _checked_off(data: bytes) -> bytes:
 
 
 def _check_whole_face(line: str) -> None:
-    """Refuse a last face line, `count index index ...`, that was cut in the middle."""
+    """Refuse a last face line, `count index index ...`, that is cut short."""
     count, *indices = line.split() or ["1"]
     if count.isdecimal() and int(count) > len(indices):
         raise ValueError("the last face is cut short; the file is truncated")

@@ -1,4 +1,4 @@
-"""Meshes come in: read any file that trimesh reads, check it, bring it into the unit sphere."""
+"""Read any mesh file that trimesh reads, check it, and bring it into the unit sphere."""
 
 import logging
 import warnings
@@ -9,13 +9,13 @@ from io import BytesIO
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import trimesh
 
 from pointmcd.errors import ShapeError
 from pointmcd.shapes.formats import mesh_suffixes, read_file
 from pointmcd.shapes.frame import unit_box, unit_sphere
 from pointmcd.shapes.headers import checked
+from pointmcd.typing import Doubles, Indices, Shorts
 
 __all__ = ["Mesh", "mesh_suffixes", "normalise", "parse", "read_mesh"]
 
@@ -28,18 +28,18 @@ class Mesh:
     """Triangles in space.
 
     Attributes:
-        vertices: Positions, float64 `[Vn, 3]`.
-        faces: Indices into `vertices`, int64 `[F, 3]`, F at least 1.
-        parts: Part label of each face, int16 `[F]`, counted from 0 in the shape's class; None
+        vertices: positions, float64 `[Vn, 3]`.
+        faces: indices into `vertices`, int64 `[F, 3]`, F at least 1.
+        parts: part label of each face, int16 `[F]`, counted from 0 in the shape's class; None
             where the mesh has none.
     """
 
-    vertices: npt.NDArray[np.float64]
-    faces: npt.NDArray[np.int64]
-    parts: npt.NDArray[np.int16] | None = None
+    vertices: Doubles
+    faces: Indices
+    parts: Shorts | None = None
 
     @property
-    def double_areas(self) -> npt.NDArray[np.float64]:
+    def double_areas(self) -> Doubles:
         """Twice the area of each face, `[F]`; use it on framed coordinates only."""
         first, second, third = np.moveaxis(self.vertices[self.faces], 1, 0)
         return np.asarray(np.linalg.norm(np.cross(second - first, third - first), axis=1))
@@ -49,15 +49,15 @@ def read_mesh(
     data: Path | bytes,
     name: str,
     file_type: str,
-    parts: npt.NDArray[np.int16] | None = None,
+    parts: Shorts | None = None,
 ) -> Mesh:
     """Read a mesh in its own coordinates; scenes are joined, faces without area dropped.
 
     Args:
-        data: The file, or its content.
-        name: What error texts call it.
-        file_type: Suffix, in any case, with or without the dot.
-        parts: Part label of each face, `[F]`, in the order of the file.
+        data: the file, or its content.
+        name: the file as error texts call it.
+        file_type: suffix, in any case, with or without the dot.
+        parts: part label of each face, `[F]`, in the order of the file.
 
     Raises:
         ShapeError: when the content is no usable mesh, in one line that begins with `name`, or
@@ -88,7 +88,7 @@ def normalise(mesh: Mesh) -> Mesh:
 
 
 def parse(data: Path | bytes, name: str, file_type: str) -> trimesh.Scene:
-    """Read a file with trimesh, in silence, into a scene of meshes and clouds.
+    """Read a file with trimesh, without its warnings, into a scene of meshes and clouds.
 
     Raises:
         ShapeError: for whatever goes wrong.
@@ -134,7 +134,7 @@ def _joined(scene: trimesh.Scene) -> Mesh:
     return Mesh(np.concatenate(vertices), np.concatenate(faces))
 
 
-def _labelled(mesh: Mesh, parts: npt.NDArray[np.int16] | None) -> Mesh:
+def _labelled(mesh: Mesh, parts: Shorts | None) -> Mesh:
     if parts is not None and len(parts) != len(mesh.faces):
         raise ValueError(
             f"{len(parts)} part labels for {len(mesh.faces)} triangles; one per face is needed"
@@ -142,9 +142,7 @@ def _labelled(mesh: Mesh, parts: npt.NDArray[np.int16] | None) -> Mesh:
     return replace(mesh, parts=parts)
 
 
-def _moved(
-    vertices: npt.NDArray[np.float64], transform: npt.NDArray[np.float64]
-) -> npt.NDArray[np.float64]:
+def _moved(vertices: Doubles, transform: Doubles) -> Doubles:
     with np.errstate(all="ignore"):
         moved = vertices @ transform[:3, :3].T + transform[:3, 3]
     if not np.isfinite(moved).all():

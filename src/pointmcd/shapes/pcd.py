@@ -1,13 +1,15 @@
-"""PCD files, the point clouds of PCL: text, binary and compressed."""
+"""PCD files, the point clouds of PCL: text, binary and compressed.
+
+pypcd4 reads whole files equally, but it takes a truncated one for a smaller cloud, refuses headers
+without COUNT and numbers separated by two spaces, and needs pydantic and an extension in C.
+"""
 
 from dataclasses import dataclass
 from io import StringIO
 
-import numba
 import numpy as np
-import numpy.typing as npt
 
-from pointmcd.shapes.frame import Points
+from pointmcd.typing import Bytes, Doubles, kernel
 
 _KINDS = {"F": "f", "I": "i", "U": "u"}
 _AXES = ("x", "y", "z")
@@ -27,7 +29,7 @@ class _Field:
         return self.dtype.itemsize * self.count
 
 
-def parse_pcd(data: bytes) -> Points:
+def parse_pcd(data: bytes) -> Doubles:
     """Read the positions of a PCD file, `[N, 3]`; points that are NaN, PCL's gaps, are dropped.
 
     Raises:
@@ -84,7 +86,7 @@ def _fields(header: dict[str, list[str]]) -> dict[str, _Field]:
     return fields
 
 
-def _from_text(body: bytes, axes: list[_Field], count: int) -> Points:
+def _from_text(body: bytes, axes: list[_Field], count: int) -> Doubles:
     lines = [line for line in body.decode("ascii", "replace").splitlines() if line.strip()]
     if len(lines) < count:
         raise ValueError(_truncated(count, len(lines), "lines"))
@@ -94,7 +96,7 @@ def _from_text(body: bytes, axes: list[_Field], count: int) -> Points:
     return np.loadtxt(StringIO("\n".join(lines[:count])), usecols=columns, ndmin=2)
 
 
-def _from_rows(body: bytes, axes: list[_Field], count: int, size: int) -> Points:
+def _from_rows(body: bytes, axes: list[_Field], count: int, size: int) -> Doubles:
     if len(body) < count * size:
         raise ValueError(_truncated(count, len(body), "bytes"))
     layout = np.dtype(
@@ -109,7 +111,7 @@ def _from_rows(body: bytes, axes: list[_Field], count: int, size: int) -> Points
     return np.column_stack([rows[axis].astype(np.float64) for axis in _AXES])
 
 
-def _from_columns(body: bytes, axes: list[_Field], count: int) -> Points:
+def _from_columns(body: bytes, axes: list[_Field], count: int) -> Doubles:
     """Compressed files hold the first field of all points, then the second, and so on."""
     if len(body) < count * max(axis.offset + axis.size for axis in axes):
         raise ValueError(_truncated(count, len(body), "bytes"))
@@ -132,8 +134,8 @@ def _unpacked(body: bytes) -> bytes:
     return out.tobytes()
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
-def _unpack_lzf(packed: npt.NDArray[np.uint8], out: npt.NDArray[np.uint8]) -> int:
+@kernel
+def _unpack_lzf(packed: Bytes, out: Bytes) -> int:
     """Decompress LZF; returns how many bytes were made, or -1 for damaged data.
 
     A control byte below 32 is followed by that many bytes and one, taken as they are; any other

@@ -1,27 +1,25 @@
-"""Points on the surface of a mesh, in an order of which every beginning is a good sample."""
+"""Points on the surface of a mesh, ordered so that the first n are a good sample."""
 
 import numpy as np
-import numpy.typing as npt
 
 from pointmcd.ops.farthest_points import farthest_points
 from pointmcd.shapes.mesh import Mesh
+from pointmcd.typing import Floats, Indices
 
 #: Candidates drawn for each point that is kept: more make the points more even.
 OVERSAMPLING = 4
 
 
-def sample_surface(
-    mesh: Mesh, count: int, seed: int
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+def sample_surface(mesh: Mesh, count: int, seed: int) -> tuple[Floats, Indices]:
     """Sample points evenly from the surface, in farthest-point order.
 
     `4 * count` candidates are drawn uniformly by area; the kept ones are taken farthest first, so
     the first n points are a good n-point sample. The same arguments give the same points.
 
     Args:
-        mesh: A normalised mesh.
-        count: Number of points P, at least 1.
-        seed: Seed of the candidates, 0 or more.
+        mesh: a normalised mesh.
+        count: number of points P, at least 1.
+        seed: seed of the candidates, 0 or more.
 
     Returns:
         The points, float32 `[P, 3]`, and the face each lies on, int64 `[P]`.
@@ -36,9 +34,7 @@ def sample_surface(
     return points[order], face[order]
 
 
-def _uniform(
-    mesh: Mesh, count: int, random: np.random.Generator
-) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
+def _uniform(mesh: Mesh, count: int, random: np.random.Generator) -> tuple[Floats, Indices]:
     """Draw points `[count, 3]` uniformly by area, and their faces `[count]`."""
     cumulated = np.cumsum(mesh.double_areas)
     pick = random.random(count) * cumulated[-1]

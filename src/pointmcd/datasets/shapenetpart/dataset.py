@@ -93,7 +93,7 @@ def list_labelled_clouds(
 
 @dataclass(frozen=True)
 class _Listed:
-    """What the files beside the clouds say."""
+    """Content of the files beside the clouds."""
 
     tree: FileTree
     classes: dict[str, str]
@@ -162,7 +162,7 @@ def _layout(name: str, plain: bool) -> Layout:
 @register_dataset("shapenetpart")
 @dataclass(frozen=True)
 class ShapeNetPart(DataSet):
-    """Both editions.
+    """ShapeNetPart in both editions.
 
     Attributes:
         shapenetcore: the folder of the meshes; None: it is looked for beside the clouds.

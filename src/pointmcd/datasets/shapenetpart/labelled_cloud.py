@@ -4,11 +4,11 @@ from dataclasses import dataclass
 from io import StringIO
 
 import numpy as np
-import numpy.typing as npt
 
 from pointmcd.datasets.sources import Cloud, CloudSource, check_finite
 from pointmcd.datasets.tree import TreeFile
 from pointmcd.errors import ShapeError
+from pointmcd.typing import Doubles, Shorts
 
 
 @dataclass(frozen=True)
@@ -35,25 +35,25 @@ class LabelledCloudSource(CloudSource):
             raise ShapeError(f"{where}: {len(labels)} labels for {len(points)} points")
         return Cloud(check_finite(points, self.location), self._local(labels, where))
 
-    def _joined(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def _joined(self, rows: Doubles) -> Doubles:
         if rows.shape[1] != 7:
             raise ShapeError(
                 f"{self.location}: rows of {rows.shape[1]} numbers, not x y z nx ny nz label"
             )
         return rows[:, :3]
 
-    def _apart(self, rows: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def _apart(self, rows: Doubles) -> Doubles:
         if rows.shape[1] != 3:
             raise ShapeError(f"{self.location}: rows of {rows.shape[1]} numbers, not x y z")
         return rows
 
-    def _label_column(self, file: TreeFile) -> npt.NDArray[np.float64]:
+    def _label_column(self, file: TreeFile) -> Doubles:
         rows = _rows(file)
         if rows.shape[1] != 1:
             raise ShapeError(f"{file.name}: rows of {rows.shape[1]} numbers, not one label")
         return rows[:, 0]
 
-    def _local(self, labels: npt.NDArray[np.float64], where: str) -> npt.NDArray[np.int16]:
+    def _local(self, labels: Doubles, where: str) -> Shorts:
         """Count labels from 0 in the class."""
         assert self.parts is not None
         local = labels - self.first_label
@@ -68,7 +68,7 @@ class LabelledCloudSource(CloudSource):
         return local.astype(np.int16)
 
 
-def _rows(file: TreeFile) -> npt.NDArray[np.float64]:
+def _rows(file: TreeFile) -> Doubles:
     """Read rows of numbers, `[N, columns]`."""
     text = file.text()
     if not text.strip():
