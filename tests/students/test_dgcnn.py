@@ -132,30 +132,6 @@ def test_the_spatial_transform_starts_as_the_identity():
     torch.testing.assert_close(matrix, torch.eye(3).expand(3, 3, 3))
 
 
-def test_segmentation_has_the_published_widths():
-    student = DGCNNSegmentation()
-    widths = {
-        name: (module.in_features, module.out_features)
-        for name, module in student.named_modules()
-        if isinstance(module, nn.Linear)
-    }
-    assert widths == {
-        "transform.edges.linear": (6, 64),
-        "transform.edges.second": (64, 128),
-        "transform.wide": (128, 1024),
-        "transform.head.0": (1024, 512),
-        "transform.head.3": (512, 256),
-        "transform.matrix": (256, 9),
-        "edges.0.linear": (6, 64),
-        "edges.0.second": (64, 64),
-        "edges.1.linear": (128, 64),
-        "edges.1.second": (64, 64),
-        "edges.2.linear": (128, 64),
-        "linear": (192, 1024),
-    }
-    assert all(edge.k == 40 for edge in [student.transform.edges, *student.edges])
-
-
 def test_segmentation_gives_both_kinds_of_features_and_gradients_to_all():
     student = DGCNNSegmentation(k=8).train()
     features = student(cloud(2, 30, 3).float())

@@ -27,47 +27,6 @@ def settled(name, dense=True):
     return student.eval()
 
 
-@pytest.mark.parametrize(
-    ("name", "dense", "trunk", "biases"),
-    [
-        ("pointnet2", False, 805_184, 2_560),
-        ("pointnet2-msg", False, 1_075_680, 3_744),
-        ("pointnet2", True, 1_381_568, 3_840),
-        ("pointnet2-msg", True, 1_726_760, 4_836),
-    ],
-)
-def test_parameters_are_the_published_ones_less_redundant_biases(name, dense, trunk, biases):
-    student = create_student(name, dense)
-    assert sum(p.numel() for p in student.parameters()) == trunk
-    outputs = [m.out_features for m in student.modules() if isinstance(m, nn.Linear)]
-    assert sum(outputs) == biases  # one a channel in the published code
-
-
-def widths(module):
-    return [(m.in_features, m.out_features) for m in module.modules() if isinstance(m, nn.Linear)]
-
-
-def test_layer_widths_of_the_single_scale_segmentation_network():
-    student = create_student("pointnet2", dense=True)
-    assert widths(student.first) == [(3, 64), (64, 64), (64, 128)]
-    assert widths(student.second) == [(3 + 128, 128), (128, 128), (128, 256)]
-    assert widths(student.last) == [(3 + 256, 256), (256, 512), (512, 1024)]
-    assert widths(student.to_coarse) == [(1024 + 256, 256), (256, 256)]
-    assert widths(student.to_fine) == [(256 + 128, 256), (256, 128)]
-    assert widths(student.to_points) == [(128 + 3, 128), (128, 128), (128, 128)]
-
-
-def test_layer_widths_of_the_multi_scale_groups():
-    student = create_student("pointnet2-msg")
-    assert [widths(g) for g in student.first.groupings] == [
-        [(3, 32), (32, 32), (32, 64)],
-        [(3, 64), (64, 64), (64, 128)],
-        [(3, 64), (64, 96), (96, 128)],
-    ]
-    assert [widths(g)[0] for g in student.second.groupings] == [(323, 64), (323, 128), (323, 128)]
-    assert widths(student.last)[0] == (3 + 640, 256)
-
-
 @pytest.mark.parametrize(("count", "kept"), [(1, 1), (7, 1), (40, 5), (1024, 128), (3000, 128)])
 def test_an_eighth_of_the_points_is_kept_and_128_at_most(count, kept):
     features = create_student("pointnet2").eval()(cloud(1, count))

@@ -1,19 +1,21 @@
 """Batch statistics: of this process's batch or, synchronised, of the batch of all processes.
 
 torch's own SyncBatchNorm takes no CPU tensors, and layers whose batch norm is folded into other
-operations (pointmcd.ops.linear_norm) never call it. Here the kind of the norm decides for both.
+operations (pointmcd.ops.linear_norm) never call it, on any device. Here the kind of the norm
+decides for both.
 """
 
-import torch
-from torch import Tensor, nn
+from typing import Any
 
-from pointmcd.ops.processes import mean_over_processes, process_count
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
 
 
 class SyncedBatchNorm(nn.BatchNorm1d):
     """Batch norm of [B, C, ...] whose statistics in training are those of all processes' batches.
 
-    Each process must hold equally many samples.
+    The processes must have met (`torch.distributed`), and each must hold equally many samples.
     """
 
     def _check_input_dim(self, input: Tensor) -> None:
@@ -57,10 +59,10 @@ def batch_statistics(
         count: how many they are, the same in every process.
     """
     if isinstance(norm, SyncedBatchNorm):
-        here, mean = mean, mean_over_processes(mean)
+        here, mean = mean, _mean_over_processes(mean)
         # About the common mean: a difference of squares would lose the digits of a small variance.
-        var = mean_over_processes(var + (here - mean).square())
-        count *= process_count()
+        var = _mean_over_processes(var + (here - mean).square())
+        count *= dist.get_world_size()
     if norm.running_mean is not None:
         update_running(norm, mean, var, count)
     return mean, var
@@ -85,3 +87,26 @@ def update_running(norm: nn.BatchNorm1d, mean: Tensor, var: Tensor, count: int) 
         momentum = 1 / int(norm.num_batches_tracked)
     running_mean.lerp_(mean.to(running_mean), momentum)
     running_var.lerp_((var * (count / max(count - 1, 1))).to(running_var), momentum)
+
+
+def _mean_over_processes(values: Tensor) -> Tensor:
+    """Mean of one tensor per process, the same in each; every process calls it in the same order.
+
+    The gradient is that of the mean of all processes' losses, where gradients of parameters are
+    averaged too, as DistributedDataParallel does. (torch.distributed.nn's is deprecated.)
+    """
+    mean: Tensor = _Mean.apply(values)  # type: ignore[no-untyped-call]
+    return mean
+
+
+class _Mean(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        total = values.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total / dist.get_world_size()
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Tensor:
+        # Each process's values reach the losses of all, and each is 1 / P of the mean.
+        return _Mean.forward(ctx, grad)

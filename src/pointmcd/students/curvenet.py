@@ -63,16 +63,24 @@ class Block:
 
 
 CLASSIFICATION = (
-    *(Block(64, 1, 0.05, 2, True), Block(64, 1, 0.05, 4, True)),
-    *(Block(128, 1, 0.05, 2, True), Block(128, 1, 0.1, 4, True)),
-    *(Block(256, 4, 0.1, 2, False), Block(256, 4, 0.2, 4, False)),
-    *(Block(512, 16, 0.2, 2, False), Block(512, 16, 0.4, 4, False)),
+    Block(64, 1, 0.05, 2, True),
+    Block(64, 1, 0.05, 4, True),
+    Block(128, 1, 0.05, 2, True),
+    Block(128, 1, 0.1, 4, True),
+    Block(256, 4, 0.1, 2, False),
+    Block(256, 4, 0.2, 4, False),
+    Block(512, 16, 0.2, 2, False),
+    Block(512, 16, 0.4, 4, False),
 )
 SEGMENTATION = (
-    *(Block(64, 1, 0.2, 2, True), Block(64, 1, 0.2, 4, True)),
-    *(Block(128, 4, 0.4, 2, True), Block(128, 4, 0.4, 4, True)),
-    *(Block(256, 16, 0.8, 2, False), Block(256, 16, 0.8, 4, False)),
-    *(Block(512, 64, 1.2, 2, False), Block(512, 64, 1.2, 4, False)),
+    Block(64, 1, 0.2, 2, True),
+    Block(64, 1, 0.2, 4, True),
+    Block(128, 4, 0.4, 2, True),
+    Block(128, 4, 0.4, 4, True),
+    Block(256, 16, 0.8, 2, False),
+    Block(256, 16, 0.8, 4, False),
+    Block(512, 64, 1.2, 2, False),
+    Block(512, 64, 1.2, 4, False),
 )
 #: The blocks on the way back to all points.
 DECODER = (SEGMENTATION[5], SEGMENTATION[3], SEGMENTATION[1])

@@ -102,8 +102,12 @@ class SpatialTransform(nn.Module):
         self.wide = nn.Linear(128, 1024, bias=False)
         self.wide_norm = nn.BatchNorm1d(1024)
         self.head = nn.Sequential(
-            *(nn.Linear(1024, 512, bias=False), nn.BatchNorm1d(512), nn.LeakyReLU(SLOPE)),
-            *(nn.Linear(512, 256, bias=False), nn.BatchNorm1d(256), nn.LeakyReLU(SLOPE)),
+            nn.Linear(1024, 512, bias=False),
+            nn.BatchNorm1d(512),
+            nn.LeakyReLU(SLOPE),
+            nn.Linear(512, 256, bias=False),
+            nn.BatchNorm1d(256),
+            nn.LeakyReLU(SLOPE),
         )
         self.matrix = nn.Linear(256, 9)
         nn.init.zeros_(self.matrix.weight)

@@ -107,7 +107,8 @@ class Grouping(nn.Module):
         self.scale = scale
         *inner, last = pairwise(scale.widths)
         self.first = Layer(3 + channels_in, scale.widths[0])
-        self.inner = nn.Sequential(*(Layer(a, b) for a, b in inner))
+        layers = [Layer(a, b) for a, b in inner]
+        self.inner = nn.Sequential(*layers)
         self.last = nn.Linear(*last, bias=False)
         self.last_norm = nn.BatchNorm1d(last[1])
 
@@ -144,7 +145,8 @@ class Propagation(nn.Module):
         super().__init__()
         self.channels = channels
         self.first = Layer(channels + skip, widths[0])
-        self.rest = nn.Sequential(*(Layer(a, b) for a, b in pairwise(widths)))
+        layers = [Layer(a, b) for a, b in pairwise(widths)]
+        self.rest = nn.Sequential(*layers)
 
     def forward(self, above: Level, below: Level) -> Level:
         """Features [B, M, C] above, [B, N, S] below -> [B, N, C_out] below."""
@@ -173,7 +175,8 @@ class PointNet2(nn.Module):
         self.first = SetAbstraction(0, scales[0])
         self.second = SetAbstraction(fine, scales[1])
         widths = (3 + coarse, 256, 512, self.num_features)
-        self.last = nn.Sequential(*(SharedLayer(a, b) for a, b in pairwise(widths)))
+        layers = [SharedLayer(a, b) for a, b in pairwise(widths)]
+        self.last = nn.Sequential(*layers)
 
     def forward(self, points: Tensor) -> PointFeatures:
         """Points [B, N, 3] -> embeddings, with the index of their points if not propagated."""

@@ -14,7 +14,6 @@ from accelerate.utils import parse_flag_from_env
 
 from pointmcd.device import pick_device
 from pointmcd.errors import ConfigError, PointMCDError
-from pointmcd.ops.processes import process_count, process_index
 
 Result = TypeVar("Result")
 
@@ -36,6 +35,20 @@ def join(device: str) -> None:
     PartialState(cpu=on_cpu or parse_flag_from_env("ACCELERATE_USE_CPU"))
     if process_count() > 1:
         atexit.register(_leave)
+
+
+def process_count() -> int:
+    """Return how many processes train together: 1 where there is no launcher."""
+    return dist.get_world_size() if _met() else 1
+
+
+def process_index() -> int:
+    """Return this process's number among them, from 0."""
+    return dist.get_rank() if _met() else 0
+
+
+def _met() -> bool:
+    return dist.is_available() and dist.is_initialized()
 
 
 def is_main() -> bool:

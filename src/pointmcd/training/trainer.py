@@ -34,11 +34,10 @@ from pointmcd.distill.objective import Objectives, Setup
 from pointmcd.distill.statistics import channel_statistics
 from pointmcd.errors import ConfigError, RunError
 from pointmcd.ops.batch_norm import synchronise
-from pointmcd.ops.processes import process_count, process_index
 from pointmcd.tasks.task import Labels, Scores, Task
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.finetune import start_from
-from pointmcd.training.processes import agreed, check_shared
+from pointmcd.training.processes import agreed, check_shared, process_count, process_index
 from pointmcd.training.run import Run
 from pointmcd.training.schedule import learning_rate, loss_weights
 from pointmcd.training.targets import map_outputs
