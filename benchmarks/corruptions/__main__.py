@@ -9,13 +9,12 @@ before any run was evaluated on them. Where the runs of benchmarks.unsupervised 
 quarter of an hour of one core for the trainings and as long for the corruptions.
 """
 
-import argparse
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.shared.page import machine, write
-from benchmarks.shared.trials import describe_store, trained_and_evaluated
+from benchmarks.shared.trials import describe_store, parser, trained_and_evaluated
 from benchmarks.unsupervised.runs import EPOCHS, POINTS, prepare_all, pretraining, training
 from pointmcd.data.store import Store
 from pointmcd.errors import RunError
@@ -86,9 +85,11 @@ def _complete(run: Path) -> bool:
         return False
 
 
-def main(data: Path, work: Path) -> None:
+def main() -> None:
     """Do everything, from the meshes to the page."""
-    runs = train_all(data, work)
+    chosen = parser(__doc__).parse_args()
+    work = chosen.work
+    runs = train_all(chosen.source, work)
     todo = [run for of_variant in runs.values() for run in of_variant if not _complete(run)]
     if todo:
         evaluate_corrupted(todo, store=work / "psb25", checkpoints=["last"])
@@ -96,9 +97,4 @@ def main(data: Path, work: Path) -> None:
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("data", type=Path)
-    parser.add_argument("work", type=Path)
-    main(**vars(parser.parse_args()))
+    main()

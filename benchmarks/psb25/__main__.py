@@ -97,7 +97,7 @@ def guess_table(store: Store) -> str:
 
 def main() -> None:
     """Do everything, from the meshes to the page."""
-    chosen = parser(__doc__, students=True).parse_args()
+    chosen = parser(__doc__, "--share", "--students").parse_args()
     work = chosen.work
     prepare(PrepareConfig(chosen.source, work / "store"))
     for teacher in TEACHERS.values():

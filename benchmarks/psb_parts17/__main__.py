@@ -117,7 +117,7 @@ def head(work: Path) -> Iterator[str]:
 
 def main() -> None:
     """Do everything, from the meshes to the page."""
-    chosen = parser(__doc__, students=True).parse_args()
+    chosen = parser(__doc__, "--share", "--students").parse_args()
     work = chosen.work
     prepare(PrepareConfig(chosen.source, work / "store", rig="ring16"))
     teach(TeachConfig(work / "store", task="segmentation"))

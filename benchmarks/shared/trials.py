@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from benchmarks.shared.page import table, write
 from pointmcd.data.store import Store
@@ -24,6 +24,10 @@ VARIANTS = {
     "distilled-all-visible": {"visibility": "all"},
     "distilled-wrong-view": {"pairing": "wrong"},
     "distilled-random-teacher": {"teacher": "random-lite0"},
+}
+OPTIONS: dict[str, dict[str, Any]] = {
+    "--share": {"default": "0/1", "help": "K/N: only every N-th run, from the K-th"},
+    "--students": {"nargs": "*", "help": "only these; all by default"},
 }
 Thing = TypeVar("Thing")
 BOTH = ("baseline", "distilled")
@@ -143,14 +147,13 @@ def describe_store(store: Store) -> str:
     )
 
 
-def parser(description: str | None, students: bool = False) -> argparse.ArgumentParser:
-    """Return a parser of SOURCE, WORK, --share and, if asked for, --students."""
+def parser(description: str | None, *options: str) -> argparse.ArgumentParser:
+    """Return a parser of SOURCE, WORK and the named ones of OPTIONS."""
     made = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     made.add_argument("source", type=Path)
     made.add_argument("work", type=Path)
-    made.add_argument("--share", default="0/1", help="K/N: only every N-th run, from the K-th")
-    if students:
-        made.add_argument("--students", nargs="*", help="only these; all by default")
+    for option in options:
+        made.add_argument(option, **OPTIONS[option])
     return made

@@ -126,7 +126,7 @@ def fine_tuned(work: Path, student: str, share: float, seeds: tuple[int, ...]) -
 
 def main() -> None:
     """Do everything, from the meshes to the page."""
-    chosen = parser(__doc__).parse_args()
+    chosen = parser(__doc__, "--share").parse_args()
     prepare_all(chosen.source, chosen.work)
     run_all(chosen.work, chosen.share)
     if chosen.share == "0/1":

@@ -1,0 +1,98 @@
+"""Whole studies on a few shapes, from the meshes to the page."""
+
+import sys
+import zipfile
+from functools import partial
+
+import pytest
+
+from benchmarks.corruptions import __main__ as corruptions
+from benchmarks.hidden_points import __main__ as hidden_points
+from benchmarks.hidden_points import cloud_views
+from benchmarks.psb25 import __main__ as psb25
+from benchmarks.psb_parts17 import __main__ as psb_parts17
+from benchmarks.shared.trials import BOTH, Trial
+from benchmarks.unsupervised import __main__ as unsupervised
+from benchmarks.unsupervised import runs
+from pointmcd.teachers.config import TeachConfig
+
+pytestmark = pytest.mark.slow
+TRIALS = (Trial("pointnet", 1, (0, 1), BOTH),)
+
+
+@pytest.fixture
+def run(monkeypatch, tmp_path):
+    """A caller of a study's command: its page is written to a folder of the test and returned."""
+
+    def call(study, *arguments):
+        monkeypatch.setattr(study, "PAGE", tmp_path / "README.md")
+        monkeypatch.setattr(sys, "argv", ["study", *map(str, arguments)])
+        study.main()
+        return (tmp_path / "README.md").read_text(encoding="utf-8")
+
+    return call
+
+
+def zipped(folder, target, name):
+    """A folder of meshes as NAME/... in a zip."""
+    with zipfile.ZipFile(target, "w") as archive:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                archive.write(path, f"{name}/{path.relative_to(folder)}")
+
+
+def test_psb25(run, monkeypatch, tiny_store, tmp_path):
+    monkeypatch.setattr(psb25, "POINTS", 64)
+    monkeypatch.setattr(psb25, "TRIALS", TRIALS)
+    page = run(psb25, tiny_store.parent / "meshes", tmp_path / "work")
+    assert "3 classes: 9 train, 3 validation" in page
+    assert "| random-lite0 | 1 - cosine | " in page
+    assert "## pointnet, 1 epochs, seeds 0, 1" in page
+    assert "| overall accuracy, last epoch | seed 0 | seed 1 |" in page
+
+
+def test_psb_parts17(run, monkeypatch, labelled_meshes, tmp_path):
+    monkeypatch.setattr(psb_parts17, "POINTS", 64)
+    monkeypatch.setattr(psb_parts17, "TRIALS", TRIALS)
+    monkeypatch.setattr(psb_parts17, "TeachConfig", partial(TeachConfig, epochs=1))
+    page = run(psb_parts17, labelled_meshes, tmp_path / "work")
+    assert "Teacher `lite0-segmentation`, 1 epochs: pixel mIoU" in page
+    assert len([line for line in page.splitlines() if line.startswith("| distilled, ")]) == 3
+    assert "| instance miou, last epoch | seed 0 | seed 1 |" in page
+
+
+def test_without_labels_and_corrupted(run, monkeypatch, tiny_store, tmp_path):
+    data, work = tmp_path / "data", tmp_path / "work"
+    data.mkdir()
+    for name in ("psb25", "psb_parts17", "furniture10"):
+        zipped(tiny_store.parent / "meshes", data / f"{name}.zip", name)
+    for study in (runs, unsupervised, corruptions):
+        monkeypatch.setattr(study, "POINTS", 64)
+        monkeypatch.setattr(study, "EPOCHS", {"pointnet": 1})
+    for study in (runs, unsupervised):
+        monkeypatch.setattr(study, "SEEDS", {"pointnet": (0,)})
+        monkeypatch.setattr(study, "PRETRAIN_EPOCHS", {"pointnet": 1})
+    monkeypatch.setattr(unsupervised, "PICTURE", tmp_path / "bars.png")
+    page = run(unsupervised, data, work)
+    assert "| pointnet, pretrained without labels | " in page
+    assert "## pointnet fine-tuned on psb25 with 10% of the labels (3 shapes), 1 epochs" in page
+    assert (tmp_path / "bars.png").read_bytes().startswith(b"\x89PNG")
+    monkeypatch.setattr(corruptions, "SEEDS", (0,))
+    page = run(corruptions, data, work)
+    assert "| occlusion | " in page
+    assert "| distilled | 0 | " in page
+
+
+def test_hidden_points(run, monkeypatch, tmp_path):
+    some = [mesh for _, mesh in zip(range(2), hidden_points.meshes("test"), strict=False)]
+    monkeypatch.setattr(hidden_points, "meshes", lambda split: some)
+    monkeypatch.setattr(hidden_points, "VIEWS", {300: 3, 600: 1})
+    monkeypatch.setattr(hidden_points, "KEPT", 100)
+    monkeypatch.setattr(cloud_views, "COUNTS", (200,))
+    monkeypatch.setattr(cloud_views, "SCANNED", 200)
+    rows = tmp_path / "rows.json"
+    page = run(hidden_points, "--rows", rows)
+    assert "| 0.5% | 600 | " in page
+    assert "| three, noise 1% | " in page
+    assert (tmp_path / "hidden_points.png").read_bytes().startswith(b"\x89PNG")
+    assert run(hidden_points, "--rows", rows) == page
