@@ -131,6 +131,12 @@ def test_public_names_exist() -> None:
     assert set(pointmcd.__all__) & set(LEVEL) == set()
 
 
+def test_no_public_name_is_that_of_a_room() -> None:
+    """An import of such a room would set it in the place of the function."""
+    rooms = {room(module) for module in INSIDE}
+    assert rooms.isdisjoint(pointmcd.__all__)
+
+
 def test_version_is_the_same_everywhere() -> None:
     declared = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
     assert declared is not None
