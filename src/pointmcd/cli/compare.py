@@ -1,6 +1,5 @@
 """`pointmcd compare`."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -29,21 +28,13 @@ def compare(
     if not runs:
         raise UsageError("compare: no runs; give their folders")
     if corrupted:
-        _compare_corrupted(runs, baseline, checkpoint, markdown)
-        return
-    from pointmcd.evaluation.compare import compare as measure
-    from pointmcd.evaluation.comparison_table import comparison_table
+        from pointmcd.robustness.compare import compare_corrupted
+        from pointmcd.robustness.tables import corrupted_tables
 
-    print_tables([comparison_table(measure(runs, baseline, checkpoint))], markdown)
+        tables = corrupted_tables(compare_corrupted(runs, baseline, checkpoint))
+    else:
+        from pointmcd.evaluation.compare import compare as compare_clean
+        from pointmcd.evaluation.comparison_table import comparison_table
 
-
-def _compare_corrupted(
-    runs: Sequence[Path],
-    baseline: Sequence[Path],
-    checkpoint: Literal["last", "best"],
-    markdown: bool,
-) -> None:
-    from pointmcd.robustness.compare import compare_corrupted
-    from pointmcd.robustness.tables import corrupted_tables
-
-    print_tables(corrupted_tables(compare_corrupted(runs, baseline, checkpoint)), markdown)
+        tables = [comparison_table(compare_clean(runs, baseline, checkpoint))]
+    print_tables(tables, markdown)
