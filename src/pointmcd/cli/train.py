@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import tyro
 
 from pointmcd.cli.output import print_line
+from pointmcd.options import Flag
 from pointmcd.training.config import RECIPES, TrainConfig, apply_recipe, recipe_objective
 
 
@@ -18,16 +19,16 @@ def train_command(arguments: Sequence[str]) -> Callable[..., None]:
     def train(
         config: Annotated[TrainConfig, tyro.conf.arg(name="")] = default,
         recipe: Literal["short", "paper"] = "short",  # read before parsing, for the defaults
-        no_distill: bool = False,
-        learning_curve: bool = False,
+        no_distill: Flag = False,
+        learning_curve: Flag = False,
     ) -> None:
-        """Train a student on a store, distilled from a teacher or (--no-distill) alone.
+        """Train a student on a store, distilled from a teacher or alone (--no-distill).
 
         Args:
-            config: the settings.
-            recipe: short (found on small data and short schedules) or paper (the method's own).
-            no_distill: train the baseline, everything else equal.
-            learning_curve: train with 1, 5, 10, 20 and 100% of the labels, a run each.
+            config: Settings of the run.
+            recipe: Defaults: short (for small data and short schedules) or paper (the method's).
+            no_distill: Train the baseline: without a teacher, everything else equal.
+            learning_curve: Train on 1, 5, 10, 20 and 100% of the labels, a run each.
         """
         from pointmcd.training.processes import is_main
         from pointmcd.training.train import learning_curve as run_all

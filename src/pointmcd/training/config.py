@@ -3,12 +3,14 @@
 import re
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
 from tyro.conf import Positional, UseAppendAction
 
 from pointmcd.data.augment import RotationName
 from pointmcd.errors import ConfigError
+from pointmcd.options import DEVICE, RUN, STORE, Advanced, metavar
+from pointmcd.settings import check_choices, convert_paths, option
 
 if TYPE_CHECKING:  # they import torch, which would slow every --help
     from pointmcd.distill.objective import Term
@@ -35,25 +37,23 @@ LABEL_FIELDS = {"task_weight", "label_smoothing", "label_fraction"}
 class TrainConfig:
     """How a student is trained. The defaults are the `short` recipe's."""
 
-    store: Positional[Path]
+    store: Positional[Annotated[Path, STORE]]
     """The prepared store."""
-    out: Path | None = None
-    """Run folder; by default runs/STORE-STUDENT-ARM-sSEED."""
-    task: str = "classification"
+    out: Annotated[Path | None, RUN] = None
+    """Folder of the run; by default runs/STORE-STUDENT-VARIANT-sSEED."""
+    task: Annotated[str, metavar("TASK")] = "classification"
     """classification (a class per shape), segmentation (a part per point), pretrain (the teacher
     alone, without any label), or package.module:Name for your own."""
-    student: str = "pointnet"
-    """Registered student, or package.module:factory for your own."""
-    teacher: str | None = "lite0"
-    """Name of a teacher in the store, for segmentation without or with its -segmentation; for
-    pretrain one without labels, lite0 standing for lite0-features; None (--no-distill) trains the
-    baseline."""
-    init: Path | None = None
-    """Fine-tuning: a run of the same student, pretrained or not, whose last weights are the
-    start."""
+    student: Annotated[str, metavar("STUDENT")] = "pointnet"
+    """Student: pointnet, pointnet2, dgcnn, curvenet, or package.module:factory for your own."""
+    teacher: Annotated[str | None, metavar("TEACHER")] = "lite0"
+    """Name of a teacher in the store; lite0 also stands for lite0-segmentation in segmentation and
+    for lite0-features in pretrain. --no-distill trains the baseline."""
+    init: Annotated[Path | None, RUN] = None
+    """Fine-tune: start from the last weights of a run of the same student, pretrained or not."""
     label_fraction: float = 1.0
-    """Share of each class's train shapes that are used, at least one; drawn by the seed. Each is
-    then seen so often that an epoch has about as many steps as with all."""
+    """Fraction of each class's train shapes that are used, at least one; drawn by the seed. They
+    are repeated until an epoch has about as many steps as with all."""
     epochs: int = 40
     """Passes over the train split."""
     batch_size: int = 32
@@ -63,27 +63,27 @@ class TrainConfig:
     seed: int = 0
     """Seed of weights, order and augmentation."""
     optimizer: Literal["sgd", "adamw"] = "adamw"
-    """sgd has momentum 0.9."""
+    """Optimizer; sgd has momentum 0.9."""
     lr: float = 1e-3
     """Learning rate at the start of the cosine."""
-    final_lr: float = 1e-5
-    """Learning rate at its end."""
-    warmup_epochs: int = 0
+    final_lr: Advanced[float] = 1e-5
+    """Learning rate at the end of the cosine."""
+    warmup_epochs: Advanced[int] = 0
     """Epochs of linear warm-up before the cosine."""
-    weight_decay: float = 0.05
-    """L2 for sgd, decoupled for adamw."""
-    task_weight: float = 1.0
+    weight_decay: Advanced[float] = 0.05
+    """Weight decay: L2 for sgd, decoupled for adamw."""
+    task_weight: Advanced[float] = 1.0
     """Weight of the task loss."""
-    objective: UseAppendAction[tuple[str, ...]] = ()
-    """What distillation minimises, as NAME:WEIGHT,option=value; once for each. By default the
-    recipe's: vafp:3 (the cosine distance of geometric and visual descriptors), in the paper recipe
-    vafp:1,distance=l1,start=plain."""
-    distill_course: Course = "constant"
+    objective: UseAppendAction[Annotated[tuple[str, ...], metavar("NAME:WEIGHT")]] = ()
+    """What distillation minimises, as NAME:WEIGHT or NAME:WEIGHT,OPTION=VALUE; give the option once
+    for each objective. By default the recipe's: vafp:3 (the cosine distance of geometric and visual
+    descriptors), in the paper recipe vafp:1,distance=l1,start=plain."""
+    distill_course: Advanced[Course] = "constant"
     """Weights of the objectives over the epochs: constant; decay (cosine to zero); first
     (distillation alone, then the task alone)."""
-    distill_share: float = 0.3
-    """With course first: the share of the epochs that distil."""
-    regulariser_weight: float = 0.001
+    distill_share: Advanced[float] = 0.3
+    """With --distill-course first: the fraction of the epochs that distil."""
+    regulariser_weight: Advanced[float] = 0.001
     """Weight of the student's own penalty (PointNet's feature transform)."""
     label_smoothing: float = 0.2
     """Probability shared among the other classes."""
@@ -92,21 +92,24 @@ class TrainConfig:
     shift: float = 0.1
     """Augmentation: per-axis shift, in radii of the unit sphere."""
     rotation: RotationName = "none"
-    """Augmentation: turns about the up axis, or any; what a view sees of the points stays."""
+    """Augmentation: rotations about the up axis, or any; the visibility of the points stays."""
     resample: bool = False
     """Augmentation: draw the points anew each epoch from all in the store."""
-    visibility: Literal["exact", "all"] = "exact"
-    """all: the control in which every view sees every point."""
-    pairing: Literal["true", "wrong"] = "true"
-    """wrong: the control in which a view gets another view's outputs."""
+    visibility: Advanced[Literal["exact", "all"]] = "exact"
+    """Visibility of points; all: the control in which every view sees every point."""
+    pairing: Advanced[Literal["true", "wrong"]] = "true"
+    """Pairing of views with the teacher's outputs; wrong: the control with another view's."""
     precision: Literal["no", "bf16", "fp16"] = "no"
     """Mixed precision."""
-    device: str = "auto"
-    """cpu, or auto: what accelerate finds."""
-    workers: int = 0
+    device: Annotated[str, DEVICE] = "auto"
+    """cpu, or auto: the device that accelerate finds."""
+    workers: Advanced[int] = 0
     """Loader processes; 0 loads in the training process."""
     overwrite: bool = False
     """Replace a run of other settings in that folder."""
+
+    def __post_init__(self) -> None:
+        convert_paths(self)
 
     @property
     def arm(self) -> str:
@@ -181,11 +184,11 @@ class TrainConfig:
         Raises:
             ConfigError: naming the field, its value and what it may be.
         """
-        self._check_choices()
+        check_choices(self)
         for name, least in _LEAST.items():
             value = getattr(self, name)
             if not value >= least:  # not a number is refused too
-                raise ConfigError(f"--{name.replace('_', '-')} {value}: at least {least}")
+                raise ConfigError(f"{option(name)} {value}: at least {least}")
         if not 0 <= self.label_smoothing < 1:
             raise ConfigError(f"--label-smoothing {self.label_smoothing}: 0 to below 1")
         if not 0 < self.distill_share < 1:
@@ -206,13 +209,6 @@ class TrainConfig:
             raise ConfigError(f"--distill-course first: {task} has no task to follow")
         if self.label_fraction != 1:
             raise ConfigError(f"--label-fraction: {task} uses no labels; leave it out")
-
-    def _check_choices(self) -> None:
-        for name, hint in get_type_hints(type(self)).items():
-            value = getattr(self, name, None)
-            if get_origin(hint) is Literal and value not in get_args(hint):
-                choices = ", ".join(get_args(hint))
-                raise ConfigError(f"--{name.replace('_', '-')} {value}: use one of {choices}")
 
 
 _LEAST = {
@@ -296,6 +292,4 @@ def config_from_dict(values: dict[str, Any]) -> TrainConfig:
         fits = (int, float) if wanted is float else wanted
         if wanted in (int, float, str, bool) and not isinstance(values.get(name, wanted()), fits):
             raise ConfigError(f"config field {name}: {values[name]!r} is not {wanted.__name__}")
-    paths = {k: Path(values[k]) for k in ("store", "out", "init") if values.get(k) is not None}
-    objective = tuple(values.get("objective") or ())
-    return TrainConfig(**(values | paths | {"objective": objective}))
+    return TrainConfig(**(values | {"objective": tuple(values.get("objective") or ())}))
