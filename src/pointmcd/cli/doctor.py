@@ -99,12 +99,12 @@ def _kernels() -> Iterator[tuple[str, str]]:
         import numba
         from numba.core.registry import CPUDispatcher
 
-        from pointmcd.ops import masked_max
+        from pointmcd.ops import farthest_points
     except Exception as error:  # numba finds no folder that it may write, or does not fit numpy
         yield "numba", f"{first_line(error)}; NUMBA_CACHE_DIR names a folder for compiled kernels"
         return
     yield "numba threads", str(numba.get_num_threads())
-    kernel = next(k for k in vars(masked_max).values() if isinstance(k, CPUDispatcher))
+    kernel = next(k for k in vars(farthest_points).values() if isinstance(k, CPUDispatcher))
     folder = kernel.stats.cache_path
     kept = "writable" if os.access(folder, os.W_OK) else "not writable: compiled at every start"
     yield "numba cache", f"{folder} ({kept})"
