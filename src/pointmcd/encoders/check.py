@@ -36,23 +36,26 @@ def check_teacher(encoder: str | Callable[[], nn.Module]) -> None:
         made, again = (_make(name, factory) for _ in range(2))
         side = made.size or _SIDE
         images = torch.randn(3, 3, side, side)
-    features = made(images)
-    for broken, fault in (
-        (not features.isfinite().all(), "features are not finite"),
-        (not _close(made(images), features), "features change from call to call in evaluation"),
-        (
-            not _close(made(images[:1]), features[:1]),
-            "features of an image change with the rest of its batch in evaluation",
-        ),
-        (
-            not _close(again(images), features),
-            "its factory makes other weights each time; load them, or seed them with torch",
-        ),
-    ):
-        if broken:
-            raise ConfigError(f"teacher {name}: {fault}")
+    _check_features(name, made, again, images)
     if made.pyramid_channels:
         _check_maps(name, made.pyramid(images))
+
+
+def _check_features(name: str, made: OwnNetwork, again: OwnNetwork, images: Tensor) -> None:
+    features = made(images)
+    if not features.isfinite().all():
+        raise ConfigError(f"teacher {name}: features are not finite")
+    if not _close(made(images), features):
+        raise ConfigError(f"teacher {name}: features change from call to call in evaluation")
+    if not _close(made(images[:1]), features[:1]):
+        raise ConfigError(
+            f"teacher {name}: features of an image change with the rest of its batch in evaluation"
+        )
+    if not _close(again(images), features):
+        raise ConfigError(
+            f"teacher {name}: its factory makes other weights each time; load them, or draw them"
+            " from torch's generator"
+        )
 
 
 def _make(name: str, factory: Callable[[], nn.Module]) -> OwnNetwork:

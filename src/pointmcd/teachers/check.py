@@ -1,0 +1,190 @@
+"""Check any lesson against the contract, on a tiny made-up store."""
+
+import inspect
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass, replace
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pointmcd.data.store import Store
+from pointmcd.encoders.image_encoder import ImageEncoder
+from pointmcd.errors import ConfigError, first_line
+from pointmcd.files import remove
+from pointmcd.preparation.made_up import make_up_store
+from pointmcd.progress import console
+from pointmcd.teachers.config import TeachConfig
+from pointmcd.teachers.lesson import LESSONS, Lesson, Options
+from pointmcd.teachers.names import teacher_name
+from pointmcd.teachers.stored import work_file
+
+_CPU = torch.device("cpu")
+T = TypeVar("T")
+
+
+def check_lesson(lesson: str | type[Lesson]) -> None:
+    """Check that a lesson keeps the contract of lessons.
+
+    It checks the class and its options; trains it for an epoch on ten made-up shapes with part
+    labels, twice, and with a trained encoder where `finetunes` says so; and checks scores and
+    outputs: their names, shapes and finite values, that outputs of a shape do not change with the
+    other shapes asked for, that the same seed gives the same outputs, and that the weights of the
+    teacher carry all that they need. A lesson with `label_free` must not read a label meanwhile.
+
+    Args:
+        lesson: the class, a registered name, or `package.module:Name`.
+
+    Raises:
+        ConfigError: one line that names the first rule broken, and how.
+    """
+    kind = LESSONS.get(lesson) if isinstance(lesson, str) else lesson
+    name = lesson if isinstance(lesson, str) else getattr(lesson, "__name__", str(lesson))
+    try:
+        _check_class(kind)
+        with TemporaryDirectory() as folder, _aside():
+            store = make_up_store(Path(folder))
+            options: dict[str, Any] = {"epochs": 1, "batch_size": 3, "views_per_step": 2}
+            config = TeachConfig(store.path, "random:lite0", task=name, device="cpu", **options)
+            _check_teaching(kind, _Unlabelled(store.path) if kind.label_free else store, config)
+    except ConfigError as error:
+        raise ConfigError(f"lesson {name}: {error}") from error.__cause__
+
+
+@contextmanager
+def _aside() -> Iterator[None]:
+    """Leave the random state as it is, and show no progress."""
+    quiet, console.quiet = console.quiet, True
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        console.quiet = quiet
+
+
+def _check_class(kind: Any) -> None:
+    if not inspect.isclass(kind) or not issubclass(kind, Lesson):
+        raise ConfigError("is no class derived from pointmcd.teachers.lesson.Lesson")
+    if lacking := sorted(getattr(kind, "__abstractmethods__", ())):
+        raise ConfigError(f"lacks the methods {', '.join(lacking)}")
+    made = kind.options_type
+    if not inspect.isclass(made) or not issubclass(made, Options) or not is_dataclass(made):
+        raise ConfigError("options_type must be a dataclass derived from Options")
+    for finetune in (False, kind.finetunes):
+        options = _try("default_options", partial(kind.default_options, finetune))
+        _try("options as JSON", partial(json.dumps, asdict(options)))
+
+
+def _check_teaching(kind: type[Lesson], store: Store, config: TeachConfig) -> None:
+    first = _make(kind, store, config)
+    _try("fit", first.fit)
+    first.teacher.eval()
+    with torch.inference_mode():
+        scores = _try("scores", lambda: json.loads(json.dumps(first.scores())))
+        outputs = _check_outputs(first)
+    stated = {"val_shapes": 2, "descriptor_size": outputs["descriptors"].shape[-1]} | scores
+    line = _try("summary", lambda: kind.summary(stated))
+    if not isinstance(line, str) or "\n" in line:
+        raise ConfigError(f"summary returns {line!r}; expected one line")
+    remove(work_file(store, teacher_name(kind, config)))
+
+    again = _make(kind, store, config)
+    _try("fit, a second time", again.fit)
+    _compare(again, outputs, "differ from one training to the next; draw from torch's generator")
+    loaded = _make(kind, store, config)
+    tensors = {name: x.clone() for name, x in first.teacher.state_dict().items()}
+    _try("load", lambda: loaded.load(tensors, "its own weights"))
+    _compare(
+        loaded, outputs, "change once the teacher's weights are loaded; is some state no buffer?"
+    )
+    if kind.finetunes:
+        tuned = _make(kind, store, replace(config, finetune=True))
+        _try("fit with --finetune", tuned.fit)
+        tuned.teacher.eval()
+        with torch.inference_mode():
+            _check_outputs(tuned)
+
+
+def _make(kind: type[Lesson], store: Store, config: TeachConfig) -> Lesson:
+    encoder = ImageEncoder(config.teacher, config.seed)
+    lesson = _try("the class", lambda: kind(store, config, _CPU, encoder))
+    if not isinstance(getattr(lesson, "teacher", None), nn.Module):
+        raise ConfigError("sets no torch module self.teacher")
+    _try("prepare", lesson.prepare)
+    return lesson
+
+
+def _check_outputs(lesson: Lesson) -> dict[str, Tensor]:
+    """The outputs for all shapes, of the right form."""
+    count, views = len(lesson.store.shapes), lesson.store.num_views
+    outputs = _outputs(lesson, np.arange(count))
+    for name, tensor in outputs.items():
+        if not re.fullmatch(r"[a-z]\w*", name) or name in lesson.cached:
+            raise ConfigError(f"output {name!r}: expected a lower-case word, once")
+        if not isinstance(tensor, Tensor) or not tensor.is_floating_point():
+            raise ConfigError(f"output {name}: expected a tensor of floats")
+        if tensor.shape[:1] != (count,):
+            raise ConfigError(f"output {name}: {list(tensor.shape)} for {count} shapes")
+        if not tensor.isfinite().all():
+            raise ConfigError(f"output {name}: values that are not finite")
+    shape = outputs["descriptors"].shape if "descriptors" in outputs else None
+    if shape is None or len(shape) != 3 or shape[1] != views:
+        found = "none" if shape is None else list(shape)
+        raise ConfigError(f"output descriptors: {found}; expected [{count}, {views}, D]")
+    some = np.array([count - 1, 0])
+    for name, tensor in _outputs(lesson, some).items():
+        if not _close(tensor, outputs[name][some]):
+            raise ConfigError(f"output {name}: of a shape, changes with the others asked for")
+    return outputs
+
+
+def _compare(lesson: Lesson, wanted: dict[str, Tensor], fault: str) -> None:
+    lesson.teacher.eval()
+    with torch.inference_mode():
+        found = _outputs(lesson, np.arange(len(lesson.store.shapes)))
+    for name, tensor in wanted.items():
+        if name not in found or not _close(found[name], tensor):
+            raise ConfigError(f"output {name}: values {fault}")
+
+
+def _outputs(lesson: Lesson, indices: Any) -> dict[str, Tensor]:
+    return _try("outputs", lambda: lesson.outputs(indices))
+
+
+def _close(one: Tensor, other: Tensor) -> bool:
+    room = 1e-3 * float(other.abs().max())
+    return one.shape == other.shape and torch.allclose(one, other, rtol=0, atol=room)
+
+
+def _try(what: str, call: Callable[[], T]) -> T:
+    try:
+        return call()
+    except _LabelReadError:
+        raise ConfigError(f"{what} reads a label, though label_free says that none is") from None
+    except Exception as error:  # the user's code may raise anything
+        reason = f"{type(error).__name__}: {first_line(error)}"
+        raise ConfigError(f"{what} fails: {reason}") from error
+
+
+class _LabelReadError(Exception):
+    """A label was read."""
+
+
+class _Unlabelled(Store):
+    """A store whose labels must not be read."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.shapes = [replace(shape, label=None) for shape in self.shapes]
+
+    def __getattribute__(self, name: str) -> Any:
+        if name in ("labels", "part_labels", "pixel_labels", "part_ranges"):
+            raise _LabelReadError
+        return super().__getattribute__(name)
