@@ -8,9 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pointmcd import Options, TrainedLesson
+from pointmcd import LessonOptions, TrainedLesson, TrainedOptions
 from pointmcd.teachers.features import cache_features, gather_rows
-from pointmcd.teachers.trained import Schedule
 
 
 class ToyEncoder(nn.Module):
@@ -29,7 +28,7 @@ class ToyEncoder(nn.Module):
 
 
 @dataclass(frozen=True)
-class ToyOptions(Schedule):
+class ToyOptions(TrainedOptions):
     """One option more than those of every schedule, and fewer epochs."""
 
     epochs: int = 2
@@ -43,7 +42,7 @@ class ToyOptions(Schedule):
 class ToyLesson(TrainedLesson):
     """Redraw features from a bottleneck: no label is read."""
 
-    options_type: type[Options] = ToyOptions
+    options_type: type[LessonOptions] = ToyOptions
     label_free = True
     finetunes = False
 

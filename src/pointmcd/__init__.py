@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 
 _PUBLIC = {
     "Lesson": "pointmcd.teachers.lesson",
-    "Options": "pointmcd.teachers.lesson",
+    "LessonOptions": "pointmcd.teachers.lesson",
     "PointFeatures": "pointmcd.students.base",
     "PointMCDError": "pointmcd.errors",
     "PrepareConfig": "pointmcd.preparation.config",
@@ -20,6 +20,7 @@ _PUBLIC = {
     "TeachConfig": "pointmcd.teachers.config",
     "TrainConfig": "pointmcd.training.config",
     "TrainedLesson": "pointmcd.teachers.trained",
+    "TrainedOptions": "pointmcd.teachers.trained",
     "ViewProjection": "pointmcd.distill.projection",
     "check_dataset": "pointmcd.datasets.check",
     "check_lesson": "pointmcd.teachers.check",

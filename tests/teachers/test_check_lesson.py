@@ -16,8 +16,9 @@ from pointmcd.preparation.made_up import make_up_store
 from pointmcd.progress import console
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.describe import describe_shapes
-from pointmcd.teachers.lesson import LESSONS, Options
-from pointmcd.teachers.names import command_for
+from pointmcd.teachers.lesson import LESSONS, LessonOptions
+from pointmcd.teachers.lessons.classification import ClassificationLesson
+from pointmcd.teachers.names import command_for, teacher_name
 from pointmcd.teachers.stored import check_label_free, map_output, meant_name, resolve_teacher
 from pointmcd.teachers.teach import teach
 from pointmcd.teachers.trained import TrainedLesson
@@ -70,6 +71,15 @@ def test_a_registered_lesson_has_its_name_in_default_names(store, monkeypatch):
     assert meant_name(Store(store), "lite0-finetuned", "toy") == "lite0-finetuned"
 
 
+def test_a_lesson_derived_from_another_has_its_own_default_name():
+    class Derived(ClassificationLesson):
+        pass
+
+    config = TeachConfig("store", task="mine:Derived")
+    assert teacher_name(ClassificationLesson, config) == "lite0"
+    assert teacher_name(Derived, config) == "lite0-mine-Derived"
+
+
 def test_a_teacher_of_it_is_kept_and_describes_other_stores(store, parts_store, tmp_path):
     config = TeachConfig(store, **TOY, options={"width": 4})
     folder = teach(config)
@@ -86,7 +96,9 @@ def test_a_teacher_of_it_is_kept_and_describes_other_stores(store, parts_store, 
     ("options", "text"),
     [
         ({"width": "0"}, "--options width 0: at least 1"),
-        ({"width": "wide"}, "--options width wide: expected int"),
+        ({"width": "wide"}, "--options width: expected a value of type int"),
+        ({"width": "1.5"}, "--options width: expected a value of type int"),
+        ({"width": "true"}, "--options width: expected a value of type int"),
         ({"depth": "3"}, "--options depth: no lesson has that option"),
     ],
 )
@@ -114,7 +126,7 @@ class NotFinished(TrainedLesson):
 
 
 @dataclass(frozen=True)
-class NoDefault(Options):
+class NoDefault(LessonOptions):
     needed: int
 
 
@@ -231,7 +243,7 @@ def made_up(tmp_path_factory):
         (dict, "is no class derived from pointmcd.teachers.lesson.Lesson"),
         (NotFinished, "lacks the methods loss, outputs"),
         (WithoutDefaults, "default_options fails: TypeError: .*needed"),
-        (BareOptions, "options_type must be a dataclass derived from Options"),
+        (BareOptions, "options_type must be a dataclass derived from LessonOptions"),
         (NoTeacher, "sets no torch module self.teacher"),
         (Falling, "fit fails: KeyError: 'heads'"),
         (Peeking, "fit reads a label, though label_free says that none is"),

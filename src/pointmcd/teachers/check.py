@@ -22,7 +22,7 @@ from pointmcd.files import remove
 from pointmcd.preparation.made_up import make_up_store
 from pointmcd.progress import console
 from pointmcd.teachers.config import TeachConfig
-from pointmcd.teachers.lesson import LESSONS, Lesson, Options
+from pointmcd.teachers.lesson import LESSONS, Lesson, LessonOptions
 from pointmcd.teachers.names import teacher_name
 from pointmcd.teachers.stored import work_file
 
@@ -75,8 +75,8 @@ def _check_class(kind: Any) -> None:
     if lacking := sorted(getattr(kind, "__abstractmethods__", ())):
         raise ConfigError(f"lacks the methods {', '.join(lacking)}")
     made = kind.options_type
-    if not inspect.isclass(made) or not issubclass(made, Options) or not is_dataclass(made):
-        raise ConfigError("options_type must be a dataclass derived from Options")
+    if not inspect.isclass(made) or not issubclass(made, LessonOptions) or not is_dataclass(made):
+        raise ConfigError("options_type must be a dataclass derived from LessonOptions")
     for finetune in (False, kind.finetunes):
         options = _try("default_options", partial(kind.default_options, finetune))
         _try("options as JSON", partial(json.dumps, asdict(options)))

@@ -28,7 +28,7 @@ DESCRIPTOR_SIZE = 512
 
 
 @dataclass(frozen=True)
-class Options:
+class LessonOptions:
     """Options of a lesson, with its defaults: the base of its own, which may check its values."""
 
     def require(self, **least: float) -> None:
@@ -67,8 +67,8 @@ class Lesson(ABC):
         ConfigError: when the encoder gives no feature maps and the lesson needs them.
     """
 
-    #: The dataclass of its options, derived from `Options`; every field has a default.
-    options_type: ClassVar[type[Options]] = Options
+    #: The dataclass of its options, derived from `LessonOptions`; every field has a default.
+    options_type: ClassVar[type[LessonOptions]] = LessonOptions
     #: Whether no label reaches the teacher: needed where students have none, or few.
     label_free: ClassVar[bool] = False
     #: Whether `--finetune` can train the encoder too.
@@ -79,7 +79,7 @@ class Lesson(ABC):
     #: default the lesson's name.
     endings: ClassVar[Endings] = {}
 
-    options: Options
+    options: LessonOptions
     teacher: nn.Module
 
     def __init__(
@@ -96,13 +96,13 @@ class Lesson(ABC):
             encoder.require_maps(f"--task {config.task}")
 
     @classmethod
-    def default_options(cls, finetune: bool) -> Options:
+    def default_options(cls, finetune: bool) -> LessonOptions:
         """Return the options where none is given; `finetune`: whether the encoder is trained."""
         del finetune
         return cls.options_type()
 
     @classmethod
-    def read_options(cls, config: TeachConfig) -> Options:
+    def read_options(cls, config: TeachConfig) -> LessonOptions:
         """Return the options that a config gives, completed with the defaults.
 
         A number that the lesson has no use for is left out: one config may serve several lessons.
@@ -187,11 +187,11 @@ def _whose(name: str, task: str) -> str:
 def _parsed(name: str, value: Any, default: Any) -> Any:
     """The value of an option, of its default's type; the command line gives text."""
     kind = type(default)
-    if isinstance(value, str) and kind is not str:
+    if isinstance(value, str) and kind in (bool, int, float):
         try:
             value = json.loads(value)
         except ValueError:
-            raise ConfigError(f"{spelling(name)} {value}: expected {kind.__name__}") from None
-    if kind is float and isinstance(value, int):
-        return float(value)
-    return value
+            value = None
+        if type(value) is not kind and not (kind is float and type(value) is int):
+            raise ConfigError(f"{spelling(name)}: expected a value of type {kind.__name__}")
+    return float(value) if kind is float else value

@@ -12,7 +12,7 @@ from pointmcd.data.store import Store
 from pointmcd.encoders.image_encoder import ImageEncoder
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.lesson import DESCRIPTOR_SIZE, Indices
-from pointmcd.teachers.trained import Schedule, TrainedLesson
+from pointmcd.teachers.trained import TrainedLesson, TrainedOptions
 
 #: Inputs of such a teacher: views uint8 [n, S, S], or a frozen encoder's maps of them.
 MapInputs = Tensor | list[Tensor]
@@ -71,7 +71,7 @@ class MapTeacher(nn.Module):
 
 
 @dataclass(frozen=True)
-class MapOptions(Schedule):
+class MapOptions(TrainedOptions):
     """Options of a lesson on maps.
 
     Attributes:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.features import folder_name
-from pointmcd.teachers.lesson import LESSONS, Lesson, spelling
+from pointmcd.teachers.lesson import LESSONS, Endings, Lesson, spelling
 
 _FINETUNED = "-finetuned"
 #: Options of a lesson and their values, in a default name as an ending.
@@ -35,8 +35,9 @@ def _ending(lesson: type[Lesson], config: TeachConfig) -> str:
     )
 
 
-def _endings(lesson: type[Lesson], task: str) -> Mapping[str, Wanted]:
-    return lesson.endings or {folder_name(task): {}}
+def _endings(lesson: type[Lesson], task: str) -> Endings:
+    own: Endings = vars(lesson).get("endings", {})  # those of a base class are for that lesson
+    return own or {folder_name(task): {}}
 
 
 def split_name(name: str) -> tuple[str, str, bool]:

@@ -1,4 +1,4 @@
-"""Lessons that train: their schedule and loop, and how it goes on after an interruption."""
+"""Lessons that train: their options and loop, and how it goes on after an interruption."""
 
 import math
 from abc import abstractmethod
@@ -21,14 +21,14 @@ from pointmcd.checkpoint import (
 )
 from pointmcd.errors import ConfigError
 from pointmcd.progress import progress_bar
-from pointmcd.teachers.lesson import Indices, Lesson, Options
+from pointmcd.teachers.lesson import Indices, Lesson, LessonOptions
 from pointmcd.teachers.names import teacher_name
 from pointmcd.teachers.settings import lesson_settings
 from pointmcd.teachers.stored import work_file
 
 
 @dataclass(frozen=True)
-class Schedule(Options):
+class TrainedOptions(LessonOptions):
     """Options of a lesson that trains.
 
     Attributes:
@@ -52,18 +52,18 @@ class Schedule(Options):
 class TrainedLesson(Lesson):
     """A lesson that minimises a loss with Adam; each epoch's end is kept in a work file.
 
-    Its `options_type` derives from `Schedule`.
+    Its `options_type` derives from `TrainedOptions`.
     """
 
-    options_type = Schedule
+    options_type = TrainedOptions
     #: Default learning rate with `--finetune`: the method's. Layers on top of a frozen encoder do
     #: well with a larger one, chosen on the validation split.
     finetune_lr: ClassVar[float] = 1e-4
 
-    options: Schedule
+    options: TrainedOptions
 
     @classmethod
-    def default_options(cls, finetune: bool) -> Options:
+    def default_options(cls, finetune: bool) -> LessonOptions:
         """Return the options where none is given; `finetune`: whether the encoder is trained."""
         options = cls.options_type()
         return replace(options, lr=cls.finetune_lr) if finetune else options
@@ -78,19 +78,19 @@ class TrainedLesson(Lesson):
         Raises:
             ConfigError: when the loss is no longer finite.
         """
-        schedule, epochs = self.options, self.options.epochs
+        options, epochs = self.options, self.options.epochs
         optimizer = torch.optim.Adam(
-            self.teacher.parameters(), lr=schedule.lr, weight_decay=schedule.weight_decay
+            self.teacher.parameters(), lr=options.lr, weight_decay=options.weight_decay
         )
         start = _resume(self, optimizer)
         with progress_bar() as progress:
             task = progress.add_task("teacher", total=epochs, completed=start, note="")
             for epoch in range(start, epochs):
-                _set_lr(optimizer, schedule, epoch)
+                _set_lr(optimizer, options, epoch)
                 loss = _train_epoch(self, optimizer, lambda x: progress.advance(task, x), epoch)
                 if not math.isfinite(loss):
                     raise ConfigError(
-                        f"--lr {schedule.lr}: the teacher's loss is no longer finite in epoch"
+                        f"--lr {options.lr}: the teacher's loss is no longer finite in epoch"
                         f" {epoch + 1}; lower it"
                     )
                 _save(self, optimizer, epoch)
@@ -121,10 +121,10 @@ def _name(lesson: Lesson) -> str:
     return teacher_name(type(lesson), lesson.config)
 
 
-def _set_lr(optimizer: torch.optim.Optimizer, schedule: Schedule, epoch: int) -> None:
-    share = 0.5 * (1 + np.cos(np.pi * epoch / schedule.epochs))
+def _set_lr(optimizer: torch.optim.Optimizer, options: TrainedOptions, epoch: int) -> None:
+    share = 0.5 * (1 + np.cos(np.pi * epoch / options.epochs))
     for group in optimizer.param_groups:
-        group["lr"] = schedule.final_lr + (schedule.lr - schedule.final_lr) * float(share)
+        group["lr"] = options.final_lr + (options.lr - options.final_lr) * float(share)
 
 
 def _train_epoch(

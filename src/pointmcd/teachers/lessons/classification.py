@@ -16,7 +16,7 @@ from pointmcd.ops.cross_entropy import smoothed_cross_entropy
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.features import cache_features, gather_rows
 from pointmcd.teachers.lesson import DESCRIPTOR_SIZE, Endings, Indices, register_lesson
-from pointmcd.teachers.trained import Schedule, TrainedLesson
+from pointmcd.teachers.trained import TrainedLesson, TrainedOptions
 
 
 class TeacherOutput(NamedTuple):
@@ -84,7 +84,7 @@ class MultiViewTeacher(nn.Module):
 
 
 @dataclass(frozen=True)
-class ClassificationOptions(Schedule):
+class ClassificationOptions(TrainedOptions):
     """Options of the classification lesson.
 
     Attributes:

@@ -21,7 +21,7 @@ from pointmcd.teachers.lesson import (
     Endings,
     Indices,
     Lesson,
-    Options,
+    LessonOptions,
     register_lesson,
 )
 
@@ -96,7 +96,7 @@ def _axes(correlation: Tensor, most: int) -> Tensor:
 
 
 @dataclass(frozen=True)
-class FeaturesOptions(Options):
+class FeaturesOptions(LessonOptions):
     """Options of the features lesson.
 
     Attributes:
