@@ -176,6 +176,15 @@ def test_a_zip_whose_directory_names_nothing_is_refused(warm):
         READERS["zip"][0](bytes(archive), warm)
 
 
+def test_a_zip_whose_member_has_an_endless_name_is_refused_in_a_short_line(warm):
+    """Found: zipfile's error repeats the name in the member's header, up to 64 KiB of it."""
+    archive = bytearray(zipped({"a.off": np.random.default_rng(0).bytes(1 << 16)}))
+    archive[26:28] = struct.pack("<H", 50_000)
+    judge("zip", bytes(archive), warm)
+    with pytest.raises(ShapeError, match=r"a\.off: cannot be read: File name in directory"):
+        READERS["zip"][0](bytes(archive), warm)
+
+
 def test_a_zip_that_unpacks_to_gigabytes_is_refused(warm):
     bomb = bytearray(zipped({"a.off": bytes(1 << 20)}))
     for signature, at in ((b"PK\x03\x04", 22), (b"PK\x01\x02", 24)):

@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
 
-from pointmcd.errors import ShapeError
+from pointmcd.errors import ShapeError, first_line
 from pointmcd.shapes.formats import MAX_BYTES, read_file, suffix_of
 
 _ENCRYPTED = 0x1
+#: Characters of an error that are repeated: zipfile tells names, which may be all of a file.
+_MAX_TOLD = 200
 #: Single files that are a data set of their own.
 _ARRAYS = (".npy", ".h5")
 
@@ -47,7 +49,7 @@ class TreeFile:
             there = self.member in archive.NameToInfo
             return archive.read(self.member if there else self.member.replace("/", "\\"))
         except Exception as error:  # damaged, encrypted or exotic members fail in many ways
-            reason = getattr(error, "strerror", None) or error
+            reason = getattr(error, "strerror", None) or first_line(error)[:_MAX_TOLD]
             raise ShapeError(f"{self.name}: cannot be read: {reason}") from error
 
     def text(self) -> str:
@@ -139,7 +141,8 @@ def _members(path: Path) -> list[str]:
         with zipfile.ZipFile(path) as archive:
             members = [info for info in archive.infolist() if not info.is_dir()]
     except Exception as error:  # zipfile has a dozen ways to fail at a damaged directory
-        raise ShapeError(f"{path}: is neither a folder nor an intact zip: {error}") from error
+        reason = first_line(error)[:_MAX_TOLD]
+        raise ShapeError(f"{path}: is neither a folder nor an intact zip: {reason}") from error
     for info in members:
         if info.flag_bits & _ENCRYPTED:
             raise ShapeError(
