@@ -24,7 +24,7 @@ def has_reels(tree):
 
 
 @register_dataset("reels")
-@dataclass(frozen=True)
+@dataclass
 class Reels(DataSet):
     """CLASS-NAME-SPLIT.reel, all in one folder."""
 
@@ -36,12 +36,14 @@ class Reels(DataSet):
 
     step: int = 1
 
+    def __post_init__(self):
+        self.step = int(self.step)
+
     def list_shapes(self, tree, layout):
         shapes = []
         for file in sorted(tree.files):
             label, name, split = file.removesuffix(".reel").split("-")
-            step = int(self.step)
-            shapes.append(Reel(f"{label}/{name}", label, split, tree.file(file), step=step))
+            shapes.append(Reel(f"{label}/{name}", label, split, tree.file(file), step=self.step))
         return Listing(shapes)
 
 

@@ -55,6 +55,8 @@ def test_options_follow_the_path_and_are_recorded(reels):
     assert find_shapes(f"reels:{reels}").text == f"reels:{reels}"
     with pytest.raises(ConfigError, match="data set reels: option steps is unknown; use step"):
         find_shapes(f"reels:{reels},steps=4")
+    with pytest.raises(ConfigError, match=r"data set reels: invalid literal for int\(\)"):
+        find_shapes(f"reels:{reels},step=four")
 
 
 def test_a_path_that_looks_like_a_name_or_an_option_is_a_path(reels, tmp_path, monkeypatch):
@@ -121,7 +123,7 @@ def first_as(**changes):
     return listing(lambda shapes: Listing([replace(shapes[0], **changes), *shapes[1:]]))
 
 
-@dataclass(frozen=True)
+@dataclass
 class Demanding(Good):
     seed: int
 

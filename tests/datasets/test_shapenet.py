@@ -79,7 +79,7 @@ def test_damaged_lists_are_one_line(copy, file, content, words):
 
 
 @pytest.mark.parametrize("layout", [NORMAL, PLAIN])
-def test_shapenetpart_by_name(furniture_root, tmp_path, layout):
+def test_shapenetpart_by_name(furniture_root, tmp_path, layout, monkeypatch):
     root = write_layout(furniture_root, tmp_path, layout, 50)
     found = find_shapes(f"shapenetpart:{root}")
     plain = find_shapes(root)
@@ -94,3 +94,6 @@ def test_shapenetpart_by_name(furniture_root, tmp_path, layout):
     core = write_core(furniture_root, tmp_path / "elsewhere", "v1")
     shapes = find_shapes(f"shapenetpart:{root},shapenetcore={core}").listing.sources
     assert all(shape.mesh is not None for shape in shapes)
+    monkeypatch.chdir(core.parent)
+    text = find_shapes(f"{root},shapenetcore={core.name}").text
+    assert text == f"{root},shapenetcore={core}"

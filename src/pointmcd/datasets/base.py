@@ -21,7 +21,7 @@ from typing import Any, ClassVar, TypeVar
 
 from pointmcd.datasets.sources import Listing, ShapeSource
 from pointmcd.datasets.tree import FileTree
-from pointmcd.errors import ConfigError, ShapeError
+from pointmcd.errors import ConfigError, ShapeError, first_line
 from pointmcd.plugs import Plugs
 
 
@@ -61,11 +61,11 @@ class Layout:
     archive: Archive | None = None
 
 
-@dataclass(frozen=True)
+@dataclass
 class DataSet:
     """Base of data sets; a subclass that is a dataclass has its fields as options.
 
-    An option's value comes as text from the command line.
+    An option's value comes as text from the command line; `__post_init__` may convert it.
 
     Attributes:
         name: what `prepare NAME:PATH` knows it by, once registered; else the name of the class.
@@ -100,14 +100,17 @@ class DataSet:
         """Return the data set with these options.
 
         Raises:
-            ConfigError: for an option that it does not have.
+            ConfigError: for an option that it does not have or lacks, or a value that it refuses.
         """
         known = [option.name for option in fields(cls)]
         for option in options:
             if option not in known:
                 have = f"use {', '.join(known)}" if known else "it has none"
                 raise ConfigError(f"data set {cls.name}: option {option} is unknown; {have}")
-        return cls(**options)
+        try:
+            return cls(**options)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"data set {cls.name}: {first_line(error)}") from error
 
     def options_text(self) -> str:
         """Return the options that differ from their defaults, as `prepare` is given them."""
@@ -172,7 +175,7 @@ def register_dataset(name: str) -> Callable[[Registered], Registered]:
     def keep(data_set: Registered) -> Registered:
         if not _NAME.fullmatch(name):
             raise ConfigError(f"data set {name}: the name must be lower case, like my-scans")
-        data_set.name = name
-        return DATA_SETS.register(name)(data_set)
+        DATA_SETS.register(name)(data_set).name = name
+        return data_set
 
     return keep

@@ -55,7 +55,8 @@ def check_dataset(data_set: DataSet | type[DataSet], source: Path | str) -> None
 def _make(given: Any) -> DataSet:
     made = given
     if isinstance(given, type) and issubclass(given, DataSet):
-        lacking = [option.name for option in fields(given) if option.default is MISSING]
+        required = (o for o in fields(given) if o.default is o.default_factory is MISSING)
+        lacking = [option.name for option in required]
         if lacking:
             raise _BreachError(f"option {lacking[0]} has no default; give it one")
         made = given()

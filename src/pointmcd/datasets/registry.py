@@ -80,10 +80,10 @@ def _parse(source: str) -> tuple[str | None, Path, dict[str, str]]:
     """Split a source into name, path and options; what exists as a path is one."""
     text, *pairs = [source] if Path(source).exists() else _OPTION.split(source)
     options = dict(pair.split("=", 1) for pair in pairs)
-    named = None if Path(text).exists() else _NAMED.fullmatch(text)
-    if not (named and named[1].lower() in DATA_SETS.names()):
-        named = (None if Path(text).exists() else _OWN.fullmatch(text)) or named
-    if named is None:
+    named, own = _NAMED.fullmatch(text), _OWN.fullmatch(text)
+    if own and not (named and named[1].lower() in DATA_SETS.names()):
+        named = own
+    if named is None or Path(text).exists():
         return None, Path(text).resolve(), options
     name = named[1] if ":" in named[1] else named[1].lower()
     return name, Path(named[2]).expanduser().resolve(), options

@@ -160,7 +160,7 @@ def _layout(name: str, plain: bool) -> Layout:
 
 
 @register_dataset("shapenetpart")
-@dataclass(frozen=True)
+@dataclass
 class ShapeNetPart(DataSet):
     """ShapeNetPart in both editions.
 
@@ -180,6 +180,10 @@ class ShapeNetPart(DataSet):
     unchecked = "whether both editions hold all shapes of the lists"
 
     shapenetcore: Path | str | None = None
+
+    def __post_init__(self) -> None:
+        if self.shapenetcore is not None:
+            self.shapenetcore = Path(self.shapenetcore).expanduser().absolute()
 
     @classmethod
     def recognises(cls, tree: FileTree) -> bool:
