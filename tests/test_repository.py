@@ -204,7 +204,8 @@ def test_documented_commands_exist(
 
 
 def test_documents_link_to_files_that_exist() -> None:
-    documents = [*DOCUMENTS, ROOT / "CONTRIBUTING.md"]
+    pages = (ROOT / "benchmarks").rglob("*.md")
+    documents = [*DOCUMENTS, ROOT / "CONTRIBUTING.md", *pages]
     broken = [
         f"{document.name}: {target}"
         for document in documents
