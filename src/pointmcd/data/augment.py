@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
-Points = npt.NDArray[np.float32]
+from pointmcd.typing import Doubles, Floats, Indices
+
 #: none; up: about the axis that points up; any: every orientation alike.
 RotationName = Literal["none", "up", "any"]
 
@@ -36,15 +36,13 @@ class Augmentation:
         """Return the random numbers for the `number`-th time that a shape comes in an epoch."""
         return np.random.default_rng((self.seed, epoch, index, *([number] if number else [])))
 
-    def choose(
-        self, generator: np.random.Generator, available: int, count: int
-    ) -> npt.NDArray[np.int64]:
+    def choose(self, generator: np.random.Generator, available: int, count: int) -> Indices:
         """Choose `count` of the stored points; their positions, ascending."""
         if not self.resample:
             return np.arange(count)
         return np.sort(generator.choice(available, size=count, replace=False))
 
-    def move(self, generator: np.random.Generator, points: Points) -> Points:
+    def move(self, generator: np.random.Generator, points: Floats) -> Floats:
         """Turn, scale and shift points [N, 3].
 
         Visibility stays as it is: the views show the shape before it moved, and the point that a
@@ -56,7 +54,7 @@ class Augmentation:
         offsets = generator.uniform(-self.shift, self.shift, size=3)
         return (points * factors + offsets).astype(np.float32)
 
-    def _turn(self, generator: np.random.Generator) -> npt.NDArray[np.float64]:
+    def _turn(self, generator: np.random.Generator) -> Doubles:
         from scipy.spatial.transform import Rotation  # slow, and few runs turn
 
         if self.rotation == "any":

@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.spatial import cKDTree
 
 from pointmcd.datasets.folder import load_shape
@@ -15,7 +14,7 @@ from pointmcd.shapes.alignment import align
 from pointmcd.shapes.clouds import cloud_order, normalise_cloud
 from pointmcd.shapes.mesh import Mesh, read_mesh
 from pointmcd.shapes.sampling import sample_surface
-from pointmcd.typing import Doubles
+from pointmcd.typing import Bools, Bytes, Doubles, Floats, Ints, Shorts
 from pointmcd.views.framing import Framing
 from pointmcd.views.hidden_points import hidden_point_removal
 from pointmcd.views.raycast import Raycaster, centre_rays
@@ -40,11 +39,11 @@ class PreparedShape:
         notes: one line each on what a reader of results should know.
     """
 
-    points: npt.NDArray[np.float32]
-    parts: npt.NDArray[np.int16] | None
-    visibility: npt.NDArray[np.bool_]
-    views: npt.NDArray[np.uint8]
-    pixels: npt.NDArray[np.int16] | None
+    points: Floats
+    parts: Shorts | None
+    visibility: Bools
+    views: Bytes
+    pixels: Shorts | None
     framing: Framing
     triangles: int
     notes: Sequence[str] = ()
@@ -97,9 +96,9 @@ def _prepare_mesh(mesh: Mesh, count: int, rig: Rig, seed: int) -> PreparedShape:
 class _Seen:
     """Views of all N points by the cameras of a rig, and the point that each pixel shows."""
 
-    views: npt.NDArray[np.uint8]
-    shown: npt.NDArray[np.int32]
-    visibility: npt.NDArray[np.bool_]
+    views: Bytes
+    shown: Ints
+    visibility: Bools
     framing: Framing
 
 
@@ -129,9 +128,7 @@ def _prepare_cloud(source: CloudSource, count: int, rig: Rig) -> PreparedShape:
     )
 
 
-def _pixel_labels(
-    parts: npt.NDArray[np.int16], shown: npt.NDArray[np.int32]
-) -> npt.NDArray[np.int16]:
+def _pixel_labels(parts: Shorts, shown: Ints) -> Shorts:
     """Carry labels of N faces or points to the pixels that show them, int16 [V, S, S]."""
     return np.append(parts, np.int16(-1))[shown]  # -1, the background, finds the last
 
@@ -157,7 +154,7 @@ def _by_mesh(cloud: Cloud, mesh: Mesh, source: CloudSource, rig: Rig) -> _Seen:
     )
 
 
-def _nearest_points(caster: Raycaster, points: Doubles) -> npt.NDArray[np.int32]:
+def _nearest_points(caster: Raycaster, points: Doubles) -> Ints:
     """Return which point is nearest to what each pixel's middle shows: int32 [V, S, S]."""
     tree = cKDTree(caster.framing.apply(points))
     size = caster.rig.size

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 from threadpoolctl import threadpool_limits
 
@@ -17,6 +16,7 @@ from pointmcd.errors import PointMCDError, ShapeError
 from pointmcd.files import replacing, write_json
 from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare_shape import PreparedShape, prepare_shape
+from pointmcd.typing import Bytes, Floats, Shorts
 from pointmcd.views.rig import Rig
 
 #: Fast: level 2 makes files a tenth larger than level 6 in a third of the time.
@@ -51,10 +51,10 @@ class _Entry:
     """
 
     record: dict[str, Any]
-    points: npt.NDArray[np.float32]
-    visibility: npt.NDArray[np.uint8]
+    points: Floats
+    visibility: Bytes
     views: bytes
-    parts: npt.NDArray[np.int16] | None
+    parts: Shorts | None
     pixels: bytes | None
     notes: Sequence[str]
 
@@ -117,7 +117,7 @@ def _encode(item: ShapeSource, shape: PreparedShape) -> _Entry:
     )
 
 
-def _encode_strip(views: npt.NDArray[np.uint8]) -> bytes:
+def _encode_strip(views: Bytes) -> bytes:
     """Encode pictures [V, S, S] as one PNG of S rows and V * S columns."""
     target = io.BytesIO()
     Image.fromarray(np.concatenate(list(views), axis=1)).save(

@@ -3,9 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from pointmcd.shapes.mesh import Mesh
+from pointmcd.typing import Doubles, Reals
 from pointmcd.views.rig import Rig
 
 #: The fraction of the picture's half width that a shape may use: 4% stay free on each side.
@@ -19,10 +19,10 @@ NEAREST = 0.25
 class Framing:
     """Moves `centre` (float64 [3]) to the origin, then scales."""
 
-    centre: npt.NDArray[np.float64]
+    centre: Doubles
     scale: float
 
-    def apply(self, points: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    def apply(self, points: Reals) -> Doubles:
         """Bring points [..., 3] from the shape's frame to the rig's."""
         return (points.astype(np.float64) - self.centre) * self.scale
 

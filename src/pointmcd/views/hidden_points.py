@@ -1,12 +1,10 @@
 """Hidden point removal: visibility of the points of a cloud without a surface."""
 
 import numpy as np
-import numpy.typing as npt
 from scipy.spatial import ConvexHull, QhullError
 
+from pointmcd.typing import Bools, Doubles, Integers, Reals
 from pointmcd.views.neighbourhoods import roughness, strays
-
-Floats = npt.NDArray[np.float64]
 
 #: Directions in which flipped points spread less than this fraction of their largest spread are
 #: rounding: the points then lie in a plane, or on a line, with the camera.
@@ -21,10 +19,10 @@ _LEAST, _MOST = 10.0, 1e5
 
 
 def hidden_point_removal(
-    points: npt.NDArray[np.floating],
-    positions: npt.NDArray[np.floating],
+    points: Reals,
+    positions: Reals,
     radius: float | None = None,
-) -> npt.NDArray[np.bool_]:
+) -> Bools:
     """Tell visible from hidden points by spherical flipping and a convex hull.
 
     Katz, Tal and Basri, "Direct Visibility of Point Sets" (SIGGRAPH 2007), section 3: a point p,
@@ -60,7 +58,7 @@ def hidden_point_removal(
     return np.asarray(seen[place_of.reshape(-1)])
 
 
-def measured_radius(points: npt.NDArray[np.floating]) -> float:
+def measured_radius(points: Reals) -> float:
     """Choose the radius by which clouds agreed best with exact visibility, over furniture10.
 
     R = 160 (N / 10,000)^(0.7 + r) 10^(3.2 r), within 10 to 100,000, with N points of roughness r
@@ -77,12 +75,10 @@ def measured_radius(points: npt.NDArray[np.floating]) -> float:
     return float(np.clip(_AT_10K * grown, _LEAST, _MOST))
 
 
-def _seen_from_origin(
-    points: Floats, near: npt.NDArray[np.bool_], radius: float
-) -> npt.NDArray[np.bool_]:
+def _seen_from_origin(points: Doubles, near: Bools, radius: float) -> Bools:
     """Judge distinct points [N, 3] for a camera at the origin: bool [N]. Strays are not `near`."""
     distance = np.linalg.norm(points, axis=1)
-    seen: npt.NDArray[np.bool_] = np.asarray(distance == 0)
+    seen: Bools = np.asarray(distance == 0)
     if not distance[near].any():
         return seen
     # In units of R, so that no cloud is too small or too large to compute with.
@@ -94,7 +90,7 @@ def _seen_from_origin(
     return seen
 
 
-def _corners(points: Floats) -> npt.NDArray[np.intp]:
+def _corners(points: Doubles) -> Integers:
     """Return which points [N, 3] are corners of their convex hull with the origin."""
     _, spread, axes = np.linalg.svd(points, full_matrices=False)
     dimensions = int((spread > _FLAT * spread[0]).sum())
@@ -107,7 +103,7 @@ def _corners(points: Floats) -> npt.NDArray[np.intp]:
     return corners[corners < len(points)]
 
 
-def _hull(points: Floats) -> npt.NDArray[np.intp]:
+def _hull(points: Doubles) -> Integers:
     try:
         return np.asarray(ConvexHull(points).vertices)
     except QhullError:

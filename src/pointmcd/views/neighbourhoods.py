@@ -1,8 +1,9 @@
 """Roughness and strays of a cloud, told by the spacing of its points."""
 
 import numpy as np
-import numpy.typing as npt
 from scipy.spatial import cKDTree
+
+from pointmcd.typing import Bools, Reals
 
 #: Points of a neighbourhood, its own point included.
 _SIZE = 6
@@ -16,7 +17,7 @@ _FLATTEST = 0.1
 _FAR = 10.0
 
 
-def roughness(points: npt.NDArray[np.floating]) -> float:
+def roughness(points: Reals) -> float:
     """Tell noise from surface: about 0 for clean points of flat surface, up to 0.3 in noise.
 
     Six neighbours of a surface lie about in a plane, but for noise: their least spread (standard
@@ -36,7 +37,7 @@ def roughness(points: npt.NDArray[np.floating]) -> float:
     return float(np.quantile(spread[:, 2] / middle, _FLATTEST))
 
 
-def strays(points: npt.NDArray[np.floating]) -> npt.NDArray[np.bool_]:
+def strays(points: Reals) -> Bools:
     """Mark points [N, 3] that stand far from all others, as the outliers of a scan do: bool [N].
 
     Groups of seven and more are no strays, wherever they stand; nor is any of up to 12 points.

@@ -4,15 +4,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import numpy.typing as npt
 from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 
 from pointmcd.shapes.mesh import Mesh
+from pointmcd.typing import Floats, Ints, Reals
 from pointmcd.views.framing import frame
 from pointmcd.views.rig import Rig
-
-Floats = npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,7 @@ class Hits:
         distance: float32 [R], in lengths of the ray's direction; a huge number for a miss.
     """
 
-    face: npt.NDArray[np.int32]
+    face: Ints
     distance: Floats
 
 
@@ -50,7 +48,7 @@ class Raycaster:
         self._scene = EmbreeScene(robust=True)
         self._mesh = TriangleMesh(self._scene, self.vertices, self.faces)
 
-    def first_faces(self, origins: Floats, directions: Floats) -> npt.NDArray[np.int32]:
+    def first_faces(self, origins: Floats, directions: Floats) -> Ints:
         """Return the first face that each ray meets.
 
         Args:
@@ -73,7 +71,7 @@ class Raycaster:
         return Hits(np.asarray(found["primID"], dtype=np.int32), found["tfar"])
 
 
-def _normals(vertices: Floats, faces: npt.NDArray[np.int32]) -> Floats:
+def _normals(vertices: Floats, faces: Ints) -> Floats:
     first, second, third = (vertices[faces[:, corner]].astype(np.float64) for corner in range(3))
     cross = np.cross(second - first, third - first)
     length = np.linalg.norm(cross, axis=1, keepdims=True)
@@ -83,8 +81,8 @@ def _normals(vertices: Floats, faces: npt.NDArray[np.int32]) -> Floats:
 def pixel_rays(
     rig: Rig,
     view: int,
-    columns: npt.NDArray[np.floating],
-    rows: npt.NDArray[np.floating],
+    columns: Reals,
+    rows: Reals,
 ) -> tuple[Floats, Floats]:
     """Return the rays of one camera through places of its picture.
 

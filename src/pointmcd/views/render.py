@@ -1,8 +1,8 @@
 """Grey pictures of a mesh from every camera of a rig."""
 
 import numpy as np
-import numpy.typing as npt
 
+from pointmcd.typing import Bools, Bytes, Floats, Ints
 from pointmcd.views.raycast import Raycaster, centre_rays, pixel_rays
 
 #: Raised whenever the same mesh and rig would give other pictures.
@@ -22,7 +22,7 @@ _CONTRAST = 8.0
 _ROTATED_GRID = np.array([[0.125, 0.625], [0.375, 0.125], [0.625, 0.875], [0.875, 0.375]])
 
 
-def render_views(caster: Raycaster) -> npt.NDArray[np.uint8]:
+def render_views(caster: Raycaster) -> Bytes:
     """Render the mesh from every camera: grey, flat two-sided shading, white background.
 
     A surface has no inside: a face is lit alike from both sides, since meshes come with faces
@@ -34,18 +34,18 @@ def render_views(caster: Raycaster) -> npt.NDArray[np.uint8]:
     return np.stack([_render(caster, view) for view in range(len(caster.rig))])
 
 
-def face_maps(caster: Raycaster) -> npt.NDArray[np.int32]:
+def face_maps(caster: Raycaster) -> Ints:
     """Return which face each pixel's middle shows: int32 [V, size, size], -1 for background."""
     size = caster.rig.size
     views = range(len(caster.rig))
     return np.stack([_centre_faces(caster, view).reshape(size, size) for view in views])
 
 
-def _centre_faces(caster: Raycaster, view: int) -> npt.NDArray[np.int32]:
+def _centre_faces(caster: Raycaster, view: int) -> Ints:
     return caster.first_faces(*centre_rays(caster.rig, view))
 
 
-def _render(caster: Raycaster, view: int) -> npt.NDArray[np.uint8]:
+def _render(caster: Raycaster, view: int) -> Bytes:
     greys = _greys(caster, view)
     size = caster.rig.size
     picture = greys[_centre_faces(caster, view)].reshape(size, size)
@@ -58,7 +58,7 @@ def _render(caster: Raycaster, view: int) -> npt.NDArray[np.uint8]:
     return np.rint(picture).astype(np.uint8)
 
 
-def _greys(caster: Raycaster, view: int) -> npt.NDArray[np.float32]:
+def _greys(caster: Raycaster, view: int) -> Floats:
     """Return the grey of every face, and the background's last, where face -1 finds it: [F + 1]."""
     frames = caster.rig.frames
     axes = np.stack([frames.right[view], frames.up[view], -frames.forward[view]])
@@ -67,7 +67,7 @@ def _greys(caster: Raycaster, view: int) -> npt.NDArray[np.float32]:
     return np.append(greys, np.float32(BACKGROUND)).astype(np.float32)
 
 
-def _contrasting(picture: npt.NDArray[np.float32]) -> npt.NDArray[np.bool_]:
+def _contrasting(picture: Floats) -> Bools:
     """Mark pixels [size, size] that differ from the one above, below, left or right."""
     marked = np.zeros(picture.shape, dtype=bool)
     down = np.abs(np.diff(picture, axis=0)) > _CONTRAST

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from pointmcd.errors import ConfigError, PointMCDError
 from pointmcd.files import read_json
+from pointmcd.typing import Doubles
 
 #: Rotations from the frame in which y is up and the camera at azimuth 0 stands on +z.
 _UPRIGHT = {
@@ -27,10 +27,10 @@ _UPRIGHT = {
 class CameraFrames:
     """Positions and unit axes of all cameras of a rig, each float64 [V, 3]."""
 
-    position: npt.NDArray[np.float64]
-    right: npt.NDArray[np.float64]
-    up: npt.NDArray[np.float64]
-    forward: npt.NDArray[np.float64]
+    position: Doubles
+    right: Doubles
+    up: Doubles
+    forward: Doubles
 
 
 @dataclass(frozen=True)

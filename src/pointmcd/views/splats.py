@@ -1,15 +1,13 @@
 """Grey pictures of a cloud from every camera of a rig, and which point each pixel shows."""
 
 from dataclasses import dataclass
-from typing import Any
 
-import numba
 import numpy as np
-import numpy.typing as npt
 from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from pointmcd.shapes.mesh import Mesh
+from pointmcd.typing import Array, Bytes, Ints, Reals, kernel
 from pointmcd.views.framing import Framing, frame
 from pointmcd.views.neighbourhoods import strays
 from pointmcd.views.raycast import centre_rays
@@ -24,8 +22,6 @@ RENDERER = "splat-grey-2"
 #: Each pixel is the mean of this many places squared; odd, so that its middle is among them.
 _FINER = 3
 
-Array = npt.NDArray[Any]
-
 
 @dataclass(frozen=True)
 class Splats:
@@ -38,12 +34,12 @@ class Splats:
         framing: the similarity from the cloud's frame to the rig's.
     """
 
-    pictures: npt.NDArray[np.uint8]
-    shown: npt.NDArray[np.int32]
+    pictures: Bytes
+    shown: Ints
     framing: Framing
 
 
-def splat_views(points: npt.NDArray[np.floating], rig: Rig) -> Splats:
+def splat_views(points: Reals, rig: Rig) -> Splats:
     """Draw a cloud as small shaded ellipses from every camera, on white.
 
     Surface splatting (Zwicker et al., SIGGRAPH 2001) in two passes: the first finds the nearest
@@ -69,15 +65,13 @@ def splat_views(points: npt.NDArray[np.floating], rig: Rig) -> Splats:
     return Splats(pictures, shown, framing)
 
 
-def frame_points(points: npt.NDArray[np.floating], rig: Rig) -> Framing:
+def frame_points(points: Reals, rig: Rig) -> Framing:
     """Find the similarity that lets points [N, 3] fill the pictures of a rig."""
     alone = np.repeat(np.arange(len(points))[:, None], 3, axis=1)
     return frame(Mesh(points.astype(np.float64), alone), rig)
 
 
-def _draw(
-    surfels: Surfels, framing: Framing, rig: Rig, view: int
-) -> tuple[npt.NDArray[np.uint8], Array]:
+def _draw(surfels: Surfels, framing: Framing, rig: Rig, view: int) -> tuple[Bytes, Array]:
     """Return a picture, and the depth that its pixels' middles show: float32 [size, size]."""
     frames, size = rig.frames, rig.size * _FINER
     camera = np.stack([frames.right[view], frames.up[view], frames.forward[view]])
@@ -119,7 +113,7 @@ def _fill(picture: Array, depths: Array, reach: float) -> None:
         picture[rows, columns], depths[rows, columns] = picture[nearest], depths[nearest]
 
 
-def _nearest(tree: cKDTree, rig: Rig, view: int, depths: Array) -> npt.NDArray[np.int32]:
+def _nearest(tree: cKDTree, rig: Rig, view: int, depths: Array) -> Ints:
     """Return which point of the tree is nearest to what each pixel shows: int32 [size, size]."""
     shown = np.full(depths.size, -1, dtype=np.int32)
     hit = np.flatnonzero(np.isfinite(depths))
@@ -129,7 +123,7 @@ def _nearest(tree: cKDTree, rig: Rig, view: int, depths: Array) -> npt.NDArray[n
     return shown.reshape(depths.shape)
 
 
-@numba.njit(cache=True)  # type: ignore[untyped-decorator]
+@kernel
 def _splat(
     centres: Array,
     scaled: Array,

@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.spatial import cKDTree
 
-Floats = npt.NDArray[np.float64]
+from pointmcd.typing import Doubles, Reals
 
 #: Sizes of the neighbourhoods that a normal may come from, the point itself included. The flattest
 #: wins: small ones suit fine curves, large ones see the two sides of a thin sheet as one.
@@ -37,19 +36,19 @@ class Surfels:
         lengths: float64 [N, 2]: half axes along and across.
     """
 
-    centres: Floats
-    axes: Floats
-    lengths: Floats
+    centres: Doubles
+    axes: Doubles
+    lengths: Doubles
 
     @property
-    def ends(self) -> Floats:
+    def ends(self) -> Doubles:
         """Points at which the axes meet the rims, [4 * N, 3]."""
         reach = self.axes[:, :2] * self.lengths[:, :, None]
         centres = self.centres[:, None]
         return np.concatenate([centres - reach, centres + reach]).reshape(-1, 3)
 
 
-def fit_surfels(points: npt.NDArray[np.floating]) -> Surfels:
+def fit_surfels(points: Reals) -> Surfels:
     """Fit an ellipse to the neighbourhood of each point by principal component analysis.
 
     Normals by the least principal axis: Hoppe et al., "Surface Reconstruction from Unorganized
@@ -81,13 +80,13 @@ def fit_surfels(points: npt.NDArray[np.floating]) -> Surfels:
     return Surfels(places + mean, axes.transpose(0, 2, 1)[:, ::-1], lengths)
 
 
-def _covariance(points: Floats) -> Floats:
+def _covariance(points: Doubles) -> Doubles:
     """Covariance of sets of points [N, k, 3]: [N, 3, 3]."""
     centred = points - points.mean(axis=1, keepdims=True)
     return np.asarray(centred.transpose(0, 2, 1) @ centred / points.shape[1])
 
 
-def _normals(neighbourhoods: Floats, sizes: list[int]) -> Floats:
+def _normals(neighbourhoods: Doubles, sizes: list[int]) -> Doubles:
     """Normals [N, 3] of the flattest beginnings of neighbourhoods [N, k, 3], nearest first."""
     flattest = np.full(len(neighbourhoods), np.inf)
     normals = np.zeros((len(neighbourhoods), 3))

@@ -1,8 +1,8 @@
 """Exact visibility of points on a surface, by rays to every camera of a rig."""
 
 import numpy as np
-import numpy.typing as npt
 
+from pointmcd.typing import Bools, Integers, Reals
 from pointmcd.views.raycast import Raycaster
 
 #: A first hit this little before the point, as a fraction of the way from the camera, is the
@@ -14,9 +14,9 @@ TOLERANCE = 1e-5
 
 def visible_points(
     caster: Raycaster,
-    points: npt.NDArray[np.floating],
-    face: npt.NDArray[np.integer] | None = None,
-) -> npt.NDArray[np.bool_]:
+    points: Reals,
+    face: Integers | None = None,
+) -> Bools:
     """Cast a ray from every camera to every point; a point is seen if nothing is before it.
 
     Surfaces have no inside: a point of an open plate is seen from both sides.
