@@ -47,18 +47,18 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
 
 
 def with_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Names put under `prefix.`."""
+    """Return the tensors with names under `prefix.`."""
     return {f"{prefix}.{name}": tensor for name, tensor in tensors.items()}
 
 
 def under_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors under `prefix.`, without it."""
+    """Return the tensors whose names are under `prefix.`, without it."""
     start = f"{prefix}."
     return {n[len(start) :]: t for n, t in tensors.items() if n.startswith(start)}
 
 
 def load_module(module: torch.nn.Module, tensors: dict[str, Tensor], what: str) -> None:
-    """Load tensors into a module of exactly that make.
+    """Load tensors into a module that has exactly those names and shapes.
 
     Raises:
         RunError: naming the first tensor that is missing, left over, or of another shape.
@@ -76,7 +76,7 @@ def load_module(module: torch.nn.Module, tensors: dict[str, Tensor], what: str) 
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Momentum and other buffers, named `<parameter number>.<buffer>`."""
+    """Return momentum and other buffers, named `<parameter number>.<buffer>`."""
     state = optimizer.state_dict()["state"]
     return {
         f"{number}.{name}": torch.as_tensor(value)
@@ -87,7 +87,7 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor]) -> None:
-    """Put buffers back as `optimizer_tensors` named them; learning rates are left alone."""
+    """Load buffers named by `optimizer_tensors`; learning rates are left alone."""
     state: dict[int, dict[str, Tensor]] = {}
     for key, tensor in tensors.items():
         number, _, name = key.partition(".")

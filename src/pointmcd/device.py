@@ -1,4 +1,4 @@
-"""Where to compute."""
+"""Choose the device to compute on."""
 
 import torch
 
@@ -6,7 +6,7 @@ from pointmcd.errors import ConfigError
 
 
 def pick_device(name: str) -> torch.device:
-    """The device called `name`; "auto": CUDA, then MPS, then CPU.
+    """Return the device called `name`; "auto" takes CUDA, then MPS, then the CPU.
 
     Raises:
         ConfigError: when there is no such device here.

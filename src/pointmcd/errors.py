@@ -1,8 +1,8 @@
-"""Every error that a user can cause is one of these, and prints as one clear line."""
+"""Errors that a user can cause; each prints as one clear line."""
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's text, or its type where it says nothing."""
+    """Return the first line of an error's text, or the name of its type where it has none."""
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
@@ -21,7 +21,7 @@ class ShapeError(PointMCDError):
 
 
 class StoreError(PointMCDError):
-    """A prepared store that is absent, incomplete, of another version, or does not match."""
+    """A store that is absent, incomplete, of another version, or does not match."""
 
 
 class ConfigError(PointMCDError):

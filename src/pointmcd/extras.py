@@ -1,4 +1,4 @@
-"""Packages that only some uses need: an absent one is told with the line that installs it."""
+"""Import packages of extras; if one is absent, the error says how to install it."""
 
 from importlib import import_module
 from typing import Any
@@ -7,7 +7,7 @@ from pointmcd.errors import ConfigError, first_line
 
 
 def import_extra(module: str, extra: str, what: str) -> Any:
-    """A module of an extra.
+    """Import a module of an extra.
 
     Raises:
         ConfigError: when it is absent, or there but of another build or version; `what` is what

@@ -1,4 +1,4 @@
-"""Files and folders that are either whole or absent: written beside, then renamed."""
+"""Write files and folders under a temporary name, then rename them: they are whole or absent."""
 
 import json
 import os
@@ -15,8 +15,8 @@ from pointmcd.errors import PointMCDError
 
 #: The machine's name, as a part of a file name.
 _HOST = re.sub(r"[^\w-]", "-", socket.gethostname())
-#: How `replacing` names what is not whole yet, `.NAME.PID@HOST.tmp`: machines that share a folder
-#: have processes of the same id. Version 0.1.0 left the host out.
+#: The name that `replacing` gives until the content is whole, `.NAME.PID@HOST.tmp`: machines that
+#: share a folder have processes of the same id. Version 0.1.0 left the host out.
 _TEMPORARY = re.compile(r"\..+\.(\d+)(?:@([\w-]*))?\.tmp")
 #: Seconds after which what another machine left unfinished is taken for dead.
 _LONG_AGO = 86400.0
@@ -52,12 +52,12 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def is_temporary(path: Path) -> bool:
-    """Whether a file or folder is one that `replacing` has not finished."""
+    """Return whether a file or folder is one that `replacing` has not finished."""
     return _TEMPORARY.fullmatch(path.name) is not None
 
 
 def remove_stale(folder: Path) -> None:
-    """Remove what killed processes left unfinished in `folder`; what a live one writes stays.
+    """Remove unfinished files of killed processes from `folder`; those of live ones stay.
 
     Whether a process of another machine lives cannot be told: what it left stays for a day.
     """

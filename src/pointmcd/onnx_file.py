@@ -1,4 +1,4 @@
-"""A torch module as an ONNX file, and that file run by ONNX Runtime on the CPU: an extra."""
+"""Write a torch module as an ONNX file, and run it with ONNX Runtime on the CPU (an extra)."""
 
 import logging
 import warnings
@@ -71,7 +71,7 @@ def write_onnx(
 
 
 class OnnxModule:
-    """An ONNX file of one output, on as many CPU threads as torch uses.
+    """An ONNX file with one output, run on as many CPU threads as torch uses.
 
     Args:
         path: the file; it may go once this is made.
@@ -100,7 +100,7 @@ class OnnxModule:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporter's warnings, log lines and graphs, which are about its own insides."""
+    """Silence the exporter's warnings, log lines and graphs."""
     before = logging.root.manager.disable
     logging.disable(logging.ERROR)
     try:
@@ -112,7 +112,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _reason(error: BaseException) -> str:
-    """The first line of what began it, or its type where it says nothing."""
+    """Return the first line of the error that caused the others."""
     while error.__cause__ is not None:
         error = error.__cause__
     return first_line(error)

@@ -1,4 +1,4 @@
-"""The one progress bar of all long work: count, share, time left."""
+"""The progress bar of all long work: count, share, time left."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

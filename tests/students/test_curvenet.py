@@ -97,9 +97,9 @@ def test_a_graphs_curves_must_move_on():
     graph = Graph.of(cloud(2, 9), 4)
     here = torch.arange(9)[None, :, None]
     assert (graph.near == here).any(dim=2).all()
-    assert not (graph.ways == here).any()
-    assert graph.near.shape == graph.ways.shape == (2, 9, 4)
-    assert Graph.of(cloud(1, 1), 4).ways.tolist() == [[[0]]]
+    assert not (graph.others == here).any()
+    assert graph.near.shape == graph.others.shape == (2, 9, 4)
+    assert Graph.of(cloud(1, 1), 4).others.tolist() == [[[0]]]
 
 
 @pytest.mark.parametrize("dense", [False, True])

@@ -12,6 +12,7 @@ from pointmcd.plugs import Plugs
 from pointmcd.students.base import PointFeatures
 from pointmcd.students.check import check_student
 from pointmcd.students.dgcnn import EdgeConv
+from pointmcd.students.pointnet import orthogonality
 from pointmcd.students.registry import (
     create_student,
     list_students,
@@ -185,6 +186,14 @@ def test_edge_convolution_equals_the_published_form(training):
         results.append([value.detach(), leaf.grad, *grads, *buffers])
     for wanted, found in zip(*results, strict=True):
         torch.testing.assert_close(found, wanted)
+
+
+def test_the_penalty_is_the_distance_from_orthogonality():
+    quarter_turn = torch.tensor([[0.0, -1, 0], [1, 0, 0], [0, 0, 1]])
+    assert orthogonality(torch.stack([torch.eye(3), quarter_turn])) == 0
+    # I - 2I 2I = -3I has norm 3 sqrt 3; the mean of 0 and that over two clouds.
+    found = orthogonality(torch.stack([torch.eye(3), 2 * torch.eye(3)]))
+    torch.testing.assert_close(found, torch.tensor(1.5 * 3**0.5))
 
 
 def test_pointnet_starts_with_identity_transforms():

@@ -1,4 +1,4 @@
-"""Kernels on tensors: compile them, tell which serve a tensor, hold them to torch's threads."""
+"""Compile kernels, choose those that serve a tensor, and limit them to torch's threads."""
 
 import os
 import warnings
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pointmcd.typing import Array
 
-#: Where Triton's kernels are chosen. Tests add the CPU, where Triton's interpreter runs them.
+#: Devices on which Triton's kernels are chosen; tests add the CPU, for Triton's interpreter.
 TRITON_DEVICES = ["cuda"]
 #: Triton's kernels were compiled for this and later; older GPUs take the torch path.
 _TRITON_CAPABILITY = (8, 0)
@@ -23,12 +23,12 @@ _TRITON_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
 def triton_fits(*tensors: Tensor) -> bool:
-    """Whether Triton's kernels are to be used; an exported program has none."""
+    """Return whether to use Triton's kernels; an exported program has none."""
     return all(t.device.type in TRITON_DEVICES for t in tensors) and triton_runs(*tensors)
 
 
 def triton_runs(*tensors: Tensor) -> bool:
-    """Whether Triton's kernels can be used: on a GPU, or where TRITON_INTERPRET=1 on a CPU."""
+    """Return whether Triton's kernels run: on a GPU, or with TRITON_INTERPRET=1 on a CPU."""
     if torch.compiler.is_compiling() or find_spec("triton") is None:
         return False
     return all(t.dtype in _TRITON_DTYPES and _has_triton(t.device) for t in tensors)
@@ -42,7 +42,7 @@ def _has_triton(device: torch.device) -> bool:
 
 @cache
 def _triton_starts() -> bool:
-    """Whether Triton reaches the GPU: at first it builds a driver, with a C compiler."""
+    """Return whether Triton reaches the GPU: it first builds a driver, with a C compiler."""
     from triton.runtime import driver
 
     try:
@@ -54,23 +54,23 @@ def _triton_starts() -> bool:
 
 
 def numba_fits(*tensors: Tensor) -> bool:
-    """Whether the kernels for a CPU and float32 may be used; an exported program has none."""
+    """Return whether the CPU kernels, of float32, may be used; an exported program has none."""
     fits = all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
     return fits and not torch.compiler.is_compiling()
 
 
 def smaller(first: int, second: int) -> int:
-    """The smaller of two sizes; where a program is traced for any size, it remains open."""
+    """Return the smaller of two sizes; in a program that is traced for any size it stays open."""
     return _open(torch.sym_min(first, second))
 
 
 def larger(first: int, second: int) -> int:
-    """The larger of two sizes, as `smaller`."""
+    """Return the larger of two sizes, as `smaller` does the smaller."""
     return _open(torch.sym_max(first, second))
 
 
 def _open(size: int) -> int:
-    """A size that nothing is known of but that it is one: guards on formulas would fix others."""
+    """Return a fresh symbolic size: guards on a formula of sizes would fix those in it."""
     if not isinstance(size, torch.SymInt):
         return size
     opened: int = torch.scalar_tensor(size, dtype=torch.int64).item()
@@ -108,7 +108,7 @@ def _with_torch_threads() -> None:
 
 
 def blas_on_one_thread() -> Any:
-    """A context in which matrix products, numba's among them, keep to the thread they are on."""
+    """Return a context in which matrix products, numba's among them, stay on the calling thread."""
     return _blas().limit(limits=1)
 
 

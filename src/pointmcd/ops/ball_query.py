@@ -11,7 +11,7 @@ from pointmcd.typing import Array, kernel
 
 @torch.no_grad()
 def ball_query(centres: Tensor, points: Tensor, radius: float, k: int) -> Tensor:
-    """Indices of the k nearest points within a radius of each centre.
+    """Find the k nearest points within a radius of each centre.
 
     Deliberate difference: the published code takes the first k in the order of the file, so that a
     permuted cloud gets other neighbours; the k nearest belong to the shape. A ball of fewer than k
@@ -76,7 +76,7 @@ def _query_kernel(centres: Array, points: Array, limit: float, index: Array) -> 
 
 @kernel
 def _sorted_nearest(squares: Array, limit: float, row: Array) -> int:
-    """Write the nearest within the limit into `row` [k], nearest first; how many there were."""
+    """Write the nearest within the limit into `row` [k], nearest first; return their number."""
     k, found = len(row), 0
     for j in range(len(squares)):
         square = squares[j]

@@ -19,7 +19,7 @@ class SyncedBatchNorm(nn.BatchNorm1d):
     """
 
     def _check_input_dim(self, input: Tensor) -> None:
-        """Any number of dimensions: it stands in for torch's 1d, 2d and 3d norms."""
+        """Accept any number of dimensions: this stands in for torch's 1d, 2d and 3d norms."""
 
     def forward(self, input: Tensor) -> Tensor:
         """[B, C, ...] -> the same shape and dtype."""
@@ -38,7 +38,7 @@ class SyncedBatchNorm(nn.BatchNorm1d):
 
 
 def synchronise(module: nn.Module) -> None:
-    """Make every batch norm of a module a `SyncedBatchNorm`, in place; parameters keep names.
+    """Turn every batch norm of a module into a `SyncedBatchNorm`, in place; names stay.
 
     Norms of a class of their own, torch's SyncBatchNorm among them, are left as they are.
     """
@@ -50,7 +50,7 @@ def synchronise(module: nn.Module) -> None:
 def batch_statistics(
     norm: nn.BatchNorm1d, mean: Tensor, var: Tensor, count: int
 ) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance [C] that `norm` applies in training; updates the running ones.
+    """Return mean and biased variance [C] for `norm` in training; update the running ones.
 
     Args:
         norm: any batch norm; a `SyncedBatchNorm` takes the samples of all processes.
@@ -69,7 +69,7 @@ def batch_statistics(
 
 
 def running_statistics(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
-    """Mean and variance [C] that `norm` applies in evaluation."""
+    """Return mean and variance [C] for `norm` in evaluation."""
     assert norm.running_mean is not None
     assert norm.running_var is not None
     return norm.running_mean, norm.running_var
@@ -77,7 +77,7 @@ def running_statistics(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def update_running(norm: nn.BatchNorm1d, mean: Tensor, var: Tensor, count: int) -> None:
-    """What `nn.BatchNorm1d` does to its buffers in training, with `count` samples a channel."""
+    """Update the buffers as `nn.BatchNorm1d` does, with `count` samples a channel."""
     running_mean, running_var = running_statistics(norm)
     assert norm.num_batches_tracked is not None
     norm.num_batches_tracked += 1
@@ -90,7 +90,7 @@ def update_running(norm: nn.BatchNorm1d, mean: Tensor, var: Tensor, count: int) 
 
 
 def _mean_over_processes(values: Tensor) -> Tensor:
-    """Mean of one tensor per process, the same in each; every process calls it in the same order.
+    """Return the mean over processes of one tensor each; all call this in the same order.
 
     The gradient is that of the mean of all processes' losses, where gradients of parameters are
     averaged too, as DistributedDataParallel does. (torch.distributed.nn's is deprecated.)

@@ -1,18 +1,18 @@
-"""The task loss of teachers and students alike."""
+"""The task loss of teachers and students."""
 
 import torch
 from torch import Tensor
 
 
 def smoothed_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
-    """Cross entropy where `smoothing` is shared among the other K - 1 classes (method of PointMCD).
+    """Cross entropy whose `smoothing` is spread over the other K - 1 classes, as in PointMCD.
 
-    `torch.nn.CrossEntropyLoss` shares it among all K instead, hence this one.
+    `torch.nn.CrossEntropyLoss` spreads it over all K.
 
     Args:
         logits: [B, K].
         labels: int64 [B].
-        smoothing: 0 to below 1; the weight that the true class gives away.
+        smoothing: 0 to below 1; the weight taken from the true class.
     """
     log_p = torch.log_softmax(logits, dim=1)
     true = log_p.gather(1, labels[:, None]).squeeze(1)

@@ -58,20 +58,20 @@ def walk(
     for _ in range(length - 1):
         weights = momentum(previous, descriptor)
         descriptor = weights[:, :, :1] * previous + weights[:, :, 1:] * descriptor
-        ways = gather_rows(neighbours, path[-1])
-        candidates = gather_rows(features, ways)
+        next_points = gather_rows(neighbours, path[-1])
+        candidates = gather_rows(features, next_points)
         scores = score(candidates, descriptor)
         scores = scores * crossover_factor(current, descriptor, candidates)
         previous = current
         current, choice = _step(scores, candidates, sampled)
         taken.append(current)
-        path.append(ways.gather(2, choice).squeeze(2))
+        path.append(next_points.gather(2, choice).squeeze(2))
     return Curves(torch.stack(taken, dim=2), torch.stack(path, dim=2))
 
 
 @torch.no_grad()
 def crossover_factor(current: Tensor, descriptor: Tensor, candidates: Tensor) -> Tensor:
-    """What scales the scores of candidates that would turn a curve back on itself.
+    """Factor that suppresses candidates which would turn a curve back on itself.
 
     1 + cos of the angle between the curve's direction s - r and the step to the candidate, in
     feature space, no more than 1: up to a right angle nothing is suppressed, and a step straight
@@ -93,7 +93,7 @@ def crossover_factor(current: Tensor, descriptor: Tensor, candidates: Tensor) ->
 
 
 def _step(scores: Tensor, candidates: Tensor, sampled: bool) -> tuple[Tensor, Tensor]:
-    """Features [B, n, C] of the point chosen and which candidate it is, int64 [B, n, 1]."""
+    """Choose the next point: its features [B, n, C] and its number, int64 [B, n, 1]."""
     if sampled:
         weights = F.gumbel_softmax(scores, hard=True, dim=2)
         chosen = (weights[:, :, None] @ candidates).squeeze(2)

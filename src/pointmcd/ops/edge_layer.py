@@ -24,7 +24,7 @@ _TRITON_NARROW, _TRITON_WIDE = 64, 128
 def edge_layer(
     own: Tensor, other: Tensor, index: Tensor, weight: Tensor, largest: Tensor, slope: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Extremes of W h over each point's edges, and the moments of h over all edges.
+    """Compute extremes of W h over each point's edges, and moments of h over all edges.
 
     Args:
         own: float [B, N, C1], each point's part of its edges.
@@ -74,7 +74,7 @@ def _triton_fits(own: Tensor, other: Tensor, weight: Tensor) -> bool:
 
 
 def _kernels(own: Tensor, other: Tensor, weight: Tensor) -> ModuleType:
-    """The module whose forward and backward serve these."""
+    """Return the module whose forward and backward serve these tensors."""
     if _triton_fits(own, other, weight):
         from pointmcd.ops.gpu import edge_layer as gpu
 
@@ -83,7 +83,7 @@ def _kernels(own: Tensor, other: Tensor, weight: Tensor) -> ModuleType:
 
 
 class _EdgeLayer(torch.autograd.Function):
-    """Keeps the place of the extreme among the k neighbours, int32 [B, N, C2], and its inputs."""
+    """Saves its inputs and the neighbour of each extreme, int32 [B, N, C2]."""
 
     @staticmethod
     def forward(

@@ -1,4 +1,4 @@
-"""The second layer of an edge convolution on a CPU; pointmcd.ops.edge_layer says what it is.
+"""CPU kernels of pointmcd.ops.edge_layer.
 
 Point by point, from k rows that stay in cache.
 """
@@ -18,7 +18,7 @@ _BLOCKS = 64
 def forward(
     own: Tensor, other: Tensor, index: Tensor, weight: Tensor, sign: Tensor, slope: float
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Extreme and its place among the neighbours, int32, both [B, N, C2]; mean and covariance.
+    """Return the extreme, its neighbour's number (int32), both [B, N, C2], mean and covariance.
 
     The moments are float64, [C1] and [C1, C1]. `sign` [C2] is -1 where the extreme is the min.
     """
@@ -46,7 +46,7 @@ def forward(
 def backward(
     saved: tuple[Tensor, ...], grad: Tensor, mix: Tensor, share: Tensor, slope: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of own and other [B, N, C1], and of the weight [C2, C1].
+    """Return gradients of own and other [B, N, C1], and of the weight [C2, C1].
 
     `saved` is (own, other, index, weight, where, mean). Through the moments, every edge h receives
     (h - mean) mix + share.
@@ -75,7 +75,7 @@ def backward(
 
 @kernel
 def _make_edges(own: Array, other: Array, index: Array, slope: float, edges: Array) -> None:
-    """One point's edges, [k, C1]."""
+    """Fill one point's edges, [k, C1]."""
     for j in range(len(index)):
         row, edge = other[index[j]], edges[j]
         for c in range(len(own)):
@@ -85,7 +85,7 @@ def _make_edges(own: Array, other: Array, index: Array, slope: float, edges: Arr
 
 @kernel
 def _row_max(rows: Array, best: Array, where: Array) -> None:
-    """Max of each column of [k, C2] and its first row."""
+    """Find the max of each column of [k, C2] and the first row that has it."""
     best[:] = rows[0]
     where[:] = 0
     for j in range(1, len(rows)):
@@ -137,7 +137,7 @@ def _forward_kernel(
 def _add_extremes(
     grad: Array, where: Array, weight: Array, edges: Array, grad_edges: Array, grad_weight: Array
 ) -> None:
-    """What one point's extremes give to the edges they were taken at, and to the weight."""
+    """Add gradients of one point's extremes to those of their edges and of the weight."""
     for c in range(len(grad)):
         g = grad[c]
         edge, grad_edge = edges[where[c]], grad_edges[where[c]]
@@ -151,7 +151,7 @@ def _add_extremes(
 def _scatter_edges(
     grad_edges: Array, edges: Array, index: Array, slope: float, grad_own: Array, grad_other: Array
 ) -> None:
-    """Back through the LeakyReLU and the sum."""
+    """Backward of the LeakyReLU and the sum."""
     for j in range(len(index)):
         grad_edge, edge, grad_row = grad_edges[j], edges[j], grad_other[index[j]]
         for c in range(len(grad_own)):

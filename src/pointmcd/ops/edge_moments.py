@@ -19,7 +19,7 @@ from pointmcd.typing import Array
 
 
 def edge_moments(own: Tensor, other: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-    """Moments of [other_j, own_i] over all edges.
+    """Compute the mean and covariance of [other_j, own_i] over all edges.
 
     Args:
         own: float [B, M, D], of the points that have neighbours.
@@ -41,7 +41,7 @@ def normed_edges(
     norm: nn.BatchNorm1d,
     short: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Batch norm of W [other_j, own_i] over all edges, as a sum a_i + b_j.
+    """Apply batch norm to W [other_j, own_i] over all edges; return it as a sum a_i + b_j.
 
     Args:
         own: float [B, M, D].
@@ -68,7 +68,7 @@ def normed_edges(
 
 
 class _EdgeMoments(torch.autograd.Function):
-    """Keeps its inputs, the sums of neighbours [B, M, C] and how often each is one [B, N, 1]."""
+    """Saves its inputs, the sums of neighbours [B, M, C] and their counts [B, N, 1]."""
 
     @staticmethod
     def forward(ctx: Any, own: Tensor, other: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
@@ -106,7 +106,7 @@ class _EdgeMoments(torch.autograd.Function):
 
 
 def _degree(other: Tensor, index: Tensor) -> Tensor:
-    """How often each point is a neighbour, [B, N, 1]."""
+    """Count the points that each is a neighbour of, [B, N, 1]."""
     batch, count, _ = other.shape
     below = count * torch.arange(batch, device=index.device)[:, None, None]
     times = torch.bincount((index + below).flatten(), minlength=batch * count)
@@ -114,7 +114,7 @@ def _degree(other: Tensor, index: Tensor) -> Tensor:
 
 
 def neighbour_sum(values: Tensor, index: Tensor) -> Tensor:
-    """Sums of the neighbours' values, [B, N, C] at int64 [B, M, k] -> [B, M, C]; no gradient."""
+    """Sum the neighbours' values, [B, N, C] at int64 [B, M, k] -> [B, M, C]; no gradient."""
     batch, count, channels = values.shape
     below = count * torch.arange(batch, device=index.device)[:, None, None]
     bags = (index + below).flatten(0, 1)
@@ -124,7 +124,7 @@ def neighbour_sum(values: Tensor, index: Tensor) -> Tensor:
 
 
 def neighbour_spread(values: Tensor, index: Tensor, count: int) -> Tensor:
-    """The transpose: each point's values [B, M, C] added to its neighbours, [B, N, C]."""
+    """Add each point's values [B, M, C] to its neighbours, [B, N, C]: the transpose."""
     batch, _, channels = values.shape
     out = values.new_zeros(batch, count, channels)
     if numba_fits(values):

@@ -1,4 +1,4 @@
-"""Edges that are the sum of their two ends, behind a LeakyReLU or ReLU: made in one pass."""
+"""LeakyReLU or ReLU of edges that are the sum of their two ends, in one pass."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from pointmcd.typing import Array
 
 
 def edge_sum(own: Tensor, other: Tensor, index: Tensor, slope: float) -> Tensor:
-    """LeakyReLU(own_i + other_j) of every edge (i, j).
+    """Compute LeakyReLU(own_i + other_j) of every edge (i, j).
 
     Args:
         own: float [B, M, C], of the points that have neighbours.
@@ -32,7 +32,7 @@ def edge_sum(own: Tensor, other: Tensor, index: Tensor, slope: float) -> Tensor:
 
 
 class _EdgeSum(torch.autograd.Function):
-    """Keeps the edges themselves, whose signs tell the slope, and the index."""
+    """Saves the index and the edges, whose signs tell the slope."""
 
     @staticmethod
     def forward(ctx: Any, own: Tensor, other: Tensor, index: Tensor, slope: float) -> Tensor:

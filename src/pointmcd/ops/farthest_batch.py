@@ -14,7 +14,7 @@ from pointmcd.typing import Array
 
 @torch.no_grad()
 def sample_farthest(points: Tensor, count: int) -> Tensor:
-    """Farthest points of each cloud of a batch, beginning with the one farthest from the centroid.
+    """Sample farthest points of each cloud, beginning with the one farthest from the centroid.
 
     That start belongs to the shape, not to the order in the file: permuted clouds give the same
     points (of equally far ones the first is taken).
@@ -58,7 +58,7 @@ def _sample_torch(points: Tensor, order: Tensor) -> None:
 
 @torch.library.custom_op("pointmcd::sample_farthest", mutates_args=())
 def _sample_open(points: Tensor, count: int) -> Tensor:
-    """One operation of a traced program; `farthest_onnx` says what it is in ONNX."""
+    """The same as one operation of a traced program; `farthest_onnx` has it in ONNX."""
     return sample_farthest(points, count)
 
 

@@ -1,4 +1,4 @@
-"""Farthest point sampling in ONNX: a loop of one round for each point but the first.
+"""Farthest point sampling in ONNX, as a loop over the points to choose.
 
 Apart from pointmcd.ops.farthest_batch, as it needs ONNX Script, of the extra `onnx`.
 """
@@ -40,5 +40,5 @@ def sample_farthest(points: FLOAT, count: INT64) -> INT64:
 
 
 def translations() -> dict[Callable[..., Any], Callable[..., Any]]:
-    """What `torch.onnx` must know of the operations of a traced student."""
+    """Return what ONNX has for the operations of our own in a traced student."""
     return {torch.ops.pointmcd.sample_farthest.default: sample_farthest}

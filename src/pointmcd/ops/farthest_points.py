@@ -1,4 +1,4 @@
-"""Farthest point sampling (Eldar et al., IEEE TIP 1997): exact, nothing compiled.
+"""Farthest point sampling (Eldar et al., IEEE TIP 1997), exact.
 
 A new point changes the distances of those near it alone. Points are held in buckets of neighbours,
 and a bucket whose box is farther from the new point than its own farthest point is from the chosen
@@ -17,7 +17,7 @@ _SLACK = np.float32(0.999)
 
 
 def farthest_points(points: Floats, count: int) -> Indices:
-    """The order in which each point is the farthest from all before it, the first point first.
+    """Order points so that each is the farthest from all before it, beginning with the first.
 
     Args:
         points: [N, 3].
@@ -40,7 +40,7 @@ def farthest_points(points: Floats, count: int) -> Indices:
 
 
 def _by_place(points: Floats) -> Indices:
-    """All indices, bucket after bucket, ascending in each."""
+    """Return all indices, bucket after bucket, ascending in each."""
     near = cKDTree(points, leafsize=_BUCKET).indices.astype(np.int64)
     for start in range(0, len(near), _BUCKET):
         near[start : start + _BUCKET].sort()
@@ -91,7 +91,7 @@ def _to_box(low: float, high: float, place: float) -> float:
 def _approach(
     points: Array, x: float, y: float, z: float, start: int, stop: int, nearest: Array
 ) -> int:
-    """Lower the squared distances of one bucket; which point of it is the farthest now."""
+    """Lower the squared distances of one bucket; return its farthest point."""
     for j in range(start, stop):  # no branch: runs on vector registers
         dx, dy, dz = points[0, j] - x, points[1, j] - y, points[2, j] - z
         square = dx * dx + dy * dy + dz * dz

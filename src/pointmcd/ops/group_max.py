@@ -1,4 +1,4 @@
-"""Linear, batch norm, ReLU and the max over each group: over a neighbourhood, or a whole cloud.
+"""Linear layer, batch norm, ReLU and the max over each group: a neighbourhood or a whole cloud.
 
 As in pointmcd.ops.linear_norm, the batch statistics follow from the moments of the input; batch
 norm and ReLU commute with the max up to the sign of gamma, the layer's output at every member
@@ -26,7 +26,7 @@ _BLOCKS = 16
 
 
 def linear_bn_relu_max(groups: Tensor, linear: nn.Linear, norm: nn.BatchNorm1d) -> Tensor:
-    """Max over the members of each group of ReLU(BN(W x)).
+    """Compute the max over the members of each group of ReLU(BN(W x)).
 
     Args:
         groups: float [G, k, C_in].
@@ -91,7 +91,7 @@ class _Extremes(torch.autograd.Function):
 
 
 def _extreme(products: Tensor, values: Tensor, where: Tensor) -> None:
-    """Max over the members of [g, k, C] and the first member that has it, into [g, C] each."""
+    """Write the max over the members of [g, k, C] and the first one that has it, [g, C] each."""
     if numba_fits(products):
         _max_kernel(products, values, where)
     else:
@@ -101,7 +101,7 @@ def _extreme(products: Tensor, values: Tensor, where: Tensor) -> None:
 def _backward_torch(
     grad: Tensor, groups: Tensor, weight: Tensor, where: Tensor, grad_groups: Tensor
 ) -> Tensor:
-    """The weight's gradient; that of the groups is added to `grad_groups`."""
+    """Return the weight's gradient; add that of the groups to `grad_groups`."""
     spread = grad.new_zeros(len(groups), groups.shape[1], grad.shape[1])
     spread.scatter_(1, where[:, None], grad[:, None])
     grad_groups += spread @ weight

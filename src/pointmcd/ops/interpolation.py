@@ -1,4 +1,4 @@
-"""Features carried from some points to others (PointNet++, Qi et al., NeurIPS 2017, eq. 2)."""
+"""Interpolate features at other points (PointNet++, Qi et al., NeurIPS 2017, eq. 2)."""
 
 import torch
 from torch import Tensor
@@ -9,7 +9,7 @@ from pointmcd.ops.neighbours import gather_rows
 
 
 def interpolate(features: Tensor, at: Tensor, to: Tensor, k: int = 3) -> Tensor:
-    """Mean of the k nearest sources, weighted by their inverse squared distances.
+    """Average the k nearest sources, weighted by their inverse squared distances.
 
     A target at the place of a source takes that source's features exactly (the mean where several
     coincide). Differentiable in `features` alone, as the places are not learnt.
@@ -41,7 +41,7 @@ def interpolate(features: Tensor, at: Tensor, to: Tensor, k: int = 3) -> Tensor:
 
 @torch.no_grad()
 def _sources(at: Tensor, to: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k nearest sources of each target and their weights, both [B, N, k], sum 1."""
+    """Return the k nearest sources of each target and their weights of sum 1, both [B, N, k]."""
     index = ball_query(to, at, torch.inf, k)
     places = at.gather(1, index.flatten(1)[:, :, None].expand(-1, -1, 3))
     squares = (places.view(*index.shape, 3) - to[:, :, None]).square().sum(dim=3)

@@ -1,4 +1,4 @@
-"""Linear layers with batch norm and ReLU in fewer passes over memory.
+"""Linear layer with batch norm and ReLU in fewer passes over memory.
 
 The batch statistics of W x follow from the mean and covariance of x, so batch norm folds into the
 weights even in training, and the normalised tensor is never made apart. Values, gradients and
@@ -22,7 +22,7 @@ from pointmcd.typing import Array
 def linear_bn_relu(
     points: Tensor, linear: nn.Linear, norm: nn.BatchNorm1d, slope: float = 0.0
 ) -> Tensor:
-    """ReLU(BN(W x)), [B, N, C_in] -> [B, N, C]; LeakyReLU with a `slope`; `linear` has no bias."""
+    """Compute ReLU(BN(W x)), LeakyReLU with a `slope`: [B, N, C_in] -> [B, N, C]; no bias."""
     with torch.autocast(points.device.type, enabled=False):  # statistics need full precision
         points = points.to(linear.weight)
         mean, var = linear_statistics(points, linear.weight, norm)
@@ -39,7 +39,7 @@ def linear_bn_relu(
 def linear_statistics(
     points: Tensor, weight: Tensor, norm: nn.BatchNorm1d
 ) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance [C] that `norm` applies to W x; updates the running ones."""
+    """Return mean and biased variance [C] of W x for `norm`; update the running ones."""
     if not norm.training:
         return running_statistics(norm)
     rows = points.flatten(0, 1)
@@ -49,7 +49,7 @@ def linear_statistics(
 def moment_statistics(
     centre: Tensor, covariance: Tensor, count: int, weight: Tensor, norm: nn.BatchNorm1d
 ) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance [C] that `norm` applies to W x; updates the running ones.
+    """Return mean and biased variance [C] of W x for `norm`; update the running ones.
 
     Args:
         centre: mean of x, [C_in].

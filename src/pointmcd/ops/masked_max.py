@@ -17,7 +17,7 @@ from pointmcd.ops.scatter import scatter_numba, scatter_torch
 from pointmcd.typing import Array
 
 Backend = Literal["auto", "triton", "numba", "torch"]
-#: How torch.embedding_bag calls the mode "max".
+#: The number of the mode "max" of torch.embedding_bag.
 _MAX = 2
 
 
@@ -46,7 +46,7 @@ def masked_max(embeddings: Tensor, visibility: Tensor, backend: Backend = "auto"
 
 
 def max_over_points(embeddings: Tensor) -> Tensor:
-    """Max over all points of a cloud, [B, M, C] -> [B, C]; the first of equals takes the gradient.
+    """Pool all points, [B, M, C] -> [B, C], by max; the first of equals takes the gradient.
 
     On a CPU this is the masked max with one view that sees everything.
     """
@@ -70,7 +70,7 @@ def _choose(backend: Backend, embeddings: Tensor) -> Backend:
 
 
 class _MaskedMax(torch.autograd.Function):
-    """Keeps argmax [B, V, C] alone (-1: the view sees nothing)."""
+    """Saves the argmax [B, V, C] alone (-1: the view sees nothing)."""
 
     @staticmethod
     def forward(ctx: Any, embeddings: Tensor, visibility: Tensor, backend: str) -> Tensor:
@@ -100,7 +100,7 @@ class _MaskedMax(torch.autograd.Function):
 
 
 def _forward_bags(embeddings: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:
-    """Each (shape, view) is a bag of rows: nothing of size B x M x V x C is ever made."""
+    """Pool each (shape, view) as a bag of rows: nothing of size B x M x V x C is ever made."""
     if not embeddings.sum().isfinite():  # bags hide what is not a number
         return _forward_fill(embeddings, visibility)
     batch, count, channels = embeddings.shape
@@ -117,7 +117,7 @@ def _forward_bags(embeddings: Tensor, visibility: Tensor) -> tuple[Tensor, Tenso
 
 
 def _forward_fill(embeddings: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:
-    """Per view fill the hidden points with -inf, then max: few launches for a GPU."""
+    """Fill hidden points with -inf view by view, then take the max: few launches for a GPU."""
     pooled, argmax = [], []
     for v in range(visibility.shape[2]):
         mask = visibility[:, :, v, None]

@@ -1,4 +1,4 @@
-"""Mean and covariance of many rows, with a backward pass of one matrix product."""
+"""Mean and covariance of many rows, whose backward pass is one matrix product."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ _CHUNK = 2048
 
 
 def mean_and_covariance(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean [C] and biased covariance [C, C] of rows [E, C]; no centred copy of them is kept."""
+    """Return mean [C] and biased covariance [C, C] of rows [E, C]; no centred copy is kept."""
     found: tuple[Tensor, Tensor] = _Moments.apply(rows)  # type: ignore[no-untyped-call]
     return found
 
 
 def moments(rows: Tensor) -> tuple[Tensor, Tensor]:
-    """The same without a gradient; zeros where there are no rows."""
+    """Return the same without a gradient; zeros if there are no rows."""
     mean = rows.sum(dim=0) / max(len(rows), 1)
     covariance = rows.new_zeros(rows.shape[1], rows.shape[1])
     for chunk in rows.split(_CHUNK) if rows.device.type == "cpu" else [rows]:
@@ -28,7 +28,7 @@ def moments(rows: Tensor) -> tuple[Tensor, Tensor]:
 def moments_backward(
     rows: Tensor, mean: Tensor, grad_mean: Tensor, grad_covariance: Tensor
 ) -> Tensor:
-    """Gradient of rows [E, C] from those of their mean [C] and covariance [C, C]."""
+    """Return the gradient of rows [E, C] from those of their mean [C] and covariance [C, C]."""
     slope = (grad_covariance + grad_covariance.T) / len(rows)
     return torch.addmm(grad_mean / len(rows) - mean @ slope, rows, slope)
 

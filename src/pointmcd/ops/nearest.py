@@ -1,4 +1,4 @@
-"""k nearest neighbours in any number of dimensions, some rows of the distances at a time."""
+"""Nearest neighbours in any number of dimensions, some rows of the distances at a time."""
 
 from typing import Any
 
@@ -18,14 +18,14 @@ _LANES = 64
 
 @torch.no_grad()
 def nearest_neighbours(points: Tensor, k: int) -> Tensor:
-    """Indices of the k nearest points of each point, itself included.
+    """Find the k nearest points of each point, itself included.
 
     Args:
         points: float [B, N, C].
         k: how many; N where the cloud is smaller.
 
     Returns:
-        int64 [B, N, min(k, N)], in no certain order.
+        int64 [B, N, min(k, N)], in no particular order.
     """
     k = smaller(k, points.shape[1])
     squares = points.square().sum(dim=2)
@@ -57,7 +57,7 @@ def _nearest_kernel(points: Array, doubled: Array, squares: Array, index: Array)
 
 @kernel
 def _largest(row: Array, best: Array, index: Array) -> None:
-    """Where the k largest of a row are, by insertion; the first of equals. Fills `index` [k]."""
+    """Find the k largest of a row by insertion, the first of equals; fill `index` [k]."""
     least = _lower_bound(row, best)
     k, found = len(best), 0
     for j in range(len(row)):
@@ -74,7 +74,7 @@ def _largest(row: Array, best: Array, index: Array) -> None:
 
 @kernel
 def _lower_bound(row: Array, best: Array) -> Any:
-    """A value that at least k of a row reach: the k-th largest of the maxima of its lanes.
+    """Return a value that at least k of a row reach: the k-th largest of its lanes' maxima.
 
     With it few values are left to be inserted. `best` [k] is overwritten.
     """

@@ -1,4 +1,4 @@
-"""Values of points' neighbours, pooled without a [B, N, k, C] tensor."""
+"""Gather and pool the values of neighbours without a [B, N, k, C] tensor."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,14 +14,14 @@ from pointmcd.typing import Array
 
 
 def gather_rows(values: Tensor, index: Tensor) -> Tensor:
-    """Rows of each cloud's own table: [B, N, C] and int64 [B, ...] below N -> [B, ..., C]."""
+    """Gather rows cloud by cloud: [B, N, C] and int64 [B, ...] below N -> [B, ..., C]."""
     batch, count, channels = values.shape
     rows = index.flatten(1) + count * torch.arange(batch, device=index.device)[:, None]
     return values.flatten(0, 1).index_select(0, rows.flatten()).view(*index.shape, channels)
 
 
 def neighbour_max(values: Tensor, index: Tensor) -> Tensor:
-    """Max over each point's neighbours, channel by channel.
+    """Pool each point's neighbours by max, channel by channel.
 
     Args:
         values: float [B, N, C].
@@ -37,7 +37,7 @@ def neighbour_max(values: Tensor, index: Tensor) -> Tensor:
 
 
 class _NeighbourMax(torch.autograd.Function):
-    """Keeps the index and which point each max is of, int32 [B, M, C]."""
+    """Saves the index and the point of each max, int32 [B, M, C]."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, index: Tensor) -> Tensor:
@@ -69,7 +69,7 @@ def _backward(grad: Tensor) -> Callable[..., Tensor]:
 
 
 def _forward_torch(values: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-    """One neighbour at a time: k passes over [B, M, C]."""
+    """Pool one neighbour at a time: k passes over [B, M, C]."""
     batch, count, _ = index.shape
     best = values.new_full((batch, count, values.shape[2]), -torch.inf)
     where = index[:, :, :1].int().expand(best.shape)

@@ -8,7 +8,7 @@ from pointmcd.typing import Array
 
 
 def scatter_numba(grad: Tensor, where: Tensor, count: int) -> Tensor:
-    """Each gradient added to the point that its maximum is of, in order; float32 on a CPU.
+    """Add each gradient to the point of its maximum, in order; float32 on a CPU.
 
     Args:
         grad: float [B, M, C].
@@ -24,7 +24,7 @@ def scatter_numba(grad: Tensor, where: Tensor, count: int) -> Tensor:
 
 
 def scatter_torch(grad: Tensor, where: Tensor, count: int) -> Tensor:
-    """The same on any device, in any type."""
+    """Do the same on any device, in any type."""
     out = grad.new_zeros(len(grad), count, grad.shape[2])
     return out.scatter_add_(1, where.clamp(min=0).long(), grad * (where >= 0))
 

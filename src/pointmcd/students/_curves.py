@@ -31,7 +31,7 @@ class CurveGrouping(nn.Module):
         self.mixer = NormedLinear(2 * channels, 2)
 
     def forward(self, features: Tensor, neighbours: Tensor) -> Curves:
-        """Features [B, N, C] and ways on, int64 [B, N, k] -> n curves of l points.
+        """Features [B, N, C] and each point's neighbours, int64 [B, N, k] -> n curves of l points.
 
         The points of highest attention start; the features that curves carry are scaled by it, so
         that it learns.
@@ -57,7 +57,7 @@ class CurveGrouping(nn.Module):
 
 
 class CurveAggregation(nn.Module):
-    """Point features that have read the curves: [B, N, C] -> [B, N, C] (Sec. 3.3).
+    """Aggregation of the curves at all points: [B, N, C] -> [B, N, C] (Sec. 3.3).
 
     Attention pools the curve features [B, n, l, C] along each curve (one vector for each of n
     curves) and across the curves (one for each of l places on them). Every point attends to both,

@@ -1,4 +1,4 @@
-"""A layer that several students are made of."""
+"""A layer that several students use."""
 
 from torch import Tensor, nn
 
@@ -16,6 +16,6 @@ class NormedLinear(nn.Module):
         return self.normalise(self.linear(points))
 
     def normalise(self, mapped: Tensor) -> Tensor:
-        """Batch norm over all but the last dimension."""
+        """Apply batch norm over all but the last dimension."""
         normed: Tensor = self.norm(mapped.flatten(0, -2))
         return normed.view_as(mapped)

@@ -36,7 +36,7 @@ class Graph:
         return cls(points, index[:, :, :k].contiguous(), index)
 
     @property
-    def ways(self) -> Tensor:
+    def others(self) -> Tensor:
         """The k nearest others, int64 [B, N, k]: a curve must move on, where there are others."""
         count = self.points.shape[1]
         some = isinstance(count, torch.SymInt) or count > 1  # traced for any number: for some
@@ -52,7 +52,7 @@ class PlaceEncoding(nn.Module):
         self.norm = nn.BatchNorm1d(channels)
 
     def forward(self, graph: Graph) -> tuple[Tensor, Tensor]:
-        """The share a of each edge's own point and b of its neighbour, both [B, N, C]."""
+        """Return the term a of each edge's own point and b of its neighbour, both [B, N, C]."""
         own, other, step = self.linear.weight.split(3, dim=1)
         weight = torch.cat([other + step, own - step], dim=1)
         points = graph.points
@@ -60,7 +60,7 @@ class PlaceEncoding(nn.Module):
 
 
 class FirstLPFA(nn.Module):
-    """Local aggregation of the places alone: max of the encoded edges, [B, N, C]."""
+    """Local aggregation of coordinates alone: the max of the encoded edges, [B, N, C]."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -73,7 +73,7 @@ class FirstLPFA(nn.Module):
 
 
 class LPFA(nn.Module):
-    """Local aggregation: encoded places + f_j - f_i, a layer on every edge, the mean over k."""
+    """Local aggregation: coordinates encoded + f_j - f_i, a layer on each edge, the mean over k."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

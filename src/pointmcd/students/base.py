@@ -1,4 +1,4 @@
-"""What every student returns."""
+"""The output of every student."""
 
 from dataclasses import dataclass
 

@@ -82,7 +82,7 @@ SEGMENTATION = (
     Block(512, 64, 1.2, 2, False),
     Block(512, 64, 1.2, 4, False),
 )
-#: The blocks on the way back to all points.
+#: The blocks of the decoder, from coarse to fine.
 DECODER = (SEGMENTATION[5], SEGMENTATION[3], SEGMENTATION[1])
 
 
@@ -106,7 +106,7 @@ class CIC(nn.Module):
         """Features [B, N, C_in] of the graph's points -> [B, N, C]."""
         inner = F.leaky_relu(self.reduce(features), SLOPE)
         if self.block.curves:
-            inner = self.aggregation(inner, self.grouping(inner, graph.ways).features)
+            inner = self.aggregation(inner, self.grouping(inner, graph.others).features)
         expanded = self.expand(self.lpfa(inner, graph))
         return F.leaky_relu(expanded + self.shortcut(features), SLOPE)
 
@@ -126,7 +126,7 @@ class Level:
     features: Tensor
 
     def kept(self, count: int, radius: float, k: int) -> "Level":
-        """Fewer points, the farthest, each with the max of the features in its ball."""
+        """Keep farthest points, each with the max of the features in its ball."""
         picks = sample_farthest(self.graph.points, count)
         centres = gather_rows(self.graph.points, picks)
         ball = ball_query(centres, self.graph.points, radius, k)
@@ -203,8 +203,8 @@ class CurveNetSegmentation(nn.Module):
     propagation back (3 nearest, skip links, two layers) with a CIC block of ratio 4 at each level.
 
     Differences from the published network, and why:
-    - No fifth level (1,024 channels at N / 256, 8 points): about 2.8 M parameters with its way
-      back, for 2 points a cloud at the 512 that a CPU trains with.
+    - No fifth level (1,024 channels at N / 256, 8 points): about 2.8 M parameters with its
+      decoder, for 2 points a cloud at the 512 that a CPU trains with.
     - After the last propagated width, 64, one block of 64 channels, not two of 256 whose edges are
       four times as wide as any others at all N points: the head (tasks/segmentation.py) has layers
       of its own. It gets the pooled embeddings and the class; the published one reads the class

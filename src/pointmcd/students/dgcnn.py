@@ -53,12 +53,12 @@ class EdgeConv(nn.Module):
             return self.convolve(points, nearest_neighbours(points, self.k))
 
     def convolve(self, points: Tensor, index: Tensor) -> Tensor:
-        """The same on given neighbours, int64 [B, N, k]."""
+        """Convolve on given neighbours, int64 [B, N, k]."""
         own, other = self._normed(points, index)
         return F.leaky_relu(own + neighbour_max(other, index), SLOPE)
 
     def _normed(self, points: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Batch norm applied per point: edge (i, j) is own_i + other_j, both [B, N, C]."""
+        """Apply batch norm per point: edge (i, j) is own_i + other_j, both [B, N, C]."""
         to_step, to_self = self.linear.weight.chunk(2, dim=1)
         weight = torch.cat([to_step, to_self - to_step], dim=1)
         return normed_edges(points, points, index, weight, self.norm)
@@ -77,7 +77,7 @@ class TwoLayerEdgeConv(EdgeConv):
         self.second_norm = nn.BatchNorm1d(second)
 
     def convolve(self, points: Tensor, index: Tensor) -> Tensor:
-        """The same on given neighbours, int64 [B, N, k]."""
+        """Convolve on given neighbours, int64 [B, N, k]."""
         own, other = self._normed(points, index)
         weight, norm = self.second.weight, self.second_norm
         largest = norm.weight.detach() >= 0

@@ -94,7 +94,7 @@ class Layer(NormedLinear):
         return self.activate(self.linear(features))
 
     def activate(self, products: Tensor) -> Tensor:
-        """What follows W x [..., C], where that was put together elsewhere."""
+        """Apply batch norm and ReLU to W x [..., C]."""
         # In place on the norm's own result; on a view of it autograd would copy the gradient.
         return F.relu_(self.norm(products.flatten(0, -2))).view_as(products)
 
@@ -124,14 +124,14 @@ class Grouping(nn.Module):
 
 
 class SetAbstraction(nn.Module):
-    """Farthest points, and the features of the groups around them at every scale."""
+    """Farthest points and, at every scale, features of the groups around them."""
 
     def __init__(self, channels_in: int, scales: tuple[Scale, ...]) -> None:
         super().__init__()
         self.groupings = nn.ModuleList(Grouping(channels_in, scale) for scale in scales)
 
     def forward(self, below: Level, keep: int) -> tuple[Level, Tensor]:
-        """The level above, and the index [B, keep] of its points in the one below."""
+        """Return the level above, and the index [B, keep] of its points in the one below."""
         index = sample_farthest(below.points, keep)
         centres = gather_rows(below.points, index)
         pooled = [grouping(centres, below) for grouping in self.groupings]
@@ -195,7 +195,7 @@ class PointNet2(nn.Module):
         return PointFeatures(embeddings, index.gather(1, kept), local=local)
 
     def _local(self, levels: tuple[Level, Level, Level], embeddings: Tensor) -> Tensor | None:
-        """Features of every point for a segmentation head: none where there is no decoder."""
+        """Return features of every point for a segmentation head, None without a decoder."""
         return None
 
 

@@ -1,4 +1,4 @@
-"""What the Triton kernels share: how a running extreme is beaten."""
+"""The comparison that all Triton kernels of a running maximum share."""
 
 import triton.language as tl
 
@@ -7,7 +7,7 @@ from pointmcd.typing import gpu_kernel
 
 @gpu_kernel
 def beats(value: tl.tensor, best: tl.tensor) -> tl.tensor:
-    """Whether a value takes the place of the best so far: the first of equals, or of NaNs, stays.
+    """Tell whether a value replaces the best so far: the first of equals, or of NaNs, stays.
 
     As in torch, NaN is above every number, so that it is not hidden.
     """

@@ -1,7 +1,7 @@
-"""The second layer of an edge convolution in Triton; pointmcd.ops.edge_layer says what it is.
+"""Triton kernels of pointmcd.ops.edge_layer.
 
 A tile is some points and one neighbour of each, so that the extremes are running ones and no k is
-padded. Products are in full float32: batch statistics come of them. Moments are taken about a
+padded. Products are in full float32: batch statistics follow from them. Moments are taken about a
 centre near the mean, summed in float32 by one program and in float64 over all programs. What
 neighbours receive is added atomically: the order of that sum, and with it the last bits of
 `other`'s gradient, may change from run to run.
@@ -26,7 +26,7 @@ _PROGRAMS = 512
 def forward(
     own: Tensor, other: Tensor, index: Tensor, weight: Tensor, sign: Tensor, slope: float
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Extreme and its place among the neighbours, int32, both [B, N, C2]; mean and covariance.
+    """Return the extreme, its neighbour's number (int32), both [B, N, C2], mean and covariance.
 
     The moments are float64, [C1] and [C1, C1]. `sign` [C2] is -1 where the extreme is the min.
     """
@@ -70,7 +70,7 @@ def forward(
 def backward(
     saved: tuple[Tensor, ...], grad: Tensor, mix: Tensor, share: Tensor, slope: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of own and other [B, N, C1], and of the weight [C2, C1].
+    """Return gradients of own and other [B, N, C1], and of the weight [C2, C1].
 
     `saved` is (own, other, index, weight, where, mean). Through the moments, every edge h receives
     (h - mean) mix + share.
@@ -116,7 +116,7 @@ def _programs(index: Tensor) -> int:
 
 
 def _tile(channels: int) -> int:
-    """A side of a tile that holds all channels: a power of 2, and what tl.dot takes."""
+    """Return a side of a tile that holds all channels: a power of 2 that tl.dot takes."""
     side: int = triton.next_power_of_2(channels)
     return max(16, side)
 
@@ -143,7 +143,7 @@ def forward_kernel(
     NARROW: tl.constexpr,  # noqa: N803
     WIDE: tl.constexpr,  # noqa: N803
 ) -> None:
-    """Every so-and-so-many-th tile of points, with all their edges."""
+    """Go through every P-th tile of points, of P programs, with all their edges."""
     c, d = tl.arange(0, NARROW), tl.arange(0, WIDE)
     matrix = (d < wide)[None, :] & (c < narrow)[:, None]
     turned = tl.load(weight + d[None, :] * narrow + c[:, None], mask=matrix, other=0.0)
@@ -204,7 +204,7 @@ def backward_kernel(
     NARROW: tl.constexpr,  # noqa: N803
     WIDE: tl.constexpr,  # noqa: N803
 ) -> None:
-    """The same tiles, their edges made again."""
+    """Go through the same tiles and make their edges again."""
     c, d = tl.arange(0, NARROW), tl.arange(0, WIDE)
     matrix = (d < wide)[:, None] & (c < narrow)[None, :]
     square = (c < narrow)[:, None] & (c < narrow)[None, :]

@@ -1,4 +1,4 @@
-"""The masked max in Triton; pointmcd.ops.masked_max says what it computes.
+"""Triton kernels of pointmcd.ops.masked_max.
 
 Values are compared and summed in float32, whatever the type of the embeddings. No kernel adds
 atomically: the same input gives the same bits.
@@ -17,7 +17,7 @@ _POINTS, _CHANNELS = 32, 64
 
 
 def forward(embeddings: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:
-    """Pooled [B, V, C] and the first argmax, int32 [B, V, C], -1 where a view sees nothing."""
+    """Return pooled [B, V, C] and the first argmax, int32, -1 where a view sees nothing."""
     batch, points, channels = embeddings.shape
     views = visibility.shape[2]
     pooled = embeddings.new_empty(batch, views, channels)
@@ -42,7 +42,7 @@ def forward(embeddings: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def backward(grad: Tensor, argmax: Tensor, points: int) -> Tensor:
-    """What each point receives, [B, M, C]."""
+    """Return the gradient of each point, [B, M, C]."""
     batch, views, channels = grad.shape
     out = grad.new_empty(batch, points, channels)
     if out.numel() == 0:
@@ -67,7 +67,7 @@ def max_kernel(
     POINTS: tl.constexpr,  # noqa: N803
     CHANNELS: tl.constexpr,  # noqa: N803
 ) -> None:
-    """One view of one shape, some channels; each row of the tile keeps its own best to the end."""
+    """Pool one view of one shape in some channels; each row of the tile keeps its own best."""
     task = tl.program_id(0).to(tl.int64)
     channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
     best = tl.full((POINTS, CHANNELS), float("-inf"), tl.float32)
@@ -103,7 +103,7 @@ def gather_kernel(
     POINTS: tl.constexpr,  # noqa: N803
     CHANNELS: tl.constexpr,  # noqa: N803
 ) -> None:
-    """Some points and channels of one shape: every view is asked whether it chose them."""
+    """Sum over views the gradients of some points and channels of one shape."""
     blocks = tl.cdiv(points, POINTS)
     shape = (tl.program_id(0) // blocks).to(tl.int64)
     point = tl.program_id(0) % blocks * POINTS + tl.arange(0, POINTS)

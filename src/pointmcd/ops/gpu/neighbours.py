@@ -1,4 +1,4 @@
-"""Pooling over neighbours in Triton; pointmcd.ops.neighbours says what it computes.
+"""Triton kernels of pointmcd.ops.neighbours.
 
 The backward pass gathers: edges are sorted by the point they lead to, and each point sums what its
 own bring, in float32 and in a fixed order. So no kernel adds atomically.
@@ -17,7 +17,7 @@ _POINTS, _CHANNELS = 16, 64
 
 
 def forward(values: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
-    """Max [B, M, C] and the point it is taken from, int32 [B, M, C]."""
+    """Return the max [B, M, C] and its point, int32 [B, M, C]."""
     batch, count, channels = values.shape
     near = index.shape[1]
     pooled = values.new_empty(batch, near, channels)
@@ -43,7 +43,7 @@ def forward(values: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def backward(grad: Tensor, index: Tensor, where: Tensor, count: int) -> Tensor:
-    """What each of `count` points receives, [B, N, C]."""
+    """Return the gradient of each of `count` points, [B, N, C]."""
     batch, _, channels = grad.shape
     out = grad.new_empty(batch, count, channels)
     if out.numel() == 0:
@@ -66,7 +66,7 @@ def backward(grad: Tensor, index: Tensor, where: Tensor, count: int) -> Tensor:
 
 
 def edges_by_target(index: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The edges of all clouds, sorted by the point they lead to.
+    """Sort the edges of all clouds by the point they lead to.
 
     Args:
         index: int64 [B, M, k].
@@ -97,7 +97,7 @@ def pool_kernel(
     POINTS: tl.constexpr,  # noqa: N803
     CHANNELS: tl.constexpr,  # noqa: N803
 ) -> None:
-    """Some of M points, counted through all clouds, and some channels: a neighbour at a time."""
+    """Pool some of M points (counted through all clouds) in some channels."""
     point = tl.program_id(0).to(tl.int64) * POINTS + tl.arange(0, POINTS)
     channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
     inside = (point < points)[:, None] & (channel < channels)[None, :]
@@ -127,7 +127,7 @@ def unpool_kernel(
     channels: tl.tensor,
     CHANNELS: tl.constexpr,  # noqa: N803
 ) -> None:
-    """One point and some channels: the sum over the edges that lead to it."""
+    """Sum the gradients of one point in some channels over the edges that lead to it."""
     target = tl.program_id(0)
     channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
     inside = channel < channels
