@@ -40,7 +40,6 @@ _PUBLIC = {
     "masked_max": "pointmcd.ops.masked_max",
     "normalise": "pointmcd.shapes.mesh",
     "predict": "pointmcd.inference.predict",
-    "predict_parts": "pointmcd.inference.predict_parts",
     "prepare": "pointmcd.preparation.prepare",
     "probe": "pointmcd.probing.probe",
     "read_mesh": "pointmcd.shapes.mesh",

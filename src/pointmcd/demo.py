@@ -80,7 +80,8 @@ def _predict_one(folder: Path, run: Path) -> None:
         file = folder / Path(name).name
         file.write_bytes(archive.read(name))
     for prediction in predict(run, [file]):
-        _say(f"    {file.name}: {prediction.label}, {prediction.confidence:.0%} sure")
+        said = prediction.cells()
+        _say(f"    {file.name}: {said['class']}, {said['confidence']} sure")
 
 
 def _say(text: str) -> None:

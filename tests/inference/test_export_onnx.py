@@ -9,8 +9,9 @@ import torch
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, PointMCDError, RunError
 from pointmcd.files import write_json
-from pointmcd.inference import export_about, export_onnx
+from pointmcd.inference import export_onnx
 from pointmcd.inference.export import export_run
+from pointmcd.inference.model_card import about
 from pointmcd.students.base import PointFeatures
 from pointmcd.students.registry import list_students
 from pointmcd.training.config import TrainConfig
@@ -33,7 +34,7 @@ def session_of(path):
     return ort.InferenceSession(path, providers=["CPUExecutionProvider"])
 
 
-def about(path):
+def told_by(path):
     found = session_of(path).get_modelmeta().custom_metadata_map
     return {key: json.loads(value) for key, value in found.items()}
 
@@ -64,7 +65,7 @@ def test_any_batch_and_any_number_of_points(trained_run, exported_run):
 
 
 def test_the_file_says_what_it_is(trained_run, exported_run):
-    told, meta = about(exported_run), Run(trained_run).meta
+    told, meta = told_by(exported_run), Run(trained_run).meta
     assert told["classes"] == ["bed", "chair", "lamp"]
     assert (told["task"], told["student"], told["points"]) == ("classification", "pointnet", 64)
     assert told["run"]["seed"] == 0
@@ -79,7 +80,7 @@ def test_the_file_says_what_it_is(trained_run, exported_run):
 
 def test_a_run_of_parts_names_them(trained_parts_run):
     run = Run(trained_parts_run)
-    told = export_about.about(run, load_model(run, "best", torch.device("cpu")), "best")
+    told = about(run, load_model(run, "best", torch.device("cpu")), "best")
     bed, chair = ["low", "high"], ["legs", "seat", "back"]
     parts = {"bed": {"first": 0, "names": bed}, "chair": {"first": 2, "names": chair}}
     assert told["parts"] == parts
@@ -192,11 +193,11 @@ def test_refused_before_any_work(run_copy, tmp_path, monkeypatch):
 def test_from_the_command_line(cli, quick_run, tmp_path):
     run, path = quick_run(), tmp_path / "a b.onnx"
     assert cli("export", run, "--out", path, "--checkpoint", "last") == (0, f"{path}\n", "")
-    assert about(path)["checkpoint"] == "last"
+    assert told_by(path)["checkpoint"] == "last"
 
 
 def test_clouds_of_the_store_are_what_it_is_checked_on(trained_run, taught_store):
-    found = [inputs[0] for inputs in export_onnx._clouds(Run(trained_run), None)]
+    found = [inputs[0] for inputs in export_onnx._examples(Run(trained_run), None)]
     assert [tuple(points.shape[:2]) for points in found] == [
         (1, 64),
         (2, 32),

@@ -58,7 +58,7 @@ def test_what_is_not_known_is_not_invented(run_copy):
     _, text = card_of(export_run(run_copy, "safetensors"))
     assert "- Source: unknown (the store `set` is not at hand)" in text
     assert "- Licence of its pretrained weights: unknown" in text
-    assert "Not evaluated on a test part" in text
+    assert "Not evaluated on a test split" in text
     assert "overall_accuracy" not in text
 
 

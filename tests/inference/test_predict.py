@@ -1,5 +1,6 @@
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,15 +9,16 @@ import torch
 from pointmcd.checkpoint import load_checkpoint, save_checkpoint
 from pointmcd.data.store import Store
 from pointmcd.device import pick_device
-from pointmcd.errors import RunError
+from pointmcd.errors import ConfigError, RunError
 from pointmcd.files import write_json
-from pointmcd.inference.predict import predict
+from pointmcd.inference.predict import output_paths, predict
 from pointmcd.students.registry import create_student
 from pointmcd.tasks.classification import Classifier
 from pointmcd.training.model import load_model
 from pointmcd.training.run import Run
 
 CLASSES = {"bed", "chair", "lamp"}
+ENDINGS = ("-parts.ply", "-parts.png")
 
 
 @pytest.fixture
@@ -83,7 +85,7 @@ def test_agrees_with_the_checkpoint_asked_for(run_copy, chair):
     tensors = {f"model.{name}": value for name, value in classifier.state_dict().items()}
     save_checkpoint(run_copy / "best.safetensors", tensors, {"epoch": 1})
     (best,) = predict(run_copy, [chair], device="cpu")
-    (last,) = predict(run_copy, [chair], "last", device="cpu")
+    (last,) = predict(run_copy, [chair], checkpoint="last", device="cpu")
     assert best.label == "lamp"
     assert best.confidence > 0.999
     assert last.confidence < 0.999
@@ -172,3 +174,38 @@ def test_names_with_spaces_and_brackets(trained_run, chair, tmp_path):
     shutil.copy(chair, odd)
     (prediction,) = predict(trained_run, [odd], device="cpu")
     assert prediction.fault is None
+
+
+def test_a_class_is_told_to_no_model_that_takes_none(trained_run, chair, tmp_path):
+    with pytest.raises(ConfigError, match=r"--label chair: .*takes no class"):
+        list(predict(trained_run, [chair], label="chair", device="cpu"))
+    (prediction,) = predict(trained_run, [chair], out=tmp_path / "out", device="cpu")
+    assert prediction.label in CLASSES
+    assert not (tmp_path / "out").exists()
+
+
+# Paths of what a task writes
+
+
+@pytest.mark.parametrize(
+    ("files", "names"),
+    [
+        ([], []),
+        (["chair/1.off"], ["1-parts"]),
+        (["a.b.off", "a.b.ply"], ["a.b-parts", "a.b-parts-2"]),
+        (["chair/1.off", "bed/1.off", "Bed/1.OFF"], ["1-parts", "1-parts-2", "1-parts-3"]),
+        (["x.off", "X.off"], ["x-parts", "X-parts-2"]),
+        (["x.off", "out/x-parts.ply"], ["x-parts-2", "x-parts-parts"]),
+        (["x.off", "out/X-Parts.ply"], ["x-parts-2", "X-Parts-parts"]),
+        (["x.off", "x.off"], ["x-parts", "x-parts-2"]),
+    ],
+)
+def test_each_file_gets_a_name_and_no_input_is_written_over(files, names):
+    found = output_paths([Path(file) for file in files], Path("out"), ENDINGS)
+    assert found == [(Path("out", f"{name}.ply"), Path("out", f"{name}.png")) for name in names]
+
+
+def test_input_that_is_reached_through_a_link_is_safe(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "out", target_is_directory=True)
+    files = [tmp_path / "x.off", tmp_path / "link" / "x-parts.ply"]
+    assert output_paths(files, tmp_path / "out", ENDINGS)[0][0].name == "x-parts-2.ply"

@@ -13,7 +13,6 @@ from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, PointMCDError, RunError
 from pointmcd.files import read_json, write_json
 from pointmcd.inference.predict import predict
-from pointmcd.inference.predict_parts import predict_parts
 from pointmcd.plots.colours import part_colours
 from pointmcd.shapes.clouds import read_points
 from pointmcd.tasks.task import Labels, get_task
@@ -50,7 +49,7 @@ def chair(labelled_meshes):
 def label(run, tmp_path):
     def call(*files, **options):
         options = {"out": tmp_path / "parts", "device": "cpu"} | options
-        return list(predict_parts(run, files, **options))
+        return list(predict(run, files, **options))
 
     return call
 
@@ -163,13 +162,12 @@ def test_needs_no_store(label, run, chair):
     assert label(chair) == before
 
 
-def test_runs_of_the_other_task_are_refused(run, trained_run, chair, tmp_path):
-    with pytest.raises(RunError, match="no parts"):
-        list(predict_parts(trained_run, [chair], device="cpu"))
-    with pytest.raises(RunError, match="labels parts"):
-        list(predict(run, [chair], device="cpu"))
+def test_without_a_folder_nothing_is_written(label, chair, tmp_path):
+    (found,) = label(chair, out=None)
+    assert found == replace(label(chair)[0], ply=None, picture=None)
+    assert len(list((tmp_path / "parts").iterdir())) == 2  # of the second call
 
 
 def test_refused_at_once_even_without_files(tmp_path):
     with pytest.raises(RunError, match="is not a run folder"):
-        list(predict_parts(tmp_path, []))
+        list(predict(tmp_path, []))

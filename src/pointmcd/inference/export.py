@@ -1,4 +1,4 @@
-"""A trained run in one file for other programs: ONNX, or weights with a card."""
+"""A trained run for other programs: an ONNX file, or weights with a card."""
 
 from pathlib import Path
 from typing import Literal
@@ -8,9 +8,8 @@ import torch
 from pointmcd.checkpoint import save_checkpoint
 from pointmcd.errors import ConfigError
 from pointmcd.files import replacing
-from pointmcd.inference.export_about import about
-from pointmcd.inference.export_onnx import write_run_onnx
-from pointmcd.inference.model_card import model_card
+from pointmcd.inference.export_onnx import import_onnx, write_run_onnx
+from pointmcd.inference.model_card import about, model_card
 from pointmcd.training.model import load_model
 from pointmcd.training.run import Run
 
@@ -28,10 +27,10 @@ def export_run(
 ) -> Path:
     """Write a run's model for use without pointmcd.
 
-    "onnx": one file of inputs `points` float32 [batch, points, 3], of a run of parts also `labels`
-    int64 [batch], and the output `logits` ([batch, classes]; [batch, points, parts]) or, of a
-    pretrained run, `embedding` [batch, C]. It holds what it was made from in its metadata, and is
-    checked in ONNX Runtime before it gets its name.
+    "onnx": one file with the inputs and the output that the task names: `points` float32
+    [batch, points, 3], for part segmentation also `labels` int64 [batch], and `logits` ([batch,
+    classes]; [batch, points, parts]) or, of a pretrained run, `embedding` [batch, C]. It holds what
+    it was made from in its metadata, and is checked in ONNX Runtime before it gets its name.
 
     "safetensors": a folder with the weights and a card that says what they are.
 
@@ -40,7 +39,7 @@ def export_run(
         to: the format.
         out: the file (onnx) or folder (safetensors); `export.onnx` or `export` in the run by
             default.
-        checkpoint: "best" (on the validation part) or "last".
+        checkpoint: "best" (on the validation split) or "last".
         points: the only number of points that the ONNX file takes; by default it takes any from 2.
 
     Returns:
@@ -56,30 +55,27 @@ def export_run(
     opened.refuse_unfinished()
     if points is not None and (to != "onnx" or points < 1):
         raise ConfigError(f"--points {points}: is 1 or more, and for --to onnx alone")
+    path = out or opened.path / ("export.onnx" if to == "onnx" else "export")
     if to == "onnx":
-        path = out or opened.path / "export.onnx"
         if path.is_dir():
             raise ConfigError(f"--out {path}: is a folder; name a file, like {path / 'model.onnx'}")
-        write_run_onnx(opened, path, checkpoint, points)
+        import_onnx()
     else:
-        path = out or opened.path / "export"
-        _write_weights(opened, path, checkpoint)
+        _refuse_others(path)
+    model = load_model(opened, checkpoint, torch.device("cpu"))
+    described = about(opened, model, checkpoint)
+    if to == "onnx":
+        write_run_onnx(opened, model, path, points, described)
+        return path
+    with replacing(path) as folder:
+        folder.mkdir()
+        save_checkpoint(folder / WEIGHTS, model.state_dict(), {"about": described})
+        (folder / CARD).write_text(model_card(opened, described), encoding="utf-8")
     return path
 
 
-def _write_weights(run: Run, path: Path, checkpoint: str) -> None:
-    """The folder: weights by the names that `load_state_dict` of the model takes, and the card."""
-    _refuse_others(path)
-    model = load_model(run, checkpoint, torch.device("cpu"))
-    told = about(run, model, checkpoint)
-    with replacing(path) as folder:
-        folder.mkdir()
-        save_checkpoint(folder / WEIGHTS, model.state_dict(), {"about": told})
-        (folder / CARD).write_text(model_card(run, told), encoding="utf-8")
-
-
 def _refuse_others(path: Path) -> None:
-    """Refuse to replace what is no folder of weights."""
+    """Refuse to replace anything but a folder of weights."""
     if path.is_dir():
         if {file.name for file in path.iterdir()} <= {WEIGHTS, CARD}:
             return

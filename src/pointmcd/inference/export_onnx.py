@@ -1,60 +1,83 @@
-"""A run's model as an ONNX file of any batch and number of points, held against torch."""
+"""A run's model as an ONNX file of any batch and number of points, compared with torch."""
 
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pointmcd.data.dataset import Batch
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, PointMCDError, StoreError
 from pointmcd.extras import import_extra
 from pointmcd.files import replacing
-from pointmcd.inference.export_about import about
 from pointmcd.onnx_file import EXTRA, OnnxModule, write_onnx
-from pointmcd.training.model import load_model
 from pointmcd.training.run import Run
 
 #: How far ONNX Runtime may be from torch, in units of the largest value where that is above 1.
 TOLERANCE = 1e-4
-#: What the program is traced with, where the number of points is open: no size that is special.
+#: Batch and points of the example, where the number of points is open: no size that is special.
 _TRACED = (3, 200)
 _WHAT = "--to onnx"
 
 
-def write_run_onnx(run: Run, path: Path, checkpoint: str, points: int | None) -> None:
-    """Write and check the file; see `pointmcd.inference.export.export_run`."""
-    for name in ("onnx", "onnxscript", "onnxruntime"):  # before any work
+def import_onnx() -> None:
+    """Import all that the export needs.
+
+    Raises:
+        ConfigError: when something is absent.
+    """
+    for name in ("onnx", "onnxscript", "onnxruntime"):
         import_extra(name, EXTRA, _WHAT)
-    model = load_model(run, checkpoint, torch.device("cpu"))
-    metadata = {key: json.dumps(value) for key, value in about(run, model, checkpoint).items()}
+
+
+def write_run_onnx(
+    run: Run, model: nn.Module, path: Path, points: int | None, about: dict[str, Any]
+) -> None:
+    """Write the file and check it.
+
+    Args:
+        run: the run.
+        model: its model on the CPU, in evaluation mode.
+        path: the file.
+        points: the only number of points that it takes; None for any from 2.
+        about: its metadata, JSON values.
+
+    Raises:
+        ConfigError: when the model cannot be exported.
+        PointMCDError: when the file computes something else than the model.
+    """
     with replacing(path) as temporary:
-        _write(run, model, temporary, points, metadata)
+        _write(run, model, temporary, points, about)
         loaded = OnnxModule(temporary, _WHAT)
-        for inputs in _clouds(run, points):
+        for inputs in _examples(run, points):
             _check(model, loaded, inputs, path)
 
 
 def _write(
-    run: Run, model: nn.Module, path: Path, points: int | None, metadata: dict[str, str]
+    run: Run, model: nn.Module, path: Path, points: int | None, about: dict[str, Any]
 ) -> None:
-    """The file, of a fixed number of points where one is given."""
     from pointmcd.ops.farthest_onnx import translations
 
-    labelled = run.meta["task"] == "segmentation"
+    task = run.task
     batch = torch.export.Dim("batch")
-    size = {0: batch} if points else {0: batch, 1: torch.export.Dim("points", min=2)}
-    cloud = _random(_TRACED[0], points or _TRACED[1])
+    sizes = {name: {0: batch} for name in task.input_names}
+    if points is None:
+        sizes["points"] = {0: batch, 1: torch.export.Dim("points", min=2)}
     try:
         write_onnx(
-            *(model, _inputs(run, cloud), path, _WHAT),
-            inputs=["points", "labels"] if labelled else ["points"],
-            outputs=["embedding" if run.meta["task"] == "pretrain" else "logits"],
-            sizes=(size, {0: batch}) if labelled else (size,),
+            model,
+            _inputs(run, _random(_TRACED[0], points or _TRACED[1])),
+            path,
+            _WHAT,
+            inputs=task.input_names,
+            outputs=[task.output_name],
+            sizes=tuple(sizes.values()),
             translations=translations(),
-            metadata=metadata,
+            metadata={key: json.dumps(value) for key, value in about.items()},
         )
     except ConfigError as error:
         if points is not None:
@@ -64,7 +87,7 @@ def _write(
 
 
 def _check(model: nn.Module, loaded: OnnxModule, inputs: tuple[Tensor, ...], path: Path) -> None:
-    """Refuse a file that says something else than torch."""
+    """Refuse a file that computes something else than torch."""
     with torch.inference_mode():
         wanted = model(*inputs)
     gap = float((loaded(*inputs) - wanted).abs().max())
@@ -77,7 +100,7 @@ def _check(model: nn.Module, loaded: OnnxModule, inputs: tuple[Tensor, ...], pat
         )
 
 
-def _clouds(run: Run, points: int | None) -> Iterator[tuple[Tensor, ...]]:
+def _examples(run: Run, points: int | None) -> Iterator[tuple[Tensor, ...]]:
     """Inputs of several batch sizes and numbers of points: shapes of the store, where there."""
     usual = points or run.config.points
     counts = [usual] if points else sorted({max(2, usual // 2), usual, 2 * usual})
@@ -85,15 +108,14 @@ def _clouds(run: Run, points: int | None) -> Iterator[tuple[Tensor, ...]]:
         yield _inputs(run, _stored(run, batch, count))
 
 
-def _inputs(run: Run, cloud: Tensor) -> tuple[Tensor, ...]:
-    """Clouds [B, N, 3], for a run of parts with class ids [B] that go round."""
-    if run.meta["task"] != "segmentation":
-        return (cloud,)
-    return cloud, torch.arange(cloud.shape[0]) % int(run.meta["num_classes"])
+def _inputs(run: Run, points: Tensor) -> tuple[Tensor, ...]:
+    """What the model takes: points [B, N, 3], and class ids [B] that go round."""
+    labels = torch.arange(len(points)) % max(1, len(run.labels.classes))
+    return run.task.inputs(Batch(points, labels))
 
 
 def _stored(run: Run, batch: int, count: int) -> Tensor:
-    """Points [B, N, 3] of the first shapes of the run's store; of chance where it has fewer."""
+    """Points [B, N, 3] of the first shapes of the run's store; random where it has fewer."""
     try:
         store = Store(Path(run.meta["store"]))
     except StoreError:

@@ -1,69 +1,148 @@
-"""Name the class of mesh and point cloud files, from points alone."""
+"""Predict on mesh and point cloud files, from points alone."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 import torch
+from torch import Tensor, nn
 
+from pointmcd.data.dataset import Batch
+from pointmcd.datasets.layout import SPLITS
 from pointmcd.device import pick_device
-from pointmcd.errors import RunError, ShapeError
+from pointmcd.errors import ConfigError, ShapeError
 from pointmcd.shapes.clouds import read_points
+from pointmcd.tasks.task import InputFile, Labels, Prediction, Task
 from pointmcd.training.model import load_model
 from pointmcd.training.run import Run
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """What a run says of one file.
-
-    Attributes:
-        path: the file.
-        label: the most likely class; None where the file could not be read.
-        confidence: its probability, 0 to 1.
-        ranking: all classes with their probabilities, likeliest first.
-        fault: why the file could not be read, one line; None where it was.
-    """
-
-    path: Path
-    label: str | None
-    confidence: float
-    ranking: tuple[tuple[str, float], ...]
-    fault: str | None = None
-
-
 def predict(
-    run: Path, files: Sequence[Path], checkpoint: str = "best", device: str = "auto"
+    run: Path,
+    files: Sequence[Path],
+    label: str | None = None,
+    out: Path | None = None,
+    checkpoint: str = "best",
+    device: str = "auto",
 ) -> Iterator[Prediction]:
-    """Classify files one after the other; a bad file is told of and does not stop the rest.
+    """Predict on files one after the other; a bad file is reported and does not stop the rest.
+
+    As many points as the run was trained with are taken from each file (on the surface of a mesh,
+    in the unit sphere).
 
     Args:
         run: the run folder.
         files: any mesh or point cloud files.
-        checkpoint: "best" (on the validation part) or "last".
+        label: for a model that is told the class of a shape, as in part segmentation: that of all
+            files. By default the folder that a file lies in names it, as `prepare` reads folders:
+            CLASS/NAME or CLASS/{train,test}/NAME. A run with a single class needs neither.
+        out: folder for what the task writes (segmentation: NAME-parts.ply and NAME-parts.png); by
+            default nothing is written. An input file is never written over.
+        checkpoint: "best" (on the validation split) or "last".
         device: cpu, cuda, mps or auto.
 
+    Yields:
+        For each file what the task says: a `ClassPrediction`, a `PartPrediction`, or a task's own.
+
     Raises:
-        RunError: when the run or its checkpoint cannot be used, or the run labels parts.
+        RunError: when the run or its checkpoint cannot be used, or it was trained without labels.
+        ConfigError: when `label` is no class of the run, or its model is told none.
+        PointMCDError: when `out` cannot be written to.
     """
     opened = Run(run)
     opened.refuse_pretrained()
-    if opened.meta["task"] != "classification":
-        raise RunError(f"{run}: labels parts and names no classes; use predict_parts")
+    task, labels, points = opened.task, opened.labels, opened.config.points
+    _check_label(opened, task, label)
+    if len(labels.classes) == 1:
+        label = labels.classes[0]
     where = pick_device(device)
-    classifier = load_model(opened, checkpoint, where)
-    for path in files:
+    model = load_model(opened, checkpoint, where)
+    all_targets = output_paths(files, out, task.written) if out else [()] * len(files)
+    for path, targets in zip(files, all_targets, strict=True):
         try:
-            points = read_points(path, opened.config.points, seed=0)
+            known = label or _class_of(path, labels.classes) if _told(task) else None
+            file = InputFile(path, read_points(path, points, seed=0), known, targets)
         except ShapeError as error:
-            yield Prediction(path, None, 0.0, (), str(error))
+            yield task.prediction(path, fault=str(error))
             continue
-        with torch.inference_mode():
-            logits = classifier(torch.from_numpy(points)[None].to(where))
-        yield _named(path, opened.meta["classes"], logits.float().softmax(dim=1)[0].cpu())
+        yield task.predict(_output(model, task, labels, file, where), file, labels)
 
 
-def _named(path: Path, classes: list[str], probabilities: torch.Tensor) -> Prediction:
-    order = probabilities.argsort(descending=True).tolist()
-    ranking = tuple((classes[i], float(probabilities[i])) for i in order)
-    return Prediction(path, ranking[0][0], ranking[0][1], ranking)
+def _told(task: Task) -> bool:
+    """Whether the model is told the class of a shape."""
+    return "labels" in task.input_names
+
+
+def _check_label(run: Run, task: Task, label: str | None) -> None:
+    if label is None:
+        return
+    if not _told(task):
+        raise ConfigError(f"--label {label}: the model of {run.path} takes no class; leave it out")
+    classes = run.labels.classes
+    if label not in classes:
+        raise ConfigError(
+            f"--label {label}: is no class of {run.path}; use one of {', '.join(classes)}"
+        )
+
+
+def _class_of(path: Path, classes: Sequence[str]) -> str:
+    """Read the class from the folders of a file, as `prepare` does."""
+    folder = path.absolute().parent
+    if folder.name not in classes and folder.name.lower() in SPLITS:
+        folder = folder.parent
+    if folder.name not in classes:
+        raise ShapeError(
+            f"{path}: of which class? Say it with --label, or put the file into a folder of that"
+            f" name; one of: {', '.join(classes)}"
+        )
+    return folder.name
+
+
+def _output(
+    model: nn.Module, task: Task, labels: Labels, file: InputFile, device: torch.device
+) -> Tensor:
+    """Compute the model's output for one file, on the CPU."""
+    points = torch.from_numpy(file.points)[None].to(device)
+    known = -1 if file.label is None else labels.classes.index(file.label)
+    batch = Batch(points, torch.tensor([known], device=device))
+    with torch.inference_mode():
+        output: Tensor = model(*task.inputs(batch))
+    return output[0].float().cpu()
+
+
+def output_paths(
+    files: Sequence[Path], out: Path, endings: Sequence[str]
+) -> list[tuple[Path, ...]]:
+    """Name what is written for each file: `chair-parts.ply`, and next `chair-parts-2.ply`.
+
+    No two paths are the same, nor is one of them one of the files, on a disk that does not tell
+    upper from lower case either.
+
+    Args:
+        files: what is predicted on.
+        out: the folder.
+        endings: of the files that are written for each, like `-parts.ply`.
+
+    Returns:
+        For each file one path for each ending.
+    """
+    taken = {_place(file) for file in files}
+    found = []
+    for file in files:
+        for number in count(1):
+            paths = tuple(out / _numbered(file.stem + ending, number) for ending in endings)
+            places = {_place(path) for path in paths}
+            if not places & taken:
+                break
+        taken |= places
+        found.append(paths)
+    return found
+
+
+def _numbered(name: str, number: int) -> str:
+    stem, dot, suffix = name.rpartition(".")
+    return name if number == 1 else f"{stem}-{number}{dot}{suffix}"
+
+
+def _place(file: Path) -> str:
+    return str(file.resolve()).casefold()

@@ -1,6 +1,7 @@
 """Shape classification: the head on a student's embeddings, and all that inference needs."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from pointmcd.ops.cross_entropy import smoothed_cross_entropy
 from pointmcd.ops.masked_max import max_over_points
 from pointmcd.students.base import PointFeatures
 from pointmcd.students.registry import create_student
-from pointmcd.tasks.task import Labels, Scores, Task, register_task
+from pointmcd.tasks.task import InputFile, Labels, Prediction, Scores, Task, register_task
 
 
 class ClassificationHead(nn.Module):
@@ -52,6 +53,26 @@ class Classifier(nn.Module):
         return self.head(features), features
 
 
+@dataclass(frozen=True)
+class ClassPrediction(Prediction):
+    """The class of one file.
+
+    Attributes:
+        label: the most likely class; None beside a fault.
+        confidence: its probability, 0 to 1.
+        ranking: all classes with their probabilities, likeliest first.
+    """
+
+    label: str | None = None
+    confidence: float = 0.0
+    ranking: tuple[tuple[str, float], ...] = ()
+
+    def cells(self) -> dict[str, str]:
+        """The class, its probability, and the two classes after it."""
+        rest = ", ".join(f"{name} {share:.0%}" for name, share in self.ranking[1:3])
+        return {"class": str(self.label), "confidence": f"{self.confidence:.0%}", "next": rest}
+
+
 @register_task("classification")
 class ClassificationTask(Task):
     """One class for each shape."""
@@ -59,6 +80,7 @@ class ClassificationTask(Task):
     lesson = "classification"
     best = "val_accuracy"
     metrics = ("val_loss", "val_accuracy", "val_class_accuracy")
+    prediction = ClassPrediction
 
     def check_store(self, store: Store) -> None:
         """Two classes at least."""
@@ -99,3 +121,11 @@ class ClassificationTask(Task):
             "val_accuracy": float(hits.mean()),
             "val_class_accuracy": float(np.mean(per_class)),
         }
+
+    def predict(self, output: Tensor, file: InputFile, labels: Labels) -> ClassPrediction:
+        """Rank the classes."""
+        probabilities = output.softmax(dim=0)
+        order = probabilities.argsort(descending=True).tolist()
+        ranking = tuple((labels.classes[i], float(probabilities[i])) for i in order)
+        label, confidence = ranking[0]
+        return ClassPrediction(file.path, label=label, confidence=confidence, ranking=ranking)

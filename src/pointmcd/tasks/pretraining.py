@@ -55,6 +55,7 @@ class PretrainingTask(Task):
     lesson = "features"
     best = "val_agreement"
     metrics = ("val_loss", "val_agreement")
+    output_name = "embedding"
 
     @property
     def dense(self) -> bool:
@@ -93,3 +94,7 @@ class PretrainingTask(Task):
             sums += len(batch.points) * torch.stack([loss, agreement]).double()
             count += len(batch.points)
         return dict(zip(self.metrics, (sums / count).tolist(), strict=True))
+
+    def described_labels(self, labels: Labels) -> dict[str, Any]:
+        """No classes: none was read."""
+        return {"classes": []}

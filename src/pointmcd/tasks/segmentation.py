@@ -19,7 +19,8 @@ from pointmcd.ops.interpolation import interpolate
 from pointmcd.ops.masked_max import max_over_points
 from pointmcd.students.base import PointFeatures
 from pointmcd.students.registry import create_student
-from pointmcd.tasks.task import Labels, Scores, Task, register_task
+from pointmcd.tasks.part_prediction import PartPrediction, predict_parts
+from pointmcd.tasks.task import InputFile, Labels, Scores, Task, register_task
 
 DROPOUT = 0.5
 
@@ -116,6 +117,9 @@ class SegmentationTask(Task):
     lesson = "segmentation"
     best = "val_instance_miou"
     metrics = ("val_loss", "val_instance_miou", "val_class_miou", "val_point_accuracy")
+    input_names = ("points", "labels")
+    prediction = PartPrediction
+    written = ("-parts.ply", "-parts.png")
     #: The method's own; its scale of 0.8 to 1.2 is 1 / 1.2 to 1.2 here.
     recipes = MappingProxyType(
         {
@@ -146,10 +150,6 @@ class SegmentationTask(Task):
         """A Segmenter."""
         encoder = create_student(student, dense=True)
         return Segmenter(encoder, len(labels.classes), labels.part_ranges)
-
-    def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
-        """Points and class."""
-        return batch.points, batch.labels
 
     def loss(self, logits: Tensor, batch: Batch, label_smoothing: float) -> Tensor:
         """Smoothed cross entropy of the parts."""
@@ -193,6 +193,19 @@ class SegmentationTask(Task):
             "val_class_miou": ious.class_miou,
             "val_point_accuracy": float((parts == predicted).mean()),
         }
+
+    def predict(self, output: Tensor, file: InputFile, labels: Labels) -> PartPrediction:
+        """Choose the likeliest part of the class for each point; write a PLY and a picture."""
+        return predict_parts(output, file, labels)
+
+    def described_labels(self, labels: Labels) -> dict[str, Any]:
+        """The classes, and of each the names of its parts and the logit of the first."""
+        assert labels.parts is not None
+        parts = {
+            label: {"first": int(start), "names": labels.parts[label]}
+            for label, (start, _) in zip(labels.classes, labels.part_ranges, strict=True)
+        }
+        return {"classes": labels.classes, "parts": parts}
 
 
 def _pairs(logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:

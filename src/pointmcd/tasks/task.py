@@ -1,8 +1,9 @@
-"""What a task is: its model, its loss, and how a model is judged while it trains."""
+"""What a task is: its model and loss, how a model is judged, what it predicts and exports."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,6 +16,7 @@ from pointmcd.data.store import Store, part_ranges
 from pointmcd.distill.objective import Objectives
 from pointmcd.plugs import Plugs
 from pointmcd.specs import NoOptions, Spec, parse_options
+from pointmcd.typing import Floats
 
 Scores = dict[str, float | None]
 
@@ -38,6 +40,40 @@ class Labels:
         return part_ranges(self.parts, self.classes)
 
 
+@dataclass(frozen=True)
+class InputFile:
+    """A file to predict on.
+
+    Attributes:
+        path: the file.
+        points: its points as the model takes them, float32 [N, 3].
+        label: its class, for a model that takes `labels`; None for any other.
+        targets: where to write each of the task's `written`; empty where nothing is to be written.
+    """
+
+    path: Path
+    points: Floats
+    label: str | None = None
+    targets: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a run says of one file; a task's own adds fields with defaults.
+
+    Attributes:
+        path: the file.
+        fault: why nothing is said of it, one line; None where something is.
+    """
+
+    path: Path
+    fault: str | None = None
+
+    def cells(self) -> dict[str, str]:
+        """The columns of the printed table after the file's, and what stands there."""
+        return {}
+
+
 class Task(ABC):
     """A task; a subclass is registered by `@register_task("name")`, in one file.
 
@@ -51,6 +87,11 @@ class Task(ABC):
         lesson: which lesson's teacher is meant by the bare name of an encoder.
         best: the validation metric by which the best epoch is chosen, higher is better.
         metrics: all validation metrics.
+        input_names: the fields of a batch that the model takes, and its inputs in an exported file;
+            with `labels` among them, a file to predict on needs a class.
+        output_name: what `forward` returns, in an exported file.
+        prediction: what `predict` returns.
+        written: endings of the files that `predict` writes, like `-parts.ply`.
         recipes: what a named recipe sets otherwise for this task, by the fields of TrainConfig.
         name: what it is registered by, without options.
     """
@@ -60,6 +101,10 @@ class Task(ABC):
     lesson: ClassVar[str]
     best: ClassVar[str]
     metrics: ClassVar[tuple[str, ...]]
+    input_names: ClassVar[tuple[str, ...]] = ("points",)
+    output_name: ClassVar[str] = "logits"
+    prediction: ClassVar[type[Prediction]] = Prediction
+    written: ClassVar[tuple[str, ...]] = ()
     recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
     def __init__(self, name: str, options: Any) -> None:
@@ -87,8 +132,8 @@ class Task(ABC):
         """
 
     def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
-        """What the model is called with: the points alone."""
-        return (batch.points,)
+        """What the model is called with."""
+        return tuple(getattr(batch, name) for name in self.input_names)
 
     @abstractmethod
     def loss(self, logits: Tensor, batch: Batch, label_smoothing: float) -> Tensor:
@@ -114,6 +159,24 @@ class Task(ABC):
             device: where the model is.
             objectives: of the run, for a task that has nothing else to be judged by.
         """
+
+    # Prediction and export
+
+    def predict(self, output: Tensor, file: InputFile, labels: Labels) -> Prediction:
+        """Say what the model's output means, and write the files of the task to `file.targets`.
+
+        A task without labels predicts nothing and has no such method.
+
+        Args:
+            output: of the model for this file alone, without the dimension of the batch, float32.
+            file: what it was computed from.
+            labels: what the run was trained on.
+        """
+        raise NotImplementedError
+
+    def described_labels(self, labels: Labels) -> dict[str, Any]:
+        """What an exported model says of its output: JSON values by name."""
+        return {"classes": labels.classes}
 
 
 TASKS: Plugs[type[Task]] = Plugs("task", "pointmcd.tasks")

@@ -1,5 +1,4 @@
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -7,10 +6,10 @@ import trimesh
 from PIL import Image
 
 from pointmcd.errors import PointMCDError
-from pointmcd.inference.part_files import output_names, write_picture, write_ply
 from pointmcd.plots.colours import part_colours
 from pointmcd.plots.parts import PaintedCloud
 from pointmcd.shapes.clouds import read_points
+from pointmcd.tasks.part_prediction import write_picture, write_ply
 
 CLOUD = PaintedCloud(
     np.random.default_rng(0).normal(size=(30, 3)).astype(np.float32), np.arange(30) % 3
@@ -57,26 +56,3 @@ def test_folder_that_is_a_file(tmp_path):
     with pytest.raises(PointMCDError, match="cannot be written") as error:
         write_ply(tmp_path / "out" / "a.ply", CLOUD, ["a", "b", "c"], 0)
     assert "\n" not in str(error.value)
-
-
-@pytest.mark.parametrize(
-    ("files", "names"),
-    [
-        ([], []),
-        (["chair/1.off"], ["1-parts"]),
-        (["a.b.off", "a.b.ply"], ["a.b-parts", "a.b-parts-2"]),
-        (["chair/1.off", "bed/1.off", "Bed/1.OFF"], ["1-parts", "1-parts-2", "1-parts-3"]),
-        (["x.off", "X.off"], ["x-parts", "X-parts-2"]),
-        (["x.off", "out/x-parts.ply"], ["x-parts-2", "x-parts-parts"]),
-        (["x.off", "out/X-Parts.ply"], ["x-parts-2", "X-Parts-parts"]),
-        (["x.off", "x.off"], ["x-parts", "x-parts-2"]),
-    ],
-)
-def test_each_file_gets_a_name_and_no_input_is_written_over(files, names):
-    assert output_names([Path(file) for file in files], Path("out")) == names
-
-
-def test_input_that_is_reached_through_a_link_is_safe(tmp_path):
-    (tmp_path / "link").symlink_to(tmp_path / "out", target_is_directory=True)
-    files = [tmp_path / "x.off", tmp_path / "link" / "x-parts.ply"]
-    assert output_names(files, tmp_path / "out")[0] == "x-parts-2"

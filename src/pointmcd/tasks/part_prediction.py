@@ -1,0 +1,112 @@
+"""The parts of one file: the likeliest of its class for each point, as a PLY and a picture."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from torch import Tensor
+
+from pointmcd.files import replacing
+from pointmcd.plots.colours import part_paint
+from pointmcd.tasks.task import InputFile, Labels, Prediction
+
+if TYPE_CHECKING:  # it imports matplotlib, which no training needs
+    from pointmcd.plots.parts import PaintedCloud
+
+
+@dataclass(frozen=True)
+class PartPrediction(Prediction):
+    """The parts of one file.
+
+    Attributes:
+        label: the class it was taken for; None beside a fault.
+        parts: share of the points of each part of the class, 0 to 1; empty beside a fault.
+        ply: the coloured cloud; None where nothing was written.
+        picture: the same as a PNG; None where nothing was written.
+    """
+
+    label: str | None = None
+    parts: dict[str, float] = field(default_factory=dict)
+    ply: Path | None = None
+    picture: Path | None = None
+
+    def cells(self) -> dict[str, str]:
+        """The class, the shares of its parts, and the files."""
+        shares = ", ".join(f"{name} {share:.0%}" for name, share in self.parts.items())
+        written = "\n".join(str(path) for path in (self.ply, self.picture) if path)
+        return {"class": str(self.label), "parts": shares, "written": written}
+
+
+def predict_parts(logits: Tensor, file: InputFile, labels: Labels) -> PartPrediction:
+    """Label the points of a file, and write the PLY and the picture where targets are given.
+
+    Args:
+        logits: of all parts, [N, P].
+        file: points and class; its targets are the PLY and the picture, or there are none.
+        labels: the classes and parts of the run.
+
+    Raises:
+        PointMCDError: when a file cannot be written.
+    """
+    assert file.label is not None
+    assert labels.parts is not None
+    names = labels.parts[file.label]
+    first, stop = labels.part_ranges[labels.classes.index(file.label)].tolist()
+    # A small cloud's points are repeated to fill up the number: each place counts once.
+    distinct = np.sort(np.unique(file.points, axis=0, return_index=True)[1])
+    parts = logits[:, first:stop].argmax(dim=1).numpy()[distinct]
+    if file.targets:
+        from pointmcd.plots.parts import PaintedCloud
+
+        cloud = PaintedCloud(file.points[distinct], parts, f"{file.path.name}: {file.label}")
+        write_ply(file.targets[0], cloud, names, first)
+        write_picture(file.targets[1], cloud, names)
+    shares = np.bincount(parts, minlength=len(names)) / len(parts)
+    ply, picture = file.targets or (None, None)
+    return PartPrediction(
+        file.path,
+        label=file.label,
+        parts=dict(zip(names, shares.tolist(), strict=True)),
+        ply=ply,
+        picture=picture,
+    )
+
+
+def write_ply(path: Path, cloud: "PaintedCloud", names: Sequence[str], first: int) -> None:
+    """Write a binary PLY: x y z, red green blue alpha, and the part's global id as `part`.
+
+    Its comments say which id is which part.
+
+    Args:
+        path: the file.
+        cloud: points and their parts, counted from 0 in the class.
+        names: the class's part names.
+        first: global id of the class's first part.
+
+    Raises:
+        PointMCDError: when the file cannot be written.
+    """
+    import trimesh
+
+    points = trimesh.PointCloud(cloud.points, colors=part_paint(cloud.parts, len(names)))
+    points.vertex_attributes = {"part": (cloud.parts + first).astype(np.int32)}
+    lines = [f"comment part {first + i}: {' '.join(n.split())}\n" for i, n in enumerate(names)]
+    comments = "".join(lines).encode("ascii", "backslashreplace")
+    data: bytes = points.export(file_type="ply")
+    with replacing(path) as temporary:
+        temporary.write_bytes(data.replace(b"element vertex", comments + b"element vertex", 1))
+
+
+def write_picture(path: Path, cloud: "PaintedCloud", names: Sequence[str]) -> None:
+    """Draw the cloud from in front and from behind, with a legend, into a PNG.
+
+    Raises:
+        PointMCDError: when the file cannot be written.
+    """
+    from pointmcd.plots.parts import BACK, FRONT, parts_figure
+
+    figure = parts_figure([cloud], names, (FRONT, BACK))
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=150, format="png")
