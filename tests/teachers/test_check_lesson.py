@@ -1,6 +1,7 @@
 """Lessons of one's own: taught and mapped like the shipped ones, and checked rule by rule."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -116,6 +117,14 @@ def test_lessons_that_keep_the_contract(lesson, capsys):
     assert torch.equal(torch.get_rng_state(), state)
     assert capsys.readouterr() == ("", "")
     assert not console.quiet
+
+
+def test_the_lesson_of_the_documentation_keeps_the_contract():
+    text = (Path(__file__).parents[2] / "docs" / "teachers.md").read_text()
+    code = text[text.index("# my_lessons.py") :].partition("```")[0]
+    names = {}
+    exec(compile(code, "my_lessons.py", "exec"), names)
+    check_lesson(names["Bottleneck"])
 
 
 # Lessons with one fault each.

@@ -1,4 +1,4 @@
-"""Which image encoders can be used at once: their weights are on this machine."""
+"""Image encoders whose weights are on this machine: those that can be used at once."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -39,19 +39,19 @@ class EncoderEntry:
 
 @dataclass(frozen=True)
 class EncoderList:
-    """Entries, and what there is besides, in lines to print."""
+    """Entries of the list of encoders, and notes to print below."""
 
     entries: list[EncoderEntry]
     notes: list[str]
 
 
 def list_usable(search: str | None = None) -> EncoderList:
-    """Encoders that need no network: registered ones, and timm models whose weights are cached.
+    """List encoders that need no network: registered ones, and timm models with cached weights.
 
-    Only files of this machine are looked at.
+    Only files of this machine are read.
 
     Args:
-        search: a part of names, or a pattern with `*`: all encoders of such names instead, also
+        search: a word in names, or a pattern with `*`: all encoders of such names instead, also
             those whose weights are still to be fetched.
 
     Raises:
@@ -66,7 +66,7 @@ def list_usable(search: str | None = None) -> EncoderList:
     found = [_of_timm(timm, name) for name in known if _matches(f"{TIMM_PREFIX}{name}", search)]
     entries += [entry for entry in found if search or entry.weights != "network"]
     if not entries:
-        raise ConfigError(f"--search {search}: no encoder has such a name; try a part of it")
+        raise ConfigError(f"--search {search}: no encoder has such a name; try less of it")
     return EncoderList(entries, _notes(len(timm.list_models()), len(known)))
 
 
@@ -98,7 +98,7 @@ def _of_timm(timm: Any, name: str) -> EncoderEntry:
 
 
 def _cached(config: Any) -> Iterator[bool]:
-    """Whether each of the files from which timm would take a model's weights is here."""
+    """For each file from which timm would load a model's weights, whether it is here."""
     if not config.hf_hub_id:
         address = config.url if isinstance(config.url, str) else (config.url or ("", ""))[1]
         file = address.rpartition("/")[2]

@@ -52,7 +52,7 @@ class OwnNetwork(nn.Module):
         self._try()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images of any size, resized where the module says which it wants."""
+        """Encode images of any size, resized to `size` where the module states one."""
         if self.size and images.shape[-2:] != (self.size, self.size):
             images = F.interpolate(
                 images, (self.size, self.size), mode="bilinear", align_corners=False, antialias=True
@@ -61,7 +61,7 @@ class OwnNetwork(nn.Module):
         return features
 
     def pyramid(self, images: Tensor) -> list[Tensor]:
-        """The module's maps of images at the views' own size, the finest first."""
+        """Return the module's maps of images at the views' own size, the finest first."""
         pyramid: Any = self.body.pyramid
         return list(pyramid(images))
 
@@ -118,7 +118,7 @@ class OwnNetwork(nn.Module):
 
 
 def make_own(name: str, factory: Callable[[], Any]) -> nn.Module:
-    """Return what a user's factory makes.
+    """Return the module that a user's factory makes.
 
     Raises:
         ConfigError: when the factory fails, or makes something else than a module.

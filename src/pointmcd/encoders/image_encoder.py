@@ -60,7 +60,7 @@ class ImageEncoder(nn.Module):
             self.network.fold()
 
     def forward(self, views: Tensor) -> Tensor:
-        """Grey views, uint8 [n, S, S] -> features float [n, F]."""
+        """Encode grey views, uint8 [n, S, S] -> features float [n, F]."""
         return torch.cat([self.network(self._images(some)) for some in _batches(views)])
 
     @property
@@ -100,7 +100,7 @@ class ImageEncoder(nn.Module):
         return [torch.cat(maps) for maps in zip(*batches, strict=True)]
 
     def _images(self, views: Tensor) -> Tensor:
-        """As the weights expect them: float [n, 3, S, S], normalised."""
+        """Normalise as the weights expect: float [n, 3, S, S]."""
         images = views[:, None].to(self.mean.dtype) / 255  # type: ignore[arg-type]
         images = (images - self.mean) / self.std  # type: ignore[operator]
         return images.contiguous(memory_format=torch.channels_last)
@@ -124,7 +124,7 @@ def _build(name: str, weights: Path | None) -> tuple[nn.Module, EncoderSpec]:
 
 
 def _with_spec(network: TimmNetwork | OwnNetwork) -> tuple[nn.Module, EncoderSpec]:
-    """A network whose normalisation is known only once it is there."""
+    """The network and its spec, which is known only once the network is made."""
     maps = network.pyramid_channels if isinstance(network, OwnNetwork) else ()
     about = (network.num_features, network.mean, network.std, network.licence, maps)
     return network, EncoderSpec(lambda _: network, *about)
@@ -141,7 +141,7 @@ def _weights_digest(network: nn.Module, *about: object) -> str:
 
     Args:
         network: its parameters and buffers count, by name, type, shape and value.
-        about: normalisation, input size: anything whose text says what it is.
+        about: normalisation, input size: anything that its text identifies.
     """
     digest = hashlib.sha256(repr(about).encode())
     for name, tensor in sorted(network.state_dict().items()):
@@ -153,14 +153,17 @@ def _weights_digest(network: nn.Module, *about: object) -> str:
 
 
 def weights_licence(name: str) -> str | None:
-    """Licence of an encoder's pretrained weights; None where it has none or it is not known."""
+    """Return the licence of an encoder's pretrained weights; None: there are none, or unknown."""
     if name.startswith(TIMM_PREFIX):
         return _TIMM_LICENCE
     return encoder_spec(name).licence if name in list_encoders() else None
 
 
 def _batches(views: Tensor) -> tuple[Tensor, ...]:
-    """All views at once where a gradient is wanted (batch norm counts them) or off the CPU."""
+    """Split views for the cache of a CPU.
+
+    They stay together off the CPU, and where a gradient is wanted: batch norm counts them all.
+    """
     whole = torch.is_grad_enabled() or views.device.type != "cpu"
     batches: tuple[Tensor, ...] = views.split(len(views) if whole else CPU_BATCH)
     return batches

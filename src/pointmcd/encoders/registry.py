@@ -10,7 +10,7 @@ from pointmcd.errors import ConfigError
 
 @dataclass(frozen=True)
 class EncoderSpec:
-    """What an image encoder expects and gives.
+    """Inputs and outputs of an image encoder.
 
     Attributes:
         build: makes the network, images [n, 3, H, W] -> features [n, F]; True: with weights.
@@ -39,10 +39,10 @@ def register_encoder(name: str, spec: EncoderSpec) -> None:
 
 
 def list_encoders() -> list[str]:
-    """Names of all registered encoders, sorted."""
+    """Return the names of all registered encoders, sorted."""
     return sorted(_SPECS)
 
 
 def encoder_spec(name: str) -> EncoderSpec:
-    """What a registered encoder expects and gives."""
+    """Return the spec of a registered encoder."""
     return _SPECS[name]

@@ -1,4 +1,4 @@
-"""What computes a frozen image encoder's features: the same values but for rounding, in less time.
+"""Runtimes of a frozen image encoder: the same features but for rounding, in less time.
 
 Features differ from those of the encoder as it is by less than 1e-4 of the largest.
 """
@@ -43,10 +43,10 @@ class PreparedNetwork(nn.Module):
     """Stands in for a network on the CPU: images [n, 3, S, S] -> features [n, F], no gradients.
 
     The network is prepared when the first images of a size come: it may take seconds, which are
-    spared where every feature stands in the store already.
+    spared where the store has every feature already.
 
     Args:
-        network: what it stands for.
+        network: the one that it replaces.
         prepare: makes the fast form of it for images [2, 3, S, S] and any number of them.
     """
 

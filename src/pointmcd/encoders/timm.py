@@ -14,7 +14,7 @@ TIMM_PREFIX = "timm:"
 
 
 def import_timm(name: str) -> Any:
-    """The timm module.
+    """Return the timm module.
 
     Raises:
         ConfigError: when it is absent or cannot be imported; `name` is what asks for it.
@@ -70,7 +70,7 @@ class TimmNetwork(nn.Module):
         self.licence = str(licence or "not stated")
 
     def forward(self, images: Tensor) -> Tensor:
-        """Images of any size, resized (or stretched) to the one that the weights know."""
+        """Encode images of any size, resized (or stretched) to the one that the weights know."""
         if images.shape[-2:] != self.size:
             images = F.interpolate(
                 images, self.size, mode="bilinear", align_corners=False, antialias=True

@@ -20,7 +20,7 @@ def create_from_file(timm: Any, model: str, file: Path) -> Any:
         timm: the module.
         model: its name, with or without a tag.
         file: .safetensors, or else what torch.save wrote, of which only tensors are read. Weights
-            may stand under `state_dict` or `model`, and averaged ones (EMA) go first.
+            may be under `state_dict` or `model`; averaged ones (EMA) go first.
 
     Raises:
         ConfigError: when the file is absent, unreadable, or lacks a tensor of the model or has it

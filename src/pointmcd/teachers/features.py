@@ -24,12 +24,12 @@ def folder_name(encoder: str) -> str:
 
 
 def features_folder(store: Store, encoder: str, weights: str = "") -> Path:
-    """Where the features of a frozen encoder stand in a store.
+    """Return the folder of a frozen encoder's features in a store.
 
     Args:
         store: the prepared store.
         encoder: its name.
-        weights: `ImageEncoder.weights`: features of other weights stand beside.
+        weights: `ImageEncoder.weights`: features of other weights have another folder.
     """
     own = f"-{weights[:8]}" if weights else ""
     return store.path / "features" / f"{folder_name(encoder)}{own}"
@@ -38,7 +38,7 @@ def features_folder(store: Store, encoder: str, weights: str = "") -> Path:
 def cache_features(
     store: Store, config: TeachConfig, encoder: ImageEncoder, device: torch.device
 ) -> Path:
-    """The folder with the frozen encoder's features of every view; made where it is not there.
+    """Return the folder with the frozen encoder's features of every view; make it if absent.
 
     The runtime is no part of what made them: what it changes is below the rounding to float16.
 
@@ -57,7 +57,7 @@ def cache_features(
 def encode_store(
     store: Store, encoder: ImageEncoder, folder: Path, device: torch.device, identity: str
 ) -> None:
-    """Write features float16 [S, V, F] of each shard to `folder`; shards that stand are kept.
+    """Write features float16 [S, V, F] of each shard to `folder`; finished shards are kept.
 
     Args:
         store: the prepared store.
@@ -73,7 +73,7 @@ def encode_store(
     encoder.fold()
     encoder = encoder.to(device).eval()
     with progress_bar() as progress:
-        task = progress.add_task("views seen", total=len(store.shapes), note="")
+        task = progress.add_task("views encoded", total=len(store.shapes), note="")
         for shard, indices in store.shard_ranges():
             path = folder / f"{shard}.npy"
             if not path.exists():
@@ -89,7 +89,7 @@ def encode_store(
 def encode_shape(
     store: Store, index: int, encoder: ImageEncoder, device: torch.device
 ) -> FloatArray:
-    """Features float32 [V, F] of one shape's views."""
+    """Return features float32 [V, F] of one shape's views."""
     views = torch.from_numpy(store.views(index)).to(device)
     features: FloatArray = encoder(views).float().cpu().numpy()
     return features
@@ -127,7 +127,7 @@ class StoredRows:
 
 
 def gather_rows(store: Store, folder: Path, indices: npt.NDArray[np.int64]) -> FloatArray:
-    """Rows of the arrays `<shard>.npy` in `folder` for the given shapes, float32 [n, ...]."""
+    """Return rows of the arrays `<shard>.npy` in `folder` for shapes, float32 [n, ...]."""
     places = [store.locate(int(i)) for i in indices]
     maps = {shard: map_array(f"{folder}/{shard}.npy") for shard in {s for s, _ in places}}
     return np.stack([maps[shard][row] for shard, row in places]).astype(np.float32)

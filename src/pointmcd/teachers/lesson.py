@@ -1,4 +1,4 @@
-"""Lessons: how an image encoder becomes a teacher. One class and one file each."""
+"""The base of lessons, each of which makes a teacher of an image encoder, and their registry."""
 
 import json
 from abc import ABC, abstractmethod

@@ -60,7 +60,7 @@ class MapTeacher(nn.Module):
         self.decoder = decoder
 
     def describe(self, inputs: MapInputs) -> Tensor:
-        """The descriptors [n, 512] alone; nothing is decoded."""
+        """Return the descriptors [n, 512] alone; nothing is decoded."""
         return self.decoder.describe(self._maps(inputs)[-1])
 
     def _maps(self, inputs: MapInputs) -> list[Tensor]:

@@ -25,7 +25,7 @@ def teacher_folder(store: Store, name: str) -> Path:
 
 
 def work_file(store: Store, name: str) -> Path:
-    """Return where the unfinished work of a teacher stands."""
+    """Return the file of a teacher's unfinished work."""
     return store.path / "teachers" / f".{name}.work.safetensors"
 
 
@@ -62,7 +62,7 @@ def meant_name(store: Store, name: str, lesson: str) -> str:
 
 
 def _stated(store: Store, name: str) -> dict[str, Any]:
-    """The teacher.json of that name as it stands, empty where there is none."""
+    """The teacher.json of that name, unchecked; empty where there is none."""
     file = teacher_folder(store, name) / "teacher.json"
     return dict(read_json(file)) if file.exists() else {}
 

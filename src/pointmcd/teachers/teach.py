@@ -72,7 +72,7 @@ def _is_done(folder: Path, store: Store, kind: type[Lesson], config: TeachConfig
 def _has_others(config: TeachConfig, made: dict[str, Any], weights: str) -> bool:
     """Whether the encoder's weights are now others than those that made a finished teacher.
 
-    Weights of timm's own are trusted by their name: to look they would have to be at hand.
+    Weights of timm's own are trusted by their name: a comparison would have to load them.
     """
     by_name = not config.teacher.startswith(MODULE_PREFIX)
     if by_name and config.weights is None and not made.get("weights_file"):

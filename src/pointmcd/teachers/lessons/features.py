@@ -52,7 +52,7 @@ class Rescaling(nn.Module):
 
     @property
     def size(self) -> int:
-        """D of what comes out."""
+        """D of the outputs."""
         return self.axes.shape[1] or len(self.mean)
 
     def forward(self, features: Tensor) -> Tensor:
