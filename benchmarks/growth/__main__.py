@@ -17,7 +17,7 @@ import torch
 from benchmarks.growth import loading, memory, preparing, training
 from benchmarks.growth.curve import Curve
 from benchmarks.growth.figure import draw
-from benchmarks.growth.page import memory_table, page, quoted
+from benchmarks.growth.page import memory_section, page, quoted
 from benchmarks.growth.plan import Costs, plan_table, unit_table
 from benchmarks.growth.units import Units, measure_units
 from benchmarks.shared.page import ROOT, write
@@ -38,7 +38,11 @@ def main() -> None:
         epoch = memory.measure_epoch(work)
     draw(PAGE.with_name("growth.png"), curves, epoch)
     write(PAGE, page(curves, costs, epoch, time.perf_counter() - start, load))
-    tables = {"units": unit_table(costs), "plan": plan_table(costs), "memory": memory_table(epoch)}
+    tables = {
+        "units": unit_table(costs),
+        "plan": plan_table(costs),
+        "memory": memory_section(epoch),
+    }
     SCALE.write_text(quoted(SCALE.read_text(encoding="utf-8"), tables), encoding="utf-8")
 
 

@@ -49,8 +49,7 @@ def page(
         "Unit cost times number of shapes; nothing here was run at that size but store.json.",
         plan_table(costs),
         "## Memory",
-        memory_text(epoch),
-        memory_table(epoch),
+        memory_section(epoch),
     ]
 
 
@@ -75,16 +74,16 @@ def growth(curve: Curve) -> str:
     return f"{seconds[0] / seconds[-1]:.2f} times faster"
 
 
-def memory_text(epoch: Epoch) -> str:
-    """Return how memory was limited and measured."""
+def memory_section(epoch: Epoch) -> str:
+    """Return how memory was limited and measured, and the peaks."""
     data, files = (f"{limit / 2**20:.0f} MiB" for limit in epoch.limits)
     return (
-        f"An epoch of PointNet with distillation on {epoch.shapes:,} random shapes of"
+        f"An epoch of PointNet with distillation, on the CPU, on {epoch.shapes:,} random shapes of"
         f" {memory.POINTS:,} points, 64 of them drawn in a step: every epoch reads all that is"
         f" stored of a train shape. Above what the imports took, the process may have {data} of"
         f" data segments (RLIMIT_DATA) and {files} of pages of files: looked at ten times a"
         " second, and given back to the system when passed (MADV_PAGEOUT), as a system with little"
-        f" memory does by itself; {epoch.given_back} times."
+        f" memory does by itself; {epoch.given_back} times.\n\n{memory_table(epoch)}"
     )
 
 

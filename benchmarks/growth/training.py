@@ -6,7 +6,8 @@ from functools import partial
 import torch
 
 from benchmarks.growth.curve import Call, Curve, sweep
-from benchmarks.shared.steps import make_module, our_step, random_batch
+from benchmarks.shared.steps import make_module, random_batch
+from benchmarks.shared.steps import step as train_step
 from pointmcd.ops.masked_max import masked_max
 
 #: Of VAFP, where another grows.
@@ -59,4 +60,6 @@ def steps(
 
 def step(name: str, batch: int, points: int) -> Call:
     """Return a call that goes forward and backward and updates the parameters."""
-    return our_step(make_module(name), random_batch(batch, points), torch.optim.AdamW)
+    return train_step(
+        make_module(name), random_batch(batch, points), make_optimizer=torch.optim.AdamW
+    )

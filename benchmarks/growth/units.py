@@ -39,11 +39,11 @@ class Units:
 
 
 def measure_units(source: Path, work: Path, shapes: int, faces: float) -> Units:
-    """Prepare and teach real shapes in this process, as the commands do."""
+    """Prepare and teach real shapes in this process, as the commands do on a CPU."""
     path = work / "store"
     prepare_all = partial(prepare, PrepareConfig(source, path, points=POINTS, workers=1))
     seconds = {"prepare": timed(prepare_all)}
-    config = TeachConfig(path)
+    config = TeachConfig(path, device="cpu")
     teach(config)
     store, device = Store(path), torch.device("cpu")
     encoder = ImageEncoder(config.teacher).eval()

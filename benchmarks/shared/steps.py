@@ -28,7 +28,7 @@ class DistilledClassifier(nn.Module):
         self.projection = ViewProjection(int(model.student.num_features))
 
     def forward(self, points: Tensor, seen: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits, descriptors [B, V, D], the student's penalty."""
+        """Return logits, descriptors [B, V, D] and the student's penalty."""
         logits, features = self.model.with_features(points)
         penalty = features.penalty
         descriptors = self.projection(features, seen)
@@ -60,21 +60,21 @@ def make_module(name: str) -> DistilledClassifier:
     return DistilledClassifier(Classifier(create_student(name), CLASSES)).train()
 
 
-def our_step(
-    module: nn.Module, inputs: Inputs, optimizer: Callable[..., Optimizer] = METHOD
-) -> Callable[[], Tensor]:
-    """Return a call that makes one step of ours."""
-    return step(module, module, inputs, optimizer)
-
-
 def step(
     module: nn.Module,
-    forward: Callable[..., tuple[Tensor, ...]],
     inputs: Inputs,
+    forward: Callable[..., tuple[Tensor, ...]] | None = None,
     make_optimizer: Callable[..., Optimizer] = METHOD,
 ) -> Callable[[], Tensor]:
-    """Return a call that makes one step and returns its loss."""
-    optimizer = make_optimizer(module.parameters())
+    """Return a call that makes one step and returns its loss.
+
+    Args:
+        module: whose parameters are trained.
+        inputs: the batch of every step.
+        forward: another way than the module's own to its outputs.
+        make_optimizer: from parameters to their optimiser.
+    """
+    optimizer, forward = make_optimizer(module.parameters()), forward or module
 
     def call() -> Tensor:
         logits, descriptors, penalty = forward(inputs.points, inputs.seen)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from benchmarks.shared.race import Race
-from benchmarks.shared.steps import POINTS, VIEWS, make_module, our_step, random_batch, step
+from benchmarks.shared.steps import POINTS, VIEWS, make_module, random_batch, step
 from benchmarks.speed.published.students import FORWARD, distilled
 
 #: Batch, repeats and floor of each student.
@@ -30,8 +30,8 @@ def of_student(name: str, batch: int, repeats: int, floor: float | None) -> Race
     inputs = random_batch(batch)
     return Race(
         f"{name}, distilled step, B {batch}, N {POINTS}, V {VIEWS}",
-        step(twin, partial(distilled, FORWARD[name], twin), inputs),
-        {"ours": our_step(module, inputs)},
+        step(twin, inputs, partial(distilled, FORWARD[name], twin)),
+        {"ours": step(module, inputs)},
         {} if floor is None else {"ours": floor},
         repeats=repeats,
         memory=True,
