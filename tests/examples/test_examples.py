@@ -29,15 +29,27 @@ def test_plain_loop_trains_and_says_its_validation_accuracy(taught_store):
     assert re.fullmatch(r"validation accuracy (0|33\.3|66\.7|100)(\.0)?%", last)
 
 
-def test_a_fifth_student_trains_in_both_arms_and_is_short(taught_store, tmp_path):
+def test_a_fifth_student_goes_through_every_command_and_is_short(
+    taught_store, tmp_path, cli, monkeypatch
+):
     example = EXAMPLES / "own_student.py"
     assert len(example.read_text().splitlines()) < 60
     done = run(example, taught_store, "--epochs", 1, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    arms = [
-        line.split()[0].rpartition("-s0")[0].rpartition("-")[2] for line in done.stdout.splitlines()
-    ]
+    runs = [tmp_path / line.split()[0] for line in done.stdout.splitlines()]
+    arms = [run.name.rpartition("-s0")[0].rpartition("-")[2] for run in runs]
     assert arms == ["baseline", "distilled"]
+    monkeypatch.syspath_prepend(EXAMPLES)
+    points = np.random.default_rng(0).normal(size=(64, 3))
+    np.save(tmp_path / "cloud.npy", points)
+    for command in (
+        ("compare", *runs, "--baseline", runs[0]),
+        ("predict", runs[1], tmp_path / "cloud.npy"),
+        ("report", *runs, "--out", tmp_path / "report.html"),
+    ):
+        status, _, error = cli(*command)
+        assert status == 0, error
+    assert "ResidualMLP" in (tmp_path / "report.html").read_text()
 
 
 def test_a_fifth_student_is_found_in_the_current_folder_and_labels_parts(parts_store, tmp_path):

@@ -22,7 +22,7 @@ def run_halves(kind, folder):
     started = [
         subprocess.Popen([*command, str(rank), str(folder)], env=environment) for rank in (0, 1)
     ]
-    assert [process.wait(timeout=120) for process in started] == [0, 0]
+    assert [process.wait(timeout=300) for process in started] == [0, 0]
     return [torch.load(folder / f"{rank}.pt") for rank in (0, 1)]
 
 

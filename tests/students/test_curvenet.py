@@ -99,6 +99,7 @@ def test_a_graphs_curves_must_move_on():
     assert (graph.near == here).any(dim=2).all()
     assert not (graph.others == here).any()
     assert graph.near.shape == graph.others.shape == (2, 9, 4)
+    assert Graph.of(cloud(1, 2), 4).others.tolist() == [[[1], [0]]]
     assert Graph.of(cloud(1, 1), 4).others.tolist() == [[[0]]]
 
 
