@@ -18,10 +18,9 @@ from benchmarks.shared.trials import describe_store, parser, trained_and_evaluat
 from benchmarks.unsupervised.runs import EPOCHS, POINTS, prepare_all, pretraining, training
 from pointmcd.data.store import Store
 from pointmcd.errors import RunError
-from pointmcd.robustness.compare import compare_corrupted
 from pointmcd.robustness.evaluate import evaluate_corrupted
 from pointmcd.robustness.registry import CORRUPTIONS
-from pointmcd.robustness.result import read_predictions
+from pointmcd.robustness.result import compare_corrupted, read_corrupted
 from pointmcd.robustness.tables import corrupted_tables
 from pointmcd.tables import to_markdown
 from pointmcd.teachers.config import TeachConfig
@@ -80,7 +79,7 @@ def page(work: Path, runs: dict[str, list[Path]]) -> Iterator[str]:
 
 def _complete(run: Path) -> bool:
     try:
-        return len(read_predictions(run, "test", "last").predictions) == len(CORRUPTIONS)
+        return len(read_corrupted(run, "test", "last")[0].found) == len(CORRUPTIONS)
     except RunError:
         return False
 
@@ -90,9 +89,9 @@ def main() -> None:
     chosen = parser(__doc__).parse_args()
     work = chosen.work
     runs = train_all(chosen.source, work)
-    todo = [run for of_variant in runs.values() for run in of_variant if not _complete(run)]
-    if todo:
-        evaluate_corrupted(todo, store=work / "psb25", checkpoints=["last"])
+    for run in (run for of_variant in runs.values() for run in of_variant):
+        if not _complete(run):
+            evaluate_corrupted(run, store=work / "psb25")
     write(PAGE, page(work, runs))
 
 

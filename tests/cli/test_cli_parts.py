@@ -63,7 +63,7 @@ def test_the_whole_chain(cli, labelled_meshes, tmp_path, monkeypatch, chair):
     assert status == 0
     assert "instance mIoU" in out
     rows = [line.split("|")[1].strip() for line in out.splitlines() if line.startswith("|")]
-    assert rows[0] == "arm"
+    assert rows[0] == "variant"
     assert {"baseline", "distilled"} < set(rows)
     status, out, _ = cli("compare", DISTILLED, BASELINE)
     assert status == 0

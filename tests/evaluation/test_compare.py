@@ -31,9 +31,9 @@ def test_arms_are_summarised_over_seeds(bench: Bench) -> None:
     ]
     base = [bench.run("baseline", seed, predictions=half) for seed in (0, 1)]
     found = compare(runs, base)
-    assert [arm.label for arm in found.all_arms] == ["baseline", "distilled"]
-    assert found.arms[0].score.mean == 0.75
-    assert found.arms[0].score.std == pytest.approx(0.125**0.5)
+    assert [arm.label for arm in found.all_variants] == ["baseline", "distilled"]
+    assert found.variants[0].score.mean == 0.75
+    assert found.variants[0].score.std == pytest.approx(0.125**0.5)
     difference = found.differences[0]
     assert difference.paired_by_seed
     assert difference.overall.mean == 0.25
@@ -51,7 +51,7 @@ def test_identical_arms_differ_by_nothing(bench: Bench) -> None:
     assert (interval.mean, interval.low, interval.high) == (0, 0, 0)
     assert difference.test.p == 1.0
     assert all(test.p == 1.0 for test in difference.by_seed.values())
-    assert [arm.label for arm in found.all_arms] == ["baseline (as baseline)", "baseline"]
+    assert [arm.label for arm in found.all_variants] == ["baseline (as baseline)", "baseline"]
 
 
 @pytest.mark.parametrize("seeds", [(0, 1, 2), (3, 4)])
@@ -109,7 +109,7 @@ def test_two_students_are_told_apart_by_name(bench: Bench) -> None:
     config = {"student": "dgcnn"}
     dgcnn = bench.run("baseline", name="dgcnn", info=config, config=config)
     found = compare([dgcnn], [bench.run("baseline")])
-    assert [arm.label for arm in found.all_arms] == ["pointnet baseline", "dgcnn baseline"]
+    assert [arm.label for arm in found.all_variants] == ["pointnet baseline", "dgcnn baseline"]
     assert any("student: pointnet and dgcnn" in warning for warning in found.warnings)
 
 
@@ -119,7 +119,7 @@ def test_two_settings_of_one_arm_are_two_arms(bench: Bench) -> None:
         for weight in (1, 2)
     ]
     found = compare(runs, [bench.run("baseline")])
-    labels = [arm.label for arm in found.arms]
+    labels = [arm.label for arm in found.variants]
     assert labels == ["distilled (objective vafp:1)", "distilled (objective vafp:2)"]
 
 
@@ -173,7 +173,7 @@ def test_what_cannot_be_compared_is_refused(bench: Bench, change: object, text: 
 
 def test_mixed_baseline_is_refused(bench: Bench) -> None:
     base = [bench.run("baseline"), bench.run("distilled-wrong-view")]
-    with pytest.raises(RunError, match=r"several arms \(baseline, distilled-wrong-view\)"):
+    with pytest.raises(RunError, match=r"several variants \(baseline, distilled-wrong-view\)"):
         compare([bench.run("distilled")], base)
 
 
@@ -240,7 +240,7 @@ def test_starts_that_differ_in_more_than_the_seed_are_other_arms(bench: Bench) -
         for distance in ("l1", "cosine")
         for seed in (0, 1)
     ]
-    labels = [arm.label for arm in compare(runs).arms]
+    labels = [arm.label for arm in compare(runs).variants]
     assert labels == [
         "finetuned (from objective vafp:1,distance=l1)",
         "finetuned (from objective vafp:1,distance=cosine)",
@@ -250,5 +250,5 @@ def test_starts_that_differ_in_more_than_the_seed_are_other_arms(bench: Bench) -
 def test_runs_from_before_a_setting_join_those_from_after(bench: Bench) -> None:
     later = {"label_fraction": 1.0, "init": None}
     runs = [bench.run(seed=0, name="old"), bench.run(seed=1, name="new", config=later)]
-    (arm,) = compare(runs).arms
+    (arm,) = compare(runs).variants
     assert arm.seeds == (0, 1)

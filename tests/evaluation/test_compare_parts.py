@@ -11,7 +11,6 @@ from rich.console import Console
 from synthetic_runs import PARTS, Bench, PartsBench
 
 from pointmcd.errors import ConfigError, RunError
-from pointmcd.evaluation.arms import ClassificationArm
 from pointmcd.evaluation.compare import Comparison, compare
 from pointmcd.evaluation.comparison_table import comparison_table
 from pointmcd.evaluation.results import read_result
@@ -50,7 +49,7 @@ def test_figures_by_hand(four: PartsBench) -> None:
     low, high = (1 / 4 + 3) / 4, (7 / 12 + 3) / 4
     assert found.baseline.score.mean == pytest.approx((low + high) / 2)
     assert found.baseline.score.std == pytest.approx((high - low) / 2**0.5)
-    assert found.arms[0].score.mean == pytest.approx((high + 1) / 2)
+    assert found.variants[0].score.mean == pytest.approx((high + 1) / 2)
     # Beds: the mean of both seeds' two beds; lamps are all right; there is no chair.
     assert found.baseline.per_class == {
         "bed": pytest.approx((1 / 4 + 1 + 7 / 12 + 1) / 4),
@@ -71,12 +70,11 @@ def test_figures_by_hand(four: PartsBench) -> None:
 
 
 def test_a_score_per_shape_and_no_vote(parts_bench: PartsBench) -> None:
-    arm = compare(parts_bench.arm("baseline", 0.8)).arms[0]
+    arm = compare(parts_bench.arm("baseline", 0.8)).variants[0]
     assert arm.scores.shape == (3, 60)
     np.testing.assert_allclose(arm.joint_scores, arm.scores.mean(axis=0))
     assert arm.scores.mean() == pytest.approx(arm.score.mean)
-    assert not isinstance(arm, ClassificationArm)
-    assert arm.results[0].task == "segmentation"
+    assert arm.results[0].info["task"] == "segmentation"
 
 
 def test_identical_arms_differ_by_nothing(parts_bench: PartsBench) -> None:

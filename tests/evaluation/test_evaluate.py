@@ -200,7 +200,7 @@ def test_empty_test_part_is_refused(run_copy, tiny_store, tmp_path):
     edit(run_copy / "run.json", lambda run: run.update(made_on))
     with pytest.raises(StoreError) as error:
         evaluate(run_copy, store=store, device="cpu")
-    one_line(error, store, "no shapes in the test part")
+    one_line(error, store, "no shapes in the test split")
     assert not (run_copy / "test.json").exists()
 
 

@@ -98,7 +98,7 @@ def test_compare_can_read_what_it_writes(evaluated):
     run, results = evaluated
     for checkpoint in CHECKPOINTS:
         assert read_result(run, checkpoint).score == results[checkpoint].instance_miou
-        arm = compare([run], checkpoint=checkpoint).arms[0]
+        arm = compare([run], checkpoint=checkpoint).variants[0]
         assert arm.class_score.mean == results[checkpoint].class_miou
 
 

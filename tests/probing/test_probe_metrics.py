@@ -13,7 +13,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer, StandardScaler
 from sklearn.svm import SVC
 
-from pointmcd.evaluation.statistics import Spread
+from pointmcd.metrics.statistics import Spread
 from pointmcd.probing import metrics as module
 from pointmcd.probing.metrics import (
     COSTS,

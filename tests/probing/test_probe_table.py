@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from pointmcd.evaluation.statistics import Spread
+from pointmcd.metrics.statistics import Spread
 from pointmcd.probing.scores import EPISODES, ProbeRow, ProbeScores
 from pointmcd.probing.table import PROBE_COLUMNS, PROBE_NOTES, probe_cells, probe_table
 from pointmcd.tables import to_markdown

@@ -121,9 +121,9 @@ def test_damaged_history_is_named(bench: Bench, tmp_path: Path) -> None:
 
 def test_best_checkpoint_is_shown_where_all_runs_have_it(bench: Bench, tmp_path: Path) -> None:
     runs = bench.arm("distilled", 0.8, (0, 1))
-    assert "best epoch on the validation part" in write(runs, tmp_path / "page.html")[0]
+    assert "best epoch on the validation split" in write(runs, tmp_path / "page.html")[0]
     (runs[0] / "predictions-test-best.npz").unlink()
-    assert "best epoch on the validation part" not in write(runs, tmp_path / "page.html")[0]
+    assert "best epoch on the validation split" not in write(runs, tmp_path / "page.html")[0]
 
 
 def test_folder_gets_a_file_and_the_same_page_twice(bench: Bench, tmp_path: Path) -> None:

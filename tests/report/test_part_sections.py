@@ -10,7 +10,7 @@ from test_page import write
 from pointmcd.data.store import Store
 from pointmcd.evaluation.compare import compare
 from pointmcd.metrics.part_iou import shape_iou
-from pointmcd.report.part_sections import part_sections
+from pointmcd.report.headline import main_variant
 
 RANGES = {0: (0, 2), 1: (2, 5)}
 
@@ -23,9 +23,10 @@ def spoilt(bench: PartsBench, shares: list[float]) -> np.ndarray:
 
 
 def sections(ours: list[Path], theirs: list[Path], store: Store | str = "not here") -> dict:
-    found = part_sections(compare(ours, theirs), store)
-    assert found is not None
-    return found
+    found = compare(ours, theirs)
+    shown = [*filter(None, [found.baseline]), found.variants[main_variant(found)]]
+    (section,) = found.task.sections(shown, found.all_variants, store)
+    return section.values["truth"]
 
 
 def names(kind) -> list[str]:
@@ -43,7 +44,7 @@ def test_page_of_parts_has_its_sections_and_words(parts_bench, tmp_path):
     for said in (
         "instance mIoU",
         "class mIoU",
-        "Mean IoU of each class",
+        "The mIoU of each class",
         "chair (legs, seat, back)",
     ):
         assert said in words
@@ -159,10 +160,6 @@ def test_names_of_parts_are_escaped(parts_bench, tmp_path):
     text, _ = write([parts_bench.run("distilled")], tmp_path / "page.html")
     assert "&lt;b&gt;low" in text
     assert "<b>low" not in text
-
-
-def test_classification_has_no_such_section(bench):
-    assert part_sections(compare([bench.run("distilled")]), "not here") is None
 
 
 @pytest.mark.parametrize("best", [True, False])

@@ -11,17 +11,16 @@ from synthetic_runs import Bench
 from pointmcd.data.store import Store
 from pointmcd.errors import RunError
 from pointmcd.evaluation.evaluate import evaluate
-from pointmcd.robustness.compare import compare_corrupted, ratios_against
 from pointmcd.robustness.evaluate import evaluate_corrupted
 from pointmcd.robustness.registry import SEVERITIES, corrupted
 from pointmcd.robustness.result import (
     CorruptionResult,
+    compare_corrupted,
     corruption_errors,
-    mean_corruption_error,
-    predictions_file,
-    read_predictions,
-    write_predictions,
+    read_corrupted,
+    write_corrupted,
 )
+from pointmcd.robustness.tables import mean_corruption_error, ratios_against
 from pointmcd.training.model import load_model
 from pointmcd.training.run import Run
 
@@ -33,28 +32,32 @@ def result(*errors, count=60, clean=0.0, names=NAMES):
     """A result whose first shapes are wrong: errors[c] of them at each severity of corruption c."""
     labels = np.arange(count) % 3
 
-    def guess(share):
-        return np.where(np.arange(count) < round(share * count), (labels + 1) % 3, labels)
+    def scores(share):
+        return (np.arange(count) >= round(share * count)).astype(np.float64)
 
-    found = {name: np.stack([guess(error)] * 5) for name, error in zip(names, errors, strict=True)}
+    found = {name: np.stack([scores(error)] * 5) for name, error in zip(names, errors, strict=True)}
     shapes = tuple(f"shape{i:03d}" for i in range(count))
-    return CorruptionResult(shapes, labels, guess(clean), found)
+    return CorruptionResult(shapes, labels, scores(clean), found)
 
 
 def saved(run, made, checkpoint="last"):
-    write_predictions(predictions_file(run, "test", checkpoint), made)
+    write_corrupted(run, "test", checkpoint, made, "0" * 16)
     return run
 
 
-def test_predictions_are_the_models_own_on_the_registrys_clouds(run_copy, taught_store):
-    (found,) = evaluate_corrupted([run_copy], NAMES, device="cpu")
+def predictions_file(run, split, checkpoint):
+    return run / f"corrupted-{split}-{checkpoint}.npz"
+
+
+def test_scores_are_the_models_own_on_the_registrys_clouds(run_copy, taught_store):
+    found = evaluate_corrupted(run_copy, NAMES, device="cpu")
     store = Store(taught_store)
     indices = store.indices("test")
     names = [store.shapes[i].name for i in indices]
     whole = store.points(indices, 128)
     for checkpoint in ("last", "best"):
         model, one = load_model(Run(run_copy), checkpoint, CPU), found[checkpoint]
-        assert list(one.predictions) == list(NAMES)
+        assert list(one.found) == list(NAMES)
         assert one.names == tuple(names)
         assert one.labels.tolist() == store.labels(indices).tolist()
         for name in NAMES:
@@ -66,100 +69,93 @@ def test_predictions_are_the_models_own_on_the_registrys_clouds(run_copy, taught
                     ]
                 )
                 with torch.inference_mode():
-                    expected = model(torch.from_numpy(clouds)).argmax(dim=1)
-                assert one.predictions[name][severity - 1].tolist() == expected.tolist()
+                    said = model(torch.from_numpy(clouds)).argmax(dim=1).numpy()
+                expected = (said == one.labels).astype(float)
+                assert one.found[name][severity - 1].tolist() == expected.tolist()
 
 
 def test_clean_error_is_that_of_evaluate(run_copy):
     plain = evaluate(run_copy, device="cpu")
-    (found,) = evaluate_corrupted([run_copy], NAMES[:1], device="cpu")
+    found = evaluate_corrupted(run_copy, NAMES[:1], device="cpu")
     for checkpoint in ("last", "best"):
         accuracy = plain[checkpoint].overall_accuracy
         assert found[checkpoint].clean_error == pytest.approx(1 - accuracy)
 
 
 def test_more_corruptions_are_added_to_those_before(run_copy):
-    (whole,) = evaluate_corrupted([run_copy], NAMES, device="cpu")
+    whole = evaluate_corrupted(run_copy, NAMES, device="cpu")
     for path in run_copy.glob("corrupted-*"):
         path.unlink()
-    evaluate_corrupted([run_copy], NAMES[2:], device="cpu")
-    (later,) = evaluate_corrupted([run_copy], NAMES[:2], device="cpu")
+    evaluate_corrupted(run_copy, NAMES[2:], device="cpu")
+    later = evaluate_corrupted(run_copy, NAMES[:2], device="cpu")
     for checkpoint in ("last", "best"):
-        assert list(later[checkpoint].predictions) == list(NAMES)
+        assert list(later[checkpoint].found) == list(NAMES)
         assert later[checkpoint].errors == whole[checkpoint].errors
         written = json.loads((run_copy / f"corrupted-test-{checkpoint}.json").read_text())
         assert written["errors"] == whole[checkpoint].errors
         assert written["count"] == 6
-        kept = read_predictions(run_copy, "test", checkpoint)
-        assert all((kept.predictions[n] == whole[checkpoint].predictions[n]).all() for n in NAMES)
+        kept, _ = read_corrupted(run_copy, "test", checkpoint)
+        assert all((kept.found[n] == whole[checkpoint].found[n]).all() for n in NAMES)
 
 
 def test_those_of_other_weights_are_forgotten(run_copy):
-    (before,) = evaluate_corrupted([run_copy], NAMES[:2], device="cpu")
-    other = before["last"]
-    changed = CorruptionResult(
-        other.names, other.labels, (other.clean + 1) % 3, dict(other.predictions)
-    )
-    saved(run_copy, changed)
-    (after,) = evaluate_corrupted([run_copy], NAMES[2:], device="cpu")
-    assert list(after["last"].predictions) == ["shear"]
-
-
-def test_several_runs_at_once_are_as_one_by_one(run_copy, trained_run, tmp_path):
-    twin = shutil.copytree(trained_run, tmp_path / "twin")
-    together = evaluate_corrupted([run_copy, twin], NAMES[:1], device="cpu", checkpoints=["last"])
-    (alone,) = evaluate_corrupted([run_copy], NAMES[:1], device="cpu", checkpoints=["last"])
-    assert [one["last"].errors for one in together] == [alone["last"].errors] * 2
-    assert not predictions_file(run_copy, "test", "best").exists()
+    before = evaluate_corrupted(run_copy, NAMES[:2], device="cpu")
+    saved(run_copy, before["last"])
+    after = evaluate_corrupted(run_copy, NAMES[2:], device="cpu")
+    assert list(after["last"].found) == ["shear"]
+    assert list(after["best"].found) == list(NAMES)
 
 
 def test_mean_corruption_error_by_hand():
     baseline, run = result(0.5, 0.2, 0.4), result(0.25, 0.3, 0.4)
-    assert corruption_errors(run, baseline) == pytest.approx(
+    assert corruption_errors(run.errors, baseline.errors) == pytest.approx(
         {"lidar": 0.5, "gaussian": 1.5, "shear": 1.0}
     )
-    assert mean_corruption_error(run, baseline) == pytest.approx(1.0)
     assert run.mean_error == pytest.approx((0.25 + 0.3 + 0.4) / 3)
     assert run.scores.mean() == pytest.approx(1 - run.mean_error)
 
 
 def test_a_baseline_without_errors():
-    ratios = corruption_errors(result(0, 0.1, 0), result(0, 0, 0.5))
+    ratios = corruption_errors(result(0, 0.1, 0).errors, result(0, 0, 0.5).errors)
     assert ratios == {"lidar": 1.0, "gaussian": float("inf"), "shear": 0.0}
 
 
-def test_arms_are_paired_by_seed(bench):
+def test_variants_are_paired_by_seed(bench):
     theirs, ours = bench.arm("baseline", 0.7, (0, 1)), bench.arm("distilled", 0.7, (0, 1))
     for seed, run in enumerate(theirs):
         saved(run, result(*[(0.2, 0.4)[seed]] * 3, clean=0.1))
     for seed, run in enumerate(ours):
         saved(run, result(*[(0.1, 0.6)[seed]] * 3, clean=0.2))
-    baseline, arm = compare_corrupted(ours, theirs).arms
-    assert (baseline.label, baseline.difference) == ("baseline", None)
-    assert baseline.mce.mean == pytest.approx(1)
-    assert arm.mce.mean == pytest.approx((0.5 + 1.5) / 2)
-    assert arm.mce.std == pytest.approx(np.std([0.5, 1.5], ddof=1))
-    assert (arm.clean.mean, arm.error.mean) == pytest.approx((0.2, 0.35))
-    assert arm.difference.mean == pytest.approx(0.05)
-    assert arm.difference.low < 0.05 < arm.difference.high
+    found = compare_corrupted(ours, theirs)
+    (variant,), (difference,) = found.variants, found.differences
+    assert found.baseline.label == "baseline"
+    assert mean_corruption_error(found.baseline, found.baseline)[0].mean == pytest.approx(1)
+    mce, ratios = mean_corruption_error(variant, found.baseline)
+    assert mce.mean == pytest.approx((0.5 + 1.5) / 2)
+    assert mce.std == pytest.approx(np.std([0.5, 1.5], ddof=1))
+    assert ratios == pytest.approx(dict.fromkeys(NAMES, 1.0))
+    assert 1 - variant.score.mean == pytest.approx(0.35)
+    assert 1 - variant.class_score.mean == pytest.approx(0.2)
+    assert difference.overall.mean == pytest.approx(-0.05)
+    assert difference.overall.low < -0.05 < difference.overall.high
 
 
-def test_arms_of_other_seeds_are_held_against_the_mean(bench):
+def test_variants_of_other_seeds_are_compared_with_the_mean(bench):
     theirs, ours = bench.arm("baseline", 0.7, (0, 1)), bench.arm("distilled", 0.7, (2,))
     for seed, run in enumerate(theirs):
         saved(run, result(*[(0.2, 0.4)[seed]] * 3))
     saved(ours[0], result(0.3, 0.3, 0.3))
-    _, arm = compare_corrupted(ours, theirs).arms
-    assert arm.mce.mean == pytest.approx(1)
+    found = compare_corrupted(ours, theirs)
+    assert mean_corruption_error(found.variants[0], found.baseline)[0].mean == pytest.approx(1)
 
 
 def test_without_a_baseline_there_are_plain_errors(bench):
     runs = bench.arm("distilled", 0.7, (0, 1))
     for run in runs:
         saved(run, result(0.1, 0.2, 0.3))
-    (arm,) = compare_corrupted(runs).arms
-    assert (arm.mce, arm.ratios, arm.difference) == (None, None, None)
-    assert arm.error.mean == pytest.approx(0.2)
+    found = compare_corrupted(runs)
+    assert (found.baseline, found.differences) == (None, ())
+    assert 1 - found.variants[0].score.mean == pytest.approx(0.2)
 
 
 def test_what_was_not_evaluated_alike_is_refused(bench):
@@ -171,7 +167,7 @@ def test_what_was_not_evaluated_alike_is_refused(bench):
     with pytest.raises(RunError, match="shear was evaluated in only one"):
         compare_corrupted([ours], [theirs])
     saved(ours, result(0.1, 0.2, 0.3, count=59))
-    with pytest.raises(RunError, match="different shapes"):
+    with pytest.raises(RunError, match="tested on different shapes"):
         compare_corrupted([ours], [theirs])
 
 
@@ -195,7 +191,7 @@ def test_runs_of_other_stores_are_not_held_against_each_other(bench, tmp_path):
 
 @pytest.mark.parametrize("damage", ["cut", "version", "lacks", "shape"])
 def test_damaged_predictions_are_refused_and_made_again(damage, run_copy):
-    (before,) = evaluate_corrupted([run_copy], NAMES[:1], device="cpu", checkpoints=["last"])
+    before = evaluate_corrupted(run_copy, NAMES[:1], device="cpu")
     file = predictions_file(run_copy, "test", "last")
     if damage == "cut":
         file.write_bytes(file.read_bytes()[:300])
@@ -210,20 +206,20 @@ def test_damaged_predictions_are_refused_and_made_again(damage, run_copy):
         kept = {key: value for key, value in (kept | change).items() if value is not None}
         np.savez(file, **kept)
     with pytest.raises(RunError) as error:
-        read_predictions(run_copy, "test", "last")
+        read_corrupted(run_copy, "test", "last")
     assert "\n" not in str(error.value)
     assert f"pointmcd evaluate {run_copy} --corrupt all" in str(error.value)
-    (after,) = evaluate_corrupted([run_copy], NAMES[:1], device="cpu", checkpoints=["last"])
+    after = evaluate_corrupted(run_copy, NAMES[:1], device="cpu")
     assert after["last"].errors == before["last"].errors
 
 
 def test_only_finished_classifiers(run_copy, trained_parts_run):
-    with pytest.raises(RunError, match="is of segmentation; only runs that name classes"):
-        evaluate_corrupted([trained_parts_run], NAMES)
+    with pytest.raises(RunError, match="labels parts; only runs that label whole shapes"):
+        evaluate_corrupted(trained_parts_run, NAMES)
     meta = json.loads((run_copy / "run.json").read_text())
     (run_copy / "run.json").write_text(json.dumps({**meta, "finished": False}))
     with pytest.raises(RunError, match="not finished"):
-        evaluate_corrupted([run_copy], NAMES)
+        evaluate_corrupted(run_copy, NAMES)
 
 
 def test_the_command_line_prints_errors_and_ratios(run_copy, trained_run, tmp_path, cli):

@@ -28,7 +28,7 @@ def compare(
     if not runs:
         raise UsageError("compare: no runs; give their folders")
     if corrupted:
-        from pointmcd.robustness.compare import compare_corrupted
+        from pointmcd.robustness.result import compare_corrupted
         from pointmcd.robustness.tables import corrupted_tables
 
         tables = corrupted_tables(compare_corrupted(runs, baseline, checkpoint))

@@ -13,8 +13,7 @@ from pointmcd.errors import ConfigError
 from pointmcd.options import DEVICE, RUN, STORE, metavar
 
 if TYPE_CHECKING:  # they import torch, which would slow every --help
-    from pointmcd.metrics.classification import ClassificationMetrics
-    from pointmcd.metrics.segmentation import SegmentationMetrics
+    from pointmcd.metrics.metrics import Metrics
 
 
 def evaluate(
@@ -46,41 +45,37 @@ def evaluate(
 
     results = measure(run, split, store, device)
     out.print(metrics_table(f"{run}: {split}, {results['last'].count} shapes, in percent", results))
-    picture = run / f"confusion-{split}-last.png"
-    if picture.exists():  # a classification has one
+    for picture in sorted(run.glob(f"*-{split}-last.png")):
         print_line(str(picture))
 
 
 def _evaluate_corrupted(
     run: Path, split: str, store: Path | None, corrupt: str, against: Path | None, device: str
 ) -> None:
-    from pointmcd.robustness.compare import ratios_against
     from pointmcd.robustness.evaluate import evaluate_corrupted
     from pointmcd.robustness.registry import parse_names
-    from pointmcd.robustness.result import read_predictions
-    from pointmcd.robustness.tables import corrupted_table
+    from pointmcd.robustness.result import read_corrupted
+    from pointmcd.robustness.tables import corrupted_table, ratios_against
 
     names = parse_names(corrupt)
     if against is not None:  # refused now, not in some minutes
-        read_predictions(against, split, "last")
-    result = evaluate_corrupted([run], names, split, store, device)[0]["last"].only(names)
+        read_corrupted(against, split, "last")
+    result = evaluate_corrupted(run, names, split, store, device)["last"].only(names)
     ratios = ratios_against(against, run, result, split, "last") if against else None
     title = f"{run}: {split}, corrupted, {len(result.names)} shapes, last epoch"
     out.print(corrupted_table(title, result, ratios))
     print_line(str(run / f"corrupted-{split}-last.json"))
 
 
-def metrics_table(
-    title: str, results: "Mapping[str, ClassificationMetrics | SegmentationMetrics]"
-) -> Table:
-    """Figures of a run's last and best checkpoint, in percent, the classes below."""
+def metrics_table(title: str, results: "Mapping[str, Metrics]") -> Table:
+    """Metrics of a run's last and best checkpoint, in percent, the classes below."""
     table = Table(title=Text(title))
     for heading in ("", "last epoch", "best on validation"):
         table.add_column(heading, justify="left" if not heading else "right")
     pair = [results["last"], results["best"]]
-    names = list(pair[0].figures)
+    names = list(pair[0].main)
     for name in names:
-        cells = (f"{100 * metrics.figures[name]:.1f}" for metrics in pair)
+        cells = (f"{100 * metrics.main[name]:.1f}" for metrics in pair)
         table.add_row(name, *cells, end_section=name == names[-1])
     for name in pair[0].per_class:
         values = [metrics.per_class[name] for metrics in pair]

@@ -1,6 +1,6 @@
 """Batches of prepared shapes for training a student."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -18,6 +18,8 @@ Floats = npt.NDArray[np.float32]
 Array = npt.NDArray[Any]
 VISIBILITIES = ("exact", "all")
 PAIRINGS = ("true", "wrong")
+#: Takes all stored points [P, 3] of a shape and its name; gives points [P, 3], float32.
+Transform = Callable[[Floats, str], Floats]
 #: Shapes per batch of an evaluation.
 EVALUATION_BATCH = 64
 
@@ -67,6 +69,7 @@ class ShapeDataset(Dataset[Batch]):
         augmentation: for training; `set_epoch` says which epoch it draws for.
         parts: give the part label of every point too.
         labelled: False: no label is read, every one is -1.
+        transform: changes the stored points of a shape before the first `points` are taken.
         repeats: how often a pass goes through the shapes, each time augmented anew.
     """
 
@@ -82,12 +85,13 @@ class ShapeDataset(Dataset[Batch]):
         parts: bool = False,
         labelled: bool = True,
         repeats: int = 1,
+        transform: Transform | None = None,
     ) -> None:
         _check_choice("visibility", visibility, VISIBILITIES)
         _check_choice("pairing", pairing, PAIRINGS)
         self.store, self.indices, self.count = store, indices, points
         self.labels = store.labels(indices) if labelled else np.full(len(indices), -1)
-        self.repeats = repeats
+        self.repeats, self.transform = repeats, transform
         self.visibility, self.pairing = visibility, pairing
         views = [output.shape[1] for output in (teacher or {}).values() if len(output.shape) == 3]
         if pairing == "wrong" and min(views, default=2) < 2:
@@ -135,6 +139,11 @@ class ShapeDataset(Dataset[Batch]):
     def _points(self, shapes: Indices, rounds: Indices) -> tuple[Floats, Indices | None]:
         """Points [B, N, 3] and which of the stored ones they are [B, N]; None: the first."""
         augmentation = self.augmentation
+        if self.transform is not None:
+            whole = self.store.points(shapes, self.store.num_points)
+            names = [self.store.shapes[i].name for i in shapes]
+            moved = [self.transform(*pair) for pair in zip(whole, names, strict=True)]
+            return np.stack([cloud[: self.count] for cloud in moved]), None
         if augmentation is None:
             return self.store.points(shapes, self.count), None
         held = self.store.num_points if augmentation.resample else self.count

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from pointmcd.errors import RunError
-from pointmcd.evaluation.run_result import RunResult, SegmentationResult
+from pointmcd.tasks.results import RunResult
+from pointmcd.tasks.task import get_task
 
 _ADVICE = "compare runs of one store"
 
@@ -19,15 +20,16 @@ def check_comparable(results: Sequence[RunResult]) -> None:
     first = results[0]
     for other in results[1:]:
         pair = f"{first.path} and {other.path}"
-        if other.task != first.task:
+        task, other_task = first.info["task"], other.info["task"]
+        if other_task != task:
             raise RunError(
-                f"{pair}: one is of {first.task}, the other of {other.task}; compare runs of one"
-                " task"
+                f"{pair}: one is of {task}, the other of {other_task}; compare runs of one task"
             )
         _check_same_store(pair, first, other)
         _check_same_shapes(pair, first, other)
-        if isinstance(first, SegmentationResult) and isinstance(other, SegmentationResult):
-            _check_same_parts(pair, first, other)
+        difference = get_task(task).difference(first, other)
+        if difference is not None:
+            raise RunError(f"{pair}: {difference}; {_ADVICE}")
 
 
 def _check_same_store(pair: str, first: RunResult, other: RunResult) -> None:
@@ -50,14 +52,3 @@ def _check_same_shapes(pair: str, first: RunResult, other: RunResult) -> None:
     wrong = np.flatnonzero(other.labels != first.labels)
     if len(wrong):
         raise RunError(f"{pair}: {first.names[wrong[0]]} has another true class; {_ADVICE}")
-
-
-def _check_same_parts(pair: str, first: SegmentationResult, other: SegmentationResult) -> None:
-    if other.parts != first.parts:
-        raise RunError(f"{pair}: trained on different parts; {_ADVICE}")
-    # The runs may take different numbers of points: the first ones are then the same.
-    count = min(first.truth.shape[1], other.truth.shape[1])
-    differ = (first.truth[:, :count] != other.truth[:, :count]).any(axis=1)
-    if differ.any():
-        name = first.names[int(np.argmax(differ))]
-        raise RunError(f"{pair}: {name} has other true parts; {_ADVICE}")

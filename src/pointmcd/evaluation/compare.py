@@ -1,34 +1,26 @@
-"""Arms against a baseline: mean and deviation over seeds, paired difference, paired test."""
+"""Variants against a baseline: mean and deviation over seeds, paired difference, paired test."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pointmcd.errors import RunError
-from pointmcd.evaluation.arms import Arm
 from pointmcd.evaluation.comparable import check_comparable
-from pointmcd.evaluation.grouping import group_runs, name_arms, unequal_settings
-from pointmcd.evaluation.measures import CLASSIFICATION, Measure
+from pointmcd.evaluation.grouping import group_runs, name_variants, unequal_settings
 from pointmcd.evaluation.results import read_result
-from pointmcd.evaluation.run_result import Checkpoint, RunResult
-from pointmcd.evaluation.statistics import (
-    Interval,
-    PairedTest,
-    bootstrap_difference,
-    mcnemar,
-    signed_rank,
-)
+from pointmcd.metrics.statistics import Interval, PairedTest, bootstrap_difference
+from pointmcd.tasks.results import Checkpoint, RunResult, Variant
+from pointmcd.tasks.task import Scoring, Task, get_task
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One arm minus the baseline; scores are fractions.
+    """One variant minus the baseline; scores are fractions.
 
     Attributes:
-        arm: the arm's label.
+        variant: the variant's label.
         paired_by_seed: both sides have the same seeds, and seed s is held against seed s;
             otherwise each side's score per shape is averaged over its seeds.
         overall: difference in overall accuracy or instance mIoU with its 95% interval.
@@ -39,7 +31,7 @@ class Difference:
         by_seed: the same test for each seed; empty unless paired by seed.
     """
 
-    arm: str
+    variant: str
     paired_by_seed: bool
     overall: Interval
     class_score: float
@@ -53,131 +45,138 @@ class Comparison:
     """What `compare` found.
 
     Attributes:
-        checkpoint: "last" or "best" (on the validation part).
+        checkpoint: "last" or "best" (on the validation split).
         count: number of test shapes.
-        baseline: the arm that the others are held against, or None.
-        arms: the other arms.
-        differences: one per arm, in the same order; empty without a baseline.
+        baseline: the variant that the others are held against, or None.
+        variants: the other variants.
+        differences: one per variant, in the same order; empty without a baseline.
         warnings: what may make the comparison unfair, to be shown beside it.
     """
 
     checkpoint: Checkpoint
     count: int
-    baseline: Arm | None
-    arms: tuple[Arm, ...]
+    baseline: Variant | None
+    variants: tuple[Variant, ...]
     differences: tuple[Difference, ...]
     warnings: tuple[str, ...]
 
     @property
-    def all_arms(self) -> tuple[Arm, ...]:
-        """The baseline, where there is one, and the arms."""
-        return ((self.baseline,) if self.baseline else ()) + self.arms
+    def all_variants(self) -> tuple[Variant, ...]:
+        """The baseline, where there is one, and the variants."""
+        return ((self.baseline,) if self.baseline else ()) + self.variants
 
     @property
-    def measure(self) -> Measure:
-        """What the task calls its figures."""
-        return self.arms[0].measure
+    def task(self) -> Task:
+        """The task of all runs."""
+        return get_task(self.variants[0].results[0].info["task"])
 
 
 def compare(
-    runs: Sequence[Path], baseline: Sequence[Path] = (), checkpoint: Checkpoint = "last"
+    runs: Sequence[Path],
+    baseline: Sequence[Path] = (),
+    checkpoint: Checkpoint = "last",
+    read: Callable[[Path, Checkpoint], RunResult] = read_result,
+    scoring: Scoring | None = None,
 ) -> Comparison:
     """Compare evaluated runs with baseline runs on the test split.
 
     Args:
-        runs: run folders of any number of arms and seeds; runs that differ only in their seed
-            form an arm.
-        baseline: run folders of one arm; without them the arms are only summarised.
+        runs: run folders of any number of variants and seeds; runs that differ only in their seed
+            form a variant.
+        baseline: run folders of one variant; without them the variants are only summarised.
         checkpoint: which weights to judge, "last" or "best".
+        read: reads the result of a run; by default its predictions on the test split.
+        scoring: how shapes are compared; by default as the task has it.
 
     Raises:
         RunError: when a folder is no evaluated run, the runs are of different tasks, were tested
             on different shapes or trained on stores that do not match, or the baseline is not one
-            arm.
+            variant.
     """
     if not runs:
         raise RunError("no runs to compare: give at least one run folder")
-    results = [read_result(Path(run), checkpoint) for run in runs]
-    references = [read_result(Path(run), checkpoint) for run in baseline]
+    results = [read(Path(run), checkpoint) for run in runs]
+    references = [read(Path(run), checkpoint) for run in baseline]
     check_comparable(references + results)
-    reference, arms = _arms(results, references)
+    judge = scoring or get_task(results[0].info["task"])
+    reference, variants = _variants(results, references, judge)
     return Comparison(
         checkpoint=checkpoint,
         count=len(results[0].names),
         baseline=reference,
-        arms=arms,
-        differences=tuple(difference(arm, reference) for arm in arms) if reference else (),
-        warnings=tuple(_warnings(arms, reference)),
+        variants=variants,
+        differences=tuple(difference(judge, one, reference) for one in variants)
+        if reference
+        else (),
+        warnings=tuple(_warnings(variants, reference)),
     )
 
 
-def difference(arm: Arm, baseline: Arm) -> Difference:
-    """Hold one arm against the baseline; both were tested on the same shapes in the same order."""
-    paired = arm.seeds == baseline.seeds
-    ours, theirs = arm.per_class, baseline.per_class
+def difference(scoring: Scoring, variant: Variant, baseline: Variant) -> Difference:
+    """Compare a variant with the baseline; both were tested on the same shapes in one order."""
+    paired = variant.seeds == baseline.seeds
+    ours, theirs = variant.per_class, baseline.per_class
     return Difference(
-        arm=arm.label,
+        variant=variant.label,
         paired_by_seed=paired,
-        overall=bootstrap_difference(arm.scores, baseline.scores, arm.seeds, baseline.seeds),
-        class_score=arm.class_score.mean - baseline.class_score.mean,
+        overall=bootstrap_difference(
+            variant.scores, baseline.scores, variant.seeds, baseline.seeds
+        ),
+        class_score=variant.class_score.mean - baseline.class_score.mean,
         per_class={name: _minus(ours[name], theirs[name]) for name in ours},
-        test=_test(arm.measure, arm.joint_scores, baseline.joint_scores),
+        test=scoring.paired_test(variant.joint_scores, baseline.joint_scores),
         by_seed={
-            one.seed: _test(arm.measure, one.scores, two.scores)
-            for one, two in zip(arm.results, baseline.results, strict=True)
+            one.seed: scoring.paired_test(one.scores, two.scores)
+            for one, two in zip(variant.results, baseline.results, strict=True)
         }
         if paired
         else {},
     )
 
 
-def _test(measure: Measure, ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> PairedTest:
-    if measure is CLASSIFICATION:
-        return mcnemar(ours == 1, theirs == 1)
-    return signed_rank(ours, theirs)
-
-
 def _minus(one: float | None, two: float | None) -> float | None:
     return None if one is None or two is None else one - two
 
 
-def _arms(
-    results: Sequence[RunResult], references: Sequence[RunResult]
-) -> tuple[Arm | None, tuple[Arm, ...]]:
+def _variants(
+    results: Sequence[RunResult], references: Sequence[RunResult], scoring: Scoring
+) -> tuple[Variant | None, tuple[Variant, ...]]:
     groups, reference = group_runs(results), group_runs(references)
     if len(reference) > 1:
-        names = ", ".join(arm.label for arm in name_arms(reference))
-        raise RunError(f"the baseline runs are of several arms ({names}); give runs of one arm")
+        names = ", ".join(variant.label for variant in name_variants(reference, scoring))
+        raise RunError(
+            f"the baseline runs are of several variants ({names}); give runs of one variant"
+        )
     # Named together: a student may be held against another student, a setting against another.
-    named = name_arms(reference + groups)
+    named = name_variants(reference + groups, scoring)
     if not reference:
         return None, tuple(named)
-    baseline, *arms = named
-    if baseline.label in {arm.label for arm in arms}:
+    baseline, *variants = named
+    if baseline.label in {variant.label for variant in variants}:
         baseline = replace(baseline, label=f"{baseline.label} (as baseline)")
-    return baseline, tuple(arms)
+    return baseline, tuple(variants)
 
 
-def _warnings(arms: Sequence[Arm], baseline: Arm | None) -> list[str]:
-    everyone = ((baseline,) if baseline else ()) + tuple(arms)
+def _warnings(variants: Sequence[Variant], baseline: Variant | None) -> list[str]:
+    everyone = ((baseline,) if baseline else ()) + tuple(variants)
     found = [
         f"{result.path}: the training is not finished"
-        for arm in everyone
-        for result in arm.results
+        for variant in everyone
+        for result in variant.results
         if not result.info.get("finished", True)
     ]
-    for arm in everyone[1:]:
-        unequal = unequal_settings(everyone[0].results[0], arm.results[0])
-        found += [f"{everyone[0].label} and {arm.label} differ in {text}" for text in unequal]
-        if baseline and arm.seeds != baseline.seeds:
+    for variant in everyone[1:]:
+        unequal = unequal_settings(everyone[0].results[0], variant.results[0])
+        found += [f"{everyone[0].label} and {variant.label} differ in {text}" for text in unequal]
+        if baseline and variant.seeds != baseline.seeds:
             found.append(
-                f"{arm.label} has seeds {_list(arm.seeds)}, {baseline.label}"
+                f"{variant.label} has seeds {_list(variant.seeds)}, {baseline.label}"
                 f" {_list(baseline.seeds)}: not paired by seed"
             )
     found += [
-        f"{arm.label} has one seed: its spread is unknown"
-        for arm in everyone
-        if len(arm.seeds) == 1
+        f"{variant.label} has one seed: its spread is unknown"
+        for variant in everyone
+        if len(variant.seeds) == 1
     ]
     return found
 

@@ -4,17 +4,17 @@ from collections.abc import Iterator
 
 from rich.table import Table
 
-from pointmcd.evaluation.arms import Arm
 from pointmcd.evaluation.compare import Comparison, Difference
-from pointmcd.evaluation.statistics import Interval, PairedTest, Spread
+from pointmcd.metrics.statistics import Interval, PairedTest, Spread
 from pointmcd.tables import result_table
+from pointmcd.tasks.results import Variant
 
 
 def columns(comparison: Comparison) -> tuple[str, ...]:
-    """Column titles: the task's figures by their names."""
-    measure = comparison.measure
-    figures = (measure.score, measure.class_score, "difference (95% interval)", measure.test)
-    return ("arm", "seeds", *figures)
+    """Column titles: the task's metrics by their names."""
+    words = comparison.task.wording
+    metrics = (words.score, words.class_score, "difference (95% interval)", words.test)
+    return ("variant", "seeds", *metrics)
 
 
 def comparison_table(comparison: Comparison) -> Table:
@@ -29,34 +29,34 @@ def comparison_table(comparison: Comparison) -> Table:
 
 
 def comparison_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
-    """One row of texts per arm, the baseline first, matching `columns`."""
-    found = {difference.arm: difference for difference in comparison.differences}
-    for arm in comparison.all_arms:
-        difference = None if arm is comparison.baseline else found.get(arm.label)
-        yield (*_arm_cells(arm), *_difference_cells(difference))
+    """One row of texts per variant, the baseline first, matching `columns`."""
+    found = {difference.variant: difference for difference in comparison.differences}
+    for variant in comparison.all_variants:
+        difference = None if variant is comparison.baseline else found.get(variant.label)
+        yield (*_variant_cells(variant), *_difference_cells(difference))
 
 
 def table_title(comparison: Comparison) -> str:
     """Which checkpoint and how many shapes."""
-    which = {"last": "last epoch", "best": "best epoch on the validation part"}
+    which = {"last": "last epoch", "best": "best epoch on the validation split"}
     return f"Test split, {comparison.count} shapes, {which[comparison.checkpoint]}"
 
 
 def notes(comparison: Comparison) -> list[str]:
-    """How to read the figures."""
-    measure = comparison.measure
+    """How to read the metrics."""
+    words = comparison.task.wording
     baseline = comparison.baseline.label if comparison.baseline else ""
-    texts = [f"{measure.plural} in percent: mean ± standard deviation over seeds (ddof 1)."]
+    texts = [f"{words.plural} in percent: mean ± standard deviation over seeds (ddof 1)."]
     if comparison.differences:
         paired = all(d.paired_by_seed for d in comparison.differences)
         how = "paired by seed and shape" if paired else "paired by shape, averaged over seeds"
         if not paired and any(d.paired_by_seed for d in comparison.differences):
             how = "paired by shape, and by seed where the seeds are the same"
         texts.append(
-            f"Differences in points of {measure.score} against {baseline}, {how};"
+            f"Differences in points of {words.score} against {baseline}, {how};"
             " bootstrap over test shapes and seeds, 10,000 resamples."
         )
-        texts.append(measure.test_note)
+        texts.append(words.test_note)
     return texts
 
 
@@ -83,9 +83,9 @@ def test_text(test: PairedTest) -> str:
     return f"{test.gained} / {test.lost}, {p}"
 
 
-def _arm_cells(arm: Arm) -> tuple[str, str, str, str]:
-    seeds = ", ".join(map(str, arm.seeds))
-    return arm.label, seeds, percent(arm.score), percent(arm.class_score)
+def _variant_cells(variant: Variant) -> tuple[str, str, str, str]:
+    seeds = ", ".join(map(str, variant.seeds))
+    return variant.label, seeds, percent(variant.score), percent(variant.class_score)
 
 
 def _difference_cells(difference: Difference | None) -> tuple[str, str]:

@@ -1,12 +1,8 @@
-"""The one look at the test part, after training: figures and predictions."""
+"""The one look at the test split, after training: metrics and predictions."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import torch
-from torch import nn
 
 from pointmcd.checkpoint import load_checkpoint
 from pointmcd.data.dataset import ShapeDataset, evaluation_loader
@@ -14,18 +10,13 @@ from pointmcd.data.store import Store
 from pointmcd.device import pick_device
 from pointmcd.errors import RunError, StoreError
 from pointmcd.files import replacing, write_json
-from pointmcd.metrics.classification import ClassificationMetrics, classification_metrics
-from pointmcd.metrics.segmentation import SegmentationMetrics, segmentation_metrics
-from pointmcd.plots.confusion import confusion_figure
-from pointmcd.tasks.segmentation import Segmenter
+from pointmcd.metrics.metrics import Metrics
+from pointmcd.tasks.results import Arrays
 from pointmcd.training.model import load_model
 from pointmcd.training.run import Run
+from pointmcd.typing import Indices
 
 CHECKPOINTS = ("last", "best")
-
-Metrics = ClassificationMetrics | SegmentationMetrics
-#: What a predictions file holds beside names and labels, by name.
-Arrays = dict[str, npt.NDArray[Any]]
 
 
 def evaluate(
@@ -33,9 +24,8 @@ def evaluate(
 ) -> dict[str, Metrics]:
     """Metrics of a finished run on a split, for its last and its best-on-validation checkpoint.
 
-    Writes `<split>.json` and `predictions-<split>-<checkpoint>.npz` into the run folder; of a
-    classification also a picture of the confusion matrix, `confusion-<split>-<checkpoint>.png`. A
-    segmentation is told each shape's class, as the ShapeNetPart protocol has it.
+    Writes `<split>.json` and `predictions-<split>-<checkpoint>.npz` into the run folder, and the
+    pictures of its task, as `confusion-<split>-<checkpoint>.png`.
 
     Args:
         run: the run folder.
@@ -47,22 +37,40 @@ def evaluate(
         RunError: when the run is not finished, or was trained on another store.
         StoreError: when the split has no shapes.
     """
+    opened = open_finished(run)
+    task, where = opened.task, pick_device(device)
+    data = matching_store(opened, store)
+    indices = some_shapes(data, split)
+    dataset = ShapeDataset(data, indices, opened.config.points, parts=task.dense)
+    names = [data.shapes[i].name for i in indices]
+    results: dict[str, Metrics] = {}
+    for checkpoint in CHECKPOINTS:
+        model = load_model(opened, checkpoint, where)
+        arrays = task.predictions(model, evaluation_loader(dataset), where)
+        metrics = task.measure(dataset.labels, arrays, opened.labels)
+        results[checkpoint] = metrics
+        kept = {"names": np.array(names), "labels": dataset.labels, **arrays}
+        save_arrays(run / f"predictions-{split}-{checkpoint}.npz", kept)
+        title = f"{opened.path.name}: {split}, {checkpoint} epoch"
+        for name, figure in task.pictures(metrics, opened.labels, title).items():
+            with replacing(run / f"{name}-{split}-{checkpoint}.png") as temporary:
+                figure.savefig(temporary, dpi=110, format="png")
+    _, state = load_checkpoint(opened.checkpoint("best"))
+    found = {checkpoint: metrics.as_dict() for checkpoint, metrics in results.items()}
+    write_json(run / f"{split}.json", {"split": split, "best_epoch": state["epoch"], **found})
+    return results
+
+
+def open_finished(run: Path) -> Run:
+    """Open a run that can be evaluated.
+
+    Raises:
+        RunError: when it is not finished, or was trained without labels.
+    """
     opened = Run(run)
     opened.refuse_unfinished()
     opened.refuse_pretrained()
-    data, where = matching_store(opened, store), pick_device(device)
-    segments = opened.meta["task"] == "segmentation"
-    dataset = ShapeDataset(data, some_shapes(data, split), opened.config.points, parts=segments)
-    judge = _segment if segments else _classify
-    results: dict[str, Metrics] = {}
-    for checkpoint in CHECKPOINTS:
-        metrics, arrays = judge(load_model(opened, checkpoint, where), dataset, where)
-        results[checkpoint] = metrics
-        _save(opened, split, checkpoint, dataset, arrays)
-        if isinstance(metrics, ClassificationMetrics):
-            _draw(opened, split, checkpoint, metrics)
-    write_json(opened.path / f"{split}.json", _summary(opened, split, results))
-    return results
+    return opened
 
 
 def matching_store(run: Run, path: Path | None) -> Store:
@@ -81,7 +89,7 @@ def matching_store(run: Run, path: Path | None) -> Store:
     return store
 
 
-def some_shapes(store: Store, split: str) -> npt.NDArray[np.int64]:
+def some_shapes(store: Store, split: str) -> Indices:
     """Indices of the shapes of a split, at least one.
 
     Raises:
@@ -89,58 +97,11 @@ def some_shapes(store: Store, split: str) -> npt.NDArray[np.int64]:
     """
     indices = store.indices(split)
     if not len(indices):
-        raise StoreError(f"{store.path}: no shapes in the {split} part; nothing to evaluate")
+        raise StoreError(f"{store.path}: no shapes in the {split} split; nothing to evaluate")
     return indices
 
 
-def _classify(
-    model: nn.Module, dataset: ShapeDataset, device: torch.device
-) -> tuple[ClassificationMetrics, Arrays]:
-    """Class probabilities [n, K] and the likeliest class [n]."""
-    with torch.inference_mode():
-        logits = [model(b.points.to(device)).float() for b in evaluation_loader(dataset)]
-    probabilities = torch.cat(logits).softmax(dim=1).cpu().numpy()
-    predictions = probabilities.argmax(axis=1)
-    metrics = classification_metrics(dataset.labels, predictions, dataset.store.classes)
-    return metrics, {"predictions": predictions, "probabilities": probabilities}
-
-
-def _segment(
-    model: nn.Module, dataset: ShapeDataset, device: torch.device
-) -> tuple[SegmentationMetrics, Arrays]:
-    """True and likeliest part [n, N] of every point, among the parts of the shape's class."""
-    assert isinstance(model, Segmenter)
-    found: list[torch.Tensor] = []
-    with torch.inference_mode():
-        for batch in evaluation_loader(dataset):
-            labels = batch.labels.to(device)
-            logits = model.limited(model(batch.points.to(device), labels), labels)
-            found.append(logits.argmax(dim=2).cpu())
-    store = dataset.store
-    truth = store.part_labels(dataset.indices, dataset.count).astype(np.int16)
-    predictions = torch.cat(found).numpy().astype(np.int16)
-    metrics = segmentation_metrics(
-        truth, predictions, dataset.labels, store.part_ranges, store.classes
-    )
-    return metrics, {"truth": truth, "predictions": predictions}
-
-
-def _save(run: Run, split: str, checkpoint: str, dataset: ShapeDataset, arrays: Arrays) -> None:
-    names = np.array([dataset.store.shapes[i].name for i in dataset.indices])
-    path = run.path / f"predictions-{split}-{checkpoint}.npz"
+def save_arrays(path: Path, arrays: Arrays) -> None:
+    """Write arrays to a temporary file and rename it to `path` (.npz)."""
     with replacing(path) as temporary, temporary.open("wb") as file:
-        every: dict[str, Any] = {"names": names, "labels": dataset.labels, **arrays}
-        np.savez(file, **every)
-
-
-def _draw(run: Run, split: str, checkpoint: str, metrics: ClassificationMetrics) -> None:
-    title = f"{run.path.name}: {split}, {checkpoint} epoch, {metrics.overall_accuracy:.1%} right"
-    figure = confusion_figure(metrics.confusion, run.meta["classes"], title)
-    with replacing(run.path / f"confusion-{split}-{checkpoint}.png") as temporary:
-        figure.savefig(temporary, dpi=110, format="png")
-
-
-def _summary(run: Run, split: str, results: dict[str, Metrics]) -> dict[str, Any]:
-    _, state = load_checkpoint(run.checkpoint("best"))
-    figures = {checkpoint: metrics.as_dict() for checkpoint, metrics in results.items()}
-    return {"split": split, "best_epoch": state["epoch"], **figures}
+        np.savez(file, **arrays)  # type: ignore[arg-type]

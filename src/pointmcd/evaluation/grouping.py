@@ -1,4 +1,4 @@
-"""Runs grouped into arms: the same settings trained with several seeds."""
+"""Runs grouped into variants: the same settings trained with several seeds."""
 
 import json
 from collections import defaultdict
@@ -7,13 +7,13 @@ from itertools import pairwise
 from typing import Any
 
 from pointmcd.errors import RunError
-from pointmcd.evaluation.arms import Arm, ClassificationArm
-from pointmcd.evaluation.run_result import ClassificationResult, RunResult
+from pointmcd.tasks.results import RunResult, Variant
+from pointmcd.tasks.task import Scoring
 from pointmcd.training.config import DISTILLATION_FIELDS, PLACE_FIELDS
 
 #: Settings that cannot change what is learnt, and the store's place (its fingerprint counts).
 _NEUTRAL = PLACE_FIELDS | {"seed"}
-#: Settings that only say which arm a run belongs to.
+#: Settings that only say which variant a run is of.
 _ARM = DISTILLATION_FIELDS | {"teacher"}
 
 
@@ -32,17 +32,20 @@ def group_runs(results: Sequence[RunResult]) -> list[tuple[RunResult, ...]]:
     return runs
 
 
-def name_arms(groups: Sequence[tuple[RunResult, ...]]) -> list[Arm]:
+def name_variants(groups: Sequence[tuple[RunResult, ...]], scoring: Scoring) -> list[Variant]:
     """Call each group by what was varied ("distilled").
 
     Where two would share that name, the student or the settings that differ are added.
     """
     labels = _labels([group[0] for group in groups])
-    return [_arm(label, group) for label, group in zip(labels, groups, strict=True)]
+    return [
+        Variant(label, group, scoring.joint_scores(group))
+        for label, group in zip(labels, groups, strict=True)
+    ]
 
 
 def unequal_settings(first: RunResult, second: RunResult) -> list[str]:
-    """Settings that should be equal in two arms and are not, as "lr: 0.1 and 0.02"."""
+    """Settings that should be equal in two variants and are not, as "lr: 0.1 and 0.02"."""
     one, two = _settings(first), _settings(second)
     return [
         f"{key}: {one.get(key)} and {two.get(key)}"
@@ -51,13 +54,8 @@ def unequal_settings(first: RunResult, second: RunResult) -> list[str]:
     ]
 
 
-def _arm(label: str, group: tuple[RunResult, ...]) -> Arm:
-    classified = tuple(result for result in group if isinstance(result, ClassificationResult))
-    return ClassificationArm(label, classified) if classified else Arm(label, group)
-
-
 def _settings(result: RunResult) -> dict[str, Any]:
-    """What has to be equal for a fair comparison of arms."""
+    """What has to be equal for a fair comparison of variants."""
     shapes = result.info.get("shapes", {})
     settings = {f"{split} shapes": count for split, count in shapes.items()}
     for key, value in result.config.items():
@@ -85,7 +83,7 @@ def _check_seeds(results: tuple[RunResult, ...]) -> None:
     for one, two in pairwise(results):
         if one.seed == two.seed:
             raise RunError(
-                f"{one.path} and {two.path}: are both seed {one.seed} of arm {one.arm};"
+                f"{one.path} and {two.path}: are both seed {one.seed} of {one.arm};"
                 " give each run once, one per seed"
             )
 

@@ -1,4 +1,4 @@
-"""The figures of one set of predicted classes: accuracy, mean class accuracy, confusion."""
+"""Metrics of predicted classes: accuracy, mean class accuracy, confusion."""
 
 import warnings
 from collections.abc import Sequence
@@ -22,6 +22,7 @@ class ClassificationMetrics:
         per_class: accuracy of each class; None where no shape of the class was tested.
         confusion: int64 [K, K], shapes by true class (row) and predicted class (column).
         count: number of shapes.
+        scores: float64 [n], 1 where the predicted class is the true one, else 0.
     """
 
     overall_accuracy: float
@@ -29,17 +30,18 @@ class ClassificationMetrics:
     per_class: dict[str, float | None]
     confusion: NDArray[np.int64]
     count: int
+    scores: NDArray[np.float64]
 
     @property
-    def figures(self) -> dict[str, float]:
-        """The main figures under the names to print them with."""
+    def main(self) -> dict[str, float]:
+        """The main metrics under the names to print them with."""
         return {
             "overall accuracy": self.overall_accuracy,
             "mean class accuracy": self.class_accuracy,
         }
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the figures that `test.json` holds: everything but the confusion matrix."""
+        """All that `test.json` holds: everything but the confusion matrix and the scores."""
         return {
             "overall_accuracy": self.overall_accuracy,
             "class_accuracy": self.class_accuracy,
@@ -71,6 +73,7 @@ def classification_metrics(
         per_class=per_class,
         confusion=confusion,
         count=len(truth),
+        scores=np.equal(truth, guess).astype(np.float64),
     )
 
 

@@ -1,4 +1,4 @@
-"""The figures of one set of labelled points: instance mIoU, class mIoU, point accuracy."""
+"""Metrics of labelled points: instance mIoU, class mIoU, point accuracy."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ class SegmentationMetrics(MeanIoU):
 
     Attributes:
         point_accuracy: share of labelled points, of all shapes together, whose part was found.
-        count: number of shapes with labelled points; others are left out of every figure.
+        count: number of shapes with labelled points; others are left out of every metric.
         scores: float64 [n], mean IoU of each shape; NaN for a shape without labelled points.
     """
 
@@ -25,8 +25,8 @@ class SegmentationMetrics(MeanIoU):
     scores: NDArray[np.float64]
 
     @property
-    def figures(self) -> dict[str, float]:
-        """The main figures under the names to print them with."""
+    def main(self) -> dict[str, float]:
+        """The main metrics under the names to print them with."""
         return {
             "instance mIoU": self.instance_miou,
             "class mIoU": self.class_miou,
@@ -34,7 +34,7 @@ class SegmentationMetrics(MeanIoU):
         }
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the figures that `test.json` holds: everything but the scores."""
+        """All that `test.json` holds: everything but the scores."""
         return {
             "instance_miou": self.instance_miou,
             "class_miou": self.class_miou,

@@ -1,8 +1,9 @@
-"""The look of a report's pictures: one colour per arm everywhere, pictures inside the page."""
+"""The look of a report's pictures: one colour per variant everywhere, pictures inside the page."""
 
 import base64
 import io
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import matplotlib as mpl
 import numpy as np
@@ -10,8 +11,18 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
+
+@dataclass(frozen=True)
+class Picture:
+    """An inline picture with the text that stands for it."""
+
+    uri: str
+    alt: str
+    caption: str = ""
+
+
 #: Colours that people with any colour vision can tell apart (Okabe and Ito); grey: the baseline.
-_ARM_COLOURS = {
+_COLOURS = {
     "baseline": "#5f6672",
     "distilled": "#0072b2",
     "distilled-all-visible": "#e69f00",
@@ -24,12 +35,12 @@ _MORE_COLOURS = ("#d55e00", "#56b4e9", "#8c6d1f", "#000000")
 GAIN, LOSS, POINT = "#0072b2", "#d55e00", "#d55e00"
 
 
-def arm_colours(labels: Iterable[str]) -> dict[str, str]:
-    """A colour for each arm; well-known arms always get the same one."""
+def variant_colours(labels: Iterable[str]) -> dict[str, str]:
+    """A colour for each variant; well-known ones always get the same."""
     colours: dict[str, str] = {}
     for label in labels:
-        free = [*_ARM_COLOURS.values(), *_MORE_COLOURS]
-        wanted = [_ARM_COLOURS[label]] if label in _ARM_COLOURS else [*_MORE_COLOURS, *free]
+        free = [*_COLOURS.values(), *_MORE_COLOURS]
+        wanted = [_COLOURS[label]] if label in _COLOURS else [*_MORE_COLOURS, *free]
         unused = [colour for colour in wanted if colour not in colours.values()]
         colours[label] = (unused or wanted)[0]
     return colours

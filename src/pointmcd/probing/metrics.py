@@ -25,7 +25,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 from sklearn.svm import SVC
 
-from pointmcd.evaluation.statistics import Spread
+from pointmcd.metrics.statistics import Spread
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.metrics import accuracy_score, recall_score
 
-from pointmcd.evaluation.statistics import Spread
+from pointmcd.metrics.statistics import Spread
 from pointmcd.probing.metrics import (
     Floats,
     Ints,

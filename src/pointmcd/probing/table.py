@@ -6,7 +6,7 @@ import numpy as np
 from rich.table import Table
 
 from pointmcd.evaluation.comparison_table import percent
-from pointmcd.evaluation.statistics import Spread
+from pointmcd.metrics.statistics import Spread
 from pointmcd.probing.scores import EPISODES, ProbeRow
 from pointmcd.tables import result_table
 

@@ -1,6 +1,6 @@
-"""Training curves: one line per arm, with a band over its seeds."""
+"""Training curves: one line per variant, with a band over its seeds."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +10,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
-from pointmcd.evaluation.arms import Arm
 from pointmcd.plots.style import tidy
+from pointmcd.tasks.results import Variant
 from pointmcd.training.run import Run
 
 
@@ -25,26 +25,20 @@ class _Panel:
     logarithmic: bool = False
 
 
-_PANELS = (
-    _Panel("task_loss", "Task loss (train)", logarithmic=True),
-    _Panel("vafp_loss", "Distillation loss (train)", logarithmic=True),
-    _Panel("val_accuracy", "Validation accuracy, %", factor=100),
-    _Panel("val_instance_miou", "Validation instance mIoU, %", factor=100),
-    _Panel("val_class_miou", "Validation class mIoU, %", factor=100),
-)
-
 #: Values by epoch of every seed, float64 [S, E]; NaN where a seed has none.
 _Curves = NDArray[np.float64]
 
 
-def curves_figure(arms: Sequence[Arm], colours: Mapping[str, str]) -> Figure | None:
-    """Losses and validation figures by epoch; None where no run has a history.
+def curves_figure(variants: Sequence[Variant], colours: Mapping[str, str]) -> Figure | None:
+    """Losses and validation metrics by epoch; None where no run has a history.
 
     The line is the mean over seeds, the band reaches from the lowest to the highest seed.
     """
-    histories = {arm.label: [Run(run.path).metrics() for run in arm.results] for arm in arms}
+    histories = {
+        variant.label: [Run(run.path).metrics() for run in variant.results] for variant in variants
+    }
     drawn = []
-    for panel in _PANELS:
+    for panel in _panels(histories.values()):
         curves = {label: _curves(runs, panel) for label, runs in histories.items()}
         curves = {label: values for label, values in curves.items() if np.isfinite(values).any()}
         if curves:
@@ -59,6 +53,24 @@ def curves_figure(arms: Sequence[Arm], colours: Mapping[str, str]) -> Figure | N
         _draw(figure.add_subplot(rows, columns, place), panel, curves, colours)
     _legend(figure, histories, colours)
     return tidy(figure)
+
+
+def _panels(histories: Iterable[Sequence[Sequence[Mapping[str, object]]]]) -> list[_Panel]:
+    """One for every loss of training and every validation metric that a run has logged."""
+    records = (run[0] for runs in histories for run in runs if run)
+    fields = dict.fromkeys(field for record in records for field in record)
+    losses = [field for field in fields if field.endswith("_loss") and field != "val_loss"]
+    metrics = [field for field in fields if field.startswith("val_") and field != "val_loss"]
+    return [
+        *(_Panel(field, f"{_words(field)} (train)", logarithmic=True) for field in losses),
+        *(_Panel(field, f"{_words(field)}, %", factor=100) for field in metrics),
+    ]
+
+
+def _words(field: str) -> str:
+    """A field's name in words: `val_instance_miou` is the validation instance mIoU."""
+    text = field.replace("val_", "validation_").replace("_", " ").replace("miou", "mIoU")
+    return text[0].upper() + text[1:]
 
 
 def _curves(runs: Sequence[Sequence[Mapping[str, object]]], panel: _Panel) -> _Curves:

@@ -6,22 +6,22 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from pointmcd.evaluation.compare import Difference
-from pointmcd.evaluation.measures import Measure
 from pointmcd.plots.confusion import readable
 from pointmcd.plots.style import GAIN, LOSS, tidy
+from pointmcd.tasks.task import Wording
 
 
 def gains_figure(
-    difference: Difference, counts: Mapping[str, int], limits: tuple[float, float], measure: Measure
+    difference: Difference, counts: Mapping[str, int], limits: tuple[float, float], wording: Wording
 ) -> Figure:
     """Bars of the difference in the score of each class, greatest gain on top.
 
     Args:
-        difference: an arm against the baseline.
+        difference: an variant against the baseline.
         counts: number of test shapes of each class.
-        limits: lowest and highest gain to show (fractions), so that figures of several arms can
+        limits: lowest and highest gain to show (fractions), so that figures of several variants can
             have one scale.
-        measure: what the task calls its figures.
+        wording: what the task calls its metrics.
     """
     known = {name: gain for name, gain in difference.per_class.items() if gain is not None}
     names = sorted(known, key=lambda name: (known[name], name))
@@ -34,7 +34,7 @@ def gains_figure(
     axes.set_yticks(range(len(names)), texts, fontsize=9)
     axes.set_ylim(-0.6, len(names) - 0.4)
     axes.set_xlim(105 * min(limits[0], 0), 105 * max(limits[1], 0))
-    axes.set_xlabel(f"gain in {measure.short}, points (in brackets: test shapes)")
+    axes.set_xlabel(f"gain in {wording.short}, points (in brackets: test shapes)")
     tidy(figure)
     axes.grid(visible=False, axis="y")
     axes.grid(axis="x", color="#e3e6ea", linewidth=0.8)
@@ -42,19 +42,19 @@ def gains_figure(
 
 
 def differences_figure(
-    differences: Sequence[Difference], baseline: str, colours: Mapping[str, str], measure: Measure
+    differences: Sequence[Difference], baseline: str, colours: Mapping[str, str], wording: Wording
 ) -> Figure:
-    """Each arm's difference in the main figure with its 95% interval, around zero."""
+    """Each variant's difference in the main figure with its 95% interval, around zero."""
     figure = Figure(figsize=(7.5, 1.0 + 0.42 * len(differences)), layout="constrained")
     axes = figure.add_subplot()
     for row, difference in enumerate(differences):
-        interval, colour = difference.overall, colours[difference.arm]
+        interval, colour = difference.overall, colours[difference.variant]
         axes.plot([100 * interval.low, 100 * interval.high], [row, row], color=colour, linewidth=3)
         axes.plot([100 * interval.mean], [row], "o", color=colour, markersize=9)
     axes.axvline(0, color=colours[baseline], linewidth=1.5)
-    axes.set_yticks(range(len(differences)), [difference.arm for difference in differences])
+    axes.set_yticks(range(len(differences)), [difference.variant for difference in differences])
     axes.set_ylim(len(differences) - 0.4, -0.6)
-    axes.set_xlabel(f"difference to {baseline}, points of {measure.score} (95% interval)")
+    axes.set_xlabel(f"difference to {baseline}, points of {wording.score} (95% interval)")
     tidy(figure)
     axes.grid(visible=False, axis="y")
     axes.grid(axis="x", color="#e3e6ea", linewidth=0.8)

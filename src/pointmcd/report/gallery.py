@@ -1,4 +1,4 @@
-"""Shapes in pictures: contact sheets with visible points, and what two arms disagree on."""
+"""Contact sheets: all views of a shape with the points that each sees."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,15 +10,14 @@ from PIL import Image, ImageDraw
 
 from pointmcd.data.store import Store
 from pointmcd.errors import PointMCDError, StoreError
-from pointmcd.evaluation.arms import Arm, ClassificationArm
 from pointmcd.files import read_json
-from pointmcd.plots.style import POINT, picture_uri
+from pointmcd.plots.style import POINT, Picture, picture_uri
 from pointmcd.report.projection import project_points
+from pointmcd.tasks.results import Variant
 from pointmcd.views.framing import Framing
 from pointmcd.views.rig import Rig
 
 _SHEETS = 4
-_MISTAKES = 6
 #: More points than this hide the shape.
 _POINTS = 512
 #: Views are enlarged before dots are drawn, so that the dots are round.
@@ -26,15 +25,6 @@ _ENLARGE = 2
 _RADIUS = 3.8
 #: How much of a view's darkness stays under the dots, so that they stand out.
 _SHADE = 0.5
-
-
-@dataclass(frozen=True)
-class Picture:
-    """An inline picture with the text that stands for it."""
-
-    uri: str
-    alt: str
-    caption: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,20 +36,9 @@ class Sheet:
     views: tuple[Picture, ...]
 
 
-@dataclass(frozen=True)
-class Mistake:
-    """A test shape that one of two arms got right and the other wrong, by majority vote."""
-
-    name: str
-    truth: str
-    baseline_says: str
-    arm_says: str
-    picture: Picture | None
-
-
-def open_store(arms: Sequence[Arm]) -> Store | str:
-    """The store that the arms were trained on, or one sentence that says why it is not there."""
-    info = arms[0].results[0].info
+def open_store(variants: Sequence[Variant]) -> Store | str:
+    """The store that variants were trained on, or one sentence that says why it is not there."""
+    info = variants[0].results[0].info
     path = Path(info["store"])
     try:
         store = Store(path)
@@ -77,51 +56,6 @@ def contact_sheets(store: Store, points: int) -> list[Sheet]:
     rig = Rig.from_json(store.rig)
     count = min(points, _POINTS, store.num_points)
     return [_sheet(store, rig, index, count) for index in _spread_over_classes(store)]
-
-
-def mistakes(
-    store: Store | None, baseline: ClassificationArm, arm: ClassificationArm, gained: bool
-) -> tuple[list[Mistake], int]:
-    """The clearest shapes that `arm` put right (gained), or that it spoilt (not gained).
-
-    Both kinds are chosen by the same rule: the difference of the probabilities, averaged over
-    seeds, that the two arms give to the true class.
-
-    Returns:
-        A few of them, and how many there are.
-    """
-    first = arm.results[0]
-    ours, theirs = arm.vote == first.labels, baseline.vote == first.labels
-    found = np.flatnonzero(ours & ~theirs if gained else theirs & ~ours)
-    rows = np.arange(len(first.labels))
-    margin = np.abs(arm.probabilities - baseline.probabilities)[rows, first.labels]
-    chosen = found[np.argsort(-margin[found], kind="stable")][:_MISTAKES]
-    places = {shape.name: i for i, shape in enumerate(store.shapes)} if store else {}
-    return [_mistake(store, places, baseline, arm, int(row)) for row in chosen], len(found)
-
-
-def _mistake(
-    store: Store | None,
-    places: dict[str, int],
-    baseline: ClassificationArm,
-    arm: ClassificationArm,
-    row: int,
-) -> Mistake:
-    first = arm.results[0]
-    name, classes = first.names[row], first.classes
-    return Mistake(
-        name=name,
-        truth=classes[first.labels[row]],
-        baseline_says=classes[baseline.vote[row]],
-        arm_says=classes[arm.vote[row]],
-        picture=_thumbnail(store, places[name], name) if store and name in places else None,
-    )
-
-
-def _thumbnail(store: Store, index: int, name: str) -> Picture:
-    views = store.views(index)
-    chosen = views[np.linspace(0, len(views), 3, endpoint=False).astype(int)]
-    return Picture(picture_uri(np.concatenate(list(chosen), axis=1)), f"three views of {name}")
 
 
 def _spread_over_classes(store: Store) -> list[int]:

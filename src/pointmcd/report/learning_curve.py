@@ -1,4 +1,4 @@
-"""The score over the number of labelled shapes, one line per arm."""
+"""The score over the number of labelled shapes, one line per variant."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -7,25 +7,26 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from pointmcd.evaluation.arms import Arm
-from pointmcd.plots.style import arm_colours, tidy
+from pointmcd.plots.style import tidy, variant_colours
+from pointmcd.tasks.results import Variant
 
 #: Labelled train shapes, mean score, and its deviation over seeds (0 with one).
 _Point = tuple[float, float, float]
 
 
-def learning_curve_figure(arms: Sequence[Arm]) -> Figure | None:
-    """Mean and deviation over seeds by number of labels; None where all arms have one share.
+def learning_curve_figure(variants: Sequence[Variant], score: str) -> Figure | None:
+    """Mean and deviation over seeds by number of labels; None where all variants have one share.
 
     Args:
-        arms: of any shares of the labels; those that differ in nothing else make one line.
+        variants: of any shares of the labels; those that differ in nothing else make one line.
+        score: what the task calls its main metric.
     """
-    if len({arm.results[0].config.get("label_fraction", 1.0) for arm in arms}) < 2:
+    if len({variant.results[0].config.get("label_fraction", 1.0) for variant in variants}) < 2:
         return None
-    lines = _lines(arms)
+    lines = _lines(variants)
     figure = Figure(figsize=(7.5, 4.2), layout="constrained")
     axes = figure.add_subplot()
-    for label, colour in arm_colours(lines).items():
+    for label, colour in variant_colours(lines).items():
         shapes, means, deviations = np.array(sorted(lines[label])).T
         axes.plot(shapes, 100 * means, color=colour, label=label, marker="o", linewidth=1.8)
         low, high = 100 * (means - deviations), 100 * (means + deviations)
@@ -35,26 +36,28 @@ def learning_curve_figure(arms: Sequence[Arm]) -> Figure | None:
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}"))
     axes.set_xlabel("labelled train shapes")
-    axes.set_ylabel(f"{arms[0].measure.score}, % (mean ± deviation over seeds)")
+    axes.set_ylabel(f"{score}, % (mean ± deviation over seeds)")
     axes.legend(frameon=False)
     return tidy(figure)
 
 
-def _lines(arms: Sequence[Arm]) -> dict[str, list[_Point]]:
+def _lines(variants: Sequence[Variant]) -> dict[str, list[_Point]]:
     lines: dict[str, list[_Point]] = defaultdict(list)
-    for arm in arms:
-        score = arm.score
-        shapes = [r.info["shapes"]["train"] for r in arm.results if "shapes" in r.info]
+    for variant in variants:
+        spread = variant.score
+        shapes = [r.info["shapes"]["train"] for r in variant.results if "shapes" in r.info]
         if shapes:
-            point = (float(np.mean(shapes)), score.mean, score.std or 0.0)
-            lines[_name(arm)].append(point)
+            point = (float(np.mean(shapes)), spread.mean, spread.std or 0.0)
+            lines[_name(variant)].append(point)
     return dict(lines)
 
 
-def _name(arm: Arm) -> str:
-    """The arm's label without its share of the labels."""
-    share = f"label_fraction {arm.results[0].config.get('label_fraction', 1.0)}"
-    return arm.label.replace(f", {share}", "").replace(f"{share}, ", "").replace(f" ({share})", "")
+def _name(variant: Variant) -> str:
+    """The variant's label without its share of the labels."""
+    share = f"label_fraction {variant.results[0].config.get('label_fraction', 1.0)}"
+    return (
+        variant.label.replace(f", {share}", "").replace(f"{share}, ", "").replace(f" ({share})", "")
+    )
 
 
 def _ticks(lines: dict[str, list[_Point]]) -> list[float]:

@@ -16,10 +16,10 @@ def write_report(runs: Sequence[Path], out: Path, baseline: Sequence[Path] = ())
     """Write one self-contained HTML page about evaluated runs.
 
     Args:
-        runs: run folders of any number of arms and seeds. Without `baseline`, those of the arm
-            "baseline" become the baseline of the others.
+        runs: run folders of any number of variants and seeds. Without `baseline`, those of the
+            variant "baseline" become the baseline of the others.
         out: the file to write, or a folder in which to write report.html.
-        baseline: run folders of the arm that the others are held against.
+        baseline: run folders of the variant that the others are held against.
 
     Returns:
         The file.

@@ -1,10 +1,10 @@
-"""What each arm was trained with and on, as rows for the page."""
+"""What each variant was trained with and on, as rows for the page."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pointmcd.evaluation.arms import Arm
+from pointmcd.tasks.results import Variant
 
 #: Told elsewhere on the page, or different in every run.
 _LEFT_OUT = {"out", "seed", "store", "overwrite"}
@@ -12,33 +12,36 @@ _LEFT_OUT = {"out", "seed", "store", "overwrite"}
 
 @dataclass(frozen=True)
 class SettingRow:
-    """One setting in every arm; `differs` when the arms do not all agree."""
+    """One setting in every variant; `differs` when the variants do not all agree."""
 
     name: str
     values: tuple[str, ...]
     differs: bool
 
 
-def setting_rows(arms: Sequence[Arm]) -> list[SettingRow]:
-    """The settings of config.yaml, those that differ between arms first."""
-    configs = [arm.results[0].config for arm in arms]
+def setting_rows(variants: Sequence[Variant]) -> list[SettingRow]:
+    """The settings of config.yaml, those that differ between variants first."""
+    configs = [variant.results[0].config for variant in variants]
     names = dict.fromkeys(name for config in configs for name in config if name not in _LEFT_OUT)
     rows = [_row(name, [config.get(name) for config in configs]) for name in names]
     return sorted(rows, key=lambda row: not row.differs)
 
 
-def trained_on(arms: Sequence[Arm]) -> list[tuple[str, str]]:
+def trained_on(variants: Sequence[Variant]) -> list[tuple[str, str]]:
     """Facts about the data, the models and the software, each a name and a text."""
-    info = arms[0].results[0].info
+    info = variants[0].results[0].info
     shapes = info.get("shapes", {})
     facts = [
         ("Shapes", ", ".join(f"{count} {split}" for split, count in shapes.items())),
         ("Classes", f"{len(info['classes'])}: {', '.join(info['classes'])}"),
         ("Parts", _parts(info.get("parts") or {})),
         ("Store", f"{info['store']} (fingerprint {info['store_fingerprint']})"),
-        ("Seeds", _join(f"{arm.label} {', '.join(map(str, arm.seeds))}" for arm in arms)),
-        ("Students", _join(f"{a.results[0].student}{_parameters(a)}" for a in arms)),
-        ("Teachers", _join(_teacher(a.results[0].info.get("teacher")) for a in arms)),
+        (
+            "Seeds",
+            _join(f"{variant.label} {', '.join(map(str, variant.seeds))}" for variant in variants),
+        ),
+        ("Students", _join(f"{a.results[0].student}{_parameters(a)}" for a in variants)),
+        ("Teachers", _join(_teacher(a.results[0].info.get("teacher")) for a in variants)),
         ("Software", _software(info)),
     ]
     return [(name, text) for name, text in facts if text]
@@ -54,8 +57,8 @@ def _join(texts: Iterable[str]) -> str:
     return "; ".join(dict.fromkeys(text for text in texts if text))
 
 
-def _parameters(arm: Arm) -> str:
-    count = arm.results[0].info.get("parameters")
+def _parameters(variant: Variant) -> str:
+    count = variant.results[0].info.get("parameters")
     return f" ({count / 1e6:.2f} million parameters)" if count else ""
 
 

@@ -1,4 +1,4 @@
-"""What a run makes of corrupted clouds: its predictions, kept in the run folder, and its errors."""
+"""Scores of a run on corrupted clouds, kept in the run folder, and its errors."""
 
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -8,41 +8,59 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pointmcd.errors import RunError
-from pointmcd.files import replacing
+from pointmcd.evaluation.compare import Comparison, compare
+from pointmcd.evaluation.evaluate import save_arrays
 from pointmcd.robustness.registry import CORRUPTION_VERSION, CORRUPTIONS, SEVERITIES
+from pointmcd.tasks.results import Checkpoint, RunResult
+from pointmcd.tasks.task import Scoring
+from pointmcd.training.run import Run
+from pointmcd.typing import Doubles, Indices
 
 
 @dataclass(frozen=True)
 class CorruptionResult:
-    """Predictions of one checkpoint of a run.
+    """How one checkpoint of a run scores on corrupted clouds; these are metrics as any.
 
     Attributes:
         names: the n shapes.
         labels: int64 [n], true classes.
-        clean: int64 [n], predicted classes of the clouds as they are.
-        predictions: int64 [5, n] by corruption, one row per severity.
+        clean: float64 [n], score of each cloud as it is, 1 (right) or 0 (wrong) for classes.
+        found: float64 [5, n] by corruption: the scores at each severity.
     """
 
     names: tuple[str, ...]
-    labels: NDArray[np.int64]
-    clean: NDArray[np.int64]
-    predictions: Mapping[str, NDArray[np.int64]]
+    labels: Indices
+    clean: Doubles
+    found: Mapping[str, Doubles]
+
+    @classmethod
+    def of(
+        cls,
+        names: tuple[str, ...],
+        labels: Indices,
+        clean: Doubles,
+        found: Mapping[str, Sequence[Doubles] | Doubles],
+    ) -> "CorruptionResult":
+        """Put corruptions into the order of `CORRUPTIONS`."""
+        ordered = {name: np.asarray(found[name]) for name in CORRUPTIONS if name in found}
+        return cls(names, labels, clean, ordered)
+
+    @property
+    def count(self) -> int:
+        """The number of shapes."""
+        return len(self.names)
 
     @property
     def clean_error(self) -> float:
-        """Share of the shapes, as they are, whose class is not found."""
-        return float((self.clean != self.labels).mean())
+        """Mean error on the shapes as they are."""
+        return 1 - float(self.clean.mean())
 
     @cached_property
     def errors(self) -> dict[str, list[float]]:
         """The same at each severity of each corruption."""
-        return {
-            name: (found != self.labels).mean(axis=1).tolist()
-            for name, found in self.predictions.items()
-        }
+        return {name: (1 - found.mean(axis=1)).tolist() for name, found in self.found.items()}
 
     @property
     def mean_error(self) -> float:
@@ -50,96 +68,127 @@ class CorruptionResult:
         return float(np.mean(list(self.errors.values())))
 
     @property
-    def scores(self) -> NDArray[np.float64]:
-        """Float64 [n]: in which share of its corrupted clouds each shape's class is found."""
-        right = [found == self.labels for found in self.predictions.values()]
-        return np.asarray(np.mean(right, axis=(0, 1)))
+    def scores(self) -> Doubles:
+        """Float64 [n]: the mean score of each shape's corrupted clouds."""
+        return np.asarray(np.mean(list(self.found.values()), axis=(0, 1)))
+
+    @property
+    def main(self) -> dict[str, float]:
+        """Score on corrupted clouds, and on clean ones."""
+        return {"corrupted": 1 - self.mean_error, "clean": 1 - self.clean_error}
+
+    @property
+    def per_class(self) -> dict[str, float | None]:
+        """Score on each corruption."""
+        return {name: 1 - float(np.mean(errors)) for name, errors in self.errors.items()}
 
     def only(self, corruptions: Sequence[str]) -> "CorruptionResult":
         """The same of some corruptions."""
-        return replace(self, predictions={name: self.predictions[name] for name in corruptions})
+        return replace(self, found={name: self.found[name] for name in corruptions})
+
+    def added_to(self, before: "CorruptionResult") -> "CorruptionResult":
+        """The same with the corruptions of an earlier result that it lacks itself."""
+        return self.of(self.names, self.labels, self.clean, {**before.found, **self.found})
 
     def as_dict(self) -> dict[str, Any]:
-        """The figures that the JSON file holds."""
+        """All that the JSON file holds."""
         return {
             "clean_error": self.clean_error,
             "mean_error": self.mean_error,
             "errors": self.errors,
-            "count": len(self.names),
+            "count": self.count,
         }
 
 
-def corruption_errors(result: CorruptionResult, baseline: CorruptionResult) -> dict[str, float]:
+def corruption_errors(
+    errors: Mapping[str, Sequence[float]], baseline: Mapping[str, Sequence[float]]
+) -> dict[str, float]:
     """CE of each corruption: the sum of errors over severities, in shares of the baseline's.
 
     Where the baseline makes no error at all, CE is 1 if the run makes none either, else infinite.
     """
-    ratios = {}
-    for name, errors in result.errors.items():
-        ours, theirs = sum(errors), sum(baseline.errors[name])
-        ratios[name] = ours / theirs if theirs else (float("inf") if ours else 1.0)
-    return ratios
+    sums = {name: (sum(ours), sum(baseline[name])) for name, ours in errors.items()}
+    return {
+        name: ours / theirs if theirs else (float("inf") if ours else 1.0)
+        for name, (ours, theirs) in sums.items()
+    }
 
 
-def mean_corruption_error(result: CorruptionResult, baseline: CorruptionResult) -> float:
-    """MCE: the mean of CE over corruptions; below 1 where the run does better."""
-    return float(np.mean(list(corruption_errors(result, baseline).values())))
+def write_corrupted(
+    run: Path, split: str, checkpoint: str, result: CorruptionResult, weights: str
+) -> None:
+    """Write `corrupted-<split>-<checkpoint>.npz`; `weights` says which weights made it."""
+    about = {"version": np.array(CORRUPTION_VERSION), "weights": np.array(weights)}
+    shapes = {"names": np.array(result.names), "labels": result.labels, "clean": result.clean}
+    file = run / f"corrupted-{split}-{checkpoint}.npz"
+    save_arrays(file, {**about, **shapes, **result.found})
 
 
-def predictions_file(run: Path, split: str, checkpoint: str) -> Path:
-    """Where the predictions of a checkpoint stand."""
-    return run / f"corrupted-{split}-{checkpoint}.npz"
-
-
-def write_predictions(file: Path, result: CorruptionResult) -> None:
-    """Write predictions; the names of arrays are `names`, `labels`, `clean` and corruptions'."""
-    kept = {name: found.astype(np.int16) for name, found in result.predictions.items()}
-    arrays = {"labels": result.labels, "clean": result.clean.astype(np.int16), **kept}
-    with replacing(file) as temporary, temporary.open("wb") as opened:
-        names = np.array(result.names)
-        every: dict[str, Any] = {"version": CORRUPTION_VERSION, "names": names, **arrays}
-        np.savez(opened, **every)
-
-
-def read_predictions(run: Path, split: str, checkpoint: str) -> CorruptionResult:
-    """Read what `evaluate --corrupt` wrote.
+def read_corrupted(run: Path, split: str, checkpoint: str) -> tuple[CorruptionResult, str]:
+    """Read what `evaluate --corrupt` wrote, and which weights made it.
 
     Raises:
         RunError: when it is absent, damaged, or of clouds that this version makes otherwise.
     """
-    file = predictions_file(run, split, checkpoint)
+    file = run / f"corrupted-{split}-{checkpoint}.npz"
     again = f"pointmcd evaluate {run} --corrupt all"
     if not file.is_file():
         raise RunError(f"{file}: does not exist; make it with: {again}")
     try:
         with np.load(file, allow_pickle=False) as saved:
             arrays = {key: saved[key] for key in saved.files}
-        version = int(arrays.pop("version"))
+        version, weights = int(arrays.pop("version")), str(arrays.pop("weights"))
         names = tuple(map(str, arrays.pop("names")))
-        labels, clean = (arrays.pop(key).astype(np.int64) for key in ("labels", "clean"))
-        found = {name: arrays[name].astype(np.int64) for name in CORRUPTIONS if name in arrays}
-        shapes = {labels.shape, clean.shape, *(one.shape[1:] for one in found.values())}
-        if shapes != {(len(names),)} or {len(one) for one in found.values()} != {len(SEVERITIES)}:
+        labels, clean = arrays.pop("labels").astype(np.int64), arrays.pop("clean")
+        result = CorruptionResult.of(names, labels, clean, arrays)
+        shapes = {(len(SEVERITIES), *labels.shape), *(one.shape for one in result.found.values())}
+        if len(shapes) > 1 or labels.shape != clean.shape != (len(names),):
             raise ValueError("its arrays do not fit each other")
     except (OSError, ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile) as error:
         raise RunError(f"{file}: is damaged ({error}); make it again with: {again}") from error
     if version != CORRUPTION_VERSION:
         raise RunError(f"{file}: of corruptions that have changed since; run: {again}")
-    return CorruptionResult(names, labels, clean, found)
+    return result, weights
 
 
-def check_same_clouds(pairs: Sequence[tuple[Path, CorruptionResult]]) -> None:
-    """Make sure that runs were shown the same clouds.
+def compare_corrupted(
+    runs: Sequence[Path], baseline: Sequence[Path] = (), checkpoint: Checkpoint = "last"
+) -> Comparison:
+    """Compare runs with baseline runs on corrupted test clouds: see `compare`.
+
+    The score of a shape is the mean over its corrupted clouds.
 
     Raises:
-        RunError: naming the first two that were not.
+        RunError: for what `compare` refuses, when a run was not evaluated on corrupted clouds, or
+            not on the same as the others.
     """
-    first, one = pairs[0]
-    for other, two in pairs[1:]:
-        if two.names != one.names or (two.labels != one.labels).any():
-            raise RunError(f"{first} and {other}: evaluated on different shapes; use one store")
-        if odd := sorted(set(one.predictions) ^ set(two.predictions)):
-            raise RunError(
-                f"{first} and {other}: {odd[0]} was evaluated in only one; run pointmcd evaluate"
-                " RUN --corrupt all for both"
-            )
+    comparison = compare(runs, baseline, checkpoint, _read_result, Scoring())
+    results = [result for one in comparison.all_variants for result in one.results]
+    for other in results[1:]:
+        check_same_corruptions(results[0].path, results[0].metrics, other.path, other.metrics)
+    return comparison
+
+
+def check_same_corruptions(first: Path, one: Any, second: Path, two: Any) -> None:
+    """Refuse results that are not of the same corruptions.
+
+    Raises:
+        RunError: naming a corruption that only one was evaluated on.
+    """
+    if odd := sorted(set(one.found) ^ set(two.found)):
+        raise RunError(
+            f"{first} and {second}: {odd[0]} was evaluated in only one; run pointmcd evaluate RUN"
+            " --corrupt all for both"
+        )
+
+
+def _read_result(run: Path, checkpoint: Checkpoint) -> RunResult:
+    opened = Run(run)
+    found, _ = read_corrupted(run, "test", checkpoint)
+    order = np.argsort(np.array(found.names), kind="stable")
+    kept = {name: scores[:, order] for name, scores in found.found.items()}
+    names = tuple(found.names[i] for i in order)
+    sorted_result = CorruptionResult(names, found.labels[order], found.clean[order], kept)
+    return RunResult(
+        run, opened.meta, opened.settings, checkpoint, names, found.labels[order], {}, sorted_result
+    )

@@ -1,17 +1,26 @@
 """Errors on corrupted clouds as tables."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.table import Table
 from rich.text import Text
 
+from pointmcd.errors import RunError
+from pointmcd.evaluation.compare import Comparison
+from pointmcd.evaluation.comparison_table import interval_text, percent
+from pointmcd.metrics.statistics import Interval, Spread
+from pointmcd.robustness.result import (
+    CorruptionResult,
+    check_same_corruptions,
+    corruption_errors,
+    read_corrupted,
+)
 from pointmcd.tables import result_table
-
-if TYPE_CHECKING:  # they import torch, which would slow every --help
-    from pointmcd.robustness.compare import CorruptedArm, CorruptedComparison
-    from pointmcd.robustness.result import CorruptionResult
+from pointmcd.tasks.results import Variant
+from pointmcd.training.run import Run
 
 _SEVERITIES = tuple(f"severity {severity}" for severity in range(1, 6))
 NOTES = (
@@ -21,8 +30,25 @@ NOTES = (
 )
 
 
+def ratios_against(
+    baseline: Path, run: Path, result: CorruptionResult, split: str, checkpoint: str
+) -> dict[str, float]:
+    """CE of each corruption of one run against another, which may have been shown more of them.
+
+    Raises:
+        RunError: when the other was not shown all of them, or is of another store.
+    """
+    stores = {Run(path).meta["store_fingerprint"] for path in (run, baseline)}
+    if len(stores) > 1:
+        raise RunError(f"{run} and {baseline}: trained on different stores; use runs of one")
+    theirs, _ = read_corrupted(baseline, split, checkpoint)
+    shared = theirs.only([name for name in result.found if name in theirs.found])
+    check_same_corruptions(run, result, baseline, shared)
+    return corruption_errors(result.errors, theirs.errors)
+
+
 def corrupted_table(
-    title: str, result: "CorruptionResult", ratios: Mapping[str, float] | None = None
+    title: str, result: CorruptionResult, ratios: Mapping[str, float] | None = None
 ) -> Table:
     """Errors of one run by corruption and severity, in percent, with CE where it is known."""
     table = Table(title=Text(title), caption=Text(NOTES))
@@ -40,68 +66,85 @@ def corrupted_table(
     return table
 
 
-def comparison_columns(comparison: "CorruptedComparison") -> tuple[str, ...]:
-    """Column titles of the comparison of arms."""
-    figures = ("clean error", "mean error", "mCE", "difference (95% interval)")
-    return (
-        ("arm", "seeds", *figures) if comparison.clean.baseline else ("arm", "seeds", *figures[:2])
-    )
-
-
-def comparison_rows(comparison: "CorruptedComparison") -> list[tuple[str, ...]]:
-    """One row of texts per arm, matching `comparison_columns`."""
-    return [_arm_row(arm) for arm in comparison.arms]
-
-
-def ratio_rows(comparison: "CorruptedComparison") -> list[tuple[str, ...]]:
-    """One row per corruption: its name, and each arm's mean error over seeds and severities."""
-    arms = comparison.arms
+def corrupted_tables(comparison: Comparison) -> list[Table]:
+    """Return tables of the variants and of their errors by corruption."""
+    title = f"Corrupted test split, {comparison.count} shapes"
+    metrics = ("clean error", "mean error", "mCE", "difference (95% interval)")
+    shown = metrics if comparison.baseline else metrics[:2]
+    by_corruption = ("corruption", *(one.label for one in comparison.all_variants))
     return [
-        (name, *(_error_and_ratio(arm, name) for arm in arms)) for name in arms[0].results[0].errors
-    ]
-
-
-def comparison_notes(comparison: "CorruptedComparison") -> list[str]:
-    """How to read the figures, and what may make them unfair."""
-    notes = [NOTES, "± is the standard deviation over seeds (ddof 1)."]
-    if comparison.clean.baseline:
-        notes.append(
-            "Differences in points of the mean error, below zero where the arm does better;"
-            " bootstrap over test shapes and seeds, 10,000 resamples, paired as in compare."
-        )
-    return notes + [f"Warning: {warning}" for warning in comparison.clean.warnings]
-
-
-def corrupted_tables(comparison: "CorruptedComparison") -> list[Table]:
-    """Return tables of the arms and of their errors by corruption."""
-    title = f"Corrupted test split, {comparison.clean.count} shapes"
-    by_corruption = ("corruption", *(arm.label for arm in comparison.arms))
-    return [
-        result_table(comparison_columns(comparison), comparison_rows(comparison), title),
+        result_table(("variant", "seeds", *shown), _rows(comparison), title),
         result_table(
             by_corruption,
-            ratio_rows(comparison),
+            _corruption_rows(comparison),
             "By corruption: error (CE)",
-            comparison_notes(comparison),
+            _notes(comparison),
         ),
     ]
 
 
-def _arm_row(arm: "CorruptedArm") -> tuple[str, ...]:
-    from pointmcd.evaluation.comparison_table import interval_text, percent
+def mean_corruption_error(variant: Variant, baseline: Variant) -> tuple[Spread, dict[str, float]]:
+    """Return mCE over seeds in shares of the baseline's, and CE of each corruption.
 
-    cells = (arm.label, ", ".join(map(str, arm.seeds)), percent(arm.clean), percent(arm.error))
-    if arm.mce is None:
-        return cells
-    return (*cells, percent(arm.mce), interval_text(arm.difference) if arm.difference else "")
+    Seed by seed where both sides have the same seeds, else against the mean of the baseline's.
+    """
+    theirs = [_errors(result) for result in baseline.results]
+    if variant.seeds != baseline.seeds:
+        joined = {name: np.mean([one[name] for one in theirs], axis=0) for name in theirs[0]}
+        theirs = [joined] * len(variant.results)
+    pairs = zip(variant.results, theirs, strict=True)
+    every = [corruption_errors(_errors(ours), reference) for ours, reference in pairs]
+    ratios = {name: float(np.mean([one[name] for one in every])) for name in every[0]}
+    return Spread.of([float(np.mean(list(one.values()))) for one in every]), ratios
 
 
-def _error_and_ratio(arm: "CorruptedArm", name: str) -> str:
-    error = _percent(float(np.mean([result.errors[name] for result in arm.results])))
-    is_reference = arm.difference is None
-    return (
-        error if arm.ratios is None or is_reference else f"{error} ({_percent(arm.ratios[name])})"
-    )
+def _errors(result: Any) -> dict[str, Any]:
+    errors: dict[str, Any] = result.metrics.errors
+    return errors
+
+
+def _rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
+    differences = {one.variant: one.overall for one in comparison.differences}
+    for variant in comparison.all_variants:
+        clean = Spread.of([1 - result.class_score for result in variant.results])
+        error = Spread.of([1 - result.score for result in variant.results])
+        seeds = ", ".join(map(str, variant.seeds))
+        cells = (variant.label, seeds, percent(clean), percent(error))
+        if comparison.baseline is None:
+            yield cells
+            continue
+        mce, _ = mean_corruption_error(variant, comparison.baseline)
+        found = None if variant is comparison.baseline else differences[variant.label]
+        yield (*cells, percent(mce), interval_text(_of_errors(found)) if found else "")
+
+
+def _of_errors(scores: Interval) -> Interval:
+    """The difference of errors: the sign and the ends are the other way."""
+    return Interval(-scores.mean, -scores.high, -scores.low)
+
+
+def _corruption_rows(comparison: Comparison) -> list[tuple[str, ...]]:
+    columns = []
+    for variant in comparison.all_variants:
+        means = {
+            name: _percent(float(np.mean([_errors(result)[name] for result in variant.results])))
+            for name in _errors(variant.results[0])
+        }
+        if comparison.baseline not in (None, variant):
+            _, ratios = mean_corruption_error(variant, comparison.baseline)
+            means = {name: f"{mean} ({_percent(ratios[name])})" for name, mean in means.items()}
+        columns.append(means)
+    return [(name, *(means[name] for means in columns)) for name in columns[0]]
+
+
+def _notes(comparison: Comparison) -> Sequence[str]:
+    notes = [NOTES, "± is the standard deviation over seeds (ddof 1)."]
+    if comparison.baseline:
+        notes.append(
+            "Differences in points of the mean error, below zero where the variant does better;"
+            " bootstrap over test shapes and seeds, 10,000 resamples, paired as in compare."
+        )
+    return notes + [f"Warning: {warning}" for warning in comparison.warnings]
 
 
 def _percent(value: float) -> str:

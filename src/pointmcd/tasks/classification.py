@@ -1,21 +1,29 @@
 """Shape classification: the head on a student's embeddings, and all that inference needs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from pointmcd.data.dataset import Batch
 from pointmcd.data.store import Store
 from pointmcd.distill.objective import Objectives
 from pointmcd.errors import StoreError
+from pointmcd.metrics.classification import ClassificationMetrics, classification_metrics
+from pointmcd.metrics.metrics import Metrics
+from pointmcd.metrics.statistics import PairedTest, mcnemar
 from pointmcd.ops.cross_entropy import smoothed_cross_entropy
 from pointmcd.ops.masked_max import max_over_points
+from pointmcd.plots.confusion import confusion_figure
 from pointmcd.students.base import PointFeatures
 from pointmcd.students.registry import create_student
-from pointmcd.tasks.task import InputFile, Labels, Prediction, Scores, Task, register_task
+from pointmcd.tasks.classification_report import class_sections, majority
+from pointmcd.tasks.results import Arrays, RunResult, Section, Variant
+from pointmcd.tasks.task import InputFile, Labels, Prediction, Scores, Task, Wording, register_task
+from pointmcd.typing import Doubles, Indices
 
 
 class ClassificationHead(nn.Module):
@@ -81,6 +89,19 @@ class ClassificationTask(Task):
     best = "val_accuracy"
     metrics = ("val_loss", "val_accuracy", "val_class_accuracy")
     prediction = ClassPrediction
+    wording = Wording(
+        score="overall accuracy",
+        class_score="class accuracy",
+        short="accuracy",
+        plural="Accuracies",
+        share="of test shapes right",
+        test="McNemar on the vote",
+        test_note=(
+            "McNemar: shapes that only this variant / only the baseline got right by majority vote"
+            " over seeds, exact two-sided p. Not corrected for several variants."
+        ),
+    )
+    arrays = ("predictions", "probabilities")
 
     def check_store(self, store: Store) -> None:
         """Two classes at least."""
@@ -129,3 +150,36 @@ class ClassificationTask(Task):
         ranking = tuple((labels.classes[i], float(probabilities[i])) for i in order)
         label, confidence = ranking[0]
         return ClassPrediction(file.path, label=label, confidence=confidence, ranking=ranking)
+
+    def predictions(
+        self, model: nn.Module, batches: Iterable[Batch], device: torch.device
+    ) -> Arrays:
+        """Class probabilities [n, K] and the likeliest class [n]."""
+        with torch.inference_mode():
+            logits = [model(batch.points.to(device)).float() for batch in batches]
+        probabilities = torch.cat(logits).softmax(dim=1).cpu().numpy()
+        return {"predictions": probabilities.argmax(axis=1), "probabilities": probabilities}
+
+    def measure(self, labels: Indices, arrays: Arrays, known: Labels) -> ClassificationMetrics:
+        """Accuracies and confusion."""
+        return classification_metrics(labels, arrays["predictions"], known.classes)
+
+    def joint_scores(self, results: Sequence[RunResult]) -> Doubles:
+        """1 where the class that most seeds chose is the true one, else 0."""
+        return np.equal(majority(results), results[0].labels).astype(np.float64)
+
+    def paired_test(self, ours: Doubles, theirs: Doubles) -> PairedTest:
+        """McNemar's, on right and wrong."""
+        return mcnemar(ours == 1, theirs == 1)
+
+    def pictures(self, metrics: Metrics, known: Labels, title: str) -> dict[str, Figure]:
+        """The confusion matrix."""
+        assert isinstance(metrics, ClassificationMetrics)
+        heading = f"{title}, {metrics.overall_accuracy:.1%} right"
+        return {"confusion": confusion_figure(metrics.confusion, known.classes, heading)}
+
+    def sections(
+        self, shown: Sequence[Variant], every: Sequence[Variant], store: Store | str
+    ) -> list[Section]:
+        """Confusions, and shapes that the two shown variants disagree on."""
+        return class_sections(shown, every, store)

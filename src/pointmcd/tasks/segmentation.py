@@ -1,6 +1,6 @@
 """Part segmentation: the head on a student's embeddings, and all that inference needs."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -13,14 +13,18 @@ from pointmcd.data.dataset import Batch
 from pointmcd.data.store import Store
 from pointmcd.distill.objective import Objectives
 from pointmcd.errors import StoreError
-from pointmcd.metrics.part_iou import mean_ious, shape_ious
+from pointmcd.metrics.part_iou import UNLABELLED, mean_ious, shape_ious
+from pointmcd.metrics.segmentation import SegmentationMetrics, segmentation_metrics
 from pointmcd.ops.cross_entropy import smoothed_cross_entropy
 from pointmcd.ops.interpolation import interpolate
 from pointmcd.ops.masked_max import max_over_points
 from pointmcd.students.base import PointFeatures
 from pointmcd.students.registry import create_student
 from pointmcd.tasks.part_prediction import PartPrediction, predict_parts
-from pointmcd.tasks.task import InputFile, Labels, Scores, Task, register_task
+from pointmcd.tasks.results import Arrays, RunResult, Section, Variant
+from pointmcd.tasks.segmentation_report import part_sections
+from pointmcd.tasks.task import InputFile, Labels, Scores, Task, Wording, register_task
+from pointmcd.typing import Bools, Indices
 
 DROPOUT = 0.5
 
@@ -120,6 +124,20 @@ class SegmentationTask(Task):
     input_names = ("points", "labels")
     prediction = PartPrediction
     written = ("-parts.ply", "-parts.png")
+    wording = Wording(
+        score="instance mIoU",
+        class_score="class mIoU",
+        short="mIoU",
+        plural="Mean IoU",
+        share="instance mIoU",
+        test="Wilcoxon on shapes",
+        test_note=(
+            "Wilcoxon: shapes whose mIoU, averaged over seeds, is higher with this variant / with"
+            " the baseline; signed-rank test, two-sided p, shapes without a difference left out."
+            " Not corrected for several variants."
+        ),
+    )
+    arrays = ("truth", "predictions")
     #: The method's own; its scale of 0.8 to 1.2 is 1 / 1.2 to 1.2 here.
     recipes = MappingProxyType(
         {
@@ -206,6 +224,54 @@ class SegmentationTask(Task):
             for label, (start, _) in zip(labels.classes, labels.part_ranges, strict=True)
         }
         return {"classes": labels.classes, "parts": parts}
+
+    def predictions(
+        self, model: nn.Module, batches: Iterable[Batch], device: torch.device
+    ) -> Arrays:
+        """True and likeliest part [n, N] of every point, among the parts of the shape's class.
+
+        The model is told the class, as the ShapeNetPart protocol has it.
+        """
+        assert isinstance(model, Segmenter)
+        truth: list[Tensor] = []
+        found: list[Tensor] = []
+        with torch.inference_mode():
+            for batch in batches:
+                assert batch.parts is not None
+                labels = batch.labels.to(device)
+                logits = model.limited(model(batch.points.to(device), labels), labels)
+                truth.append(batch.parts)
+                found.append(logits.argmax(dim=2).cpu())
+        both = {"truth": truth, "predictions": found}
+        return {name: torch.cat(rows).numpy().astype(np.int16) for name, rows in both.items()}
+
+    def measure(self, labels: Indices, arrays: Arrays, known: Labels) -> SegmentationMetrics:
+        """Mean IoUs and point accuracy."""
+        return segmentation_metrics(
+            arrays["truth"], arrays["predictions"], labels, known.part_ranges, known.classes
+        )
+
+    def scored(self, arrays: Arrays) -> Bools:
+        """Shapes with a labelled point."""
+        return np.asarray((arrays["truth"] != UNLABELLED).any(axis=1))
+
+    def difference(self, first: RunResult, second: RunResult) -> str | None:
+        """Other part names, or other true parts."""
+        if second.info["parts"] != first.info["parts"]:
+            return "trained on different parts"
+        one, two = first.arrays["truth"], second.arrays["truth"]
+        # The runs may take different numbers of points: the first ones are then the same.
+        count = min(one.shape[1], two.shape[1])
+        differ = (one[:, :count] != two[:, :count]).any(axis=1)
+        return (
+            f"{first.names[int(np.argmax(differ))]} has other true parts" if differ.any() else None
+        )
+
+    def sections(
+        self, shown: Sequence[Variant], every: Sequence[Variant], store: Store | str
+    ) -> list[Section]:
+        """Truth beside prediction, in pictures."""
+        return part_sections(shown, store)
 
 
 def _pairs(logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,7 @@
 """What a task is: its model and loss, how a model is judged, what it predicts and exports."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -9,14 +9,18 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 import torch
+from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from pointmcd.data.dataset import Batch
 from pointmcd.data.store import Store, part_ranges
 from pointmcd.distill.objective import Objectives
+from pointmcd.metrics.metrics import Metrics
+from pointmcd.metrics.statistics import PairedTest, signed_rank
 from pointmcd.plugs import Plugs
 from pointmcd.specs import NoOptions, Spec, parse_options
-from pointmcd.typing import Floats
+from pointmcd.tasks.results import Arrays, RunResult, Section, Variant
+from pointmcd.typing import Bools, Doubles, Floats, Indices
 
 Scores = dict[str, float | None]
 
@@ -74,7 +78,42 @@ class Prediction:
         return {}
 
 
-class Task(ABC):
+@dataclass(frozen=True)
+class Wording:
+    """What tables and texts call a task's metrics.
+
+    Attributes:
+        score: the main metric.
+        class_score: the same as a mean over classes, each counting the same.
+        short: the metric of one class or shape.
+        plural: several of them, to begin a sentence with.
+        share: what a percentage is of, where it stands alone: "of test shapes right".
+        test: the paired test beside a difference.
+        test_note: how to read the test's counts and p.
+    """
+
+    score: str
+    class_score: str
+    short: str
+    plural: str
+    share: str
+    test: str
+    test_note: str
+
+
+class Scoring:
+    """How runs are compared shape by shape."""
+
+    def joint_scores(self, results: Sequence[RunResult]) -> Doubles:
+        """One score per shape for all seeds together, float64 [n]: their mean."""
+        return np.asarray(np.mean([result.scores for result in results], axis=0))
+
+    def paired_test(self, ours: Doubles, theirs: Doubles) -> PairedTest:
+        """Test whether two models score alike on the same shapes, float64 [n] each."""
+        return signed_rank(ours, theirs)
+
+
+class Task(Scoring, ABC):
     """A task; a subclass is registered by `@register_task("name")`, in one file.
 
     Its model takes `inputs(batch)` and has `with_features(*inputs) -> (logits, PointFeatures)`
@@ -82,7 +121,7 @@ class Task(ABC):
 
     Attributes:
         Options: a dataclass of what can be set in `--task NAME,option=value`.
-        labelled: whether it learns from labels at all.
+        labelled: whether it learns from labels; only such a task can be evaluated.
         dense: whether the student takes its form for tasks that label every point.
         lesson: which lesson's teacher is meant by the bare name of an encoder.
         best: the validation metric by which the best epoch is chosen, higher is better.
@@ -93,6 +132,8 @@ class Task(ABC):
         prediction: what `predict` returns.
         written: endings of the files that `predict` writes, like `-parts.ply`.
         recipes: what a named recipe sets otherwise for this task, by the fields of TrainConfig.
+        wording: of its test metrics; a task without labels has none.
+        arrays: names of what `predictions` gives, beside the true labels in the file of a run.
         name: what it is registered by, without options.
     """
 
@@ -106,6 +147,8 @@ class Task(ABC):
     prediction: ClassVar[type[Prediction]] = Prediction
     written: ClassVar[tuple[str, ...]] = ()
     recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    wording: ClassVar[Wording]
+    arrays: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, name: str, options: Any) -> None:
         self.name, self.options = name, options
@@ -177,6 +220,55 @@ class Task(ABC):
     def described_labels(self, labels: Labels) -> dict[str, Any]:
         """What an exported model says of its output: JSON values by name."""
         return {"classes": labels.classes}
+
+    def predictions(
+        self, model: nn.Module, batches: Iterable[Batch], device: torch.device
+    ) -> Arrays:
+        """What a model in evaluation mode says of all shapes, by the names in `arrays`: [n, ...].
+
+        Args:
+            model: from `build_model`.
+            batches: in order; with part labels if the task is dense.
+            device: where the model is.
+        """
+        raise NotImplementedError(f"task {self.name} predicts no labels")
+
+    def measure(self, labels: Indices, arrays: Arrays, known: Labels) -> Metrics:
+        """The test metrics of what a model said.
+
+        Args:
+            labels: int64 [n], true classes.
+            arrays: from `predictions`.
+            known: the classes and parts.
+
+        Raises:
+            PointMCDError: when there is nothing to measure, or something is out of range.
+        """
+        raise NotImplementedError(f"task {self.name} has no test metrics")
+
+    def scored(self, arrays: Arrays) -> Bools | None:
+        """Which shapes have a score, bool [n]; None: all."""
+        return None
+
+    def difference(self, first: RunResult, second: RunResult) -> str | None:
+        """What two runs on the same shapes differ in, so that they cannot be compared."""
+        return None
+
+    def pictures(self, metrics: Metrics, known: Labels, title: str) -> dict[str, Figure]:
+        """Figures that `evaluate` writes beside the metrics, by the start of their file names."""
+        return {}
+
+    def sections(
+        self, shown: Sequence[Variant], every: Sequence[Variant], store: Store | str
+    ) -> list[Section]:
+        """What a report shows of this task alone.
+
+        Args:
+            shown: the variant that the report is about, after its baseline where there is one.
+            every: all variants, the baseline first.
+            store: what they were tested on, or a sentence that says why it is not there.
+        """
+        return []
 
 
 TASKS: Plugs[type[Task]] = Plugs("task", "pointmcd.tasks")

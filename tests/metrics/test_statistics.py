@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from pointmcd.evaluation.statistics import (
+from pointmcd.metrics.statistics import (
     Spread,
     bootstrap_difference,
     majority_vote,

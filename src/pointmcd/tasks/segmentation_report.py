@@ -1,8 +1,7 @@
-"""What only reports on part segmentation have: truth beside prediction, in pictures."""
+"""What a report shows of part segmentation alone: truth beside prediction, in pictures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,13 +9,10 @@ from matplotlib.colors import to_hex
 
 from pointmcd.data.store import Store, part_ranges
 from pointmcd.errors import PointMCDError
-from pointmcd.evaluation.arms import Arm
-from pointmcd.evaluation.compare import Comparison
-from pointmcd.evaluation.run_result import SegmentationResult
 from pointmcd.plots.colours import part_colours, part_paint
 from pointmcd.plots.parts import BACK, FRONT, cloud_pictures
 from pointmcd.plots.style import parts_uri
-from pointmcd.report.headline import main_arm
+from pointmcd.tasks.results import RunResult, Section, Variant
 
 #: Shapes in each list of differences, and in the list from the worst to the best.
 _CLEAREST, _SPREAD = 4, 6
@@ -28,7 +24,7 @@ _Rows = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Side:
-    """One labelling of a shape: the true one or an arm's."""
+    """One labelling of a shape: the true one or a variant's."""
 
     caption: str
     alt: str
@@ -58,71 +54,66 @@ class Kind:
     shapes: tuple[LabelledShape, ...]
 
 
-def part_sections(comparison: Comparison, store: Store | str) -> dict[str, Any] | None:
-    """Shapes where two arms differ most and some evenly spread ones; None for another task.
-
-    Args:
-        comparison: of segmentation runs, with or without a baseline.
-        store: what they were tested on, or why it is not there.
-    """
-    if comparison.measure.task != "segmentation":
-        return None
-    arms = [*filter(None, [comparison.baseline]), comparison.arms[main_arm(comparison)]]
-    chosen, fault = _chosen(arms), store if isinstance(store, str) else None
+def part_sections(shown: Sequence[Variant], store: Store | str) -> list[Section]:
+    """Shapes where two variants differ most and some evenly spread ones; see `Task.sections`."""
+    chosen, fault = _chosen(shown), store if isinstance(store, str) else None
     try:
-        kinds = _kinds(chosen, arms, None if isinstance(store, str) else store)
+        kinds = _kinds(chosen, shown, None if isinstance(store, str) else store)
     except PointMCDError as error:
-        kinds, fault = _kinds(chosen, arms, None), f"The store cannot be read: {error}"
-    return {
-        "arm": arms[-1].label,
-        "baseline": arms[0].label if len(arms) > 1 else None,
+        kinds, fault = _kinds(chosen, shown, None), f"The store cannot be read: {error}"
+    truth = {
+        "variant": shown[-1].label,
+        "baseline": shown[0].label if len(shown) > 1 else None,
         "kinds": kinds,
         "no_pictures": fault,
     }
+    return [Section("truth", "Truth and prediction", "truth.html.j2", {"truth": truth})]
 
 
-def _chosen(arms: Sequence[Arm]) -> list[tuple[str, _Rows]]:
-    """Titles and rows of shapes; of the last arm, held against the first if there are two."""
-    scores = arms[-1].joint_scores
+def _chosen(variants: Sequence[Variant]) -> list[tuple[str, _Rows]]:
+    """Titles and rows of shapes; of the last variant, held against the first if there are two."""
+    scores = variants[-1].joint_scores
     places = np.linspace(0, len(scores) - 1, min(_SPREAD, len(scores))).round().astype(int)
     spread = np.argsort(scores, kind="stable")[places]
-    found = [(f"From the worst to the best shape of {arms[-1].label}, evenly spaced", spread)]
-    if len(arms) == 1:
+    found = [(f"From the worst to the best shape of {variants[-1].label}, evenly spaced", spread)]
+    if len(variants) == 1:
         return found
-    gain = scores - arms[0].joint_scores
+    gain = scores - variants[0].joint_scores
     lists = []
     for word, sign in (("Better", 1), ("Worse", -1)):
         rows = np.flatnonzero(sign * gain > 0)
         shown = rows[np.argsort(-sign * gain[rows], kind="stable")][:_CLEAREST]
         some = f", {len(shown)} shown" if len(shown) < len(rows) else ""
-        lists.append((f"{word} with {arms[-1].label}: {len(rows)}{some}", shown))
+        lists.append((f"{word} with {variants[-1].label}: {len(rows)}{some}", shown))
     return lists + found
 
 
 def _kinds(
-    chosen: Sequence[tuple[str, _Rows]], arms: Sequence[Arm], store: Store | None
+    chosen: Sequence[tuple[str, _Rows]], variants: Sequence[Variant], store: Store | None
 ) -> list[Kind]:
     places = {shape.name: i for i, shape in enumerate(store.shapes)} if store else {}
     return [
-        Kind(title, tuple(_shape(int(row), arms, store, places) for row in rows))
+        Kind(title, tuple(_shape(int(row), variants, store, places) for row in rows))
         for title, rows in chosen
     ]
 
 
 def _shape(
-    row: int, arms: Sequence[Arm], store: Store | None, places: dict[str, int]
+    row: int, variants: Sequence[Variant], store: Store | None, places: dict[str, int]
 ) -> LabelledShape:
-    first = _result(arms[0], row)
+    first = _result(variants[0], row)
     name, label = first.names[row], first.classes[first.labels[row]]
-    start = part_ranges(first.parts, first.classes)[first.labels[row], 0]
-    truth, names = first.truth[row], first.parts[label]
-    parts = np.stack([truth, *(_result(arm, row).predictions[row] for arm in arms)])
+    parts_of: dict[str, list[str]] = first.info["parts"]
+    start = part_ranges(parts_of, first.classes)[first.labels[row], 0]
+    truth, names = first.arrays["truth"][row], parts_of[label]
+    said = [_result(variant, row).arrays["predictions"][row] for variant in variants]
+    parts = np.stack([truth, *said]).astype(np.int64)
     local = np.where(parts < 0, -1, parts - start)
     pictures: list[str | None] = [None] * len(parts)
     if store and name in places:
         points = store.points(np.array([places[name]]), len(truth))[0]
         pictures = [*_pictures(points, local, len(names))]
-    captions = ["truth", *(_caption(arm, row) for arm in arms)]
+    captions = ["truth", *(_caption(variant, row) for variant in variants)]
     sides = tuple(
         Side(caption, f"{name} from in front and from behind, {caption}", picture)
         for caption, picture in zip(captions, pictures, strict=True)
@@ -136,19 +127,17 @@ def _legend(names: Sequence[str]) -> tuple[tuple[str, str], ...]:
     return tuple(zip(names, colours, strict=True))
 
 
-def _result(arm: Arm, row: int) -> SegmentationResult:
+def _result(variant: Variant, row: int) -> RunResult:
     """The seed whose score of the shape is nearest to the mean."""
-    mean = arm.joint_scores[row]
-    result = min(arm.results, key=lambda result: float(abs(result.scores[row] - mean)))
-    assert isinstance(result, SegmentationResult)
-    return result
+    mean = variant.joint_scores[row]
+    return min(variant.results, key=lambda result: float(abs(result.scores[row] - mean)))
 
 
-def _caption(arm: Arm, row: int) -> str:
-    text = f"{arm.label}: {100 * arm.joint_scores[row]:.1f}"
-    result = _result(arm, row)
+def _caption(variant: Variant, row: int) -> str:
+    text = f"{variant.label}: {100 * variant.joint_scores[row]:.1f}"
+    result = _result(variant, row)
     several = f" (seed {result.seed}: {100 * result.scores[row]:.1f})"
-    return text + several if len(arm.seeds) > 1 else text
+    return text + several if len(variant.seeds) > 1 else text
 
 
 def _pictures(

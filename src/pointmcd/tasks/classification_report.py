@@ -1,0 +1,113 @@
+"""What a report shows of classification alone: confusion, and shapes that variants disagree on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pointmcd.data.store import Store
+from pointmcd.metrics.statistics import majority_vote
+from pointmcd.plots.confusion import confusion_figure
+from pointmcd.plots.style import Picture, picture_uri, png_uri
+from pointmcd.tasks.results import RunResult, Section, Variant
+from pointmcd.typing import Indices
+
+#: Up to this many classes, two confusion pictures stand side by side.
+_FEW_CLASSES = 12
+_MISTAKES = 6
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A test shape that one of two variants got right and the other wrong, by majority vote."""
+
+    name: str
+    truth: str
+    baseline_says: str
+    variant_says: str
+    picture: Picture | None
+
+
+def class_sections(
+    shown: Sequence[Variant], every: Sequence[Variant], store: Store | str
+) -> list[Section]:
+    """Confusions, and mistakes where there is a baseline; see `Task.sections`."""
+    few = len(every[0].results[0].classes) <= _FEW_CLASSES
+    pictures = {"confusions": [_confusion(variant) for variant in every], "few_classes": few}
+    sections = [Section("confusion", "Confusion", "confusion.html.j2", pictures)]
+    if len(shown) == 2:
+        pictured = store if isinstance(store, Store) else None
+        values = {"mistakes": _mistakes(shown[0], shown[1], pictured)}
+        sections.append(Section("mistakes", "Mistakes", "mistakes.html.j2", values))
+    return sections
+
+
+def majority(results: Sequence[RunResult]) -> Indices:
+    """The class that most seeds chose of each shape, int64 [n]."""
+    return majority_vote(
+        np.stack([result.arrays["predictions"] for result in results]),
+        np.stack([result.arrays["probabilities"] for result in results]),
+    )
+
+
+def _confusion(variant: Variant) -> dict[str, str]:
+    classes, seeds = variant.results[0].classes, len(variant.seeds)
+    title = variant.label if seeds == 1 else f"{variant.label}, {seeds} seeds added up"
+    measured: list[Any] = [result.metrics for result in variant.results]
+    confusion = np.sum([metrics.confusion for metrics in measured], axis=0)
+    pairs = sorted(
+        (-int(confusion[i, j]), classes[i], classes[j])
+        for i in range(len(classes))
+        for j in range(len(classes))
+        if i != j and confusion[i, j]
+    )
+    worst = [f"{truth} taken for {guess} ({-count})" for count, truth, guess in pairs[:3]]
+    text = f"Most frequent: {'; '.join(worst)}." if worst else "No mistakes."
+    uri = png_uri(confusion_figure(confusion, classes, title))
+    return {"variant": variant.label, "uri": uri, "text": text}
+
+
+def _mistakes(baseline: Variant, variant: Variant, store: Store | None) -> dict[str, Any]:
+    """The clearest shapes that the variant put right, and those that it spoilt.
+
+    Both kinds are chosen by the same rule: the difference of the probabilities, averaged over
+    seeds, that the two give to the true class.
+    """
+    first = variant.results[0]
+    rows, places = np.arange(len(first.labels)), _places(store)
+    votes = majority(baseline.results), majority(variant.results)
+    theirs, ours = (vote == first.labels for vote in votes)
+    sure = [
+        np.mean([result.arrays["probabilities"] for result in one.results], axis=0)
+        for one in (baseline, variant)
+    ]
+    margin = np.abs(sure[1] - sure[0])[rows, first.labels]
+    kinds = []
+    for gained, differs in ((True, ours & ~theirs), (False, theirs & ~ours)):
+        found = np.flatnonzero(differs)
+        chosen = found[np.argsort(-margin[found], kind="stable")][:_MISTAKES]
+        shown = [
+            Mistake(
+                first.names[row],
+                first.classes[first.labels[row]],
+                first.classes[votes[0][row]],
+                first.classes[votes[1][row]],
+                _thumbnail(store, places, first.names[row]),
+            )
+            for row in chosen
+        ]
+        kinds.append({"gained": gained, "shown": shown, "count": len(found)})
+    return {"variant": variant.label, "baseline": baseline.label, "kinds": kinds}
+
+
+def _places(store: Store | None) -> dict[str, int]:
+    return {shape.name: i for i, shape in enumerate(store.shapes)} if store else {}
+
+
+def _thumbnail(store: Store | None, places: dict[str, int], name: str) -> Picture | None:
+    if store is None or name not in places:
+        return None
+    views = store.views(places[name])
+    chosen = views[np.linspace(0, len(views), 3, endpoint=False).astype(int)]
+    return Picture(picture_uri(np.concatenate(list(chosen), axis=1)), f"three views of {name}")

@@ -1,0 +1,136 @@
+"""Evaluated runs, and variants: the runs that differ in nothing but their seed."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from pointmcd.metrics.metrics import Metrics
+from pointmcd.metrics.part_iou import class_means
+from pointmcd.metrics.statistics import Spread
+from pointmcd.typing import Doubles, Indices
+
+Checkpoint = Literal["last", "best"]
+#: What a model says of shapes, by name, [n, ...] each.
+Arrays = dict[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of a report that one task alone has.
+
+    Attributes:
+        anchor: its id on the page.
+        title: in the list of sections.
+        template: jinja2 template of its content, by name in report/templates.
+        values: what the template is given.
+    """
+
+    anchor: str
+    title: str
+    template: str
+    values: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """An evaluated run; shapes are sorted by name, so that rows can be compared.
+
+    Attributes:
+        path: the run folder.
+        info: the content of run.json.
+        config: the content of config.yaml.
+        checkpoint: which weights made the predictions.
+        names: the n test shapes.
+        labels: int64 [n], true classes.
+        arrays: what the model said of them.
+        metrics: how good that is.
+    """
+
+    path: Path
+    info: dict[str, Any]
+    config: dict[str, Any]
+    checkpoint: Checkpoint
+    names: tuple[str, ...]
+    labels: Indices
+    arrays: Arrays
+    metrics: Metrics
+
+    @property
+    def scores(self) -> Doubles:
+        """Float64 [n], the score of each shape."""
+        return self.metrics.scores
+
+    @property
+    def score(self) -> float:
+        """The main metric, which is the mean of `scores`."""
+        return next(iter(self.metrics.main.values()))
+
+    @property
+    def class_score(self) -> float:
+        """The mean over classes of the mean score of each class."""
+        return list(self.metrics.main.values())[1]
+
+    @property
+    def arm(self) -> str:
+        """What was varied: "baseline", "distilled", or a control."""
+        return str(self.info["arm"])
+
+    @property
+    def student(self) -> str:
+        """Name of the point encoder."""
+        return str(self.info["student"])
+
+    @property
+    def seed(self) -> int:
+        """Seed of the training."""
+        return int(self.info["seed"])
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The K class names; class i is `classes[i]`."""
+        return tuple(self.info["classes"])
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The runs of one setting, one per seed, sorted by seed.
+
+    Attributes:
+        label: short name, unique in a comparison.
+        results: at least one run.
+        joint_scores: float64 [n], one score per shape for all seeds together.
+    """
+
+    label: str
+    results: tuple[RunResult, ...]
+    joint_scores: Doubles
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Seed of each run."""
+        return tuple(result.seed for result in self.results)
+
+    @property
+    def score(self) -> Spread:
+        """The main metric, over seeds."""
+        return Spread.of([result.score for result in self.results])
+
+    @property
+    def class_score(self) -> Spread:
+        """The mean over classes of the same, over seeds."""
+        return Spread.of([result.class_score for result in self.results])
+
+    @cached_property
+    def scores(self) -> Doubles:
+        """Float64 [S, n]: the score of each shape, by seed."""
+        return np.stack([result.scores for result in self.results])
+
+    @property
+    def per_class(self) -> dict[str, float | None]:
+        """Score of each class, mean over seeds; None for a class without test shapes."""
+        first = self.results[0]
+        return class_means(self.scores, first.labels, first.classes)
