@@ -179,8 +179,8 @@ def test_names_with_spaces_and_brackets(trained_run, chair, tmp_path):
 def test_a_class_is_told_to_no_model_that_takes_none(trained_run, chair, tmp_path):
     with pytest.raises(ConfigError, match=r"--label chair: .*takes no class"):
         list(predict(trained_run, [chair], label="chair", device="cpu"))
-    (prediction,) = predict(trained_run, [chair], out=tmp_path / "out", device="cpu")
-    assert prediction.label in CLASSES
+    (prediction,) = predict(str(trained_run), [str(chair)], out=str(tmp_path / "out"), device="cpu")
+    assert (prediction.path, prediction.label in CLASSES) == (chair, True)
     assert not (tmp_path / "out").exists()
 
 

@@ -8,7 +8,7 @@ import torch
 from pointmcd.checkpoint import save_checkpoint
 from pointmcd.errors import ConfigError
 from pointmcd.files import replacing
-from pointmcd.inference.export_onnx import import_onnx, write_run_onnx
+from pointmcd.inference.export_onnx import write_run_onnx
 from pointmcd.inference.model_card import about, model_card
 from pointmcd.training.model import load_model
 from pointmcd.training.run import Run
@@ -19,9 +19,9 @@ WEIGHTS, CARD = "model.safetensors", "README.md"
 
 
 def export_run(
-    run: Path,
+    run: str | Path,
     to: Format = "onnx",
-    out: Path | None = None,
+    out: str | Path | None = None,
     checkpoint: str = "best",
     points: int | None = None,
 ) -> Path:
@@ -43,7 +43,7 @@ def export_run(
         points: the only number of points that the ONNX file takes; by default it takes any from 2.
 
     Returns:
-        `out`.
+        The file or folder.
 
     Raises:
         RunError: when the run is not finished, or its checkpoint cannot be used.
@@ -51,17 +51,15 @@ def export_run(
             student cannot be exported.
         PointMCDError: when the file computes something else than the run.
     """
-    opened = Run(run)
+    opened = Run(Path(run))
     opened.refuse_unfinished()
     if points is not None and (to != "onnx" or points < 1):
         raise ConfigError(f"--points {points}: is 1 or more, and for --to onnx alone")
-    path = out or opened.path / ("export.onnx" if to == "onnx" else "export")
-    if to == "onnx":
-        if path.is_dir():
-            raise ConfigError(f"--out {path}: is a folder; name a file, like {path / 'model.onnx'}")
-        import_onnx()
-    else:
+    path = Path(out or opened.path / ("export.onnx" if to == "onnx" else "export"))
+    if to == "safetensors":
         _refuse_others(path)
+    elif path.is_dir():
+        raise ConfigError(f"--out {path}: is a folder; name a file, like {path / 'model.onnx'}")
     model = load_model(opened, checkpoint, torch.device("cpu"))
     described = about(opened, model, checkpoint)
     if to == "onnx":

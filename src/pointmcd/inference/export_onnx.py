@@ -24,16 +24,6 @@ _TRACED = (3, 200)
 _WHAT = "--to onnx"
 
 
-def import_onnx() -> None:
-    """Import all that the export needs.
-
-    Raises:
-        ConfigError: when something is absent.
-    """
-    for name in ("onnx", "onnxscript", "onnxruntime"):
-        import_extra(name, EXTRA, _WHAT)
-
-
 def write_run_onnx(
     run: Run, model: nn.Module, path: Path, points: int | None, about: dict[str, Any]
 ) -> None:
@@ -47,9 +37,11 @@ def write_run_onnx(
         about: its metadata, JSON values.
 
     Raises:
-        ConfigError: when the model cannot be exported.
+        ConfigError: when the extra is absent, or the model cannot be exported.
         PointMCDError: when the file computes something else than the model.
     """
+    for name in ("onnx", "onnxscript", "onnxruntime"):  # before an export that may take minutes
+        import_extra(name, EXTRA, _WHAT)
     with replacing(path) as temporary:
         _write(run, model, temporary, points, about)
         loaded = OnnxModule(temporary, _WHAT)

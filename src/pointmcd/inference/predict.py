@@ -18,10 +18,10 @@ from pointmcd.training.run import Run
 
 
 def predict(
-    run: Path,
-    files: Sequence[Path],
+    run: str | Path,
+    files: Sequence[str | Path],
     label: str | None = None,
-    out: Path | None = None,
+    out: str | Path | None = None,
     checkpoint: str = "best",
     device: str = "auto",
 ) -> Iterator[Prediction]:
@@ -49,7 +49,7 @@ def predict(
         ConfigError: when `label` is no class of the run, or its model is told none.
         PointMCDError: when `out` cannot be written to.
     """
-    opened = Run(run)
+    opened, paths = Run(Path(run)), [Path(file) for file in files]
     opened.refuse_pretrained()
     task, labels, points = opened.task, opened.labels, opened.config.points
     _check_label(opened, task, label)
@@ -57,8 +57,8 @@ def predict(
         label = labels.classes[0]
     where = pick_device(device)
     model = load_model(opened, checkpoint, where)
-    all_targets = output_paths(files, out, task.written) if out else [()] * len(files)
-    for path, targets in zip(files, all_targets, strict=True):
+    written = task.written if out else ()
+    for path, targets in zip(paths, output_paths(paths, Path(out or "."), written), strict=True):
         try:
             known = label or _class_of(path, labels.classes) if _told(task) else None
             file = InputFile(path, read_points(path, points, seed=0), known, targets)
