@@ -1,6 +1,8 @@
-"""The front of the command line: mistyped commands, the version, pipes, completion, speed."""
+"""The command line as a whole: help, usage errors, user errors, pipes, completion."""
 
+import importlib
 import os
+import shutil
 import subprocess
 import sys
 
@@ -8,7 +10,10 @@ import pytest
 
 import pointmcd
 
-SLOW = {"torch", "numba", "trimesh", "scipy", "sklearn", "matplotlib"}
+COMMANDS = ("download", "prepare", "teach", "teachers", "train", "evaluate", "compare", "probe")
+COMMANDS += ("predict", "report", "export", "demo", "doctor")
+SLOW = {"torch", "numba", "trimesh", "scipy", "sklearn", "matplotlib", "embreex", "joblib"}
+TRAIN = importlib.import_module("pointmcd.training.train")
 
 
 @pytest.fixture
@@ -24,6 +29,29 @@ def misused(cli):
     return call
 
 
+def test_help_names_every_command(cli):
+    status, out, _ = cli("--help")
+    assert status == 0
+    assert all(command in out for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command, cli):
+    status, out, err = cli(command, "--help")
+    assert (status, err) == (0, "")
+    assert f"pointmcd {command}" in out
+
+
+@pytest.mark.parametrize("command", [[], ["prepare"], ["train"], ["predict"]])
+def test_help_is_fast_because_it_imports_little(command):
+    code = f"import sys\nfrom pointmcd.cli import main\ntry:\n    main([*{command}, '--help'])\n"
+    code += "except SystemExit:\n    print(*sys.modules)\n"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    imported = set(done.stdout.splitlines()[-1].split())
+    assert "pointmcd.cli.app" in imported
+    assert imported.isdisjoint(SLOW)
+
+
 def test_version(cli):
     assert cli("--version") == (0, f"pointmcd {pointmcd.__version__}\n", "")
 
@@ -37,6 +65,24 @@ def test_an_unknown_command_is_sent_to_the_help(misused):
     assert misused("xyzzy") == "pointmcd: xyzzy: no such command; see pointmcd --help"
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["train", "store", "--recipe", "secret"],
+        ["train", "store", "--epochs", "many"],
+        ["train"],
+        ["evaluate", "run", "--split", "dev"],
+        ["distil", "store"],
+        [],
+    ],
+)
+def test_what_cannot_be_parsed_is_told_with_status_2(arguments, cli):
+    status, out, err = cli(*arguments)
+    assert (status, out) == (2, "")
+    assert err
+    assert "Traceback" not in err
+
+
 @pytest.mark.parametrize("command", ["compare", "report"])
 def test_runs_are_needed(misused, command):
     assert "no runs" in misused(command)
@@ -46,15 +92,53 @@ def test_predict_needs_files(misused, tmp_path):
     assert "no files" in misused("predict", tmp_path)
 
 
-def test_help_is_fast_because_it_imports_little():
-    code = (
-        "import sys\nfrom pointmcd.cli import main\n"
-        "try:\n    main(['{}', '--help'])\nexcept SystemExit:\n    print(*sys.modules)\n"
-    )
-    for command in ("train", "predict"):
-        run = [sys.executable, "-c", code.format(command)]
-        done = subprocess.run(run, capture_output=True, text=True, check=True)
-        assert not SLOW & set(done.stdout.splitlines()[-1].split())
+def test_a_user_error_in_a_real_process_is_one_line_without_traceback(tmp_path):
+    command = [sys.executable, "-m", "pointmcd", "prepare", tmp_path / "none", tmp_path / "to"]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+    assert str(tmp_path / "none") in done.stderr
+    assert not (tmp_path / "to").exists()
+
+
+def test_missing_store(refused, tmp_path):
+    store = tmp_path / "no-store"
+    for command in ("teach", "train"):
+        line = refused(command, store)
+        assert line.startswith(f"{store}: no such store")
+        assert "pointmcd prepare" in line
+
+
+def test_half_prepared_store(refused, tiny_store, tmp_path):
+    shutil.copytree(tiny_store, tmp_path / "half", ignore=shutil.ignore_patterns("store.json"))
+    assert "not a complete store" in refused("train", tmp_path / "half", "--no-distill")
+
+
+def test_missing_run(refused, tmp_path):
+    run = tmp_path / "no-run"
+    for command in (["evaluate"], ["compare"], ["report", "--out", tmp_path / "page.html"]):
+        line = refused(*command[:1], run, *command[1:])
+        assert str(run) in line
+        assert "pointmcd train" in line
+    assert str(run) in refused("predict", run, tmp_path / "chair.off")
+    assert not (tmp_path / "page.html").exists()
+
+
+def test_run_that_is_not_evaluated(refused, trained_run):
+    for command in ("compare", "report"):
+        line = refused(command, trained_run)
+        assert f"pointmcd evaluate {trained_run}" in line
+
+
+def test_interrupt_exits_with_130_and_says_how_to_go_on(cli, monkeypatch, tmp_path):
+    def interrupted(config):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(TRAIN, "train", interrupted)
+    status, out, err = cli("train", tmp_path)
+    assert (status, out) == (130, "")
+    assert err == "pointmcd: interrupted; run the same command again to go on\n"
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes of Unix")

@@ -1,0 +1,77 @@
+"""`pointmcd predict`: classes, parts, and files that cannot be read."""
+
+import shutil
+
+import trimesh
+from PIL import Image
+
+CPU = ["--device", "cpu"]
+
+
+def cells(table):
+    """The text of each column of a printed table, its folded lines joined, without the heading."""
+    rows = [line.split("│")[1:-1] for line in table.splitlines() if line.startswith("│")]
+    return ["".join(cell.strip() for cell in column) for column in zip(*rows, strict=True)]
+
+
+def test_predict_names_the_bad_file_and_goes_on(cli, trained_run, furniture_root, tmp_path):
+    good = tmp_path / "a [red] lamp.off"
+    shutil.copy(min((furniture_root / "lamp" / "test").glob("*.off")), good)
+    bad = tmp_path / "bad.off"
+    bad.write_text("OFF\n3 1 0\n")
+    status, out, err = cli("predict", trained_run, bad, good, "--device", "cpu")
+    assert status == 1
+    assert len(err.splitlines()) == 1
+    assert err.startswith(f"pointmcd: {bad}: ")
+    told = "".join(line.split("│")[1].strip() for line in out.splitlines() if "│" in line)
+    assert "[red]" in told  # wrapped, yet whole
+    assert "…" not in told
+
+
+def test_predict_writes_a_cloud_and_a_picture(cli, parts_run, chair, tmp_path):
+    out = tmp_path / "found"
+    status, table, err = cli("predict", parts_run, chair, "--label", "chair", "--out", out, *CPU)
+    assert (status, err) == (0, "")
+    cloud, picture = out / f"{chair.stem}-parts.ply", out / f"{chair.stem}-parts.png"
+    assert sorted(out.iterdir()) == [cloud, picture]
+    assert len(trimesh.load(cloud).vertices) == 64
+    with Image.open(picture) as opened:
+        assert opened.format == "PNG"
+    columns = cells(table)
+    assert str(chair) in columns[0]
+    assert "chair" in columns[1]
+    assert all(part in columns[2] for part in ("legs", "seat", "back", "%"))
+    assert str(cloud) in columns[3]
+    assert str(picture) in columns[3]
+
+
+def test_predict_without_a_class(refused, parts_run, chair, tmp_path):
+    stray = shutil.copy(chair, tmp_path / "stray.off")
+    out = tmp_path / "found"
+    line = refused("predict", parts_run, stray, "--out", out, *CPU)
+    assert line.startswith(f"{stray}: of which class?")
+    assert "--label" in line
+    assert "bed, chair" in line
+    assert not out.exists()
+    line = refused("predict", parts_run, stray, "--label", "sofa", "--out", out, *CPU)
+    assert "sofa" in line
+    assert "bed, chair" in line
+
+
+def test_a_run_of_parts_names_the_bad_file_and_goes_on(cli, parts_run, chair, tmp_path):
+    bad, out = tmp_path / "bad.off", tmp_path / "found"
+    bad.write_text("OFF\n3 1 0\n")
+    options = ["--label", "chair", "--out", out, *CPU]
+    status, table, err = cli("predict", parts_run, bad, chair, *options)
+    assert status == 1
+    (line,) = err.splitlines()
+    assert line.startswith(f"pointmcd: {bad}: ")
+    assert str(chair) in cells(table)[0]
+    assert len(list(out.iterdir())) == 2
+
+
+def test_a_run_of_classes_is_given_no_label(refused, trained_run, chair, tmp_path):
+    line = refused("predict", trained_run, chair, "--label", "chair", "--out", tmp_path / "found")
+    assert line.startswith("--label chair: ")
+    assert str(trained_run) in line
+    assert not (tmp_path / "found").exists()

@@ -1,0 +1,136 @@
+"""`pointmcd train`: recipes, the baseline, and what it refuses."""
+
+import importlib
+import json
+
+import pytest
+
+from pointmcd.training.config import TrainConfig
+from pointmcd.training.run import Run
+from pointmcd.training.train import train
+
+CPU = ["--device", "cpu"]
+SETTINGS = ["--task", "segmentation", "--epochs", 1, "--points", 32, "--batch-size", 4, *CPU]
+TINY = ["--student", "tiny_student:TinyStudent", "--epochs", 1, "--points", 32]
+TINY += ["--batch-size", 4, *CPU]
+TRAIN = importlib.import_module("pointmcd.training.train")
+
+
+@pytest.fixture
+def configs(monkeypatch):
+    """The settings with which `pointmcd train` calls the library, which trains nothing."""
+    seen = []
+
+    def train(config):
+        seen.append(config)
+        return config.folder
+
+    monkeypatch.setattr(TRAIN, "train", train)
+    return seen
+
+
+def test_default_settings_are_those_of_the_config(cli, configs, tmp_path):
+    status, out, _ = cli("train", tmp_path)
+    assert status == 0
+    assert configs == [TrainConfig(tmp_path)]
+    assert out == f"{TrainConfig(tmp_path).folder}\n"
+
+
+def test_recipe_changes_the_defaults_and_flags_win(cli, configs, tmp_path):
+    cli("train", tmp_path, "--recipe", "paper")
+    cli("train", tmp_path, "--lr", 0.02, "--recipe", "paper", "--epochs", 7)
+    for config in configs:
+        assert config.optimizer == "sgd"
+        assert config.objective == ("vafp:1,distance=l1,start=plain",)
+        assert (config.task_weight, config.batch_size) == (0.1, 64)
+    assert [(config.lr, config.epochs) for config in configs] == [(0.1, 500), (0.02, 7)]
+
+
+@pytest.mark.parametrize("equals", [False, True])
+def test_recipe_is_by_student(equals, cli, configs, tmp_path):
+    options = ["--student", "dgcnn", "--recipe", "paper"]
+    if equals:
+        options = ["--student=dgcnn", "--recipe=paper"]
+    cli("train", tmp_path, *options)
+    cli("train", *options, tmp_path)
+    for config in configs:
+        assert config.student == "dgcnn"
+        assert (config.epochs, config.batch_size, config.lr) == (350, 24, 0.1)
+
+
+def test_no_distill_takes_the_teacher_away_and_nothing_else(cli, configs, tmp_path):
+    cli("train", tmp_path, "--no-distill")
+    cli("train", tmp_path, "--no-distill", "--recipe", "paper", "--teacher", "lite0")
+    assert configs[0] == TrainConfig(tmp_path, teacher=None)
+    assert configs[0].arm == configs[1].arm == "baseline"
+    assert configs[1].task_weight == 0.1
+
+
+def test_paths_are_printed_on_one_line_however_long(cli, configs, tmp_path):
+    out = tmp_path / ("long" * 30)
+    assert cli("train", tmp_path, "--out", out)[1] == f"{out}\n"
+
+
+def test_train_no_distill_needs_no_teacher(cli, tiny_store, tmp_path):
+    options = ["--epochs", 1, "--points", 32, "--batch-size", 4, "--device", "cpu"]
+    run = tmp_path / "run"
+    status, out, _ = cli("train", tiny_store, "--no-distill", "--out", run, *options)
+    assert (status, out) == (0, f"{run}\n")
+    told = json.loads((run / "run.json").read_text())
+    assert (told["arm"], told["teacher"], told["finished"]) == ("baseline", None, True)
+
+
+def test_one_share(cli, tiny_store, tmp_path):
+    out = tmp_path / "run"
+    options = ["--no-distill", "--label-fraction", 0.67, "--out", out]
+    assert cli("train", tiny_store, *options, *TINY)[:2] == (0, f"{out}\n")
+    assert Run(out).meta["shapes"]["train"] == 6
+    settings = {"student": "tiny_student:TinyStudent", "epochs": 1, "points": 32, "batch_size": 4}
+    config = TrainConfig(tiny_store, out, teacher=None, label_fraction=0.67, **settings)
+    assert train(config) == out  # the very same settings as the library's
+
+
+def test_teacher_that_the_store_lacks(refused, taught_store, tmp_path):
+    line = refused("train", taught_store, "--teacher", "lite9", "--out", tmp_path / "run")
+    assert "no teacher lite9" in line
+    assert "there: lite0" in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_unknown_student(refused, taught_store, tmp_path):
+    out = tmp_path / "run"
+    settings = ["--points", 64, "--out", out, "--device", "cpu"]
+    line = refused("train", taught_store, "--student", "pointnot", *settings)
+    assert "pointnot" in line
+    assert "dgcnn, pointnet" in line
+    assert not out.exists()
+
+
+def test_values_that_cannot_be_meant(refused, taught_store, tmp_path):
+    for option, value in (("--epochs", 0), ("--points", 129), ("--lr", "nan"), ("--scale", 0.5)):
+        settings = [option, value, "--out", tmp_path / "run", "--device", "cpu"]
+        line = refused("train", taught_store, *settings)
+        assert str(value) in line
+    assert not (tmp_path / "run").exists()
+
+
+def test_train_needs_a_teacher_of_parts(refused, parts_store, tmp_path):
+    line = refused("train", parts_store, *SETTINGS, "--out", tmp_path / "run")
+    assert "no teacher lite0-segmentation" in line
+    assert line.endswith(f"pointmcd teach {parts_store} --teacher lite0 --task segmentation")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("command", ["train", "teach"])
+def test_a_store_without_parts(refused, taught_store, tmp_path, monkeypatch, command):
+    monkeypatch.chdir(tmp_path)
+    line = refused(command, taught_store, "--task", "segmentation", "--epochs", 1, *CPU)
+    assert line.startswith(f"{taught_store}: has no part labels; part segmentation needs")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_task_that_nobody_knows(refused, parts_store):
+    line = refused("train", parts_store, "--task", "segmentatoin")
+    assert line.startswith("task segmentatoin: unknown; did you mean segmentation?")
+    line = refused("teach", parts_store, "--task", "segmentatoin")
+    assert line.startswith("lesson segmentatoin: unknown; did you mean segmentation?")
