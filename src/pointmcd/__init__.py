@@ -46,6 +46,7 @@ _PUBLIC = {
     "register_dataset": "pointmcd.datasets.base",
     "register_lesson": "pointmcd.teachers.lesson",
     "register_student": "pointmcd.students.registry",
+    "register_task": "pointmcd.tasks.task",
     "render_views": "pointmcd.views.render",
     "sample_surface": "pointmcd.shapes.sampling",
     "teach": "pointmcd.teachers.teach",
