@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import nn
 
+from pointmcd.metrics.part_iou import class_means
 from pointmcd.ops.masked_max import max_over_points
 from pointmcd.students.registry import create_student
-from pointmcd.tasks.task import Prediction, Task
+from pointmcd.tasks.task import Prediction, Task, Wording
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,26 @@ def heights(points):
     return points[:, :, 1].amax(dim=1) - points[:, :, 1].amin(dim=1)
 
 
+@dataclass(frozen=True)
+class HeightMetrics:
+    """Closeness of heights: 1 is exact."""
+
+    scores: np.ndarray
+    per_class: dict
+
+    @property
+    def count(self):
+        return len(self.scores)
+
+    @property
+    def main(self):
+        means = [mean for mean in self.per_class.values() if mean is not None]
+        return {"closeness": float(self.scores.mean()), "by class": float(np.mean(means))}
+
+    def as_dict(self):
+        return {**self.main, "per_class": self.per_class, "count": self.count}
+
+
 class Height(Task):
     """How tall a shape is: a number, neither a class nor a part."""
 
@@ -47,6 +69,16 @@ class Height(Task):
     best = "val_closeness"
     metrics = ("val_loss", "val_closeness")
     output_name = "height"
+    wording = Wording(
+        score="closeness",
+        class_score="closeness by class",
+        short="closeness",
+        plural="Closeness",
+        share="closeness",
+        test="Wilcoxon",
+        test_note="Wilcoxon's signed-rank test.",
+    )
+    arrays = ("truth", "said")
     prediction = HeightPrediction
     written = ("-height.txt",)
 
@@ -72,3 +104,13 @@ class Height(Task):
 
     def described_labels(self, labels):
         return {"unit": "radii of the sphere"}
+
+    def predictions(self, model, batches, device):
+        with torch.inference_mode():
+            pairs = [(heights(b.points), model(b.points.to(device)).cpu()) for b in batches]
+        columns = zip(*pairs, strict=True)
+        return {name: torch.cat(c).numpy() for name, c in zip(self.arrays, columns, strict=True)}
+
+    def measure(self, labels, arrays, known):
+        scores = 1 / (1 + np.abs(arrays["truth"] - arrays["said"])).astype(np.float64)
+        return HeightMetrics(scores, class_means(scores, labels, known.classes))
