@@ -81,7 +81,6 @@ class MapOptions(TrainedOptions):
     views_per_step: int = 4
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be trained with."""
         super().__post_init__()
         self.require(views_per_step=1)
 

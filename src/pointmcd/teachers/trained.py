@@ -45,7 +45,6 @@ class TrainedOptions(LessonOptions):
     weight_decay: float = 1e-5
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be trained with."""
         self.require(epochs=1, batch_size=2, lr=0, final_lr=0, weight_decay=0)
 
 

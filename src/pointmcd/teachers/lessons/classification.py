@@ -97,7 +97,6 @@ class ClassificationOptions(TrainedOptions):
     label_smoothing: float = 0.2
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be trained with."""
         super().__post_init__()
         if not 0 <= self.label_smoothing < 1:
             raise ConfigError(f"--label-smoothing {self.label_smoothing}: 0 to below 1")
