@@ -79,6 +79,11 @@ class FarIndex(Sound):
         return PointFeatures(embeddings, kept + 2)
 
 
+class NegativeIndex(Sound):
+    def broken(self, embeddings, kept, penalty, local, points):
+        return PointFeatures(embeddings, kept - 1)
+
+
 class LocalOfKept(Sound):
     def broken(self, embeddings, kept, penalty, local, points):
         return PointFeatures(embeddings, kept, local=local[:, ::2])
@@ -164,6 +169,7 @@ BREACHES = {
     NoIndex: "embeddings: torch.float32 [3, 64, 4], must be floats [3, 128, 4] ([B, M, num_",
     ShortIndex: "index: torch.int32 [3, 64], must be torch.int64 [3, 64]",
     FarIndex: "index is from 2 to 128, outside of 128 points",
+    NegativeIndex: "index is from -1 to 125, outside of 128 points",
     LocalOfKept: "local: torch.float32 [3, 64, 5], must be floats [3, 128, 5]",
     Penalties: "penalty: torch.float32 [3], must be floats [] (a scalar)",
     Detached: "embeddings carry no gradient in training; is something detached?",

@@ -180,8 +180,9 @@ def test_a_student_may_have_layers_that_a_task_leaves_alone(taught_store, tmp_pa
 @pytest.mark.parametrize("task", ["classification", "segmentation", "pretrain"])
 def test_every_student_trains_for_every_task(taught_store, parts_store, tmp_path, task):
     store = parts_store if task == "segmentation" else taught_store
-    options = [*OPTIONS, "--task", task, "--epochs", 1]
-    options += ["--pretrain-for", "segmentation"] if task == "pretrain" else ["--no-distill"]
+    options = [*OPTIONS, "--epochs", 1]
+    options += ["--task", "pretrain,dense=true"] if task == "pretrain" else ["--task", task]
+    options += [] if task == "pretrain" else ["--no-distill"]
     students = ("pointnet", "pointnet2-msg", "dgcnn", "curvenet")
     if task == "pretrain":
         store = shutil.copytree(taught_store, tmp_path / "store")
