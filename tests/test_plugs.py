@@ -21,6 +21,7 @@ def package(tmp_path, monkeypatch):
     line = "from kinds_of_x import XS\n@XS.register('{0}')\nclass Made:\n    pass\n"
     (tmp_path / "kinds_of_x" / "one.py").write_text(line.format("one"))
     (inner / "__init__.py").write_text("")
+    (inner / "_helper.py").write_text("raise AssertionError('nobody asked for it')\n")
     (inner / "two.py").write_text(line.format("two"))
     (tmp_path / "own_x.py").write_text("class Mine:\n    pass\n")
     (tmp_path / "broken_x.py").write_text("raise ValueError('no good\\nat all')\n")

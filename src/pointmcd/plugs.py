@@ -24,7 +24,8 @@ class Plugs(Generic[Plug]):
 
     Args:
         kind: what error texts call one, like "student".
-        package: whose modules register the kind's own plugs, like "pointmcd.students".
+        package: whose modules, but for _private ones, register the kind's own plugs, like
+            "pointmcd.students".
         group: of the entry points of other packages; by default the package's name.
     """
 
@@ -102,7 +103,8 @@ class Plugs(Generic[Plug]):
         self._own_loaded = True  # first: a module may ask for another plug while it is imported
         package = importlib.import_module(self.package)
         for module in walk_packages(package.__path__, f"{self.package}."):
-            importlib.import_module(module.name)
+            if "._" not in module.name:  # what only serves a plug
+                importlib.import_module(module.name)
 
     def _offered(self) -> dict[str, EntryPoint]:
         return {point.name: point for point in entry_points(group=self.group)}

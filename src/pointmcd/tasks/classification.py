@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from pointmcd.data.dataset import Batch
@@ -17,13 +17,14 @@ from pointmcd.metrics.metrics import Metrics
 from pointmcd.metrics.statistics import PairedTest, mcnemar
 from pointmcd.ops.cross_entropy import smoothed_cross_entropy
 from pointmcd.ops.masked_max import max_over_points
-from pointmcd.plots.confusion import confusion_figure
 from pointmcd.students.base import PointFeatures
 from pointmcd.students.registry import create_student
-from pointmcd.tasks.classification_report import class_sections, majority
-from pointmcd.tasks.results import Arrays, RunResult, Section, Variant
+from pointmcd.tasks.results import Arrays, RunResult, Section, Variant, majority_class
 from pointmcd.tasks.task import InputFile, Labels, Prediction, Scores, Task, Wording, register_task
 from pointmcd.typing import Doubles, Indices
+
+if TYPE_CHECKING:  # training needs no matplotlib
+    from matplotlib.figure import Figure
 
 
 class ClassificationHead(nn.Module):
@@ -166,14 +167,16 @@ class ClassificationTask(Task):
 
     def joint_scores(self, results: Sequence[RunResult]) -> Doubles:
         """1 where the class that most seeds chose is the true one, else 0."""
-        return np.equal(majority(results), results[0].labels).astype(np.float64)
+        return np.equal(majority_class(results), results[0].labels).astype(np.float64)
 
     def paired_test(self, ours: Doubles, theirs: Doubles) -> PairedTest:
         """McNemar's, on right and wrong."""
         return mcnemar(ours == 1, theirs == 1)
 
-    def pictures(self, metrics: Metrics, known: Labels, title: str) -> dict[str, Figure]:
+    def pictures(self, metrics: Metrics, known: Labels, title: str) -> "dict[str, Figure]":
         """The confusion matrix."""
+        from pointmcd.plots.confusion import confusion_figure
+
         assert isinstance(metrics, ClassificationMetrics)
         heading = f"{title}, {metrics.overall_accuracy:.1%} right"
         return {"confusion": confusion_figure(metrics.confusion, known.classes, heading)}
@@ -182,4 +185,6 @@ class ClassificationTask(Task):
         self, shown: Sequence[Variant], every: Sequence[Variant], store: Store | str
     ) -> list[Section]:
         """Confusions, and shapes that the two shown variants disagree on."""
+        from pointmcd.tasks._class_sections import class_sections
+
         return class_sections(shown, every, store)

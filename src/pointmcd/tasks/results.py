@@ -1,5 +1,6 @@
 """Evaluated runs, and variants: the runs that differ in nothing but their seed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy.typing as npt
 
 from pointmcd.metrics.metrics import Metrics
 from pointmcd.metrics.part_iou import class_means
-from pointmcd.metrics.statistics import Spread
+from pointmcd.metrics.statistics import Spread, majority_vote
 from pointmcd.typing import Doubles, Indices
 
 Checkpoint = Literal["last", "best"]
@@ -134,3 +135,11 @@ class Variant:
         """Score of each class, mean over seeds; None for a class without test shapes."""
         first = self.results[0]
         return class_means(self.scores, first.labels, first.classes)
+
+
+def majority_class(results: Sequence[RunResult]) -> Indices:
+    """The class that most seeds chose of each shape, int64 [n]."""
+    return majority_vote(
+        np.stack([result.arrays["predictions"] for result in results]),
+        np.stack([result.arrays["probabilities"] for result in results]),
+    )

@@ -22,7 +22,6 @@ from pointmcd.students.base import PointFeatures
 from pointmcd.students.registry import create_student
 from pointmcd.tasks.part_prediction import PartPrediction, predict_parts
 from pointmcd.tasks.results import Arrays, RunResult, Section, Variant
-from pointmcd.tasks.segmentation_report import part_sections
 from pointmcd.tasks.task import InputFile, Labels, Scores, Task, Wording, register_task
 from pointmcd.typing import Bools, Indices
 
@@ -271,6 +270,8 @@ class SegmentationTask(Task):
         self, shown: Sequence[Variant], every: Sequence[Variant], store: Store | str
     ) -> list[Section]:
         """Truth beside prediction, in pictures."""
+        from pointmcd.tasks._part_sections import part_sections
+
         return part_sections(shown, store)
 
 

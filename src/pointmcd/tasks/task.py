@@ -4,12 +4,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from pointmcd.data.dataset import Batch
@@ -21,6 +20,9 @@ from pointmcd.plugs import Plugs
 from pointmcd.specs import NoOptions, Spec, parse_options
 from pointmcd.tasks.results import Arrays, RunResult, Section, Variant
 from pointmcd.typing import Bools, Doubles, Floats, Indices
+
+if TYPE_CHECKING:  # training needs no matplotlib
+    from matplotlib.figure import Figure
 
 Scores = dict[str, float | None]
 
@@ -254,7 +256,7 @@ class Task(Scoring, ABC):
         """What two runs on the same shapes differ in, so that they cannot be compared."""
         return None
 
-    def pictures(self, metrics: Metrics, known: Labels, title: str) -> dict[str, Figure]:
+    def pictures(self, metrics: Metrics, known: Labels, title: str) -> "dict[str, Figure]":
         """Figures that `evaluate` writes beside the metrics, by the start of their file names."""
         return {}
 

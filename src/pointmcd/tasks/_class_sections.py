@@ -7,11 +7,9 @@ from typing import Any
 import numpy as np
 
 from pointmcd.data.store import Store
-from pointmcd.metrics.statistics import majority_vote
 from pointmcd.plots.confusion import confusion_figure
 from pointmcd.plots.style import Picture, picture_uri, png_uri
-from pointmcd.tasks.results import RunResult, Section, Variant
-from pointmcd.typing import Indices
+from pointmcd.tasks.results import Section, Variant, majority_class
 
 #: Up to this many classes, two confusion pictures stand side by side.
 _FEW_CLASSES = 12
@@ -43,14 +41,6 @@ def class_sections(
     return sections
 
 
-def majority(results: Sequence[RunResult]) -> Indices:
-    """The class that most seeds chose of each shape, int64 [n]."""
-    return majority_vote(
-        np.stack([result.arrays["predictions"] for result in results]),
-        np.stack([result.arrays["probabilities"] for result in results]),
-    )
-
-
 def _confusion(variant: Variant) -> dict[str, str]:
     classes, seeds = variant.results[0].classes, len(variant.seeds)
     title = variant.label if seeds == 1 else f"{variant.label}, {seeds} seeds added up"
@@ -76,7 +66,7 @@ def _mistakes(baseline: Variant, variant: Variant, store: Store | None) -> dict[
     """
     first = variant.results[0]
     rows, places = np.arange(len(first.labels)), _places(store)
-    votes = majority(baseline.results), majority(variant.results)
+    votes = majority_class(baseline.results), majority_class(variant.results)
     theirs, ours = (vote == first.labels for vote in votes)
     sure = [
         np.mean([result.arrays["probabilities"] for result in one.results], axis=0)
