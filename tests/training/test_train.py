@@ -409,3 +409,22 @@ def test_a_damaged_checkpoint_of_an_unfinished_run(make, monkeypatch):
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(RunError, match=r"last\.safetensors: not a readable checkpoint"):
         train(make("a"))
+
+
+def test_a_run_of_another_version_is_refused_or_replaced(make):
+    folder = train(make("a"))
+    edit_json(folder / "run.json", lambda meta: meta.update(format=1))
+    with pytest.raises(RunError, match=r"run format 1, this version reads 2; train again"):
+        train(make("a"))
+    assert Run(train(make("a", overwrite=True))).finished
+
+
+def test_a_metric_below_zero_has_a_best_epoch_too(make, monkeypatch):
+    scores = iter([-5.0, -3.0, -4.0])
+    validate = Trainer._validate
+    monkeypatch.setattr(
+        Trainer, "_validate", lambda self: validate(self) | {"val_accuracy": next(scores)}
+    )
+    folder = train(make("a", epochs=3))
+    assert load_checkpoint(folder / "best.safetensors")[1]["epoch"] == 2
+    assert load_checkpoint(folder / "last.safetensors")[1]["best"] == -3.0

@@ -38,7 +38,7 @@ def train(config: TrainConfig) -> Path:
     """Train a student; a finished run is kept, an interrupted one goes on where it stood.
 
     The run holds the checkpoint of the last epoch and the one that was best on the validation
-    part. The test part is not read here. Under `accelerate launch` every process calls this; one
+    split. The test split is not read here. Under `accelerate launch` every process calls this; one
     writes, and all return, or raise the same error.
 
     Returns:
@@ -164,7 +164,12 @@ def _existing(
         if folder.exists() and not (folder.is_dir() and all(map(_is_begun, folder.iterdir()))):
             raise RunError(f"{folder}: a folder that is no run; choose another --out")
         return None
-    run = Run(folder)
+    try:
+        run = Run(folder)
+    except RunError:  # damaged, or of another version
+        if config.overwrite:
+            return None
+        raise
     field = _first_difference(config, store, {"teacher": teacher, "init": start}, run.meta)
     if field is None:
         return run
@@ -210,13 +215,13 @@ def _first_difference(
 
 
 def _run_epochs(trainer: Trainer, run: Run) -> None:
-    start, best = 0, -1.0
+    start, best = 0, None
     with agreed():
         last = run.checkpoint("last")
         if last.exists():
             tensors, state = load_checkpoint(last)
             trainer.load(tensors, str(last))
-            start, best = int(state["epoch"]), float(state["best"])
+            start, best = int(state["epoch"]), state["best"]
     total = trainer.config.epochs
     with progress_bar(shown=is_main()) as progress:
         task = progress.add_task(run.path.name, total=total, completed=start, note="")
@@ -230,15 +235,15 @@ def _run_epochs(trainer: Trainer, run: Run) -> None:
             run.finish()
 
 
-def _keep(trainer: Trainer, run: Run, record: dict[str, Any], best: float) -> float:
+def _keep(trainer: Trainer, run: Run, record: dict[str, Any], best: float | None) -> float | None:
     """Write what the epoch left; `last` goes last, so that a kill before it repeats the epoch."""
     if not is_main():
         return best
-    score = record[trainer.task.best]
+    score: float | None = record[trainer.task.best]
     run.append(record)
-    # Without a validation part the best epoch is the last.
-    if score is None or score > best:
-        best = -1.0 if score is None else score
+    # Without a validation split the best epoch is the last.
+    if score is None or best is None or score > best:
+        best = score
         trainer.save(run.checkpoint("best"), {"epoch": record["epoch"]}, whole=False)
     trainer.save(run.checkpoint("last"), {"epoch": record["epoch"], "best": best}, whole=True)
     return best
