@@ -14,9 +14,9 @@ from pointmcd.students.registry import create_student
 from pointmcd.tasks.task import Labels, get_task
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.finetune import start_from
+from pointmcd.training.inputs import labelled_part
 from pointmcd.training.run import Run
 from pointmcd.training.train import SHARES, learning_curve, train
-from pointmcd.training.trainer import labelled_part
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

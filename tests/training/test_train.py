@@ -14,9 +14,8 @@ from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach
 from pointmcd.training import train as train_module
 from pointmcd.training.run import Run
-from pointmcd.training.schedule import learning_rate
 from pointmcd.training.train import train
-from pointmcd.training.trainer import Trainer
+from pointmcd.training.trainer import Trainer, learning_rate
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -2,7 +2,7 @@
 
 from pointmcd.data.store import Store
 from pointmcd.training.config import TrainConfig
-from pointmcd.training.targets import find_teacher
+from pointmcd.training.inputs import find_teacher
 from pointmcd.training.trainer import Trainer
 
 

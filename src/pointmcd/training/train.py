@@ -13,9 +13,9 @@ from pointmcd.progress import progress_bar
 from pointmcd.teachers.stored import check_label_free
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.finetune import check_start, describe_start
+from pointmcd.training.inputs import find_teacher
 from pointmcd.training.processes import agreed, is_main, join, main_first
 from pointmcd.training.run import Run, create_run
-from pointmcd.training.targets import find_teacher
 from pointmcd.training.trainer import Trainer
 
 _OR_NONE = ", or --no-distill"

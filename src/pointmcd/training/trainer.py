@@ -8,8 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration, DistributedDataParallelKwargs
 from accelerate.state import AcceleratorState
@@ -25,9 +23,7 @@ from pointmcd.checkpoint import (
     under_prefix,
     with_prefix,
 )
-from pointmcd.data.augment import Augmentation
-from pointmcd.data.dataset import Batch, ShapeDataset, Targets, as_is, evaluation_loader
-from pointmcd.data.splits import keep_share
+from pointmcd.data.dataset import Batch, ShapeDataset, as_is
 from pointmcd.data.store import Store
 from pointmcd.device import pick_device
 from pointmcd.distill.objective import Objectives, Setup
@@ -37,10 +33,9 @@ from pointmcd.ops.batch_norm import synchronise
 from pointmcd.tasks.task import Labels, Scores, Task
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.finetune import start_from
+from pointmcd.training.inputs import train_dataset, validation_loader
 from pointmcd.training.processes import agreed, check_shared, process_count, process_index
 from pointmcd.training.run import Run
-from pointmcd.training.schedule import learning_rate, loss_weights
-from pointmcd.training.targets import map_outputs
 
 
 class StudentTraining(nn.Module):
@@ -86,7 +81,7 @@ class Trainer:
         config, store = self.config, self.store
         self.accelerator = _accelerator(config)
         self.task = config.described_task
-        self.dataset = self._train_dataset()
+        self.dataset = train_dataset(config, store, self.teacher)
         check_shared(config.batch_size, len(self.dataset))
         # The model is made first: runs of one seed start from the same weights.
         torch.manual_seed(config.seed)
@@ -95,7 +90,7 @@ class Trainer:
             start_from(self.module, Run(config.init))
         self.training = StudentTraining(self.task, self.module, self._objectives())
         self.order = torch.Generator()
-        self.validation = self._validation_loader()
+        self.validation = validation_loader(config, store, self.teacher)
 
     def _objectives(self) -> Objectives:
         student: Any = self.module.student
@@ -106,52 +101,6 @@ class Trainer:
             statistics=lambda name: channel_statistics(outputs[name]),
         )
         return Objectives(self.config.terms, setup)
-
-    def _train_dataset(self) -> ShapeDataset:
-        config, store = self.config, self.store
-        indices = labelled_part(config, store)
-        return self._dataset(
-            indices,
-            self._outputs(indices),
-            augmentation=Augmentation(
-                config.seed,
-                config.scale,
-                config.shift,
-                config.resample,
-                config.rotation,
-                up=store.rig["up"],
-            ),
-            repeats=round(len(store.indices("train")) / len(indices)),
-        )
-
-    def _validation_loader(self) -> DataLoader[Batch] | None:
-        indices = self.store.indices("val")
-        if not len(indices):
-            return None
-        # Without labels there is only the teacher to agree with.
-        outputs = None if self.task.labelled else self._outputs(indices)
-        return evaluation_loader(self._dataset(indices, outputs))
-
-    def _outputs(self, indices: npt.NDArray[np.int64]) -> dict[str, Targets] | None:
-        """What the teacher says of some shapes; None for a baseline."""
-        if self.teacher is None:
-            return None
-        return map_outputs(self.config, self.store, self.teacher, indices)
-
-    def _dataset(
-        self, indices: npt.NDArray[np.int64], outputs: dict[str, Targets] | None, **options: Any
-    ) -> ShapeDataset:
-        return ShapeDataset(
-            self.store,
-            indices,
-            self.config.points,
-            outputs,
-            self.config.visibility,
-            self.config.pairing,
-            parts=self.task.labelled and self.task.dense,
-            labelled=self.task.labelled,
-            **options,
-        )
 
     def _leaves_some_unused(self) -> bool:
         """Whether a step gives some parameter no gradient, as pretraining the layers for parts.
@@ -260,6 +209,31 @@ class Trainer:
         load_optimizer(self.optimizer, under_prefix("optimizer", tensors))
 
 
+def learning_rate(config: TrainConfig, epoch: int) -> float:
+    """Learning rate of an epoch (from 0): linear warm-up, then a cosine down to `final_lr`."""
+    if epoch < config.warmup_epochs:
+        return config.lr * (epoch + 1) / (config.warmup_epochs + 1)
+    span = max(config.epochs - config.warmup_epochs, 1)
+    share = 0.5 * (1 + math.cos(math.pi * (epoch - config.warmup_epochs) / span))
+    return config.final_lr + (config.lr - config.final_lr) * share
+
+
+def loss_weights(config: TrainConfig, epoch: int) -> tuple[float, float]:
+    """Weight of the task in an epoch (from 0), and the factor of the objectives' own weights.
+
+    A baseline has the task's weight throughout.
+    """
+    progress = epoch / config.epochs
+    if config.teacher is None:
+        return config.task_weight, 0.0
+    if config.distill_course == "constant":
+        return config.task_weight, 1.0
+    if config.distill_course == "decay":
+        return config.task_weight, 0.5 * (1 + math.cos(math.pi * progress))
+    distils = progress < config.distill_share
+    return (0.0, 1.0) if distils else (config.task_weight, 0.0)
+
+
 def _accelerator(config: TrainConfig) -> Accelerator:
     # accelerate keeps its settings per process; another run in this process may differ.
     AcceleratorState._reset_state()
@@ -287,16 +261,6 @@ def _train_loader(
         collate_fn=as_is,
         num_workers=config.workers,
     )
-
-
-def labelled_part(config: TrainConfig, store: Store) -> npt.NDArray[np.int64]:
-    """The train shapes that are learnt from: all, or a share of every class."""
-    indices = store.indices("train")
-    if config.label_fraction == 1:
-        return indices
-    records = [store.shapes[i] for i in indices]
-    names, labels = [r.name for r in records], [r.label for r in records]
-    return indices[keep_share(names, labels, config.label_fraction, config.seed)]
 
 
 def _optimizer(config: TrainConfig, module: nn.Module) -> torch.optim.Optimizer:

@@ -4,7 +4,7 @@ import pytest
 from pointmcd.data.store import Store
 from pointmcd.errors import StoreError
 from pointmcd.training.config import TrainConfig
-from pointmcd.training.targets import find_teacher, map_outputs
+from pointmcd.training.inputs import find_teacher, map_outputs
 
 
 @pytest.mark.parametrize(("target", "size"), [("descriptors", 512), ("features", 1280)])

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from pointmcd.training.config import TrainConfig
-from pointmcd.training.schedule import learning_rate, loss_weights
+from pointmcd.training.trainer import learning_rate, loss_weights
 
 
 def config(**options):

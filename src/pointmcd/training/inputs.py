@@ -1,0 +1,98 @@
+"""What a run learns from: its teacher, and batches of its shapes with what the teacher says."""
+
+from typing import Any
+
+from torch.utils.data import DataLoader
+
+from pointmcd.data.augment import Augmentation
+from pointmcd.data.dataset import Batch, ShapeDataset, Targets, evaluation_loader
+from pointmcd.data.splits import keep_share
+from pointmcd.data.store import Store
+from pointmcd.teachers.stored import map_output, resolve_teacher
+from pointmcd.training.config import TrainConfig
+from pointmcd.typing import Indices
+
+
+def find_teacher(config: TrainConfig, store: Store) -> dict[str, Any] | None:
+    """The teacher.json of the teacher that the settings mean; None for a baseline.
+
+    Raises:
+        StoreError: when the store has no such teacher, or it does not match.
+    """
+    if config.teacher is None:
+        return None
+    return resolve_teacher(store, config.teacher, config.described_task.lesson)
+
+
+def train_dataset(
+    config: TrainConfig, store: Store, teacher: dict[str, Any] | None
+) -> ShapeDataset:
+    """The augmented train shapes, with the outputs of the teacher where there is one."""
+    indices = labelled_part(config, store)
+    augmentation = Augmentation(
+        config.seed,
+        config.scale,
+        config.shift,
+        config.resample,
+        config.rotation,
+        up=store.rig["up"],
+    )
+    repeats = round(len(store.indices("train")) / len(indices))
+    outputs = None if teacher is None else map_outputs(config, store, teacher, indices)
+    return _dataset(config, store, indices, outputs, augmentation=augmentation, repeats=repeats)
+
+
+def validation_loader(
+    config: TrainConfig, store: Store, teacher: dict[str, Any] | None
+) -> DataLoader[Batch] | None:
+    """Batches of the validation split in order; None where there is none."""
+    indices = store.indices("val")
+    if not len(indices):
+        return None
+    # Without labels there is only the teacher to agree with.
+    alone = config.described_task.labelled or teacher is None
+    outputs = None if alone else map_outputs(config, store, teacher or {}, indices)
+    return evaluation_loader(_dataset(config, store, indices, outputs))
+
+
+def labelled_part(config: TrainConfig, store: Store) -> Indices:
+    """The train shapes that are learnt from: all, or a share of every class."""
+    indices = store.indices("train")
+    if config.label_fraction == 1:
+        return indices
+    records = [store.shapes[i] for i in indices]
+    names, labels = [r.name for r in records], [r.label for r in records]
+    return indices[keep_share(names, labels, config.label_fraction, config.seed)]
+
+
+def map_outputs(
+    config: TrainConfig, store: Store, teacher: dict[str, Any], indices: Indices
+) -> dict[str, Targets]:
+    """The teacher's outputs that the run's objectives read, by name, read when asked for.
+
+    Raises:
+        StoreError: when the teacher has no such output.
+    """
+    names = dict.fromkeys(name for term in config.terms for name in term.outputs)
+    return {name: map_output(store, teacher, name, indices) for name in names}
+
+
+def _dataset(
+    config: TrainConfig,
+    store: Store,
+    indices: Indices,
+    outputs: dict[str, Targets] | None,
+    **options: Any,
+) -> ShapeDataset:
+    task = config.described_task
+    return ShapeDataset(
+        store,
+        indices,
+        config.points,
+        outputs,
+        config.visibility,
+        config.pairing,
+        parts=task.labelled and task.dense,
+        labelled=task.labelled,
+        **options,
+    )
