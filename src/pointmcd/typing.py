@@ -1,6 +1,10 @@
 """Types of numpy arrays, by what they hold, and typed decorators of kernels."""
 
+import os
+import tempfile
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
@@ -24,10 +28,40 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 def kernel(function: F) -> F:
     """Compile for the CPU at the first call, with numba; later processes load it from disk."""
+    compiled: F = compiled_with(function)
+    return compiled
+
+
+def compiled_with(function: Callable[..., Any], **options: Any) -> Any:
+    """Compile with numba's options, and keep the machine code where there is a place for it.
+
+    The place is beside the code, or in the user's cache folder; where neither can be written, as in
+    a container, a folder of temporary files, and where that cannot be either, none.
+    """
     import numba  # here: whoever needs a type alone is spared it
 
-    compiled: F = numba.njit(cache=True)(function)
-    return compiled
+    compile_cached = numba.njit(cache=True, **options)
+    with suppress(RuntimeError):  # "cannot cache function: no locator available"
+        return compile_cached(function)
+    with suppress(RuntimeError, OSError):
+        numba.config.CACHE_DIR = str(_private_folder())
+        return compile_cached(function)
+    return numba.njit(**options)(function)
+
+
+def _private_folder() -> Path:
+    """A folder of temporary files that nobody else can write to: numba runs what it finds there.
+
+    Raises:
+        OSError: when it cannot be made, or is another user's.
+    """
+    user = getattr(os, "getuid", lambda: 0)()
+    folder = Path(tempfile.gettempdir()) / f"pointmcd-numba-{user}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    found = folder.stat()
+    if hasattr(os, "getuid") and (found.st_uid != user or found.st_mode & 0o022):
+        raise PermissionError(f"{folder}: can be written to by others")
+    return folder
 
 
 def gpu_kernel(function: Callable[..., None]) -> Any:

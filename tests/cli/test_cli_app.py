@@ -166,3 +166,20 @@ def test_completion_in_bash(tmp_path):
     ask = "source $0; COMP_WORDS=(pointmcd tra); COMP_CWORD=1; _tyro_pointmcd; echo $COMPREPLY"
     done = subprocess.run(["bash", "-c", ask, script], capture_output=True, text=True, check=True)
     assert done.stdout == "train\n"
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "cp850", "utf-8"])
+def test_results_get_out_in_any_encoding(encoding, tmp_path):
+    name = "\u0441\u0442\u043e\u043b \u00b1.off"
+    code = "from pointmcd.cli.output import out, print_line\nfrom pointmcd.cli import main\n"
+    code += "try:\n    main(['--version'])\nfinally:\n"
+    code += f"    print_line({name!r}); out.rule({name!r})"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"PYTHONIOENCODING": encoding},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    shown = done.stdout.decode(encoding)
+    assert (name if encoding == "utf-8" else "\\u0441") in shown

@@ -7,7 +7,7 @@ import yaml
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, PointMCDError, RunError
 from pointmcd.training.config import TrainConfig
-from pointmcd.training.run import Run, create_run
+from pointmcd.training.run import LOCK, Run, create_run, lock_folder
 
 
 @pytest.fixture
@@ -130,3 +130,27 @@ def test_a_run_of_a_teacher_names_it(taught_store, tmp_path):
     run = create_run(config, Store(taught_store), teacher, 1)
     assert run.meta["teacher"]["fingerprint"] == teacher["fingerprint"]
     assert run.meta["arm"] == "distilled"
+
+
+def test_a_folder_is_locked_while_it_is_trained_in(tmp_path):
+    folder = tmp_path / "runs" / "a"
+    with lock_folder(folder):
+        assert (folder / LOCK).exists()
+        with pytest.raises(RunError, match=r"runs/a: another process trains in it; wait for its"):
+            lock_folder(folder)
+        (folder / "run.json").touch()
+    assert [path.name for path in folder.iterdir()] == ["run.json"]
+    with lock_folder(folder):
+        pass
+
+
+def test_a_lock_leaves_no_folder_behind(tmp_path):
+    with pytest.raises(KeyError), lock_folder(tmp_path / "runs" / "a"):
+        raise KeyError
+    assert not (tmp_path / "runs" / "a").exists()
+
+
+def test_where_no_lock_can_be_had_writing_tells_why(tmp_path):
+    (tmp_path / "file").touch()
+    with lock_folder(tmp_path / "file"), lock_folder(tmp_path / "file" / "below"):
+        assert (tmp_path / "file").is_file()

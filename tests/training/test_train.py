@@ -13,7 +13,7 @@ from pointmcd.tasks.classification import Classifier
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach
 from pointmcd.training import train as train_module
-from pointmcd.training.run import Run
+from pointmcd.training.run import Run, lock_folder
 from pointmcd.training.train import train
 from pointmcd.training.trainer import Trainer, learning_rate
 
@@ -427,3 +427,10 @@ def test_a_metric_below_zero_has_a_best_epoch_too(make, monkeypatch):
     folder = train(make("a", epochs=3))
     assert load_checkpoint(folder / "best.safetensors")[1]["epoch"] == 2
     assert load_checkpoint(folder / "last.safetensors")[1]["best"] == -3.0
+
+
+def test_a_second_training_in_one_folder_is_refused(make, content):
+    config = make("a")
+    with lock_folder(config.folder), pytest.raises(RunError, match="another process trains in it"):
+        train(config)
+    assert content(train(config)) == content(train(make("b")))

@@ -1,5 +1,6 @@
 """The entry point: which command, with which defaults, and what an error prints."""
 
+import io
 import os
 import sys
 from collections.abc import Callable, Collection, Sequence
@@ -35,6 +36,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     A user's error prints one line and exits with status 1, a wrong call with status 2.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # of any encoding: names and tables must get out
+            stream.reconfigure(errors="backslashreplace")
     try:
         try:
             _run(list(sys.argv[1:] if arguments is None else arguments))

@@ -13,7 +13,7 @@ import torch
 from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
-from pointmcd.typing import Array
+from pointmcd.typing import Array, compiled_with
 
 #: Devices on which Triton's kernels are chosen; tests add the CPU, for Triton's interpreter.
 TRITON_DEVICES = ["cuda"]
@@ -84,7 +84,7 @@ def parallel_kernel(function: Callable[..., None]) -> Callable[..., None]:
     Tensors are handed on as arrays in C order. What a kernel fills must be contiguous: only then
     does the array share its memory.
     """
-    compiled = numba.njit(parallel=True, cache=True)(function)
+    compiled = compiled_with(function, parallel=True)
 
     @wraps(function)
     def run(*arguments: Any) -> None:

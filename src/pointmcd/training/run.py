@@ -2,12 +2,15 @@
 
 import json
 import platform
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import yaml
+from filelock import FileLock, Timeout
 
 import pointmcd
 from pointmcd.data.store import Store
@@ -16,6 +19,8 @@ from pointmcd.files import read_json, replacing, write_json
 from pointmcd.tasks.task import Labels, Task, get_task
 from pointmcd.training.config import TrainConfig, config_from_dict
 
+#: Held in a run folder while it is trained in.
+LOCK = ".lock"
 #: Raised whenever run folders change in a way that older code would misread.
 RUN_FORMAT = 2
 
@@ -155,6 +160,36 @@ class Run:
         """Mark the run as finished."""
         self.meta["finished"] = True
         write_json(self.path / "run.json", self.meta)
+
+
+@contextmanager
+def _held(lock: FileLock, folder: Path) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        Path(lock.lock_file).unlink(missing_ok=True)  # while it is held: no other can be mistaken
+        lock.release()
+        if not any(folder.iterdir()):
+            folder.rmdir()
+
+
+def lock_folder(folder: Path) -> AbstractContextManager[None]:
+    """Take the lock of a run folder, which is made if it is absent; leaving the context frees it.
+
+    Raises:
+        RunError: when another process has it.
+    """
+    lock = FileLock(folder / LOCK)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise RunError(
+            f"{folder}: another process trains in it; wait for its end, or choose another --out"
+        ) from None
+    except (OSError, NotImplementedError):  # no folder, no rights, no locks: writing will tell
+        return nullcontext()
+    return _held(lock, folder)
 
 
 def _read_meta(file: Path) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Train a student on a store, with or without distillation, everything else equal."""
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from pointmcd.training.config import TrainConfig
 from pointmcd.training.finetune import check_start, describe_start
 from pointmcd.training.inputs import find_teacher
 from pointmcd.training.processes import agreed, is_main, join, main_first
-from pointmcd.training.run import Run, create_run
+from pointmcd.training.run import LOCK, Run, create_run, lock_folder
 from pointmcd.training.trainer import Trainer
 
 _OR_NONE = ", or --no-distill"
@@ -25,13 +26,12 @@ SHARES = (0.01, 0.05, 0.1, 0.2, 1.0)
 
 @dataclass(frozen=True)
 class _Plan:
-    """What a run is made from, and the run itself where its folder holds it already."""
+    """What a run is made from."""
 
     config: TrainConfig
     store: Store
     teacher: dict[str, Any] | None
     start: dict[str, Any] | None
-    run: Run | None
 
 
 def train(config: TrainConfig) -> Path:
@@ -47,15 +47,19 @@ def train(config: TrainConfig) -> Path:
     Raises:
         StoreError: when the store or the teacher does not fit.
         ConfigError: when a setting cannot be used.
-        RunError: when the folder holds a run of other settings.
+        RunError: when the folder holds a run of other settings, or another process trains in it.
     """
     join(config.device)
     plan = main_first(lambda: _plan(config))
-    if plan.run is not None and plan.run.finished:
-        return plan.run.path
-    trainer = Trainer(config, plan.store, plan.teacher)
-    run = plan.run or main_first(lambda: _begin(plan, trainer))
-    _run_epochs(trainer, run)
+    with agreed():
+        unlock = lock_folder(config.folder) if is_main() else contextlib.nullcontext()
+    with unlock:
+        run = main_first(lambda: _existing(plan))
+        if run is not None and run.finished:
+            return run.path
+        trainer = Trainer(config, plan.store, plan.teacher)
+        run = run or main_first(lambda: _begin(plan, trainer))
+        _run_epochs(trainer, run)
     return run.path
 
 
@@ -69,8 +73,7 @@ def _plan(config: TrainConfig) -> _Plan:
         check_label_free(teacher, f"--task {config.task}", "")
     if teacher is not None and config.label_fraction < 1:
         check_label_free(teacher, f"--label-fraction {config.label_fraction}", _OR_NONE)
-    start = _start(config, store)
-    return _Plan(config, store, teacher, start, _existing(config, store, teacher, start))
+    return _Plan(config, store, teacher, _start(config, store))
 
 
 def _begin(plan: _Plan, trainer: Trainer) -> Run:
@@ -150,14 +153,9 @@ def _check_store(config: TrainConfig, store: Store) -> None:
     config.described_task.check_store(store)
 
 
-def _existing(
-    config: TrainConfig,
-    store: Store,
-    teacher: dict[str, Any] | None,
-    start: dict[str, Any] | None,
-) -> Run | None:
+def _existing(plan: _Plan) -> Run | None:
     """The run in the folder, if it is this very one; others are refused unless told to replace."""
-    folder = config.folder
+    config, folder = plan.config, plan.config.folder
     if is_main():  # it alone writes, and knows its own unfinished files from stale ones
         remove_stale(folder)
     if not (folder / "run.json").exists():
@@ -170,7 +168,7 @@ def _existing(
         if config.overwrite:
             return None
         raise
-    field = _first_difference(config, store, {"teacher": teacher, "init": start}, run.meta)
+    field = _first_difference(plan, run.meta)
     if field is None:
         return run
     if not config.overwrite:
@@ -190,16 +188,11 @@ def _clear(folder: Path) -> None:
 
 def _is_begun(path: Path) -> bool:
     """Whether a file is what a run that was killed at its very start leaves behind."""
-    return path.name == "config.yaml" or is_temporary(path)
+    return path.name in ("config.yaml", LOCK) or is_temporary(path)
 
 
-def _first_difference(
-    config: TrainConfig,
-    store: Store,
-    made_from: dict[str, dict[str, Any] | None],
-    meta: dict[str, Any],
-) -> str | None:
-    settings = config.decisive()
+def _first_difference(plan: _Plan, meta: dict[str, Any]) -> str | None:
+    settings, store = plan.config.decisive(), plan.store
     every = settings.keys() | meta["settings"].keys()
     # The teacher first: without one, all fields that only distillation reads differ too.
     fields: list[str] = sorted(every, key=lambda field: (field != "teacher", field))
@@ -208,7 +201,7 @@ def _first_difference(
             return field
     if meta["store_fingerprint"] != store.fingerprint or meta["classes"] != store.classes:
         return "store"
-    for name, now in made_from.items():
+    for name, now in {"teacher": plan.teacher, "init": plan.start}.items():
         if (meta.get(name) or {}).get("fingerprint") != (now or {}).get("fingerprint"):
             return name
     return None
