@@ -30,6 +30,10 @@ def test_equals_the_definition(dtype, radius, k):
     torch.testing.assert_close(distances_of(index, centres, points), wanted)
 
 
+def test_a_cloud_of_one_point():
+    assert ball_query(torch.ones(1, 2, 3), torch.zeros(1, 1, 3), 0.5, 4).tolist() == [[[0], [0]]]
+
+
 def test_both_paths_find_the_same_points():
     points = torch.randn(2, 80, 3)
     for radius, k in [(0.4, 6), (1.0, 30)]:

@@ -52,6 +52,10 @@ def test_no_gradient_is_asked_of_the_order():
     assert not found.requires_grad
 
 
+def test_a_cloud_of_one_point():
+    assert sample_farthest(torch.zeros(2, 1, 3), 4).tolist() == [[0], [0]]
+
+
 @pytest.mark.parametrize(("size", "count"), [(0, 2), (5, 0)])
 def test_nothing_to_sample_is_an_error(size, count):
     with pytest.raises(ValueError, match="1 or more"):

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pointmcd.ops.masked_max import _choose, _forward_fill, masked_max
+from pointmcd.ops.masked_max import _choose, _forward_fill, masked_max, max_over_points
 
 NEEDS_TRITON = pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not installed")
 BACKENDS = ("torch", "numba", pytest.param("triton", marks=NEEDS_TRITON))
@@ -129,6 +129,15 @@ def test_sizes_that_no_tile_divides(backend):
     embeddings, visibility = torch.randn(2, 70, 67), torch.rand(2, 70, 3) < 0.3
     embeddings[:, 40:] = embeddings[:, :30]  # ties between one tile and another
     check(embeddings, visibility, backend)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_all_points_are_pooled_and_the_first_of_equals_takes_the_gradient(dtype):
+    embeddings = torch.tensor([[[1, 5, -2], [4, 5, -3]]], dtype=dtype).requires_grad_()
+    pooled = max_over_points(embeddings)
+    assert pooled.tolist() == [[4, 5, -2]]
+    pooled.sum().backward()
+    assert embeddings.grad.tolist() == [[[0, 1, 1], [1, 0, 0]]]
 
 
 @NEEDS_TRITON

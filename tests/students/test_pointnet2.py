@@ -27,9 +27,15 @@ def settled(name, dense=True):
     return student.eval()
 
 
-@pytest.mark.parametrize(("count", "kept"), [(1, 1), (7, 1), (40, 5), (1024, 128), (3000, 128)])
-def test_an_eighth_of_the_points_is_kept_and_128_at_most(count, kept):
-    features = create_student("pointnet2").eval()(cloud(1, count))
+@pytest.mark.parametrize(
+    ("count", "half", "kept"),
+    [(1, 1, 1), (7, 3, 1), (40, 20, 5), (1024, 512, 128), (3000, 512, 128)],
+)
+def test_half_of_the_points_and_then_an_eighth_are_kept_up_to_512_and_128(count, half, kept):
+    student, halves = create_student("pointnet2").eval(), []
+    student.first.register_forward_hook(lambda _, given, found: halves.append(found[1].shape))
+    features = student(cloud(1, count))
+    assert halves == [(1, half)]
     assert features.embeddings.shape == (1, kept, 1024)
     assert features.index.shape == (1, kept)
     assert len(set(features.index[0].tolist())) == kept
