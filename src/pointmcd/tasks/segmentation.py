@@ -49,8 +49,13 @@ class SegmentationHead(nn.Module):
         self.whole = nn.Linear(channels + num_classes, 256, bias=False)
         self.first = nn.Sequential(nn.BatchNorm1d(256), nn.ReLU(), nn.Dropout(DROPOUT))
         self.rest = nn.Sequential(
-            *(nn.Linear(256, 256, bias=False), nn.BatchNorm1d(256), nn.ReLU(), nn.Dropout(DROPOUT)),
-            *(nn.Linear(256, 128, bias=False), nn.BatchNorm1d(128), nn.ReLU()),
+            nn.Linear(256, 256, bias=False),
+            nn.BatchNorm1d(256),
+            nn.ReLU(),
+            nn.Dropout(DROPOUT),
+            nn.Linear(256, 128, bias=False),
+            nn.BatchNorm1d(128),
+            nn.ReLU(),
             nn.Linear(128, num_parts),
         )
 
