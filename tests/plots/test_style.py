@@ -1,17 +1,17 @@
 from matplotlib.figure import Figure
 
-from pointmcd.plots.style import arm_colours, svg_uri
+from pointmcd.plots.style import variant_colours, svg_uri
 
 
 def test_known_arms_keep_their_colour_and_all_differ() -> None:
     labels = ["dgcnn baseline", "distilled", "baseline", "pointnet distilled", "x", "y"]
-    colours = arm_colours(labels)
+    colours = variant_colours(labels)
     assert len(set(colours.values())) == len(labels)
-    assert colours["distilled"] == arm_colours(["distilled"])["distilled"]
+    assert colours["distilled"] == variant_colours(["distilled"])["distilled"]
 
 
 def test_more_arms_than_colours() -> None:
-    assert len(arm_colours([f"arm{i}" for i in range(30)])) == 30
+    assert len(variant_colours([f"arm{i}" for i in range(30)])) == 30
 
 
 def test_same_figure_gives_the_same_text() -> None:

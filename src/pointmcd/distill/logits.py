@@ -1,0 +1,61 @@
+"""Logits: the student's classes follow the teacher's."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from pointmcd.data.dataset import Batch
+from pointmcd.distill.objective import Objective, register_objective
+from pointmcd.errors import ConfigError
+from pointmcd.students.base import PointFeatures
+
+
+@dataclass(frozen=True)
+class LogitOptions:
+    """Options of `logits`.
+
+    Attributes:
+        temperature: what logits are divided by before the softmax; above 0.
+        standardise: zero mean and unit deviation of each shape's logits first, over its classes;
+            false is the plain form.
+    """
+
+    temperature: float = 2.0
+    standardise: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 < self.temperature < float("inf"):
+            raise ConfigError(f"temperature {self.temperature}: above 0")
+
+
+@register_objective("logits")
+class Logits(Objective):
+    """Kullback-Leibler divergence of the student's class probabilities from the teacher's.
+
+    Sources: Hinton, Vinyals, Dean, "Distilling the Knowledge in a Neural Network" (2015): softened
+    by a temperature T, the loss times T squared; Sun et al., "Logit Standardization in Knowledge
+    Distillation" (CVPR 2024): standardised shape by shape, with T 2 and weight 9.
+    """
+
+    Options = LogitOptions
+    weight = 9.0
+
+    @classmethod
+    def outputs(cls, options: LogitOptions) -> tuple[str, ...]:
+        """The teacher's logits of the whole shape."""
+        return ("logits",)
+
+    def forward(self, features: PointFeatures, logits: Tensor, batch: Batch) -> Tensor:
+        """Mean divergence over the shapes, times T squared."""
+        ours, theirs = (self._softened(x.float()) for x in (logits, batch.teacher["logits"]))
+        divergence = F.kl_div(ours, theirs, reduction="batchmean", log_target=True)
+        temperature: float = self.options.temperature
+        return divergence * temperature**2
+
+    def _softened(self, logits: Tensor) -> Tensor:
+        """Log-probabilities [B, K]."""
+        if self.options.standardise:
+            centred = logits - logits.mean(dim=1, keepdim=True)
+            logits = centred / (centred.std(dim=1, keepdim=True) + 1e-7)
+        return F.log_softmax(logits / self.options.temperature, dim=1)
