@@ -1,6 +1,6 @@
 from matplotlib.figure import Figure
 
-from pointmcd.plots.style import variant_colours, svg_uri
+from pointmcd.plots.style import svg_uri, variant_colours
 
 
 def test_known_arms_keep_their_colour_and_all_differ() -> None:
