@@ -19,6 +19,7 @@ PACKAGE = ROOT / "src" / "pointmcd"
 GROUND = (
     "errors",
     "options",
+    "checking",
     "plugs",
     "settings",
     "specs",

@@ -1,5 +1,8 @@
 """Errors that a user can cause; each prints as one clear line."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 def first_line(error: BaseException) -> str:
     """Return the first line of an error's text, or the name of its type where it has none."""
@@ -30,6 +33,15 @@ class ConfigError(PointMCDError):
 
 class RunError(PointMCDError):
     """A run folder or checkpoint that is absent, incomplete, or does not match."""
+
+
+@contextmanager
+def naming(what: str) -> Iterator[None]:
+    """Begin the text of every ConfigError with `what`."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{what}: {error}") from error.__cause__
 
 
 class DownloadError(PointMCDError):

@@ -3,9 +3,11 @@
 import pickle
 from collections.abc import Sequence
 from dataclasses import MISSING, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from pointmcd.checking import attempt, checking
 from pointmcd.datasets.base import DataSet, Layout
 from pointmcd.datasets.folder import load_shape
 from pointmcd.datasets.sources import CloudSource, Listing, ShapeSource
@@ -13,10 +15,6 @@ from pointmcd.datasets.tree import FileTree, open_tree
 from pointmcd.errors import ConfigError, ShapeError, first_line
 
 _SPLITS = (None, "train", "val", "test")
-
-
-class _BreachError(Exception):
-    """A rule that is broken, in one line."""
 
 
 def check_dataset(data_set: DataSet | type[DataSet], source: Path | str) -> None:
@@ -36,7 +34,7 @@ def check_dataset(data_set: DataSet | type[DataSet], source: Path | str) -> None
     """
     tree = open_tree(source)
     name = getattr(data_set, "name", None) or repr(data_set)
-    try:
+    with checking(f"data set {name}"):
         made = _make(data_set)
         _check_facts(made)
         layout = _matching(made, tree)
@@ -45,11 +43,12 @@ def check_dataset(data_set: DataSet | type[DataSet], source: Path | str) -> None
             _check_shape(shape)
         _check_together(shapes)
         if _list_shapes(made, open_tree(source), layout) != shapes:
-            raise _BreachError("a second listing differs; list files in sorted order")
+            raise ConfigError("a second listing differs; list files in sorted order")
         for shape in {shape.label: shape for shape in reversed(shapes) if not shape.fault}.values():
-            _check_readable(shape)
-    except _BreachError as breach:
-        raise ConfigError(f"data set {name}: {breach}") from breach.__cause__
+            read = (
+                shape.read_cloud if isinstance(shape, CloudSource) else partial(load_shape, shape)
+            )
+            attempt(f"reading {shape.name} fails", read)
 
 
 def _make(given: Any) -> DataSet:
@@ -58,10 +57,10 @@ def _make(given: Any) -> DataSet:
         required = (o for o in fields(given) if o.default is o.default_factory is MISSING)
         lacking = [option.name for option in required]
         if lacking:
-            raise _BreachError(f"option {lacking[0]} has no default; give it one")
+            raise ConfigError(f"option {lacking[0]} has no default; give it one")
         made = given()
     if not isinstance(made, DataSet):
-        raise _BreachError("is no subclass of pointmcd.datasets.base.DataSet")
+        raise ConfigError("is no subclass of pointmcd.datasets.base.DataSet")
     return made
 
 
@@ -69,59 +68,56 @@ def _check_facts(data_set: DataSet) -> None:
     for fact in ("title", "licence"):
         text = getattr(data_set, fact)
         if not isinstance(text, str) or not text.strip() or "\n" in text:
-            raise _BreachError(f"{fact} is {text!r}; make it one line of text")
+            raise ConfigError(f"{fact} is {text!r}; make it one line of text")
     layouts = data_set.layouts
     if not layouts or not all(isinstance(layout, Layout) for layout in layouts):
-        raise _BreachError("layouts must be a tuple of one Layout or more")
+        raise ConfigError("layouts must be a tuple of one Layout or more")
     if len({layout.name for layout in layouts}) < len(layouts):
-        raise _BreachError("two layouts have the same name")
+        raise ConfigError("two layouts have the same name")
     for layout in layouts:
         if unknown := set(layout.splits) - set(_SPLITS):
-            raise _BreachError(f"layout {layout.name}: split {unknown.pop()!r}; use {_SPLITS[1:]}")
+            raise ConfigError(f"layout {layout.name}: split {unknown.pop()!r}; use {_SPLITS[1:]}")
         if layout.up not in (None, "x", "y", "z"):
-            raise _BreachError(f"layout {layout.name}: up is {layout.up!r}; use x, y, z or None")
+            raise ConfigError(f"layout {layout.name}: up is {layout.up!r}; use x, y, z or None")
 
 
 def _matching(data_set: DataSet, tree: FileTree) -> Layout:
     try:
-        return data_set.layout(tree)
-    except ShapeError as error:
+        return attempt("matching a layout fails", partial(data_set.layout, tree))
+    except ConfigError as error:
+        if not isinstance(error.__cause__, ShapeError):
+            raise
         names = ", ".join(layout.name for layout in data_set.layouts)
-        raise _BreachError(f"none of its layouts ({names}) matches {tree.name}") from error
-    except Exception as error:  # of any kind: it is the user's own code
-        raise _failure("matching a layout", error) from error
+        raise ConfigError(f"none of its layouts ({names}) matches {tree.name}") from error.__cause__
 
 
 def _list_shapes(data_set: DataSet, tree: FileTree, layout: Layout) -> list[ShapeSource]:
-    try:
-        listing = data_set.list_shapes(tree, layout)
-    except Exception as error:  # of any kind: it is the user's own code
-        raise _failure("list_shapes", error) from error
+    listing = attempt("list_shapes fails", partial(data_set.list_shapes, tree, layout))
     if not isinstance(listing, Listing):
-        raise _BreachError(f"list_shapes returns {type(listing).__name__}, not Listing")
+        raise ConfigError(f"list_shapes returns {type(listing).__name__}, not Listing")
     if not listing.sources:
-        raise _BreachError(f"lists no shape in {tree.name}")
+        raise ConfigError(f"lists no shape in {tree.name}")
     return list(listing.sources)
 
 
 def _check_shape(shape: Any) -> None:
     if not isinstance(shape, ShapeSource):
-        raise _BreachError(f"lists {type(shape).__name__}, not ShapeSource")
+        raise ConfigError(f"lists {type(shape).__name__}, not ShapeSource")
     name = shape.name
     if not isinstance(name, str) or not all(name.split("/")) or "\\" in name:
-        raise _BreachError(f"shape {name!r}: the name must be like CLASS/NAME, with slashes")
+        raise ConfigError(f"shape {name!r}: the name must be like CLASS/NAME, with slashes")
     if shape.label is not None and not (isinstance(shape.label, str) and shape.label):
-        raise _BreachError(f"{name}: class {shape.label!r}; make it a text, or None")
+        raise ConfigError(f"{name}: class {shape.label!r}; make it a text, or None")
     if shape.split not in _SPLITS:
-        raise _BreachError(f"{name}: split {shape.split!r}; use one of {_SPLITS}")
+        raise ConfigError(f"{name}: split {shape.split!r}; use one of {_SPLITS}")
     if shape.labels is not None and shape.parts is None:
-        raise _BreachError(f"{name}: has part labels but no names of parts")
+        raise ConfigError(f"{name}: has part labels but no names of parts")
     try:
         same = pickle.loads(pickle.dumps(shape)) == shape
     except Exception as error:
-        raise _BreachError(f"{name}: cannot be pickled: {first_line(error)}") from error
+        raise ConfigError(f"{name}: cannot be pickled: {first_line(error)}") from error
     if not same:
-        raise _BreachError(f"{name}: is not the same once pickled")
+        raise ConfigError(f"{name}: is not the same once pickled")
 
 
 def _check_together(shapes: Sequence[ShapeSource]) -> None:
@@ -129,24 +125,10 @@ def _check_together(shapes: Sequence[ShapeSource]) -> None:
     parts: dict[str | None, tuple[str, ...] | None] = {}
     for shape in shapes:
         if shape.name in names and shape.fault is None:
-            raise _BreachError(f"{shape.name}: the name is there twice, without a fault")
+            raise ConfigError(f"{shape.name}: the name is there twice, without a fault")
         names.add(shape.name)
         if parts.setdefault(shape.label, shape.parts) != shape.parts:
-            raise _BreachError(f"{shape.name}: other parts than the class {shape.label} before")
+            raise ConfigError(f"{shape.name}: other parts than the class {shape.label} before")
     missing = [shape.name for shape in shapes if shape.split is None and shape.fault is None]
     if missing and any(shape.split for shape in shapes):
-        raise _BreachError(f"{missing[0]}: has no split, though others have one; set a fault")
-
-
-def _check_readable(shape: ShapeSource) -> None:
-    try:
-        if isinstance(shape, CloudSource):
-            shape.read_cloud()
-        else:
-            load_shape(shape)
-    except Exception as error:  # of any kind: the reader may be the user's own
-        raise _failure(f"reading {shape.name}", error) from error
-
-
-def _failure(what: str, error: Exception) -> _BreachError:
-    return _BreachError(f"{what} fails: {type(error).__name__}: {first_line(error)}")
+        raise ConfigError(f"{missing[0]}: has no split, though others have one; set a fault")

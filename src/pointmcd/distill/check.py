@@ -1,17 +1,16 @@
 """Check any objective against the contract, on random embeddings and teacher outputs."""
 
 import copy
-import inspect
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
 
+from pointmcd.checking import attempt, check_derived, checking
 from pointmcd.data.dataset import Batch
 from pointmcd.distill.objective import Objective, Objectives, Setup, Term, read_terms
 from pointmcd.distill.statistics import channel_statistics
-from pointmcd.errors import ConfigError, first_line
+from pointmcd.errors import ConfigError
 from pointmcd.specs import spec_text
 from pointmcd.students.base import PointFeatures
 
@@ -24,7 +23,6 @@ _SIZES = {
     "logits": (_CLASSES,),
     "shape": (_SIZE,),
 }
-T = TypeVar("T")
 
 
 def check_objective(
@@ -45,29 +43,22 @@ def check_objective(
         ConfigError: one line that names the first rule broken, and how.
     """
     name = objective if isinstance(objective, str) else getattr(objective, "__name__", "")
-    try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            _check(_term(objective), _SIZES | dict(sizes or {}))
-    except ConfigError as error:
-        raise ConfigError(f"objective {name}: {error}") from error.__cause__
+    with checking(f"objective {name}"):
+        _check(_term(objective), _SIZES | dict(sizes or {}))
 
 
 def _term(objective: str | type[Objective]) -> Term:
     if isinstance(objective, str):
         (term,) = read_terms([objective])
         return term
-    if not inspect.isclass(objective) or not issubclass(objective, Objective):
-        raise ConfigError("is no class derived from pointmcd.distill.objective.Objective")
-    if lacking := sorted(objective.__abstractmethods__):
-        raise ConfigError(f"lacks the methods {', '.join(lacking)}")
-    options = _try("the defaults of Options", objective.Options)
-    _try("options as text", lambda: spec_text("x", options))
+    check_derived(objective, Objective)
+    options = attempt("the defaults of Options fails", objective.Options)
+    attempt("options as text fails", lambda: spec_text("x", options))
     return Term("checked", objective.__name__, objective, 1.0, options)
 
 
 def _check(term: Term, sizes: dict[str, tuple[int, ...]]) -> None:
-    outputs = _try("outputs", lambda: tuple(term.outputs))
+    outputs = attempt("outputs fails", lambda: tuple(term.outputs))
     for name in outputs:
         if name not in sizes:
             raise ConfigError(f"output {name}: unknown; known are {', '.join(sizes)}; give sizes")
@@ -77,12 +68,12 @@ def _check(term: Term, sizes: dict[str, tuple[int, ...]]) -> None:
         {name: sizes[name] for name in outputs},
         lambda name: channel_statistics(stored[name].numpy()),
     )
-    objectives = _try("the class", lambda: Objectives([term], setup)).train()
+    objectives = attempt("the class fails", lambda: Objectives([term], setup)).train()
     for index in (None, torch.stack([torch.randperm(_POINTS)[:_KEPT] for _ in range(_SHAPES)])):
         _check_loss(objectives, stored, index)
     _check_evaluation(objectives.eval(), stored)
     other = Objectives([term], setup).eval()
-    _try("load_state_dict", lambda: other.load_state_dict(objectives.state_dict()))
+    attempt("load_state_dict fails", lambda: other.load_state_dict(objectives.state_dict()))
     if not torch.allclose(_loss(objectives, stored), _loss(other, stored)):
         raise ConfigError("the loss changes with its state dict loaded; is some state no buffer?")
 
@@ -114,8 +105,8 @@ def _check_evaluation(objectives: Objectives, stored: dict[str, Tensor]) -> None
     with torch.no_grad():
         features = PointFeatures(torch.randn(_SHAPES, _POINTS, _CHANNELS))
         logits = torch.randn(_SHAPES, _CLASSES)
-        agreement = _try(
-            "agreement", lambda: objectives.agreement(features, logits, _batch(stored))
+        agreement = attempt(
+            "agreement fails", lambda: objectives.agreement(features, logits, _batch(stored))
         )
     if agreement.shape != () or not float(agreement) <= 1 + 1e-5:
         raise ConfigError(f"agreement is {agreement.tolist()}; expected a number up to 1")
@@ -135,7 +126,7 @@ def _losses(
     objectives: Objectives, features: PointFeatures, logits: Tensor, batch: Batch
 ) -> Tensor:
     (objective,) = objectives.values()
-    loss = _try("forward", lambda: objective(features, logits, batch))
+    loss = attempt("forward fails", lambda: objective(features, logits, batch))
     if not isinstance(loss, Tensor) or loss.shape != () or loss.dtype != torch.float32:
         found = f"{loss.dtype} {list(loss.shape)}" if isinstance(loss, Tensor) else type(loss)
         raise ConfigError(f"the loss is {found}; expected a scalar in float32")
@@ -150,13 +141,3 @@ def _batch(stored: dict[str, Tensor]) -> Batch:
     teacher = {name: tensor.clone() for name, tensor in stored.items()}
     labels = torch.arange(_SHAPES) % _CLASSES
     return Batch(torch.randn(_SHAPES, _POINTS, 3), labels, None, visibility, teacher)
-
-
-def _try(what: str, call: Callable[[], T]) -> T:
-    try:
-        return call()
-    except ConfigError:
-        raise
-    except Exception as error:  # the user's code may raise anything
-        reason = f"{type(error).__name__}: {first_line(error)}"
-        raise ConfigError(f"{what} fails: {reason}") from error

@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pointmcd.errors import ConfigError
+from pointmcd.checking import attempt
+from pointmcd.errors import ConfigError, first_line
 
 MODULE_PREFIX = "module:"
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -20,35 +21,35 @@ _TRIAL = 224
 class OwnNetwork(nn.Module):
     """A user's image encoder: normalised images [n, 3, H, W] -> features [n, F].
 
-    The factory takes no arguments and returns a module with the attribute `num_features` (F), and,
-    where wanted, `mean` and `std` (three numbers each, of images in 0 to 1; by default
-    ImageNet's), `size` (side of the images; by default the views' own), `licence` (of its
-    weights), and `pyramid_channels` with `pyramid(images)`, maps at strides 2, 4, 8, 16 and 32.
-
     Args:
-        name: `module:` and where the factory is; in error texts.
-        body: the module, where it is made already.
+        factory: takes no arguments and returns a module with the attribute `num_features` (F), and,
+            where wanted, `mean` and `std` (three numbers each, of images in 0 to 1; by default
+            ImageNet's), `size` (side of the images; by default the views' own), `licence` (of its
+            weights), and `pyramid_channels` with `pyramid(images)`, maps at strides 2, 4, 8, 16
+            and 32.
 
     Attributes:
         num_features, mean, std, size, licence, pyramid_channels: as the module has them.
 
     Raises:
-        ConfigError: when the factory cannot be imported or called, or the module lacks something
-            or, tried on two images, gives something else than it says.
+        ConfigError: when the factory fails, or the module lacks something or, tried on two images,
+            gives something else than it says.
     """
 
-    def __init__(self, name: str, body: nn.Module | None = None) -> None:
+    def __init__(self, factory: Callable[[], Any]) -> None:
         super().__init__()
-        self.name = name
-        self.body = make_own(name, import_factory(name)) if body is None else body
+        body = attempt("its factory fails", factory)
+        if not isinstance(body, nn.Module):
+            raise ConfigError(f"its factory gives a {type(body).__name__}, expected a torch module")
+        self.body = body
         self.num_features = self._number("num_features", None)
         self.mean = self._channels("mean", _IMAGENET_MEAN)
         self.std = self._channels("std", _IMAGENET_STD)
         if min(self.std) <= 0:
-            raise self._fault(f"std {self.std}: above 0")
+            raise ConfigError(f"std {self.std}: above 0")
         self.size = self._number("size", 0)
-        self.licence = str(getattr(self.body, "licence", "not stated"))
-        self.pyramid_channels = tuple(getattr(self.body, "pyramid_channels", ()))
+        self.licence = str(getattr(body, "licence", "not stated"))
+        self.pyramid_channels = tuple(getattr(body, "pyramid_channels", ()))
         self._try()
 
     def forward(self, images: Tensor) -> Tensor:
@@ -70,7 +71,7 @@ class OwnNetwork(nn.Module):
         if value == default == 0:
             return 0
         if not isinstance(value, int) or value < 1:
-            raise self._fault(f"needs an integer attribute {attribute}, at least 1, not {value!r}")
+            raise ConfigError(f"needs an integer attribute {attribute}, at least 1, not {value!r}")
         return value
 
     def _channels(self, attribute: str, default: tuple[float, ...]) -> tuple[float, float, float]:
@@ -78,7 +79,7 @@ class OwnNetwork(nn.Module):
         try:
             red, green, blue = (float(x) for x in value)
         except (TypeError, ValueError) as error:
-            raise self._fault(f"{attribute} {value!r}: three numbers, one a channel") from error
+            raise ConfigError(f"{attribute} {value!r}: three numbers, one a channel") from error
         return red, green, blue
 
     @torch.no_grad()
@@ -86,54 +87,25 @@ class OwnNetwork(nn.Module):
         """Run two white images through it, batch norms and dropout in evaluation."""
         trained = self.body.training
         self.body.eval()
-        side = self.size or _TRIAL
-        images = torch.ones(2, 3, side, side)
-        try:
-            given = self(images)
-            maps = self.pyramid(images) if self.pyramid_channels else []
-            shapes = [tuple(given.shape), *(tuple(m.shape[:2]) for m in maps)]
-        except Exception as error:  # the user's code may raise anything
-            raise self._fault(
-                f"fails on images [2, 3, {side}, {side}]: {type(error).__name__}: {error}"
-            ) from error
-        finally:
-            self.body.train(trained)
-        self._check(shapes)
-
-    def _check(self, shapes: list[tuple[int, ...]]) -> None:
-        features, *maps = shapes
+        images = torch.ones(2, 3, self.size or _TRIAL, self.size or _TRIAL)
+        features, *maps = attempt(
+            f"fails on images {list(images.shape)}", lambda: self._shapes(images)
+        )
+        self.body.train(trained)
         if features != (2, self.num_features):
-            raise self._fault(
+            raise ConfigError(
                 f"gives {list(features)} of two images, expected [2, {self.num_features}]: pooled"
                 " features, num_features of each"
             )
         if maps != [(2, channels) for channels in self.pyramid_channels]:
-            raise self._fault(
+            raise ConfigError(
                 f"pyramid gives maps of {[shape[-1] for shape in maps]} channels, pyramid_channels"
                 f" says {list(self.pyramid_channels)}"
             )
 
-    def _fault(self, what: str) -> ConfigError:
-        return ConfigError(f"teacher {self.name}: {what}")
-
-
-def make_own(name: str, factory: Callable[[], Any]) -> nn.Module:
-    """Return the module that a user's factory makes.
-
-    Raises:
-        ConfigError: when the factory fails, or makes something else than a module.
-    """
-    try:
-        body = factory()
-    except Exception as error:  # the user's code may raise anything
-        raise ConfigError(
-            f"teacher {name}: its factory fails: {type(error).__name__}: {error}"
-        ) from error
-    if not isinstance(body, nn.Module):
-        raise ConfigError(
-            f"teacher {name}: its factory gives a {type(body).__name__}, expected a torch module"
-        )
-    return body
+    def _shapes(self, images: Tensor) -> list[tuple[int, ...]]:
+        maps = self.pyramid(images) if self.pyramid_channels else []
+        return [tuple(self(images).shape), *(tuple(m.shape[:2]) for m in maps)]
 
 
 def import_factory(name: str) -> Callable[[], Any]:
@@ -145,9 +117,9 @@ def import_factory(name: str) -> Callable[[], Any]:
     path = name.removeprefix(MODULE_PREFIX)
     module, _, attribute = path.partition(":") if ":" in path else path.rpartition(".")
     if not module or not attribute:
-        raise ConfigError(f"teacher {name}: expected {MODULE_PREFIX}package.module:factory")
+        raise ConfigError(f"expected {MODULE_PREFIX}package.module:factory")
     try:
         factory: Callable[[], Any] = getattr(import_module(module), attribute)
     except Exception as error:  # also a fault in the user's own file
-        raise ConfigError(f"teacher {name}: cannot be imported: {error}") from error
+        raise ConfigError(f"cannot be imported: {first_line(error)}") from error
     return factory

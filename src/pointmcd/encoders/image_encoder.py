@@ -8,16 +8,14 @@ import torch
 from torch import Tensor, nn
 
 import pointmcd.encoders.lite0  # noqa: F401 (registers itself)
-from pointmcd.encoders.custom import MODULE_PREFIX, OwnNetwork
+from pointmcd.encoders.custom import MODULE_PREFIX, OwnNetwork, import_factory
 from pointmcd.encoders.registry import EncoderSpec, encoder_spec, list_encoders
 from pointmcd.encoders.timm import TIMM_PREFIX, TimmNetwork
-from pointmcd.errors import ConfigError
+from pointmcd.errors import ConfigError, naming
 
 RANDOM_PREFIX = "random:"
 #: Views encoded together on a CPU: so few that their maps stay in its cache.
 CPU_BATCH = 4
-#: Every model of timm has its own.
-_TIMM_LICENCE = "see its model card"
 
 
 class ImageEncoder(nn.Module):
@@ -44,15 +42,16 @@ class ImageEncoder(nn.Module):
         super().__init__()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            network, spec = _build(name, weights)
-        self.weights = _digest(name, network, spec)
+            network, about = _build(name, weights)
+        by_name = name.startswith(RANDOM_PREFIX) or name in list_encoders()
+        self.weights = "" if by_name else _digest(network, about.mean, about.std, network.size)
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.name = name
-        self.num_features = spec.num_features
-        self.licence = spec.licence
-        self._pyramid_channels = spec.pyramid_channels
-        self.register_buffer("mean", torch.tensor(spec.mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(spec.std).view(1, 3, 1, 1), persistent=False)
+        self.num_features = about.num_features
+        self.licence = about.licence
+        self._pyramid_channels = about.pyramid_channels
+        self.register_buffer("mean", torch.tensor(about.mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(about.std).view(1, 3, 1, 1), persistent=False)
 
     def fold(self) -> None:
         """Fold batch norms into convolutions, for inference: the same values, in less time."""
@@ -106,14 +105,21 @@ class ImageEncoder(nn.Module):
         return images.contiguous(memory_format=torch.channels_last)
 
 
-def _build(name: str, weights: Path | None) -> tuple[nn.Module, EncoderSpec]:
+def _build(
+    name: str, weights: Path | None
+) -> tuple[nn.Module, EncoderSpec | TimmNetwork | OwnNetwork]:
+    """The network, and what states its inputs and outputs."""
     bare = name.removeprefix(RANDOM_PREFIX)
+    network: TimmNetwork | OwnNetwork
     if bare.startswith(TIMM_PREFIX):
-        return _with_spec(TimmNetwork(bare, pretrained=bare == name, weights=weights))
+        network = TimmNetwork(bare, pretrained=bare == name, weights=weights)
+        return network, network
     if bare.startswith(MODULE_PREFIX):
-        if bare != name:
-            raise ConfigError(f"teacher {name}: let the factory itself make random weights")
-        return _with_spec(OwnNetwork(name))
+        with naming(f"teacher {name}"):
+            if bare != name:
+                raise ConfigError("let the factory itself make random weights")
+            network = OwnNetwork(import_factory(name))
+        return network, network
     if bare not in list_encoders():
         raise ConfigError(
             f"teacher {name}: unknown; use one of {', '.join(list_encoders())}, {TIMM_PREFIX}NAME"
@@ -123,26 +129,8 @@ def _build(name: str, weights: Path | None) -> tuple[nn.Module, EncoderSpec]:
     return encoder_spec(bare).build(bare == name), encoder_spec(bare)
 
 
-def _with_spec(network: TimmNetwork | OwnNetwork) -> tuple[nn.Module, EncoderSpec]:
-    """The network and its spec, which is known only once the network is made."""
-    maps = network.pyramid_channels if isinstance(network, OwnNetwork) else ()
-    about = (network.num_features, network.mean, network.std, network.licence, maps)
-    return network, EncoderSpec(lambda _: network, *about)
-
-
-def _digest(name: str, network: nn.Module, spec: EncoderSpec) -> str:
-    if name.startswith(RANDOM_PREFIX) or name in list_encoders():
-        return ""
-    return _weights_digest(network, spec.mean, spec.std, network.size)
-
-
-def _weights_digest(network: nn.Module, *about: object) -> str:
-    """Return 16 hexadecimal digits over a network's state and what else decides its features.
-
-    Args:
-        network: its parameters and buffers count, by name, type, shape and value.
-        about: normalisation, input size: anything that its text identifies.
-    """
+def _digest(network: nn.Module, *about: object) -> str:
+    """16 hexadecimal digits over a network's state, and over `about` by its text."""
     digest = hashlib.sha256(repr(about).encode())
     for name, tensor in sorted(network.state_dict().items()):
         if isinstance(tensor, Tensor):  # a module may keep other things there
@@ -155,7 +143,7 @@ def _weights_digest(network: nn.Module, *about: object) -> str:
 def weights_licence(name: str) -> str | None:
     """Return the licence of an encoder's pretrained weights; None: there are none, or unknown."""
     if name.startswith(TIMM_PREFIX):
-        return _TIMM_LICENCE
+        return "see its model card"  # every model of timm has its own
     return encoder_spec(name).licence if name in list_encoders() else None
 
 

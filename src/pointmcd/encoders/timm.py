@@ -52,6 +52,9 @@ class TimmNetwork(nn.Module):
             file is not one of weights of that model.
     """
 
+    #: No maps: `pyramid` is not offered.
+    pyramid_channels: tuple[int, ...] = ()
+
     def __init__(self, name: str, pretrained: bool, weights: Path | None = None) -> None:
         super().__init__()
         timm = import_timm(name)

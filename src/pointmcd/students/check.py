@@ -2,11 +2,13 @@
 
 import copy
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from pointmcd.checking import attempt, checking, close
 from pointmcd.errors import ConfigError, first_line
 from pointmcd.students.base import PointFeatures
 
@@ -19,10 +21,6 @@ _FORMS = {
     "local": "[B, N, num_local]",
     "penalty": "a scalar",
 }
-
-
-class _BreachError(Exception):
-    """A rule that is broken, in one line."""
 
 
 def check_student(student: Given, num_points: int = 128) -> None:
@@ -41,30 +39,25 @@ def check_student(student: Given, num_points: int = 128) -> None:
     Raises:
         ConfigError: one line that names the first rule broken, and how.
     """
-    try:
-        with torch.random.fork_rng(range(torch.cuda.device_count())):
-            torch.manual_seed(0)
-            made, other = _make(student), _make(student)
-            clouds = _clouds(made, num_points)
-            _check_training(made.train(), clouds)
-            _check_evaluation(made.eval(), clouds)
-            _check_state_dict(made, other.eval(), clouds)
-            for count in (num_points + 1, max(3 * num_points // 4, 1)):
-                _features(made, _clouds(made, count))
-    except _BreachError as breach:
-        name = getattr(student, "__name__", type(student).__name__)
-        raise ConfigError(f"student {name}: {breach}") from breach.__cause__
+    with checking(f"student {getattr(student, '__name__', type(student).__name__)}"):
+        made, other = _make(student), _make(student)
+        clouds = _clouds(made, num_points)
+        _check_training(made.train(), clouds)
+        _check_evaluation(made.eval(), clouds)
+        _check_state_dict(made, other.eval(), clouds)
+        for count in (num_points + 1, max(3 * num_points // 4, 1)):
+            _features(made, _clouds(made, count))
 
 
 def _make(given: Given) -> nn.Module:
     student = copy.deepcopy(given) if isinstance(given, nn.Module) else given()
     if not isinstance(student, nn.Module):
-        raise _BreachError(f"is of type {type(student).__name__}, not nn.Module")
+        raise ConfigError(f"is of type {type(student).__name__}, not nn.Module")
     width = getattr(student, "num_features", None)
     if not isinstance(width, int) or width < 1:
-        raise _BreachError(f"num_features is {width}; make it a positive integer attribute")
+        raise ConfigError(f"num_features is {width}; make it a positive integer attribute")
     if next(student.parameters(), None) is None:
-        raise _BreachError("has no parameters; keep layers in attributes or an nn.ModuleList")
+        raise ConfigError("has no parameters; keep layers in attributes or an nn.ModuleList")
     return student
 
 
@@ -82,13 +75,13 @@ def _check_training(student: nn.Module, points: Tensor) -> None:
     for _ in range(2):
         features = _features(student, points)
         if not features.embeddings.requires_grad:
-            raise _BreachError("embeddings carry no gradient in training; is something detached?")
+            raise ConfigError("embeddings carry no gradient in training; is something detached?")
         terms = [x for name, x in _tensors(features).items() if name != "index"]
         optimizer.zero_grad()
         torch.stack([(torch.rand_like(x) * x).mean() for x in terms]).sum().backward()
         for name, parameter in student.named_parameters():
             if parameter.grad is not None and not parameter.grad.isfinite().all():
-                raise _BreachError(
+                raise ConfigError(
                     f"the gradient of {name} is not finite (one cloud's points coincide)"
                 )
         optimizer.step()
@@ -100,7 +93,7 @@ def _check_evaluation(student: nn.Module, points: Tensor) -> None:
     _compare(first, second, "differ from call to call in evaluation; does a layer ignore eval()?")
     for name, tensor in student.state_dict().items():
         if not torch.equal(tensor, before[name]):
-            raise _BreachError(f"{name} changes in evaluation; does a layer ignore eval()?")
+            raise ConfigError(f"{name} changes in evaluation; does a layer ignore eval()?")
     alone = _features(student, points[:1])
     rows = {name: x[:1] for name, x in _tensors(first).items() if name != "penalty"}
     _compare(PointFeatures(**rows), alone, "of a cloud change with the rest of its batch in eval()")
@@ -110,7 +103,7 @@ def _check_state_dict(student: nn.Module, other: nn.Module, points: Tensor) -> N
     try:
         other.load_state_dict(student.state_dict())
     except RuntimeError as error:
-        raise _BreachError(
+        raise ConfigError(
             f"its state dict does not load into another: {first_line(error)}"
         ) from error
     wanted, found = _features(student, points), _features(other, points)
@@ -120,23 +113,19 @@ def _check_state_dict(student: nn.Module, other: nn.Module, points: Tensor) -> N
 def _features(student: nn.Module, points: Tensor) -> PointFeatures:
     """Return what the student gives, once its form is checked."""
     kept = points.clone()
-    try:
-        with torch.set_grad_enabled(student.training):
-            features = student(points)
-    except Exception as error:  # of any kind: it is the user's own code
-        reason = f"{type(error).__name__}: {first_line(error)}"
-        raise _BreachError(f"fails on points {list(points.shape)}: {reason}") from error
+    with torch.set_grad_enabled(student.training):
+        features = attempt(f"fails on points {list(points.shape)}", partial(student, points))
     if not torch.equal(points, kept):
-        raise _BreachError("forward writes into the points that it is given")
+        raise ConfigError("forward writes into the points that it is given")
     if not isinstance(features, PointFeatures):
-        raise _BreachError(f"forward returns {type(features).__name__}, not PointFeatures")
+        raise ConfigError(f"forward returns {type(features).__name__}, not PointFeatures")
     for name, tensor in _tensors(features).items():
         if not isinstance(tensor, Tensor):
-            raise _BreachError(f"{name}: of type {type(tensor).__name__}, must be a tensor")
+            raise ConfigError(f"{name}: of type {type(tensor).__name__}, must be a tensor")
     _check_form(student, features, points)
     for name, tensor in _tensors(features).items():
         if not tensor.isfinite().all():
-            raise _BreachError(
+            raise ConfigError(
                 f"{name}: not finite for points {list(points.shape)} (one cloud's coincide)"
             )
     return features
@@ -156,7 +145,7 @@ def _check_form(student: nn.Module, features: PointFeatures, points: Tensor) -> 
         _check_tensor("index", index, [batch, *kept], torch.int64)
         if index.min() < 0 or index.max() >= count:
             low, high = index.aminmax()
-            raise _BreachError(f"index is from {low} to {high}, outside of {count} points")
+            raise ConfigError(f"index is from {low} to {high}, outside of {count} points")
 
 
 def _check_tensor(
@@ -165,7 +154,7 @@ def _check_tensor(
     """Check one tensor; without a dtype it must be of floats."""
     right = tensor.is_floating_point() if dtype is None else tensor.dtype == dtype
     if not right or list(tensor.shape) != shape:
-        raise _BreachError(
+        raise ConfigError(
             f"{name}: {tensor.dtype} {list(tensor.shape)}, must be {dtype or 'floats'} {shape}"
             f" ({_FORMS[name]})"
         )
@@ -174,9 +163,8 @@ def _check_tensor(
 def _compare(wanted: PointFeatures, found: PointFeatures, fault: str) -> None:
     others = _tensors(found)
     for name, tensor in _tensors(wanted).items():
-        room = 1e-3 * float(tensor.abs().max()) if tensor.is_floating_point() else 0
-        if name not in others or not torch.allclose(others[name], tensor, rtol=0, atol=room):
-            raise _BreachError(f"{name} {fault}")
+        if name not in others or not close(others[name], tensor):
+            raise ConfigError(f"{name} {fault}")
 
 
 def _tensors(features: PointFeatures) -> dict[str, Tensor]:

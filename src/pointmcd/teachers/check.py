@@ -3,8 +3,7 @@
 import inspect
 import json
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, is_dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,12 +14,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from pointmcd.checking import attempt, check_derived, checking, close
 from pointmcd.data.store import Store
 from pointmcd.encoders.image_encoder import ImageEncoder
-from pointmcd.errors import ConfigError, first_line
+from pointmcd.errors import ConfigError
 from pointmcd.files import remove
 from pointmcd.preparation.made_up import make_up_store
-from pointmcd.progress import console
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.lesson import LESSONS, Lesson, LessonOptions
 from pointmcd.teachers.names import teacher_name
@@ -47,33 +46,16 @@ def check_lesson(lesson: str | type[Lesson]) -> None:
     """
     kind = LESSONS.get(lesson) if isinstance(lesson, str) else lesson
     name = lesson if isinstance(lesson, str) else getattr(lesson, "__name__", str(lesson))
-    try:
+    with checking(f"lesson {name}"), TemporaryDirectory() as folder:
         _check_class(kind)
-        with TemporaryDirectory() as folder, _aside():
-            store = make_up_store(Path(folder))
-            options: dict[str, Any] = {"epochs": 1, "batch_size": 3, "views_per_step": 2}
-            config = TeachConfig(store.path, "random:lite0", task=name, device="cpu", **options)
-            _check_teaching(kind, _Unlabelled(store.path) if kind.label_free else store, config)
-    except ConfigError as error:
-        raise ConfigError(f"lesson {name}: {error}") from error.__cause__
-
-
-@contextmanager
-def _aside() -> Iterator[None]:
-    """Leave the random state as it is, and show no progress."""
-    quiet, console.quiet = console.quiet, True
-    try:
-        with torch.random.fork_rng(devices=[]):
-            yield
-    finally:
-        console.quiet = quiet
+        store = make_up_store(Path(folder))
+        options: dict[str, Any] = {"epochs": 1, "batch_size": 3, "views_per_step": 2}
+        config = TeachConfig(store.path, "random:lite0", task=name, device="cpu", **options)
+        _check_teaching(kind, _Unlabelled(store.path) if kind.label_free else store, config)
 
 
 def _check_class(kind: Any) -> None:
-    if not inspect.isclass(kind) or not issubclass(kind, Lesson):
-        raise ConfigError("is no class derived from pointmcd.teachers.lesson.Lesson")
-    if lacking := sorted(getattr(kind, "__abstractmethods__", ())):
-        raise ConfigError(f"lacks the methods {', '.join(lacking)}")
+    check_derived(kind, Lesson)
     made = kind.options_type
     if not inspect.isclass(made) or not issubclass(made, LessonOptions) or not is_dataclass(made):
         raise ConfigError("options_type must be a dataclass derived from LessonOptions")
@@ -140,7 +122,7 @@ def _check_outputs(lesson: Lesson) -> dict[str, Tensor]:
         raise ConfigError(f"output descriptors: {found}; expected [{count}, {views}, D]")
     some = np.array([count - 1, 0])
     for name, tensor in _outputs(lesson, some).items():
-        if not _close(tensor, outputs[name][some]):
+        if not close(tensor, outputs[name][some]):
             raise ConfigError(f"output {name}: of a shape, changes with the others asked for")
     return outputs
 
@@ -150,7 +132,7 @@ def _compare(lesson: Lesson, wanted: dict[str, Tensor], fault: str) -> None:
     with torch.inference_mode():
         found = _outputs(lesson, np.arange(len(lesson.store.shapes)))
     for name, tensor in wanted.items():
-        if name not in found or not _close(found[name], tensor):
+        if name not in found or not close(found[name], tensor):
             raise ConfigError(f"output {name}: values {fault}")
 
 
@@ -158,19 +140,13 @@ def _outputs(lesson: Lesson, indices: Any) -> dict[str, Tensor]:
     return _try("outputs", lambda: lesson.outputs(indices))
 
 
-def _close(one: Tensor, other: Tensor) -> bool:
-    room = 1e-3 * float(other.abs().max())
-    return one.shape == other.shape and torch.allclose(one, other, rtol=0, atol=room)
-
-
 def _try(what: str, call: Callable[[], T]) -> T:
     try:
-        return call()
-    except _LabelReadError:
+        return attempt(f"{what} fails", call)
+    except ConfigError as error:
+        if not isinstance(error.__cause__, _LabelReadError):
+            raise
         raise ConfigError(f"{what} reads a label, though label_free says that none is") from None
-    except Exception as error:  # the user's code may raise anything
-        reason = f"{type(error).__name__}: {first_line(error)}"
-        raise ConfigError(f"{what} fails: {reason}") from error
 
 
 class _LabelReadError(Exception):
