@@ -181,7 +181,7 @@ def test_every_student_can_be_pretrained(pretrain, store, student, task):
     config = pretrain("a", student=student, points=128, task=task)
     trainer = trainer_of(config)
     trainer.module.train()
-    for batch in trainer.loader:  # twice: PointNet's transforms begin with weights of zero
+    for batch in trainer.loaders[0]:  # twice: PointNet's transforms begin with weights of zero
         trainer._step(batch, (0.0, 1.0))
     still = [n for n, p in trainer.module.named_parameters() if p.grad is None or not p.grad.any()]
     # The descriptors reach every layer but those that only label points.

@@ -12,6 +12,9 @@ from pointmcd.teachers.stored import map_output, resolve_teacher
 from pointmcd.training.config import TrainConfig
 from pointmcd.typing import Indices
 
+#: Added to the seed of a run for what must be drawn otherwise.
+_OTHER_SEED = 500_009
+
 
 def find_teacher(config: TrainConfig, store: Store) -> dict[str, Any] | None:
     """The teacher.json of the teacher that the settings mean; None for a baseline.
@@ -27,19 +30,46 @@ def find_teacher(config: TrainConfig, store: Store) -> dict[str, Any] | None:
 def train_dataset(
     config: TrainConfig, store: Store, teacher: dict[str, Any] | None
 ) -> ShapeDataset:
-    """The augmented train shapes, with the outputs of the teacher where there is one."""
+    """The augmented train shapes whose labels are known.
+
+    They come with the outputs of the teacher where there is one, unless `unlabelled_dataset` has
+    these.
+    """
     indices = labelled_part(config, store)
-    augmentation = Augmentation(
-        config.seed,
-        config.scale,
-        config.shift,
-        config.resample,
-        config.rotation,
-        up=store.rig["up"],
-    )
     repeats = round(len(store.indices("train")) / len(indices))
-    outputs = None if teacher is None else map_outputs(config, store, teacher, indices)
+    alone = teacher is None or _has_unlabelled(config)
+    outputs = None if alone else map_outputs(config, store, teacher or {}, indices)
+    augmentation = _augmentation(config, store, config.seed)
     return _dataset(config, store, indices, outputs, augmentation=augmentation, repeats=repeats)
+
+
+def unlabelled_dataset(
+    config: TrainConfig, store: Store, teacher: dict[str, Any] | None
+) -> ShapeDataset | None:
+    """All train shapes without their labels, for the objectives, where only some labels are known.
+
+    None for a baseline, where all labels are known, and for a task whose model takes the class of a
+    shape: it has nothing to go through without.
+    """
+    if teacher is None or not _has_unlabelled(config):
+        return None
+    indices = store.indices("train")
+    outputs = map_outputs(config, store, teacher, indices)
+    # Other draws than for the same shapes with labels; twice, so that it lasts for an epoch.
+    augmentation = _augmentation(config, store, config.seed + _OTHER_SEED)
+    return _dataset(
+        config, store, indices, outputs, labelled=False, augmentation=augmentation, repeats=2
+    )
+
+
+def _has_unlabelled(config: TrainConfig) -> bool:
+    return config.label_fraction < 1 and "labels" not in config.described_task.input_names
+
+
+def _augmentation(config: TrainConfig, store: Store, seed: int) -> Augmentation:
+    return Augmentation(
+        seed, config.scale, config.shift, config.resample, config.rotation, up=store.rig["up"]
+    )
 
 
 def validation_loader(
@@ -85,6 +115,7 @@ def _dataset(
     **options: Any,
 ) -> ShapeDataset:
     task = config.described_task
+    labelled = options.pop("labelled", task.labelled)
     return ShapeDataset(
         store,
         indices,
@@ -92,7 +123,7 @@ def _dataset(
         outputs,
         config.visibility,
         config.pairing,
-        parts=task.labelled and task.dense,
-        labelled=task.labelled,
+        parts=labelled and task.dense,
+        labelled=labelled,
         **options,
     )

@@ -33,7 +33,7 @@ from pointmcd.ops.batch_norm import synchronise
 from pointmcd.tasks.task import Labels, Scores, Task
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.finetune import start_from
-from pointmcd.training.inputs import train_dataset, validation_loader
+from pointmcd.training.inputs import train_dataset, unlabelled_dataset, validation_loader
 from pointmcd.training.processes import agreed, check_shared, process_count, process_index
 from pointmcd.training.run import Run
 
@@ -45,11 +45,22 @@ class StudentTraining(nn.Module):
         super().__init__()
         self.task, self.model, self.objectives = task, model, objectives
 
-    def forward(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits, the loss of each objective [n], the student's penalty."""
+    def forward(
+        self, batch: Batch, unlabelled: Batch | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits, the loss of each objective [n], the student's penalty.
+
+        Args:
+            batch: what the task learns from.
+            unlabelled: what the objectives learn from; None: the same.
+        """
         logits, features = self.model.with_features(*self.task.inputs(batch))
-        losses = self.objectives.losses(features, logits, batch)
         penalty = features.penalty
+        if unlabelled is None:
+            losses = self.objectives.losses(features, logits, batch)
+        else:
+            others, other_features = self.model.with_features(*self.task.inputs(unlabelled))
+            losses = self.objectives.losses(other_features, others, unlabelled)
         return logits, losses, logits.new_zeros(()) if penalty is None else penalty
 
 
@@ -72,9 +83,9 @@ class Trainer:
             self.accelerator.ddp_handler.find_unused_parameters = self._leaves_some_unused()
             synchronise(self.training)
         optimizer = _optimizer(config, self.training)
-        loader = _train_loader(config, self.dataset, self.order)
-        prepared = self.accelerator.prepare(self.training, optimizer, loader)
-        self.model, self.optimizer, self.loader = prepared
+        loaders = [_train_loader(config, dataset, self.order) for dataset in self._datasets]
+        prepared = self.accelerator.prepare(self.training, optimizer, *loaders)
+        self.model, self.optimizer, *self.loaders = prepared
 
     def _build(self) -> None:
         """Everything that can be refused; no process waits for another."""
@@ -82,6 +93,7 @@ class Trainer:
         self.accelerator = _accelerator(config)
         self.task = config.described_task
         self.dataset = train_dataset(config, store, self.teacher)
+        self.unlabelled = unlabelled_dataset(config, store, self.teacher)
         check_shared(config.batch_size, len(self.dataset))
         # The model is made first: runs of one seed start from the same weights.
         torch.manual_seed(config.seed)
@@ -92,9 +104,14 @@ class Trainer:
         self.order = torch.Generator()
         self.validation = validation_loader(config, store, self.teacher)
 
+    @property
+    def _datasets(self) -> list[ShapeDataset]:
+        """What one step takes a batch from each."""
+        return [self.dataset] if self.unlabelled is None else [self.dataset, self.unlabelled]
+
     def _objectives(self) -> Objectives:
         student: Any = self.module.student
-        outputs = self.dataset.teacher or {}
+        outputs = self._datasets[-1].teacher or {}
         setup = Setup(
             channels=int(student.num_features),
             sizes={name: output.shape[1:] for name, output in outputs.items()},
@@ -110,7 +127,8 @@ class Trainer:
         """
         device = self.accelerator.device
         trial = copy.deepcopy(self.training).to(device).train()
-        outputs = trial(send_to_device(self.dataset.__getitems__([0, 1]), device))
+        batches = [dataset.__getitems__([0, 1]) for dataset in self._datasets]
+        outputs = trial(*send_to_device(batches, device))
         torch.stack([output.sum() for output in outputs]).sum().backward()
         return any(p.grad is None for p in trial.parameters() if p.requires_grad)
 
@@ -123,7 +141,8 @@ class Trainer:
         torch.manual_seed((process_index() << 40) + config.seed * 100_003 + epoch)
         self.order.manual_seed(config.seed * 100_003 + epoch)
         # Not the data set's: accelerate's loader tells it the loader's own count of passes.
-        self.loader.set_epoch(epoch)
+        for loader in self.loaders:
+            loader.set_epoch(epoch)
         lr = learning_rate(config, epoch)
         for group in self.optimizer.param_groups:
             group["lr"] = lr
@@ -163,15 +182,17 @@ class Trainer:
         self.model.train()
         names: list[str] = []
         sums = torch.zeros((), device=self.accelerator.device)
-        for batch in self.loader:
-            logged = self._step(batch, weights)
+        for batch, *unlabelled in zip(*self.loaders, strict=False):
+            logged = self._step(batch, weights, *unlabelled)
             names = list(logged)
             means = torch.stack([*logged.values(), torch.ones_like(logged[names[0]])])
             sums = sums + means * len(batch.points)
         *totals, count = self.accelerator.reduce(sums, "sum").tolist()
         return {name: total / count for name, total in zip(names, totals, strict=True)}
 
-    def _step(self, batch: Batch, weights: tuple[float, float]) -> dict[str, Tensor]:
+    def _step(
+        self, batch: Batch, weights: tuple[float, float], unlabelled: Batch | None = None
+    ) -> dict[str, Tensor]:
         """One optimiser step.
 
         Returns:
@@ -180,7 +201,7 @@ class Trainer:
         config, (task_weight, factor) = self.config, weights
         objectives = self.training.objectives
         with self.accelerator.autocast():
-            logits, losses, penalty = self.model(batch)
+            logits, losses, penalty = self.model(batch, unlabelled)
         task = self.task.loss(logits.float(), batch, config.label_smoothing)
         loss = task_weight * task + config.regulariser_weight * penalty.float()
         for own, weight in zip(losses, objectives.weights.values(), strict=True):

@@ -1,0 +1,104 @@
+"""Few labels: the task learns from the labelled shapes, the objectives from all of train."""
+
+import numpy as np
+import pytest
+import torch
+from store_copies import copy_store
+from trainers import trainer_of
+
+from pointmcd.data.store import Store
+from pointmcd.teachers.config import TeachConfig
+from pointmcd.teachers.teach import teach
+from pointmcd.training.inputs import labelled_part
+from pointmcd.training.train import train
+from pointmcd.training.trainer import Trainer
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+FEW = {"label_fraction": 0.34, "teacher": "lite0-features", "batch_size": 3}
+
+
+@pytest.fixture(scope="module")
+def store(taught_store, tmp_path_factory):
+    """A store with a teacher that read no label. To be read only."""
+    path = copy_store(taught_store, tmp_path_factory.mktemp("few") / "store")
+    teach(TeachConfig(path, task="features", device="cpu"))
+    return path
+
+
+@pytest.fixture
+def few(make, store):
+    return lambda out, **options: make(out, store, **(FEW | options))
+
+
+def steps_of(config, monkeypatch):
+    """The batches of each step of a run."""
+    seen, step = [], Trainer._step
+
+    def spy(self, batch, weights, unlabelled=None):
+        seen.append((batch, unlabelled))
+        return step(self, batch, weights, unlabelled)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "_step", spy)
+        train(config)
+    return seen
+
+
+def test_a_step_has_labelled_shapes_and_a_batch_of_all(few, store, monkeypatch):
+    opened, config = Store(store), few("a", epochs=4)
+    steps = steps_of(config, monkeypatch)
+    assert len(steps) == 12  # as many as with all of the nine shapes by three
+    known = set(opened.labels(labelled_part(config, opened)).tolist())
+    for batch, unlabelled in steps:
+        assert set(batch.labels.tolist()) <= known
+        assert (batch.visibility, batch.teacher) == (None, {})
+        assert unlabelled.labels.tolist() == [-1] * 3
+        assert unlabelled.visibility is not None
+        assert set(unlabelled.teacher) == {"descriptors"}
+        assert len(unlabelled.points) == 3
+    rows = {row.numpy().tobytes() for _, batch in steps for row in batch.teacher["descriptors"]}
+    assert len(rows) == 9  # every train shape
+
+
+def test_the_labelled_batches_are_those_of_the_baseline(few, monkeypatch):
+    distilled = steps_of(few("a"), monkeypatch)
+    baseline = steps_of(few("b", teacher=None), monkeypatch)
+    assert len(distilled) == len(baseline)
+    for (ours, _), (theirs, nothing) in zip(distilled, baseline, strict=True):
+        assert nothing is None
+        assert torch.equal(ours.points, theirs.points)
+        assert torch.equal(ours.labels, theirs.labels)
+
+
+def test_no_label_that_is_held_back_is_read(few, store, monkeypatch):
+    config, opened = few("a"), Store(store)
+    asked, read = [], Store.labels
+    monkeypatch.setattr(Store, "labels", lambda s, i: (asked.append(np.array(i)), read(s, i))[1])
+    train(config)
+    allowed = {*labelled_part(config, opened).tolist(), *opened.indices("val").tolist()}
+    assert set(np.concatenate(asked).tolist()) <= allowed
+
+
+def test_all_shapes_differ_from_the_labelled_alone(few, content):
+    whole = content(train(few("a", epochs=3)))
+    assert whole["records"][-1]["vafp_loss"] > 0
+    baseline = content(train(few("b", epochs=3, teacher=None)))
+    assert whole["last"] != baseline["last"]
+    assert content(train(few("c", epochs=3)))["last"] == whole["last"]
+
+
+def test_with_all_labels_there_is_one_batch(make, few, parts_store):
+    assert trainer_of(few("a", label_fraction=1.0)).unlabelled is None
+    assert trainer_of(few("b", teacher=None)).unlabelled is None
+    trainer = trainer_of(few("c"))
+    assert len(trainer.unlabelled.indices) == 9
+    assert len(trainer.dataset.indices) == 3
+
+
+def test_parts_are_learnt_where_the_class_is_known(make, parts_store, tmp_path):
+    path = copy_store(parts_store, tmp_path / "store")
+    teach(TeachConfig(path, task="features", device="cpu"))
+    options = {"task": "segmentation", "student": "pointnet", "points": 32}
+    trainer = trainer_of(make("a", path, **(FEW | options)))
+    assert trainer.unlabelled is None
+    assert trainer.dataset.teacher is not None
