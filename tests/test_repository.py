@@ -80,6 +80,16 @@ def test_every_module_has_a_room() -> None:
     assert {room(module) for module in INSIDE} <= set(LEVEL)
 
 
+def test_the_architecture_page_lists_the_rooms_that_exist() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    section = page.partition("## Rooms")[2].partition("\n## ")[0]
+    listed = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
+    ground = section.partition("ground modules: ")[2].partition(".")[0]
+    found = {room(module) for module in INSIDE}
+    assert listed == [name for name in ROOMS if name in found]
+    assert set(re.findall(r"`(\w+)`", ground)) == found - set(ROOMS)
+
+
 def test_imports_point_down() -> None:
     upward = [
         f"{module} imports {target}"
@@ -206,7 +216,7 @@ def test_documented_commands_exist(
 
 def test_documents_link_to_files_that_exist() -> None:
     pages = (ROOT / "benchmarks").rglob("*.md")
-    documents = [*DOCUMENTS, ROOT / "CONTRIBUTING.md", *pages]
+    documents = [*DOCUMENTS, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *pages]
     broken = [
         f"{document.name}: {target}"
         for document in documents

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 import torch
 from toy_objective import ShapeMatch
@@ -19,6 +21,14 @@ def test_ones_own_pass(given):
     state = torch.random.get_rng_state()
     check_objective(given)
     assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_the_objective_of_the_documentation_keeps_the_contract(tmp_path, monkeypatch):
+    page = Path(__file__).parents[2] / "docs" / "architecture.md"
+    code = page.read_text(encoding="utf-8").partition("```python\n")[2].partition("```")[0]
+    (tmp_path / "my_objectives.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    check_objective("my_objectives:ShapeMatch:0.5,power=2")
 
 
 class Abstract(ShapeMatch):
