@@ -203,7 +203,12 @@ def test_pointnet_starts_with_identity_transforms():
 
 
 def test_a_students_own_training_values_by_task():
-    assert student_recipe("pointnet")["classification"] == {"epochs": 500, "batch_size": 64}
+    of_classes = {"epochs": 500, "batch_size": 64}
+    assert student_recipe("pointnet") == {
+        "classification": of_classes,
+        "pretrain": of_classes,
+        "segmentation": {"epochs": 200, "task_weight": 0.1, "label_smoothing": 0.05},
+    }
     assert student_recipe("dgcnn") == {}
 
 
