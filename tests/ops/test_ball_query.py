@@ -1,5 +1,6 @@
 import pytest
 import torch
+from torch import nn
 
 from pointmcd.ops.ball_query import _query_numba, _query_torch, ball_query
 
@@ -28,6 +29,18 @@ def test_equals_the_definition(dtype, radius, k):
     assert index.shape == (3, 20, k)
     wanted = naive(centres, points, radius, k)
     torch.testing.assert_close(distances_of(index, centres, points), wanted)
+
+
+class Query(nn.Module):
+    def forward(self, centres, points):
+        return ball_query(centres, points, 0.8, 6)
+
+
+def test_an_exported_program_finds_the_same_points():
+    centres, points = torch.randn(2, 7, 3), torch.randn(2, 40, 3)
+    program = torch.export.export(Query(), (centres, points), strict=False).module()
+    points = torch.randn(2, 40, 3)
+    assert torch.equal(program(centres, points), Query()(centres, points))
 
 
 def test_a_cloud_of_one_point():

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import pytest
 import torch
 from torch import nn
@@ -5,7 +7,7 @@ from torch.nn import functional as F
 
 from benchmarks.speed.published.curvenet import aggregate
 from pointmcd.ops.neighbours import gather_rows
-from pointmcd.students._curves import CurveAggregation
+from pointmcd.students._curves import CurveAggregation, CurveGrouping
 from pointmcd.students._lpfa import LPFA, FirstLPFA, Graph
 from pointmcd.students.curvenet import Level
 from pointmcd.students.registry import create_student
@@ -63,6 +65,19 @@ def test_local_aggregation_equals_the_published_form(first, training):
         results.append([value.detach(), *([] if first else [leaf.grad]), *grads, *buffers])
     for wanted, found in zip(*results, strict=True):
         torch.testing.assert_close(found, wanted)
+
+
+def test_curves_start_where_attention_is_highest_and_carry_scaled_features():
+    torch.manual_seed(0)
+    layer = CurveGrouping(6, curves=4, length=3).eval()
+    features, neighbours = torch.randn(2, 9, 6), torch.randint(0, 9, (2, 9, 5))
+    curves = layer(features, neighbours)
+    attention = torch.sigmoid(features @ layer.attention.weight[0])
+    assert torch.equal(curves.path[:, :, 0], attention.argsort(dim=1, descending=True)[:, :4])
+    for b in range(2):
+        for path, carried in zip(curves.path[b], curves.features[b], strict=True):
+            torch.testing.assert_close(carried, features[b, path] * attention[b, path, None])
+            assert all(there in neighbours[b, here] for here, there in pairwise(path))
 
 
 def test_aggregation_equals_loops_over_points_and_curves():
