@@ -3,14 +3,16 @@
 Maps of all views would fill the disk, unlike pooled features: each step runs the encoder anew.
 """
 
+from abc import abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from pointmcd.data.store import Store
 from pointmcd.encoders.image_encoder import ImageEncoder
-from pointmcd.teachers.config import TeachConfig
+from pointmcd.progress import progress_bar
 from pointmcd.teachers.lesson import DESCRIPTOR_SIZE, Indices
 from pointmcd.teachers.trained import TrainedLesson, TrainedOptions
 
@@ -35,12 +37,18 @@ class MapDecoder(nn.Module):
 
     def describe(self, deepest: Tensor) -> Tensor:
         """The encoder's deepest map [n, C, h, w] -> descriptors [n, 512], never negative."""
-        return pool_map(self.bottleneck(deepest))
+        descriptors: Tensor = self.bottleneck(deepest).mean(dim=(2, 3))
+        return descriptors
 
 
-def pool_map(deep: Tensor) -> Tensor:
-    """The bottleneck's output [n, 512, h, w] -> descriptors [n, 512]."""
-    return deep.mean(dim=(2, 3))
+def separable(before: int, after: int) -> nn.Sequential:
+    """Return a 3x3 depthwise separable convolution, BN and ReLU."""
+    return nn.Sequential(
+        nn.Conv2d(before, before, 3, padding=1, groups=before, bias=False),
+        nn.Conv2d(before, after, 1, bias=False),
+        nn.BatchNorm2d(after),
+        nn.ReLU(),
+    )
 
 
 class MapTeacher(nn.Module):
@@ -52,12 +60,15 @@ class MapTeacher(nn.Module):
         finetune: train the encoder too.
     """
 
-    decoder: MapDecoder
-
     def __init__(self, encoder: ImageEncoder, decoder: MapDecoder, finetune: bool) -> None:
         super().__init__()
         self.encoder = encoder if finetune else None
         self.decoder = decoder
+
+    def forward(self, inputs: MapInputs, about: Any) -> Tensor:
+        """Return the decoder's output; `about` is what it takes beside the maps."""
+        output: Tensor = self.decoder(self._maps(inputs), about)
+        return output
 
     def describe(self, inputs: MapInputs) -> Tensor:
         """Return the descriptors [n, 512] alone; nothing is decoded."""
@@ -94,13 +105,18 @@ class MapLesson(TrainedLesson):
     options: MapOptions
     teacher: MapTeacher
 
-    def __init__(
-        self, store: Store, config: TeachConfig, device: torch.device, encoder: ImageEncoder
-    ) -> None:
-        super().__init__(store, config, device, encoder)
-        if not config.finetune:
-            encoder.fold()
-            encoder.to(device).eval().requires_grad_(False)
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        if not self.config.finetune:
+            self.encoder.fold()
+            self.encoder.to(self.device).eval().requires_grad_(False)
+        torch.manual_seed(self.config.seed)
+        teacher = MapTeacher(self.encoder, self.make_decoder(), self.config.finetune)
+        self.teacher = teacher.to(self.device)
+
+    @abstractmethod
+    def make_decoder(self) -> MapDecoder:
+        """Return the layers on top of the encoder's maps; raises where the store lacks labels."""
 
     def _draw_views(self) -> Indices:
         """Indices of the views of a shape in one step, in the order drawn."""
@@ -114,6 +130,14 @@ class MapLesson(TrainedLesson):
             return views
         with torch.no_grad():
             return self.encoder.pyramid(views)
+
+    def _validated(self) -> Iterator[int]:
+        """Go through the validation shapes, the teacher in evaluation, with a progress bar."""
+        val = self.store.indices("val")
+        self.teacher.eval()
+        with progress_bar() as progress:
+            task = progress.add_task("teacher validated", total=len(val), note="")
+            yield from progress.track(val.tolist(), task_id=task)
 
     def outputs(self, indices: Indices) -> dict[str, Tensor]:
         """Return descriptors [n, V, 512], of the views alone: no label reaches them."""

@@ -1,24 +1,14 @@
 """Network of the segmentation lesson: views in, a descriptor and a label per pixel out."""
 
-from typing import NamedTuple
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pointmcd.encoders.image_encoder import ImageEncoder
 from pointmcd.teachers.lesson import DESCRIPTOR_SIZE
-from pointmcd.teachers.maps import MapDecoder, MapInputs, MapTeacher, pool_map
+from pointmcd.teachers.maps import MapDecoder, separable
 
 #: Channels of the decoder.
 WIDTH = 64
-
-
-class PartsOutput(NamedTuple):
-    """Descriptors [n, 512], never negative, and pixel features [n, WIDTH, h, w] at stride 4."""
-
-    descriptors: Tensor
-    pixels: Tensor
 
 
 class PartsDecoder(MapDecoder):
@@ -44,14 +34,16 @@ class PartsDecoder(MapDecoder):
         self.classifier = nn.Conv2d(WIDTH, 1 + num_parts, 1)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def forward(self, maps: list[Tensor], labels: Tensor) -> PartsOutput:
-        """Maps [n, C_i, S / s, S / s] and class ids int64 [n] -> PartsOutput."""
+    def forward(self, maps: list[Tensor], labels: Tensor) -> Tensor:
+        """Maps [n, C_i, S / s, S / s], class ids int64 [n] -> pixel features [n, WIDTH, h, w].
+
+        They are at stride 4.
+        """
         _, *finer, deepest = maps
-        deep = self.bottleneck(deepest)
-        pixels = self.narrow(deep, labels)
+        pixels: Tensor = self.narrow(self.bottleneck(deepest), labels)
         for stage, skipped in zip(self.stages, reversed(finer), strict=True):
             pixels = stage(pixels, skipped, labels)
-        return PartsOutput(pool_map(deep), pixels)
+        return pixels
 
     def logits_at(self, pixels: Tensor, places: Tensor) -> Tensor:
         """Pixel features and places [n, M, 2] (x, y; -1 to 1 across the view) -> [n, 1 + P, M].
@@ -100,32 +92,10 @@ class _Stage(nn.Module):
     def __init__(self, channels: int, num_classes: int) -> None:
         super().__init__()
         self.lateral = _Join(channels, num_classes)
-        self.mix = nn.Sequential(
-            nn.Conv2d(WIDTH, WIDTH, 3, padding=1, groups=WIDTH, bias=False),
-            nn.Conv2d(WIDTH, WIDTH, 1, bias=False),
-            nn.BatchNorm2d(WIDTH),
-            nn.ReLU(),
-        )
+        self.mix = separable(WIDTH, WIDTH)
 
     def forward(self, deep: Tensor, skipped: Tensor, labels: Tensor) -> Tensor:
         size = skipped.shape[-2:]
         wide = F.interpolate(deep, size, mode="bilinear", align_corners=False)
         mixed: Tensor = self.mix(wide + self.lateral(skipped, labels))
         return mixed
-
-
-class PartsTeacher(MapTeacher):
-    """An image encoder with a decoder that labels pixels."""
-
-    decoder: PartsDecoder
-
-    def __init__(
-        self, encoder: ImageEncoder, num_classes: int, num_parts: int, finetune: bool
-    ) -> None:
-        channels = encoder.pyramid_channels
-        super().__init__(encoder, PartsDecoder(channels, num_classes, num_parts), finetune)
-
-    def forward(self, inputs: MapInputs, labels: Tensor) -> PartsOutput:
-        """Views uint8 [n, S, S] when fine-tuned, else the frozen encoder's maps; class ids [n]."""
-        output: PartsOutput = self.decoder(self._maps(inputs), labels)
-        return output

@@ -10,13 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pointmcd.data.store import Store
-from pointmcd.encoders.image_encoder import ImageEncoder
 from pointmcd.metrics.pixel_iou import pixel_iou
-from pointmcd.progress import progress_bar
-from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.lesson import Indices, register_lesson
-from pointmcd.teachers.lessons.parts_network import PartsTeacher
+from pointmcd.teachers.lessons.parts_network import PartsDecoder
 from pointmcd.teachers.maps import MapLesson, MapOptions
 
 #: Pixels drawn of each view for one step: a fraction of the work of all of them.
@@ -37,17 +33,13 @@ class SegmentationLesson(MapLesson):
 
     options_type = SegmentationOptions
 
-    teacher: PartsTeacher
-
-    def __init__(
-        self, store: Store, config: TeachConfig, device: torch.device, encoder: ImageEncoder
-    ) -> None:
-        super().__init__(store, config, device, encoder)
-        self.part_ranges = store.part_ranges  # raises where there are none
-        store.labels(self.train)
-        torch.manual_seed(config.seed)
-        sizes = (len(store.classes), store.num_parts)
-        self.teacher = PartsTeacher(encoder, *sizes, config.finetune).to(device)
+    def make_decoder(self) -> PartsDecoder:
+        """Return a decoder that labels pixels."""
+        self.part_ranges = self.store.part_ranges  # raises where there are none
+        self.store.labels(self.train)
+        channels = self.encoder.pyramid_channels
+        self.decoder = PartsDecoder(channels, len(self.store.classes), self.store.num_parts)
+        return self.decoder
 
     @classmethod
     def describe_scores(cls, scores: Mapping[str, Any]) -> str:
@@ -62,9 +54,9 @@ class SegmentationLesson(MapLesson):
         drawn = [self._draw(int(i)) for i in indices]
         views, truth = (torch.cat(tensors) for tensors in zip(*drawn, strict=True))
         labels = torch.from_numpy(self.store.labels(indices)).repeat_interleave(len(drawn[0][0]))
-        output = self.teacher(self._inputs(views), labels.to(self.device))
+        pixels = self.teacher(self._inputs(views), labels.to(self.device))
         places, truth = _draw_pixels(truth)
-        logits = self.teacher.decoder.logits_at(output.pixels, places.to(self.device))
+        logits = self.decoder.logits_at(pixels, places.to(self.device))
         return F.cross_entropy(logits, 1 + truth.to(self.device))
 
     def _draw(self, index: int) -> tuple[Tensor, Tensor]:
@@ -80,17 +72,12 @@ class SegmentationLesson(MapLesson):
         Predictions are limited to background and the parts of the shape's class. The accuracy is
         over all pixels that show a part.
         """
-        val = self.store.indices("val")
-        self.teacher.eval()
         overlaps, right, shown = [], 0, 0
-        with progress_bar() as progress:
-            task = progress.add_task("teacher validated", total=len(val), note="")
-            for index in val.tolist():
-                truth, said = self.store.pixel_labels(index), self.predict(index)
-                overlaps.append(pixel_iou(truth, said, *self._range(index)))
-                right += int(((truth == said) & (truth >= 0)).sum())
-                shown += int((truth >= 0).sum())
-                progress.advance(task)
+        for index in self._validated():
+            truth, said = self.store.pixel_labels(index), self.predict(index)
+            overlaps.append(pixel_iou(truth, said, *self._range(index)))
+            right += int(((truth == said) & (truth >= 0)).sum())
+            shown += int((truth >= 0).sum())
         return {
             "val_pixel_miou": float(np.mean(overlaps)) if overlaps else None,
             "val_pixel_accuracy": right / shown if shown else None,
@@ -101,8 +88,8 @@ class SegmentationLesson(MapLesson):
         """Return global part ids [V, S, S] of one shape's views, -1 for background."""
         views = torch.from_numpy(self.store.views(index))
         labels = torch.from_numpy(self.store.labels(np.full(len(views), index))).to(self.device)
-        output = self.teacher(self._inputs(views), labels)
-        said = self.teacher.decoder.predict(output.pixels, views.shape[-1], *self._range(index))
+        pixels = self.teacher(self._inputs(views), labels)
+        said = self.decoder.predict(pixels, views.shape[-1], *self._range(index))
         return np.asarray(said.cpu())
 
     def _range(self, index: int) -> tuple[int, int]:
