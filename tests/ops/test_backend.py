@@ -33,9 +33,9 @@ def test_where_triton_does_not_start_torch_serves_and_says_so(monkeypatch):
         assert not backend._has_triton(torch.device("cuda"))
     assert not backend._has_triton(torch.device("cuda"))  # said once
     monkeypatch.setattr(backend, "_triton_starts", lambda: True)
-    assert backend._has_triton(torch.device("cuda"))
-    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
-    assert not backend._has_triton(torch.device("cuda"))
+    for capability, served in (((9, 0), True), ((8, 0), True), ((7, 5), False)):
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device, c=capability: c)
+        assert backend._has_triton(torch.device("cuda")) is served
 
 
 def test_triton_serves_no_cpu_unless_interpreted(monkeypatch):
