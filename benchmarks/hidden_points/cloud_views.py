@@ -68,8 +68,8 @@ def exact(
     seen = []
     for eye in eyes:
         directions = np.ascontiguousarray(targets - eye, dtype=np.float32)
-        hits = caster.first_hits(np.full_like(directions, eye), directions)
-        seen.append((hits.distance >= 1 - TOLERANCE) | (hits.face == face))
+        met, distance = caster.first_hits(np.full_like(directions, eye), directions)
+        seen.append((distance >= 1 - TOLERANCE) | (met == face))
     return np.stack(seen, axis=1)
 
 

@@ -16,7 +16,7 @@ from pointmcd.ops.farthest_points import farthest_points
 from pointmcd.preparation.prepare_shape import shape_seed
 from pointmcd.preparation.shards import ShardTask
 from pointmcd.shapes.sampling import OVERSAMPLING, sample_surface
-from pointmcd.views.raycast import Hits, Raycaster
+from pointmcd.views.raycast import Raycaster
 from pointmcd.views.render import render_views
 from pointmcd.views.rig import get_rig
 from pointmcd.views.visibility import visible_points
@@ -83,7 +83,7 @@ class Recorder(Raycaster):
         self.calls.append((origins, directions, False))
         return super().first_faces(origins, directions)
 
-    def first_hits(self, origins: Floats, directions: Floats) -> Hits:
+    def first_hits(self, origins: Floats, directions: Floats) -> tuple[Faces, Floats]:
         """Cast and keep the rays."""
         self.calls.append((origins, directions, True))
         return super().first_hits(origins, directions)

@@ -53,7 +53,7 @@ def test_json_round_trip(tmp_path):
     path = tmp_path / "own.json"
     path.write_text(json.dumps(rig.to_json()))
     assert get_rig(path) == rig
-    assert get_rig(str(path)).fingerprint == rig.fingerprint
+    assert get_rig(str(path)) == rig
     assert get_rig(path, up="x").up == "x"
 
 
@@ -61,12 +61,6 @@ def test_file_needs_only_cameras(tmp_path):
     path = tmp_path / "two.json"
     path.write_text('{"cameras": [[0, 0], [0, 90]]}')
     assert get_rig(path) == Rig("two", ((0.0, 0.0), (0.0, 90.0)))
-
-
-def test_fingerprints_differ_with_any_field():
-    rigs = [get_rig("ring12"), get_rig("ring16"), get_rig("ring12", up="z")]
-    rigs.append(Rig("ring12", get_rig("ring12").cameras, version=2))
-    assert len({rig.fingerprint for rig in rigs}) == len(rigs)
 
 
 @pytest.mark.parametrize(

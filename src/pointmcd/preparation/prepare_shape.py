@@ -2,10 +2,9 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from pointmcd.datasets.folder import load_shape
 from pointmcd.datasets.sources import Cloud, CloudSource, ShapeSource
@@ -14,13 +13,13 @@ from pointmcd.shapes.alignment import align
 from pointmcd.shapes.clouds import cloud_order, normalise_cloud
 from pointmcd.shapes.mesh import Mesh, read_mesh
 from pointmcd.shapes.sampling import sample_surface
-from pointmcd.typing import Bools, Bytes, Doubles, Floats, Ints, Shorts
+from pointmcd.typing import Bools, Bytes, Floats, Ints, Shorts
 from pointmcd.views.framing import Framing
 from pointmcd.views.hidden_points import hidden_point_removal
 from pointmcd.views.raycast import Raycaster, centre_rays
 from pointmcd.views.render import face_maps, render_views
 from pointmcd.views.rig import Rig
-from pointmcd.views.splats import splat_views
+from pointmcd.views.splats import nearest_points, splat_views
 from pointmcd.views.visibility import visible_points
 
 
@@ -80,26 +79,15 @@ def shape_seed(seed: int, name: str) -> int:
 def _prepare_mesh(mesh: Mesh, count: int, rig: Rig, seed: int) -> PreparedShape:
     points, face = sample_surface(mesh, count, seed)
     caster = Raycaster(mesh, rig)
-    parts = mesh.parts
     return PreparedShape(
         points=points,
-        parts=None if parts is None else parts[face],
+        parts=None if mesh.parts is None else mesh.parts[face],
         visibility=visible_points(caster, points, face),
         views=render_views(caster),
-        pixels=None if parts is None else _pixel_labels(parts, face_maps(caster)),
+        pixels=None if mesh.parts is None else _pixel_labels(mesh.parts, face_maps(caster)),
         framing=caster.framing,
         triangles=len(mesh.faces),
     )
-
-
-@dataclass(frozen=True, eq=False)
-class _Seen:
-    """Views of all N points by the cameras of a rig, and the point that each pixel shows."""
-
-    views: Bytes
-    shown: Ints
-    visibility: Bools
-    framing: Framing
 
 
 def _prepare_cloud(source: CloudSource, count: int, rig: Rig) -> PreparedShape:
@@ -108,60 +96,61 @@ def _prepare_cloud(source: CloudSource, count: int, rig: Rig) -> PreparedShape:
     notes = []
     if len(cloud.points) < count:
         notes.append(f"{source.name}: {len(cloud.points)} points, repeated to {count}")
-    mesh = None
     if source.mesh is not None:
-        mesh = read_mesh(source.mesh, str(source.mesh), "obj")
-    elif source.wants_mesh:
-        notes.append(f"{source.name}: no mesh beside the cloud; views are splatted from its points")
-    seen = _by_splats(cloud, rig) if mesh is None else _by_mesh(cloud, mesh, source, rig)
-    points = cloud.points.astype(np.float32)
-    order = cloud_order(points, count)
-    return PreparedShape(
-        points=points[order],
-        parts=None if cloud.parts is None else cloud.parts[order],
-        visibility=seen.visibility[order],
-        views=seen.views,
-        pixels=None if cloud.parts is None else _pixel_labels(cloud.parts, seen.shown),
-        framing=seen.framing,
-        triangles=0 if mesh is None else len(mesh.faces),
+        whole = _by_mesh(cloud, read_mesh(source.mesh, str(source.mesh), "obj"), source, rig)
+    else:
+        whole = _by_splats(cloud, rig)
+        if source.wants_mesh:
+            lacking = "no mesh beside the cloud; views are splatted from its points"
+            notes.append(f"{source.name}: {lacking}")
+    order = cloud_order(whole.points, count)
+    return replace(
+        whole,
+        points=whole.points[order],
+        parts=None if whole.parts is None else whole.parts[order],
+        visibility=whole.visibility[order],
         notes=notes,
     )
 
 
-def _pixel_labels(parts: Shorts, shown: Ints) -> Shorts:
-    """Carry labels of N faces or points to the pixels that show them, int16 [V, S, S]."""
-    return np.append(parts, np.int16(-1))[shown]  # -1, the background, finds the last
-
-
-def _by_splats(cloud: Cloud, rig: Rig) -> _Seen:
+def _by_splats(cloud: Cloud, rig: Rig) -> PreparedShape:
+    """Show all points as splats; which are seen is told by hidden point removal."""
     drawn = splat_views(cloud.points, rig)
-    seen = hidden_point_removal(drawn.framing.apply(cloud.points), rig.frames.position)
-    return _Seen(drawn.pictures, drawn.shown, seen, drawn.framing)
+    return PreparedShape(
+        points=cloud.points.astype(np.float32),
+        parts=cloud.parts,
+        visibility=hidden_point_removal(drawn.framing.apply(cloud.points), rig.frames.position),
+        views=drawn.pictures,
+        pixels=None if cloud.parts is None else _pixel_labels(cloud.parts, drawn.shown),
+        framing=drawn.framing,
+        triangles=0,
+    )
 
 
-def _by_mesh(cloud: Cloud, mesh: Mesh, source: CloudSource, rig: Rig) -> _Seen:
+def _by_mesh(cloud: Cloud, mesh: Mesh, source: CloudSource, rig: Rig) -> PreparedShape:
     """Show the mesh; a point is seen where its nearest place on the surface is."""
     try:
         aligned, on = align(mesh, cloud.points)
     except ValueError as error:
         raise ShapeError(f"{source.location}: does not fit {source.mesh}: {error}") from error
     caster = Raycaster(aligned, rig)
-    return _Seen(
-        views=render_views(caster),
-        shown=_nearest_points(caster, cloud.points),
+    pixels = None
+    if cloud.parts is not None:
+        rays = (centre_rays(rig, view) for view in range(len(rig)))
+        depths = [caster.first_hits(origins, directions)[1] for origins, directions in rays]
+        shown = nearest_points(caster.framing.apply(cloud.points), rig, depths)
+        pixels = _pixel_labels(cloud.parts, shown)
+    return PreparedShape(
+        points=cloud.points.astype(np.float32),
+        parts=cloud.parts,
         visibility=visible_points(caster, on.points, on.face),
+        views=render_views(caster),
+        pixels=pixels,
         framing=caster.framing,
+        triangles=len(mesh.faces),
     )
 
 
-def _nearest_points(caster: Raycaster, points: Doubles) -> Ints:
-    """Return which point is nearest to what each pixel's middle shows: int32 [V, S, S]."""
-    tree = cKDTree(caster.framing.apply(points))
-    size = caster.rig.size
-    shown = np.full((len(caster.rig), size * size), -1, dtype=np.int32)
-    for view, row in enumerate(shown):
-        origins, directions = centre_rays(caster.rig, view)
-        hits = caster.first_hits(origins, directions)
-        met = np.flatnonzero(hits.face >= 0)
-        row[met] = tree.query(origins[met] + hits.distance[met, None] * directions[met])[1]
-    return shown.reshape(-1, size, size)
+def _pixel_labels(parts: Shorts, shown: Ints) -> Shorts:
+    """Carry labels of N faces or points to the pixels that show them, int16 [V, S, S]."""
+    return np.append(parts, np.int16(-1))[shown]  # -1, the background, finds the last

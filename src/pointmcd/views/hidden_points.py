@@ -18,11 +18,7 @@ _AT_10K, _GROWTH, _NOISE, _NOISE_GROWTH = 160.0, 0.7, 3.2, 1.0
 _LEAST, _MOST = 10.0, 1e5
 
 
-def hidden_point_removal(
-    points: Reals,
-    positions: Reals,
-    radius: float | None = None,
-) -> Bools:
+def hidden_point_removal(points: Reals, positions: Reals, radius: float | None = None) -> Bools:
     """Tell visible from hidden points by spherical flipping and a convex hull.
 
     Katz, Tal and Basri, "Direct Visibility of Point Sets" (SIGGRAPH 2007), section 3: a point p,
@@ -96,16 +92,13 @@ def _corners(points: Doubles) -> Integers:
     dimensions = int((spread > _FLAT * spread[0]).sum())
     within = points @ axes[:dimensions].T
     if dimensions == 1:
-        line = within[:, 0]
-        ends = {int(line.argmin())} if line.min() < 0 else set()
-        return np.array(sorted(ends | ({int(line.argmax())} if line.max() > 0 else set())))
-    corners = _hull(np.concatenate([within, np.zeros((1, dimensions))]))
-    return corners[corners < len(points)]
-
-
-def _hull(points: Doubles) -> Integers:
-    try:
-        return np.asarray(ConvexHull(points).vertices)
-    except QhullError:
-        # Qhull gives up where merged facets get too wide; moved by a trace, no facets merge.
-        return np.asarray(ConvexHull(points, qhull_options="QJ").vertices)
+        with_camera = np.append(within[:, 0], 0)
+        corners = np.array([with_camera.argmin(), with_camera.argmax()])
+    else:
+        with_camera = np.concatenate([within, np.zeros((1, dimensions))])
+        try:
+            corners = ConvexHull(with_camera).vertices
+        except QhullError:
+            # Qhull gives up where merged facets get too wide; moved by a trace, no facets merge.
+            corners = ConvexHull(with_camera, qhull_options="QJ").vertices
+    return np.asarray(corners[corners < len(points)])

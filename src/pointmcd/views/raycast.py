@@ -1,6 +1,5 @@
 """First hits of rays with a mesh, by Embree; the mesh stands framed before a rig."""
 
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -11,19 +10,6 @@ from pointmcd.shapes.mesh import Mesh
 from pointmcd.typing import Floats, Ints, Reals
 from pointmcd.views.framing import frame
 from pointmcd.views.rig import Rig
-
-
-@dataclass(frozen=True)
-class Hits:
-    """First hits of R rays.
-
-    Attributes:
-        face: int32 [R], index of the face, -1 where a ray met nothing.
-        distance: float32 [R], in lengths of the ray's direction; a huge number for a miss.
-    """
-
-    face: Ints
-    distance: Floats
 
 
 class Raycaster:
@@ -38,9 +24,7 @@ class Raycaster:
     """
 
     def __init__(self, mesh: Mesh, rig: Rig) -> None:
-        """Build the index; takes about 10 ms for 5,000 faces."""
-        self.rig = rig
-        self.framing = frame(mesh, rig)
+        self.rig, self.framing = rig, frame(mesh, rig)
         self.vertices = np.ascontiguousarray(self.framing.apply(mesh.vertices), dtype=np.float32)
         self.faces = np.ascontiguousarray(mesh.faces, dtype=np.int32)
         self.normals = _normals(self.vertices, self.faces)
@@ -49,26 +33,20 @@ class Raycaster:
         self._mesh = TriangleMesh(self._scene, self.vertices, self.faces)
 
     def first_faces(self, origins: Floats, directions: Floats) -> Ints:
-        """Return the first face that each ray meets.
+        """Return the first face that each of R rays meets: int32 [R], -1 for none.
 
-        Args:
-            origins: float32 [R, 3].
-            directions: float32 [R, 3], of any length.
-
-        Returns:
-            int32 [R], -1 where a ray meets nothing.
+        Origins and directions, of any length, are float32 [R, 3].
         """
         return np.asarray(self._scene.run(origins, directions), dtype=np.int32)
 
-    def first_hits(self, origins: Floats, directions: Floats) -> Hits:
-        """Return the first face that each ray meets and how far away it is.
+    def first_hits(self, origins: Floats, directions: Floats) -> tuple[Ints, Floats]:
+        """Return what `first_faces` does, and how far away that is, in lengths of the direction.
 
-        Args:
-            origins: float32 [R, 3].
-            directions: float32 [R, 3], of any length.
+        The distance is float32 [R]; infinity where a ray meets nothing.
         """
         found = self._scene.run(origins, directions, output=True)
-        return Hits(np.asarray(found["primID"], dtype=np.int32), found["tfar"])
+        face = np.asarray(found["primID"], dtype=np.int32)
+        return face, np.where(face < 0, np.float32(np.inf), found["tfar"])
 
 
 def _normals(vertices: Floats, faces: Ints) -> Floats:
@@ -78,22 +56,16 @@ def _normals(vertices: Floats, faces: Ints) -> Floats:
     return np.asarray(cross / np.where(length > 0, length, 1), dtype=np.float32)
 
 
-def pixel_rays(
-    rig: Rig,
-    view: int,
-    columns: Reals,
-    rows: Reals,
-) -> tuple[Floats, Floats]:
-    """Return the rays of one camera through places of its picture.
+def pixel_rays(rig: Rig, view: int, columns: Reals, rows: Reals) -> tuple[Floats, Floats]:
+    """Return the rays of one camera through places of its picture: origins and directions.
+
+    Both are float32 [R, 3]; directions have length one along the depth.
 
     Args:
         rig: the cameras.
         view: index of the camera.
         columns: float [R], in pixels from the left edge; the first pixel's middle is at 0.5.
         rows: float [R], in pixels from the top edge.
-
-    Returns:
-        Origins and directions, float32 [R, 3].
     """
     frames = rig.frames
     across = (2 * columns / rig.size - 1) * rig.tangent
@@ -101,9 +73,7 @@ def pixel_rays(
     axes = np.stack([frames.right[view], frames.up[view], frames.forward[view]])
     lens = np.stack([across, above, np.ones_like(across)], axis=1)
     directions = np.ascontiguousarray(lens @ axes, dtype=np.float32)
-    origins = np.empty_like(directions)
-    origins[:] = frames.position[view]
-    return origins, directions
+    return np.full_like(directions, frames.position[view]), directions
 
 
 @lru_cache(maxsize=16)  # the views of a named rig; 25 MB each at the largest size

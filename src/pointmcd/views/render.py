@@ -36,23 +36,23 @@ def render_views(caster: Raycaster) -> Bytes:
 
 def face_maps(caster: Raycaster) -> Ints:
     """Return which face each pixel's middle shows: int32 [V, size, size], -1 for background."""
-    size = caster.rig.size
-    views = range(len(caster.rig))
-    return np.stack([_centre_faces(caster, view).reshape(size, size) for view in views])
+    return np.stack([_face_map(caster, view) for view in range(len(caster.rig))])
 
 
-def _centre_faces(caster: Raycaster, view: int) -> Ints:
-    return caster.first_faces(*centre_rays(caster.rig, view))
+def _face_map(caster: Raycaster, view: int) -> Ints:
+    origins, directions = centre_rays(caster.rig, view)
+    return caster.first_faces(origins, directions).reshape(caster.rig.size, -1)
 
 
 def _render(caster: Raycaster, view: int) -> Bytes:
     greys = _greys(caster, view)
-    size = caster.rig.size
-    picture = greys[_centre_faces(caster, view)].reshape(size, size)
+    picture = greys[_face_map(caster, view)]
     rows, columns = np.nonzero(_contrasting(picture))
     places = np.stack([columns, rows], axis=1)[:, None] + _ROTATED_GRID
-    columns_in, rows_in = places.reshape(-1, 2).T
-    faces = caster.first_faces(*pixel_rays(caster.rig, view, columns_in, rows_in))
+    origins, directions = pixel_rays(
+        caster.rig, view, places[..., 0].ravel(), places[..., 1].ravel()
+    )
+    faces = caster.first_faces(origins, directions)
     further = greys[faces].reshape(-1, len(_ROTATED_GRID)).sum(axis=1)
     picture[rows, columns] = (picture[rows, columns] + further) / (1 + len(_ROTATED_GRID))
     return np.rint(picture).astype(np.uint8)
@@ -70,10 +70,8 @@ def _greys(caster: Raycaster, view: int) -> Floats:
 def _contrasting(picture: Floats) -> Bools:
     """Mark pixels [size, size] that differ from the one above, below, left or right."""
     marked = np.zeros(picture.shape, dtype=bool)
-    down = np.abs(np.diff(picture, axis=0)) > _CONTRAST
-    across = np.abs(np.diff(picture, axis=1)) > _CONTRAST
-    marked[1:] |= down
-    marked[:-1] |= down
-    marked[:, 1:] |= across
-    marked[:, :-1] |= across
+    for turned, mark in ((picture, marked), (picture.T, marked.T)):
+        differs = np.abs(np.diff(turned, axis=0)) > _CONTRAST
+        mark[1:] |= differs
+        mark[:-1] |= differs
     return marked

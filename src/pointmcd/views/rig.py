@@ -1,7 +1,5 @@
 """Camera rigs: places of the cameras around a shape, and form of their pictures."""
 
-import hashlib
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -11,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pointmcd.errors import ConfigError, PointMCDError
+from pointmcd.errors import ConfigError, PointMCDError, naming
 from pointmcd.files import read_json
 from pointmcd.typing import Doubles
 
@@ -40,10 +38,10 @@ class Rig:
     Attributes:
         name: in lists and error texts.
         version: raised whenever a named rig changes.
-        cameras: (elevation, azimuth) of each camera in degrees, elevation in -90..90.
+        cameras: (elevation, azimuth) of each camera in degrees.
         fov: full opening angle of the square picture in degrees.
-        distance: from each camera to the origin. Shapes are scaled to fill the picture, so it
-            sets the unit of length; perspective comes from `fov` alone.
+        distance: from each camera to the origin, which sets the unit of length; shapes are scaled
+            to fill the picture, so that perspective comes from `fov` alone.
         size: width and height of a picture in pixels.
         up: the axis of the shapes that points up.
     """
@@ -57,8 +55,9 @@ class Rig:
     up: str = "y"
 
     def __post_init__(self) -> None:
-        for problem in _problems(self):
-            raise ConfigError(f"rig {self.name}: {problem}")
+        for problem, fine in _rules(self).items():
+            if not fine:
+                raise ConfigError(f"rig {self.name}: {problem}")
 
     def __len__(self) -> int:
         """Return the number of views V."""
@@ -68,12 +67,6 @@ class Rig:
     def tangent(self) -> float:
         """Half the picture's width at distance one."""
         return math.tan(math.radians(self.fov) / 2)
-
-    @property
-    def fingerprint(self) -> str:
-        """16 hex digits that differ whenever anything about the rig differs."""
-        text = json.dumps(self.to_json(), sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     @property
     def frames(self) -> CameraFrames:
@@ -86,37 +79,28 @@ class Rig:
 
     @classmethod
     def from_json(cls, value: Any, source: str = "rig") -> "Rig":
-        """Build a rig from JSON values; absent fields take their defaults.
-
-        Args:
-            value: as `to_json` returns it.
-            source: the file it came from, for error texts.
+        """Build a rig from what `to_json` returns; absent fields take their defaults.
 
         Raises:
-            ConfigError: when a field is absent, unknown or unusable; names file and field.
+            ConfigError: when a field is absent, unknown or unusable; names `source` and field.
         """
-        if not isinstance(value, Mapping):
-            raise ConfigError(f"{source}: a rig is a JSON object with a field 'cameras'")
-        known = {field.name for field in fields(cls)}
-        if unknown := sorted(set(value) - known):
-            raise ConfigError(f"{source}: field '{unknown[0]}': unknown; known: {sorted(known)}")
-        values = {"name": Path(source).stem, **value, "cameras": _cameras(value, source)}
-        try:
-            return cls(**values)
-        except ConfigError as error:
-            raise ConfigError(f"{source}: {error}") from None
+        with naming(source):
+            if not isinstance(value, Mapping):
+                raise ConfigError("a rig is a JSON object with a field 'cameras'")
+            known = sorted(field.name for field in fields(cls))
+            if unknown := sorted(set(value) - set(known)):
+                raise ConfigError(f"field '{unknown[0]}': unknown; known: {known}")
+            values = {"name": Path(source).stem, **value}
+            return cls(**{**values, "cameras": _cameras(value.get("cameras"))})
 
 
-def _cameras(value: Mapping[str, Any], source: str) -> tuple[tuple[float, float], ...]:
-    cameras = value.get("cameras")
+def _cameras(cameras: Any) -> tuple[tuple[float, float], ...]:
     if not isinstance(cameras, list) or not cameras:
-        raise ConfigError(f"{source}: field 'cameras': must be a list of [elevation, azimuth]")
+        raise ConfigError("field 'cameras': must be a list of [elevation, azimuth]")
     for camera in cameras:
         pair = isinstance(camera, list) and len(camera) == 2
         if not pair or not all(_is_number(angle) for angle in camera):
-            raise ConfigError(
-                f"{source}: field 'cameras': {camera!r} is not [elevation, azimuth] in degrees"
-            )
+            raise ConfigError(f"field 'cameras': {camera!r} is not [elevation, azimuth] in degrees")
     return tuple((float(elevation), float(azimuth)) for elevation, azimuth in cameras)
 
 
@@ -128,9 +112,9 @@ def _is_whole(value: Any, low: int, high: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
 
 
-def _problems(rig: Rig) -> list[str]:
-    """Name every unusable field."""
-    checks = {
+def _rules(rig: Rig) -> dict[str, bool]:
+    """Return whether each field is usable, by what to say if it is not."""
+    return {
         "field 'name': must be a text": isinstance(rig.name, str) and bool(rig.name),
         "field 'version': must be a whole number from 1": _is_whole(rig.version, 1, 10**9),
         "field 'cameras': needs 1 to 256 cameras": 1 <= len(rig.cameras) <= 256,
@@ -148,7 +132,6 @@ def _problems(rig: Rig) -> list[str]:
         ),
         f"field 'up': must be one of {', '.join(sorted(_UPRIGHT))}": rig.up in list(_UPRIGHT),
     }
-    return [problem for problem, fine in checks.items() if not fine]
 
 
 @lru_cache(maxsize=8)
@@ -157,19 +140,15 @@ def _frames(rig: Rig) -> CameraFrames:
     elevation, azimuth = np.radians(np.asarray(rig.cameras, dtype=np.float64)).T
     cos_e, sin_e = np.cos(elevation), np.sin(elevation)
     cos_a, sin_a = np.cos(azimuth), np.sin(azimuth)
-    zero = np.zeros_like(azimuth)
     outward = np.stack([cos_e * sin_a, sin_e, cos_e * cos_a], axis=1) @ _UPRIGHT[rig.up].T
-    right = np.stack([cos_a, zero, -sin_a], axis=1) @ _UPRIGHT[rig.up].T
+    right = np.stack([cos_a, np.zeros_like(azimuth), -sin_a], axis=1) @ _UPRIGHT[rig.up].T
     up = np.stack([-sin_e * sin_a, cos_e, -sin_e * cos_a], axis=1) @ _UPRIGHT[rig.up].T
     return CameraFrames(rig.distance * outward, right, up, -outward)
 
 
 _NAMED = {
     "ring12": Rig("ring12", tuple((30.0, 30.0 * step) for step in range(12))),
-    "ring16": Rig(
-        "ring16",
-        tuple((elevation, 45.0 * step) for elevation in (30.0, -30.0) for step in range(8)),
-    ),
+    "ring16": Rig("ring16", tuple((e, 45.0 * step) for e in (30.0, -30.0) for step in range(8))),
 }
 
 
@@ -179,12 +158,11 @@ def list_rigs() -> list[str]:
 
 
 def get_rig(wanted: str | Path | Rig, up: str | None = None) -> Rig:
-    """Return a named rig, read one from a JSON file, or turn one.
+    """Return a named rig, one from a path that ends in `.json`, or the given one, turned.
 
     Args:
-        wanted: `ring12`, `ring16`, a path that ends in `.json`, or a rig.
-        up: the axis of the shapes that points up, `x`, `y` or `z`; without it `y`, or what the
-            file or the rig says.
+        wanted: `ring12`, `ring16`, a path or a rig.
+        up: the axis of the shapes that points up, `x`, `y` or `z`; by default the rig's own.
 
     Raises:
         ConfigError: for an unknown name, an unreadable file or an unusable field.
@@ -194,17 +172,12 @@ def get_rig(wanted: str | Path | Rig, up: str | None = None) -> Rig:
     elif str(wanted) in _NAMED:
         rig = _NAMED[str(wanted)]
     elif str(wanted).endswith(".json"):
-        rig = _read_rig(Path(wanted))
+        try:
+            value = read_json(Path(wanted))
+        except PointMCDError as error:
+            raise ConfigError(str(error)) from error
+        rig = Rig.from_json(value, str(wanted))
     else:
-        raise ConfigError(
-            f"rig {wanted}: unknown; use {', '.join(list_rigs())} or the path of a .json file"
-        )
+        known = ", ".join(list_rigs())
+        raise ConfigError(f"rig {wanted}: unknown; use {known} or the path of a .json file")
     return rig if up is None else replace(rig, up=up)
-
-
-def _read_rig(path: Path) -> Rig:
-    try:
-        value = read_json(path)
-    except PointMCDError as error:
-        raise ConfigError(str(error)) from error
-    return Rig.from_json(value, str(path))

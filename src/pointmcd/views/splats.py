@@ -1,5 +1,6 @@
 """Grey pictures of a cloud from every camera of a rig, and which point each pixel shows."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from pointmcd.shapes.mesh import Mesh
-from pointmcd.typing import Array, Bytes, Ints, Reals, kernel
+from pointmcd.typing import Array, Bytes, Doubles, Floats, Ints, Reals, kernel
 from pointmcd.views.framing import Framing, frame
 from pointmcd.views.neighbourhoods import strays
 from pointmcd.views.raycast import centre_rays
@@ -40,7 +41,7 @@ class Splats:
 
 
 def splat_views(points: Reals, rig: Rig) -> Splats:
-    """Draw a cloud as small shaded ellipses from every camera, on white.
+    """Draw a cloud [N, 3], N at least 1, as small shaded ellipses from every camera, on white.
 
     Surface splatting (Zwicker et al., SIGGRAPH 2001) in two passes: the first finds the nearest
     depth of every pixel, the second blends the greys of the ellipses that lie about there. Holes
@@ -48,21 +49,13 @@ def splat_views(points: Reals, rig: Rig) -> Splats:
 
     Strays, the far outliers of a scan, are not drawn, and the others fill the pictures. No scan
     is cleaned beyond that: a floor is drawn, and framed, with the shape that stands on it.
-
-    Args:
-        points: [N, 3], N at least 1, finite.
-        rig: the cameras.
     """
     places = np.unique(points.astype(np.float64), axis=0)
     surfels = fit_surfels(places[~strays(places)])
     framing = frame_points(surfels.ends, rig)
-    tree = cKDTree(framing.apply(points))
-    pictures = np.empty((len(rig), rig.size, rig.size), dtype=np.uint8)
-    shown = np.empty(pictures.shape, dtype=np.int32)
-    for view in range(len(rig)):
-        pictures[view], depths = _draw(surfels, framing, rig, view)
-        shown[view] = _nearest(tree, rig, view, depths)
-    return Splats(pictures, shown, framing)
+    drawn = [_draw(surfels, framing, rig, view) for view in range(len(rig))]
+    pictures, depths = zip(*drawn, strict=True)
+    return Splats(np.stack(pictures), nearest_points(framing.apply(points), rig, depths), framing)
 
 
 def frame_points(points: Reals, rig: Rig) -> Framing:
@@ -71,7 +64,7 @@ def frame_points(points: Reals, rig: Rig) -> Framing:
     return frame(Mesh(points.astype(np.float64), alone), rig)
 
 
-def _draw(surfels: Surfels, framing: Framing, rig: Rig, view: int) -> tuple[Bytes, Array]:
+def _draw(surfels: Surfels, framing: Framing, rig: Rig, view: int) -> tuple[Bytes, Floats]:
     """Return a picture, and the depth that its pixels' middles show: float32 [size, size]."""
     frames, size = rig.frames, rig.size * _FINER
     camera = np.stack([frames.right[view], frames.up[view], frames.forward[view]])
@@ -85,9 +78,8 @@ def _draw(surfels: Surfels, framing: Framing, rig: Rig, view: int) -> tuple[Byte
     scaled = axes[:, :2] / np.maximum(surfels.lengths * framing.scale, 1e-9)[:, :, None]
     lengths = surfels.lengths * framing.scale
     _splat(centres, scaled, axes[:, 2], lengths, greys, rig.tangent, picture, depths)
-    _fill(
-        picture, depths, float(np.median(lengths[:, 0])) / (rig.distance * rig.tangent) * size / 2
-    )
+    median = float(np.median(lengths[:, 0]))
+    _fill(picture, depths, median / (rig.distance * rig.tangent) * size / 2)
     blocks = picture.reshape(rig.size, _FINER, rig.size, _FINER)
     middle = slice(_FINER // 2, None, _FINER)
     return np.rint(blocks.mean(axis=(1, 3))).astype(np.uint8), depths[middle, middle]
@@ -113,14 +105,24 @@ def _fill(picture: Array, depths: Array, reach: float) -> None:
         picture[rows, columns], depths[rows, columns] = picture[nearest], depths[nearest]
 
 
-def _nearest(tree: cKDTree, rig: Rig, view: int, depths: Array) -> Ints:
-    """Return which point of the tree is nearest to what each pixel shows: int32 [size, size]."""
-    shown = np.full(depths.size, -1, dtype=np.int32)
-    hit = np.flatnonzero(np.isfinite(depths))
-    origins, directions = centre_rays(rig, view)
-    # Directions have length one along the depth.
-    shown[hit] = tree.query(origins[hit] + depths.reshape(-1, 1)[hit] * directions[hit])[1]
-    return shown.reshape(depths.shape)
+def nearest_points(points: Doubles, rig: Rig, depths: Sequence[Floats]) -> Ints:
+    """Return which point is nearest to what each pixel's middle shows.
+
+    Args:
+        points: [N, 3], in the rig's frame.
+        rig: V cameras of pictures [S, S].
+        depths: for each view the depth that its pixels' middles show; infinity for background.
+
+    Returns:
+        int32 [V, S, S], -1 for background.
+    """
+    tree = cKDTree(points)
+    shown = np.full((len(rig), rig.size**2), -1, dtype=np.int32)
+    for view, depth in enumerate(depths):
+        hit = np.flatnonzero(np.isfinite(depth))
+        origins, directions = centre_rays(rig, view)
+        shown[view, hit] = tree.query(origins[hit] + depth.reshape(-1, 1)[hit] * directions[hit])[1]
+    return shown.reshape(-1, rig.size, rig.size)
 
 
 @kernel

@@ -12,11 +12,7 @@ from pointmcd.views.raycast import Raycaster
 TOLERANCE = 1e-5
 
 
-def visible_points(
-    caster: Raycaster,
-    points: Reals,
-    face: Integers | None = None,
-) -> Bools:
+def visible_points(caster: Raycaster, points: Reals, face: Integers | None = None) -> Bools:
     """Cast a ray from every camera to every point; a point is seen if nothing is before it.
 
     Surfaces have no inside: a point of an open plate is seen from both sides.
@@ -24,8 +20,7 @@ def visible_points(
     Args:
         caster: the framed mesh.
         points: [P, 3], on the mesh, in the mesh's own frame.
-        face: int [P], the face that each point lies on; settles rays that graze it. None when
-            it is not known.
+        face: int [P], the face that each point lies on, if known; settles rays that graze it.
 
     Returns:
         bool [P, V].
@@ -35,10 +30,8 @@ def visible_points(
     seen = np.empty((len(targets), len(positions)), dtype=bool)
     for view, position in enumerate(positions):
         directions = np.ascontiguousarray(targets - position, dtype=np.float32)
-        origins = np.empty_like(directions)
-        origins[:] = position
-        hits = caster.first_hits(origins, directions)
-        seen[:, view] = hits.distance >= 1 - TOLERANCE
+        met, distance = caster.first_hits(np.full_like(directions, position), directions)
+        seen[:, view] = distance >= 1 - TOLERANCE
         if face is not None:
-            seen[:, view] |= hits.face == face
+            seen[:, view] |= met == face
     return seen
