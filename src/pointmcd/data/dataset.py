@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -12,12 +11,9 @@ from torch.utils.data import DataLoader, Dataset
 from pointmcd.data.augment import Augmentation
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError
+from pointmcd.typing import Array, Bools, Floats, Indices
 
-Indices = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float32]
-Array = npt.NDArray[Any]
-VISIBILITIES = ("exact", "all")
-PAIRINGS = ("true", "wrong")
+_CHOICES = {"visibility": ("exact", "all"), "pairing": ("true", "wrong")}
 #: Takes all stored points [P, 3] of a shape and its name; gives points [P, 3], float32.
 Transform = Callable[[Floats, str], Floats]
 #: Shapes per batch of an evaluation.
@@ -25,11 +21,9 @@ EVALUATION_BATCH = 64
 
 
 class Batch(NamedTuple):
-    """Points [B, N, 3] and labels [B]; global part ids [B, N] where they are asked for.
+    """Points [B, N, 3] and labels [B], -1 if unread; global part ids [B, N] if asked for.
 
-    Labels are -1 where the data set was told to read none.
-
-    With a teacher also visibility [B, N, V] and the outputs of it that were asked for, by name:
+    With a teacher also visibility [B, N, V] and those of its outputs that were asked for, by name:
     [B, V, D] for one of views, [B, D] for one of shapes.
     """
 
@@ -87,19 +81,17 @@ class ShapeDataset(Dataset[Batch]):
         repeats: int = 1,
         transform: Transform | None = None,
     ) -> None:
-        _check_choice("visibility", visibility, VISIBILITIES)
-        _check_choice("pairing", pairing, PAIRINGS)
-        self.store, self.indices, self.count = store, indices, points
-        self.labels = store.labels(indices) if labelled else np.full(len(indices), -1)
-        self.repeats, self.transform = repeats, transform
         self.visibility, self.pairing = visibility, pairing
+        for field, choices in _CHOICES.items():
+            if (value := getattr(self, field)) not in choices:
+                raise ConfigError(f"{field} {value}: use one of {', '.join(choices)}")
         views = [output.shape[1] for output in (teacher or {}).values() if len(output.shape) == 3]
         if pairing == "wrong" and min(views, default=2) < 2:
             raise ConfigError("pairing wrong: needs at least two views; choose another rig")
-        self.teacher = teacher
-        self.augmentation = augmentation
-        self.parts = parts
-        self.epoch = 0
+        self.store, self.indices, self.count = store, indices, points
+        self.labels = store.labels(indices) if labelled else np.full(len(indices), -1)
+        self.repeats, self.transform, self.augmentation = repeats, transform, augmentation
+        self.teacher, self.parts, self.epoch = teacher, parts, 0
         # An impossible count, or parts that the store lacks, fail here, not in mid-training.
         store.points(indices[:1], points)
         if parts:
@@ -118,14 +110,18 @@ class ShapeDataset(Dataset[Batch]):
     def __getitems__(self, items: list[int]) -> Batch:
         """The batch of those shapes."""
         rounds, rows = np.divmod(np.asarray(items, dtype=np.int64), len(self.indices))
-        points, chosen = self._points(self.indices[rows], rounds)
+        shapes = self.indices[rows]
+        points, chosen = self._points(shapes, rounds)
         batch = Batch(torch.from_numpy(points), torch.from_numpy(self.labels[rows]))
         if self.parts:
-            parts = self.store.part_labels(self.indices[rows], self._read(chosen))
-            batch = batch._replace(parts=torch.from_numpy(_taken(parts, chosen)))
+            parts = self._read(self.store.part_labels, shapes, chosen)
+            batch = batch._replace(parts=torch.from_numpy(parts))
         if self.teacher is None:
             return batch
-        visibility = self._visibility(self.indices[rows], chosen)
+        if self.visibility == "all":
+            visibility: Bools = np.ones((*points.shape[:2], self.store.num_views), dtype=np.bool_)
+        else:
+            visibility = self._read(self.store.visibility, shapes, chosen)
         said = {name: self._said(output, rows) for name, output in self.teacher.items()}
         return batch._replace(visibility=torch.from_numpy(visibility), teacher=said)
 
@@ -138,11 +134,10 @@ class ShapeDataset(Dataset[Batch]):
 
     def _points(self, shapes: Indices, rounds: Indices) -> tuple[Floats, Indices | None]:
         """Points [B, N, 3] and which of the stored ones they are [B, N]; None: the first."""
-        augmentation = self.augmentation
-        if self.transform is not None:
-            whole = self.store.points(shapes, self.store.num_points)
-            names = [self.store.shapes[i].name for i in shapes]
-            moved = [self.transform(*pair) for pair in zip(whole, names, strict=True)]
+        augmentation, transform = self.augmentation, self.transform
+        if transform is not None:
+            whole = zip(shapes, self.store.points(shapes, self.store.num_points), strict=True)
+            moved = [transform(cloud, self.store.shapes[shape].name) for shape, cloud in whole]
             return np.stack([cloud[: self.count] for cloud in moved]), None
         if augmentation is None:
             return self.store.points(shapes, self.count), None
@@ -156,36 +151,22 @@ class ShapeDataset(Dataset[Batch]):
             choices.append(choice)
         return np.stack(clouds), np.stack(choices) if augmentation.resample else None
 
-    def _read(self, chosen: Indices | None) -> int:
-        """How many of the stored points hold the chosen ones."""
-        return self.count if chosen is None else int(chosen.max()) + 1
-
-    def _visibility(self, shapes: Indices, chosen: Indices | None) -> npt.NDArray[np.bool_]:
-        if self.visibility == "all":
-            return np.ones((len(shapes), self.count, self.store.num_views), dtype=np.bool_)
-        return _taken(self.store.visibility(shapes, self._read(chosen)), chosen)
-
-
-def _taken(values: Array, chosen: Indices | None) -> Array:
-    """The chosen [B, N] of each shape's values [B, P, ...]; all where none were chosen."""
-    if chosen is None:
-        return values
-    return np.take_along_axis(
-        values, chosen.reshape(*chosen.shape, *[1] * (values.ndim - 2)), axis=1
-    )
+    def _read(
+        self, read: Callable[[Indices, int], Array], shapes: Indices, chosen: Indices | None
+    ) -> Array:
+        """Read the values [B, N, ...] of the chosen points [B, N], or of the first."""
+        if chosen is None:
+            return read(shapes, self.count)
+        values = read(shapes, int(chosen.max()) + 1)
+        chosen = chosen.reshape(*chosen.shape, *[1] * (values.ndim - 2))
+        return np.take_along_axis(values, chosen, axis=1)
 
 
 def wrong_views(outputs: Floats, indices: Indices) -> Floats:
     """Outputs [n, V, D] rolled along the views by a fixed step per shape, never by zero."""
     views = outputs.shape[1]
     steps = [int(np.random.default_rng(i).integers(1, views)) for i in indices]
-    rolled = [np.roll(one, step, axis=0) for one, step in zip(outputs, steps, strict=True)]
-    return np.stack(rolled)
-
-
-def _check_choice(field: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ConfigError(f"{field} {value}: use one of {', '.join(choices)}")
+    return np.stack([np.roll(one, step, axis=0) for one, step in zip(outputs, steps, strict=True)])
 
 
 def evaluation_loader(dataset: ShapeDataset) -> DataLoader[Batch]:

@@ -19,14 +19,11 @@ def hold_out(
         names: unique names.
         labels: their classes; None, unlabelled, counts as a class.
         fraction: of each class, 0 to 1, rounded to whole shapes; a class never loses all.
-        seed: another seed, another choice.
-
-    Returns:
-        The names held out.
+        seed: of the hashes.
     """
     held: set[str] = set()
-    for group in _ordered(names, labels, seed):
-        held.update(group[: _held_count(len(group), fraction)])
+    for group in _ordered(names, labels, seed) if fraction else ():
+        held.update(group[: min(max(round(len(group) * fraction), 1), len(group) - 1)])
     return held
 
 
@@ -40,24 +37,12 @@ def _ordered(names: Sequence[str], labels: Sequence[str | None], seed: int) -> I
     return members.values()
 
 
-def _held_count(count: int, fraction: float) -> int:
-    if fraction == 0:
-        return 0
-    return min(max(round(count * fraction), 1), count - 1)
-
-
 def keep_share(
     names: Sequence[str], labels: Sequence[str | None], fraction: float, seed: int
 ) -> list[int]:
-    """Return positions of a fraction of every class, at least one shape of each.
+    """Return positions of a fraction (above 0) of every class, at least one shape of each.
 
     A larger fraction holds all that a smaller one does.
-
-    Args:
-        names: unique names.
-        labels: their classes.
-        fraction: of each class, above 0 and up to 1.
-        seed: another seed, another choice.
     """
     kept: set[str] = set()
     for group in _ordered(names, labels, seed):
@@ -72,12 +57,9 @@ def assign_test(
     fraction: float,
     seed: int,
 ) -> list[str]:
-    """Give every shape a split: labelled shapes without one are divided into train and test.
+    """Return a split for every shape: labelled ones without go to train and test, others to train.
 
-    Unlabelled shapes without a split all go to the train split.
-
-    Returns:
-        `train`, `val` or `test` for each name.
+    `fraction` of every class among the labelled ones without a split is for the test.
     """
     free = [i for i, split in enumerate(splits) if split is None and labels[i] is not None]
     # Not validation's seed, by which both would be drawn in the same order.
@@ -95,11 +77,7 @@ def assign_validation(
     fraction: float,
     seed: int,
 ) -> list[str]:
-    """Move a fraction of every class from train to validation, unless there is a validation split.
-
-    Returns:
-        `train`, `val` or `test` for each name.
-    """
+    """Move a fraction of every class from train to validation, unless there is such a split."""
     if "val" in splits:
         return list(splits)
     train = [i for i, split in enumerate(splits) if split == "train"]
@@ -115,13 +93,9 @@ def split_notes(labels: Sequence[str | None], splits: Sequence[str]) -> list[dic
         if split not in splits
     ]
     pairs = set(zip(labels, splits, strict=True))
+    there = [split for split in ("train", "val", "test") if split in splits]
     for label in sorted({label for label in labels if label is not None}):
-        lacks = [
-            split
-            for split in ("train", "val", "test")
-            if split in splits and (label, split) not in pairs
-        ]
-        if lacks:
+        if lacks := [split for split in there if (label, split) not in pairs]:
             notes.append({"name": label, "note": f"class {label}: no shape for {', '.join(lacks)}"})
     return notes
 
@@ -131,10 +105,7 @@ def part_notes(
 ) -> list[dict[str, str]]:
     """Note the parts that no training shape shows: a student cannot learn them.
 
-    Args:
-        parts: names of each class's parts.
-        shapes: the records of shapes.json, with `class` and the `parts` that occur.
-        splits: their splits.
+    `parts` names those of each class, `shapes` are the records of shapes.json.
     """
     seen = {
         (shape["class"], part)
@@ -142,10 +113,9 @@ def part_notes(
         if split == "train"
         for part in shape["parts"]
     }
-    classes = {shape["class"] for shape in shapes}
     return [
         {"name": label, "note": f"part {name} occurs in no training shape"}
-        for label in sorted(classes)
+        for label in sorted({shape["class"] for shape in shapes})
         for number, name in enumerate(parts[label])
         if (label, number) not in seen
     ]

@@ -21,9 +21,6 @@ from pointmcd.typing import Array, Bools, Bytes, Floats, Indices, Shorts
 #: Raised whenever the layout on disk changes in a way that older code would misread.
 STORE_FORMAT = 1
 
-#: Errors that Pillow raises for damaged pictures.
-_BROKEN_PICTURE = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
-
 
 @dataclass(frozen=True)
 class ShapeRecord:
@@ -95,14 +92,13 @@ class Store:
             StoreError: when one of them has no label.
         """
         ids = {name: i for i, name in enumerate(self.classes)}
-        records = [self.shapes[i] for i in indices]
-        bare = next((r.name for r in records if r.label is None), None)
-        if bare is not None:
-            raise StoreError(
-                f"{self.path}: shape {bare} has no class label; classification needs shapes in"
-                " CLASS/NAME or CLASS/{train,test}/NAME folders"
-            )
-        return np.array([ids[str(r.label)] for r in records], dtype=np.int64)
+        for record in (self.shapes[i] for i in indices):
+            if record.label is None:
+                raise StoreError(
+                    f"{self.path}: shape {record.name} has no class label; classification needs"
+                    " shapes in CLASS/NAME or CLASS/{train,test}/NAME folders"
+                )
+        return np.array([ids[str(self.shapes[i].label)] for i in indices], dtype=np.int64)
 
     @cached_property
     def part_ranges(self) -> Indices:
@@ -121,7 +117,7 @@ class Store:
 
     @property
     def num_parts(self) -> int:
-        """Number of parts of all classes together."""
+        """Parts of all classes together."""
         return len(self.part_names)
 
     def _named_parts(self) -> dict[str, list[str]]:
@@ -148,12 +144,10 @@ class Store:
         Raises:
             StoreError: when the store holds fewer points per shape.
         """
-        self._check_count(count)
         return self._gather("points", indices, count).astype(np.float32, copy=False)
 
     def visibility(self, indices: Indices, count: int) -> Bools:
         """Visibility of the first `count` points in each view, bool [n, count, V]."""
-        self._check_count(count)
         packed = self._gather("visibility", indices, count)
         return np.unpackbits(packed, axis=-1, count=self.num_views).view(np.bool_)
 
@@ -164,15 +158,14 @@ class Store:
             StoreError: when the store has no part labels, or fewer points per shape.
         """
         starts = self.part_ranges[self.labels(indices), 0]
-        self._check_count(count)
-        labels = self._gather("parts", indices, count).astype(np.int64) + starts[:, None]
-        return np.asarray(labels)
+        labels = self._gather("parts", indices, count).astype(np.int64)
+        return np.asarray(labels + starts[:, None])
 
     def pixel_labels(self, index: int) -> Shorts:
-        """The global part id of every pixel of one shape's views, int16 [V, S, S]; -1: background.
+        """Global part ids of the pixels of one shape's views, int16 [V, S, S]; -1: background.
 
         Raises:
-            StoreError: when the store has no part labels, or the picture is absent or damaged.
+            StoreError: when the store has no part labels, or the picture is damaged.
         """
         start = self.part_ranges[self.labels(np.array([index]))[0], 0]
         local = self._strip("pixels", index).astype(np.int16)
@@ -182,7 +175,7 @@ class Store:
         """The grey views of one shape, uint8 [V, S, S].
 
         Raises:
-            StoreError: when the picture is absent or of another size.
+            StoreError: when the picture is damaged or of another size.
         """
         return self._strip("views", index)
 
@@ -195,20 +188,19 @@ class Store:
                 strip = np.asarray(picture.convert("L"))
             size = int(self.meta["rig"]["size"])
             views = strip.reshape(size, self.num_views, size).transpose(1, 0, 2)
-        except _BROKEN_PICTURE as error:
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise StoreError(
                 f"{path}: not a strip of {self.num_views} views; run pointmcd prepare again"
             ) from error
         return np.ascontiguousarray(views)
 
-    def _check_count(self, count: int) -> None:
+    def _gather(self, kind: str, indices: Indices, count: int) -> Array:
+        """Values of the first `count` points of shapes, [n, count, ...]."""
         if not 1 <= count <= self.num_points:
             raise StoreError(
                 f"{self.path}: {count} points asked, the store holds 1 to {self.num_points} per"
                 " shape; lower --points or prepare again with more"
             )
-
-    def _gather(self, kind: str, indices: Indices, count: int) -> Array:
         start = f"{self.path}/shards/"  # text: a path's parts would be parsed for every shape
         places = [self.locate(int(i)) for i in indices]
         maps = {shard: map_array(f"{start}{shard}/{kind}.npy") for shard in {s for s, _ in places}}
@@ -219,7 +211,7 @@ class Store:
 
 
 def part_ranges(parts: Mapping[str, Sequence[str]], classes: Sequence[str]) -> Indices:
-    """First global part id of each class and the one after its last, int64 [K, 2]."""
+    """As `Store.part_ranges`, of the parts of each class."""
     stops = np.cumsum([len(parts[label]) for label in classes], dtype=np.int64)
     return np.stack([np.concatenate([[0], stops[:-1]]), stops], axis=1)
 
@@ -228,15 +220,14 @@ def map_array(path: Path | str) -> Array:
     """Map one .npy file read-only; kept open for later calls, until the file is another.
 
     Raises:
-        StoreError: when the file is absent or damaged; the text names it.
+        StoreError: when the file is absent or damaged.
     """
     try:
         stat = os.stat(path)  # noqa: PTH116  (once for every shape of every batch)
         return _map(path, stat.st_ino, stat.st_mtime_ns, stat.st_size)
     except (OSError, ValueError, EOFError) as error:
-        raise StoreError(
-            f"{path}: absent or damaged; run the command that makes it again"
-        ) from error
+        reason = "absent or damaged; run the command that makes it again"
+        raise StoreError(f"{path}: {reason}") from error
 
 
 def _most_maps() -> int:

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from joblib import Parallel, cpu_count, delayed
@@ -56,9 +55,9 @@ def _write_by_processes(workers: int, tasks: Sequence[ShardTask]) -> Iterator[in
 @contextmanager
 def _open_dask(scheduler: str | None, workers: int) -> Iterator[WriteShards]:
     """Connect to a dask cluster, or start one of `workers` processes on this machine."""
-    config, distributed = (
-        import_extra(name, "dask", "--backend dask") for name in ("dask.config", "distributed")
-    )
+    distributed = import_extra("distributed", "dask", "--backend dask")
+    from dask import config
+
     address = scheduler or config.get("scheduler-address", None)
     own = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": ":0"}
     own["silence_logs"] = logging.CRITICAL  # it may be closed at work, and would tell at length
@@ -67,10 +66,7 @@ def _open_dask(scheduler: str | None, workers: int) -> Iterator[WriteShards]:
             distributed.comm.get_address_host_port(address)
         client = distributed.Client(address, set_as_default=False, **({} if address else own))
     except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"--scheduler {address}: no dask scheduler answers there ({first_line(error)});"
-            " `dask scheduler` starts one and prints its address"
-        ) from error
+        raise _no_answer(address, "dask scheduler", "dask scheduler", error) from error
     with client:
         _check_workers(client)
         yield partial(_write_by_dask, client)
@@ -117,7 +113,7 @@ def _write_by_dask(client: Any, tasks: Sequence[ShardTask]) -> Iterator[int]:
         raise _killed(tasks, "on workers with more memory") from error
     except CancelledError as error:
         raise StoreError(
-            f"{_store(tasks[0])}: the dask scheduler is gone; run the command again to go on"
+            f"{tasks[0].store}: the dask scheduler is gone; run the command again to go on"
         ) from error
 
 
@@ -130,10 +126,7 @@ def _open_ray(address: str | None, workers: int) -> Iterator[WriteShards]:
         try:
             ray.init(address=address, **({} if address else {"num_cpus": workers}))
         except (OSError, ValueError, RuntimeError) as error:
-            raise ConfigError(
-                f"--scheduler {address}: no ray cluster answers there ({first_line(error)});"
-                " `ray start --head` starts one and prints its address"
-            ) from error
+            raise _no_answer(address, "ray cluster", "ray start --head", error) from error
     try:
         yield partial(_write_by_ray, ray)
     finally:
@@ -161,7 +154,8 @@ def _write_elsewhere(task: ShardTask, version: str) -> int:
     """
     host = socket.gethostname()
     _check_version(host, __version__, version)
-    for path in (_store(task) / "plan.json", *_files(task)):
+    meshes = [item.mesh for item in task.items if isinstance(item, CloudSource) and item.mesh]
+    for path in (task.store / "plan.json", *(item.file.path for item in task.items), *meshes):
         if not (path.exists() or path.is_symlink()):
             raise StoreError(
                 f"{path}: not seen by the worker on {host}; shapes and store must lie where every"
@@ -170,19 +164,15 @@ def _write_elsewhere(task: ShardTask, version: str) -> int:
     return write_shard(task)
 
 
-def _files(task: ShardTask) -> Iterator[Path]:
-    for item in task.items:
-        yield item.file.path
-        if isinstance(item, CloudSource) and item.mesh is not None:
-            yield item.mesh
+def _no_answer(address: str | None, cluster: str, command: str, error: Exception) -> ConfigError:
+    return ConfigError(
+        f"--scheduler {address}: no {cluster} answers there ({first_line(error)});"
+        f" `{command}` starts one and prints its address"
+    )
 
 
 def _killed(tasks: Sequence[ShardTask], remedy: str) -> StoreError:
     """Return what to raise when a worker was killed again and again."""
     return StoreError(
-        f"{_store(tasks[0])}: a worker was killed, out of memory? Run the command again, {remedy}"
+        f"{tasks[0].store}: a worker was killed, out of memory? Run the command again, {remedy}"
     )
-
-
-def _store(task: ShardTask) -> Path:
-    return task.folder.parent.parent

@@ -68,27 +68,18 @@ class PrepareConfig:
         """
         check_choices(self)
         for name, (low, high) in _RANGES.items():
-            value = getattr(self, name)
-            if not low <= value <= high:
-                raise ConfigError(f"{option(name)} {value}: must be within {low}..{high}")
+            self._check(name, low <= getattr(self, name) <= high, f"must be within {low}..{high}")
         for name in ("val_fraction", "test_fraction"):
-            value = getattr(self, name)
-            if not 0 <= value < 1:
-                raise ConfigError(f"{option(name)} {value}: must be 0 or more, and below 1")
-        self._check_workers()
+            self._check(name, 0 <= getattr(self, name) < 1, "must be 0 or more, and below 1")
+        self._check("workers", self.workers is None or self.workers >= 1, "must be 1 or more")
+        if self.scheduler is not None:
+            self._check("scheduler", self.backend != "processes", "needs --backend dask or ray")
+            whose = f"the workers of --scheduler {self.scheduler} do the work; leave it out"
+            self._check("workers", self.workers is None, whose)
 
-    def _check_workers(self) -> None:
-        if self.workers is not None and self.workers < 1:
-            raise ConfigError(f"--workers {self.workers}: must be 1 or more")
-        if self.scheduler is None:
-            return
-        if self.backend == "processes":
-            raise ConfigError(f"--scheduler {self.scheduler}: needs --backend dask or ray")
-        if self.workers is not None:
-            raise ConfigError(
-                f"--workers {self.workers}: the workers of --scheduler {self.scheduler} do the"
-                " work; leave it out"
-            )
+    def _check(self, field: str, fine: bool, rule: str) -> None:
+        if not fine:
+            raise ConfigError(f"{option(field)} {getattr(self, field)}: {rule}")
 
 
 _RANGES = {"points": (1, 1_000_000), "shard_size": (1, 1024), "seed": (0, 2**63 - 1)}

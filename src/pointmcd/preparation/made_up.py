@@ -23,23 +23,20 @@ _COUNTS = {"train": 4, "test": 1}
 
 
 def make_up_store(folder: Path) -> Store:
-    """Prepare a store of two classes, each of two parts, in a second or less.
+    """Prepare a store of two classes, each of two parts, in an empty folder.
 
-    It has 6 train, 2 val and 2 test shapes of 64 points and 3 views of 32 x 32, in 2 shards.
-
-    Args:
-        folder: an empty one, for its meshes and the store.
+    It has 6 train, 2 val and 2 test shapes of 64 points and 3 views of 32 x 32, in 2 shards, and
+    takes a second or less.
     """
     meshes = folder / "meshes"
-    lists: dict[str, list[str]] = {split: [] for split in _COUNTS}
-    for label, make in _SHAPES.items():
+    for label in _SHAPES:
         (meshes / label).mkdir(parents=True)
-        for split, count in _COUNTS.items():
-            for number in range(count):
-                _write(make(0.5 + 0.3 * number), meshes / label / f"{split}{number}.off")
-                lists[split].append(f"{label}/{split}{number}")
-    for split, names in lists.items():
+    for split, count in _COUNTS.items():
+        names = [f"{label}/{split}{number}" for label in _SHAPES for number in range(count)]
         (meshes / f"{split}.txt").write_text("\n".join(names))
+        for name in names:
+            make = _SHAPES[name.partition("/")[0]]
+            _write(make(0.5 + 0.3 * int(name[-1])), meshes / f"{name}.off")
     (meshes / "parts.json").write_text(json.dumps({label: ["low", "high"] for label in _SHAPES}))
     options: dict[str, Any] = {"points": 64, "shard_size": 5, "val_fraction": 0.25, "workers": 1}
     return Store(prepare(PrepareConfig(meshes, folder / "store", rig=_RIG, **options)).store)

@@ -34,8 +34,9 @@ class Plan:
         config: the settings.
         source: the source with its absolute path.
         rig: the cameras.
-        items: the shapes, each with its split (validation is chosen later), in the store's order.
-        parts: names of each class's parts, by class; None for a set without part labels.
+        items: the shapes in the store's order, each with its split; validation is chosen later,
+            among the shapes that survive.
+        parts: names of each class's parts; None for a set without part labels.
         renderer: name of the renderer; of a set with some meshes missing, both names.
     """
 
@@ -67,20 +68,24 @@ class Plan:
 
 
 def make_plan(config: PrepareConfig, found: Found) -> Plan:
-    """Settle rig, splits and parts; validation is chosen later, among the shapes that survive.
+    """Settle rig, splits, parts and renderer.
 
     Raises:
         ConfigError: when the rig is unknown or cannot be read.
     """
     sources = found.listing.sources
+    # Names of the parts of each class that occurs.
+    parts = {str(source.label): source.parts for source in sources if source.parts is not None}
+    # Meshes are ray-cast, clouds without a mesh splatted.
+    bare = {isinstance(source, CloudSource) and source.mesh is None for source in sources}
     return Plan(
         config=config,
         source=found.text,
         # A data set's own axis turns the named rigs; other rigs say themselves what is up.
         rig=get_rig(config.rig, config.up or (found.up if config.rig in list_rigs() else None)),
         items=with_splits(sources, config.test_fraction, config.seed),
-        parts=_parts(sources),
-        renderer=_renderer(sources),
+        parts=dict(sorted(parts.items())) or None,
+        renderer="+".join(sorted(splats.RENDERER if one else RENDERER for one in bare)),
     )
 
 
@@ -88,23 +93,9 @@ def with_splits(
     sources: Sequence[ShapeSource], fraction: float, seed: int
 ) -> tuple[ShapeSource, ...]:
     """Give each shape a split: that fraction of the labelled ones without is for the test."""
-    names = [source.name for source in sources]
-    labels = [source.label for source in sources]
+    names, labels = [source.name for source in sources], [source.label for source in sources]
     splits = assign_test(names, labels, [source.split for source in sources], fraction, seed)
-    pairs = zip(sources, splits, strict=True)
-    return tuple(replace(source, split=split) for source, split in pairs)
-
-
-def _parts(sources: Sequence[ShapeSource]) -> dict[str, tuple[str, ...]] | None:
-    """Return names of the parts of each class that occurs; None where no shape has any."""
-    parts = {str(source.label): source.parts for source in sources if source.parts is not None}
-    return dict(sorted(parts.items())) or None
-
-
-def _renderer(sources: Sequence[ShapeSource]) -> str:
-    """Name the renderer: meshes are ray-cast, clouds without a mesh splatted."""
-    bare = [isinstance(source, CloudSource) and source.mesh is None for source in sources]
-    return "+".join(sorted({splats.RENDERER if one else RENDERER for one in bare}))
+    return tuple(replace(s, split=split) for s, split in zip(sources, splits, strict=True))
 
 
 def open_store(store: Path, plan: Plan) -> None:
@@ -121,15 +112,11 @@ def open_store(store: Path, plan: Plan) -> None:
         if not plan.config.overwrite:
             _check_same(store, plan)
             return
-        _empty(store)
+        for name in _CONTENT:
+            _remove(store / name)
     elif store.is_dir() and not all(map(is_temporary, store.iterdir())):
         raise StoreError(f"{store}: holds other files and is no store; choose another folder")
     write_json(store / "plan.json", plan.to_json())
-
-
-def _empty(store: Path) -> None:
-    for name in _CONTENT:
-        _remove(store / name)
 
 
 def _remove(path: Path) -> None:
@@ -144,25 +131,19 @@ def _remove(path: Path) -> None:
 
 def _check_same(store: Path, plan: Plan) -> None:
     remedy = "choose another folder, or --overwrite"
-    for name in ("plan.json", "store.json"):
-        found = _read_format(store / name, remedy)
+    for path in filter(Path.exists, (store / "plan.json", store / "store.json")):
+        try:
+            content = read_json(path)
+        except PointMCDError as error:
+            raise StoreError(f"{error}; {remedy}") from error
+        found = content.get("format") if isinstance(content, dict) else None
         if found != STORE_FORMAT:
             raise StoreError(
-                f"{store / name}: store format {found}, this version of pointmcd writes"
+                f"{path}: store format {found}, this version of pointmcd writes"
                 f" {STORE_FORMAT}; {remedy}"
             )
     for field, old, new in _differences("", read_json(store / "plan.json"), plan.to_json()):
         raise StoreError(f"{store}: was begun with {field} {old}, not {new}; {remedy}")
-
-
-def _read_format(path: Path, remedy: str) -> Any:
-    if not path.exists():
-        return STORE_FORMAT
-    try:
-        content = read_json(path)
-    except PointMCDError as error:
-        raise StoreError(f"{error}; {remedy}") from error
-    return content.get("format") if isinstance(content, dict) else None
 
 
 def _differences(field: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from pointmcd.data.store import STORE_FORMAT
 from pointmcd.datasets.registry import find_shapes
 from pointmcd.errors import ShapeError, StoreError
 from pointmcd.files import is_temporary, read_json, remove, write_json
-from pointmcd.preparation.backends import open_backend
+from pointmcd.preparation.backends import WriteShards, open_backend
 from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.plan import Plan, make_plan, open_store
 from pointmcd.preparation.shards import ShardTask
@@ -56,27 +56,22 @@ def prepare(config: PrepareConfig) -> PrepareResult:
     # Connected before the store is touched: the address may be wrong.
     with open_backend(config) as write_shards:
         open_store(config.store, plan)
-        tasks = _missing(plan)
-        _show_progress(write_shards(tasks), tasks, len(plan.items))
+        _write_missing(plan, write_shards)
     return _finish(plan, found.listing.notes)
 
 
-def _missing(plan: Plan) -> list[ShardTask]:
-    """List the shards that are still to be written."""
+def _write_missing(plan: Plan, write_shards: WriteShards) -> None:
     shards = plan.config.store.absolute() / "shards"
-    return [
+    tasks = [
         ShardTask(shards / name, plan.items[members], plan.rig, plan.config)
         for name, members in plan.shards()
         if not (shards / name).is_dir()
     ]
-
-
-def _show_progress(counts: Iterator[int], tasks: Sequence[ShardTask], total: int) -> None:
-    """Go through `counts`, shapes of each shard that is written, behind a progress bar."""
-    missing = sum(len(task.items) for task in tasks)
+    total = len(plan.items)
+    there = total - sum(len(task.items) for task in tasks)
     with progress_bar() as progress:
-        bar = progress.add_task("prepare", total=total, completed=total - missing, note="shapes")
-        for count in counts:
+        bar = progress.add_task("prepare", total=total, completed=there, note="shapes")
+        for count in write_shards(tasks):
             progress.advance(bar, count)
 
 
@@ -94,38 +89,34 @@ def _finish(plan: Plan, notes: Sequence[dict[str, str]]) -> PrepareResult:
     if not full:
         reason = f"; first: {skipped[0]['reason']}" if skipped else ""
         raise StoreError(f"{plan.source}: none of {len(plan.items)} shapes is usable{reason}")
-    notes = [*notes, *(note for shard in shards.values() for note in shard["notes"])]
-    content = {**_content(plan, full, notes), "skipped": skipped}
+    content = {**_content(plan, full), "skipped": skipped}
+    noted = [note for shard in shards.values() for note in shard["notes"]]
+    content["notes"] = [*notes, *noted, *content["notes"]]
     write_json(store / "store.json", content)
     return PrepareResult(store, len(content["shapes"]), skipped, content["notes"])
 
 
-def _content(
-    plan: Plan, full: Mapping[str, Sequence[dict[str, Any]]], notes: Sequence[dict[str, str]]
-) -> dict[str, Any]:
-    """Return the content of store.json, all but the skipped shapes.
+def _content(plan: Plan, full: Mapping[str, Sequence[dict[str, Any]]]) -> dict[str, Any]:
+    """Return the content of store.json, its notes only those on splits and parts.
 
     Args:
         plan: of the store.
         full: records of the shapes in each shard that has any, by the shard's name.
-        notes: those of the source and of single shapes; splits and parts add theirs.
     """
     shapes = [record for records in full.values() for record in records]
     names, labels = [s["name"] for s in shapes], [s["class"] for s in shapes]
     splits = assign_validation(
         names, labels, [s["split"] for s in shapes], plan.config.val_fraction, plan.config.seed
     )
-    lacking = split_notes(labels, splits)
-    if plan.parts is not None:
-        lacking += part_notes(plan.parts, shapes, splits)
+    parts = plan.parts or {}
     classes = sorted({label for label in labels if label is not None})
     return {
-        **identity(plan),
+        **_identity(plan),
         "classes": classes,
-        "parts": {label: list(plan.parts[label]) for label in classes} if plan.parts else None,
+        "parts": {label: list(parts[label]) for label in classes} if parts else None,
         "shards": list(full),
         "counts": [len(records) for records in full.values()],
-        "notes": [*notes, *lacking],
+        "notes": split_notes(labels, splits) + (part_notes(parts, shapes, splits) if parts else []),
         "shapes": [
             {"name": name, "class": label, "split": split}
             for name, label, split in zip(names, labels, splits, strict=True)
@@ -133,14 +124,11 @@ def _content(
     }
 
 
-def identity(plan: Plan) -> dict[str, Any]:
+def _identity(plan: Plan) -> dict[str, Any]:
     """Return what decides the content, with a fingerprint that descriptors are checked against."""
-    made = {
-        "rig": plan.rig.to_json(),
-        "renderer": plan.renderer,
-        "points": plan.config.points,
-        "seed": plan.config.seed,
-    }
+    config = plan.config
+    made: dict[str, Any] = {"rig": plan.rig.to_json(), "renderer": plan.renderer}
+    made |= {"points": config.points, "seed": config.seed}
     text = json.dumps(made, sort_keys=True)
     fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
     return {**made, "format": STORE_FORMAT, "pointmcd": __version__, "fingerprint": fingerprint}
