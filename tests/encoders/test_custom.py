@@ -14,7 +14,7 @@ from pointmcd.errors import ConfigError, StoreError
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.describe import describe_shapes
 from pointmcd.teachers.lesson import LESSONS
-from pointmcd.teachers.names import command_for, teacher_name
+from pointmcd.teachers.settings import command_for, teacher_name
 from pointmcd.teachers.stored import map_output
 from pointmcd.teachers.teach import teach
 

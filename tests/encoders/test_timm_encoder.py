@@ -13,7 +13,7 @@ from pointmcd.encoders.timm import TimmNetwork, import_timm
 from pointmcd.errors import ConfigError
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.lesson import LESSONS
-from pointmcd.teachers.names import command_for, teacher_name
+from pointmcd.teachers.settings import command_for, teacher_name
 from pointmcd.teachers.stored import map_output
 from pointmcd.teachers.teach import teach
 

@@ -19,7 +19,7 @@ from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.describe import describe_shapes
 from pointmcd.teachers.lesson import LESSONS, LessonOptions
 from pointmcd.teachers.lessons.classification import ClassificationLesson
-from pointmcd.teachers.names import command_for, teacher_name
+from pointmcd.teachers.settings import command_for, teacher_name
 from pointmcd.teachers.stored import check_label_free, map_output, meant_name, resolve_teacher
 from pointmcd.teachers.teach import teach
 from pointmcd.teachers.trained import TrainedLesson

@@ -39,7 +39,7 @@ def test_standardised_as_numpy_has_it():
     array = values.double().numpy()
     expected = (array - array.mean(axis=0)) / array.std(axis=0)
     assert rescaling(values).numpy() == pytest.approx(expected, abs=2e-3)
-    assert rescaling.size == 7
+    assert rescaling(values).shape[-1] == 7
 
 
 def test_parts_of_any_size_give_what_the_whole_gives():
@@ -76,7 +76,7 @@ def test_no_more_axes_than_the_rows_have():
     values = rows(5, 8)  # five rows about their mean: four directions
     rescaling = Rescaling(8, 8)
     rescaling.measure(iter([values]))
-    assert rescaling.size == 4
+    assert rescaling(values).shape[-1] == 4
     assert rescaling(values).abs().max() < 10  # nothing blown up out of rounding
 
 

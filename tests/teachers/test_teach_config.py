@@ -6,8 +6,7 @@ import pytest
 from pointmcd.errors import ConfigError
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.lesson import LESSONS
-from pointmcd.teachers.names import command_for, teacher_name
-from pointmcd.teachers.settings import check_config, decisive_settings
+from pointmcd.teachers.settings import check_config, command_for, decisive_settings, teacher_name
 
 STORE = Path("store")
 

@@ -22,7 +22,7 @@ from pointmcd.files import remove
 from pointmcd.preparation.made_up import make_up_store
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.lesson import LESSONS, Lesson, LessonOptions
-from pointmcd.teachers.names import teacher_name
+from pointmcd.teachers.settings import teacher_name
 from pointmcd.teachers.stored import work_file
 
 _CPU = torch.device("cpu")

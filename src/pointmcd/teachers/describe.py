@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from pointmcd.checkpoint import load_checkpoint
@@ -17,9 +16,10 @@ from pointmcd.teachers.features import gather_rows
 from pointmcd.teachers.lesson import LESSONS, Lesson
 from pointmcd.teachers.settings import config_of
 from pointmcd.teachers.stored import check_format
+from pointmcd.typing import Floats
 
 
-def describe_shapes(folder: Path, store: Store, device: torch.device) -> npt.NDArray[np.float32]:
+def describe_shapes(folder: Path, store: Store, device: torch.device) -> Floats:
     """Return descriptors float32 [n, V, D] of all shapes of a store, of a teacher of any store.
 
     Args:
@@ -31,23 +31,18 @@ def describe_shapes(folder: Path, store: Store, device: torch.device) -> npt.NDA
         StoreError: when the teacher is absent, of another format, or learnt the labels of another
             store.
     """
-    meta = _read_meta(folder)
-    every = np.arange(len(store.shapes))
+    file = folder / "teacher.json"
+    if not file.exists():
+        raise StoreError(f"{folder}: the teacher is no longer there; run pointmcd teach again")
+    meta = check_format(read_json(file), folder)
     if meta["store_fingerprint"] == store.fingerprint:
-        return gather_rows(store, folder / "descriptors", every)
+        return gather_rows(store, folder / "descriptors", np.arange(len(store.shapes)))
     if not meta["label_free"]:
         raise StoreError(
             f"{folder}: learnt the labels of another store than {store.path}, which it cannot"
             " describe"
         )
     return _compute(_lesson(folder, meta, store, device))
-
-
-def _read_meta(folder: Path) -> dict[str, Any]:
-    file = folder / "teacher.json"
-    if not file.exists():
-        raise StoreError(f"{folder}: the teacher is no longer there; run pointmcd teach again")
-    return check_format(read_json(file), folder)
 
 
 def _lesson(folder: Path, meta: dict[str, Any], store: Store, device: torch.device) -> Lesson:
@@ -66,7 +61,7 @@ def _lesson(folder: Path, meta: dict[str, Any], store: Store, device: torch.devi
 
 
 @torch.inference_mode()
-def _compute(lesson: Lesson) -> npt.NDArray[np.float32]:
+def _compute(lesson: Lesson) -> Floats:
     lesson.prepare()
     found = []
     with progress_bar() as progress:

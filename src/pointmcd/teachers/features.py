@@ -14,8 +14,7 @@ from pointmcd.errors import StoreError
 from pointmcd.files import read_json, replacing, write_json
 from pointmcd.progress import progress_bar
 from pointmcd.teachers.config import TeachConfig
-
-FloatArray = npt.NDArray[np.float32]
+from pointmcd.typing import Floats, Indices
 
 
 def folder_name(encoder: str) -> str:
@@ -26,10 +25,7 @@ def folder_name(encoder: str) -> str:
 def features_folder(store: Store, encoder: str, weights: str = "") -> Path:
     """Return the folder of a frozen encoder's features in a store.
 
-    Args:
-        store: the prepared store.
-        encoder: its name.
-        weights: `ImageEncoder.weights`: features of other weights have another folder.
+    Features of other weights (`ImageEncoder.weights`) have another folder.
     """
     own = f"-{weights[:8]}" if weights else ""
     return store.path / "features" / f"{folder_name(encoder)}{own}"
@@ -85,13 +81,21 @@ def encode_store(
             progress.update(task, completed=int(indices[-1]) + 1)
 
 
+def _claim(folder: Path, identity: str) -> None:
+    marker = folder / "made-by.json"
+    if marker.exists() and read_json(marker) != identity:
+        raise StoreError(
+            f"{folder}: features of another store or encoder; delete that folder and run"
+            " pointmcd teach again"
+        )
+    write_json(marker, identity)
+
+
 @torch.inference_mode()
-def encode_shape(
-    store: Store, index: int, encoder: ImageEncoder, device: torch.device
-) -> FloatArray:
+def encode_shape(store: Store, index: int, encoder: ImageEncoder, device: torch.device) -> Floats:
     """Return features float32 [V, F] of one shape's views."""
     views = torch.from_numpy(store.views(index)).to(device)
-    features: FloatArray = encoder(views).float().cpu().numpy()
+    features: Floats = encoder(views).float().cpu().numpy()
     return features
 
 
@@ -109,7 +113,7 @@ class StoredRows:
         StoreError: when an array is absent or damaged.
     """
 
-    def __init__(self, store: Store, folder: Path, indices: npt.NDArray[np.int64]) -> None:
+    def __init__(self, store: Store, folder: Path, indices: Indices) -> None:
         self._store, self._folder, self._indices = store, folder, indices
         self._each = map_array(folder / f"{store.shards[0]}.npy").shape[1:]
 
@@ -118,7 +122,7 @@ class StoredRows:
         """Shapes n, then the dimensions of each."""
         return len(self._indices), *self._each
 
-    def __getitem__(self, rows: npt.NDArray[np.int64] | slice) -> FloatArray:
+    def __getitem__(self, rows: Indices | slice) -> Floats:
         """Return rows, float32 [n, ...]."""
         indices = self._indices[rows]
         if not len(indices):
@@ -126,7 +130,7 @@ class StoredRows:
         return gather_rows(self._store, self._folder, indices)
 
 
-def gather_rows(store: Store, folder: Path, indices: npt.NDArray[np.int64]) -> FloatArray:
+def gather_rows(store: Store, folder: Path, indices: Indices) -> Floats:
     """Return rows of the arrays `<shard>.npy` in `folder` for shapes, float32 [n, ...]."""
     places = [store.locate(int(i)) for i in indices]
     maps = {shard: map_array(f"{folder}/{shard}.npy") for shard in {s for s, _ in places}}
@@ -137,13 +141,3 @@ def save_array(path: Path, array: npt.NDArray[np.generic]) -> None:
     """Write one .npy file atomically."""
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.save(file, array, allow_pickle=False)
-
-
-def _claim(folder: Path, identity: str) -> None:
-    marker = folder / "made-by.json"
-    if marker.exists() and read_json(marker) != identity:
-        raise StoreError(
-            f"{folder}: features of another store or encoder; delete that folder and run"
-            " pointmcd teach again"
-        )
-    write_json(marker, identity)

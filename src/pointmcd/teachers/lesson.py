@@ -2,13 +2,11 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -19,8 +17,8 @@ from pointmcd.errors import ConfigError, StoreError
 from pointmcd.plugs import Plugs
 from pointmcd.settings import option
 from pointmcd.teachers.config import LESSON_OPTIONS, TeachConfig
+from pointmcd.typing import Indices
 
-Indices = npt.NDArray[np.int64]
 #: Endings of default names, and the options that each stands for.
 Endings = Mapping[str, Mapping[str, Any]]
 #: D of the descriptors of most lessons.
@@ -112,13 +110,12 @@ class Lesson(ABC):
                 when it refuses a value.
         """
         default = cls.default_options(config.finetune)
-        known, given = asdict(default), config.given_options
-        for name in given.keys() - known.keys():
-            if given[name] is True or name in config.options:
+        known, read = asdict(default), {}
+        for name, value in config.given_options.items():
+            if name in known:
+                read[name] = _parsed(name, value, known[name])
+            elif value is True or name in config.options:
                 raise ConfigError(f"{spelling(name)}: {_whose(name, config.task)}")
-        read = {
-            name: _parsed(name, given[name], known[name]) for name in given.keys() & known.keys()
-        }
         return replace(default, **read)
 
     @classmethod
@@ -129,8 +126,7 @@ class Lesson(ABC):
     @classmethod
     def describe_scores(cls, scores: Mapping[str, Any]) -> str:
         """Return `scores`, of one validation shape or more, as one line."""
-        found = (f"{name} {value}" for name, value in scores.items() if name.startswith("val_"))
-        return ", ".join(found)
+        return ", ".join(f"{name} {scores[name]}" for name in scores if name.startswith("val_"))
 
     def prepare(self) -> None:  # noqa: B027 (not every lesson caches)
         """Cache what `fit` and `outputs` read, beyond the store itself."""
@@ -156,16 +152,8 @@ class Lesson(ABC):
 
 
 LESSONS: Plugs[type[Lesson]] = Plugs("lesson", "pointmcd.teachers.lessons", "pointmcd.lessons")
-L = TypeVar("L", bound=type[Lesson])
-
-
-def register_lesson(name: str) -> Callable[[L], L]:
-    """Return a decorator that makes a Lesson known as `--task name`.
-
-    Raises:
-        ConfigError: when the name is taken.
-    """
-    return LESSONS.register(name)
+#: Decorator that makes a Lesson known as `--task name`: `@register_lesson(name)`.
+register_lesson = LESSONS.register
 
 
 def lessons_for(maps: bool) -> list[str]:

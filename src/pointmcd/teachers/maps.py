@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from pointmcd.encoders.image_encoder import ImageEncoder
 from pointmcd.progress import progress_bar
-from pointmcd.teachers.lesson import DESCRIPTOR_SIZE, Indices
+from pointmcd.teachers.lesson import DESCRIPTOR_SIZE
 from pointmcd.teachers.trained import TrainedLesson, TrainedOptions
+from pointmcd.typing import Indices
 
 #: Inputs of such a teacher: views uint8 [n, S, S], or a frozen encoder's maps of them.
 MapInputs = Tensor | list[Tensor]

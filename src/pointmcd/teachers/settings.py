@@ -1,8 +1,8 @@
-"""Settings of a teacher and its lesson: their checks, and which of them decide the result."""
+"""Settings of a teacher: their checks, which decide the result, its name, the command for it."""
 
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,14 @@ from pointmcd.encoders.timm import TIMM_PREFIX
 from pointmcd.errors import ConfigError
 from pointmcd.settings import check_choices
 from pointmcd.teachers.config import TeachConfig
-from pointmcd.teachers.lesson import Lesson
-from pointmcd.teachers.names import teacher_name
+from pointmcd.teachers.features import folder_name
+from pointmcd.teachers.lesson import LESSONS, Endings, Lesson, spelling
 
 #: The entry of a teacher's settings with `ImageEncoder.weights`, where that is not empty.
 ENCODER_WEIGHTS = "encoder_weights"
+_FINETUNED = "-finetuned"
+#: Options of a lesson and their values, in a default name as an ending.
+Wanted = Mapping[str, Any]
 
 
 def check_config(lesson: type[Lesson], config: TeachConfig) -> None:
@@ -29,16 +32,15 @@ def check_config(lesson: type[Lesson], config: TeachConfig) -> None:
         raise ConfigError(f"--finetune: --task {config.task} trains nothing; leave it out")
     if config.weights is not None and not config.teacher.startswith(TIMM_PREFIX):
         raise ConfigError(f"--weights: is for --teacher timm:MODEL, not {config.teacher}")
-    _check_runtime(lesson, config)
+    if config.runtime == "onnx":
+        _check_onnx(lesson, config)
     if config.seed < 0:
         raise ConfigError(f"--seed {config.seed}: at least 0")
     if config.name is not None and not re.fullmatch(r"\w[\w.-]*", config.name):
         raise ConfigError(f"--name {config.name}: letters, digits, dots, dashes and underscores")
 
 
-def _check_runtime(lesson: type[Lesson], config: TeachConfig) -> None:
-    if config.runtime == "torch":
-        return
+def _check_onnx(lesson: type[Lesson], config: TeachConfig) -> None:
     if config.finetune or lesson.needs_maps:
         trains = "--finetune" if config.finetune else f"--task {config.task}"
         raise ConfigError(
@@ -69,7 +71,75 @@ def config_of(teacher: Mapping[str, Any], store: Path) -> tuple[TeachConfig, str
     """Return the config that a teacher.json tells of, for a store, and its `encoder_weights`."""
     settings = dict(teacher["settings"])
     weights = settings.pop(ENCODER_WEIGHTS, "")
-    known = {field.name for field in fields(TeachConfig)}
-    own = {name: settings.pop(name) for name in settings.keys() - known}
-    file = teacher["weights_file"]
-    return TeachConfig(store, **settings, options=own, weights=file and Path(file)), weights
+    own = {
+        name: settings.pop(name) for name in settings.keys() - {f.name for f in fields(TeachConfig)}
+    }
+    return TeachConfig(store, **settings, options=own, weights=teacher["weights_file"]), weights
+
+
+def teacher_name(lesson: type[Lesson], config: TeachConfig) -> str:
+    """Return the name of a config's teacher: the one given, or the default.
+
+    That is the encoder's name with the lesson's ending, and whether it is fine-tuned.
+    """
+    if config.name:
+        return config.name
+    ending, _ = _ending(lesson, config)
+    name = folder_name(config.teacher) + (f"-{ending}" if ending else "")
+    return name + (_FINETUNED if config.finetune else "")
+
+
+def _ending(lesson: type[Lesson], config: TeachConfig) -> tuple[str, Wanted]:
+    options = asdict(lesson.read_options(config)).items()
+    endings = _endings(lesson, config.task).items()
+    return next((ending, wanted) for ending, wanted in endings if wanted.items() <= options)
+
+
+def _endings(lesson: type[Lesson], task: str) -> Endings:
+    own: Endings = vars(lesson).get("endings", {})  # those of a base class are for that lesson
+    return own or {folder_name(task): {}}
+
+
+def _known_endings() -> dict[str, tuple[str, Wanted]]:
+    """The lesson's name and its options, by ending, of all lessons that are known by name."""
+    return {
+        ending: (task, wanted)
+        for task in LESSONS.names()
+        for ending, wanted in _endings(LESSONS.get(task), task).items()
+    }
+
+
+def split_name(name: str) -> tuple[str, str, bool]:
+    """Return the encoder of a default name, the ending ("": none), and whether it is fine-tuned."""
+    bare = name.removesuffix(_FINETUNED)
+    endings = (ending for ending in _known_endings() if ending and bare.endswith(f"-{ending}"))
+    ending = next(endings, "")
+    return bare.removesuffix(f"-{ending}"), ending, bare != name
+
+
+def command_for(name: str) -> str:
+    """Return options of `pointmcd teach` that make a teacher of that name, if a default one."""
+    bare, ending, finetuned = split_name(name)
+    teacher = re.sub("^random-", "random:", bare)
+    teacher = re.sub("^(random:)?timm-", r"\1timm:", teacher)
+    if teacher.startswith("module-"):  # names in Python have no dashes
+        teacher = teacher.replace("-", ":")
+    task, wanted = _known_endings().get(ending, (TeachConfig.task, {}))
+    return _words(teacher, task, wanted, finetuned)
+
+
+def command_of(lesson: Lesson) -> str:
+    """Return options of `pointmcd teach` that make a lesson's teacher, but for its schedule."""
+    kind, config = type(lesson), lesson.config
+    _, wanted = _ending(kind, config)
+    words = _words(config.teacher, config.task, wanted, config.finetune)
+    if config.weights:
+        words += f" --weights {config.weights.resolve()}"
+    named = teacher_name(kind, config) != teacher_name(kind, replace(config, name=None))
+    return f"{words} --name {config.name}" if named else words
+
+
+def _words(teacher: str, task: str, wanted: Wanted, finetune: bool) -> str:
+    words = [f"--teacher {teacher}", *([] if task == TeachConfig.task else [f"--task {task}"])]
+    words += [spelling(name) + ("" if v is True else f" {v}") for name, v in wanted.items()]
+    return " ".join([*words, *(["--finetune"] if finetune else [])])

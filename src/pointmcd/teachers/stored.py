@@ -14,7 +14,7 @@ from pointmcd.files import read_json
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.features import StoredRows, folder_name
 from pointmcd.teachers.lesson import LESSONS
-from pointmcd.teachers.names import command_for, default_name, split_name
+from pointmcd.teachers.settings import command_for, split_name, teacher_name
 
 TEACHER_FORMAT = 2
 
@@ -49,7 +49,8 @@ def resolve_teacher(store: Store, name: str, lesson: str) -> dict[str, Any]:
 
 def meant_name(store: Store, name: str, lesson: str) -> str:
     """Return the name of the teacher that `name` means; see `resolve_teacher`."""
-    made = _stated(store, name)
+    file = teacher_folder(store, name) / "teacher.json"
+    made = read_json(file) if file.exists() else {}
     encoder, ending, finetuned = split_name(name)
     bare = not ending and (not made or folder_name(made["settings"]["teacher"]) == encoder)
     if not bare or made.get("task") == lesson or made.get("label_free"):
@@ -58,13 +59,7 @@ def meant_name(store: Store, name: str, lesson: str) -> str:
     if finetuned and not wanted.finetunes:
         return name
     config = TeachConfig(store.path, teacher=encoder, task=lesson, finetune=finetuned)
-    return default_name(wanted, config)
-
-
-def _stated(store: Store, name: str) -> dict[str, Any]:
-    """The teacher.json of that name, unchecked; empty where there is none."""
-    file = teacher_folder(store, name) / "teacher.json"
-    return dict(read_json(file)) if file.exists() else {}
+    return teacher_name(wanted, config)
 
 
 def read_teacher(store: Store, name: str) -> dict[str, Any]:

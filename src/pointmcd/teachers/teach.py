@@ -1,20 +1,33 @@
 """Train a teacher on a store's train split and export its outputs into the store."""
 
+import hashlib
+import json
+import os
 from pathlib import Path
 from typing import Any
 
-from pointmcd.data.store import Store
+import torch
+
+import pointmcd
+from pointmcd.checkpoint import save_checkpoint
+from pointmcd.data.store import Store, map_array
 from pointmcd.device import pick_device
 from pointmcd.encoders.custom import MODULE_PREFIX
 from pointmcd.encoders.image_encoder import ImageEncoder
 from pointmcd.errors import StoreError
-from pointmcd.files import read_json, remove, remove_stale
+from pointmcd.files import read_json, remove, remove_stale, replacing, write_json
+from pointmcd.progress import progress_bar
 from pointmcd.teachers.config import TeachConfig
-from pointmcd.teachers.export import export_teacher
-from pointmcd.teachers.features import features_folder
+from pointmcd.teachers.features import features_folder, save_array
 from pointmcd.teachers.lesson import LESSONS, Lesson
-from pointmcd.teachers.names import teacher_name
-from pointmcd.teachers.settings import ENCODER_WEIGHTS, check_config, decisive_settings
+from pointmcd.teachers.settings import (
+    ENCODER_WEIGHTS,
+    check_config,
+    command_of,
+    decisive_settings,
+    lesson_settings,
+    teacher_name,
+)
 from pointmcd.teachers.stored import TEACHER_FORMAT, teacher_folder, work_file
 
 
@@ -34,18 +47,16 @@ def teach(config: TeachConfig) -> Path:
     store = Store(config.store)
     name = teacher_name(kind, config)
     folder = teacher_folder(store, name)
-    if _is_done(folder, store, kind, config):
-        remove(work_file(store, name))  # a kill just after the export leaves it
-        return folder
-    encoder = ImageEncoder(config.teacher, config.seed, config.weights)
-    for place in (folder.parent, features_folder(store, config.teacher, encoder.weights)):
-        remove_stale(place)
-    device = pick_device("cpu" if config.runtime == "onnx" else config.device)
-    lesson = kind(store, config, device, encoder)
-    lesson.prepare()
-    lesson.fit()
-    export_teacher(lesson, lesson.scores())
-    remove(work_file(store, name))
+    if not _is_done(folder, store, kind, config):
+        encoder = ImageEncoder(config.teacher, config.seed, config.weights)
+        for place in (folder.parent, features_folder(store, config.teacher, encoder.weights)):
+            remove_stale(place)
+        device = pick_device("cpu" if config.runtime == "onnx" else config.device)
+        lesson = kind(store, config, device, encoder)
+        lesson.prepare()
+        lesson.fit()
+        export_teacher(lesson, lesson.scores(), folder)
+    remove(work_file(store, name))  # also what a kill just after the export left
     return folder
 
 
@@ -78,3 +89,45 @@ def _has_others(config: TeachConfig, made: dict[str, Any], weights: str) -> bool
     if by_name and config.weights is None and not made.get("weights_file"):
         return False
     return ImageEncoder(config.teacher, config.seed, config.weights).weights != weights
+
+
+@torch.inference_mode()
+def export_teacher(lesson: Lesson, scores: dict[str, Any], folder: Path) -> None:
+    """Write the teacher, its outputs for every shape (`Lesson.outputs`), and teacher.json."""
+    store, teacher = lesson.store, lesson.teacher.eval()
+    with replacing(folder) as temporary, progress_bar() as progress:
+        temporary.mkdir()
+        save_checkpoint(temporary / "teacher.safetensors", teacher.state_dict(), {})
+        task = progress.add_task("described", total=len(store.shapes), note="")
+        outputs = {name: os.path.relpath(path, folder) for name, path in lesson.cached.items()}
+        for shard, indices in store.shard_ranges():
+            for name, tensor in lesson.outputs(indices).items():
+                save_array(temporary / name / f"{shard}.npy", tensor.cpu().numpy())
+                outputs[name] = name
+            progress.advance(task, len(indices))
+        size = map_array(temporary / "descriptors" / f"{store.shards[0]}.npy").shape[-1]
+        stated = _describe(lesson) | {"descriptor_size": size, "outputs": outputs}
+        write_json(temporary / "teacher.json", stated | scores)
+
+
+def _describe(lesson: Lesson) -> dict[str, Any]:
+    store, config, settings = lesson.store, lesson.config, lesson_settings(lesson)
+    digest = hashlib.sha256(json.dumps([store.fingerprint, settings]).encode())
+    for name, tensor in sorted(lesson.teacher.state_dict().items()):
+        digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+    return {
+        "format": TEACHER_FORMAT,
+        "pointmcd": pointmcd.__version__,
+        "name": settings["name"],
+        "task": config.task,
+        "label_free": lesson.label_free,
+        "command": command_of(lesson),
+        "settings": settings,
+        "weights_file": str(config.weights.resolve()) if config.weights else None,
+        "licence": lesson.encoder.licence,
+        "store_fingerprint": store.fingerprint,
+        "fingerprint": digest.hexdigest()[:16],
+        "classes": store.classes,
+        "shapes": len(store.shapes),
+        "val_shapes": len(store.indices("val")),
+    }

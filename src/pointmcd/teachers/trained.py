@@ -4,6 +4,7 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -21,10 +22,10 @@ from pointmcd.checkpoint import (
 )
 from pointmcd.errors import ConfigError
 from pointmcd.progress import progress_bar
-from pointmcd.teachers.lesson import Indices, Lesson, LessonOptions
-from pointmcd.teachers.names import teacher_name
-from pointmcd.teachers.settings import lesson_settings
+from pointmcd.teachers.lesson import Lesson, LessonOptions
+from pointmcd.teachers.settings import lesson_settings, teacher_name
 from pointmcd.teachers.stored import work_file
+from pointmcd.typing import Indices
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,9 @@ class TrainedLesson(Lesson):
         with progress_bar() as progress:
             task = progress.add_task("teacher", total=epochs, completed=start, note="")
             for epoch in range(start, epochs):
-                _set_lr(optimizer, options, epoch)
+                share = 0.5 * (1 + float(np.cos(np.pi * epoch / epochs)))
+                for group in optimizer.param_groups:
+                    group["lr"] = options.final_lr + (options.lr - options.final_lr) * share
                 loss = _train_epoch(self, optimizer, lambda x: progress.advance(task, x), epoch)
                 if not math.isfinite(loss):
                     raise ConfigError(
@@ -100,12 +103,12 @@ def _save(lesson: TrainedLesson, optimizer: torch.optim.Optimizer, epoch: int) -
     tensors = with_prefix("model", lesson.teacher.state_dict())
     tensors |= with_prefix("optimizer", optimizer_tensors(optimizer))
     state = {"epoch": epoch + 1, "settings": lesson_settings(lesson)}
-    save_checkpoint(work_file(lesson.store, _name(lesson)), tensors, state)
+    save_checkpoint(_work(lesson), tensors, state)
 
 
 def _resume(lesson: TrainedLesson, optimizer: torch.optim.Optimizer) -> int:
     """The epoch to go on from; work of other settings is left behind."""
-    path = work_file(lesson.store, _name(lesson))
+    path = _work(lesson)
     if not path.exists():
         return 0
     tensors, state = load_checkpoint(path)
@@ -116,14 +119,8 @@ def _resume(lesson: TrainedLesson, optimizer: torch.optim.Optimizer) -> int:
     return int(state["epoch"])
 
 
-def _name(lesson: Lesson) -> str:
-    return teacher_name(type(lesson), lesson.config)
-
-
-def _set_lr(optimizer: torch.optim.Optimizer, options: TrainedOptions, epoch: int) -> None:
-    share = 0.5 * (1 + np.cos(np.pi * epoch / options.epochs))
-    for group in optimizer.param_groups:
-        group["lr"] = options.final_lr + (options.lr - options.final_lr) * float(share)
+def _work(lesson: Lesson) -> Path:
+    return work_file(lesson.store, teacher_name(type(lesson), lesson.config))
 
 
 def _train_epoch(

@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from pointmcd.teachers.lesson import DESCRIPTOR_SIZE, Indices, register_lesson
+from pointmcd.teachers.lesson import DESCRIPTOR_SIZE, register_lesson
 from pointmcd.teachers.maps import MapDecoder, MapLesson, separable
+from pointmcd.typing import Indices
 
 #: Channels of the decoder's maps; the first is of the bottleneck's size, each next one doubles it.
 WIDTHS = (256, 128, 64, 32, 16)

@@ -9,14 +9,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from pointmcd.data.store import Store
 from pointmcd.encoders.image_encoder import ImageEncoder
 from pointmcd.errors import ConfigError
 from pointmcd.ops.cross_entropy import smoothed_cross_entropy
-from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.features import cache_features, gather_rows
-from pointmcd.teachers.lesson import DESCRIPTOR_SIZE, Endings, Indices, register_lesson
+from pointmcd.teachers.lesson import DESCRIPTOR_SIZE, Endings, register_lesson
 from pointmcd.teachers.trained import TrainedLesson, TrainedOptions
+from pointmcd.typing import Indices
 
 
 class TeacherOutput(NamedTuple):
@@ -111,13 +110,12 @@ class ClassificationLesson(TrainedLesson):
 
     options: ClassificationOptions
 
-    def __init__(
-        self, store: Store, config: TeachConfig, device: torch.device, encoder: ImageEncoder
-    ) -> None:
-        super().__init__(store, config, device, encoder)
-        store.labels(self.train)  # raises where one is missing
-        torch.manual_seed(config.seed)
-        self.teacher = MultiViewTeacher(encoder, len(store.classes), config.finetune).to(device)
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.store.labels(self.train)  # raises where one is missing
+        torch.manual_seed(self.config.seed)
+        classes, finetune = len(self.store.classes), self.config.finetune
+        self.teacher = MultiViewTeacher(self.encoder, classes, finetune).to(self.device)
 
     @classmethod
     def describe_scores(cls, scores: Mapping[str, Any]) -> str:
@@ -153,10 +151,7 @@ class ClassificationLesson(TrainedLesson):
             right += float((output.logits.argmax(1) == truth).sum())
             views_right = output.view_logits.argmax(2) == truth[:, None]
             view_right += float(views_right.float().mean(1).sum())
-        return {
-            "val_accuracy": right / len(val),
-            "val_view_accuracy": view_right / len(val),
-        }
+        return {"val_accuracy": right / len(val), "val_view_accuracy": view_right / len(val)}
 
     def outputs(self, indices: Indices) -> dict[str, Tensor]:
         """Return descriptors [n, V, 512], view_logits [n, V, K], shape [n, 512], logits [n, K]."""

@@ -12,18 +12,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pointmcd.data.store import Store
-from pointmcd.encoders.image_encoder import ImageEncoder
-from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.features import cache_features, gather_rows
 from pointmcd.teachers.lesson import (
     DESCRIPTOR_SIZE,
     Endings,
-    Indices,
     Lesson,
     LessonOptions,
     register_lesson,
 )
+from pointmcd.typing import Indices
 
 #: Shapes read at a time.
 _CHUNK = 256
@@ -49,11 +46,6 @@ class Rescaling(nn.Module):
         self.register_buffer("mean", torch.zeros(num_features))
         self.register_buffer("deviation", torch.ones(num_features))
         self.register_buffer("axes", torch.zeros(num_features, axes))
-
-    @property
-    def size(self) -> int:
-        """D of the outputs."""
-        return self.axes.shape[1] or len(self.mean)
 
     def forward(self, features: Tensor) -> Tensor:
         """[..., F] -> [..., D]; a channel that never varied becomes zero."""
@@ -118,12 +110,11 @@ class FeaturesLesson(Lesson):
     options: FeaturesOptions
     teacher: Rescaling
 
-    def __init__(
-        self, store: Store, config: TeachConfig, device: torch.device, encoder: ImageEncoder
-    ) -> None:
-        super().__init__(store, config, device, encoder)
-        axes = min(DESCRIPTOR_SIZE, encoder.num_features) if self.options.whiten else 0
-        self.teacher = Rescaling(encoder.num_features, axes).to(device)
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        channels = self.encoder.num_features
+        axes = min(DESCRIPTOR_SIZE, channels) if self.options.whiten else 0
+        self.teacher = Rescaling(channels, axes).to(self.device)
 
     @classmethod
     def summary(cls, teacher: Mapping[str, Any]) -> str:

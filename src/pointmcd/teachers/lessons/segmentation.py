@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pointmcd.metrics.pixel_iou import pixel_iou
-from pointmcd.teachers.lesson import Indices, register_lesson
+from pointmcd.teachers.lesson import register_lesson
 from pointmcd.teachers.lessons.parts_network import PartsDecoder
 from pointmcd.teachers.maps import MapLesson, MapOptions
+from pointmcd.typing import Indices
 
 #: Pixels drawn of each view for one step: a fraction of the work of all of them.
 PIXELS = 2048
