@@ -1,13 +1,16 @@
 """What must hold of the repository as a whole, whichever file breaks it."""
 
 import ast
+import functools
 import re
+import shlex
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -212,6 +215,36 @@ def test_documented_commands_exist(
         text = help_text([command], monkeypatch, capsys)
         offered = set(re.findall(r"--[a-z][a-z-]*", text))
         assert options <= offered, f"pointmcd {command} has no {sorted(options - offered)}"
+
+
+def lines_to_type() -> list[list[str]]:
+    """The arguments of each `pointmcd` line in blocks of shell code, 1 for each variable."""
+    found = []
+    for document in [*DOCUMENTS, ROOT / "CONTRIBUTING.md"]:
+        text = re.sub(r"\$\w+", "1", document.read_text(encoding="utf-8").replace("\\\n", " "))
+        for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL):
+            commands = re.findall(
+                r"^\s*(?:for .*; do )?pointmcd ([a-z][^#;\n]*)", block, re.MULTILINE
+            )
+            found += [shlex.split(command) for command in commands]
+    return found
+
+
+def test_documented_lines_parse(monkeypatch: pytest.MonkeyPatch) -> None:
+    from pointmcd.cli import app
+
+    def parsed_only(command: Callable[..., Any]) -> Callable[..., Any]:
+        return functools.wraps(command)(lambda **_: called.append(command))
+
+    called: list[Any] = []
+    commands = app._commands
+    monkeypatch.setattr(
+        app, "_commands", lambda line: {n: parsed_only(c) for n, c in commands(line).items()}
+    )
+    lines = lines_to_type()
+    for line in lines:
+        app.main(line)
+    assert len(called) == len(lines) > 40
 
 
 def test_documents_link_to_files_that_exist() -> None:
