@@ -75,16 +75,15 @@ def test_the_schedule_is_the_tasks_own_where_nothing_is_given():
     schedule = {"epochs": 128, "batch_size": 48, "lr": 1e-3, "final_lr": 1e-6}
     own = {"weight_decay": 1e-5, "label_smoothing": 0.2}
     assert asdict(options_of()) == schedule | own
-    parts = options_of(task="segmentation")
-    assert parts.epochs < 128
-    assert parts.batch_size < 48
+    maps = {"epochs": 20, "final_lr": 5e-6, "weight_decay": 1e-5, "views_per_step": 4}
+    assert asdict(options_of(task="segmentation")) == maps | {"batch_size": 4, "lr": 1e-2}
+    assert asdict(options_of(task="autoencoder")) == maps | {"batch_size": 8, "lr": 1e-3}
+    for task in ("classification", "segmentation", "autoencoder"):
+        frozen, tuned = options_of(task=task), options_of(task=task, finetune=True)
+        assert tuned == replace(frozen, lr=1e-4)  # the method's
     given = {"epochs": 3, "batch_size": 5, "lr": 0.25, "final_lr": 0.125}
     found = asdict(options_of(task="segmentation", **given))
     assert found == given | {"weight_decay": 1e-5, "views_per_step": 4}
-    assert asdict(options_of(task="autoencoder", batch_size=2)) == {
-        **{"epochs": 20, "batch_size": 2, "lr": 1e-3, "final_lr": 5e-6},
-        **{"weight_decay": 1e-5, "views_per_step": 4},
-    }
 
 
 @pytest.mark.parametrize(

@@ -5,12 +5,7 @@ import pytest
 import yaml
 
 from pointmcd.errors import ConfigError
-from pointmcd.training.config import (
-    RECIPES,
-    TrainConfig,
-    apply_recipe,
-    config_from_dict,
-)
+from pointmcd.training.config import TrainConfig, config_from_dict
 
 STORE = Path("/data/store")
 
@@ -95,40 +90,6 @@ def test_what_decides_the_result_and_what_does_not():
     unsaid = {"label_fraction"}  # where all labels are used, that is not said
     assert left_out == {"store", "out", "init", "device", "workers", "overwrite"} | unsaid
     assert TrainConfig(STORE, resample=True).decisive() != plain.decisive()
-
-
-def test_the_short_recipe_is_what_the_fields_say():
-    config = TrainConfig(STORE, lr=0.5, seed=2)
-    assert apply_recipe(config, "short") == config
-
-
-@pytest.mark.parametrize(
-    ("student", "epochs", "batch_size"), [("pointnet", 500, 64), ("dgcnn", 350, 24)]
-)
-def test_the_method_s_own_setting(student, epochs, batch_size):
-    config = apply_recipe(TrainConfig(STORE, student=student, seed=2, teacher=None), "paper")
-    assert (config.epochs, config.batch_size) == (epochs, batch_size)
-    assert (config.optimizer, config.lr, config.final_lr) == ("sgd", 0.1, 0.001)
-    assert config.task_weight == 0.1
-    assert config.objective == ("vafp:1,distance=l1,start=plain",)
-    assert config.distill_course == "constant"
-    # What the recipe does not name stays.
-    assert (config.seed, config.teacher, config.store) == (2, None, STORE)
-    config.check()
-
-
-@pytest.mark.parametrize("task", ["classification", "segmentation", "pretrain"])
-@pytest.mark.parametrize("student", ["pointnet", "dgcnn"])
-def test_recipes_change_nothing_that_tells_runs_of_a_comparison_apart(task, student):
-    config = TrainConfig(STORE, task=task, student=student)
-    paper = apply_recipe(config, "paper")
-    for name in ("teacher", "visibility", "pairing", "seed", "student", "task", "store"):
-        assert getattr(paper, name) == getattr(config, name)
-
-
-def test_an_unknown_recipe():
-    with pytest.raises(ConfigError, match=f"--recipe long: use one of {', '.join(RECIPES)}"):
-        apply_recipe(TrainConfig(STORE), "long")
 
 
 @pytest.mark.parametrize("out", [None, Path("runs/x")])

@@ -1,14 +1,14 @@
 """What training to label parts refuses, and the settings that are its own."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from store_copies import copy_store, edit_json
 
 from pointmcd.errors import RunError, StoreError
-from pointmcd.training.config import TrainConfig, apply_recipe
+from pointmcd.training.config import TrainConfig
 from pointmcd.training.run import Run
 from pointmcd.training.train import train
 
@@ -81,30 +81,3 @@ def test_runs_of_parts_have_folders_of_their_own():
     assert replace(plain, task="segmentation").folder.name == (
         "store-segmentation-pointnet-distilled-s0"
     )
-
-
-# The paper's recipe
-
-
-#: batch, task weight, smoothing, weight decay, epochs (the method's table)
-TABLE = {
-    "pointnet": (32, 0.1, 0.05, 1e-4, 200),
-    "dgcnn": (32, 1.0, 0.2, 1e-4, 250),
-}
-COLUMNS = ("batch_size", "task_weight", "label_smoothing", "weight_decay", "epochs")
-
-
-@pytest.mark.parametrize("student", TABLE)
-def test_the_papers_recipe_for_parts(student):
-    config = TrainConfig(Path("s"), task="segmentation", student=student)
-    paper = asdict(apply_recipe(config, "paper"))
-    assert tuple(paper[name] for name in COLUMNS) == TABLE[student]
-    assert (paper["optimizer"], paper["lr"], paper["final_lr"]) == ("sgd", 0.1, 0.001)
-    assert (paper["points"], paper["scale"], paper["shift"]) == (2048, 1.2, 0.1)
-    assert paper["objective"] == ("vafp:1,distance=l1,start=plain",)
-    assert apply_recipe(config, "short") == config
-
-
-def test_the_papers_recipe_for_parts_has_no_regulariser():
-    config = TrainConfig(Path("s"), task="segmentation", student="pointnet")
-    assert apply_recipe(config, "paper").regulariser_weight == 0

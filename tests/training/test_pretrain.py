@@ -17,7 +17,7 @@ from pointmcd.evaluation.evaluate import evaluate
 from pointmcd.students.registry import list_students
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach
-from pointmcd.training.config import TrainConfig, apply_recipe, config_from_dict
+from pointmcd.training.config import config_from_dict
 from pointmcd.training.run import Run
 from pointmcd.training.train import train
 
@@ -159,12 +159,6 @@ def test_killed_and_resumed_it_ends_the_same(pretrain, content, tmp_path):
     killed = content(tmp_path / "runs" / "killed")
     for key in ("last", "best", "records"):
         assert killed[key] == whole[key]
-
-
-def test_the_papers_recipe_has_a_schedule_for_it():
-    config = TrainConfig("store", task="pretrain", student="pointnet")
-    assert apply_recipe(config, "paper").epochs == 500
-    assert apply_recipe(config, "paper").objective == ("vafp:1,distance=l1,start=plain",)
 
 
 def test_settings_survive_the_file(pretrain):
