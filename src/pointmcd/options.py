@@ -1,4 +1,4 @@
-"""How a setting looks in the help: what its value is called, and whether it is advanced."""
+"""Markers for settings: the name of the value in the help, and whether it is advanced."""
 
 from typing import Annotated, Any, TypeVar
 

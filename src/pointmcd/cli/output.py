@@ -1,4 +1,4 @@
-"""What commands share: where results are printed, and the mistakes that only a caller can make."""
+"""Printing of results, and the usage errors of commands."""
 
 from collections.abc import Iterable
 from typing import NoReturn
@@ -11,7 +11,7 @@ from pointmcd.tables import to_markdown
 
 
 class UsageError(PointMCDError):
-    """A command that is called wrongly: it exits with status 2, as what cannot be parsed does."""
+    """A wrong call of a command; it exits with status 2, like arguments that cannot be parsed."""
 
 
 class _Output(Console):

@@ -1,4 +1,4 @@
-"""How tyro reads a class of settings: one flat class, two groups of options in the help."""
+"""Rules by which tyro reads a flat class of settings as two groups of options in the help."""
 
 from dataclasses import is_dataclass, replace
 from typing import Annotated, Any, get_type_hints

@@ -1,4 +1,4 @@
-"""Logits: the student's classes follow the teacher's."""
+"""Logits: the student's class probabilities match the teacher's."""
 
 from dataclasses import dataclass
 
@@ -16,9 +16,9 @@ class LogitOptions:
     """Options of `logits`.
 
     Attributes:
-        temperature: what logits are divided by before the softmax; above 0.
-        standardise: zero mean and unit deviation of each shape's logits first, over its classes;
-            false is the plain form.
+        temperature: divisor of the logits before the softmax; above 0.
+        standardise: first give each shape's logits zero mean and unit standard deviation over its
+            classes; false is the plain form.
     """
 
     temperature: float = 2.0

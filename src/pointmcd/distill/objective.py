@@ -1,4 +1,4 @@
-"""Distillation objectives: what training minimises between a student and its teacher."""
+"""Distillation objectives: the terms of the loss between a student and its teacher."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +18,7 @@ from pointmcd.students.base import PointFeatures
 
 @dataclass(frozen=True)
 class Setup:
-    """What an objective is made for.
+    """Sizes and statistics that an objective is built from.
 
     Attributes:
         channels: C, the channels of the student's embeddings.
@@ -61,8 +61,8 @@ class Objective(nn.Module, ABC):
         """Return the loss, a scalar in float32.
 
         Args:
-            features: what the student made of the batch.
-            logits: what the task's head made of it.
+            features: the student's output for the batch.
+            logits: the output of the task's head.
             batch: `teacher` holds the outputs that were asked for, `visibility` bool [B, N, V].
         """
 
@@ -100,7 +100,7 @@ class Term:
 
     @property
     def text(self) -> str:
-        """All of it, with every option: what has to be equal for equal runs."""
+        """The full spec, with every option written out; equal runs have equal texts."""
         return spec_text(self.name, self.options, self.weight)
 
 

@@ -21,7 +21,7 @@ class ChannelStatistics:
 
     @property
     def scale(self) -> npt.NDArray[np.float64]:
-        """What standardising divides by: the deviation, 1 for a channel that never varies."""
+        """Divisor for standardising: the standard deviation, or 1 for a constant channel."""
         return np.where(self.deviation > 1e-6, self.deviation, 1.0)
 
     def standardised(self) -> "ChannelStatistics":

@@ -1,4 +1,4 @@
-"""VAFP descriptors: what each view sees of the student matches the teacher's view descriptor."""
+"""VAFP: the student's projected descriptor of each view matches the teacher's descriptor of it."""
 
 from dataclasses import dataclass
 from typing import Literal

@@ -98,7 +98,7 @@ def _of_timm(timm: Any, name: str) -> EncoderEntry:
 
 
 def _cached(config: Any) -> Iterator[bool]:
-    """For each file from which timm would load a model's weights, whether it is here."""
+    """Yield, for each file from which timm would load a model's weights, whether it is cached."""
     if not config.hf_hub_id:
         address = config.url if isinstance(config.url, str) else (config.url or ("", ""))[1]
         file = address.rpartition("/")[2]

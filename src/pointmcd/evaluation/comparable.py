@@ -1,4 +1,4 @@
-"""Which runs may be held against each other: same task, same store, same test shapes."""
+"""Check that runs can be compared: same task, same store, same test shapes."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ _ADVICE = "compare runs of one store"
 
 
 def check_comparable(results: Sequence[RunResult]) -> None:
-    """Make sure that all runs did one task and were tested on the same shapes of one store.
+    """Check that all runs are of one task and were tested on the same shapes of one store.
 
     Raises:
         RunError: naming the first two runs that differ, and in what.

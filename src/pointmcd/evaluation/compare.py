@@ -1,4 +1,4 @@
-"""Variants against a baseline: mean and deviation over seeds, paired difference, paired test."""
+"""Compare variants with a baseline: mean and std over seeds, paired difference, paired test."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -21,7 +21,7 @@ class Difference:
 
     Attributes:
         variant: the variant's label.
-        paired_by_seed: both sides have the same seeds, and seed s is held against seed s;
+        paired_by_seed: both sides have the same seeds, and seed s is compared with seed s;
             otherwise each side's score per shape is averaged over its seeds.
         overall: difference in overall accuracy or instance mIoU with its 95% interval.
         class_score: difference in the mean over classes.
@@ -42,7 +42,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `compare` found.
+    """Result of `compare`.
 
     Attributes:
         checkpoint: "last" or "best" (on the validation split).

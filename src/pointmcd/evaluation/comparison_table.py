@@ -37,13 +37,13 @@ def comparison_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
 
 
 def table_title(comparison: Comparison) -> str:
-    """Which checkpoint and how many shapes."""
+    """Title with the checkpoint and the number of shapes."""
     which = {"last": "last epoch", "best": "best epoch on the validation split"}
     return f"Test split, {comparison.count} shapes, {which[comparison.checkpoint]}"
 
 
 def notes(comparison: Comparison) -> list[str]:
-    """How to read the metrics."""
+    """Notes on how to read the metrics."""
     words = comparison.task.wording
     baseline = comparison.baseline.label if comparison.baseline else ""
     texts = [f"{words.plural} in percent: mean ± standard deviation over seeds (ddof 1)."]
@@ -61,7 +61,7 @@ def notes(comparison: Comparison) -> list[str]:
 
 
 def percent(spread: Spread) -> str:
-    """Mean and deviation in percent: "71.2 ± 0.8"."""
+    """Mean and standard deviation in percent: "71.2 ± 0.8"."""
     mean = f"{100 * spread.mean:.1f}"
     return mean if spread.std is None else f"{mean} ± {100 * spread.std:.1f}"
 

@@ -1,4 +1,4 @@
-"""The one look at the test split, after training: metrics and predictions."""
+"""Evaluate a finished run on the test split, once: metrics and predictions."""
 
 from pathlib import Path
 

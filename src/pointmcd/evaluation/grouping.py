@@ -55,7 +55,7 @@ def unequal_settings(first: RunResult, second: RunResult) -> list[str]:
 
 
 def _settings(result: RunResult) -> dict[str, Any]:
-    """What has to be equal for a fair comparison of variants."""
+    """Settings that have to be equal for a fair comparison of variants."""
     shapes = result.info.get("shapes", {})
     settings = {f"{split} shapes": count for split, count in shapes.items()}
     for key, value in result.config.items():
@@ -72,7 +72,7 @@ def _identity(result: RunResult) -> str:
 
 
 def _start(result: RunResult) -> dict[str, Any]:
-    """How the run that a fine-tuned one starts from was made, but for its seed."""
+    """Settings, except the seed, of the run that a fine-tuned run starts from."""
     start = result.info.get("init") or {}
     settings = {key: value for key, value in start.get("settings", {}).items() if key != "seed"}
     kept = ("task", "student", "arm", "teacher", "store_fingerprint")
@@ -111,7 +111,7 @@ def _odd_settings(result: RunResult, twins: Sequence[RunResult]) -> str:
 
 
 def _odd_start(result: RunResult, twins: Sequence[RunResult]) -> Iterator[str]:
-    """In what the run that it started from was made otherwise than those of its twins."""
+    """Settings in which the run that it started from differs from those of the other seeds."""
     mine, *others = (_flat_start(r) for r in (result, *twins))
     for key, value in mine.items():
         if any(other.get(key) != value for other in others):

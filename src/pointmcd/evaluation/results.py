@@ -1,4 +1,4 @@
-"""What an evaluated run left behind, read back."""
+"""Read the results of evaluated runs."""
 
 import zipfile
 from pathlib import Path

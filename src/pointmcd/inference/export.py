@@ -1,4 +1,4 @@
-"""A trained run for other programs: an ONNX file, or weights with a card."""
+"""Export a trained run for other programs: an ONNX file, or weights with a card."""
 
 from pathlib import Path
 from typing import Literal

@@ -79,7 +79,7 @@ def _write(
 
 
 def _check(model: nn.Module, loaded: OnnxModule, inputs: tuple[Tensor, ...], path: Path) -> None:
-    """Refuse a file that computes something else than torch."""
+    """Refuse a file whose outputs differ from torch's."""
     with torch.inference_mode():
         wanted = model(*inputs)
     gap = float((loaded(*inputs) - wanted).abs().max())
@@ -101,7 +101,7 @@ def _examples(run: Run, points: int | None) -> Iterator[tuple[Tensor, ...]]:
 
 
 def _inputs(run: Run, points: Tensor) -> tuple[Tensor, ...]:
-    """What the model takes: points [B, N, 3], and class ids [B] that go round."""
+    """Inputs of the model: points [B, N, 3], and class ids [B], each class in turn."""
     labels = torch.arange(len(points)) % max(1, len(run.labels.classes))
     return run.task.inputs(Batch(points, labels))
 

@@ -1,4 +1,4 @@
-"""What an exported model says of itself: as JSON values, and as a model card."""
+"""Description of an exported model, as JSON values and as a model card."""
 
 import hashlib
 from pathlib import Path

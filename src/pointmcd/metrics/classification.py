@@ -14,7 +14,7 @@ from pointmcd.errors import PointMCDError
 
 @dataclass(frozen=True)
 class ClassificationMetrics:
-    """How well a classifier did; accuracies are fractions from 0 to 1.
+    """Test metrics of a classifier; accuracies are fractions from 0 to 1.
 
     Attributes:
         overall_accuracy: share of shapes whose class was found.
@@ -41,7 +41,7 @@ class ClassificationMetrics:
         }
 
     def as_dict(self) -> dict[str, Any]:
-        """All that `test.json` holds: everything but the confusion matrix and the scores."""
+        """Values for `test.json`: everything but the confusion matrix and the scores."""
         return {
             "overall_accuracy": self.overall_accuracy,
             "class_accuracy": self.class_accuracy,

@@ -1,4 +1,4 @@
-"""What the metrics of every task have in common."""
+"""Protocol of the metrics of every task."""
 
 from typing import Any, Protocol
 
@@ -6,7 +6,7 @@ from pointmcd.typing import Doubles
 
 
 class Metrics(Protocol):
-    """How well a model did on some shapes.
+    """Metrics of a model on some shapes.
 
     Attributes:
         count: number of shapes that were measured.
@@ -28,4 +28,4 @@ class Metrics(Protocol):
         """The metrics under the names to print them with: the main one, its mean over classes."""
 
     def as_dict(self) -> dict[str, Any]:
-        """All that `test.json` holds."""
+        """Values for `test.json`."""

@@ -1,4 +1,4 @@
-"""Part segmentation measured as the ShapeNetPart protocol has it.
+"""Part IoU as defined by the ShapeNetPart protocol.
 
 Yi et al. 2016 (A Scalable Active Framework for Region Annotation in 3D Shape Collections), in the
 form that PointNet (Qi et al. 2017, section 5.1) made common: the IoU of a shape is the mean over
@@ -124,7 +124,7 @@ def class_means(
 
 
 def _counts(parts: NDArray[np.int64], counted: NDArray[np.bool_], number: int) -> NDArray[np.int64]:
-    """How many counted points each shape has of each part, int64 [n, number]."""
+    """Number of counted points of each part in each shape, int64 [n, number]."""
     rows = np.arange(len(parts))[:, None] * number
     counts = np.bincount((rows + parts)[counted], minlength=len(parts) * number)
     return counts.reshape(len(parts), number)

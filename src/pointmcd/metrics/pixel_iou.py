@@ -1,4 +1,4 @@
-"""How well the pixels of a shape's views are labelled."""
+"""Pixel IoU of the labelled views of a shape."""
 
 import numpy as np
 

@@ -12,7 +12,7 @@ from pointmcd.metrics.part_iou import UNLABELLED, MeanIoU, mean_ious, shape_ious
 
 @dataclass(frozen=True)
 class SegmentationMetrics(MeanIoU):
-    """How well parts were found, as the ShapeNetPart protocol has it; fractions from 0 to 1.
+    """Test metrics of part segmentation (ShapeNetPart protocol); fractions from 0 to 1.
 
     Attributes:
         point_accuracy: share of labelled points, of all shapes together, whose part was found.
@@ -34,7 +34,7 @@ class SegmentationMetrics(MeanIoU):
         }
 
     def as_dict(self) -> dict[str, Any]:
-        """All that `test.json` holds: everything but the scores."""
+        """Values for `test.json`: everything but the scores."""
         return {
             "instance_miou": self.instance_miou,
             "class_miou": self.class_miou,

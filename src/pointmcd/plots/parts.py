@@ -1,4 +1,4 @@
-"""Coloured point clouds as still pictures: little balls, lit from the viewer, with a legend."""
+"""Images of coloured point clouds: small balls, lit from the viewer, with a legend."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -134,7 +134,7 @@ def _framed(points: Reals, view: tuple[float, float]) -> tuple[Doubles, float]:
 
 
 def _radius(places: Doubles) -> float:
-    """So large that neighbours touch: a surface of points then looks closed."""
+    """Radius at which neighbouring balls touch, so that a surface of points looks closed."""
     distinct = np.unique(places, axis=0)
     if len(distinct) == 1:
         return _LARGEST
@@ -143,7 +143,7 @@ def _radius(places: Doubles) -> float:
 
 
 def _balls(places: Doubles, radius: float, side: int) -> tuple[Indices, Doubles, Doubles]:
-    """Which point each pixel shows (-1: none), how near it is, and its ball's height there.
+    """The point that each pixel shows (-1: none), its depth, and the height of its ball there.
 
     Each [side, side]; the height runs from 0 at the ball's rim to 1 at its top.
     """
@@ -173,7 +173,7 @@ def _faded(depth: Doubles, bare: Bools) -> Doubles:
 
 
 def _stepped(depth: Doubles, bare: Bools, side: int) -> Doubles:
-    """Darken what stands just behind something nearer (eye-dome lighting, Boucheny 2009)."""
+    """Darken pixels just behind nearer ones (eye-dome lighting, Boucheny 2009)."""
     filled = np.where(bare, depth[~bare].min() - 1, depth)
     reach = max(side // 160, 1)
     padded = np.pad(filled, reach, mode="edge")

@@ -1,4 +1,4 @@
-"""The look of a report's pictures: one colour per variant everywhere, pictures inside the page."""
+"""Style of a report's figures: one colour per variant, images embedded in the page."""
 
 import base64
 import io
@@ -47,7 +47,7 @@ def variant_colours(labels: Iterable[str]) -> dict[str, str]:
 
 
 def tidy(figure: Figure) -> Figure:
-    """Take away frames that carry nothing and add a light grid across."""
+    """Remove the top and right sides of the frame, and add a light horizontal grid."""
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(axis="y", color="#e3e6ea", linewidth=0.8)

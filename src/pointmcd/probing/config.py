@@ -12,7 +12,7 @@ from pointmcd.options import DEVICE, RUN, RUNS, STORE, Flag
 
 @dataclass(frozen=True)
 class ProbeConfig:
-    """Which frozen students are evaluated, on which shapes."""
+    """Settings of a probe: the frozen students to evaluate, and the shapes."""
 
     run: Positional[Annotated[Path, RUN]]
     """Folder of a run of any task."""

@@ -172,7 +172,7 @@ def retrieval(train_x: Floats, test_x: Floats, test_y: Ints) -> float | None:
 
 
 def _standardiser() -> Any:
-    """Scale to mean 0 and deviation 1 in every channel; a constant channel is only centred.
+    """Scale every channel to mean 0 and standard deviation 1; a constant channel is only centred.
 
     Dividing by the largest size first does not change the outcome, but keeps large channels
     exact: StandardScaler alone leaves a constant 1e30 at 1e14, where it would drown all others.

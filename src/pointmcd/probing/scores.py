@@ -22,7 +22,7 @@ EPISODES = ((5, 10), (5, 20), (10, 10), (10, 20))
 
 @dataclass(frozen=True)
 class ProbeScores:
-    """What one encoder's features reached; fractions from 0 to 1.
+    """Scores of one encoder's features; fractions from 0 to 1.
 
     Attributes:
         svm: overall accuracy of the linear SVM.

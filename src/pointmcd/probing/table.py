@@ -23,7 +23,7 @@ PROBE_NOTES = (
 
 
 def probe_table(rows: Iterable[ProbeRow], title: str = "") -> Table:
-    """Return a table of the scores; mean and deviation where there are several seeds."""
+    """Return a table of the scores; mean and standard deviation over several seeds."""
     return result_table(("features", *PROBE_COLUMNS), map(probe_cells, rows), title, [PROBE_NOTES])
 
 

@@ -1,4 +1,4 @@
-"""What the page says and shows, as plain values for the template."""
+"""Content of the page, as plain values for the template."""
 
 from collections import Counter
 from collections.abc import Sequence

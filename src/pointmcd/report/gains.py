@@ -1,4 +1,4 @@
-"""What each class gained over the baseline, and how sure the whole is."""
+"""Figures of the gain over the baseline: for each class, and overall with its interval."""
 
 from collections.abc import Mapping, Sequence
 
@@ -44,7 +44,7 @@ def gains_figure(
 def differences_figure(
     differences: Sequence[Difference], baseline: str, colours: Mapping[str, str], wording: Wording
 ) -> Figure:
-    """Each variant's difference in the main figure with its 95% interval, around zero."""
+    """Each variant's difference in the main metric with its 95% interval, around zero."""
     figure = Figure(figsize=(7.5, 1.0 + 0.42 * len(differences)), layout="constrained")
     axes = figure.add_subplot()
     for row, difference in enumerate(differences):

@@ -1,4 +1,4 @@
-"""The result of a comparison in one line that says no more than the numbers allow."""
+"""Headline of the report: the result of a comparison in one careful sentence."""
 
 from pointmcd.evaluation.compare import Comparison
 from pointmcd.evaluation.comparison_table import percent, signed_points

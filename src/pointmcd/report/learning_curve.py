@@ -15,7 +15,7 @@ _Point = tuple[float, float, float]
 
 
 def learning_curve_figure(variants: Sequence[Variant], score: str) -> Figure | None:
-    """Mean and deviation over seeds by number of labels; None where all variants have one share.
+    """Mean and std over seeds by number of labels; None if all variants use the same fraction.
 
     Args:
         variants: of any shares of the labels; those that differ in nothing else make one line.
@@ -53,7 +53,7 @@ def _lines(variants: Sequence[Variant]) -> dict[str, list[_Point]]:
 
 
 def _name(variant: Variant) -> str:
-    """The variant's label without its share of the labels."""
+    """The variant's label without its fraction of the labels."""
     share = f"label_fraction {variant.results[0].config.get('label_fraction', 1.0)}"
     return (
         variant.label.replace(f", {share}", "").replace(f"{share}, ", "").replace(f" ({share})", "")

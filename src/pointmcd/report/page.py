@@ -1,4 +1,4 @@
-"""The report: one HTML page with every picture inside, to be mailed, archived and read offline."""
+"""The report: one self-contained HTML page, to be mailed, archived and read offline."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Where points of a shape lie in its stored views."""
+"""Project the points of a shape into its stored views."""
 
 import numpy as np
 from numpy.typing import NDArray

@@ -1,4 +1,4 @@
-"""What each variant was trained with and on, as rows for the page."""
+"""Settings and training data of each variant, as rows for the page."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -63,7 +63,7 @@ def _parameters(variant: Variant) -> str:
 
 
 def _parts(parts: Mapping[str, Sequence[str]]) -> str:
-    """How many parts, and those of each class; empty without."""
+    """Number of parts, and of those of each class; empty without parts."""
     texts = [f"{label} ({', '.join(names)})" for label, names in parts.items()]
     return f"{sum(map(len, parts.values()))}: {', '.join(texts)}" if parts else ""
 

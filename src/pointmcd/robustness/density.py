@@ -1,4 +1,4 @@
-"""Corruptions of density: parts that are not seen, not scanned, too dense, too thin, or missing."""
+"""Corruptions of density: regions unseen, not scanned, too dense, too thin, or missing."""
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -29,7 +29,7 @@ _CROWDED_REGIONS, _THINNED = 3, 0.75
 
 
 def occlusion(points: Points, severity: int, generator: np.random.Generator) -> Points:
-    """Only what a few cameras see, from anywhere around; fewer cameras the more severe."""
+    """Keep only what a few cameras in random directions see; the more severe, the fewer cameras."""
     count = VIEWPOINTS[severity - 1]
     cameras = DISTANCE * np.stack([direction(generator) for _ in range(count)])
     seen = np.asarray(hidden_point_removal(points, cameras).any(axis=1))
@@ -37,7 +37,7 @@ def occlusion(points: Points, severity: int, generator: np.random.Generator) -> 
 
 
 def lidar(points: Points, severity: int, generator: np.random.Generator) -> Points:
-    """Only what one scanner sees, and of that only stripes; fewer beams the more severe."""
+    """Keep only stripes of what one scanner sees; the more severe, the fewer beams."""
     toward = direction(generator)
     seen = hidden_point_removal(points, DISTANCE * toward[None])[:, 0]
     stripes = _on_a_beam(points, toward, BEAMS[severity - 1])
@@ -46,7 +46,7 @@ def lidar(points: Points, severity: int, generator: np.random.Generator) -> Poin
 
 
 def _on_a_beam(points: Points, toward: Points, beams: int) -> Mask:
-    """Which points [N] lie near one of the fan of planes that a spinning scanner's beams sweep."""
+    """Mask of the points [N] near one of the planes that a spinning scanner's beams sweep."""
     # The scanner's axis: the upright one, or as near to it as is square to where it looks.
     upright = np.array([0.0, 1.0, 0.0]) if abs(toward[1]) < 0.99 else np.array([0.0, 0.0, 1.0])
     axis = upright - (upright @ toward) * toward
@@ -60,7 +60,7 @@ def _on_a_beam(points: Points, toward: Points, beams: int) -> Mask:
 
 
 def density_increase(points: Points, severity: int, generator: np.random.Generator) -> Points:
-    """Three small regions take points from everywhere else."""
+    """Move random points into three small regions."""
     region = np.zeros(len(points), dtype=bool)
     for centre in points[generator.integers(0, len(points), _CROWDED_REGIONS)]:
         region |= nearest_share(points, centre, _CROWDED_REGION)
@@ -80,7 +80,7 @@ def _nearest_of(places: Points, points: Points) -> Points:
 
 
 def density_decrease(points: Points, severity: int, generator: np.random.Generator) -> Points:
-    """Regions keep a quarter of their points; more regions the more severe."""
+    """Thin regions to a quarter of their points; the more severe, the more regions."""
     kept = np.ones(len(points), dtype=bool)
     for centre in points[generator.integers(0, len(points), REGIONS[severity - 1])]:
         region = nearest_share(points, centre, _THIN_REGION)
@@ -89,7 +89,7 @@ def density_decrease(points: Points, severity: int, generator: np.random.Generat
 
 
 def cutout(points: Points, severity: int, generator: np.random.Generator) -> Points:
-    """Regions are missing; more regions the more severe, each around a point that is left."""
+    """Remove regions around remaining points; the more severe, the more regions."""
     kept = np.ones(len(points), dtype=bool)
     share = _HOLE * len(points)
     for _ in range(REGIONS[severity - 1]):

@@ -1,4 +1,4 @@
-"""Finished runs on corrupted clouds: the one evaluation, on a data set with a transform."""
+"""Evaluate finished runs on corrupted clouds: the usual evaluation with a transform."""
 
 import hashlib
 from collections.abc import Sequence

@@ -21,7 +21,7 @@ from pointmcd.typing import Doubles, Indices
 
 @dataclass(frozen=True)
 class CorruptionResult:
-    """How one checkpoint of a run scores on corrupted clouds; these are metrics as any.
+    """Scores of one checkpoint of a run on corrupted clouds, as metrics.
 
     Attributes:
         names: the n shapes.
@@ -59,7 +59,7 @@ class CorruptionResult:
 
     @cached_property
     def errors(self) -> dict[str, list[float]]:
-        """The same at each severity of each corruption."""
+        """Mean error at each severity of each corruption."""
         return {name: (1 - found.mean(axis=1)).tolist() for name, found in self.found.items()}
 
     @property
@@ -83,15 +83,15 @@ class CorruptionResult:
         return {name: 1 - float(np.mean(errors)) for name, errors in self.errors.items()}
 
     def only(self, corruptions: Sequence[str]) -> "CorruptionResult":
-        """The same of some corruptions."""
+        """The result for some of the corruptions."""
         return replace(self, found={name: self.found[name] for name in corruptions})
 
     def added_to(self, before: "CorruptionResult") -> "CorruptionResult":
-        """The same with the corruptions of an earlier result that it lacks itself."""
+        """The result together with corruptions that only an earlier result has."""
         return self.of(self.names, self.labels, self.clean, {**before.found, **self.found})
 
     def as_dict(self) -> dict[str, Any]:
-        """All that the JSON file holds."""
+        """Values for the JSON file."""
         return {
             "clean_error": self.clean_error,
             "mean_error": self.mean_error,
@@ -103,7 +103,7 @@ class CorruptionResult:
 def corruption_errors(
     errors: Mapping[str, Sequence[float]], baseline: Mapping[str, Sequence[float]]
 ) -> dict[str, float]:
-    """CE of each corruption: the sum of errors over severities, in shares of the baseline's.
+    """CE of each corruption: the sum of errors over severities, divided by the baseline's.
 
     Where the baseline makes no error at all, CE is 1 if the run makes none either, else infinite.
     """

@@ -1,4 +1,4 @@
-"""What the corruptions share: regions of a cloud, and as many points after as before."""
+"""Helpers of the corruptions: regions of a cloud, and clouds refilled to their size."""
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ def refilled(points: Points, kept: Mask, generator: np.random.Generator) -> Poin
 
 
 def nearest_share(points: Points, centre: npt.NDArray[np.float64], share: float) -> Mask:
-    """Which points [N] are the nearest `share` of all to a place, at least one."""
+    """Mask of the `share` of points [N] nearest to a place, at least one."""
     count = max(1, round(share * len(points)))
     distance = ((points - centre) ** 2).sum(axis=1)
     nearest = np.zeros(len(points), dtype=bool)
@@ -28,7 +28,7 @@ def nearest_share(points: Points, centre: npt.NDArray[np.float64], share: float)
 
 
 def replaced(points: Points, share: float, generator: np.random.Generator) -> Mask:
-    """A random `share` of the points [N] to put others in place of; of one point, none."""
+    """Mask of a random `share` of the points [N], to be replaced; never all of them."""
     chosen = np.zeros(len(points), dtype=bool)
     count = min(round(share * len(points)), len(points) - 1)
     chosen[generator.choice(len(points), count, replace=False)] = True
@@ -36,6 +36,6 @@ def replaced(points: Points, share: float, generator: np.random.Generator) -> Ma
 
 
 def direction(generator: np.random.Generator) -> npt.NDArray[np.float64]:
-    """A unit vector [3], every direction alike."""
+    """A random unit vector [3], uniform over the sphere."""
     vector = generator.normal(size=3)
     return np.asarray(vector / np.linalg.norm(vector))

@@ -33,7 +33,7 @@ NOTES = (
 def ratios_against(
     baseline: Path, run: Path, result: CorruptionResult, split: str, checkpoint: str
 ) -> dict[str, float]:
-    """CE of each corruption of one run against another, which may have been shown more of them.
+    """CE of each corruption of one run; the baseline may have been evaluated on more of them.
 
     Raises:
         RunError: when the other was not shown all of them, or is of another store.
@@ -119,7 +119,7 @@ def _rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
 
 
 def _of_errors(scores: Interval) -> Interval:
-    """The difference of errors: the sign and the ends are the other way."""
+    """The difference of errors, from that of scores: sign and ends are swapped."""
     return Interval(-scores.mean, -scores.high, -scores.low)
 
 

@@ -1,4 +1,4 @@
-"""Corruptions by transformation: the whole shape is turned, slanted or bent."""
+"""Corruptions by transformation: the whole shape is rotated, sheared or bent."""
 
 from collections.abc import Callable
 
@@ -20,13 +20,13 @@ _BINOMIALS = np.array([1.0, 4.0, 6.0, 4.0, 1.0])
 
 
 def rotation(points: Points, severity: int, generator: np.random.Generator) -> Points:
-    """Turned by an angle about any axis."""
+    """Rotate by an angle about a random axis."""
     turn = Rotation.from_rotvec(np.radians(ROTATION[severity - 1]) * direction(generator))
     return np.asarray(turn.apply(points))
 
 
 def shear(points: Points, severity: int, generator: np.random.Generator) -> Points:
-    """Every coordinate takes shares of the two others."""
+    """Add fractions of the two other coordinates to each."""
     reach = SHEAR[severity - 1]
     slant = generator.uniform(-reach, reach, (3, 3))
     np.fill_diagonal(slant, 1)
@@ -34,7 +34,7 @@ def shear(points: Points, severity: int, generator: np.random.Generator) -> Poin
 
 
 def ffd(points: Points, severity: int, generator: np.random.Generator) -> Points:
-    """Free-form deformation: Bernstein polynomials of a lattice whose corners were moved.
+    """Free-form deformation: Bernstein polynomials of a lattice with shifted corners.
 
     Sederberg and Parry, "Free-Form Deformation of Solid Geometric Models" (SIGGRAPH 1986).
     """
@@ -56,12 +56,12 @@ def _bernstein(place: Points) -> npt.NDArray[np.float64]:
 
 
 def rbf(points: Points, severity: int, generator: np.random.Generator) -> Points:
-    """Bent by multiquadrics, which grow with the distance from their control point."""
+    """Bend by multiquadrics, which grow with the distance from their control point."""
     return _bent(points, RBF[severity - 1], generator, lambda square: np.sqrt(1 + square))
 
 
 def inverse_rbf(points: Points, severity: int, generator: np.random.Generator) -> Points:
-    """Bent by inverse multiquadrics, which fade with the distance from their control point."""
+    """Bend by inverse multiquadrics, which fade with the distance from their control point."""
     return _bent(points, RBF[severity - 1], generator, lambda square: 1 / np.sqrt(1 + square))
 
 
