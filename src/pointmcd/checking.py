@@ -16,10 +16,7 @@ T = TypeVar("T")
 
 @contextmanager
 def checking(what: str) -> Iterator[None]:
-    """Begin every ConfigError with `what`; no progress is shown, the random state stays as it was.
-
-    Inside, torch's generators start from seed 0.
-    """
+    """Begin every ConfigError with `what`, show no progress, and draw from seed 0, apart."""
     quiet, console.quiet = console.quiet, True
     try:
         with naming(what), torch.random.fork_rng(range(torch.cuda.device_count())):
@@ -30,11 +27,7 @@ def checking(what: str) -> Iterator[None]:
 
 
 def attempt(fails: str, call: Callable[[], T]) -> T:
-    """Return what a user's code returns.
-
-    Raises:
-        ConfigError: with `fails` and the error's text, whatever it raises.
-    """
+    """Return what a user's code returns; whatever it raises is a ConfigError, led by `fails`."""
     try:
         return call()
     except Exception as error:
@@ -51,10 +44,7 @@ def check_derived(kind: Any, base: type[Any]) -> None:
 
 
 def close(found: Tensor, wanted: Tensor) -> bool:
-    """Whether tensors differ by less than a thousandth of the largest value; integers, not at all.
-
-    An empty tensor is like any other of its shape.
-    """
+    """Whether tensors differ by less than a thousandth of the largest value; integers by none."""
     largest = float(wanted.abs().max()) if wanted.is_floating_point() and wanted.numel() else 0
     return found.shape == wanted.shape and torch.allclose(
         found, wanted, rtol=0, atol=1e-3 * largest

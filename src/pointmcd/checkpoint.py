@@ -58,10 +58,10 @@ def under_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def load_module(module: torch.nn.Module, tensors: dict[str, Tensor], what: str) -> None:
-    """Load tensors into a module that has exactly those names and shapes.
+    """Load tensors into a module.
 
     Raises:
-        RunError: naming the first tensor that is missing, left over, or of another shape.
+        RunError: naming the first that is missing, left over, or of another shape.
     """
     wanted = module.state_dict()
     for name in sorted(wanted.keys() | tensors.keys()):
@@ -77,10 +77,9 @@ def load_module(module: torch.nn.Module, tensors: dict[str, Tensor], what: str) 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
     """Return momentum and other buffers, named `<parameter number>.<buffer>`."""
-    state = optimizer.state_dict()["state"]
     return {
         f"{number}.{name}": torch.as_tensor(value)
-        for number, buffers in state.items()
+        for number, buffers in optimizer.state_dict()["state"].items()
         for name, value in buffers.items()
         if value is not None
     }

@@ -1,7 +1,7 @@
 """The whole path on the embedded furniture set, in minutes on two cores."""
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from zipfile import ZipFile
 
 from pointmcd.datasets.furniture import furniture10
@@ -24,20 +24,15 @@ POINTS = 512
 BATCH_SIZE = 16
 
 
-@dataclass(frozen=True)
-class DemoResult:
-    """Outcome of the demo: the comparison of its two runs, and the page."""
-
-    comparison: Comparison
-    page: Path
-
-
-def demo(folder: Path, epochs: int = EPOCHS) -> DemoResult:
+def demo(folder: Path, epochs: int = EPOCHS) -> tuple[Comparison, Path]:
     """Prepare, teach, train a baseline and a distilled PointNet, evaluate, compare and report.
 
     Args:
         folder: where to work; what is finished there is kept.
         epochs: passes over the train split, the same for both runs.
+
+    Returns:
+        The comparison of the two runs, and the page.
 
     Raises:
         PointMCDError: when the folder cannot be used.
@@ -50,8 +45,11 @@ def demo(folder: Path, epochs: int = EPOCHS) -> DemoResult:
     _say("2/6 teach: descriptors of the views by an image model")
     teach(TeachConfig(store))
     _say("3/6 train: PointNet alone, then the same distilled")
-    baseline = train(_config(folder, store, None, epochs))
-    distilled = train(_config(folder, store, "lite0", epochs))
+    options: dict[str, Any] = {"epochs": epochs, "points": POINTS, "batch_size": BATCH_SIZE}
+    baseline, distilled = (
+        train(TrainConfig(store, folder / "runs" / name, teacher=teacher, **options))
+        for name, teacher in (("baseline", None), ("distilled", "lite0"))
+    )
     _say("4/6 evaluate and compare on the test split")
     for run in (baseline, distilled):
         evaluate(run)
@@ -59,19 +57,7 @@ def demo(folder: Path, epochs: int = EPOCHS) -> DemoResult:
     _say("5/6 predict one chair from its points alone")
     _predict_one(folder, distilled)
     _say("6/6 report")
-    return DemoResult(comparison, write_report([distilled], folder / "report.html", [baseline]))
-
-
-def _config(folder: Path, store: Path, teacher: str | None, epochs: int) -> TrainConfig:
-    arm = "baseline" if teacher is None else "distilled"
-    return TrainConfig(
-        store,
-        folder / "runs" / arm,
-        teacher=teacher,
-        epochs=epochs,
-        points=POINTS,
-        batch_size=BATCH_SIZE,
-    )
+    return comparison, write_report([distilled], folder / "report.html", [baseline])
 
 
 def _predict_one(folder: Path, run: Path) -> None:

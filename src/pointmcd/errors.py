@@ -10,12 +10,9 @@ def first_line(error: BaseException) -> str:
 
 
 class PointMCDError(Exception):
-    """Base class: the command line prints its text as one line and exits with status 1.
+    """Base class: the command line prints its text as one line and exits with status 1."""
 
-    Attributes:
-        printed_elsewhere: whether that is left to the main one of several processes.
-    """
-
+    #: Whether that is left to the main one of several processes.
     printed_elsewhere = False
 
 

@@ -10,8 +10,7 @@ def import_extra(module: str, extra: str, what: str) -> Any:
     """Import a module of an extra.
 
     Raises:
-        ConfigError: when it is absent, or there but of another build or version; `what` is what
-            asks for it.
+        ConfigError: led by `what`, which asks for it, when it is absent or cannot be imported.
     """
     try:
         return import_module(module)

@@ -26,8 +26,8 @@ _LONG_AGO = 86400.0
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it becomes `path`, on failure it is removed.
 
-    Works for a file or a folder that the caller creates at the yielded path. An existing file is
-    replaced atomically; an existing folder is removed just before the rename.
+    The caller creates a file or a folder there. An existing file is replaced atomically; an
+    existing folder is removed just before the rename.
 
     Raises:
         PointMCDError: when the operating system refuses (a full disk, missing rights).
@@ -42,10 +42,8 @@ def replacing(path: Path) -> Iterator[Path]:
             shutil.rmtree(path)
         temporary.replace(path)
     except OSError as error:
-        reason = error.strerror or error
-        raise PointMCDError(
-            f"{path}: cannot be written: {reason}; free space or rights?"
-        ) from error
+        reason = f"cannot be written: {error.strerror or error}; free space or rights?"
+        raise PointMCDError(f"{path}: {reason}") from error
     finally:
         with suppress(OSError):
             remove(temporary)
@@ -64,25 +62,20 @@ def remove_stale(folder: Path) -> None:
     for path in folder.glob(".*.tmp") if folder.is_dir() else ():
         match = _TEMPORARY.fullmatch(path.name)
         with suppress(OSError):  # another process may be removing the same
-            if match and _is_stale(path, int(match[1]), match[2]):
+            if match and match[2] in (None, _HOST):
+                stale = not _is_alive(int(match[1]))
+            else:
+                stale = match is not None and time.time() - path.stat().st_mtime > _LONG_AGO
+            if stale:
                 remove(path)
 
 
-def _is_stale(path: Path, pid: int, host: str | None) -> bool:
-    if host in (None, _HOST):
-        return not _alive(pid)
-    return time.time() - path.stat().st_mtime > _LONG_AGO
-
-
-def _alive(pid: int) -> bool:
-    if os.name != "posix":  # elsewhere signal 0 is a real signal
-        return True
+def _is_alive(pid: int) -> bool:
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
+        if os.name == "posix":  # elsewhere signal 0 is a real signal
+            os.kill(pid, 0)
+    except OSError as error:
+        return not isinstance(error, ProcessLookupError)
     return True
 
 
@@ -104,7 +97,7 @@ def read_json(path: Path) -> Any:
     """Read JSON.
 
     Raises:
-        PointMCDError: when the file is absent or is not JSON; the text names it.
+        PointMCDError: when the file is absent or is not JSON.
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))

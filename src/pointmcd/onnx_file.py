@@ -31,14 +31,14 @@ def write_onnx(
     """Write a module, in evaluation, as an ONNX file that takes any number of rows.
 
     Args:
-        module: what is exported; its `forward` takes the tensors in `examples`.
+        module: its `forward` takes the tensors in `examples`.
         examples: inputs [n, ...], n at least 2; only n may differ later, but for `sizes`.
         path: the file; of weights beyond 2 GB a second one stands beside it.
         what: what asks for it, for error texts.
         inputs: their names in the file; by default the exporter's own.
         outputs: the same for what comes out.
         sizes: of each input the dimensions that may differ, `{dimension: torch.export.Dim}`.
-        translations: what operations of our own are in ONNX Script.
+        translations: operations of our own in ONNX Script.
         metadata: kept in the file under these names.
 
     Raises:
@@ -64,7 +64,10 @@ def write_onnx(
                 custom_translation_table=dict(translations or {}),
             )
     except Exception as error:  # of the tracer, the exporter or the module
-        raise ConfigError(f"{what}: cannot be exported to ONNX: {_reason(error)}") from error
+        cause: BaseException = error
+        while cause.__cause__ is not None:
+            cause = cause.__cause__
+        raise ConfigError(f"{what}: cannot be exported to ONNX: {first_line(cause)}") from error
     assert program is not None
     program.model.metadata_props.update(metadata or {})
     program.save(str(path))
@@ -73,9 +76,7 @@ def write_onnx(
 class OnnxModule:
     """An ONNX file with one output, run on as many CPU threads as torch uses.
 
-    Args:
-        path: the file; it may go once this is made.
-        what: what asks for it, for error texts.
+    The file may go once this is made; errors are led by `what`, which asks for it.
 
     Raises:
         ConfigError: when ONNX Runtime is absent.
@@ -109,10 +110,3 @@ def _quiet() -> Iterator[None]:
             yield
     finally:
         logging.disable(before)
-
-
-def _reason(error: BaseException) -> str:
-    """Return the first line of the error that caused the others."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    return first_line(error)

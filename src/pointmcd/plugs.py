@@ -1,10 +1,10 @@
 """Plugs: students, objectives, tasks, lessons and data sets, found by name or by import path."""
 
-import importlib
 from collections.abc import Callable
 from difflib import get_close_matches
+from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from pkgutil import walk_packages
+from pkgutil import resolve_name, walk_packages
 from typing import Any, Generic, TypeVar
 
 from pointmcd.errors import ConfigError, first_line
@@ -24,8 +24,7 @@ class Plugs(Generic[Plug]):
 
     Args:
         kind: what error texts call one, like "student".
-        package: whose modules, but for _private ones, register the kind's own plugs, like
-            "pointmcd.students".
+        package: whose modules, but for _private ones, register the kind's own plugs.
         group: of the entry points of other packages; by default the package's name.
     """
 
@@ -68,10 +67,8 @@ class Plugs(Generic[Plug]):
         self._load_own()
         if name in self._plugs:
             return self._plugs[name]
-        if ":" in name:
-            return self._at(name)
-        offered = self._offered()
-        if name not in offered:
+        point = self._offered().get(name)
+        if point is None and ":" not in name:
             near = get_close_matches(name, self.names(), n=1)
             meant = f"did you mean {near[0]}? " if near else ""
             raise ConfigError(
@@ -79,32 +76,21 @@ class Plugs(Generic[Plug]):
                 " package.module:Name for one of your own"
             )
         try:
-            plug: Plug = offered[name].load()
-        except Exception as error:  # a fault in another package
-            where = offered[name].value
-            raise ConfigError(
-                f"{self.kind} {name}: {where} cannot be imported: {first_line(error)}"
-            ) from error
-        return self._plugs.setdefault(name, plug)
-
-    def _at(self, path: str) -> Plug:
-        module, _, attribute = path.partition(":")
-        try:
-            plug: Plug = getattr(importlib.import_module(module), attribute)
-        except Exception as error:  # also a fault in the user's own file
-            raise ConfigError(
-                f"{self.kind} {path}: cannot be imported: {first_line(error)}"
-            ) from error
-        return plug
+            plug: Plug = resolve_name(name) if point is None else point.load()
+        except Exception as error:  # also a fault in another package or the user's own file
+            where = "" if point is None else f"{point.value} "
+            reason = f"{where}cannot be imported: {first_line(error)}"
+            raise ConfigError(f"{self.kind} {name}: {reason}") from error
+        return plug if point is None else self._plugs.setdefault(name, plug)
 
     def _load_own(self) -> None:
         if self._own_loaded:
             return
         self._own_loaded = True  # first: a module may ask for another plug while it is imported
-        package = importlib.import_module(self.package)
+        package = import_module(self.package)
         for module in walk_packages(package.__path__, f"{self.package}."):
             if "._" not in module.name:  # what only serves a plug
-                importlib.import_module(module.name)
+                import_module(module.name)
 
     def _offered(self) -> dict[str, EntryPoint]:
         return {point.name: point for point in entry_points(group=self.group)}
@@ -112,8 +98,8 @@ class Plugs(Generic[Plug]):
 
 def _is_reload(old: Any, new: Any) -> bool:
     """Whether a module was imported again: the same definition under another object."""
-
-    def place(plug: Any) -> tuple[Any, Any]:
-        return getattr(plug, "__module__", None), getattr(plug, "__qualname__", None)
-
-    return place(old) == place(new) and None not in place(old)
+    places = [
+        (getattr(plug, "__module__", None), getattr(plug, "__qualname__", None))
+        for plug in (old, new)
+    ]
+    return places[0] == places[1] and None not in places[0]

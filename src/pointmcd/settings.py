@@ -13,11 +13,9 @@ def option(field: str) -> str:
 
 
 def convert_paths(config: Any) -> None:
-    """Turn text in the fields for paths into `Path`: what a config's `__post_init__` calls.
+    """Turn text in a dataclass's fields for paths into `Path`: what its `__post_init__` calls.
 
-    Args:
-        config: a dataclass, frozen or not. Its other fields stay as they are, also those that
-            take a path or a text.
+    Other fields stay as they are, also those that take a path or a text.
     """
     for name, hint in get_type_hints(type(config)).items():
         value = getattr(config, name)
@@ -32,7 +30,7 @@ def check_choices(config: Any) -> None:
         ConfigError: naming the option, its value and what it may be.
     """
     for name, hint in get_type_hints(type(config)).items():
-        for literal in (kind for kind in (hint, *get_args(hint)) if get_origin(kind) is Literal):
-            allowed, value = get_args(literal), getattr(config, name)
-            if value not in allowed and not (value is None and NoneType in get_args(hint)):
+        kinds, value = (hint, *get_args(hint)), getattr(config, name)
+        for allowed in (get_args(kind) for kind in kinds if get_origin(kind) is Literal):
+            if value not in allowed and not (value is None and NoneType in kinds):
                 raise ConfigError(f"{option(name)} {value}: use one of {', '.join(allowed)}")

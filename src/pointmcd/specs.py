@@ -1,13 +1,17 @@
 """Specs: a plug and its options in one text, like `vafp:3,distance=l1`."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 
 from pointmcd.errors import ConfigError
 
 Options = TypeVar("Options")
-_WORDS = {"true": True, "false": False}
+#: Readers of an option's text by its type; they raise ValueError or KeyError.
+_READ: dict[Any, Callable[[str], Any]] = {
+    bool: lambda text: {"true": True, "false": False}[text.lower()],
+    **{kind: kind for kind in (int, float, str)},
+}
 
 
 @dataclass(frozen=True)
@@ -43,9 +47,11 @@ class Spec:
             if not equals or not key or key in options:
                 raise ConfigError(f"{what} {text}: expected NAME,OPTION=VALUE,... each option once")
             options[key] = value
-        name, colon, last = head.rpartition(":")
-        weight = _number(last) if colon else None
-        return cls(head if weight is None else name, weight, options)
+        name, _, last = head.rpartition(":")
+        try:
+            return cls(name, float(last), options) if name else cls(head, None, options)
+        except ValueError:
+            return cls(head, None, options)
 
 
 def parse_options(kind: type[Options], given: Mapping[str, str], what: str) -> Options:
@@ -57,7 +63,7 @@ def parse_options(kind: type[Options], given: Mapping[str, str], what: str) -> O
         what: what error texts begin with, like "objective vafp".
 
     Raises:
-        ConfigError: for an unknown option, or a value of another type; the text says what fits.
+        ConfigError: for an unknown option, or a value of another type.
     """
     hints = get_type_hints(kind)
     known = [field.name for field in fields(kind)]  # type: ignore[arg-type]
@@ -82,25 +88,11 @@ def _value(hint: Any, text: str, what: str) -> Any:
         if text not in get_args(hint):
             raise ConfigError(f"{what} {text}: use one of {', '.join(get_args(hint))}")
         return text
-    value: Any = text
-    if hint is bool:
-        value = _WORDS.get(text.lower())
-    elif hint is float:
-        value = _number(text)
-    elif hint is int:
-        value = int(text) if text.lstrip("-").isdecimal() else None
-    if value is None:
-        raise ConfigError(
-            f"{what} {text}: expected {'true or false' if hint is bool else hint.__name__}"
-        )
-    return value
-
-
-def _number(text: str) -> float | None:
     try:
-        return float(text)
-    except ValueError:
-        return None
+        return _READ[hint](text)
+    except (KeyError, ValueError) as error:
+        expected = "true or false" if hint is bool else hint.__name__
+        raise ConfigError(f"{what} {text}: expected {expected}") from error
 
 
 def _text(value: Any) -> str:

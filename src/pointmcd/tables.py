@@ -14,11 +14,7 @@ def result_table(
 ) -> Table:
     """Return a table with its first column on the left and all others on the right.
 
-    Args:
-        columns: the heading of each.
-        rows: a text for each column; names in [brackets] are no markup.
-        title: above the table.
-        notes: lines below it.
+    Names in [brackets] are no markup; `notes` are lines below the table.
     """
     table = Table(title=Text(title), caption=Text("\n".join(notes)))
     for number, column in enumerate(columns):

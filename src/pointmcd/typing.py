@@ -35,8 +35,7 @@ def kernel(function: F) -> F:
 def compiled_with(function: Callable[..., Any], **options: Any) -> Any:
     """Compile with numba's options, and keep the machine code where there is a place for it.
 
-    The place is beside the code, or in the user's cache folder; where neither can be written, as in
-    a container, a folder of temporary files, and where that cannot be either, none.
+    That is beside the code, else in the user's cache folder, else among temporary files.
     """
     import numba  # here: whoever needs a type alone is spared it
 
@@ -50,11 +49,7 @@ def compiled_with(function: Callable[..., Any], **options: Any) -> Any:
 
 
 def _private_folder() -> Path:
-    """A folder of temporary files that nobody else can write to: numba runs what it finds there.
-
-    Raises:
-        OSError: when it cannot be made, or is another user's.
-    """
+    """Make a temporary folder that nobody else can write to: numba runs what it finds there."""
     user = getattr(os, "getuid", lambda: 0)()
     folder = Path(tempfile.gettempdir()) / f"pointmcd-numba-{user}"
     folder.mkdir(mode=0o700, exist_ok=True)

@@ -23,6 +23,6 @@ def demo(
     from pointmcd.demo import demo as run
     from pointmcd.evaluation.comparison_table import comparison_table
 
-    result = run(folder, EPOCHS if epochs is None else epochs)
-    out.print(comparison_table(result.comparison))
-    print_line(f"report: {result.page.resolve()}")
+    comparison, page = run(folder, EPOCHS if epochs is None else epochs)
+    out.print(comparison_table(comparison))
+    print_line(f"report: {page.resolve()}")

@@ -13,15 +13,15 @@ RotationName = Literal["none", "up", "any"]
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random per-axis scale and shift, and a random choice of points.
+    """Random rotation, then per-axis scale and shift, and a random choice of points.
 
     Attributes:
         seed: of the run.
-        scale: per-axis factors are uniform in [1 / scale, scale]; 1 switches it off.
+        scale: per-axis factors are uniform in [1 / scale, scale].
         shift: per-axis offsets are uniform in [-shift, shift], in radii of the unit sphere.
         resample: draw the points anew each epoch from all that the store holds, instead of
             always the first in farthest-point order.
-        rotation: the rotations to draw from, applied before scale and shift.
+        rotation: the rotations to draw from.
         up: the axis that points up, x, y or z.
     """
 

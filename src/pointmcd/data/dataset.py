@@ -35,15 +35,11 @@ class Batch(NamedTuple):
 
 
 class Targets(Protocol):
-    """A teacher's output for n shapes: an array, or what reads rows of one when asked for them.
-
-    Attributes:
-        shape: (n, V, D) for an output of views, (n, D) for one of shapes.
-    """
+    """A teacher's output for n shapes: an array, or what reads rows of one when asked for them."""
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """The number of shapes n, then the dimensions of each."""
+        """(n, V, D) for an output of views, (n, D) for one of shapes."""
 
     def __getitem__(self, rows: Indices, /) -> Floats:
         """Float32 [len(rows), ...]."""
@@ -56,8 +52,8 @@ class ShapeDataset(Dataset[Batch]):
         store: the prepared store.
         indices: which shapes.
         points: how many points of each.
-        teacher: the teacher's outputs for those shapes, in that order, by name; None for a
-            baseline or for evaluation, which then see neither views nor visibility.
+        teacher: the teacher's outputs for those shapes, in that order, by name; without it a batch
+            has neither views nor visibility.
         visibility: "exact", or the control "all" (every point visible in every view).
         pairing: "true", or the control "wrong" (each view gets another view's outputs).
         augmentation: for training; `set_epoch` says which epoch it draws for.
@@ -133,7 +129,7 @@ class ShapeDataset(Dataset[Batch]):
         return torch.from_numpy(values)
 
     def _points(self, shapes: Indices, rounds: Indices) -> tuple[Floats, Indices | None]:
-        """Points [B, N, 3] and which of the stored ones they are [B, N]; None: the first."""
+        """Points [B, N, 3] and which of the stored ones they are [B, N]; None: the first N."""
         augmentation, transform = self.augmentation, self.transform
         if transform is not None:
             whole = zip(shapes, self.store.points(shapes, self.store.num_points), strict=True)

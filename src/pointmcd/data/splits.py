@@ -9,17 +9,12 @@ from typing import Any
 def hold_out(
     names: Sequence[str], labels: Sequence[str | None], fraction: float, seed: int
 ) -> set[str]:
-    """Hold out a fraction of every class, at least one shape of each that has two or more.
+    """Hold out a fraction (0 to 1) of every class, at least one shape of each that has two or more.
 
     Each class is ordered by a hash of seed and name, so the choice depends neither on the order
     of the shapes nor on the other classes. (scikit-learn's stratified splits refuse classes of
-    one shape and fractions that give fewer shapes than there are classes.)
-
-    Args:
-        names: unique names.
-        labels: their classes; None, unlabelled, counts as a class.
-        fraction: of each class, 0 to 1, rounded to whole shapes; a class never loses all.
-        seed: of the hashes.
+    one shape and fractions that give fewer shapes than there are classes.) Names are unique;
+    unlabelled shapes count as a class; a class never loses all.
     """
     held: set[str] = set()
     for group in _ordered(names, labels, seed) if fraction else ():

@@ -34,6 +34,9 @@ class ShapeRecord:
 class Store:
     """A complete store made by `pointmcd prepare`.
 
+    Every method raises a StoreError where a file is absent or damaged, more points are asked for
+    than are held, or labels that the store has not.
+
     Attributes:
         path: the folder.
         meta: the content of store.json.
@@ -68,7 +71,7 @@ class Store:
 
     @property
     def rig(self) -> dict[str, Any]:
-        """The rig as stored, JSON."""
+        """The rig as JSON."""
         return dict(self.meta["rig"])
 
     @property
@@ -86,27 +89,21 @@ class Store:
         return np.array([i for i, s in enumerate(self.shapes) if s.split == split], dtype=np.int64)
 
     def labels(self, indices: Indices) -> Indices:
-        """Class ids [n] of shapes.
-
-        Raises:
-            StoreError: when one of them has no label.
-        """
+        """Class ids [n] of shapes, int64."""
         ids = {name: i for i, name in enumerate(self.classes)}
-        for record in (self.shapes[i] for i in indices):
-            if record.label is None:
-                raise StoreError(
-                    f"{self.path}: shape {record.name} has no class label; classification needs"
-                    " shapes in CLASS/NAME or CLASS/{train,test}/NAME folders"
-                )
-        return np.array([ids[str(self.shapes[i].label)] for i in indices], dtype=np.int64)
+        records = [self.shapes[i] for i in indices]
+        try:
+            return np.array([ids[record.label or ""] for record in records], dtype=np.int64)
+        except KeyError:
+            bare = next(record.name for record in records if record.label is None)
+            raise StoreError(
+                f"{self.path}: shape {bare} has no class label; classification needs shapes in"
+                " CLASS/NAME or CLASS/{train,test}/NAME folders"
+            ) from None
 
     @cached_property
     def part_ranges(self) -> Indices:
-        """First global part id of each class and the one after its last, int64 [K, 2].
-
-        Raises:
-            StoreError: when the store has no part labels.
-        """
+        """First global part id of each class and the one after its last, int64 [K, 2]."""
         return part_ranges(self._named_parts(), self.classes)
 
     @property
@@ -139,11 +136,7 @@ class Store:
         return self.shards[shard], index - self._starts[shard]
 
     def points(self, indices: Indices, count: int) -> Floats:
-        """The first `count` points in farthest-point order, float32 [n, count, 3].
-
-        Raises:
-            StoreError: when the store holds fewer points per shape.
-        """
+        """The first `count` points in farthest-point order, float32 [n, count, 3]."""
         return self._gather("points", indices, count).astype(np.float32, copy=False)
 
     def visibility(self, indices: Indices, count: int) -> Bools:
@@ -152,31 +145,19 @@ class Store:
         return np.unpackbits(packed, axis=-1, count=self.num_views).view(np.bool_)
 
     def part_labels(self, indices: Indices, count: int) -> Indices:
-        """Global part ids of the first `count` points, int64 [n, count].
-
-        Raises:
-            StoreError: when the store has no part labels, or fewer points per shape.
-        """
+        """Global part ids of the first `count` points, int64 [n, count]."""
         starts = self.part_ranges[self.labels(indices), 0]
         labels = self._gather("parts", indices, count).astype(np.int64)
         return np.asarray(labels + starts[:, None])
 
     def pixel_labels(self, index: int) -> Shorts:
-        """Global part ids of the pixels of one shape's views, int16 [V, S, S]; -1: background.
-
-        Raises:
-            StoreError: when the store has no part labels, or the picture is damaged.
-        """
+        """Global part ids of the pixels of one shape's views, int16 [V, S, S]; -1: background."""
         start = self.part_ranges[self.labels(np.array([index]))[0], 0]
         local = self._strip("pixels", index).astype(np.int16)
         return np.where(local > 0, local - 1 + start, -1).astype(np.int16)
 
     def views(self, index: int) -> Bytes:
-        """The grey views of one shape, uint8 [V, S, S].
-
-        Raises:
-            StoreError: when the picture is damaged or of another size.
-        """
+        """The grey views of one shape, uint8 [V, S, S]."""
         return self._strip("views", index)
 
     def _strip(self, kind: str, index: int) -> Bytes:
@@ -247,12 +228,11 @@ def _map(path: Path | str, *identity: int) -> Array:
 
 
 def _read_meta(path: Path) -> dict[str, Any]:
+    command = f"with: pointmcd prepare SOURCE {path}"
     if not path.is_dir():
-        raise StoreError(f"{path}: no such store; make one with: pointmcd prepare SOURCE {path}")
+        raise StoreError(f"{path}: no such store; make one {command}")
     if not (path / "store.json").exists():
-        raise StoreError(
-            f"{path}: not a complete store; finish it with: pointmcd prepare SOURCE {path}"
-        )
+        raise StoreError(f"{path}: not a complete store; finish it {command}")
     meta = read_json(path / "store.json")
     found = meta.get("format") if isinstance(meta, dict) else None
     if found != STORE_FORMAT:

@@ -40,9 +40,7 @@ class PrepareResult:
 def prepare(config: PrepareConfig) -> PrepareResult:
     """Sample, render and ray-cast every shape of a data set, folder or zip into a store.
 
-    Clouds keep their points; without meshes for them their views are splatted and their visibility
-    is found by hidden point removal.
-
+    Clouds keep their points; those without a mesh are splatted, and seen by hidden point removal.
     May be killed at any moment; run again it goes on with the shards that are missing.
 
     Raises:

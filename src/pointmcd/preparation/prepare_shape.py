@@ -51,15 +51,10 @@ class PreparedShape:
 def prepare_shape(source: ShapeSource, count: int, rig: Rig, seed: int) -> PreparedShape:
     """Read a mesh or a cloud, and make what a store holds of it.
 
-    A mesh is sampled. A cloud's views and visibility are made from all its points, then `count`
-    points are kept: hidden point removal is the better the denser the cloud. A cloud of fewer
-    points gives all of them, repeated in the same order, and a note.
-
-    Args:
-        source: the shape.
-        count: number of points P, at least 1.
-        rig: V cameras.
-        seed: of all shapes' samples.
+    A mesh is sampled at `count` (P) points. A cloud's views and visibility are made from all its
+    points, then P are kept: hidden point removal is the better the denser the cloud. A cloud of
+    fewer points gives all of them, repeated in the same order, and a note. `seed` is that of all
+    shapes' samples.
 
     Raises:
         ShapeError: when a file cannot be used, or a cloud and its mesh do not belong together.

@@ -60,10 +60,7 @@ def measured_radius(points: Reals) -> float:
     R = 160 (N / 10,000)^(0.7 + r) 10^(3.2 r), within 10 to 100,000, with N points of roughness r
     (`neighbourhoods.roughness`). Denser points hide each other less, so that the flipped surface
     may bend less; noise wants it flatter still, lest each point hides those behind it. Fitted at
-    1,000 to 100,000 points and noise of 0, 0.5% and 1% of the shape's radius.
-
-    Args:
-        points: [N, 3], distinct and finite.
+    1,000 to 100,000 points [N, 3], distinct, and noise of 0, 0.5% and 1% of the shape's radius.
     """
     rough = roughness(points)
     density = max(len(points), 1) / 10_000

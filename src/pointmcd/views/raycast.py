@@ -59,13 +59,8 @@ def _normals(vertices: Floats, faces: Ints) -> Floats:
 def pixel_rays(rig: Rig, view: int, columns: Reals, rows: Reals) -> tuple[Floats, Floats]:
     """Return the rays of one camera through places of its picture: origins and directions.
 
-    Both are float32 [R, 3]; directions have length one along the depth.
-
-    Args:
-        rig: the cameras.
-        view: index of the camera.
-        columns: float [R], in pixels from the left edge; the first pixel's middle is at 0.5.
-        rows: float [R], in pixels from the top edge.
+    Both are float32 [R, 3]; directions have length one along the depth. Columns and rows, float
+    [R], count pixels from the left and top edge; the first pixel's middle is at 0.5.
     """
     frames = rig.frames
     across = (2 * columns / rig.size - 1) * rig.tangent

@@ -54,13 +54,7 @@ def fit_surfels(points: Reals) -> Surfels:
     Normals by the least principal axis: Hoppe et al., "Surface Reconstruction from Unorganized
     Points" (SIGGRAPH 1992), section 3.2; their sign means nothing here. An ellipse stands at the
     mean of its neighbourhood, so that it hangs little over a border, and is as narrow as a thin
-    piece is.
-
-    Args:
-        points: [P, 3], P at least 1.
-
-    Returns:
-        One ellipse for each of the N distinct points.
+    piece is. Points [P, 3], P at least 1, give an ellipse for each of N distinct ones.
     """
     places = np.unique(points.astype(np.float64), axis=0)
     sizes = sorted({min(size, len(places)) for size in (*_SIZES, _LOCAL)})

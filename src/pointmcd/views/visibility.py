@@ -19,7 +19,7 @@ def visible_points(caster: Raycaster, points: Reals, face: Integers | None = Non
 
     Args:
         caster: the framed mesh.
-        points: [P, 3], on the mesh, in the mesh's own frame.
+        points: [P, 3], on the mesh, in its own frame.
         face: int [P], the face that each point lies on, if known; settles rays that graze it.
 
     Returns:
