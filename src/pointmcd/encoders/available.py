@@ -18,23 +18,14 @@ _HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 
 @dataclass(frozen=True)
 class EncoderEntry:
-    """A line of the list of encoders.
-
-    Attributes:
-        name: what `--teacher` takes.
-        weights: where they are: "package", "cache" or "network".
-        features: F, where it is known without making the model.
-        size: of the images that it wants, such as "224x224", or "any".
-        licence: of the weights.
-        maps: whether it gives feature maps, which some lessons need.
-    """
+    """A line of the list of encoders; `name` is what `--teacher` takes."""
 
     name: str
-    weights: str
-    features: int | None
-    size: str
+    weights: str  #: where they are: "package", "cache" or "network"
+    features: int | None  #: F, where it is known without making the model
+    size: str  #: of the images that it wants, such as "224x224", or "any"
     licence: str
-    maps: bool
+    maps: bool  #: whether it gives feature maps, which some lessons need
 
 
 @dataclass(frozen=True)
@@ -48,11 +39,8 @@ class EncoderList:
 def list_usable(search: str | None = None) -> EncoderList:
     """List encoders that need no network: registered ones, and timm models with cached weights.
 
-    Only files of this machine are read.
-
-    Args:
-        search: a word in names, or a pattern with `*`: all encoders of such names instead, also
-            those whose weights are still to be fetched.
+    With `search`, a word in names or a pattern with `*`, all encoders of such names instead. Only
+    files of this machine are read.
 
     Raises:
         ConfigError: when no encoder has such a name.
@@ -67,16 +55,14 @@ def list_usable(search: str | None = None) -> EncoderList:
     entries += [entry for entry in found if search or entry.weights != "network"]
     if not entries:
         raise ConfigError(f"--search {search}: no encoder has such a name; try less of it")
-    return EncoderList(entries, _notes(len(timm.list_models()), len(known)))
-
-
-def _notes(models: int, weights: int) -> list[str]:
-    return [
-        f"timm knows {models} models, and weights for {weights}: --teacher timm:NAME fetches them"
-        " over the network once; --weights FILE takes them from a file; --search PART finds names",
+    notes = [
+        f"timm knows {len(timm.list_models())} models, and weights for {len(known)}: --teacher"
+        " timm:NAME fetches them over the network once; --weights FILE takes them from a file;"
+        " --search PART finds names",
         "without weights, as a control: --teacher random:NAME; your own: --teacher"
         " module:package.module:factory",
     ]
+    return EncoderList(entries, notes)
 
 
 def _matches(name: str, search: str | None) -> bool:

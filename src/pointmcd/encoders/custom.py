@@ -5,10 +5,10 @@ from importlib import import_module
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pointmcd.checking import attempt
+from pointmcd.encoders.registry import resize
 from pointmcd.errors import ConfigError, first_line
 
 MODULE_PREFIX = "module:"
@@ -54,11 +54,9 @@ class OwnNetwork(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Encode images of any size, resized to `size` where the module states one."""
-        if self.size and images.shape[-2:] != (self.size, self.size):
-            images = F.interpolate(
-                images, (self.size, self.size), mode="bilinear", align_corners=False, antialias=True
-            )
-        features: Tensor = self.body(images)
+        features: Tensor = self.body(
+            resize(images, (self.size, self.size)) if self.size else images
+        )
         return features
 
     def pyramid(self, images: Tensor) -> list[Tensor]:

@@ -30,14 +30,14 @@ class _Lite0(nn.Module):
         self.body._fc = nn.Identity()
 
     def forward(self, images: Tensor) -> Tensor:
-        features: Tensor = self.body.extract_features(_enlarge(images, 32))
+        features: Tensor = self.body.extract_features(_enlarge(images))
         return features.mean(dim=(2, 3))
 
     def pyramid(self, images: Tensor) -> list[Tensor]:
         """The last map of each size; the deepest is the head's, which `forward` averages."""
         body = self.body
         rate = body._global_params.drop_connect_rate / len(body._blocks)
-        deep = body._swish(body._bn0(body._conv_stem(_enlarge(images, 32))))
+        deep = body._swish(body._bn0(body._conv_stem(_enlarge(images))))
         maps = []
         for number, block in enumerate(body._blocks):
             before, deep = deep, block(deep, drop_connect_rate=rate * number)
@@ -66,10 +66,10 @@ def _fold(owner: nn.Module, conv: str, norm: str) -> None:
     setattr(owner, norm, nn.Identity())
 
 
-def _enlarge(images: Tensor, least: int) -> Tensor:
-    if images.shape[-1] >= least:
+def _enlarge(images: Tensor) -> Tensor:
+    if images.shape[-1] >= 32:
         return images
-    return F.interpolate(images, (least, least), mode="bilinear", align_corners=False)
+    return F.interpolate(images, (32, 32), mode="bilinear", align_corners=False)
 
 
 def _lighten(module: nn.Module) -> None:

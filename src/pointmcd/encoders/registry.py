@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from pointmcd.errors import ConfigError
 
@@ -27,6 +28,13 @@ class EncoderSpec:
     std: tuple[float, float, float]
     licence: str
     pyramid_channels: tuple[int, ...] = ()
+
+
+def resize(images: Tensor, size: tuple[int, int]) -> Tensor:
+    """Resize (or stretch) images [n, 3, H, W] to the size that an encoder's weights know."""
+    if images.shape[-2:] == size:
+        return images
+    return F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=True)
 
 
 _SPECS: dict[str, EncoderSpec] = {}

@@ -21,10 +21,7 @@ ONNX = "--runtime onnx"
 def use_runtime(encoder: ImageEncoder, runtime: str, device: torch.device) -> None:
     """Let a runtime compute the encoder's pooled features from here on; it cannot be trained then.
 
-    Args:
-        encoder: changed in place.
-        runtime: "torch", or "onnx" for ONNX Runtime, on the CPU alone.
-        device: where it will compute.
+    The encoder is changed in place. Of "torch" and "onnx", the latter is for the CPU alone.
 
     Raises:
         ConfigError: when the extra `onnx` is absent.
@@ -42,12 +39,8 @@ def use_runtime(encoder: ImageEncoder, runtime: str, device: torch.device) -> No
 class PreparedNetwork(nn.Module):
     """Stands in for a network on the CPU: images [n, 3, S, S] -> features [n, F], no gradients.
 
-    The network is prepared when the first images of a size come: it may take seconds, which are
-    spared where the store has every feature already.
-
-    Args:
-        network: the one that it replaces.
-        prepare: makes the fast form of it for images [2, 3, S, S] and any number of them.
+    `prepare` makes its fast form, for any number of images [n, 3, S, S], when the first of a size
+    come: it may take seconds, which are spared where the store has every feature already.
     """
 
     def __init__(

@@ -4,9 +4,9 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pointmcd.encoders.registry import resize
 from pointmcd.encoders.timm_file import create_from_file
 from pointmcd.errors import ConfigError, first_line
 
@@ -36,10 +36,7 @@ def import_timm(name: str) -> Any:
 class TimmNetwork(nn.Module):
     """A timm model without its classifier: images [n, 3, H, W] -> pooled (or CLS) features [n, F].
 
-    Args:
-        name: `timm:MODEL` or `timm:MODEL.TAG`.
-        pretrained: load the weights that timm has for it, from its hub's cache or the hub.
-        weights: a file with weights to load instead.
+    Its weights are timm's, from its hub's cache or the hub, or those of a file, or random.
 
     Attributes:
         num_features: F.
@@ -65,23 +62,18 @@ class TimmNetwork(nn.Module):
         else:
             body = _create(timm, name, pretrained)
         self.body = body
-        config = timm.data.resolve_model_data_config(self.body)
+        config = timm.data.resolve_model_data_config(body)
         self.mean, self.std = tuple(config["mean"]), tuple(config["std"])
-        self.size = tuple(int(side) for side in config["input_size"][-2:])
+        height, width = config["input_size"][-2:]
+        self.size = int(height), int(width)
         self.num_features = int(getattr(body, "head_hidden_size", None) or body.num_features)
         licence = None if weights else body.pretrained_cfg.get("license")
         self.licence = str(licence or "not stated")
 
     def forward(self, images: Tensor) -> Tensor:
         """Encode images of any size, resized (or stretched) to the one that the weights know."""
-        if images.shape[-2:] != self.size:
-            images = F.interpolate(
-                images, self.size, mode="bilinear", align_corners=False, antialias=True
-            )
-        return self._pooled(self.body(images))
-
-    def _pooled(self, features: Tensor) -> Tensor:
-        """[n, F] of what a few models give that do not pool: tokens [n, T, F], or a map."""
+        features: Tensor = self.body(resize(images, self.size))
+        # A few models do not pool: they give tokens [n, T, F], or a map.
         if features.ndim == 3:  # the mean of the patches, without CLS and registers
             prefix = int(getattr(self.body, "num_prefix_tokens", 0))
             return features[:, prefix:].mean(dim=1)
@@ -107,8 +99,6 @@ def _check_known(timm: Any, name: str) -> None:
     model = name.removeprefix(TIMM_PREFIX)
     known = timm.list_models()
     if model.partition(".")[0] not in known:
-        near = get_close_matches(model, known, n=3)
-        hint = (
-            f"; like it are {', '.join(near)}" if near else "; timm.list_models() has their names"
-        )
-        raise ConfigError(f"teacher {name}: timm has no such model{hint}")
+        near = ", ".join(get_close_matches(model, known, n=3))
+        hint = f"like it are {near}" if near else "timm.list_models() has their names"
+        raise ConfigError(f"teacher {name}: timm has no such model; {hint}")

@@ -14,44 +14,31 @@ from pointmcd.errors import ConfigError, first_line
 def create_from_file(timm: Any, model: str, file: Path) -> Any:
     """Create a timm model without its classifier, with the weights of a file.
 
-    Names that the model has no use for (the classifier's) are left out.
-
-    Args:
-        timm: the module.
-        model: its name, with or without a tag.
-        file: .safetensors, or else what torch.save wrote, of which only tensors are read. Weights
-            may be under `state_dict` or `model`; averaged ones (EMA) go first.
+    Names that the model has no use for (the classifier's) are left out. The file is .safetensors,
+    or else what torch.save wrote, of which only tensors are read. Weights may be under `state_dict`
+    or `model`; averaged ones (EMA) go first.
 
     Raises:
         ConfigError: when the file is absent, unreadable, or lacks a tensor of the model or has it
             in another shape.
     """
-    tensors = _read(timm, file)
+    # Not the file's name: older timm would unpickle it.
+    source = {"state_dict": _read(timm, file), "source": None, "custom_load": False}
     try:
         with _recorded_load(timm) as missing:
             body = timm.create_model(
-                model, pretrained=True, num_classes=0, pretrained_cfg_overlay=_source(tensors)
+                model, pretrained=True, num_classes=0, pretrained_cfg_overlay=source
             )
     except Exception as error:  # another shape, or what converts the names stumbles
-        raise ConfigError(
-            f"--weights {file}: not weights of {model}: {_last_line(error)}"
-        ) from error
+        # Of several lines, torch names the tensor of another shape in the last.
+        reason = str(error).strip().rpartition("\n")[2].strip() or first_line(error)
+        raise ConfigError(f"--weights {file}: not weights of {model}: {reason}") from error
     if missing:
         more = f" and {len(missing) - 1} more tensors" if len(missing) > 1 else ""
         raise ConfigError(f"--weights {file}: not weights of {model}: lacks {missing[0]}{more}")
     for config in (body.pretrained_cfg, body.default_cfg):
         config.pop("state_dict", None)  # a second copy in memory
     return body
-
-
-def _last_line(error: Exception) -> str:
-    """The line in which torch names the tensor of another shape."""
-    return next((line.strip() for line in reversed(str(error).splitlines())), first_line(error))
-
-
-def _source(tensors: dict[str, Tensor]) -> dict[str, Any]:
-    """The source of weights for timm. Not the file's name: older timm would unpickle it."""
-    return {"state_dict": tensors, "source": None, "custom_load": False}
 
 
 def _read(timm: Any, file: Path) -> dict[str, Tensor]:

@@ -24,6 +24,7 @@ from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.lesson import LESSONS, Lesson, LessonOptions
 from pointmcd.teachers.settings import teacher_name
 from pointmcd.teachers.stored import work_file
+from pointmcd.typing import Indices
 
 _CPU = torch.device("cpu")
 T = TypeVar("T")
@@ -65,20 +66,16 @@ def _check_class(kind: Any) -> None:
 
 
 def _check_teaching(kind: type[Lesson], store: Store, config: TeachConfig) -> None:
-    first = _make(kind, store, config)
-    _try("fit", first.fit)
-    first.teacher.eval()
-    with torch.inference_mode():
-        scores = _try("scores", lambda: json.loads(json.dumps(first.scores())))
-        outputs = _check_outputs(first)
+    first = _fitted(kind, store, config, "fit")
+    outputs = _check_outputs(first)
+    scores = _try("scores", lambda: json.loads(json.dumps(first.scores())))
     stated = {"val_shapes": 2, "descriptor_size": outputs["descriptors"].shape[-1]} | scores
     line = _try("summary", lambda: kind.summary(stated))
     if not isinstance(line, str) or "\n" in line:
         raise ConfigError(f"summary returns {line!r}; expected one line")
     remove(work_file(store, teacher_name(kind, config)))
 
-    again = _make(kind, store, config)
-    _try("fit, a second time", again.fit)
+    again = _fitted(kind, store, config, "fit, a second time")
     _compare(again, outputs, "differ from one training to the next; draw from torch's generator")
     loaded = _make(kind, store, config)
     tensors = {name: x.clone() for name, x in first.teacher.state_dict().items()}
@@ -87,11 +84,14 @@ def _check_teaching(kind: type[Lesson], store: Store, config: TeachConfig) -> No
         loaded, outputs, "change once the teacher's weights are loaded; is some state no buffer?"
     )
     if kind.finetunes:
-        tuned = _make(kind, store, replace(config, finetune=True))
-        _try("fit with --finetune", tuned.fit)
-        tuned.teacher.eval()
-        with torch.inference_mode():
-            _check_outputs(tuned)
+        tuned = replace(config, finetune=True)
+        _check_outputs(_fitted(kind, store, tuned, "fit with --finetune"))
+
+
+def _fitted(kind: type[Lesson], store: Store, config: TeachConfig, what: str) -> Lesson:
+    lesson = _make(kind, store, config)
+    _try(what, lesson.fit)
+    return lesson
 
 
 def _make(kind: type[Lesson], store: Store, config: TeachConfig) -> Lesson:
@@ -116,10 +116,9 @@ def _check_outputs(lesson: Lesson) -> dict[str, Tensor]:
             raise ConfigError(f"output {name}: {list(tensor.shape)} for {count} shapes")
         if not tensor.isfinite().all():
             raise ConfigError(f"output {name}: values that are not finite")
-    shape = outputs["descriptors"].shape if "descriptors" in outputs else None
-    if shape is None or len(shape) != 3 or shape[1] != views:
-        found = "none" if shape is None else list(shape)
-        raise ConfigError(f"output descriptors: {found}; expected [{count}, {views}, D]")
+    shape = list(outputs["descriptors"].shape) if "descriptors" in outputs else []
+    if len(shape) != 3 or shape[1] != views:
+        raise ConfigError(f"output descriptors: {shape or 'none'}; expected [{count}, {views}, D]")
     some = np.array([count - 1, 0])
     for name, tensor in _outputs(lesson, some).items():
         if not close(tensor, outputs[name][some]):
@@ -128,16 +127,16 @@ def _check_outputs(lesson: Lesson) -> dict[str, Tensor]:
 
 
 def _compare(lesson: Lesson, wanted: dict[str, Tensor], fault: str) -> None:
-    lesson.teacher.eval()
-    with torch.inference_mode():
-        found = _outputs(lesson, np.arange(len(lesson.store.shapes)))
+    found = _outputs(lesson, np.arange(len(lesson.store.shapes)))
     for name, tensor in wanted.items():
         if name not in found or not close(found[name], tensor):
             raise ConfigError(f"output {name}: values {fault}")
 
 
-def _outputs(lesson: Lesson, indices: Any) -> dict[str, Tensor]:
-    return _try("outputs", lambda: lesson.outputs(indices))
+def _outputs(lesson: Lesson, indices: Indices) -> dict[str, Tensor]:
+    lesson.teacher.eval()
+    with torch.inference_mode():
+        return _try("outputs", lambda: lesson.outputs(indices))
 
 
 def _try(what: str, call: Callable[[], T]) -> T:

@@ -20,12 +20,9 @@ from pointmcd.typing import Floats
 
 
 def describe_shapes(folder: Path, store: Store, device: torch.device) -> Floats:
-    """Return descriptors float32 [n, V, D] of all shapes of a store, of a teacher of any store.
+    """Return descriptors float32 [n, V, D] of all shapes of a store, by a teacher of any store.
 
-    Args:
-        folder: a teacher's folder, in the store that it was made in.
-        store: what to describe; a frozen encoder's features of it are cached there.
-        device: where to compute.
+    A frozen encoder's features are cached in the store that is described.
 
     Raises:
         StoreError: when the teacher is absent, of another format, or learnt the labels of another

@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from pointmcd.data.store import Store, map_array
@@ -14,7 +13,7 @@ from pointmcd.errors import StoreError
 from pointmcd.files import read_json, replacing, write_json
 from pointmcd.progress import progress_bar
 from pointmcd.teachers.config import TeachConfig
-from pointmcd.typing import Floats, Indices
+from pointmcd.typing import Array, Floats, Indices
 
 
 def folder_name(encoder: str) -> str:
@@ -55,15 +54,11 @@ def encode_store(
 ) -> None:
     """Write features float16 [S, V, F] of each shard to `folder`; finished shards are kept.
 
-    Args:
-        store: the prepared store.
-        encoder: its batch norms are folded here: it cannot be trained afterwards.
-        folder: where to write `<shard>.npy`.
-        device: where to compute.
-        identity: what made the features; a folder made by something else is refused.
+    The encoder's batch norms are folded: it cannot be trained afterwards. `identity` says what made
+    the features.
 
     Raises:
-        StoreError: when `folder` holds features of another store or encoder.
+        StoreError: when `folder` holds features of another store or identity.
     """
     _claim(folder, f"{store.fingerprint} {identity}")
     encoder.fold()
@@ -100,14 +95,9 @@ def encode_shape(store: Store, index: int, encoder: ImageEncoder, device: torch.
 
 
 class StoredRows:
-    """Rows of the arrays `<shard>.npy` in a folder, read from disk when they are asked for.
+    """Rows of the arrays `<shard>.npy` in a folder for some shapes, read when they are asked for.
 
     A store larger than memory is gone through in this way: nothing is kept but the maps.
-
-    Args:
-        store: the prepared store.
-        folder: with one array for each of its shards.
-        indices: which shapes.
 
     Raises:
         StoreError: when an array is absent or damaged.
@@ -137,7 +127,7 @@ def gather_rows(store: Store, folder: Path, indices: Indices) -> Floats:
     return np.stack([maps[shard][row] for shard, row in places]).astype(np.float32)
 
 
-def save_array(path: Path, array: npt.NDArray[np.generic]) -> None:
+def save_array(path: Path, array: Array) -> None:
     """Write one .npy file atomically."""
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.save(file, array, allow_pickle=False)

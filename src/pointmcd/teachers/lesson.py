@@ -47,14 +47,8 @@ class Lesson(ABC):
     `pointmcd teach` makes one, calls `prepare` and `fit`, and exports what `outputs` returns for
     every shape. `check_lesson` tries one of your own.
 
-    Args:
-        store: the prepared store.
-        config: the settings; `options` are those that the lesson itself reads.
-        device: where to compute.
-        encoder: the image encoder, with the config's weights.
-
     Attributes:
-        store, config, device, encoder: the arguments.
+        store, config, device, encoder: the arguments; the encoder has the config's weights.
         options: the lesson's, of `options_type`.
         train: indices of the train split.
         teacher: the module that is trained and saved.

@@ -22,11 +22,7 @@ MapInputs = Tensor | list[Tensor]
 
 
 class MapDecoder(nn.Module):
-    """1x1 convolution + BN + ReLU to 512 on an encoder's deepest map; a descriptor is its mean.
-
-    Args:
-        deepest: channels of that map.
-    """
+    """1x1 convolution + BN + ReLU to 512 on an encoder's deepest map; a descriptor is its mean."""
 
     def __init__(self, deepest: int) -> None:
         super().__init__()
@@ -53,13 +49,7 @@ def separable(before: int, after: int) -> nn.Sequential:
 
 
 class MapTeacher(nn.Module):
-    """Encoder and decoder; the encoder stays frozen, outside, unless it is fine-tuned.
-
-    Args:
-        encoder: the image encoder.
-        decoder: the layers on top of its maps.
-        finetune: train the encoder too.
-    """
+    """Encoder and decoder; the encoder stays frozen, outside, unless it is fine-tuned."""
 
     def __init__(self, encoder: ImageEncoder, decoder: MapDecoder, finetune: bool) -> None:
         super().__init__()
@@ -84,11 +74,7 @@ class MapTeacher(nn.Module):
 
 @dataclass(frozen=True)
 class MapOptions(TrainedOptions):
-    """Options of a lesson on maps.
-
-    Attributes:
-        views_per_step: views of each shape in one step, drawn anew each time.
-    """
+    """Options of a lesson on maps; `views_per_step` of each shape are drawn anew each time."""
 
     views_per_step: int = 4
 

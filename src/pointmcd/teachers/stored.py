@@ -5,9 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
-
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, StoreError
 from pointmcd.files import read_json
@@ -15,6 +12,7 @@ from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.features import StoredRows, folder_name
 from pointmcd.teachers.lesson import LESSONS
 from pointmcd.teachers.settings import command_for, split_name, teacher_name
+from pointmcd.typing import Indices
 
 TEACHER_FORMAT = 2
 
@@ -30,16 +28,11 @@ def work_file(store: Store, name: str) -> Path:
 
 
 def resolve_teacher(store: Store, name: str, lesson: str) -> dict[str, Any]:
-    """Return the teacher.json of the teacher that `name` means for a run.
+    """Return the teacher.json of the teacher that `name` means for a run whose task wants a lesson.
 
     A bare encoder's name, `lite0`, means the teacher of the wanted lesson by its default name,
     such as `lite0-segmentation`, and `lite0-finetuned` then means `lite0-segmentation-finetuned`.
     A teacher of another name, of that lesson, or without labels is meant by just its name.
-
-    Args:
-        store: the prepared store.
-        name: of a teacher or an encoder, as in names of folders.
-        lesson: that the run's task wants.
 
     Raises:
         StoreError: when that teacher is absent or does not match the store.
@@ -90,22 +83,17 @@ def check_format(teacher: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     Raises:
         StoreError: when it is of another format.
     """
-    if teacher.get("format") != TEACHER_FORMAT:
-        found = teacher.get("format")
+    found = teacher.get("format")
+    if found != TEACHER_FORMAT:
         raise StoreError(f"{folder}: teacher format {found}; run pointmcd teach again")
     return dict(teacher)
 
 
 def check_label_free(teacher: Mapping[str, Any], option: str, otherwise: str) -> None:
-    """Refuse a teacher that learnt from labels where they must not be known.
-
-    Args:
-        teacher: its teacher.json.
-        option: what asks for it.
-        otherwise: what else can be done, to end the message with.
+    """Refuse a teacher that learnt from labels where an option asks that they are not known.
 
     Raises:
-        ConfigError: naming the teacher and what to use.
+        ConfigError: naming the option, the teacher and what to use; `otherwise` ends the text.
     """
     if not teacher["label_free"]:
         without = (task for task in LESSONS.names() if LESSONS.get(task).label_free)
@@ -116,17 +104,13 @@ def check_label_free(teacher: Mapping[str, Any], option: str, otherwise: str) ->
 
 
 def map_output(
-    store: Store, teacher: Mapping[str, Any] | str, output: str, indices: npt.NDArray[np.int64]
+    store: Store, teacher: Mapping[str, Any] | str, output: str, indices: Indices
 ) -> StoredRows:
-    """Map an exported output of a teacher, [n, ...], read when rows of it are asked for.
+    """Map an exported output of a teacher, [n, ...] of n shapes, read when rows are asked for.
 
-    Args:
-        store: the prepared store.
-        teacher: its teacher.json, as `resolve_teacher` returns it, or its name in the store.
-        output: one that it has. Every teacher has descriptors [n, V, D]; one of classification
-            also logits [n, K], view_logits [n, V, K], shape [n, D] (the shape's descriptor), and,
-            where its encoder is frozen, features [n, V, F] (the encoder's own).
-        indices: which shapes.
+    Every teacher has descriptors [n, V, D]; one of classification also logits [n, K], view_logits
+    [n, V, K], shape [n, D] (the shape's descriptor), and, where its encoder is frozen, features
+    [n, V, F] (the encoder's own). The teacher is given by its name, or by its teacher.json.
 
     Raises:
         StoreError: when the teacher is absent, does not match the store, or lacks the output.

@@ -30,13 +30,10 @@ from pointmcd.typing import Indices
 
 @dataclass(frozen=True)
 class TrainedOptions(LessonOptions):
-    """Options of a lesson that trains.
+    """Options of a lesson that trains with Adam.
 
-    Attributes:
-        epochs: passes over the train split.
-        batch_size: shapes per step, at least two: there are batch norms.
-        lr, final_lr: learning rate of Adam at the start and at the end of a cosine over epochs.
-        weight_decay: L2 penalty of Adam.
+    The learning rate goes from `lr` to `final_lr` by a cosine over epochs. A step takes
+    `batch_size` shapes, at least two: there are batch norms.
     """
 
     epochs: int = 20

@@ -23,12 +23,9 @@ class ViewDecoder(MapDecoder):
     """The encoder's deepest map of a view -> a descriptor and the view.
 
     As the method's unsupervised teacher (PointMCD): the view's descriptor is the pooled deepest
-    feature of an image autoencoder, here of a trained 1x1 convolution + BN + ReLU to 512. All that
-    is redrawn comes from that map: a skip link would let fine maps past it, and the descriptor
-    would have less to learn. The layers are ours: light enough for a CPU.
-
-    Args:
-        deepest: channels of the encoder's deepest map.
+    feature of an image autoencoder. All that is redrawn comes from that map: a skip link would let
+    fine maps past it, and the descriptor would have less to learn. The layers are ours: light
+    enough for a CPU.
     """
 
     def __init__(self, deepest: int) -> None:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -15,7 +14,7 @@ from pointmcd.ops.cross_entropy import smoothed_cross_entropy
 from pointmcd.teachers.features import cache_features, gather_rows
 from pointmcd.teachers.lesson import DESCRIPTOR_SIZE, Endings, register_lesson
 from pointmcd.teachers.trained import TrainedLesson, TrainedOptions
-from pointmcd.typing import Indices
+from pointmcd.typing import Array, Indices
 
 
 class TeacherOutput(NamedTuple):
@@ -84,11 +83,7 @@ class MultiViewTeacher(nn.Module):
 
 @dataclass(frozen=True)
 class ClassificationOptions(TrainedOptions):
-    """Options of the classification lesson.
-
-    Attributes:
-        label_smoothing: probability shared among the other classes.
-    """
+    """Options of the classification lesson; `label_smoothing` is shared among the other classes."""
 
     epochs: int = 128
     batch_size: int = 48
@@ -164,7 +159,7 @@ class ClassificationLesson(TrainedLesson):
         }
 
     def _forward(self, indices: Indices) -> TeacherOutput:
-        rows: npt.NDArray[Any]
+        rows: Array
         if self.config.finetune:
             rows = np.stack([self.store.views(int(i)) for i in indices])
         else:

@@ -30,12 +30,7 @@ _NOTHING = 1e-6
 
 
 class Rescaling(nn.Module):
-    """Features [..., F] -> zero mean and unit variance per channel; whitened, on D axes.
-
-    Args:
-        num_features: F.
-        axes: D, how many uncorrelated directions to keep; 0 to keep the channels as they are.
-    """
+    """Features [..., F] -> zero mean and unit variance per channel; on D `axes`, whitened."""
 
     mean: Tensor
     deviation: Tensor
@@ -89,11 +84,7 @@ def _axes(correlation: Tensor, most: int) -> Tensor:
 
 @dataclass(frozen=True)
 class FeaturesOptions(LessonOptions):
-    """Options of the features lesson.
-
-    Attributes:
-        whiten: make the channels uncorrelated too (PCA), and keep the 512 strongest.
-    """
+    """`whiten`: make the channels uncorrelated too (PCA), and keep the 512 strongest."""
 
     whiten: bool = False
 

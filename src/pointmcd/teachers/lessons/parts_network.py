@@ -15,11 +15,8 @@ class PartsDecoder(MapDecoder):
     """Feature maps of a view and its shape's class -> a descriptor and a label for every pixel.
 
     As the method's part-segmentation teacher (PointMCD): a U-Net-like decoder on a pretrained
-    encoder, given the class one-hot; the view's descriptor is the pooled deepest feature, here of
-    a trained 1x1 convolution + BN + ReLU to 512. Decoder and labels are ours: light enough for a
-    CPU.
-
-    Labels: 0 is background, 1 + p is the part of global id p.
+    encoder, given the class one-hot; the view's descriptor is the pooled deepest feature.
+    Decoder and labels are ours: light enough for a CPU. Label 0 is background, 1 + p part p.
 
     Args:
         channels: of the encoder's maps at strides 2, 4, 8, 16 and 32.
@@ -58,11 +55,8 @@ class PartsDecoder(MapDecoder):
     def predict(self, pixels: Tensor, size: int, start: int, stop: int) -> Tensor:
         """Return the part of each pixel: global ids int64 [n, size, size], -1 for background.
 
-        Args:
-            pixels: features of views of one class.
-            size: side of the views, in pixels.
-            start: the first part of that class; others are not predicted.
-            stop: the one after its last.
+        The pixel features are of views of one class, whose parts are `start` to below `stop`; no
+        others are predicted.
         """
         rows = [0, *range(1 + start, 1 + stop)]
         weight, bias = self.classifier.weight[rows], self.classifier.bias[rows]  # type: ignore[index]

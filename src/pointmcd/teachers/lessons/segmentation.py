@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -85,7 +84,7 @@ class SegmentationLesson(MapLesson):
             "parts": self.store.parts,
         }
 
-    def predict(self, index: int) -> npt.NDArray[np.int64]:
+    def predict(self, index: int) -> Indices:
         """Return global part ids [V, S, S] of one shape's views, -1 for background."""
         views = torch.from_numpy(self.store.views(index))
         labels = torch.from_numpy(self.store.labels(np.full(len(views), index))).to(self.device)
