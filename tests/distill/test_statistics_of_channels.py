@@ -43,6 +43,7 @@ def test_a_channel_far_from_zero_keeps_its_variance():
 def test_statistics_once_standardised():
     values = np.random.default_rng(0).gamma(2, 3, size=(7, 3, 5)).astype(np.float32)
     values[..., 2] = 3.7  # never varies
+    values[..., 4] = 0  # a unit that a ReLU keeps shut
     plain = channel_statistics(values)
     again = channel_statistics((values - plain.mean) / plain.scale)
     found = plain.standardised()

@@ -16,7 +16,7 @@ from pointmcd.training.config import TrainConfig
 from pointmcd.training.finetune import start_from
 from pointmcd.training.inputs import labelled_part
 from pointmcd.training.run import Run
-from pointmcd.training.train import SHARES, learning_curve, train
+from pointmcd.training.train import learning_curve, train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -209,8 +209,9 @@ def test_a_teacher_of_all_labels_would_tell_the_others(make):
 def test_a_learning_curve_is_a_run_per_share(make):
     config = make("curve", epochs=1)
     runs = learning_curve(config)
-    assert [run.name for run in runs] == [*(f"curve-{share:g}" for share in SHARES[:-1]), "curve"]
-    assert [Run(run).config.label_fraction for run in runs] == list(SHARES)
+    names = ["curve-0.01", "curve-0.05", "curve-0.1", "curve-0.2", "curve"]
+    assert [run.name for run in runs] == names
+    assert [Run(run).config.label_fraction for run in runs] == [0.01, 0.05, 0.1, 0.2, 1.0]
     assert all(Run(run).finished for run in runs)
     assert train(config) == runs[-1]  # all labels: the run that it would be without a curve
 

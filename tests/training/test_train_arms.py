@@ -2,10 +2,13 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from trainers import trainer_of
 
+from pointmcd.data.store import Store
+from pointmcd.distill.objective import Objective
 from pointmcd.errors import ConfigError
 from pointmcd.training.run import Run
 from pointmcd.training.train import train
@@ -142,6 +145,36 @@ def test_every_option_runs_and_does_something(distilled, content, plain_model, o
 @pytest.fixture
 def plain_model(distilled, content):
     return model_of(content(train(distilled("plain"))))
+
+
+class Told(Objective):
+    """It keeps what it was made for."""
+
+    @classmethod
+    def outputs(cls, options):
+        return ("descriptors", "logits", "view_logits", "shape")
+
+    def __init__(self, options, setup):
+        super().__init__(options, setup)
+        self.setup = setup
+
+    def forward(self, features, logits, batch):
+        return features.embeddings.mean()
+
+
+def test_objectives_are_told_what_they_are_made_for(distilled, taught_store):
+    config = distilled("a", objective=(f"{__name__}:Told",))
+    trainer = trainer_of(config)
+    setup = trainer.training.objectives["Told"].setup
+    assert setup.channels == trainer.module.student.num_features
+    assert setup.sizes == {
+        **{"descriptors": (3, 512), "shape": (512,)},
+        **{"logits": (3,), "view_logits": (3, 3)},
+    }
+    folder = taught_store / "teachers/lite0/logits"
+    logits = np.concatenate([np.load(path) for path in sorted(folder.glob("*.npy"))])
+    seen = logits[Store(taught_store).indices("train")]
+    np.testing.assert_allclose(setup.statistics("logits").mean, seen.mean(axis=0), rtol=1e-5)
 
 
 def test_names_of_arms_are_written_down(distilled):
