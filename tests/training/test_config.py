@@ -122,6 +122,22 @@ def test_a_damaged_config_names_the_field(values, text):
         config_from_dict(values)
 
 
+@pytest.mark.parametrize("task", ["classification", "segmentation", "pretrain"])
+@pytest.mark.parametrize("teacher", ["lite0", None])
+def test_where_a_run_is_made_decides_nothing(task, teacher):
+    here = TrainConfig(STORE, task=task, teacher=teacher)
+    there = replace(here, store=Path("x"), out=Path("y"), device="cpu", workers=3, overwrite=True)
+    assert there.decisive() == here.decisive()
+    assert {"seed", "epochs", "student", "task", "teacher"} <= here.decisive().keys()
+
+
+def test_labels_that_are_not_read_decide_nothing():
+    plain = TrainConfig(STORE, task="pretrain")
+    assert replace(plain, task_weight=0.5, label_smoothing=0.1).decisive() == plain.decisive()
+    for change in ({"lr": 0.5}, {"objective": ("vafp:1",)}, {"visibility": "all"}):
+        assert replace(plain, **change).decisive() != plain.decisive()
+
+
 def test_a_baseline_is_not_told_apart_by_what_it_does_not_read():
     one = TrainConfig(Path("s"), teacher=None, objective=("vafp:1",), pairing="wrong")
     two = TrainConfig(Path("s"), teacher=None)
