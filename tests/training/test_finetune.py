@@ -48,6 +48,7 @@ def test_the_run_says_where_it_started(make, first):
     start = run.meta["init"]
     assert run.meta["arm"] == "finetuned"
     assert start["run"] == str(first.resolve())
+    assert len(start["fingerprint"]) == 16  # another length would part runs from older ones
     assert (start["seed"], start["task"], start["student"]) == (
         *(5, "classification", "tiny_student:TinyStudent"),
     )
