@@ -19,30 +19,18 @@ from pointmcd.typing import Doubles, Indices
 #: are not of one shape: tests/shapes/test_alignment.py holds own and other meshes against it.
 TOLERANCE = 0.005
 
-#: Samples that stand for the surface in the search for the nearest triangles.
-_SAMPLES = 20_000
-
-#: Triangles tried for each point.
-_TRIED = 8
-
+#: Samples that stand for the surface, and how many triangles near a point are tried.
+_SAMPLES, _TRIED = 20_000, 8
 _REFINEMENTS = 6
-
 #: About as many points find turn, scale and place as well as all.
 _FEW = 500
-
 #: Quarter turns are refined whose distance is within this many times the least.
 _PROMISING = 4.0
 
 
 @dataclass(frozen=True, eq=False)
 class OnSurface:
-    """Points on a mesh.
-
-    Attributes:
-        points: float64 `[N, 3]`.
-        face: face that each lies on, int64 `[N]`.
-        distance: distance of each to where it was, float64 `[N]`.
-    """
+    """Points `[N, 3]` on a mesh, the face that each lies on, and its distance to where it was."""
 
     points: Doubles
     face: Indices
@@ -85,15 +73,12 @@ def align(mesh: Mesh, points: Doubles) -> tuple[Mesh, OnSurface]:
     Raises:
         ValueError: when points are too far from the surface on average.
     """
-    boxed = [_boxed(mesh, points, turns) for turns in range(4)]
     few = points[:: max(len(points) // _FEW, 1)]
-    found = [(candidate, project(few, candidate)) for candidate in boxed]
-    nearest = min(on.distance.mean() for _, on in found)
-    near = [pair for pair in found if pair[1].distance.mean() <= _PROMISING * nearest]
-    refined = [_refined(few, *pair) for pair in near]
-    nearest = min(on.distance.mean() for _, on in refined)
+    boxed = (_boxed(mesh, points, turns) for turns in range(4))
+    found = _near([(candidate, project(few, candidate)) for candidate in boxed], _PROMISING)
+    refined = [_refined(few, candidate, on) for candidate, on in found]
     # The first: where the turns differ by chance alone, the mesh stays as it is.
-    fitted = next(pair[0] for pair in refined if pair[1].distance.mean() <= 2 * nearest)
+    fitted, _ = _near(refined, 2)[0]
     on = project(points, fitted)
     share = on.distance.mean() / np.ptp(points, axis=0).max()
     if not share <= TOLERANCE:
@@ -102,6 +87,12 @@ def align(mesh: Mesh, points: Doubles) -> tuple[Mesh, OnSurface]:
             f" {TOLERANCE:.1%}; is it another shape's?"
         )
     return fitted, on
+
+
+def _near(fits: list[tuple[Mesh, OnSurface]], times: float) -> list[tuple[Mesh, OnSurface]]:
+    """Return the fits whose mean distance is within `times` the least."""
+    least = min(on.distance.mean() for _, on in fits)
+    return [fit for fit in fits if fit[1].distance.mean() <= times * least]
 
 
 def _boxed(mesh: Mesh, points: Doubles, turns: int) -> Mesh:

@@ -2,8 +2,9 @@
 
 import re
 import warnings
+from collections.abc import Callable
+from functools import partial
 from io import BytesIO, StringIO
-from typing import Any
 
 import numpy as np
 from numpy.lib import format as npy
@@ -14,27 +15,25 @@ from pointmcd.shapes.mesh import parse
 from pointmcd.shapes.pcd import parse_pcd
 from pointmcd.typing import Array, Doubles
 
-_COMMENT = re.compile(r"#[^\n]*")
-
 
 def parse_cloud(data: bytes, suffix: str, name: str) -> Doubles:
     """Read the positions of a cloud, `[N, 3]`, N at least 1; columns after the third are dropped.
 
-    Args:
-        data: content of the file.
-        suffix: one of `CLOUD_SUFFIXES`, lower case.
-        name: the file as error texts call it.
+    `suffix` is one of `CLOUD_SUFFIXES`; error texts call the file `name`.
 
     Raises:
-        ShapeError: when the content is not that, in one line that begins with `name`.
+        ShapeError: when the content is not that.
         ConfigError: when the type needs a package that is absent.
     """
-    readers = {"npy": _numpy_rows, "pcd": parse_pcd}
+    las = partial(_las_rows, name)
+    readers: dict[str, Callable[[bytes], Array]] = {
+        "npy": _numpy_rows,
+        "pcd": parse_pcd,
+        "las": las,
+        "laz": las,
+    }
     try:
-        if suffix in ("las", "laz"):
-            rows = _las_rows(data, name)
-        else:
-            rows = readers.get(suffix, _text_rows)(data)
+        rows = readers.get(suffix, _text_rows)(data)
         if rows.ndim != 2 or rows.shape[1] < 3:
             raise ValueError(f"an array of shape {rows.shape}, not [points, 3 or more]")
         if not len(rows):
@@ -59,20 +58,15 @@ def ply_points(data: bytes, name: str) -> Doubles | None:
     return np.concatenate(clouds).astype(np.float64)
 
 
-def _npy_header(stream: BytesIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    version = npy.read_magic(stream)
-    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-    header: tuple[tuple[int, ...], bool, np.dtype[Any]] = read(stream)
-    return header
-
-
 def _numpy_rows(data: bytes) -> Array:
     """Read an array of numbers; nothing is allocated before its bytes are known to be there."""
     stream = BytesIO(data)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of headers that Python 2 wrote
-            shape, fortran_order, dtype = _npy_header(stream)
+            first = npy.read_magic(stream) == (1, 0)
+            read = npy.read_array_header_1_0 if first else npy.read_array_header_2_0
+            shape, fortran_order, dtype = read(stream)
     except Exception as error:  # the header is read by Python's own tokenizer, and fails its ways
         raise ValueError(f"not an intact .npy file of numbers ({error})") from error
     if dtype.kind not in "fiu":
@@ -87,15 +81,14 @@ def _numpy_rows(data: bytes) -> Array:
 def _text_rows(data: bytes) -> Doubles:
     """Read rows of numbers separated by spaces, commas or semicolons, `[N, columns]`."""
     text = data.decode("utf-8-sig", "replace")
-    text = _COMMENT.sub("", text.replace(",", " ").replace(";", " "))
+    text = re.sub(r"#[^\n]*", "", re.sub("[,;]", " ", text))
     lines = [line for line in text.splitlines() if line.strip()]
-    promised = None
     if lines and lines[0].strip().isdecimal():
         promised = int(lines.pop(0))
+        if promised > len(lines):
+            raise ValueError(f"{promised} points are promised, {len(lines)} are there; truncated")
     elif lines and not _is_number(lines[0].split()[0]):
         lines.pop(0)
-    if promised is not None and promised > len(lines):
-        raise ValueError(f"{promised} points are promised, {len(lines)} are there; truncated")
     if not lines:
         raise ValueError("no points")
     return np.loadtxt(StringIO("\n".join(lines)), ndmin=2)
@@ -109,7 +102,7 @@ def _is_number(word: str) -> bool:
     return True
 
 
-def _las_rows(data: bytes, name: str) -> Doubles:
+def _las_rows(name: str, data: bytes) -> Doubles:
     laspy = import_extra("laspy", "las", name)
     try:
         return np.asarray(laspy.read(BytesIO(data)).xyz, dtype=np.float64)

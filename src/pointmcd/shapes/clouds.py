@@ -8,8 +8,7 @@ from pointmcd.errors import ShapeError
 from pointmcd.ops.farthest_points import farthest_points
 from pointmcd.shapes.cloud_files import parse_cloud, ply_points
 from pointmcd.shapes.formats import CLOUD_SUFFIXES, mesh_suffixes, read_file, suffix_of
-from pointmcd.shapes.frame import unit_box, unit_sphere
-from pointmcd.shapes.mesh import normalise, read_mesh
+from pointmcd.shapes.mesh import normalise, read_mesh, unit_box, unit_sphere
 from pointmcd.shapes.sampling import sample_surface
 from pointmcd.typing import Doubles, Floats, Indices
 
@@ -25,7 +24,7 @@ def read_points(path: Path, count: int, seed: int) -> Floats:
     Args:
         path: the file.
         count: number of points P, at least 1.
-        seed: seed of the samples of a mesh; a cloud is subsampled without chance.
+        seed: of the samples of a mesh; a cloud is subsampled without chance.
 
     Returns:
         float32 `[P, 3]`.
@@ -33,25 +32,19 @@ def read_points(path: Path, count: int, seed: int) -> Floats:
     Raises:
         ShapeError: when the file is absent, of another type, empty, or has NaN or infinite points.
     """
-    suffix = suffix_of(path.name)
+    suffix, name, points = suffix_of(path.name), str(path), None
     if suffix in CLOUD_SUFFIXES:
-        points = parse_cloud(read_file(path, str(path)), suffix, str(path))
-        return _ordered(points, count, path)
-    if suffix not in mesh_suffixes():
-        suffixes = ", ".join(f".{name}" for name in sorted(mesh_suffixes() | CLOUD_SUFFIXES))
-        raise ShapeError(f"{path}: is no mesh or point cloud; files that end in {suffixes} are")
-    if suffix == "ply":
-        vertices = ply_points(read_file(path, str(path)), str(path))
-        if vertices is not None:
-            return _ordered(vertices, count, path)
-    return sample_surface(normalise(read_mesh(path, str(path), suffix)), count, seed)[0]
-
-
-def _ordered(points: Doubles, count: int, path: Path) -> Floats:
-    """Bring points into the unit sphere and take `count` of them, farthest first."""
+        points = parse_cloud(read_file(path, name), suffix, name)
+    elif suffix == "ply":
+        points = ply_points(read_file(path, name), name)
+    elif suffix not in mesh_suffixes():
+        suffixes = ", ".join(f".{one}" for one in sorted(mesh_suffixes() | CLOUD_SUFFIXES))
+        raise ShapeError(f"{name}: is no mesh or point cloud; files that end in {suffixes} are")
+    if points is None:
+        return sample_surface(normalise(read_mesh(path, name, suffix)), count, seed)[0]
     if not np.isfinite(points).all():
-        raise ShapeError(f"{path}: a point is NaN or infinite")
-    cloud = normalise_cloud(points, str(path)).astype(np.float32)
+        raise ShapeError(f"{name}: a point is NaN or infinite")
+    cloud = normalise_cloud(points, name).astype(np.float32)
     return np.asarray(cloud[cloud_order(cloud, count)])
 
 

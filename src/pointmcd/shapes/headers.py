@@ -6,7 +6,6 @@ promises before it looks at the data.
 
 import json
 import re
-from typing import Any
 
 _OFF_HEADER = re.compile(r"\s*(?:ST)?C?N?OFF\b|\s*(?:ST)?C?N?OFF(?=\d)", re.IGNORECASE)
 # Blanks before a word may not run over lines: thousands of empty ones would be searched again from
@@ -27,27 +26,17 @@ _COMPONENTS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 
 def checked(data: bytes, file_type: str, alone: bool) -> bytes:
     """Return the data to hand to trimesh, after the checks for its type.
 
-    Args:
-        data: content of the file.
-        file_type: lower-case suffix without the dot.
-        alone: whether files beside it are out of reach.
+    `file_type` is the lower-case suffix; `alone`, whether files beside it are out of reach.
 
     Raises:
         ValueError: saying what is wrong with the content.
     """
     if not data.strip():
         raise ValueError("the file is empty")
-    if file_type == "off":
-        return _checked_off(data)
-    if file_type == "ply":
-        return _checked_ply(data)
-    if file_type == "stl":
-        return _checked_stl(data)
-    if file_type == "obj":
-        return _ascii(data)
     if file_type in ("glb", "gltf"):
         _check_gltf(data, file_type, alone)
-    return data
+    checks = {"off": _checked_off, "ply": _checked_ply, "stl": _checked_stl, "obj": _ascii}
+    return checks[file_type](data) if file_type in checks else data
 
 
 def _ascii(data: bytes) -> bytes:
@@ -86,7 +75,7 @@ def _truncated(promise: str, lines: int) -> str:
 
 def _checked_ply(data: bytes) -> bytes:
     """Check the counts of the header against the lines (text) or bytes (binary) after it."""
-    if not data[:3].lower() == b"ply":
+    if data[:3].lower() != b"ply":
         raise ValueError("not a PLY file: it does not begin with ply")
     head, end, body = data.partition(b"end_header")
     if not end:
@@ -110,8 +99,7 @@ def _checked_ply(data: bytes) -> bytes:
 
 def _checked_stl(data: bytes) -> bytes:
     """Tell binary STL, whose length says it all, from text, whose solids must end."""
-    triangles = int.from_bytes(data[80:84], "little")
-    if len(data) >= 84 and len(data) == 84 + 50 * triangles:
+    if len(data) == 84 + 50 * int.from_bytes(data[80:84], "little"):
         return data
     begun, ended = len(_STL_BEGIN.findall(data)), len(_STL_END.findall(data))
     if not begun:
@@ -123,7 +111,7 @@ def _checked_stl(data: bytes) -> bytes:
 
 def _check_gltf(data: bytes, file_type: str, alone: bool) -> None:
     """Refuse accessors that make many values out of no data, and data out of reach."""
-    values, content = 0, _gltf_json(data, file_type)
+    values, content = 0, json.loads(data if file_type == "gltf" else _glb_json(data))
     for buffer in content.get("buffers", []):
         if alone and not buffer.get("uri", "data:").startswith("data:"):
             raise ValueError(f"its data is in another file, {buffer['uri']}; save it as .glb")
@@ -137,11 +125,9 @@ def _check_gltf(data: bytes, file_type: str, alone: bool) -> None:
         raise ValueError(f"the header promises {values} values without data")
 
 
-def _gltf_json(data: bytes, file_type: str) -> Any:
-    if file_type == "gltf":
-        return json.loads(data)
+def _glb_json(data: bytes) -> bytes:
     if data[:4] != b"glTF":
         raise ValueError("not a GLB file: it does not begin with glTF")
     if int.from_bytes(data[8:12], "little") > len(data):
         raise ValueError("the file is shorter than its header says; it is truncated")
-    return json.loads(data[20 : 20 + int.from_bytes(data[12:16], "little")])
+    return data[20 : 20 + int.from_bytes(data[12:16], "little")]

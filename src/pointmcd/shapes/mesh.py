@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 import trimesh
 
-from pointmcd.errors import ShapeError
+from pointmcd.errors import ShapeError, first_line
 from pointmcd.shapes.formats import mesh_suffixes, read_file
-from pointmcd.shapes.frame import unit_box, unit_sphere
 from pointmcd.shapes.headers import checked
 from pointmcd.typing import Doubles, Indices, Shorts
 
@@ -28,10 +27,9 @@ class Mesh:
     """Triangles in space.
 
     Attributes:
-        vertices: positions, float64 `[Vn, 3]`.
+        vertices: float64 `[Vn, 3]`.
         faces: indices into `vertices`, int64 `[F, 3]`, F at least 1.
-        parts: part label of each face, int16 `[F]`, counted from 0 in the shape's class; None
-            where the mesh has none.
+        parts: part label of each face, int16 `[F]`, counted from 0 in the shape's class, or None.
     """
 
     vertices: Doubles
@@ -45,12 +43,7 @@ class Mesh:
         return np.asarray(np.linalg.norm(np.cross(second - first, third - first), axis=1))
 
 
-def read_mesh(
-    data: Path | bytes,
-    name: str,
-    file_type: str,
-    parts: Shorts | None = None,
-) -> Mesh:
+def read_mesh(data: Path | bytes, name: str, file_type: str, parts: Shorts | None = None) -> Mesh:
     """Read a mesh in its own coordinates; scenes are joined, faces without area dropped.
 
     Args:
@@ -60,14 +53,18 @@ def read_mesh(
         parts: part label of each face, `[F]`, in the order of the file.
 
     Raises:
-        ShapeError: when the content is no usable mesh, in one line that begins with `name`, or
-            has another number of triangles than there are labels.
+        ShapeError: when the content is no usable mesh, or has not as many triangles as labels.
     """
     scene = parse(data, name, file_type)
     try:
-        return _without_degenerate_faces(_labelled(_joined(scene), parts))
+        mesh = _joined(scene)
+        if parts is not None and len(parts) != len(mesh.faces):
+            raise ValueError(
+                f"{len(parts)} part labels for {len(mesh.faces)} triangles; one per face is needed"
+            )
+        return _without_degenerate_faces(replace(mesh, parts=parts))
     except Exception as error:  # trimesh walks the scene here, and may fail in its own ways
-        raise ShapeError(f"{name}: {_one_line(error)}") from error
+        raise ShapeError(f"{name}: {_reason(error)}") from error
 
 
 def normalise(mesh: Mesh) -> Mesh:
@@ -85,6 +82,34 @@ def normalise(mesh: Mesh) -> Mesh:
     weights = weights / weights.max()
     centre = weights @ framed.vertices[framed.faces].mean(axis=1) / weights.sum()
     return replace(framed, vertices=unit_sphere(framed.vertices, centre))
+
+
+def unit_box(points: Doubles) -> tuple[Doubles, float]:
+    """Centre the bounding box of finite points `[N, 3]`, N at least 1, with longest side 2.
+
+    Scaling by the largest magnitude comes before any sum or square: coordinates from 1e-300 to
+    1e300 do not overflow.
+
+    Returns:
+        The framed points `[N, 3]`, and the rounding error of their coordinates in that frame
+        (large where a small shape stands far from the origin).
+
+    Raises:
+        ValueError: when all points are at one place.
+    """
+    magnitude = np.abs(points).max()
+    scaled = points / magnitude if magnitude > 0 else points
+    lowest, highest = scaled.min(axis=0), scaled.max(axis=0)
+    half = (highest - lowest).max() / 2
+    if not half > 0:
+        raise ValueError("all points are at one place")
+    return (scaled - (lowest + highest) / 2) / half, float(np.finfo(np.float64).eps / half)
+
+
+def unit_sphere(points: Doubles, centre: Doubles) -> Doubles:
+    """Centre points `[N, 3]` at `centre` `[3]` and scale the farthest to distance 1."""
+    centred = points - centre
+    return np.asarray(centred / np.linalg.norm(centred, axis=1).max())
 
 
 def parse(data: Path | bytes, name: str, file_type: str) -> trimesh.Scene:
@@ -109,7 +134,7 @@ def parse(data: Path | bytes, name: str, file_type: str) -> trimesh.Scene:
     except ShapeError:
         raise
     except Exception as error:
-        raise ShapeError(f"{name}: cannot be read as {kind}: {_one_line(error)}") from error
+        raise ShapeError(f"{name}: cannot be read as {kind}: {_reason(error)}") from error
 
 
 def _joined(scene: trimesh.Scene) -> Mesh:
@@ -119,27 +144,19 @@ def _joined(scene: trimesh.Scene) -> Mesh:
         faces = geometry.faces
         if faces.min() < 0 or faces.max() >= len(geometry.vertices):
             raise ValueError("a face index is outside the range of the vertices")
-    placed = [node for node in scene.graph.nodes_geometry if scene.graph[node][1] in meshes]
-    total = sum(len(meshes[scene.graph[node][1]].faces) for node in placed)
+    placed = [scene.graph[node] for node in scene.graph.nodes_geometry]
+    placed = [(transform, meshes[key]) for transform, key in placed if key in meshes]
+    total = sum(len(geometry.faces) for _, geometry in placed)
     if total == 0:
         raise ValueError("no faces; is it empty, truncated, a point cloud or of another type?")
     if total > MAX_TRIANGLES:
         raise ValueError(f"{total} triangles are more than the {MAX_TRIANGLES} that are taken")
     vertices, faces, count = [], [], 0
-    for node in placed:
-        transform, key = scene.graph[node]
-        vertices.append(_moved(np.asarray(meshes[key].vertices, dtype=np.float64), transform))
-        faces.append(np.asarray(meshes[key].faces, dtype=np.int64) + count)
+    for transform, geometry in placed:
+        vertices.append(_moved(np.asarray(geometry.vertices, dtype=np.float64), transform))
+        faces.append(np.asarray(geometry.faces, dtype=np.int64) + count)
         count += len(vertices[-1])
     return Mesh(np.concatenate(vertices), np.concatenate(faces))
-
-
-def _labelled(mesh: Mesh, parts: Shorts | None) -> Mesh:
-    if parts is not None and len(parts) != len(mesh.faces):
-        raise ValueError(
-            f"{len(parts)} part labels for {len(mesh.faces)} triangles; one per face is needed"
-        )
-    return replace(mesh, parts=parts)
 
 
 def _moved(vertices: Doubles, transform: Doubles) -> Doubles:
@@ -188,7 +205,5 @@ def _quiet() -> Iterator[None]:
         logger.removeHandler(handler)
 
 
-def _one_line(error: Exception) -> str:
-    """Return the first line of an error's text, or its type where it has none."""
-    text = str(error).strip().splitlines()
-    return text[0][:160] if text else type(error).__name__
+def _reason(error: Exception) -> str:
+    return first_line(error)[:160]

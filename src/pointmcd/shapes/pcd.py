@@ -4,7 +4,6 @@ pypcd4 reads whole files equally, but it takes a truncated one for a smaller clo
 without COUNT and numbers separated by two spaces, and needs pydantic and an extension in C.
 """
 
-from dataclasses import dataclass
 from io import StringIO
 
 import numpy as np
@@ -13,20 +12,7 @@ from pointmcd.typing import Bytes, Doubles, kernel
 
 _KINDS = {"F": "f", "I": "i", "U": "u"}
 _AXES = ("x", "y", "z")
-
-
-@dataclass(frozen=True)
-class _Field:
-    """One entry of a point: `count` numbers of `dtype`, from byte `offset` and column `column`."""
-
-    dtype: np.dtype[np.generic]
-    count: int
-    offset: int
-    column: int
-
-    @property
-    def size(self) -> int:
-        return self.dtype.itemsize * self.count
+_TRUNCATED = "the header promises {} points, {} {} follow it; the file is truncated"
 
 
 def parse_pcd(data: bytes) -> Doubles:
@@ -36,16 +22,16 @@ def parse_pcd(data: bytes) -> Doubles:
         ValueError: saying what is wrong with the content.
     """
     header, start = _header(data)
-    fields, count, kind = _fields(header), int(header["POINTS"][0]), header["DATA"][0].lower()
+    point, count, kind = _point(header), int(header["POINTS"][0]), header["DATA"][0].lower()
     if count < 0:
         raise ValueError(f"the header promises {count} points")
-    axes = [fields[axis] for axis in _AXES]
+    body = data[start:]
     if kind == "ascii":
-        points = _from_text(data[start:], axes, count)
+        points = _from_text(body, point, count)
     elif kind == "binary":
-        points = _from_rows(data[start:], axes, count, sum(f.size for f in fields.values()))
+        points = _from_bytes(body, point, count, by_field=False)
     elif kind == "binary_compressed":
-        points = _from_columns(_unpacked(data[start:]), axes, count)
+        points = _from_bytes(_unpacked(body), point, count, by_field=True)
     else:
         raise ValueError(f"DATA {kind} is none of ascii, binary and binary_compressed")
     return points[~np.isnan(points).any(axis=1)]
@@ -63,64 +49,51 @@ def _header(data: bytes) -> tuple[dict[str, list[str]], int]:
         if words:
             header[words[0].upper()] = words[1:]
         start = end + 1
-    lacking = {"FIELDS", "SIZE", "TYPE", "POINTS"} - {key for key in header if header[key]}
-    if lacking or not header["DATA"]:
-        raise ValueError(f"the PCD header lacks {', '.join(sorted(lacking)) or 'DATA'}")
+    if lacking := [
+        key for key in ("DATA", "FIELDS", "POINTS", "SIZE", "TYPE") if not header.get(key)
+    ]:
+        raise ValueError(f"the PCD header lacks {', '.join(lacking)}")
     return header, start
 
 
-def _fields(header: dict[str, list[str]]) -> dict[str, _Field]:
+def _point(header: dict[str, list[str]]) -> np.dtype[np.void]:
     """Lay out the fields of a point; padding, which PCL calls `_`, may occur again and again."""
     names, counts = header["FIELDS"], header.get("COUNT", ["1"] * len(header["FIELDS"]))
-    fields: dict[str, _Field] = {}
-    offset = column = 0
+    fields = []
     for number, (name, size, kind, count) in enumerate(
         zip(names, header["SIZE"], header["TYPE"], counts, strict=True)
     ):
-        dtype = np.dtype(f"<{_KINDS.get(kind.upper(), kind)}{int(size)}")
-        field = _Field(dtype, int(count), offset, column)
-        fields[name.lower() if name.lower() in _AXES else f"{name}#{number}"] = field
-        offset, column = offset + field.size, column + field.count
-    if lacking := [axis for axis in _AXES if axis not in fields or fields[axis].count != 1]:
+        axis = name.lower() if name.lower() in _AXES else f"{name}#{number}"
+        number_type = f"<{_KINDS.get(kind.upper(), kind)}{int(size)}"
+        fields.append((axis, number_type, (int(count),)))
+    if lacking := [axis for axis in _AXES if axis not in {f[0] for f in fields if f[2] == (1,)}]:
         raise ValueError(f"the points have no single field {lacking[0]}")
-    return fields
+    return np.dtype(fields)
 
 
-def _from_text(body: bytes, axes: list[_Field], count: int) -> Doubles:
+def _from_text(body: bytes, point: np.dtype[np.void], count: int) -> Doubles:
     lines = [line for line in body.decode("ascii", "replace").splitlines() if line.strip()]
     if len(lines) < count:
-        raise ValueError(_truncated(count, len(lines), "lines"))
-    columns = [axis.column for axis in axes]
+        raise ValueError(_TRUNCATED.format(count, len(lines), "lines"))
     if not count:
         return np.empty((0, 3))
+    numbers = [name for name in point.names or () for _ in range(point[name].shape[0])]
+    columns = [numbers.index(axis) for axis in _AXES]
     return np.loadtxt(StringIO("\n".join(lines[:count])), usecols=columns, ndmin=2)
 
 
-def _from_rows(body: bytes, axes: list[_Field], count: int, size: int) -> Doubles:
-    if len(body) < count * size:
-        raise ValueError(_truncated(count, len(body), "bytes"))
-    layout = np.dtype(
-        {
-            "names": list(_AXES),
-            "formats": [axis.dtype for axis in axes],
-            "offsets": [axis.offset for axis in axes],
-            "itemsize": size,
-        }
-    )
-    rows = np.frombuffer(body, layout, count)
-    return np.column_stack([rows[axis].astype(np.float64) for axis in _AXES])
-
-
-def _from_columns(body: bytes, axes: list[_Field], count: int) -> Doubles:
-    """Compressed files hold the first field of all points, then the second, and so on."""
-    if len(body) < count * max(axis.offset + axis.size for axis in axes):
-        raise ValueError(_truncated(count, len(body), "bytes"))
-    columns = (np.frombuffer(body, axis.dtype, count, axis.offset * count) for axis in axes)
-    return np.column_stack([column.astype(np.float64) for column in columns])
-
-
-def _truncated(count: int, found: int, unit: str) -> str:
-    return f"the header promises {count} points, {found} {unit} follow it; the file is truncated"
+def _from_bytes(body: bytes, point: np.dtype[np.void], count: int, by_field: bool) -> Doubles:
+    """Read point after point, or the first field of all points, then the second, and so on."""
+    if len(body) < count * point.itemsize:
+        raise ValueError(_TRUNCATED.format(count, len(body), "bytes"))
+    if by_field:
+        assert point.fields is not None  # for mypy
+        fields = (point.fields[axis] for axis in _AXES)
+        columns = [np.frombuffer(body, field[0], count, field[1] * count) for field in fields]
+    else:
+        rows = np.frombuffer(body, point, count)
+        columns = [rows[axis] for axis in _AXES]
+    return np.column_stack(columns).astype(np.float64)
 
 
 def _unpacked(body: bytes) -> bytes:

@@ -16,13 +16,8 @@ def sample_surface(mesh: Mesh, count: int, seed: int) -> tuple[Floats, Indices]:
     `4 * count` candidates are drawn uniformly by area; the kept ones are taken farthest first, so
     the first n points are a good n-point sample. The same arguments give the same points.
 
-    Args:
-        mesh: a normalised mesh.
-        count: number of points P, at least 1.
-        seed: seed of the candidates, 0 or more.
-
     Returns:
-        The points, float32 `[P, 3]`, and the face each lies on, int64 `[P]`.
+        P = `count` points, float32 `[P, 3]`, and the face that each lies on, int64 `[P]`.
 
     Raises:
         ValueError: when `count` is below 1.
