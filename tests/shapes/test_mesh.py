@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from pointmcd.datasets.folder import list_shapes, load_shape
 from pointmcd.errors import ShapeError
-from pointmcd.shapes.mesh import Mesh, mesh_suffixes, normalise, read_mesh
+from pointmcd.shapes.formats import mesh_suffixes
+from pointmcd.shapes.mesh import Mesh, normalise, read_mesh
 
 TEXT_TYPES = ["off", "obj", "ply"]
 TYPES = [*TEXT_TYPES, "stl"]

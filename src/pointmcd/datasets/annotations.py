@@ -1,22 +1,17 @@
 """Files beside the shapes of a data set: part names, part labels, lists of splits."""
 
-import json
 from collections.abc import Collection
 from pathlib import PurePosixPath
-from typing import Any
 
 import numpy as np
 
 from pointmcd.datasets.layout import SPLITS
-from pointmcd.datasets.tree import FileTree, TreeFile
+from pointmcd.datasets.tree import MAX_TOLD, FileTree, TreeFile
 from pointmcd.errors import ShapeError
 from pointmcd.typing import Shorts
 
 #: Pixel labels are kept in one byte, and one value is the background.
 MAX_PARTS = 254
-
-#: Characters of a name in a file that an error repeats: a damaged one may be one long line.
-MAX_TOLD = 100
 
 PartNames = dict[str, tuple[str, ...]]
 
@@ -42,40 +37,28 @@ def read_part_names(file: TreeFile) -> PartNames:
     Raises:
         ShapeError: when it is not that.
     """
-    try:
-        content = json.loads(file.read().decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise ShapeError(f"{file.name}: is not JSON: {error}") from error
+    content = file.json()
     if not isinstance(content, dict):
         raise ShapeError(
             f"{file.name}: must be an object of classes, each with a list of part names"
         )
-    return {
-        str(label): _checked_names(names, f"{file.name}: {label}")
-        for label, names in content.items()
-    }
-
-
-def _checked_names(names: Any, what: str) -> tuple[str, ...]:
-    if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
-        raise ShapeError(f"{what}: must be a list of part names")
-    if not 1 <= len(names) <= MAX_PARTS or len(set(names)) != len(names):
-        raise ShapeError(f"{what}: must name 1 to {MAX_PARTS} parts, each once")
-    return tuple(names)
+    for label, names in content.items():
+        what = f"{file.name}: {label}"
+        if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
+            raise ShapeError(f"{what}: must be a list of part names")
+        if not 1 <= len(names) <= MAX_PARTS or len(set(names)) != len(names):
+            raise ShapeError(f"{what}: must name 1 to {MAX_PARTS} parts, each once")
+    return {label: tuple(names) for label, names in content.items()}
 
 
 def read_split_lists(tree: FileTree, shapes: Collection[str]) -> dict[str, str] | None:
-    """Read train.txt, test.txt and val.txt: one shape per line, like `chair/103`.
-
-    Args:
-        tree: the folder that has the lists.
-        shapes: the names of all shapes.
+    """Read train.txt, test.txt and val.txt of a folder: one shape per line, like `chair/103`.
 
     Returns:
         The split of each shape named, or None where there is no list.
 
     Raises:
-        ShapeError: when a shape is in two lists, or is not there.
+        ShapeError: when a shape is in two lists, or is none of `shapes`.
     """
     lists = {f"{stem}.txt": split for stem, split in SPLITS.items()}
     found = {tree.file(file): split for file, split in lists.items() if file in tree}

@@ -1,22 +1,19 @@
 """Folders and zips of point clouds: one file for each shape, laid out like meshes."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from pointmcd.datasets.base import DataSet, Layout, register_dataset
 from pointmcd.datasets.folder import place_sources, shape_files
 from pointmcd.datasets.layout import SPLITS
-from pointmcd.datasets.sources import Cloud, CloudSource, Listing, ShapeSource, check_finite
+from pointmcd.datasets.sources import Cloud, CloudSource, Listing, check_finite
 from pointmcd.datasets.tree import FileTree, open_tree
 from pointmcd.errors import ShapeError
 from pointmcd.shapes.cloud_files import parse_cloud, ply_points
 from pointmcd.shapes.formats import CLOUD_SUFFIXES, mesh_suffixes
-from pointmcd.typing import Shorts
 
 #: Text files beside the clouds that are none.
-_NO_CLOUDS = {f"{split}.txt" for split in SPLITS} | {
-    *("readme.txt", "license.txt", "licence.txt", "classes.txt"),
-}
+_NO_CLOUDS = {f"{name}.txt" for name in (*SPLITS, "readme", "license", "licence", "classes")}
 #: Types that hold tables of all sorts: taken for clouds only where someone says that they are.
 _TABLES = frozenset({"txt", "csv"})
 
@@ -34,13 +31,10 @@ class FileCloud(CloudSource):
                 raise ShapeError(f"{self.location}: has faces; prepare meshes apart from clouds")
         else:
             points = parse_cloud(data, self.file.suffix, self.location)
-        return Cloud(check_finite(points, self.location), self._parts(len(points)))
-
-    def _parts(self, count: int) -> Shorts | None:
         parts = self.read_labels()
-        if parts is not None and len(parts) != count:
-            raise ShapeError(f"{self.location}: {len(parts)} part labels for {count} points")
-        return parts
+        if parts is not None and len(parts) != len(points):
+            raise ShapeError(f"{self.location}: {len(parts)} part labels for {len(points)} points")
+        return Cloud(check_finite(points, self.location), parts)
 
 
 def list_clouds(source: FileTree | Path | str) -> list[FileCloud]:
@@ -49,25 +43,17 @@ def list_clouds(source: FileTree | Path | str) -> list[FileCloud]:
     Layouts, lists of splits and part labels are those of `list_shapes`, one label per point in
     NAME.seg. `.xyz`, `.txt`, `.csv`, `.pts`, `.npy`, `.ply`, `.pcd`, `.las` and `.laz` are read.
 
-    Args:
-        source: the folder or zip.
-
     Raises:
         ShapeError: as `list_shapes`.
     """
     tree = open_tree(source)
-    clouds = shape_files(tree, CLOUD_SUFFIXES | {"ply"})
-    clouds = [file for file in clouds if PurePosixPath(file).name.lower() not in _NO_CLOUDS]
+    suffixes = CLOUD_SUFFIXES | {"ply"}
+    files = shape_files(tree, suffixes)
+    clouds = [file for file in files if PurePosixPath(file).name.lower() not in _NO_CLOUDS]
     if not clouds:
-        suffixes = ", ".join(f".{suffix}" for suffix in sorted(CLOUD_SUFFIXES | {"ply"}))
-        raise ShapeError(
-            f"{tree.name}: holds no point cloud; files that end in {suffixes} are read"
-        )
-    return [_as_cloud(shape) for shape in place_sources(tree, clouds)]
-
-
-def _as_cloud(shape: ShapeSource) -> FileCloud:
-    return FileCloud(**{field.name: getattr(shape, field.name) for field in fields(ShapeSource)})
+        ends = ", ".join(f".{suffix}" for suffix in sorted(suffixes))
+        raise ShapeError(f"{tree.name}: holds no point cloud; files that end in {ends} are read")
+    return place_sources(tree, clouds, FileCloud)
 
 
 def holds_clouds(tree: FileTree) -> bool:
@@ -80,10 +66,9 @@ def holds_clouds(tree: FileTree) -> bool:
         return bool(shape_files(tree, CLOUD_SUFFIXES - _TABLES))
     if any(not file.lower().endswith(".ply") for file in meshes):
         return False
-    header = tree.file(meshes[0]).read().partition(b"end_header")[0].replace(b"\r", b"\n")
+    header = tree.file(meshes[0]).read().partition(b"end_header")[0]
     words = (line.split() for line in header.splitlines())
-    faces = [word[-1] for word in words if word[:2] == [b"element", b"face"]]
-    return all(count == b"0" for count in faces)
+    return all(word[-1] == b"0" for word in words if word[:2] == [b"element", b"face"])
 
 
 @register_dataset("clouds")

@@ -1,8 +1,8 @@
 """Folders and zips of meshes: one file for each shape, class and split read from its path."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 
 from pointmcd.datasets.annotations import (
     PartNames,
@@ -11,12 +11,14 @@ from pointmcd.datasets.annotations import (
     read_split_lists,
 )
 from pointmcd.datasets.base import DataSet, Layout, register_dataset
-from pointmcd.datasets.layout import Place, places
+from pointmcd.datasets.layout import places
 from pointmcd.datasets.sources import Listing, ShapeSource
 from pointmcd.datasets.tree import FileTree, TreeFile, open_tree
 from pointmcd.errors import ShapeError
 from pointmcd.shapes.formats import mesh_suffixes, suffix_of
 from pointmcd.shapes.mesh import Mesh, normalise, read_mesh
+
+Source = TypeVar("Source", bound=ShapeSource)
 
 
 def list_shapes(source: FileTree | Path | str) -> list[ShapeSource]:
@@ -44,7 +46,7 @@ def list_shapes(source: FileTree | Path | str) -> list[ShapeSource]:
     if not files:
         suffixes = ", ".join(f".{suffix}" for suffix in sorted(mesh_suffixes()))
         raise ShapeError(f"{tree.name}: holds no mesh; files that end in {suffixes} are read")
-    return place_sources(tree, files)
+    return place_sources(tree, files, ShapeSource)
 
 
 def load_shape(source: ShapeSource) -> Mesh:
@@ -58,12 +60,8 @@ def load_shape(source: ShapeSource) -> Mesh:
     return normalise(read_mesh(data, file.name, file.suffix, source.read_labels()))
 
 
-def place_sources(tree: FileTree, files: list[str]) -> list[ShapeSource]:
-    """List some files as shapes, as `list_shapes` does with the meshes.
-
-    Args:
-        tree: the folder or zip, with part labels and lists of splits.
-        files: its files that are shapes, at least one.
+def place_sources(tree: FileTree, files: list[str], kind: type[Source]) -> list[Source]:
+    """List some files, at least one, as shapes of that kind, as `list_shapes` does with the meshes.
 
     Raises:
         ShapeError: when the layouts are mixed, or parts.json or a list does not fit the shapes.
@@ -73,53 +71,35 @@ def place_sources(tree: FileTree, files: list[str]) -> list[ShapeSource]:
     except ValueError as error:
         raise ShapeError(f"{tree.name}: {error}") from error
     order = sorted(zip(placed, files, strict=True), key=lambda item: (item[0].name, item[1]))
-    shapes = list(_sources(tree, order))
+    first: dict[str, str] = {}
+    shapes = []
+    for place, file in order:
+        twin = first.setdefault(place.name, file)
+        fault = None if twin is file else f"same name as {twin}"
+        shapes.append(kind(place.name, place.label, place.split, tree.file(file), fault))
     place, file = order[0]
     beside = tree.below(file.rpartition(".")[0].removesuffix(place.name))
-    if all(shape.split is None for shape in shapes):
-        splits = read_split_lists(beside, {shape.name for shape in shapes})
+    if not any(shape.split for shape in shapes):
+        splits = read_split_lists(beside, first.keys())
         shapes = shapes if splits is None else [_with_split(shape, splits) for shape in shapes]
-    if "parts.json" not in beside:
-        return shapes
-    parts_file = beside.file("parts.json")
-    parts = read_part_names(parts_file)
-    labels = (_label_file(tree, file) for _, file in order)
-    return [
-        _with_parts(shape, parts, parts_file.name, file)
-        for shape, file in zip(shapes, labels, strict=True)
-    ]
+    if "parts.json" in beside:
+        parts_file = beside.file("parts.json")
+        parts = read_part_names(parts_file)
+        names = (str(PurePosixPath(file).with_suffix(".seg")) for _, file in order)
+        labels = [tree.file(name) if name in tree else None for name in names]
+        pairs = zip(shapes, labels, strict=True)
+        shapes = [_with_parts(shape, parts, parts_file.name, file) for shape, file in pairs]
+    return shapes
 
 
-def _sources(tree: FileTree, order: list[tuple[Place, str]]) -> Iterator[ShapeSource]:
-    first: dict[str, str] = {}
-    for place, file in order:
-        twin = first.get(place.name)
-        first.setdefault(place.name, file)
-        yield ShapeSource(
-            name=place.name,
-            label=place.label,
-            split=place.split,
-            file=tree.file(file),
-            fault=None if twin is None else f"same name as {twin}",
-        )
-
-
-def _with_split(shape: ShapeSource, splits: dict[str, str]) -> ShapeSource:
+def _with_split(shape: Source, splits: dict[str, str]) -> Source:
     if shape.name in splits:
         return replace(shape, split=splits[shape.name])
     unlisted = "is in none of the lists train.txt, test.txt and val.txt"
     return replace(shape, fault=shape.fault or unlisted)
 
 
-def _label_file(tree: FileTree, file: str) -> TreeFile | None:
-    """Return NAME.seg beside a file, if it is there."""
-    beside = str(PurePosixPath(file).with_suffix(".seg"))
-    return tree.file(beside) if beside in tree else None
-
-
-def _with_parts(
-    shape: ShapeSource, parts: PartNames, where: str, labels: TreeFile | None
-) -> ShapeSource:
+def _with_parts(shape: Source, parts: PartNames, where: str, labels: TreeFile | None) -> Source:
     """Add the names of a shape's parts, from the file `where`, and its file of labels."""
     if shape.label is None:
         raise ShapeError(f"{where}: part labels need the layout CLASS/NAME; {shape.name} has none")
@@ -134,13 +114,13 @@ def _with_parts(
 
 def shape_files(tree: FileTree, suffixes: frozenset[str]) -> list[str]:
     """Return the files that end in one of the suffixes, sorted, without hidden and `__MACOSX`."""
-    named = (file for file in tree.files if suffix_of(file.rpartition("/")[2]) in suffixes)
-    return sorted(file for file in named if _is_visible(file))
-
-
-def _is_visible(file: str) -> bool:
-    parts = PurePosixPath(file).parts
-    return not any(part.startswith(".") or part == "__MACOSX" for part in parts)
+    found = []
+    for file in tree.files:
+        path = PurePosixPath(file)
+        hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+        if suffix_of(path.name) in suffixes and not hidden:
+            found.append(file)
+    return sorted(found)
 
 
 @register_dataset("meshes")

@@ -14,11 +14,10 @@ meshes z.
 """
 
 import re
-from collections import defaultdict
 from functools import partial
 from pathlib import PurePosixPath
 
-from pointmcd.datasets.array_cloud import ArrayCloud, array_clouds, read_labels
+from pointmcd.datasets.array_cloud import ArrayCloud, array_clouds
 from pointmcd.datasets.base import Archive, DataSet, Layout, register_dataset
 from pointmcd.datasets.cloud_folder import FileCloud
 from pointmcd.datasets.folder import list_shapes
@@ -28,6 +27,11 @@ from pointmcd.errors import ShapeError
 
 _HDF5 = re.compile(r"ply_data_(train|test)(\d+)\.h5", re.IGNORECASE)
 
+_SPLITS = {
+    "modelnet10": {"train": 3991, "test": 908},
+    "modelnet40": {"train": 9843, "test": 2468},
+}
+
 #: The classes of ModelNet40, in the order of its labels.
 MODELNET40_CLASSES = (
     *("airplane", "bathtub", "bed", "bench", "bookshelf", "bottle", "bowl", "car", "chair", "cone"),
@@ -36,14 +40,6 @@ MODELNET40_CLASSES = (
     *("plant", "radio", "range_hood", "sink", "sofa", "stairs", "stool", "table", "tent"),
     *("toilet", "tv_stand", "vase", "wardrobe", "xbox"),
 )
-
-
-def _has_meshes(tree: FileTree) -> bool:
-    return any(file.lower().endswith(".off") for file in tree.files)
-
-
-def _list_meshes(tree: FileTree) -> Listing:
-    return Listing(list_shapes(tree))
 
 
 def _hdf5_files(tree: FileTree) -> dict[str, str]:
@@ -59,22 +55,21 @@ def _list_hdf5(tree: FileTree) -> Listing:
     tree.check_unpacked("HDF5 files")
     names, found = tree.find("shape_names.txt"), _hdf5_files(tree)
     classes = tree.file(names).lines() if names else MODELNET40_CLASSES
-    absent: dict[str, list[str]] = {}
+    absent: dict[str, str] = {}
     for split in ("train", "test"):
         if beside := tree.find(f"{split}_files.txt"):
             listed = (PurePosixPath(line).name for line in tree.file(beside).lines())
-            absent[split] = [name for name in listed if name not in found]
+            absent |= {name: split for name in listed if name not in found}
     clouds: list[ArrayCloud] = []
     for name, file in found.items():
-        path = tree.file(file).path
         split = "train" if "train" in name.lower() else "test"
-        clouds += array_clouds(path, read_labels(path), classes, split)
+        clouds += array_clouds(tree.file(file).path, classes, split)
     return Listing(clouds, absent_notes(tree, absent))
 
 
 def _list_text(prefix: str, tree: FileTree) -> Listing:
     """List CLASS/NAME.txt as PREFIX_train.txt and PREFIX_test.txt name them, CLASS_0001 a line."""
-    absent: defaultdict[str, list[str]] = defaultdict(list)
+    absent: dict[str, str] = {}
     clouds: dict[str, FileCloud] = {}
     splits: dict[str, str] = {}
     for split in ("train", "test"):
@@ -88,31 +83,30 @@ def _list_text(prefix: str, tree: FileTree) -> Listing:
                 raise ShapeError(f"{names.name}: {name} is in two lists, or no CLASS_NUMBER")
             file = str(PurePosixPath(beside).with_name(label) / f"{name}.txt")
             if file in tree:
-                stem = PurePosixPath(file).stem
-                cloud = FileCloud(f"{label}/{stem}", label, split, tree.file(file))
-                clouds[cloud.name] = cloud
+                shape = f"{label}/{PurePosixPath(file).stem}"
+                clouds[shape] = FileCloud(shape, label, split, tree.file(file))
             else:
-                absent[split].append(name)
+                absent[name] = split
     return Listing([clouds[name] for name in sorted(clouds)], absent_notes(tree, absent))
 
 
-def _resampled(prefix: str, **splits: int) -> Layout:
+def _resampled(prefix: str) -> Layout:
     return Layout(
         name="resampled",
         list_shapes=partial(_list_text, prefix),
         matches=lambda tree: tree.find(f"{prefix}_train.txt") is not None,
-        splits=splits,
+        splits=_SPLITS[prefix],
     )
 
 
-def _meshes(archive: str, url: str, **splits: int) -> Layout:
+def _meshes(name: str, url: str) -> Layout:
     return Layout(
         name="off",
-        list_shapes=_list_meshes,
-        matches=_has_meshes,
-        splits=splits,
+        list_shapes=lambda tree: Listing(list_shapes(tree)),
+        matches=lambda tree: any(file.lower().endswith(".off") for file in tree.files),
+        splits=_SPLITS[name.lower()],
         up="z",
-        archive=Archive(archive, (url,)),
+        archive=Archive(f"{name}.zip", (url,)),
     )
 
 
@@ -141,12 +135,9 @@ class ModelNet10(_ModelNet):
     )
     layouts = (
         _meshes(
-            "ModelNet10.zip",
-            "http://3dvision.princeton.edu/projects/2014/3DShapeNets/ModelNet10.zip",
-            train=3991,
-            test=908,
+            "ModelNet10", "http://3dvision.princeton.edu/projects/2014/3DShapeNets/ModelNet10.zip"
         ),
-        _resampled("modelnet10", train=3991, test=908),
+        _resampled("modelnet10"),
     )
 
 
@@ -168,11 +159,6 @@ class ModelNet40(_ModelNet):
             matches=lambda tree: bool(_hdf5_files(tree)),
             splits={"train": 9840, "test": 2468},
         ),
-        _resampled("modelnet40", train=9843, test=2468),
-        _meshes(
-            "ModelNet40.zip",
-            "http://modelnet.cs.princeton.edu/ModelNet40.zip",
-            train=9843,
-            test=2468,
-        ),
+        _resampled("modelnet40"),
+        _meshes("ModelNet40", "http://modelnet.cs.princeton.edu/ModelNet40.zip"),
     )

@@ -10,7 +10,7 @@ import re
 from dataclasses import replace
 from pathlib import PurePosixPath
 
-from pointmcd.datasets.array_cloud import array_clouds, read_labels
+from pointmcd.datasets.array_cloud import array_clouds
 from pointmcd.datasets.base import DataSet, Layout, register_dataset
 from pointmcd.datasets.modelnet import MODELNET40_CLASSES
 from pointmcd.datasets.sources import Listing
@@ -30,21 +30,14 @@ def _list_clouds(tree: FileTree) -> Listing:
     paths = sorted(tree.file(file).path for file in _arrays(tree))
     clouds = []
     for path in paths:
-        labels = read_labels(path.with_name("label.npy"))
-        rows = array_clouds(path, labels, MODELNET40_CLASSES, "test")
+        rows = array_clouds(path, MODELNET40_CLASSES, "test", path.with_name("label.npy"))
         # Every file has the same shapes: CLASS/CORRUPTION_SEVERITY_ROW.
         clouds += [replace(row, name=row.name.replace("/data_", "/")) for row in rows]
-    return Listing(clouds, _size_notes(len(paths), len(clouds)))
-
-
-def _size_notes(arrays: int, clouds: int) -> list[dict[str, str]]:
-    """Note files with fewer shapes than the test split; fewer corruptions may be meant."""
-    if clouds == arrays * _SHAPES:
-        return []
-    note = (
-        f"{clouds} shapes found in {arrays} files, officially {_SHAPES} in each of {_CORRUPTIONS}"
-    )
-    return [{"name": ModelNet40C.name, "note": note}]
+    if len(clouds) == len(paths) * _SHAPES:  # fewer corruptions may be meant
+        return Listing(clouds)
+    found = f"{len(clouds)} shapes found in {len(paths)} files"
+    note = f"{found}, officially {_SHAPES} in each of {_CORRUPTIONS}"
+    return Listing(clouds, [{"name": ModelNet40C.name, "note": note}])
 
 
 @register_dataset("modelnet40c")

@@ -17,7 +17,7 @@ of the background, is not read: the folder without background has them removed.
 from functools import partial
 from pathlib import PurePosixPath
 
-from pointmcd.datasets.array_cloud import ArrayCloud, array_clouds, read_labels
+from pointmcd.datasets.array_cloud import ArrayCloud, array_clouds
 from pointmcd.datasets.base import DataSet, Layout, register_dataset
 from pointmcd.datasets.sources import Listing, absent_notes
 from pointmcd.datasets.tree import FileTree
@@ -31,40 +31,31 @@ _SPLITS = {"train": "training", "test": "test"}
 _HARD = "_augmentedrot_scale75"
 
 
-def _files(folder: str, tail: str, tree: FileTree) -> dict[str, str]:
-    """Return the file of each split; without the folder, names do not tell the variants apart."""
-    wanted = {f"{folder}/{prefix}_objectdataset{tail}.h5": s for s, prefix in _SPLITS.items()}
-    found: dict[str, str] = {}
-    for file in tree.files:
-        split = wanted.get("/".join(PurePosixPath(file).parts[-2:]))
-        if split is not None:
-            found.setdefault(split, file)
-    return found
+def _files(folder: str, tail: str, tree: FileTree) -> dict[str, str | None]:
+    """Return each split's file; without the folder, names do not tell the variants apart."""
+    ends = {"/".join(PurePosixPath(file).parts[-2:]): file for file in reversed(tree.files)}
+    return {
+        split: ends.get(f"{folder}/{prefix}_objectdataset{tail}.h5")
+        for split, prefix in _SPLITS.items()
+    }
 
 
 def _list_clouds(folder: str, tail: str, tree: FileTree) -> Listing:
     tree.check_unpacked("HDF5 files")
     clouds: list[ArrayCloud] = []
-    absent: dict[str, list[str]] = {}
-    found = _files(folder, tail, tree)
-    for split, prefix in _SPLITS.items():
-        if split in found:
-            path = tree.file(found[split]).path
-            clouds += array_clouds(path, read_labels(path), SCANOBJECTNN_CLASSES, split)
+    absent: dict[str, str] = {}
+    for split, file in _files(folder, tail, tree).items():
+        if file is None:
+            absent[f"{_SPLITS[split]}_objectdataset{tail}.h5"] = split
         else:
-            absent[split] = [f"{prefix}_objectdataset{tail}.h5"]
+            clouds += array_clouds(tree.file(file).path, SCANOBJECTNN_CLASSES, split)
     return Listing(clouds, absent_notes(tree, absent))
 
 
 def _layout(folder: str, tail: str, **splits: int) -> tuple[Layout]:
-    matches = partial(_files, folder, tail)
+    list_clouds = partial(_list_clouds, folder, tail)
     return (
-        Layout(
-            name=folder,
-            list_shapes=partial(_list_clouds, folder, tail),
-            matches=lambda tree: bool(matches(tree)),
-            splits=splits,
-        ),
+        Layout(folder, list_clouds, lambda tree: any(_files(folder, tail, tree).values()), splits),
     )
 
 

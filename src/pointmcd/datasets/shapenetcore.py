@@ -9,7 +9,6 @@ named by `taxonomy.json` (the first of a synset's words), and without it by the 
 import csv
 import json
 import re
-from collections import defaultdict
 from functools import partial
 
 from pointmcd.datasets.base import DataSet, Layout, register_dataset
@@ -32,9 +31,8 @@ def _list_meshes(version: str, tree: FileTree) -> Listing:
     found: dict[Key, ShapeSource] = {}
     for file in sorted(tree.files):
         match = _MODEL[version].fullmatch(file)
-        if match is None or (match[1], match[2]) in found:
+        if match is None or (key := (match[1], match[2])) in found:
             continue
-        key = (match[1], match[2])
         label = classes.get(key[0], key[0])
         found[key] = ShapeSource(
             name=f"{label}/{key[1]}",
@@ -43,10 +41,8 @@ def _list_meshes(version: str, tree: FileTree) -> Listing:
             file=tree.file(file),
             fault=None if splits is None or key in splits else "is not in all.csv",
         )
-    absent = defaultdict(list)
-    for key, split in sorted((splits or {}).items()):
-        if key not in found:
-            absent[split].append("/".join(key))
+    listed = sorted((splits or {}).items())
+    absent = {"/".join(key): split for key, split in listed if key not in found}
     shapes = sorted(found.values(), key=lambda shape: shape.name)
     return Listing(shapes, absent_notes(tree, absent))
 
@@ -58,17 +54,12 @@ def _read_classes(tree: FileTree) -> dict[str, str]:
         return {}
     source = tree.file(file)
     try:
-        entries = json.loads(source.text())
-        words = {str(e["synsetId"]): str(e["name"]).split(",")[0].strip() for e in entries}
+        pairs = ((str(e["synsetId"]), str(e["name"])) for e in json.loads(source.text()))
+        words = {synset: name.split(",")[0].strip() for synset, name in sorted(pairs)}
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ShapeError(f"{source.name}: is no list of synsetId and name: {error}") from error
-    first: dict[str, str] = {}
-    for synset, word in sorted(words.items()):
-        first.setdefault(word, synset)
-    return {
-        synset: word if first[word] == synset else f"{word}_{synset}"
-        for synset, word in words.items()
-    }
+    first = {word: synset for synset, word in reversed(words.items())}
+    return {s: word if first[word] == s else f"{word}_{s}" for s, word in words.items()}
 
 
 def _read_splits(tree: FileTree) -> dict[Key, str] | None:
@@ -80,10 +71,8 @@ def _read_splits(tree: FileTree) -> dict[Key, str] | None:
     for number, row in enumerate(csv.DictReader(source.text().splitlines()), 2):
         split = SPLITS.get(str(row.get("split")).strip().lower())
         if split is None or not row.get("synsetId") or not row.get("modelId"):
-            raise ShapeError(
-                f"{source.name}: line {number} must have synsetId, modelId and split (train, val or"
-                " test)"
-            )
+            need = "must have synsetId, modelId and split (train, val or test)"
+            raise ShapeError(f"{source.name}: line {number} {need}")
         splits[row["synsetId"].strip().zfill(8), row["modelId"].strip()] = split
     return splits
 

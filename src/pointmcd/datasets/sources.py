@@ -79,8 +79,8 @@ class CloudSource(ShapeSource):
         """Read the points, and part labels where the set has them.
 
         Raises:
-            ShapeError: when a file is absent, empty or damaged, a coordinate is not finite, or a
-                label is not one of the class's; the text names the file.
+            ShapeError: when a file cannot be used, a coordinate is not finite, or a label is not
+                one of the class's; the text names the file.
         """
         raise NotImplementedError
 
@@ -107,13 +107,18 @@ class Listing:
     notes: list[dict[str, str]] = field(default_factory=list)
 
 
-def absent_notes(tree: FileTree, absent: Mapping[str, Sequence[str]]) -> list[dict[str, str]]:
-    """Note how many names of each split's list have no file, and the first of them."""
+def absent_notes(tree: FileTree, absent: Mapping[str, str]) -> list[dict[str, str]]:
+    """Note, for each split, how many names in its list have no file, and the first of them.
+
+    `absent` maps these names to their splits.
+    """
+    splits: dict[str, list[str]] = {}
+    for name, split in absent.items():
+        splits.setdefault(split, []).append(name)
     return [
         {
             "name": tree.path.name,
             "note": f"{split} list: {len(names)} without a file, like {names[0]}",
         }
-        for split, names in sorted(absent.items())
-        if names
+        for split, names in sorted(splits.items())
     ]

@@ -1,20 +1,20 @@
 """Files of a folder or a zip: listed and read with bounds; nothing is ever extracted."""
 
+import json
 import os
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from pointmcd.errors import ShapeError, first_line
-from pointmcd.shapes.formats import MAX_BYTES, read_file, suffix_of
+from pointmcd.shapes.formats import MAX_BYTES, read_file, reading, suffix_of
 
 _ENCRYPTED = 0x1
-#: Characters of an error that are repeated: zipfile tells names, which may be all of a file.
-_MAX_TOLD = 200
-#: Single files that are a data set of their own.
-_ARRAYS = (".npy", ".h5")
+#: Characters of a name in a file that an error repeats: a damaged one may be one long line.
+MAX_TOLD = 100
 
 
 @dataclass(frozen=True)
@@ -44,17 +44,21 @@ class TreeFile:
         """
         if self.member is None:
             return read_file(self.path, self.name)
-        try:
+        with reading(self.name):
             archive = _open_zip(self.path, self.path.stat().st_mtime_ns, os.getpid())
             there = self.member in archive.NameToInfo
             return archive.read(self.member if there else self.member.replace("/", "\\"))
-        except Exception as error:  # damaged, encrypted or exotic members fail in many ways
-            reason = getattr(error, "strerror", None) or first_line(error)[:_MAX_TOLD]
-            raise ShapeError(f"{self.name}: cannot be read: {reason}") from error
 
     def text(self) -> str:
         """Return the content as text, without a byte order mark; raises ShapeError as `read`."""
         return self.read().decode("utf-8-sig", "replace")
+
+    def json(self) -> Any:
+        """Return the content of a JSON file; raises ShapeError as `read`, or when it is none."""
+        try:
+            return json.loads(self.read().decode("utf-8-sig"))
+        except (ValueError, RecursionError) as error:
+            raise ShapeError(f"{self.name}: is not JSON: {error}") from error
 
     def lines(self) -> list[str]:
         """Return the lines that are not blank, stripped, with slashes for backslashes."""
@@ -100,8 +104,8 @@ class FileTree:
 
     def find(self, name: str) -> str | None:
         """Return the file of that name, in any case, nearest to the top; None without one."""
-        found = [file for file in self.files if file.rpartition("/")[2].lower() == name.lower()]
-        found = [file for file in found if "__MACOSX" not in file]
+        visible = (file for file in self.files if "__MACOSX" not in file)
+        found = (file for file in visible if PurePosixPath(file).name.lower() == name.lower())
         return min(found, key=lambda file: (file.count("/"), file), default=None)
 
     def below(self, root: str) -> "FileTree":
@@ -128,7 +132,7 @@ def open_tree(source: FileTree | Path | str) -> FileTree:
     if isinstance(source, FileTree):
         return source
     path = Path(source)
-    if path.is_file() and path.suffix.lower() in _ARRAYS:
+    if path.is_file() and path.suffix.lower() in (".npy", ".h5"):
         return FileTree(path.parent.absolute(), str(path.parent), (path.name,))
     files = _walk(path) if path.is_dir() else _members(path)
     return FileTree(path.absolute(), str(path), tuple(files))
@@ -141,15 +145,14 @@ def _members(path: Path) -> list[str]:
         with zipfile.ZipFile(path) as archive:
             members = [info for info in archive.infolist() if not info.is_dir()]
     except Exception as error:  # zipfile has a dozen ways to fail at a damaged directory
-        reason = first_line(error)[:_MAX_TOLD]
+        reason = first_line(error)[:MAX_TOLD]
         raise ShapeError(f"{path}: is neither a folder nor an intact zip: {reason}") from error
     for info in members:
+        what = f"{path}: {info.filename}"
         if info.flag_bits & _ENCRYPTED:
-            raise ShapeError(
-                f"{path}: {info.filename} is encrypted; unpack the zip with its password"
-            )
+            raise ShapeError(f"{what} is encrypted; unpack the zip with its password")
         if info.file_size > MAX_BYTES:
-            raise ShapeError(f"{path}: {info.filename} is larger than 1 GiB; simplify or remove it")
+            raise ShapeError(f"{what} is larger than 1 GiB; simplify or remove it")
     names = [info.filename for info in members]
     if any("/" in name for name in names):
         return names
@@ -167,8 +170,7 @@ def _walk(folder: Path) -> Iterator[str]:
             continue
         seen.add(real)
         folders.sort()
-        for file in files:
-            yield (Path(root) / file).relative_to(folder).as_posix()
+        yield from ((Path(root) / file).relative_to(folder).as_posix() for file in files)
 
 
 @lru_cache(maxsize=4)

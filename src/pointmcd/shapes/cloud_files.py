@@ -9,8 +9,8 @@ from io import BytesIO, StringIO
 import numpy as np
 from numpy.lib import format as npy
 
-from pointmcd.errors import PointMCDError, ShapeError, first_line
 from pointmcd.extras import import_extra
+from pointmcd.shapes.formats import reading
 from pointmcd.shapes.mesh import parse
 from pointmcd.shapes.pcd import parse_pcd
 from pointmcd.typing import Array, Doubles
@@ -26,23 +26,15 @@ def parse_cloud(data: bytes, suffix: str, name: str) -> Doubles:
         ConfigError: when the type needs a package that is absent.
     """
     las = partial(_las_rows, name)
-    readers: dict[str, Callable[[bytes], Array]] = {
-        "npy": _numpy_rows,
-        "pcd": parse_pcd,
-        "las": las,
-        "laz": las,
-    }
-    try:
+    readers: dict[str, Callable[[bytes], Array]] = {"npy": _numpy_rows, "pcd": parse_pcd}
+    readers |= {"las": las, "laz": las}
+    with reading(name, "as points"):
         rows = readers.get(suffix, _text_rows)(data)
         if rows.ndim != 2 or rows.shape[1] < 3:
             raise ValueError(f"an array of shape {rows.shape}, not [points, 3 or more]")
         if not len(rows):
             raise ValueError("no points")
         return rows[:, :3].astype(np.float64)
-    except PointMCDError:
-        raise
-    except (ValueError, TypeError, EOFError, OSError, OverflowError) as error:
-        raise ShapeError(f"{name}: cannot be read as points: {first_line(error)}") from error
 
 
 def ply_points(data: bytes, name: str) -> Doubles | None:
@@ -61,14 +53,11 @@ def ply_points(data: bytes, name: str) -> Doubles | None:
 def _numpy_rows(data: bytes) -> Array:
     """Read an array of numbers; nothing is allocated before its bytes are known to be there."""
     stream = BytesIO(data)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of headers that Python 2 wrote
-            first = npy.read_magic(stream) == (1, 0)
-            read = npy.read_array_header_1_0 if first else npy.read_array_header_2_0
-            shape, fortran_order, dtype = read(stream)
-    except Exception as error:  # the header is read by Python's own tokenizer, and fails its ways
-        raise ValueError(f"not an intact .npy file of numbers ({error})") from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of headers that Python 2 wrote
+        first = npy.read_magic(stream) == (1, 0)
+        read = npy.read_array_header_1_0 if first else npy.read_array_header_2_0
+        shape, fortran_order, dtype = read(stream)
     if dtype.kind not in "fiu":
         raise ValueError(f"an array of {dtype}, not of numbers")
     count = int(np.prod(shape, dtype=object))
@@ -104,7 +93,4 @@ def _is_number(word: str) -> bool:
 
 def _las_rows(name: str, data: bytes) -> Doubles:
     laspy = import_extra("laspy", "las", name)
-    try:
-        return np.asarray(laspy.read(BytesIO(data)).xyz, dtype=np.float64)
-    except Exception as error:  # laspy has errors of its own, and damaged files raise any
-        raise ValueError(f"laspy says: {first_line(error)}") from error
+    return np.asarray(laspy.read(BytesIO(data)).xyz, dtype=np.float64)

@@ -12,11 +12,9 @@ import numpy as np
 import trimesh
 
 from pointmcd.errors import ShapeError, first_line
-from pointmcd.shapes.formats import mesh_suffixes, read_file
+from pointmcd.shapes.formats import read_file, reading
 from pointmcd.shapes.headers import checked
 from pointmcd.typing import Doubles, Indices, Shorts
-
-__all__ = ["Mesh", "mesh_suffixes", "normalise", "parse", "read_mesh"]
 
 #: Triangles above which a file is refused (a small glTF file can place one mesh many times).
 MAX_TRIANGLES = 50_000_000
@@ -64,7 +62,7 @@ def read_mesh(data: Path | bytes, name: str, file_type: str, parts: Shorts | Non
             )
         return _without_degenerate_faces(replace(mesh, parts=parts))
     except Exception as error:  # trimesh walks the scene here, and may fail in its own ways
-        raise ShapeError(f"{name}: {_reason(error)}") from error
+        raise ShapeError(f"{name}: {first_line(error)[:160]}") from error
 
 
 def normalise(mesh: Mesh) -> Mesh:
@@ -121,20 +119,15 @@ def parse(data: Path | bytes, name: str, file_type: str) -> trimesh.Scene:
     kind = file_type.lower().lstrip(".")
     # Only glTF spreads geometry over files; other types get no resolver and no materials.
     beside = isinstance(data, Path) and kind == "gltf"
-    try:
-        content = read_file(data, name) if isinstance(data, Path) else data
-        with _quiet():
-            return trimesh.load_scene(
-                BytesIO(checked(content, kind, alone=not beside)),
-                file_type=kind,
-                resolver=trimesh.resolvers.FilePathResolver(data) if beside else None,
-                process=False,
-                skip_materials=True,
-            )
-    except ShapeError:
-        raise
-    except Exception as error:
-        raise ShapeError(f"{name}: cannot be read as {kind}: {_reason(error)}") from error
+    content = read_file(data, name) if isinstance(data, Path) else data
+    with reading(name, f"as {kind}"), _quiet():
+        return trimesh.load_scene(
+            BytesIO(checked(content, kind, alone=not beside)),
+            file_type=kind,
+            resolver=trimesh.resolvers.FilePathResolver(data) if beside else None,
+            process=False,
+            skip_materials=True,
+        )
 
 
 def _joined(scene: trimesh.Scene) -> Mesh:
@@ -203,7 +196,3 @@ def _quiet() -> Iterator[None]:
     finally:
         logger.propagate = propagate
         logger.removeHandler(handler)
-
-
-def _reason(error: Exception) -> str:
-    return first_line(error)[:160]

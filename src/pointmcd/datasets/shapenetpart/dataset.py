@@ -20,15 +20,14 @@ after signing up. The parts, labelled 0 to 49 through the classes in order, are 
 | Knife    | 03624134 | 22-23 | Table      | 04379243 | 47-49 |
 """
 
-from collections import Counter, defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from pointmcd.datasets.base import DataSet, Layout, register_dataset
 from pointmcd.datasets.shapenetpart.files import (
     CLASS_FILE,
     Parts,
-    below_class_file,
+    class_files,
     cloud_files,
     cloud_key,
     read_classes,
@@ -71,61 +70,58 @@ def list_labelled_clouds(
             the lists contradict each other.
     """
     whole = open_tree(source)
-    tree = below_class_file(whole)
+    found = class_files(whole)
+    if not found:
+        raise ShapeError(f"{whole.name}: lacks {CLASS_FILE}, with class and folder in each line")
+    tree = whole.below(found[0].removesuffix(CLASS_FILE))
     classes = read_classes(tree)
-    parts = read_parts(tree, set(classes.values()))
+    parts, splits = read_parts(tree, set(classes.values())), read_splits(tree)
     core = _find_core(whole, tree.root) if shapenetcore is None else _check_core(shapenetcore)
-    clouds = list(cloud_files(tree, classes))
-    if not clouds:
+    shapes: dict[str, LabelledCloudSource] = {}
+    for file in cloud_files(tree, classes):
+        shape = _labelled_cloud(tree, file, classes, parts)
+        name, key = shape.name, cloud_key(file)
+        if name in shapes:
+            raise ShapeError(
+                f"{tree.name}: {name} is there twice; keep to one layout in one folder"
+            )
+        if core is not None:
+            shape = replace(shape, mesh=_mesh_of(core, key), wants_mesh=True)
+        if splits is not None:
+            unlisted = "is in none of the split lists (train_test_split)"
+            fault = shape.fault or (None if key in splits else unlisted)
+            shape = replace(shape, split=splits.pop(key, None), fault=fault)
+        shapes[name] = shape
+    if not shapes:
         raise ShapeError(
             f"{tree.name}: holds no labelled cloud: no FOLDER/NAME.txt, no FOLDER/points"
         )
-    listed = _Listed(tree, classes, parts, read_splits(tree), core)
-    sources = sorted((listed.source(file) for file in clouds), key=lambda shape: shape.name)
-    name, count = Counter(shape.name for shape in sources).most_common(1)[0]
-    if count > 1:
-        raise ShapeError(f"{tree.name}: {name} is there twice; keep to one layout in one folder")
-    absent = defaultdict(list)
-    for key in sorted((listed.splits or {}).keys() - {cloud_key(file) for file in clouds}):
-        absent[(listed.splits or {})[key]].append(key)
-    return Listing(sources, absent_notes(tree, absent))
+    notes = absent_notes(tree, dict(sorted((splits or {}).items())))
+    return Listing([shapes[name] for name in sorted(shapes)], notes)
 
 
-@dataclass(frozen=True)
-class _Listed:
-    """Content of the files beside the clouds."""
-
-    tree: FileTree
-    classes: dict[str, str]
-    parts: Parts
-    splits: dict[str, str] | None
-    core: Path | None
-
-    def source(self, file: str) -> LabelledCloudSource:
-        """Return the shape of one file with points."""
-        key, stem = cloud_key(file), PurePosixPath(file).stem
-        folder = key.split("/")[0]
-        label = self.classes[folder]
-        first, names = self.parts[label]
-        fault = labels = None
-        if file.endswith(".pts"):
-            beside = f"{folder}/points_label/{stem}.seg"
-            labels, first = self.tree.file(beside), 1
-            fault = None if beside in self.tree else f"has no labels: {beside} is not there"
-        if self.splits is not None and key not in self.splits:
-            fault = fault or "is in none of the split lists (train_test_split)"
-        return LabelledCloudSource(
-            name=f"{label}/{stem}",
-            label=label,
-            split=None if self.splits is None else self.splits.get(key),
-            file=self.tree.file(file),
-            fault=fault,
-            parts=names,
-            labels=labels,
-            first_label=first,
-            mesh=self.core and _mesh_of(self.core, key),
-            wants_mesh=self.core is not None,
-        )
+def _labelled_cloud(
+    tree: FileTree, file: str, classes: dict[str, str], parts: Parts
+) -> LabelledCloudSource:
+    """Return the shape of one file with points, of no split yet."""
+    folder, stem = file.split("/")[0], PurePosixPath(file).stem
+    label = classes[folder]
+    first, names = parts[label]
+    fault = labels = None
+    if file.endswith(".pts"):
+        beside = f"{folder}/points_label/{stem}.seg"
+        labels, first = tree.file(beside), 1
+        fault = None if beside in tree else f"has no labels: {beside} is not there"
+    return LabelledCloudSource(
+        name=f"{label}/{stem}",
+        label=label,
+        split=None,
+        file=tree.file(file),
+        fault=fault,
+        parts=names,
+        labels=labels,
+        first_label=first,
+    )
 
 
 def _check_core(given: Path | str) -> Path:
@@ -139,22 +135,19 @@ def _find_core(tree: FileTree, root: str) -> Path | None:
     path = tree.path
     places = [path.parent] if tree.is_zip else [path / root, path, path.parent]
     cores = (place / name for place in places for name in _CORES)
-    return next((core for core in cores if core.is_dir()), None)
+    return next(filter(Path.is_dir, cores), None)
 
 
 def _mesh_of(core: Path, key: str) -> Path | None:
-    return next((core / key / mesh for mesh in _MESHES if (core / key / mesh).is_file()), None)
-
-
-def _has_class_file(tree: FileTree) -> bool:
-    return any(PurePosixPath(file).name == CLASS_FILE for file in tree.files)
+    return next(filter(Path.is_file, (core / key / mesh for mesh in _MESHES)), None)
 
 
 def _layout(name: str, plain: bool) -> Layout:
     """Return the layout with points and labels apart, or in one file with normals."""
 
     def matches(tree: FileTree) -> bool:
-        return _has_class_file(tree) and plain == any(f.endswith(".pts") for f in tree.files)
+        has_points = any(file.endswith(".pts") for file in tree.files)
+        return bool(class_files(tree)) and plain == has_points
 
     return Layout(name, list_labelled_clouds, matches, _SPLITS)
 
@@ -188,7 +181,7 @@ class ShapeNetPart(DataSet):
     @classmethod
     def recognises(cls, tree: FileTree) -> bool:
         """Return whether the class file is there."""
-        return _has_class_file(tree)
+        return bool(class_files(tree))
 
     def list_shapes(self, tree: FileTree, layout: Layout) -> Listing:
         """List the clouds, with their meshes."""

@@ -1,11 +1,10 @@
 """Files beside the clouds of ShapeNetPart: classes, parts and lists of splits."""
 
-import json
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from pointmcd.datasets.annotations import MAX_TOLD, read_part_names
-from pointmcd.datasets.tree import FileTree, TreeFile
+from pointmcd.datasets.annotations import read_part_names
+from pointmcd.datasets.tree import MAX_TOLD, FileTree
 from pointmcd.errors import ShapeError
 
 #: How many parts each class has.
@@ -29,20 +28,10 @@ _NO_CLASSES = ("train_test_split", "ShapeNetCore.v1", "ShapeNetCore.v2", "ShapeN
 Parts = dict[str, tuple[int, tuple[str, ...]]]
 
 
-def below_class_file(tree: FileTree) -> FileTree:
-    """Return the files of the folder with the class file, named from there.
-
-    Raises:
-        ShapeError: when no folder has one.
-    """
-    roots = [file.removesuffix(CLASS_FILE) for file in tree.files if _is_class_file(file)]
-    if not roots:
-        raise ShapeError(f"{tree.name}: lacks {CLASS_FILE}, with class and folder in each line")
-    return tree.below(min(roots, key=len))
-
-
-def _is_class_file(file: str) -> bool:
-    return PurePosixPath(file).name == CLASS_FILE and "__MACOSX" not in file
+def class_files(tree: FileTree) -> list[str]:
+    """Return the class files, the nearest to the top first."""
+    found = (file for file in tree.files if PurePosixPath(file).name == CLASS_FILE)
+    return sorted((file for file in found if "__MACOSX" not in file), key=len)
 
 
 def read_classes(tree: FileTree) -> dict[str, str]:
@@ -123,21 +112,14 @@ def read_splits(tree: FileTree) -> dict[str, str] | None:
     found = {split: tree.file(file) for split, file in _SPLIT_FILES.items() if file in tree}
     splits: dict[str, str] = {}
     for split, file in found.items():
-        for entry in _read_names(file):
-            key = "/".join(PurePosixPath(entry).parts[-2:])
+        names = file.json()
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise ShapeError(f"{file.name}: must be a list of shape_data/FOLDER/NAME")
+        for name in names:
+            key = "/".join(PurePosixPath(name).parts[-2:])
             if splits.setdefault(key, split) != split:
                 raise ShapeError(f"{file.name}: {key[:MAX_TOLD]} is in the {splits[key]} list too")
     return splits if found else None
-
-
-def _read_names(file: TreeFile) -> list[str]:
-    try:
-        names = json.loads(file.read().decode("utf-8-sig"))
-    except (ValueError, RecursionError) as error:
-        raise ShapeError(f"{file.name}: is not JSON: {error}") from error
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise ShapeError(f"{file.name}: must be a list of shape_data/FOLDER/NAME")
-    return names
 
 
 def cloud_key(file: str) -> str:

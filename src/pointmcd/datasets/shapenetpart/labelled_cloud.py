@@ -8,6 +8,7 @@ import numpy as np
 from pointmcd.datasets.sources import Cloud, CloudSource, check_finite
 from pointmcd.datasets.tree import TreeFile
 from pointmcd.errors import ShapeError
+from pointmcd.shapes.formats import reading
 from pointmcd.typing import Doubles, Shorts
 
 
@@ -25,56 +26,35 @@ class LabelledCloudSource(CloudSource):
         """Read points and labels; raises ShapeError as `CloudSource.read_cloud` says."""
         if self.fault is not None:
             raise ShapeError(f"{self.location}: {self.fault}")
-        rows = _rows(self.file)
         if self.labels is None:
-            points, labels, where = self._joined(rows), rows[:, -1], self.location
+            rows, where = _rows(self.file, 7, "x y z nx ny nz label"), self.location
+            points, labels = rows[:, :3], rows[:, -1]
         else:
-            points, labels = self._apart(rows), self._label_column(self.labels)
-            where = self.labels.name
+            points, where = _rows(self.file, 3, "x y z"), self.labels.name
+            labels = _rows(self.labels, 1, "one label")[:, 0]
         if len(labels) != len(points):
             raise ShapeError(f"{where}: {len(labels)} labels for {len(points)} points")
         return Cloud(check_finite(points, self.location), self._local(labels, where))
 
-    def _joined(self, rows: Doubles) -> Doubles:
-        if rows.shape[1] != 7:
-            raise ShapeError(
-                f"{self.location}: rows of {rows.shape[1]} numbers, not x y z nx ny nz label"
-            )
-        return rows[:, :3]
-
-    def _apart(self, rows: Doubles) -> Doubles:
-        if rows.shape[1] != 3:
-            raise ShapeError(f"{self.location}: rows of {rows.shape[1]} numbers, not x y z")
-        return rows
-
-    def _label_column(self, file: TreeFile) -> Doubles:
-        rows = _rows(file)
-        if rows.shape[1] != 1:
-            raise ShapeError(f"{file.name}: rows of {rows.shape[1]} numbers, not one label")
-        return rows[:, 0]
-
     def _local(self, labels: Doubles, where: str) -> Shorts:
         """Count labels from 0 in the class."""
-        assert self.parts is not None
-        local = labels - self.first_label
-        fine = np.isfinite(local) & (local == np.rint(local))
-        wrong = np.flatnonzero(~(fine & (local >= 0) & (local < len(self.parts))))
+        last = self.first_label + len(self.parts or ()) - 1
+        wrong = np.flatnonzero(~np.isin(labels, range(self.first_label, last + 1)))
         if len(wrong):
-            last = self.first_label + len(self.parts) - 1
             raise ShapeError(
                 f"{where}: label {labels[wrong[0]]:g} in row {wrong[0] + 1}; a {self.label} has"
                 f" labels {self.first_label} to {last}"
             )
-        return local.astype(np.int16)
+        return (labels - self.first_label).astype(np.int16)
 
 
-def _rows(file: TreeFile) -> Doubles:
-    """Read rows of numbers, `[N, columns]`."""
+def _rows(file: TreeFile, columns: int, what: str) -> Doubles:
+    """Read rows of that many numbers, `[N, columns]`."""
     text = file.text()
     if not text.strip():
         raise ShapeError(f"{file.name}: is empty")
-    try:
-        return np.loadtxt(StringIO(text), dtype=np.float64, ndmin=2, comments=None)
-    except ValueError as error:
-        reason = (str(error).splitlines() or ["no table of numbers"])[0]
-        raise ShapeError(f"{file.name}: cannot be read as rows of numbers: {reason}") from error
+    with reading(file.name, "as rows of numbers"):
+        rows = np.loadtxt(StringIO(text), dtype=np.float64, ndmin=2, comments=None)
+    if rows.shape[1] != columns:
+        raise ShapeError(f"{file.name}: rows of {rows.shape[1]} numbers, not {what}")
+    return rows
