@@ -1,11 +1,14 @@
 """Segmentation and classification as tasks: what a model is given and how it is judged."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from pointmcd.data.dataset import Batch
+from pointmcd.errors import StoreError
 from pointmcd.metrics.part_iou import shape_iou
 from pointmcd.students.base import PointFeatures
 from pointmcd.tasks.segmentation import Segmenter
@@ -131,3 +134,11 @@ def test_classification_is_given_points_alone():
     expected = {"val_loss": loss, "val_accuracy": 0.75, "val_class_accuracy": 0.75}
     assert found == pytest.approx(expected)
     assert tuple(found) == task.metrics
+
+
+@pytest.mark.parametrize("task", ["classification", "segmentation"])
+def test_two_labels_are_enough_and_one_is_not(task):
+    for count in (2, 3):
+        get_task(task).check_store(SimpleNamespace(classes=["a"] * count, num_parts=count))
+    with pytest.raises(StoreError, match="needs at least two"):
+        get_task(task).check_store(SimpleNamespace(path="s", classes=["a"], num_parts=1))
