@@ -27,9 +27,8 @@ from pointmcd.ops.farthest_points import farthest_points
 from pointmcd.shapes.mesh import Mesh
 from pointmcd.views.hidden_points import hidden_point_removal, measured_radius
 from pointmcd.views.neighbourhoods import roughness
-from pointmcd.views.raycast import Raycaster
+from pointmcd.views.raycast import Raycaster, visible_points
 from pointmcd.views.rig import get_rig
-from pointmcd.views.visibility import visible_points
 
 PAGE = Path(__file__).with_name("README.md")
 #: Points of a cloud, and from how many of ring12's cameras they are judged: other ones per shape.

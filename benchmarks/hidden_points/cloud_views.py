@@ -13,11 +13,10 @@ from benchmarks.shared.page import table
 from pointmcd.shapes.mesh import Mesh
 from pointmcd.views.framing import Framing
 from pointmcd.views.hidden_points import hidden_point_removal
-from pointmcd.views.raycast import Raycaster, centre_rays
+from pointmcd.views.raycast import TOLERANCE, Raycaster, centre_rays
 from pointmcd.views.rig import Rig, get_rig
 from pointmcd.views.splats import frame_points, splat_views
 from pointmcd.views.surfels import fit_surfels
-from pointmcd.views.visibility import TOLERANCE
 
 RING = get_rig("ring12")
 COUNTS, SCANNED = (1000, 2000, 5000, 10_000, 30_000, 100_000), 10_000

@@ -7,9 +7,8 @@ import numpy.typing as npt
 
 from pointmcd.shapes.mesh import Mesh
 from pointmcd.shapes.sampling import sample_surface
-from pointmcd.views.raycast import Raycaster
+from pointmcd.views.raycast import Raycaster, visible_points
 from pointmcd.views.rig import Rig
-from pointmcd.views.visibility import visible_points
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,9 @@ from pointmcd.ops.farthest_points import farthest_points
 from pointmcd.preparation.prepare_shape import shape_seed
 from pointmcd.preparation.shards import ShardTask
 from pointmcd.shapes.sampling import OVERSAMPLING, sample_surface
-from pointmcd.views.raycast import Raycaster
+from pointmcd.views.raycast import Raycaster, visible_points
 from pointmcd.views.render import render_views
 from pointmcd.views.rig import get_rig
-from pointmcd.views.visibility import visible_points
 
 Floats = npt.NDArray[np.float32]
 Faces = npt.NDArray[np.int32]

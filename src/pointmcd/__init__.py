@@ -57,7 +57,7 @@ _PUBLIC = {
     "sample_surface": "pointmcd.shapes.sampling",
     "teach": "pointmcd.teachers.teach",
     "train": "pointmcd.training.train",
-    "visible_points": "pointmcd.views.visibility",
+    "visible_points": "pointmcd.views.raycast",
     "write_report": "pointmcd.report.page",
 }
 

@@ -40,23 +40,23 @@ def demo(folder: Path, epochs: int = EPOCHS) -> tuple[Comparison, Path]:
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder}: is a file; give a folder")
     store = folder / "store"
-    _say("1/6 prepare: points, views and visibility of 254 shapes")
+    console.print("1/6 prepare: points, views and visibility of 254 shapes")
     prepare(PrepareConfig(furniture10(), store, shard_size=16))
-    _say("2/6 teach: descriptors of the views by an image model")
+    console.print("2/6 teach: descriptors of the views by an image model")
     teach(TeachConfig(store))
-    _say("3/6 train: PointNet alone, then the same distilled")
+    console.print("3/6 train: PointNet alone, then the same distilled")
     options: dict[str, Any] = {"epochs": epochs, "points": POINTS, "batch_size": BATCH_SIZE}
     baseline, distilled = (
         train(TrainConfig(store, folder / "runs" / name, teacher=teacher, **options))
         for name, teacher in (("baseline", None), ("distilled", "lite0"))
     )
-    _say("4/6 evaluate and compare on the test split")
+    console.print("4/6 evaluate and compare on the test split")
     for run in (baseline, distilled):
         evaluate(run)
     comparison = compare([distilled], [baseline])
-    _say("5/6 predict one chair from its points alone")
+    console.print("5/6 predict one chair from its points alone")
     _predict_one(folder, distilled)
-    _say("6/6 report")
+    console.print("6/6 report")
     return comparison, write_report([distilled], folder / "report.html", [baseline])
 
 
@@ -67,8 +67,4 @@ def _predict_one(folder: Path, run: Path) -> None:
         file.write_bytes(archive.read(name))
     for prediction in predict(run, [file]):
         said = prediction.cells()
-        _say(f"    {file.name}: {said['class']}, {said['confidence']} sure")
-
-
-def _say(text: str) -> None:
-    console.print(text, markup=False, highlight=False)
+        console.print(f"    {file.name}: {said['class']}, {said['confidence']} sure")

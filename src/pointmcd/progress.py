@@ -14,7 +14,7 @@ from rich.progress import (
 )
 
 #: Progress and notices go to standard error, so that tables on standard output can be piped.
-console = Console(stderr=True, emoji=False)  # module:Name is no emoji
+console = Console(stderr=True, emoji=False, markup=False, highlight=False)  # module:Name, [0]
 
 
 @contextmanager

@@ -21,12 +21,9 @@ class NoOptions:
 
 @dataclass(frozen=True)
 class Spec:
-    """A text taken apart: `NAME[:WEIGHT][,OPTION=VALUE]...`.
+    """A text taken apart: `NAME[:WEIGHT][,OPTION=VALUE]...`, its options as written.
 
-    Attributes:
-        name: of the plug, or `package.module:Name`.
-        weight: None where the text has none.
-        options: as written.
+    The name may be `package.module:Name`.
     """
 
     name: str
@@ -35,10 +32,10 @@ class Spec:
 
     @classmethod
     def parse(cls, text: str, what: str) -> "Spec":
-        """Take a text apart; error texts begin with `what` and the text.
+        """Take a text apart.
 
         Raises:
-            ConfigError: when an option has no value, or is given twice.
+            ConfigError: led by `what`, when an option has no value, or is given twice.
         """
         head, *pairs = (piece.strip() for piece in text.split(","))
         options: dict[str, str] = {}

@@ -9,9 +9,8 @@ from pointmcd.datasets.furniture import furniture10
 from pointmcd.shapes.sampling import sample_surface
 from pointmcd.views import hidden_points
 from pointmcd.views.hidden_points import hidden_point_removal, measured_radius
-from pointmcd.views.raycast import Raycaster
+from pointmcd.views.raycast import Raycaster, visible_points
 from pointmcd.views.rig import Rig, get_rig
-from pointmcd.views.visibility import visible_points
 
 FOUR = Rig("four", get_rig("ring16").cameras[::4])
 FRONT = np.array([[0.0, 0.0, 4.0]])

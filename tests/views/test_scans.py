@@ -7,10 +7,9 @@ from benchmarks.hidden_points.scans import Scanner, scan
 from pointmcd.datasets.folder import list_shapes, load_shape
 from pointmcd.datasets.furniture import furniture10
 from pointmcd.views.hidden_points import hidden_point_removal
-from pointmcd.views.raycast import Raycaster
+from pointmcd.views.raycast import Raycaster, visible_points
 from pointmcd.views.rig import Rig
 from pointmcd.views.splats import splat_views
-from pointmcd.views.visibility import visible_points
 
 FRONT = Rig("front", ((20.0, 30.0), (20.0, 120.0)), size=64)
 THREE = ((20.0, 30.0), (20.0, 150.0), (20.0, 270.0))

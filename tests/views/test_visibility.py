@@ -8,10 +8,9 @@ from pointmcd.datasets.folder import list_shapes, load_shape
 from pointmcd.datasets.furniture import furniture10
 from pointmcd.shapes.mesh import Mesh
 from pointmcd.shapes.sampling import sample_surface
-from pointmcd.views.raycast import Raycaster
+from pointmcd.views.raycast import Raycaster, visible_points
 from pointmcd.views.render import face_maps
 from pointmcd.views.rig import Rig, get_rig
-from pointmcd.views.visibility import visible_points
 
 AROUND = Rig("around", ((0.0, 0.0), (0.0, 180.0), (0.0, 90.0), (90.0, 0.0)))
 

@@ -49,10 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         raise SystemExit(128 + 13) from None  # as if ended by SIGPIPE, like other programs
     except PointMCDError as error:
         for line in [] if error.printed_elsewhere else str(error).splitlines():
-            console.print(f"pointmcd: {line}", style="red", markup=False, soft_wrap=True)
+            console.print(f"pointmcd: {line}", style="red", soft_wrap=True)
         raise SystemExit(2 if isinstance(error, UsageError) else 1) from None
     except KeyboardInterrupt:
-        console.print("pointmcd: interrupted; run the same command again to go on", markup=False)
+        console.print("pointmcd: interrupted; run the same command again to go on")
         raise SystemExit(130) from None
 
 

@@ -36,10 +36,10 @@ def download(
         out.print(data_sets_table(map(get_data_set, list_data_sets())))
         return
     data_set = get_data_set(name)
-    console.print(licence_notice(data_set), markup=False, highlight=False, soft_wrap=True)
+    console.print(licence_notice(data_set), soft_wrap=True)
     fetched = run(name, folder, layout)
     held = "as published" if fetched.published else "no checksum is known to compare with"
-    console.print(f"sha256 {fetched.sha256} ({held})", markup=False, soft_wrap=True)
+    console.print(f"sha256 {fetched.sha256} ({held})", soft_wrap=True)
     print_line(str(fetched.path))
 
 

@@ -15,7 +15,7 @@ def prepare(config: Annotated[PrepareConfig, tyro.conf.arg(name="")]) -> None:
 
     result = run(config)
     for entry in result.skipped:
-        console.print(f"skipped: {entry['reason']}", style="yellow", markup=False, soft_wrap=True)
+        console.print(f"skipped: {entry['reason']}", style="yellow", soft_wrap=True)
     for note in result.notes:
-        console.print(f"note: {note['name']}: {note['note']}", markup=False, soft_wrap=True)
+        console.print(f"note: {note['name']}: {note['note']}", soft_wrap=True)
     print_line(f"{result.store}: {result.done} shapes, {len(result.skipped)} skipped")

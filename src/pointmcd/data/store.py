@@ -92,14 +92,12 @@ class Store:
         """Class ids [n] of shapes, int64."""
         ids = {name: i for i, name in enumerate(self.classes)}
         records = [self.shapes[i] for i in indices]
-        try:
-            return np.array([ids[record.label or ""] for record in records], dtype=np.int64)
-        except KeyError:
-            bare = next(record.name for record in records if record.label is None)
+        if bare := next((record.name for record in records if record.label is None), None):
             raise StoreError(
                 f"{self.path}: shape {bare} has no class label; classification needs shapes in"
                 " CLASS/NAME or CLASS/{train,test}/NAME folders"
-            ) from None
+            )
+        return np.array([ids[str(record.label)] for record in records], dtype=np.int64)
 
     @cached_property
     def part_ranges(self) -> Indices:

@@ -74,10 +74,9 @@ def _open_dask(scheduler: str | None, workers: int) -> Iterator[WriteShards]:
 
 def _check_workers(client: Any) -> None:
     """Wait for the first worker, refuse workers without this pointmcd: they would die unheard."""
-    plain: Any = {"markup": False, "highlight": False, "soft_wrap": True}
     start = f"`dask worker {client.scheduler.address} --nworkers -1 --nthreads 1`"
     if not client.nthreads():
-        console.print(f"dask has no worker yet; {start} starts some; waiting", **plain)
+        console.print(f"dask has no worker yet; {start} starts some; waiting", soft_wrap=True)
         client.wait_for_workers(1)
     found = client.get_versions(packages=["pointmcd"])
     for where, info in {"the scheduler": found["scheduler"], **found["workers"]}.items():
@@ -87,7 +86,7 @@ def _check_workers(client: Any) -> None:
         console.print(
             f"dask has workers of {threads} threads, of which one at a time writes a shard;"
             f" {start} starts one for each core",
-            **plain,
+            soft_wrap=True,
         )
 
 

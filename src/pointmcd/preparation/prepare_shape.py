@@ -16,11 +16,10 @@ from pointmcd.shapes.sampling import sample_surface
 from pointmcd.typing import Bools, Bytes, Floats, Ints, Shorts
 from pointmcd.views.framing import Framing
 from pointmcd.views.hidden_points import hidden_point_removal
-from pointmcd.views.raycast import Raycaster, centre_rays
+from pointmcd.views.raycast import Raycaster, centre_rays, visible_points
 from pointmcd.views.render import face_maps, render_views
 from pointmcd.views.rig import Rig
 from pointmcd.views.splats import nearest_points, splat_views
-from pointmcd.views.visibility import visible_points
 
 
 @dataclass(frozen=True, eq=False)

@@ -96,7 +96,7 @@ def _references(
         folder = _find_teacher(run, store)
     except StoreError as why:
         note = f"note: {run.path}: its teacher {name} is left out: {why}"
-        console.print(note, markup=False, soft_wrap=True)
+        console.print(note, soft_wrap=True)
     else:
         yield f"teacher {name}", teacher(folder, config, store, device)
 

@@ -10,7 +10,6 @@ from pointmcd.views.rig import Rig
 
 #: The fraction of the picture's half width that a shape may use: 4% stay free on each side.
 FILL = 0.96
-
 #: Nothing comes nearer to a camera than this fraction of the camera's distance.
 NEAREST = 0.25
 

@@ -9,11 +9,9 @@ from pointmcd.views.neighbourhoods import roughness, strays
 #: Directions in which flipped points spread less than this fraction of their largest spread are
 #: rounding: the points then lie in a plane, or on a line, with the camera.
 _FLAT = 1e-9
-
 #: The measured radius at 10,000 points without noise, its growth with their number, and with noise
 #: (benchmarks/hidden_points judges them; a change must raise `splats.RENDERER`).
 _AT_10K, _GROWTH, _NOISE, _NOISE_GROWTH = 160.0, 0.7, 3.2, 1.0
-
 #: Radii that were measured.
 _LEAST, _MOST = 10.0, 1e5
 

@@ -7,10 +7,8 @@ from pointmcd.typing import Bools, Reals
 
 #: Points of a neighbourhood, its own point included.
 _SIZE = 6
-
 #: The fraction of neighbourhoods that are taken to lie on flat surface.
 _FLATTEST = 0.1
-
 #: Strays are this many times as far from their neighbours as all but a tenth of the points are.
 #: Over 85 shapes of furniture10, clean, at 1,000 and 10,000 points drawn by chance, none was more
 #: than 5.3 times.

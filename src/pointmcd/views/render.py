@@ -7,16 +7,12 @@ from pointmcd.views.raycast import Raycaster, centre_rays, pixel_rays
 
 #: Raised whenever the same mesh and rig would give other pictures.
 RENDERER = "embree-grey-1"
-
 #: Greys: the background, the darkest face (light along it) and the brightest (light upon it).
 BACKGROUND, DARKEST, BRIGHTEST = 255, 40, 215
-
 #: Direction of the light in the camera's axes (right, up, towards the viewer).
 LIGHT = np.array([-0.45, 0.65, 1.0]) / np.linalg.norm([-0.45, 0.65, 1.0])
-
 #: Pixels that differ from a neighbour by more than this many greys get more rays.
 _CONTRAST = 8.0
-
 #: Places of the further rays in a pixel: a rotated grid meets near-vertical and near-horizontal
 #: edges at four different depths.
 _ROTATED_GRID = np.array([[0.125, 0.625], [0.375, 0.125], [0.625, 0.875], [0.875, 0.375]])

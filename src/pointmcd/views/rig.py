@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from functools import lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -68,10 +68,18 @@ class Rig:
         """Half the picture's width at distance one."""
         return math.tan(math.radians(self.fov) / 2)
 
-    @property
+    @cached_property
     def frames(self) -> CameraFrames:
         """The cameras' positions and axes."""
-        return _frames(self)
+        # The position, differentiated by azimuth and elevation: axes that hold at the poles too.
+        elevation, azimuth = np.radians(np.asarray(self.cameras, dtype=np.float64)).T
+        cos_e, sin_e = np.cos(elevation), np.sin(elevation)
+        cos_a, sin_a = np.cos(azimuth), np.sin(azimuth)
+        turn = _UPRIGHT[self.up].T
+        outward = np.stack([cos_e * sin_a, sin_e, cos_e * cos_a], axis=1) @ turn
+        right = np.stack([cos_a, np.zeros_like(azimuth), -sin_a], axis=1) @ turn
+        up = np.stack([-sin_e * sin_a, cos_e, -sin_e * cos_a], axis=1) @ turn
+        return CameraFrames(self.distance * outward, right, up, -outward)
 
     def to_json(self) -> dict[str, Any]:
         """Return the rig as plain JSON values."""
@@ -99,7 +107,7 @@ def _cameras(cameras: Any) -> tuple[tuple[float, float], ...]:
         raise ConfigError("field 'cameras': must be a list of [elevation, azimuth]")
     for camera in cameras:
         pair = isinstance(camera, list) and len(camera) == 2
-        if not pair or not all(_is_number(angle) for angle in camera):
+        if not pair or not all(map(_is_number, camera)):
             raise ConfigError(f"field 'cameras': {camera!r} is not [elevation, azimuth] in degrees")
     return tuple((float(elevation), float(azimuth)) for elevation, azimuth in cameras)
 
@@ -132,18 +140,6 @@ def _rules(rig: Rig) -> dict[str, bool]:
         ),
         f"field 'up': must be one of {', '.join(sorted(_UPRIGHT))}": rig.up in list(_UPRIGHT),
     }
-
-
-@lru_cache(maxsize=8)
-def _frames(rig: Rig) -> CameraFrames:
-    """Differentiate the position by azimuth and elevation: axes that hold at the poles too."""
-    elevation, azimuth = np.radians(np.asarray(rig.cameras, dtype=np.float64)).T
-    cos_e, sin_e = np.cos(elevation), np.sin(elevation)
-    cos_a, sin_a = np.cos(azimuth), np.sin(azimuth)
-    outward = np.stack([cos_e * sin_a, sin_e, cos_e * cos_a], axis=1) @ _UPRIGHT[rig.up].T
-    right = np.stack([cos_a, np.zeros_like(azimuth), -sin_a], axis=1) @ _UPRIGHT[rig.up].T
-    up = np.stack([-sin_e * sin_a, cos_e, -sin_e * cos_a], axis=1) @ _UPRIGHT[rig.up].T
-    return CameraFrames(rig.distance * outward, right, up, -outward)
 
 
 _NAMED = {

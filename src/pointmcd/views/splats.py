@@ -19,7 +19,6 @@ from pointmcd.views.surfels import Surfels, fit_surfels
 #: Raised whenever the same cloud and rig would give other pictures, or another visibility by
 #: `hidden_points`: what a store holds of a cloud goes by this name.
 RENDERER = "splat-grey-2"
-
 #: Each pixel is the mean of this many places squared; odd, so that its middle is among them.
 _FINER = 3
 
@@ -106,15 +105,10 @@ def _fill(picture: Array, depths: Array, reach: float) -> None:
 
 
 def nearest_points(points: Doubles, rig: Rig, depths: Sequence[Floats]) -> Ints:
-    """Return which point is nearest to what each pixel's middle shows.
+    """Return which point is nearest to what each pixel's middle shows: int32 [V, S, S].
 
-    Args:
-        points: [N, 3], in the rig's frame.
-        rig: V cameras of pictures [S, S].
-        depths: for each view the depth that its pixels' middles show; infinity for background.
-
-    Returns:
-        int32 [V, S, S], -1 for background.
+    Points [N, 3] are in the rig's frame; `depths` are those of each view's pixels, infinity for
+    background, which gets -1.
     """
     tree = cKDTree(points)
     shown = np.full((len(rig), rig.size**2), -1, dtype=np.int32)

@@ -10,18 +10,14 @@ from pointmcd.typing import Doubles, Reals
 #: Sizes of the neighbourhoods that a normal may come from, the point itself included. The flattest
 #: wins: small ones suit fine curves, large ones see the two sides of a thin sheet as one.
 _SIZES = (12, 40)
-
 #: Points in the neighbourhood that an ellipse has its place and lengths from, itself included.
 _LOCAL = 20
-
 #: Half axes of an ellipse in spreads (standard deviations) of its neighbourhood: uniform on a disc
 #: the spread is half the radius, so that 1.5 reaches over 0.75 of it.
 _REACH = 1.5
-
 #: No ellipse is narrower than this fraction of its length, as chance alone makes neighbourhoods
 #: oblong.
 _NARROWEST = 0.15
-
 #: No ellipse is longer than this many times the median one: a lone point stays small.
 _LONGEST = 2.0
 
