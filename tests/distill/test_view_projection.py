@@ -141,3 +141,9 @@ def test_started_from_targets_that_never_vary_it_is_finite():
     features = PointFeatures(torch.randn(2, 5, 8))
     descriptors = branch(features, torch.ones(2, 5, 2, dtype=torch.bool))
     assert descriptors.isfinite().all()
+
+
+def test_the_methods_projection_has_512_channels_and_no_bias():
+    assert {name: tuple(p.shape) for name, p in ViewProjection(1024).named_parameters()} == {
+        **{"linear.weight": (512, 1024), "norm.weight": (512,), "norm.bias": (512,)},
+    }

@@ -142,3 +142,9 @@ def test_two_labels_are_enough_and_one_is_not(task):
         get_task(task).check_store(SimpleNamespace(classes=["a"] * count, num_parts=count))
     with pytest.raises(StoreError, match="needs at least two"):
         get_task(task).check_store(SimpleNamespace(path="s", classes=["a"], num_parts=1))
+
+
+def test_classes_are_compared_by_the_shapes_that_one_alone_got_right():
+    ours, theirs = np.array([1.0, 1, 1, 0, 0, 1]), np.array([0.0, 0, 1, 1, 0, 0])
+    found = get_task("classification").paired_test(ours, theirs)
+    assert (found.gained, found.lost) == (3, 1)
