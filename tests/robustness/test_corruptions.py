@@ -5,7 +5,7 @@ import pytest
 from scipy.spatial import cKDTree
 
 from pointmcd.errors import ConfigError
-from pointmcd.robustness import density, noise, transformation
+from pointmcd.robustness import corruptions
 from pointmcd.robustness.registry import (
     CORRUPTIONS,
     SEVERITIES,
@@ -23,7 +23,8 @@ def sphere(count, seed=0):
 
 
 def made(name, severity, points, seed=0):
-    return CORRUPTIONS[name](points.copy(), severity, np.random.default_rng(seed))
+    corrupt, strengths = CORRUPTIONS[name]
+    return corrupt(points.copy(), strengths[severity - 1], np.random.default_rng(seed))
 
 
 def kept(points, after):
@@ -31,10 +32,9 @@ def kept(points, after):
     return cKDTree(after).query(points)[0] < 1e-12
 
 
-def test_there_are_fifteen_in_three_families():
+def test_there_are_fifteen_of_five_severities():
     assert len(NAMES) == 15
-    modules = [CORRUPTIONS[name].__module__ for name in NAMES]
-    assert modules == [m.__name__ for m in (density, noise, transformation) for _ in range(5)]
+    assert {len(strengths) for _, strengths in CORRUPTIONS.values()} == {5}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -85,7 +85,7 @@ def _strangeness(name, points, after):
     if name == "density-increase":
         return np.std(cKDTree(after).query_ball_point(points, 0.2, return_length=True))
     if name == "lidar":  # how far it is from the surface seen to the next beam
-        seen = density.hidden_point_removal(points, 3 * after.mean(0, keepdims=True))[:, 0]
+        seen = corruptions.hidden_point_removal(points, 3 * after.mean(0, keepdims=True))[:, 0]
         return cKDTree(after).query(points[seen])[0].mean()
     if name in NAMES[:5]:
         return (~kept(points, after)).mean()
@@ -144,17 +144,13 @@ def kept_regions(moved, points):
 def test_noise_keeps_its_measure(severity):
     points, place = sphere(2000), severity - 1
     shift = made("uniform", severity, points) - points
-    assert np.abs(shift).max() <= noise.UNIFORM[place]
-    assert np.abs(shift).max() > 0.9 * noise.UNIFORM[place]
+    assert np.abs(shift).max() <= CORRUPTIONS["uniform"][1][place]
+    assert np.abs(shift).max() > 0.9 * CORRUPTIONS["uniform"][1][place]
     shift = made("gaussian", severity, points) - points
-    assert shift.std() == pytest.approx(noise.GAUSSIAN[place], rel=0.1)
-    for name, shares in (
-        ("impulse", noise.IMPULSE),
-        ("upsampling", noise.UPSAMPLING),
-        ("background", noise.BACKGROUND),
-    ):
+    assert shift.std() == pytest.approx(CORRUPTIONS["gaussian"][1][place], rel=0.1)
+    for name in ("impulse", "upsampling", "background"):
         changed = (made(name, severity, points) != points).any(axis=1)
-        assert changed.mean() == pytest.approx(shares[place], abs=1e-3)
+        assert changed.mean() == pytest.approx(CORRUPTIONS[name][1][place], abs=1e-3)
     after = made("impulse", severity, points)
     changed = (after != points).any(axis=1)
     np.testing.assert_allclose(np.abs(after - points)[changed], 0.1)
@@ -181,7 +177,7 @@ def test_free_form_reproduces_a_constant_shift(monkeypatch):
             return np.full(size, high)
 
     points = sphere(100)
-    np.testing.assert_allclose(transformation.ffd(points, 2, Same()) - points, 0.2)
+    np.testing.assert_allclose(corruptions.ffd(points, 0.2, Same()) - points, 0.2)
 
 
 @pytest.mark.parametrize("name", ["rbf", "inverse-rbf"])

@@ -17,10 +17,11 @@ from pointmcd.robustness.result import (
     CorruptionResult,
     compare_corrupted,
     corruption_errors,
+    ratios_against,
     read_corrupted,
     write_corrupted,
 )
-from pointmcd.robustness.tables import mean_corruption_error, ratios_against
+from pointmcd.robustness.tables import mean_corruption_error
 from pointmcd.training.model import load_model
 from pointmcd.training.run import Run
 

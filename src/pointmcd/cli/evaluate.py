@@ -54,8 +54,8 @@ def _evaluate_corrupted(
 ) -> None:
     from pointmcd.robustness.evaluate import evaluate_corrupted
     from pointmcd.robustness.registry import parse_names
-    from pointmcd.robustness.result import read_corrupted
-    from pointmcd.robustness.tables import corrupted_table, ratios_against
+    from pointmcd.robustness.result import ratios_against, read_corrupted
+    from pointmcd.robustness.tables import corrupted_table
 
     names = parse_names(corrupt)
     if against is not None:  # refused now, not in some minutes

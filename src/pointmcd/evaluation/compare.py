@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from pointmcd.errors import RunError
-from pointmcd.evaluation.comparable import check_comparable
 from pointmcd.evaluation.grouping import group_runs, name_variants, unequal_settings
 from pointmcd.evaluation.results import read_result
 from pointmcd.metrics.statistics import Interval, PairedTest, bootstrap_difference
@@ -66,6 +65,13 @@ class Comparison:
         return ((self.baseline,) if self.baseline else ()) + self.variants
 
     @property
+    def rows(self) -> list[tuple[Variant, Difference | None]]:
+        """All variants with their differences; the baseline, or none at all, has None."""
+        differences = self.differences or (None,) * len(self.variants)
+        first = [(self.baseline, None)] if self.baseline else []
+        return [*first, *zip(self.variants, differences, strict=True)]
+
+    @property
     def task(self) -> Task:
         """The task of all runs."""
         return get_task(self.variants[0].results[0].info["task"])
@@ -97,25 +103,51 @@ def compare(
         raise RunError("no runs to compare: give at least one run folder")
     results = [read(Path(run), checkpoint) for run in runs]
     references = [read(Path(run), checkpoint) for run in baseline]
-    check_comparable(references + results)
+    _check_comparable(references + results)
     judge = scoring or get_task(results[0].info["task"])
     reference, variants = _variants(results, references, judge)
-    return Comparison(
-        checkpoint=checkpoint,
-        count=len(results[0].names),
-        baseline=reference,
-        variants=variants,
-        differences=tuple(difference(judge, one, reference) for one in variants)
-        if reference
-        else (),
-        warnings=tuple(_warnings(variants, reference)),
-    )
+    differences = [_difference(judge, one, reference) for one in variants if reference]
+    warnings = _warnings(variants, reference)
+    count = len(results[0].names)
+    return Comparison(checkpoint, count, reference, variants, tuple(differences), tuple(warnings))
 
 
-def difference(scoring: Scoring, variant: Variant, baseline: Variant) -> Difference:
-    """Compare a variant with the baseline; both were tested on the same shapes in one order."""
+def _check_comparable(results: Sequence[RunResult]) -> None:
+    """Check that all runs are of one task and were tested on the same shapes of one store."""
+    first = results[0]
+    for other in results[1:]:
+        task, other_task = first.info["task"], other.info["task"]
+        if other_task != task:
+            odd: str | None = (
+                f"one is of {task}, the other of {other_task}; compare runs of one task"
+            )
+        else:
+            odd = _other_store(first, other) or get_task(task).difference(first, other)
+            odd = odd and f"{odd}; compare runs of one store"
+        if odd:
+            raise RunError(f"{first.path} and {other.path}: {odd}")
+
+
+def _other_store(first: RunResult, other: RunResult) -> str | None:
+    """Return in what the stores or the shapes of two runs differ, or None."""
+    if other.classes != first.classes:
+        return "trained on different classes"
+    fingerprints = [result.info["store_fingerprint"] for result in (first, other)]
+    if len(set(fingerprints)) > 1:
+        return (
+            "trained on stores of different rig, renderer, points or seed"
+            f" ({', '.join(fingerprints)})"
+        )
+    if odd := sorted(set(first.names) ^ set(other.names)):
+        return f"tested on different shapes ({len(odd)} are in only one, such as {odd[0]})"
+    wrong = np.flatnonzero(other.labels != first.labels)
+    return f"{first.names[wrong[0]]} has another true class" if len(wrong) else None
+
+
+def _difference(scoring: Scoring, variant: Variant, baseline: Variant) -> Difference:
     paired = variant.seeds == baseline.seeds
-    ours, theirs = variant.per_class, baseline.per_class
+    pairs = zip(variant.results, baseline.results, strict=True) if paired else ()
+    classes = zip(variant.per_class.items(), baseline.per_class.values(), strict=True)
     return Difference(
         variant=variant.label,
         paired_by_seed=paired,
@@ -123,19 +155,13 @@ def difference(scoring: Scoring, variant: Variant, baseline: Variant) -> Differe
             variant.scores, baseline.scores, variant.seeds, baseline.seeds
         ),
         class_score=variant.class_score.mean - baseline.class_score.mean,
-        per_class={name: _minus(ours[name], theirs[name]) for name in ours},
+        per_class={
+            name: None if ours is None or theirs is None else ours - theirs
+            for (name, ours), theirs in classes
+        },
         test=scoring.paired_test(variant.joint_scores, baseline.joint_scores),
-        by_seed={
-            one.seed: scoring.paired_test(one.scores, two.scores)
-            for one, two in zip(variant.results, baseline.results, strict=True)
-        }
-        if paired
-        else {},
+        by_seed={one.seed: scoring.paired_test(one.scores, two.scores) for one, two in pairs},
     )
-
-
-def _minus(one: float | None, two: float | None) -> float | None:
-    return None if one is None or two is None else one - two
 
 
 def _variants(
@@ -165,21 +191,14 @@ def _warnings(variants: Sequence[Variant], baseline: Variant | None) -> list[str
         for result in variant.results
         if not result.info.get("finished", True)
     ]
+    first = everyone[0]
     for variant in everyone[1:]:
-        unequal = unequal_settings(everyone[0].results[0], variant.results[0])
-        found += [f"{everyone[0].label} and {variant.label} differ in {text}" for text in unequal]
+        unequal = unequal_settings(first.results[0], variant.results[0])
+        found += [f"{first.label} and {variant.label} differ in {text}" for text in unequal]
         if baseline and variant.seeds != baseline.seeds:
+            ours, theirs = (", ".join(map(str, one.seeds)) for one in (variant, baseline))
             found.append(
-                f"{variant.label} has seeds {_list(variant.seeds)}, {baseline.label}"
-                f" {_list(baseline.seeds)}: not paired by seed"
+                f"{variant.label} has seeds {ours}, {baseline.label} {theirs}: not paired by seed"
             )
-    found += [
-        f"{variant.label} has one seed: its spread is unknown"
-        for variant in everyone
-        if len(variant.seeds) == 1
-    ]
-    return found
-
-
-def _list(seeds: Sequence[int]) -> str:
-    return ", ".join(map(str, np.sort(seeds)))
+    alone = [variant.label for variant in everyone if len(variant.seeds) == 1]
+    return found + [f"{label} has one seed: its spread is unknown" for label in alone]

@@ -4,10 +4,9 @@ from collections.abc import Iterator
 
 from rich.table import Table
 
-from pointmcd.evaluation.compare import Comparison, Difference
+from pointmcd.evaluation.compare import Comparison
 from pointmcd.metrics.statistics import Interval, PairedTest, Spread
 from pointmcd.tables import result_table
-from pointmcd.tasks.results import Variant
 
 
 def columns(comparison: Comparison) -> tuple[str, ...]:
@@ -30,10 +29,11 @@ def comparison_table(comparison: Comparison) -> Table:
 
 def comparison_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
     """One row of texts per variant, the baseline first, matching `columns`."""
-    found = {difference.variant: difference for difference in comparison.differences}
-    for variant in comparison.all_variants:
-        difference = None if variant is comparison.baseline else found.get(variant.label)
-        yield (*_variant_cells(variant), *_difference_cells(difference))
+    for variant, difference in comparison.rows:
+        seeds = ", ".join(map(str, variant.seeds))
+        scores = (percent(variant.score), percent(variant.class_score))
+        gain = interval_text(difference.overall) if difference else ""
+        yield variant.label, seeds, *scores, gain, _test_text(difference.test) if difference else ""
 
 
 def table_title(comparison: Comparison) -> str:
@@ -77,18 +77,7 @@ def interval_text(interval: Interval) -> str:
     return f"{signed_points(interval.mean)} [{low}, {high}]"
 
 
-def test_text(test: PairedTest) -> str:
+def _test_text(test: PairedTest) -> str:
     """Counts and p: "31 / 12, p 0.006"."""
     p = "p < 0.001" if test.p < 0.001 else f"p {test.p:.3f}"
     return f"{test.gained} / {test.lost}, {p}"
-
-
-def _variant_cells(variant: Variant) -> tuple[str, str, str, str]:
-    seeds = ", ".join(map(str, variant.seeds))
-    return variant.label, seeds, percent(variant.score), percent(variant.class_score)
-
-
-def _difference_cells(difference: Difference | None) -> tuple[str, str]:
-    if difference is None:
-        return "", ""
-    return interval_text(difference.overall), test_text(difference.test)

@@ -27,15 +27,17 @@ def read_result(run: Path, checkpoint: Checkpoint = "last") -> RunResult:
     task = opened.task
     again = f"evaluate it with: pointmcd evaluate {run}"
     file = run / f"predictions-test-{checkpoint}.npz"
-    arrays = read_arrays(file, ("names", "labels", *task.arrays), again)
-    names = arrays["names"].tolist()
-    if len(set(names)) != len(names):
-        raise RunError(f"{file}: a shape occurs twice; {again}")
+    kept = read_arrays(file, again, ("names", "labels", *task.arrays))
     try:  # refuses classes and parts that are out of range
-        scored = task.scored(arrays)
-        order = np.argsort(arrays["names"], kind="stable")
+        if len({len(values) for values in kept.values()}) != 1:
+            raise ValueError("its arrays differ in length")
+        names = kept["names"]
+        if len(np.unique(names)) != len(names):
+            raise ValueError("a shape occurs twice")
+        order = np.argsort(names, kind="stable")
+        scored = task.scored(kept)
         rows = order if scored is None else order[scored[order]]
-        kept = {name: values[rows] for name, values in arrays.items()}
+        kept = {name: values[rows] for name, values in kept.items()}
         labels = kept.pop("labels").astype(np.int64)
         metrics = task.measure(labels, kept, opened.labels)
     except (PointMCDError, ValueError) as error:
@@ -45,24 +47,16 @@ def read_result(run: Path, checkpoint: Checkpoint = "last") -> RunResult:
     return RunResult(run, opened.meta, settings, checkpoint, shapes, labels, kept, metrics)
 
 
-def read_arrays(file: Path, keys: tuple[str, ...], again: str) -> Arrays:
-    """Read arrays of one length from an .npz file.
-
-    Args:
-        file: as `save_arrays` wrote it.
-        keys: names of the arrays.
-        again: how to make the file again, to end an error text with.
+def read_arrays(file: Path, again: str, keys: tuple[str, ...] = ()) -> Arrays:
+    """Read those arrays, by default all, that `save_arrays` wrote into an .npz file.
 
     Raises:
-        RunError: when the file is absent or damaged.
+        RunError: when the file is absent or damaged; the text ends with `again`, how to make it.
     """
     if not file.is_file():
         raise RunError(f"{file}: does not exist; {again}")
     try:
         with np.load(file, allow_pickle=False) as saved:
-            arrays = {key: saved[key] for key in keys}
+            return {key: saved[key] for key in keys or saved.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise RunError(f"{file}: is damaged ({error}); {again}") from error
-    if len({len(values) for values in arrays.values()}) != 1:
-        raise RunError(f"{file}: is damaged (its arrays differ in length); {again}")
-    return arrays

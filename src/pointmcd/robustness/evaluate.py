@@ -2,9 +2,11 @@
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -73,8 +75,8 @@ def evaluate_corrupted(
     names, labels = tuple(data.shapes[i].name for i in indices), data.labels(indices)
     results = {}
     for checkpoint in CHECKPOINTS:
-        fresh = {name: [one[checkpoint] for one in rows] for name, rows in found.items()}
-        result = CorruptionResult.of(names, labels, clean[checkpoint], fresh)
+        fresh = {name: np.stack([one[checkpoint] for one in rows]) for name, rows in found.items()}
+        result = CorruptionResult(names, labels, clean[checkpoint], fresh)
         results[checkpoint] = _keep(opened, split, checkpoint, result)
     return results
 
@@ -97,12 +99,12 @@ def _keep(run: Run, split: str, checkpoint: str, fresh: CorruptionResult) -> Cor
     weights = hashlib.sha256(run.checkpoint(checkpoint).read_bytes()).hexdigest()[:16]
     try:
         before, of = read_corrupted(run.path, split, checkpoint)
-        same = of == weights and before.names == fresh.names
+        if of == weights and before.names == fresh.names:
+            fresh = replace(fresh, found={**before.found, **fresh.found})
     except RunError:
-        same = False
-    result = fresh.added_to(before) if same else fresh
-    write_corrupted(run.path, split, checkpoint, result, weights)
+        pass  # absent, damaged, or of another version
+    write_corrupted(run.path, split, checkpoint, fresh, weights)
     about = {"split": split, "checkpoint": checkpoint, "version": CORRUPTION_VERSION}
     file = run.path / f"corrupted-{split}-{checkpoint}.json"
-    write_json(file, {**about, **result.as_dict()})
-    return result
+    write_json(file, {**about, **fresh.as_dict()})
+    return fresh

@@ -1,6 +1,5 @@
 """Scores of a run on corrupted clouds, kept in the run folder, and its errors."""
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,6 +11,7 @@ import numpy as np
 from pointmcd.errors import RunError
 from pointmcd.evaluation.compare import Comparison, compare
 from pointmcd.evaluation.evaluate import save_arrays
+from pointmcd.evaluation.results import read_arrays
 from pointmcd.robustness.registry import CORRUPTION_VERSION, CORRUPTIONS, SEVERITIES
 from pointmcd.tasks.results import Checkpoint, RunResult
 from pointmcd.tasks.task import Scoring
@@ -35,17 +35,10 @@ class CorruptionResult:
     clean: Doubles
     found: Mapping[str, Doubles]
 
-    @classmethod
-    def of(
-        cls,
-        names: tuple[str, ...],
-        labels: Indices,
-        clean: Doubles,
-        found: Mapping[str, Sequence[Doubles] | Doubles],
-    ) -> "CorruptionResult":
+    def __post_init__(self) -> None:
         """Put corruptions into the order of `CORRUPTIONS`."""
-        ordered = {name: np.asarray(found[name]) for name in CORRUPTIONS if name in found}
-        return cls(names, labels, clean, ordered)
+        ordered = {name: self.found[name] for name in CORRUPTIONS if name in self.found}
+        object.__setattr__(self, "found", ordered)
 
     @property
     def count(self) -> int:
@@ -85,10 +78,6 @@ class CorruptionResult:
     def only(self, corruptions: Sequence[str]) -> "CorruptionResult":
         """The result for some of the corruptions."""
         return replace(self, found={name: self.found[name] for name in corruptions})
-
-    def added_to(self, before: "CorruptionResult") -> "CorruptionResult":
-        """The result together with corruptions that only an earlier result has."""
-        return self.of(self.names, self.labels, self.clean, {**before.found, **self.found})
 
     def as_dict(self) -> dict[str, Any]:
         """Values for the JSON file."""
@@ -131,24 +120,37 @@ def read_corrupted(run: Path, split: str, checkpoint: str) -> tuple[CorruptionRe
         RunError: when it is absent, damaged, or of clouds that this version makes otherwise.
     """
     file = run / f"corrupted-{split}-{checkpoint}.npz"
-    again = f"pointmcd evaluate {run} --corrupt all"
-    if not file.is_file():
-        raise RunError(f"{file}: does not exist; make it with: {again}")
+    again = f"make it with: pointmcd evaluate {run} --corrupt all"
+    arrays = read_arrays(file, again)
     try:
-        with np.load(file, allow_pickle=False) as saved:
-            arrays = {key: saved[key] for key in saved.files}
         version, weights = int(arrays.pop("version")), str(arrays.pop("weights"))
         names = tuple(map(str, arrays.pop("names")))
         labels, clean = arrays.pop("labels").astype(np.int64), arrays.pop("clean")
-        result = CorruptionResult.of(names, labels, clean, arrays)
+        result = CorruptionResult(names, labels, clean, arrays)
         shapes = {(len(SEVERITIES), *labels.shape), *(one.shape for one in result.found.values())}
         if len(shapes) > 1 or labels.shape != clean.shape != (len(names),):
             raise ValueError("its arrays do not fit each other")
-    except (OSError, ValueError, EOFError, KeyError, TypeError, zipfile.BadZipFile) as error:
-        raise RunError(f"{file}: is damaged ({error}); make it again with: {again}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{file}: is damaged ({error}); {again}") from error
     if version != CORRUPTION_VERSION:
-        raise RunError(f"{file}: of corruptions that have changed since; run: {again}")
+        raise RunError(f"{file}: of corruptions that have changed since; {again}")
     return result, weights
+
+
+def ratios_against(
+    baseline: Path, run: Path, result: CorruptionResult, split: str, checkpoint: str
+) -> dict[str, float]:
+    """CE of each corruption of one run; the baseline may have been evaluated on more of them.
+
+    Raises:
+        RunError: when the other was not shown all of them, or is of another store.
+    """
+    stores = {Run(path).meta["store_fingerprint"] for path in (run, baseline)}
+    if len(stores) > 1:
+        raise RunError(f"{run} and {baseline}: trained on different stores; use runs of one")
+    theirs, _ = read_corrupted(baseline, split, checkpoint)
+    _refuse_odd(run, baseline, result.found.keys() - theirs.found.keys())
+    return corruption_errors(result.errors, theirs.errors)
 
 
 def compare_corrupted(
@@ -163,32 +165,26 @@ def compare_corrupted(
             not on the same as the others.
     """
     comparison = compare(runs, baseline, checkpoint, _read_result, Scoring())
-    results = [result for one in comparison.all_variants for result in one.results]
-    for other in results[1:]:
-        check_same_corruptions(results[0].path, results[0].metrics, other.path, other.metrics)
+    first, *others = (result for one in comparison.all_variants for result in one.results)
+    for other in others:
+        odd = first.metrics.per_class.keys() ^ other.metrics.per_class.keys()
+        _refuse_odd(first.path, other.path, odd)
     return comparison
 
 
-def check_same_corruptions(first: Path, one: Any, second: Path, two: Any) -> None:
-    """Refuse results that are not of the same corruptions.
-
-    Raises:
-        RunError: naming a corruption that only one was evaluated on.
-    """
-    if odd := sorted(set(one.found) ^ set(two.found)):
+def _refuse_odd(first: Path, second: Path, odd: set[str]) -> None:
+    if odd:
         raise RunError(
-            f"{first} and {second}: {odd[0]} was evaluated in only one; run pointmcd evaluate RUN"
-            " --corrupt all for both"
+            f"{first} and {second}: {min(odd)} was evaluated in only one; run pointmcd evaluate"
+            " RUN --corrupt all for both"
         )
 
 
 def _read_result(run: Path, checkpoint: Checkpoint) -> RunResult:
-    opened = Run(run)
-    found, _ = read_corrupted(run, "test", checkpoint)
+    opened, (found, _) = Run(run), read_corrupted(run, "test", checkpoint)
     order = np.argsort(np.array(found.names), kind="stable")
+    names, labels = tuple(found.names[i] for i in order), found.labels[order]
     kept = {name: scores[:, order] for name, scores in found.found.items()}
-    names = tuple(found.names[i] for i in order)
-    sorted_result = CorruptionResult(names, found.labels[order], found.clean[order], kept)
-    return RunResult(
-        run, opened.meta, opened.settings, checkpoint, names, found.labels[order], {}, sorted_result
-    )
+    metrics = CorruptionResult(names, labels, found.clean[order], kept)
+    info, config = opened.meta, opened.settings
+    return RunResult(run, info, config, checkpoint, names, labels, {}, metrics)
