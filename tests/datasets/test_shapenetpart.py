@@ -167,7 +167,7 @@ def test_a_name_in_two_lists(root):
 
 def test_two_layouts_in_one_folder(normal, plain):
     shutil.copytree(plain, normal, dirs_exist_ok=True)
-    with pytest.raises(ShapeError, match="is there twice"):
+    with pytest.raises(ShapeError, match="occurs twice"):
         list_labelled_clouds(normal)
 
 

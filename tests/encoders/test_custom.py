@@ -69,7 +69,7 @@ def test_what_it_does_not_say_is_imagenets_and_the_views_own(views):
         ("own_encoders:picky", r"fails on images \[2, 3, 20, 20\]: RuntimeError: shape"),
         ("own_encoders:two_means", r"mean \(0.5, 0.5\): three numbers"),
         ("own_encoders:grey_mean", "mean 0.5: three numbers"),
-        ("own_encoders:no_deviation", r"std \(1.0, 0.0, 1.0\): above 0"),
+        ("own_encoders:no_deviation", r"std \(1.0, 0.0, 1.0\): must be above 0"),
         ("own_encoders:half_a_pixel", "needs an integer attribute size, .* not 0.5"),
         ("own_encoders:no_maps", "fails on images .*no attribute 'pyramid'"),
         ("own_encoders:other_maps", r"maps of \[3, 3\] channels, pyramid_channels says \[3, 4\]"),

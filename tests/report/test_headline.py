@@ -10,7 +10,7 @@ from pointmcd.report.headline import headline
     [
         (1.0, 0.0, "distilled is better than baseline", "from +100.0 to +100.0"),
         (0.0, 1.0, "distilled is worse than baseline", "-100.0 points"),
-        (1.0, 1.0, "distilled and baseline cannot be told apart", "+0.0 points"),
+        (1.0, 1.0, "distilled and baseline are not measurably different", "+0.0 points"),
     ],
 )
 def test_headline_says_what_the_interval_allows(

@@ -96,7 +96,7 @@ def test_a_teacher_of_it_is_kept_and_describes_other_stores(store, parts_store, 
 @pytest.mark.parametrize(
     ("options", "text"),
     [
-        ({"width": "0"}, "--options width 0: at least 1"),
+        ({"width": "0"}, "--options width 0: must be at least 1"),
         ({"width": "wide"}, "--options width: expected a value of type int"),
         ({"width": "1.5"}, "--options width: expected a value of type int"),
         ({"width": "true"}, "--options width: expected a value of type int"),

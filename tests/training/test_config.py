@@ -55,7 +55,7 @@ def test_numbers_below_the_least(field, bad):
     value = least - 1 if bad == "below" else float("nan")
     with pytest.raises(ConfigError) as caught:
         TrainConfig(STORE, **{field: value}).check()
-    assert str(caught.value) == f"--{field.replace('_', '-')} {value}: at least {least}"
+    assert str(caught.value) == f"--{field.replace('_', '-')} {value}: must be at least {least}"
 
 
 @pytest.mark.parametrize(

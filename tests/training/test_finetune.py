@@ -223,7 +223,7 @@ def test_arms_name_how_they_started():
 
 
 def test_a_learning_curve_has_shares_of_its_own(make):
-    with pytest.raises(ConfigError, match="--learning-curve: has shares of its own"):
+    with pytest.raises(ConfigError, match="--learning-curve: sets the fractions itself"):
         learning_curve(make("curve", label_fraction=0.5))
     with pytest.raises(ConfigError, match="--learning-curve: --task pretrain uses no labels"):
         learning_curve(make("curve", task="pretrain", teacher="lite0"))

@@ -31,7 +31,7 @@ def evaluate(
         split: Split of the store.
         store: The store, if it has moved.
         corrupt: Measure errors on corrupted clouds instead: all, or comma-separated corruptions.
-        against: With --corrupt, a baseline measured so before, for the mean corruption error.
+        against: With --corrupt, a baseline evaluated with it before, for the mean corruption error.
         device: cpu, cuda, mps or auto.
     """
     if corrupt is not None:

@@ -53,7 +53,7 @@ def _group(fields: list[StructFieldSpec]) -> StructFieldSpec:
 
 
 def _described(field: StructFieldSpec) -> StructFieldSpec:
-    """Join the lines of a description, for the help to break; spare a default that says nothing."""
+    """Join the lines of a description, for the help to wrap; hide defaults that say nothing."""
     text = field.helptext
 
     def joined() -> str | None:

@@ -26,7 +26,7 @@ def train_command(arguments: Sequence[str]) -> Callable[..., None]:
 
         Args:
             config: Settings of the run.
-            recipe: Defaults: short (for small data and short schedules) or paper (the method's).
+            recipe: Defaults: short (for small data and short schedules) or paper (as published).
             no_distill: Train the baseline: without a teacher, everything else equal.
             learning_curve: Train on 1, 5, 10, 20 and 100% of the labels, a run each.
         """

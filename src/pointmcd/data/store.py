@@ -177,8 +177,8 @@ class Store:
         """Values of the first `count` points of shapes, [n, count, ...]."""
         if not 1 <= count <= self.num_points:
             raise StoreError(
-                f"{self.path}: {count} points asked, the store holds 1 to {self.num_points} per"
-                " shape; lower --points or prepare again with more"
+                f"{self.path}: {count} points requested, but the store holds 1 to {self.num_points}"
+                " per shape; lower --points or prepare again with more"
             )
         start = f"{self.path}/shards/"  # text: a path's parts would be parsed for every shape
         places = [self.locate(int(i)) for i in indices]

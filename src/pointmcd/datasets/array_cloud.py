@@ -30,7 +30,7 @@ class ArrayCloud(CloudSource):
     row: int = 0
 
     def read_cloud(self) -> Cloud:
-        """Read the row; raises ShapeError as `CloudSource.read_cloud` says."""
+        """Read the row; raises ShapeError like `CloudSource.read_cloud`."""
         with reading(self.location):
             points = np.asarray(_rows(self.file.path, "data")[self.row])
         return Cloud(check_finite(points, self.location))

@@ -125,7 +125,7 @@ def _check_together(shapes: Sequence[ShapeSource]) -> None:
     parts: dict[str | None, tuple[str, ...] | None] = {}
     for shape in shapes:
         if shape.name in names and shape.fault is None:
-            raise ConfigError(f"{shape.name}: the name is there twice, without a fault")
+            raise ConfigError(f"{shape.name}: the name occurs twice, without a fault")
         names.add(shape.name)
         if parts.setdefault(shape.label, shape.parts) != shape.parts:
             raise ConfigError(f"{shape.name}: other parts than the class {shape.label} before")

@@ -20,10 +20,10 @@ _TABLES = frozenset({"txt", "csv"})
 
 @dataclass(frozen=True)
 class FileCloud(CloudSource):
-    """A file of points, with or without part labels beside it."""
+    """A file of points, with or without a file of part labels."""
 
     def read_cloud(self) -> Cloud:
-        """Read the points; raises ShapeError as `CloudSource.read_cloud` says."""
+        """Read the points; raises ShapeError like `CloudSource.read_cloud`."""
         data = self.file.read()
         if self.file.suffix == "ply":
             points = ply_points(data, self.location)

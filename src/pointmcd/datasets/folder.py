@@ -107,7 +107,7 @@ def _with_parts(shape: Source, parts: PartNames, where: str, labels: TreeFile | 
         raise ShapeError(
             f"{where}: lacks the class {shape.label} of {shape.name}; add the names of its parts"
         )
-    missing = f"has no part labels ({Path(shape.location).stem}.seg is not beside it)"
+    missing = f"has no part labels ({Path(shape.location).stem}.seg is missing)"
     fault = shape.fault or (missing if labels is None else None)
     return replace(shape, parts=parts[shape.label], labels=labels, fault=fault)
 

@@ -73,7 +73,7 @@ def _check(files: list[str], layouts: list[str | None]) -> None:
         raise ValueError(f"{file} is too deep; the layouts are {_SPLITS}, {_CLASSES} and {_FLAT}")
     if len(set(layouts)) > 1:
         kinds = [f"{files[layouts.index(kind)]} ({kind})" for kind in dict.fromkeys(layouts)]
-        raise ValueError(f"mixes layouts: {' beside '.join(kinds)}; keep to one")
+        raise ValueError(f"mixes layouts: {' and '.join(kinds)}; keep to one")
     tops = {PurePosixPath(file).parent.name.lower() for file in files}
     if layouts[0] == _CLASSES and tops <= set(SPLITS):
         raise ValueError(f"{files[0]} has a split but no class; the layout is {_SPLITS}")

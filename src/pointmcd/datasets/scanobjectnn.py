@@ -87,7 +87,7 @@ class ScanObjectNNOnly(_ScanObjectNN):
 
 @register_dataset("scanobjectnn-pb-t50-rs")
 class ScanObjectNNHardest(_ScanObjectNN):
-    """Moved, turned and scaled copies, with background."""
+    """Shifted, rotated and scaled copies, with background."""
 
     title = "ScanObjectNN PB_T50_RS: moved, turned and scaled, with background"
     layouts = _layout("main_split", _HARD, train=11416, test=2882)
@@ -95,7 +95,7 @@ class ScanObjectNNHardest(_ScanObjectNN):
 
 @register_dataset("scanobjectnn-pb-t50-rs-nobg")
 class ScanObjectNNHardestOnly(_ScanObjectNN):
-    """Moved, turned and scaled copies, without background."""
+    """Shifted, rotated and scaled copies, without background."""
 
     title = "ScanObjectNN PB_T50_RS: moved, turned and scaled, without background"
     layouts = _layout("main_split_nobg", _HARD, train=11416, test=2882)

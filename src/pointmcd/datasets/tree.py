@@ -124,7 +124,7 @@ class FileTree:
 
 
 def open_tree(source: FileTree | Path | str) -> FileTree:
-    """List a folder or zip; a lone .npy or .h5 file stands for the folder it is in.
+    """List a folder or zip; a single .npy or .h5 file counts as a folder with that file.
 
     Raises:
         ShapeError: when the source is absent, damaged, encrypted, or holds too large a file.

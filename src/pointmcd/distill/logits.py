@@ -26,7 +26,7 @@ class LogitOptions:
 
     def __post_init__(self) -> None:
         if not 0 < self.temperature < float("inf"):
-            raise ConfigError(f"temperature {self.temperature}: above 0")
+            raise ConfigError(f"temperature {self.temperature}: must be above 0")
 
 
 @register_objective("logits")

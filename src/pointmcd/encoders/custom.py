@@ -46,7 +46,7 @@ class OwnNetwork(nn.Module):
         self.mean = self._channels("mean", _IMAGENET_MEAN)
         self.std = self._channels("std", _IMAGENET_STD)
         if min(self.std) <= 0:
-            raise ConfigError(f"std {self.std}: above 0")
+            raise ConfigError(f"std {self.std}: must be above 0")
         self.size = self._number("size", 0)
         self.licence = str(getattr(body, "licence", "not stated"))
         self.pyramid_channels = tuple(getattr(body, "pyramid_channels", ()))

@@ -33,7 +33,7 @@ def predict(
     Args:
         run: the run folder.
         files: any mesh or point cloud files.
-        label: for a model that is told the class of a shape, as in part segmentation: that of all
+        label: for a model that is given the class of a shape, as in part segmentation: that of all
             files. By default the folder that a file lies in names it, as `prepare` reads folders:
             CLASS/NAME or CLASS/{train,test}/NAME. A run with a single class needs neither.
         out: folder for what the task writes (segmentation: NAME-parts.ply and NAME-parts.png); by
@@ -46,7 +46,7 @@ def predict(
 
     Raises:
         RunError: when the run or its checkpoint cannot be used, or it was trained without labels.
-        ConfigError: when `label` is no class of the run, or its model is told none.
+        ConfigError: when `label` is no class of the run, or its model takes none.
         PointMCDError: when `out` cannot be written to.
     """
     opened, paths = Run(Path(run)), [Path(file) for file in files]
@@ -69,7 +69,7 @@ def predict(
 
 
 def _told(task: Task) -> bool:
-    """Whether the model is told the class of a shape."""
+    """Return whether the model is given the class of a shape."""
     return "labels" in task.input_names
 
 

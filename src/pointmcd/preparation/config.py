@@ -29,7 +29,7 @@ class PrepareConfig:
 
     source: Positional[Annotated[str | Path, metavar("SOURCE")]]
     """Folder or zip of meshes or clouds (CLASS/{train,test}/NAME, CLASS/NAME or flat), or NAME:PATH
-    of a data set that `pointmcd download` lists, its options added like ,OPTION=VALUE."""
+    of a data set that `pointmcd download` lists; its options follow, as in PATH,OPTION=VALUE."""
     store: Positional[Annotated[Path, metavar("STORE")]]
     """Folder to make; run again to go on after an interruption."""
     points: int = 2048
@@ -43,15 +43,15 @@ class PrepareConfig:
     workers: int | None = None
     """Processes on this machine; by default one for each core."""
     backend: Advanced[Backend] = "processes"
-    """Who does the work: processes here, or a dask or ray cluster that sees the same files."""
+    """Workers: processes on this machine, or a dask or ray cluster that sees the same files."""
     scheduler: Advanced[Annotated[str | None, metavar("ADDRESS")]] = None
     """Address of the cluster, like tcp://HOST:8786; by default one is started on this machine."""
     shard_size: Advanced[int] = 32
     """Shapes per shard, the unit of work and of resuming; up to 1024."""
     val_fraction: float = 0.15
-    """Fraction of the train split held out for validation, where the source has no such split."""
+    """Fraction of the train split held out for validation, if the source has no such split."""
     test_fraction: float = 0.2
-    """Fraction of the labelled shapes held out for the test where the source has no splits."""
+    """Fraction of the labelled shapes held out as test split, if the source has no splits."""
     strict: bool = False
     """Stop at the first unusable shape, rather than list it and go on."""
     overwrite: bool = False

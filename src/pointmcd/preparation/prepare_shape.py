@@ -108,7 +108,7 @@ def _prepare_cloud(source: CloudSource, count: int, rig: Rig) -> PreparedShape:
 
 
 def _by_splats(cloud: Cloud, rig: Rig) -> PreparedShape:
-    """Show all points as splats; which are seen is told by hidden point removal."""
+    """Show all points as splats; their visibility comes from hidden point removal."""
     drawn = splat_views(cloud.points, rig)
     return PreparedShape(
         points=cloud.points.astype(np.float32),

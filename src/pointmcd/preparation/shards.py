@@ -26,7 +26,7 @@ _ONE_AT_A_TIME = threading.Lock()
 
 @dataclass(frozen=True)
 class ShardTask:
-    """All that a worker process needs to write one shard, shapes with their splits."""
+    """Input of a worker process that writes one shard: shapes with their splits."""
 
     folder: Path
     items: tuple[ShapeSource, ...]
@@ -122,7 +122,7 @@ def _record(item: ShapeSource, shape: PreparedShape) -> dict[str, Any]:
 
 
 def _write_strip(path: Path, pictures: Bytes) -> None:
-    """Write pictures [V, S, S] as one PNG of S rows and V * S columns."""
+    """Write images [V, S, S] as one PNG of S rows and V * S columns."""
     path.parent.mkdir(exist_ok=True)
     strip = Image.fromarray(np.concatenate(list(pictures), axis=1))
     strip.save(path, compress_level=_PNG_LEVEL)

@@ -45,4 +45,4 @@ class ProbeConfig:
             if value not in choices:
                 raise ConfigError(f"--{name} {value}: use one of {', '.join(choices)}")
         if self.seed < 0:
-            raise ConfigError(f"--seed {self.seed}: at least 0")
+            raise ConfigError(f"--seed {self.seed}: must be at least 0")

@@ -16,7 +16,7 @@ PROBE_NOTES = (
     "Overall accuracy of a linear SVM, the same in cross-validation on the shapes that it is"
     " fitted on (far above: the encoder has memorised these), its mean over classes, overall"
     " accuracy of nearest neighbours (C and k by that cross-validation); few-shot accuracy (5w10s:"
-    " 5 ways, 10 shots), mean ± deviation over ten trials, both averaged over seeds, the same"
+    " 5 ways, 10 shots), mean ± std over ten trials, both averaged over seeds, the same"
     " trials for every row, - where too few classes have the shapes; mean average precision of"
     " retrieval. Elsewhere ± is the deviation over seeds (ddof 1)."
 )

@@ -25,4 +25,4 @@ def headline(comparison: Comparison) -> tuple[str, str]:
         return f"{one} is better than {two}", evidence
     if found.high < 0:
         return f"{one} is worse than {two}", evidence
-    return f"{one} and {two} cannot be told apart", evidence
+    return f"{one} and {two} are not measurably different", evidence

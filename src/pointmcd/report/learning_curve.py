@@ -36,7 +36,7 @@ def learning_curve_figure(variants: Sequence[Variant], score: str) -> Figure | N
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}"))
     axes.set_xlabel("labelled train shapes")
-    axes.set_ylabel(f"{score}, % (mean ± deviation over seeds)")
+    axes.set_ylabel(f"{score}, % (mean ± std over seeds)")
     axes.legend(frameon=False)
     return tidy(figure)
 

@@ -75,7 +75,7 @@ def _text_rows(data: bytes) -> Doubles:
     if lines and lines[0].strip().isdecimal():
         promised = int(lines.pop(0))
         if promised > len(lines):
-            raise ValueError(f"{promised} points are promised, {len(lines)} are there; truncated")
+            raise ValueError(f"{promised} points are announced, but {len(lines)} found; truncated")
     elif lines and not _is_number(lines[0].split()[0]):
         lines.pop(0)
     if not lines:

@@ -98,7 +98,7 @@ def _checked_ply(data: bytes) -> bytes:
 
 
 def _checked_stl(data: bytes) -> bytes:
-    """Tell binary STL, whose length says it all, from text, whose solids must end."""
+    """Check an STL file: binary by its length, text by the ends of its solids."""
     if len(data) == 84 + 50 * int.from_bytes(data[80:84], "little"):
         return data
     begun, ended = len(_STL_BEGIN.findall(data)), len(_STL_END.findall(data))

@@ -178,7 +178,7 @@ class CurveNet(nn.Module):
 
 
 class Propagation(nn.Module):
-    """Features carried from a coarser level to a finer one, beside its own, then a CIC block."""
+    """Features carried from a coarser level to a finer one and joined there, then a CIC block."""
 
     def __init__(self, coarse: int, fine: int, block: Block) -> None:
         super().__init__()

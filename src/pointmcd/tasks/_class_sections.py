@@ -1,4 +1,4 @@
-"""What a report shows of classification alone: confusion, and shapes that variants disagree on."""
+"""Sections of a report on classification: confusion, and shapes that variants disagree on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,7 +59,7 @@ def _confusion(variant: Variant) -> dict[str, str]:
 
 
 def _mistakes(baseline: Variant, variant: Variant, store: Store | None) -> dict[str, Any]:
-    """The clearest shapes that the variant put right, and those that it spoilt.
+    """The clearest shapes that only the variant got right, and those that only the other did.
 
     Both kinds are chosen by the same rule: the difference of the probabilities, averaged over
     seeds, that the two give to the true class.

@@ -1,4 +1,4 @@
-"""What a report shows of part segmentation alone: truth beside prediction, in pictures."""
+"""Sections of a report on part segmentation: images of truth and prediction."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ class LabelledShape:
 
     @property
     def pictured(self) -> bool:
-        """Whether there is anything to see."""
+        """Whether there is anything to show."""
         return any(side.picture for side in self.sides)
 
 
@@ -71,7 +71,7 @@ def part_sections(shown: Sequence[Variant], store: Store | str) -> list[Section]
 
 
 def _chosen(variants: Sequence[Variant]) -> list[tuple[str, _Rows]]:
-    """Titles and rows of shapes; of the last variant, held against the first if there are two."""
+    """Titles and rows of shapes, of the last variant; compared with the first if there are two."""
     scores = variants[-1].joint_scores
     places = np.linspace(0, len(scores) - 1, min(_SPREAD, len(scores))).round().astype(int)
     spread = np.argsort(scores, kind="stable")[places]
@@ -143,7 +143,7 @@ def _caption(variant: Variant, row: int) -> str:
 def _pictures(
     points: npt.NDArray[np.float32], parts: npt.NDArray[np.int64], count: int
 ) -> list[str]:
-    """Each labelling [k, N] of a cloud as a picture of both its sides."""
+    """Images of each labelling [k, N] of a cloud, seen from both sides."""
     paint = np.stack([part_paint(labels, count) for labels in parts])
     views = [cloud_pictures(points, paint, _SIDE, view) for view in (FRONT, BACK)]
     return [parts_uri(picture) for picture in np.concatenate(views, axis=2)]

@@ -1,4 +1,4 @@
-"""The parts of one file: the likeliest of its class for each point, as a PLY and a picture."""
+"""The parts of one file: the likeliest of its class for each point, as a PLY and an image."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -40,7 +40,7 @@ class PartPrediction(Prediction):
 
 
 def predict_parts(logits: Tensor, file: InputFile, labels: Labels) -> PartPrediction:
-    """Label the points of a file, and write the PLY and the picture where targets are given.
+    """Label the points of a file, and write the PLY and the image if targets are given.
 
     Args:
         logits: of all parts, [N, P].

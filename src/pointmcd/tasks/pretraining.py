@@ -59,7 +59,7 @@ class PretrainingTask(Task):
 
     @property
     def dense(self) -> bool:
-        """As the options say."""
+        """The option `dense`."""
         return bool(self.options.dense)
 
     def check_store(self, store: Store) -> None:
@@ -70,7 +70,7 @@ class PretrainingTask(Task):
         return PretrainingModel(create_student(student, dense=self.dense))
 
     def loss(self, logits: Tensor, batch: Batch, label_smoothing: float) -> Tensor:
-        """Nothing is labelled: 0."""
+        """Return 0: there are no labels."""
         return logits.new_zeros(())
 
     def validate(

@@ -77,7 +77,7 @@ class RunResult:
 
     @property
     def arm(self) -> str:
-        """What was varied: "baseline", "distilled", or a control."""
+        """Name of the variant: "baseline", "distilled", or a control."""
         return str(self.info["arm"])
 
     @property

@@ -217,7 +217,7 @@ class SegmentationTask(Task):
         }
 
     def predict(self, output: Tensor, file: InputFile, labels: Labels) -> PartPrediction:
-        """Choose the likeliest part of the class for each point; write a PLY and a picture."""
+        """Choose the likeliest part of the class for each point; write a PLY and an image."""
         return predict_parts(output, file, labels)
 
     def described_labels(self, labels: Labels) -> dict[str, Any]:
@@ -274,7 +274,7 @@ class SegmentationTask(Task):
     def sections(
         self, shown: Sequence[Variant], every: Sequence[Variant], store: Store | str
     ) -> list[Section]:
-        """Truth beside prediction, in pictures."""
+        """Images of truth and prediction."""
         from pointmcd.tasks._part_sections import part_sections
 
         return part_sections(shown, store)

@@ -1,4 +1,4 @@
-"""What a task is: its model and loss, how a model is judged, what it predicts and exports."""
+"""The base of tasks, each with its model, loss, metrics, predictions and export."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
@@ -29,7 +29,7 @@ Scores = dict[str, float | None]
 
 @dataclass(frozen=True)
 class Labels:
-    """What the shapes of a store can be labelled with.
+    """Names of the classes and parts of a store.
 
     Attributes:
         classes: the K class names.
@@ -65,24 +65,24 @@ class InputFile:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a run says of one file; a task's own adds fields with defaults.
+    """Prediction of a run for one file; a task's own class adds fields with defaults.
 
     Attributes:
         path: the file.
-        fault: why nothing is said of it, one line; None where something is.
+        fault: why there is no prediction, one line; None if there is one.
     """
 
     path: Path
     fault: str | None = None
 
     def cells(self) -> dict[str, str]:
-        """The columns of the printed table after the file's, and what stands there."""
+        """Columns of the printed table after that of the file, and their values."""
         return {}
 
 
 @dataclass(frozen=True)
 class Wording:
-    """What tables and texts call a task's metrics.
+    """Names of a task's metrics in tables and texts.
 
     Attributes:
         score: the main metric.
@@ -104,7 +104,7 @@ class Wording:
 
 
 class Scoring:
-    """How runs are compared shape by shape."""
+    """Comparison of runs shape by shape."""
 
     def joint_scores(self, results: Sequence[RunResult]) -> Doubles:
         """One score per shape for all seeds together, float64 [n]: their mean."""
@@ -170,19 +170,19 @@ class Task(Scoring, ABC):
 
     @abstractmethod
     def build_model(self, student: str, labels: Labels) -> nn.Module:
-        """A student with the task's head, initialised from torch's global generator.
+        """Return a student with the task's head, initialised from torch's global generator.
 
         Raises:
             ConfigError: when there is no such student.
         """
 
     def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
-        """What the model is called with."""
+        """Return the arguments for the model."""
         return tuple(getattr(batch, name) for name in self.input_names)
 
     @abstractmethod
     def loss(self, logits: Tensor, batch: Batch, label_smoothing: float) -> Tensor:
-        """The task's loss, a scalar."""
+        """Return the task's loss, a scalar."""
 
     def training_metrics(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Scalars to log while training, means over the batch, by name; nothing by default."""
@@ -196,7 +196,7 @@ class Task(Scoring, ABC):
         device: torch.device,
         objectives: Objectives | None = None,
     ) -> Scores:
-        """The validation metrics of a model in evaluation mode.
+        """Return the validation metrics of a model in evaluation mode.
 
         Args:
             model: from `build_model`.
@@ -208,7 +208,7 @@ class Task(Scoring, ABC):
     # Prediction and export
 
     def predict(self, output: Tensor, file: InputFile, labels: Labels) -> Prediction:
-        """Say what the model's output means, and write the files of the task to `file.targets`.
+        """Interpret the model's output, and write the files of the task to `file.targets`.
 
         A task without labels predicts nothing and has no such method.
 
@@ -220,13 +220,13 @@ class Task(Scoring, ABC):
         raise NotImplementedError
 
     def described_labels(self, labels: Labels) -> dict[str, Any]:
-        """What an exported model says of its output: JSON values by name."""
+        """Return the description of an exported model's output: JSON values by name."""
         return {"classes": labels.classes}
 
     def predictions(
         self, model: nn.Module, batches: Iterable[Batch], device: torch.device
     ) -> Arrays:
-        """What a model in evaluation mode says of all shapes, by the names in `arrays`: [n, ...].
+        """Predict on all shapes; return arrays [n, ...] by the names in `arrays`.
 
         Args:
             model: from `build_model`.
@@ -236,7 +236,7 @@ class Task(Scoring, ABC):
         raise NotImplementedError(f"task {self.name} predicts no labels")
 
     def measure(self, labels: Indices, arrays: Arrays, known: Labels) -> Metrics:
-        """The test metrics of what a model said.
+        """Return the test metrics of predictions.
 
         Args:
             labels: int64 [n], true classes.
@@ -249,21 +249,21 @@ class Task(Scoring, ABC):
         raise NotImplementedError(f"task {self.name} has no test metrics")
 
     def scored(self, arrays: Arrays) -> Bools | None:
-        """Which shapes have a score, bool [n]; None: all."""
+        """Return the mask of shapes that have a score, bool [n]; None: all."""
         return None
 
     def difference(self, first: RunResult, second: RunResult) -> str | None:
-        """What two runs on the same shapes differ in, so that they cannot be compared."""
+        """Return why two runs on the same shapes cannot be compared; None if they can."""
         return None
 
     def pictures(self, metrics: Metrics, known: Labels, title: str) -> "dict[str, Figure]":
-        """Figures that `evaluate` writes beside the metrics, by the start of their file names."""
+        """Return figures for `evaluate` to write, by the start of their file names."""
         return {}
 
     def sections(
         self, shown: Sequence[Variant], every: Sequence[Variant], store: Store | str
     ) -> list[Section]:
-        """What a report shows of this task alone.
+        """Return the sections of a report that only this task has.
 
         Args:
             shown: the variant that the report is about, after its baseline where there is one.
@@ -278,7 +278,7 @@ register_task = TASKS.register
 
 
 def get_task(text: str) -> Task:
-    """The task that `--task` means, like `classification` or `pretrain,dense=true`.
+    """Return the task of a spec, like `classification` or `pretrain,dense=true`.
 
     Raises:
         ConfigError: when there is no such task or option.

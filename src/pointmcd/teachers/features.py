@@ -17,7 +17,7 @@ from pointmcd.typing import Array, Floats, Indices
 
 
 def folder_name(encoder: str) -> str:
-    """Return an encoder's name as it stands in names of folders."""
+    """Return an encoder's name as used in names of folders."""
     return re.sub("[:/]", "-", encoder)
 
 

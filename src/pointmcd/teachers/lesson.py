@@ -38,7 +38,7 @@ class LessonOptions:
         for name, bound in least.items():
             value = getattr(self, name)
             if not value >= bound:
-                raise ConfigError(f"{spelling(name)} {value}: at least {bound}")
+                raise ConfigError(f"{spelling(name)} {value}: must be at least {bound}")
 
 
 class Lesson(ABC):

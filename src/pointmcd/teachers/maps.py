@@ -57,7 +57,7 @@ class MapTeacher(nn.Module):
         self.decoder = decoder
 
     def forward(self, inputs: MapInputs, about: Any) -> Tensor:
-        """Return the decoder's output; `about` is what it takes beside the maps."""
+        """Return the decoder's output; `about` is its other input."""
         output: Tensor = self.decoder(self._maps(inputs), about)
         return output
 
@@ -74,7 +74,7 @@ class MapTeacher(nn.Module):
 
 @dataclass(frozen=True)
 class MapOptions(TrainedOptions):
-    """Options of a lesson on maps; `views_per_step` of each shape are drawn anew each time."""
+    """Options of a lesson on maps; `views_per_step` views of each shape are drawn for each step."""
 
     views_per_step: int = 4
 

@@ -35,7 +35,7 @@ def check_config(lesson: type[Lesson], config: TeachConfig) -> None:
     if config.runtime == "onnx":
         _check_onnx(lesson, config)
     if config.seed < 0:
-        raise ConfigError(f"--seed {config.seed}: at least 0")
+        raise ConfigError(f"--seed {config.seed}: must be at least 0")
     if config.name is not None and not re.fullmatch(r"\w[\w.-]*", config.name):
         raise ConfigError(f"--name {config.name}: letters, digits, dots, dashes and underscores")
 

@@ -32,7 +32,7 @@ from pointmcd.teachers.stored import TEACHER_FORMAT, teacher_folder, work_file
 
 
 def teach(config: TeachConfig) -> Path:
-    """Train and export a teacher; finished work is kept, interrupted work goes on.
+    """Train and export a teacher; finished work is kept, interrupted work continues.
 
     Returns:
         the teacher's folder in the store; its teacher.json has the scores on the validation split.
@@ -81,7 +81,7 @@ def _is_done(folder: Path, store: Store, kind: type[Lesson], config: TeachConfig
 
 
 def _has_others(config: TeachConfig, made: dict[str, Any], weights: str) -> bool:
-    """Whether the encoder's weights are now others than those that made a finished teacher.
+    """Return whether a finished teacher was made with other weights of the encoder.
 
     Weights of timm's own are trusted by their name: a comparison would have to load them.
     """

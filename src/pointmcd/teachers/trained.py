@@ -1,4 +1,4 @@
-"""Lessons that train: their options and loop, and how it goes on after an interruption."""
+"""Base of lessons that train: options, loop, and resuming."""
 
 import math
 from abc import abstractmethod

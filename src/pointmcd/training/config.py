@@ -35,15 +35,15 @@ LABEL_FIELDS = {"task_weight", "label_smoothing", "label_fraction"}
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """How a student is trained. The defaults are the `short` recipe's."""
+    """Settings of a training run. The defaults are the `short` recipe's."""
 
     store: Positional[Annotated[Path, STORE]]
     """The prepared store."""
     out: Annotated[Path | None, RUN] = None
     """Folder of the run; by default runs/STORE-STUDENT-VARIANT-sSEED."""
     task: Annotated[str, metavar("TASK")] = "classification"
-    """classification (a class per shape), segmentation (a part per point), pretrain (the teacher
-    alone, without any label), or package.module:Name for your own."""
+    """classification (a class per shape), segmentation (a part per point), pretrain
+    (distillation alone, without labels), or package.module:Name for your own."""
     student: Annotated[str, metavar("STUDENT")] = "pointnet"
     """Student: pointnet, pointnet2, dgcnn, curvenet, or package.module:factory for your own."""
     teacher: Annotated[str | None, metavar("TEACHER")] = "lite0"
@@ -52,8 +52,9 @@ class TrainConfig:
     init: Annotated[Path | None, RUN] = None
     """Fine-tune: start from the last weights of a run of the same student, pretrained or not."""
     label_fraction: float = 1.0
-    """Fraction of each class's train shapes that are used, at least one; drawn by the seed. They
-    are repeated until an epoch has about as many steps as with all."""
+    """Fraction of each class's train shapes whose labels are used, at least one shape; drawn by the
+    seed. They are repeated until an epoch has about as many steps as with all. Objectives
+    learn from all train shapes, except in segmentation."""
     epochs: int = 40
     """Passes over the train split."""
     batch_size: int = 32
@@ -92,7 +93,7 @@ class TrainConfig:
     shift: float = 0.1
     """Augmentation: per-axis shift, in radii of the unit sphere."""
     rotation: RotationName = "none"
-    """Augmentation: rotations about the up axis, or any; the visibility of the points stays."""
+    """Augmentation: rotation about the up axis, or any rotation; visibility stays as it was."""
     resample: bool = False
     """Augmentation: draw the points anew each epoch from all in the store."""
     visibility: Advanced[Literal["exact", "all"]] = "exact"
@@ -113,7 +114,7 @@ class TrainConfig:
 
     @property
     def arm(self) -> str:
-        """What this run is in a comparison."""
+        """Name of the variant in a comparison."""
         if self.init is None:
             return self._distillation
         return "finetuned" if self.teacher is None else f"finetuned-{self._distillation}"
@@ -188,13 +189,15 @@ class TrainConfig:
         for name, least in _LEAST.items():
             value = getattr(self, name)
             if not value >= least:  # not a number is refused too
-                raise ConfigError(f"{option(name)} {value}: at least {least}")
+                raise ConfigError(f"{option(name)} {value}: must be at least {least}")
         if not 0 <= self.label_smoothing < 1:
-            raise ConfigError(f"--label-smoothing {self.label_smoothing}: 0 to below 1")
+            value = self.label_smoothing
+            raise ConfigError(f"--label-smoothing {value}: must be at least 0 and below 1")
         if not 0 < self.distill_share < 1:
-            raise ConfigError(f"--distill-share {self.distill_share}: between 0 and 1")
+            raise ConfigError(f"--distill-share {self.distill_share}: must be between 0 and 1")
         if not 0 < self.label_fraction <= 1:
-            raise ConfigError(f"--label-fraction {self.label_fraction}: above 0, up to 1")
+            value = self.label_fraction
+            raise ConfigError(f"--label-fraction {value}: must be above 0 and at most 1")
         _ = self.terms  # refuses what it cannot read
         if not self.described_task.labelled:
             self._check_without_labels()

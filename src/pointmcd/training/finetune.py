@@ -69,7 +69,7 @@ def student_tensors(run: Run) -> dict[str, Tensor]:
 
 
 def describe_start(run: Run) -> dict[str, Any]:
-    """What run.json keeps of the run that a student started from."""
+    """Return the description, for run.json, of the run that a student started from."""
     digest = hashlib.sha256()
     for name, tensor in sorted(student_tensors(run).items()):
         digest.update(name.encode() + tensor.contiguous().numpy().tobytes())

@@ -1,4 +1,4 @@
-"""What a run learns from: its teacher, and batches of its shapes with what the teacher says."""
+"""Inputs of a training run: its teacher, and batches of shapes with the teacher's outputs."""
 
 from typing import Any
 

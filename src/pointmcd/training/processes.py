@@ -77,7 +77,7 @@ def agreed() -> Iterator[None]:
 
 
 def main_first(work: Callable[[], Result]) -> Result:
-    """What `work` returns, done by the main process before the others begin."""
+    """Return what `work` returns; the main process calls it before the others do."""
     results = []
     for turn in (True, False):
         with agreed():
@@ -87,7 +87,7 @@ def main_first(work: Callable[[], Result]) -> Result:
 
 
 def _of_all(error: PointMCDError | None) -> list[PointMCDError | None]:
-    """What every process has to say, in their order."""
+    """Return the values of all processes, in order."""
     if process_count() == 1:
         return [error]
     errors: list[PointMCDError | None] = [None] * process_count()

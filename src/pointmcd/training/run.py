@@ -123,8 +123,8 @@ class Run:
         """
         if not self.task.labelled:
             raise RunError(
-                f"{self.path}: was pretrained without labels and names no classes; judge it by"
-                " pointmcd probe, or fine-tune it with pointmcd train --init"
+                f"{self.path}: was pretrained without labels and predicts no classes; evaluate it"
+                " with pointmcd probe, or fine-tune it with pointmcd train --init"
             )
 
     def checkpoint(self, which: str) -> Path:

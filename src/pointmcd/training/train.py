@@ -26,7 +26,7 @@ SHARES = (0.01, 0.05, 0.1, 0.2, 1.0)
 
 @dataclass(frozen=True)
 class _Plan:
-    """What a run is made from."""
+    """Settings, store, teacher and start of a run."""
 
     config: TrainConfig
     store: Store
@@ -35,7 +35,7 @@ class _Plan:
 
 
 def train(config: TrainConfig) -> Path:
-    """Train a student; a finished run is kept, an interrupted one goes on where it stood.
+    """Train a student; a finished run is kept, an interrupted one continues.
 
     The run holds the checkpoint of the last epoch and the one that was best on the validation
     split. The test split is not read here. Under `accelerate launch` every process calls this; one
@@ -64,7 +64,7 @@ def train(config: TrainConfig) -> Path:
 
 
 def _plan(config: TrainConfig) -> _Plan:
-    """All that can be refused before the model is made."""
+    """Check everything that can be refused before the model is made."""
     config.check()
     store = Store(config.store)
     _check_store(config, store)
@@ -89,7 +89,7 @@ def _begin(plan: _Plan, trainer: Trainer) -> Run:
 
 
 def _start(config: TrainConfig, store: Store) -> dict[str, Any] | None:
-    """What is known of the run to start from, if there is one and it may be started from."""
+    """Return the description of the run to start from, or None; refuse one that must not be."""
     if config.init is None:
         return None
     run = Run(config.init)
@@ -128,7 +128,7 @@ def _check_curve(config: TrainConfig) -> None:
     if not config.described_task.labelled:
         raise ConfigError(f"--learning-curve: --task {config.task} uses no labels; leave it out")
     if config.label_fraction != 1:
-        raise ConfigError("--learning-curve: has shares of its own; leave out --label-fraction")
+        raise ConfigError("--learning-curve: sets the fractions itself; leave out --label-fraction")
     teacher = find_teacher(config, Store(config.store))
     if teacher is not None:
         check_label_free(teacher, "--learning-curve", _OR_NONE)
@@ -154,7 +154,7 @@ def _check_store(config: TrainConfig, store: Store) -> None:
 
 
 def _existing(plan: _Plan) -> Run | None:
-    """The run in the folder, if it is this very one; others are refused unless told to replace."""
+    """Return the run in the folder if it has these settings; refuse others without --overwrite."""
     config, folder = plan.config, plan.config.folder
     if is_main():  # it alone writes, and knows its own unfinished files from stale ones
         remove_stale(folder)
@@ -179,7 +179,7 @@ def _existing(plan: _Plan) -> Run | None:
 
 
 def _clear(folder: Path) -> None:
-    """Remove a run; run.json goes last, so that what a kill leaves can still be replaced."""
+    """Remove a run; run.json is last, so that what a kill leaves can still be replaced."""
     for path in folder.iterdir():
         if path.name != "run.json":
             remove(path)
@@ -187,7 +187,7 @@ def _clear(folder: Path) -> None:
 
 
 def _is_begun(path: Path) -> bool:
-    """Whether a file is what a run that was killed at its very start leaves behind."""
+    """Return whether a file may be left by a run that was killed at its start."""
     return path.name in ("config.yaml", LOCK) or is_temporary(path)
 
 
@@ -229,7 +229,7 @@ def _run_epochs(trainer: Trainer, run: Run) -> None:
 
 
 def _keep(trainer: Trainer, run: Run, record: dict[str, Any], best: float | None) -> float | None:
-    """Write what the epoch left; `last` goes last, so that a kill before it repeats the epoch."""
+    """Write the results of an epoch; `last` is last, so that a kill before it repeats the epoch."""
     if not is_main():
         return best
     score: float | None = record[trainer.task.best]

@@ -106,7 +106,7 @@ class Trainer:
 
     @property
     def _datasets(self) -> list[ShapeDataset]:
-        """What one step takes a batch from each."""
+        """The data sets of which each gives a batch to a step."""
         return [self.dataset] if self.unlabelled is None else [self.dataset, self.unlabelled]
 
     def _objectives(self) -> Objectives:
@@ -120,7 +120,7 @@ class Trainer:
         return Objectives(self.config.terms, setup)
 
     def _leaves_some_unused(self) -> bool:
-        """Whether a step gives some parameter no gradient, as pretraining the layers for parts.
+        """Return whether a step leaves parameters without a gradient, as in pretraining for parts.
 
         DistributedDataParallel must know: it would wait for such gradients, and to look for them in
         vain costs time and a warning.

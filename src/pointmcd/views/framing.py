@@ -1,4 +1,4 @@
-"""The similarity that brings a shape before a rig's cameras so that it fills the pictures."""
+"""The similarity that frames a shape for a rig, so that it fills the views."""
 
 from dataclasses import dataclass
 
@@ -27,7 +27,7 @@ class Framing:
 
 
 def frame(mesh: Mesh, rig: Rig) -> Framing:
-    """Find the largest scale at which every face lies inside every picture of the rig.
+    """Find the largest scale at which every face lies inside every view of the rig.
 
     A vertex p, relative to the centre, is seen at depth D - s p.d by a camera at D d with axes r
     and u; it lies inside when s |p.r| <= m t (D - s p.d), with t the tangent of half the opening

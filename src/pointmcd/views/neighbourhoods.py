@@ -1,4 +1,4 @@
-"""Roughness and strays of a cloud, told by the spacing of its points."""
+"""Roughness and outliers of a cloud, estimated from the spacing of its points."""
 
 import numpy as np
 from scipy.spatial import cKDTree

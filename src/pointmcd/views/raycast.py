@@ -63,7 +63,7 @@ def _normals(vertices: Floats, faces: Ints) -> Floats:
 
 
 def pixel_rays(rig: Rig, view: int, columns: Reals, rows: Reals) -> tuple[Floats, Floats]:
-    """Return the rays of one camera through places of its picture: origins and directions.
+    """Return the rays of one camera through positions in its image: origins and directions.
 
     Both are float32 [R, 3]; directions have length one along the depth. Columns and rows, float
     [R], count pixels from the left and top edge; the first pixel's middle is at 0.5.

@@ -1,4 +1,4 @@
-"""Grey pictures of a mesh from every camera of a rig."""
+"""Grey views of a mesh from every camera of a rig."""
 
 import numpy as np
 

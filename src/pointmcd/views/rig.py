@@ -1,4 +1,4 @@
-"""Camera rigs: places of the cameras around a shape, and form of their pictures."""
+"""Camera rigs: positions of the cameras around a shape, and the size of their images."""
 
 import math
 from collections.abc import Mapping
@@ -65,7 +65,7 @@ class Rig:
 
     @property
     def tangent(self) -> float:
-        """Half the picture's width at distance one."""
+        """Half the width of the image at distance one."""
         return math.tan(math.radians(self.fov) / 2)
 
     @cached_property
@@ -154,7 +154,7 @@ def list_rigs() -> list[str]:
 
 
 def get_rig(wanted: str | Path | Rig, up: str | None = None) -> Rig:
-    """Return a named rig, one from a path that ends in `.json`, or the given one, turned.
+    """Return a named rig, one from a path that ends in `.json`, or the given one, rotated.
 
     Args:
         wanted: `ring12`, `ring16`, a path or a rig.

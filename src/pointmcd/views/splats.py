@@ -1,4 +1,4 @@
-"""Grey pictures of a cloud from every camera of a rig, and which point each pixel shows."""
+"""Grey views of a cloud from every camera of a rig, and the point that each pixel shows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -58,13 +58,13 @@ def splat_views(points: Reals, rig: Rig) -> Splats:
 
 
 def frame_points(points: Reals, rig: Rig) -> Framing:
-    """Find the similarity that lets points [N, 3] fill the pictures of a rig."""
+    """Find the similarity that lets points [N, 3] fill the views of a rig."""
     alone = np.repeat(np.arange(len(points))[:, None], 3, axis=1)
     return frame(Mesh(points.astype(np.float64), alone), rig)
 
 
 def _draw(surfels: Surfels, framing: Framing, rig: Rig, view: int) -> tuple[Bytes, Floats]:
-    """Return a picture, and the depth that its pixels' middles show: float32 [size, size]."""
+    """Return an image, and the depth at the centres of its pixels: float32 [size, size]."""
     frames, size = rig.frames, rig.size * _FINER
     camera = np.stack([frames.right[view], frames.up[view], frames.forward[view]])
     centres = (framing.apply(surfels.centres) - frames.position[view]) @ camera.T
@@ -130,7 +130,7 @@ def _splat(
     picture: Array,
     depths: Array,
 ) -> None:
-    """Fill `picture` and `depths` [S, S] with ellipses that stand in the camera's axes.
+    """Fill `picture` and `depths` [S, S] with ellipses in the camera's axes.
 
     A ray that passes within 2.2 places of a centre (half a pixel's diagonal) meets the ellipse in
     any case, so that none slips between rays.

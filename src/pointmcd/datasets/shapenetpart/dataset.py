@@ -82,9 +82,7 @@ def list_labelled_clouds(
         shape = _labelled_cloud(tree, file, classes, parts)
         name, key = shape.name, cloud_key(file)
         if name in shapes:
-            raise ShapeError(
-                f"{tree.name}: {name} is there twice; keep to one layout in one folder"
-            )
+            raise ShapeError(f"{tree.name}: {name} occurs twice; keep to one layout in one folder")
         if core is not None:
             shape = replace(shape, mesh=_mesh_of(core, key), wants_mesh=True)
         if splits is not None:

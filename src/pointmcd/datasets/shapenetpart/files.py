@@ -1,4 +1,4 @@
-"""Files beside the clouds of ShapeNetPart: classes, parts and lists of splits."""
+"""Files with the classes, parts and lists of splits of ShapeNetPart."""
 
 from collections.abc import Iterator
 from pathlib import PurePosixPath
@@ -68,7 +68,7 @@ def read_parts(tree: FileTree, classes: set[str]) -> Parts:
     if lacking := sorted(set(own) - named.keys()):
         raise ShapeError(
             f"{tree.file(CLASS_FILE).name}: {lacking[0][:MAX_TOLD]} is no class of ShapeNetPart;"
-            " name its parts in a parts.json beside"
+            " name its parts in a parts.json next to it"
         )
     counts = {name: len(names) for name, names in named.items()} if own else PART_COUNTS
     parts, first = {}, 0

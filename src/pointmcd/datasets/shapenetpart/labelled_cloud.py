@@ -23,7 +23,7 @@ class LabelledCloudSource(CloudSource):
     first_label: int = 0
 
     def read_cloud(self) -> Cloud:
-        """Read points and labels; raises ShapeError as `CloudSource.read_cloud` says."""
+        """Read points and labels; raises ShapeError like `CloudSource.read_cloud`."""
         if self.fault is not None:
             raise ShapeError(f"{self.location}: {self.fault}")
         if self.labels is None:

@@ -93,7 +93,8 @@ class ClassificationOptions(TrainedOptions):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 <= self.label_smoothing < 1:
-            raise ConfigError(f"--label-smoothing {self.label_smoothing}: 0 to below 1")
+            value = self.label_smoothing
+            raise ConfigError(f"--label-smoothing {value}: must be at least 0 and below 1")
 
 
 @register_lesson("classification")
