@@ -65,7 +65,7 @@ def test_the_defaults_are_those_of_the_paper():
 
 @pytest.mark.parametrize("temperature", ["0", "-1", "nan", "inf"])
 def test_a_temperature_that_cannot_be_meant(temperature):
-    with pytest.raises(ConfigError, match=r"temperature .*: above 0"):
+    with pytest.raises(ConfigError, match=r"temperature .*: must be above 0"):
         read_terms([f"logits,temperature={temperature}"])
 
 

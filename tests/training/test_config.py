@@ -61,10 +61,10 @@ def test_numbers_below_the_least(field, bad):
 @pytest.mark.parametrize(
     ("field", "value", "rule"),
     [
-        ("label_smoothing", 1.0, "0 to below 1"),
-        ("label_smoothing", -0.1, "0 to below 1"),
-        ("distill_share", 0.0, "between 0 and 1"),
-        ("distill_share", 1.0, "between 0 and 1"),
+        ("label_smoothing", 1.0, "must be at least 0 and below 1"),
+        ("label_smoothing", -0.1, "must be at least 0 and below 1"),
+        ("distill_share", 0.0, "must be between 0 and 1"),
+        ("distill_share", 1.0, "must be between 0 and 1"),
         ("optimizer", "adam", "use one of sgd, adamw"),
         ("distill_course", "last", "use one of constant, decay, first"),
         ("visibility", "none", "use one of exact, all"),

@@ -198,7 +198,7 @@ def test_all_labels_are_described_as_before(make):
 
 @pytest.mark.parametrize("fraction", [0.0, -0.1, 1.1, float("nan")])
 def test_an_impossible_share(make, fraction):
-    with pytest.raises(ConfigError, match=r"--label-fraction .*: above 0, up to 1"):
+    with pytest.raises(ConfigError, match=r"--label-fraction .*: must be above 0 and at most 1"):
         train(make("a", label_fraction=fraction))
 
 

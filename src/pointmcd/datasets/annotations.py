@@ -83,7 +83,7 @@ def parse_labels(data: bytes, where: str, count: int) -> Shorts:
     try:
         labels = np.array(words, dtype=np.int64)
     except (ValueError, OverflowError) as error:
-        raise ShapeError(f"{where}: must hold one integer per face: {error}") from error
+        raise ShapeError(f"{where}: must hold one whole number per face: {error}") from error
     wrong = np.flatnonzero((labels < 0) | (labels >= count))
     if len(wrong):
         raise ShapeError(
