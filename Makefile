@@ -15,6 +15,9 @@ INPUTS := pyproject.toml constraints.txt
 # A stamp is written last, so a set-up that was interrupted has none and starts from nothing.
 READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
+# A process for each core, each with one thread: they do not wait for one another. The tests of a
+# file share what they make.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 COVERAGE := --cov --cov-report=term:skip-covered --cov-fail-under=85
 
 .PHONY: help setup setup-dev demo test test-all bench lint format package clean
@@ -28,10 +31,10 @@ demo: $(READY) ## Set up and run the demo, from meshes to the report
 	$(BIN)/pointmcd demo $(DEMO_FLAGS)
 
 test: lint package ## Set up, then lint, check types, build the package, run the fast tests
-	$(BIN)/python -m pytest $(COVERAGE) $(PYTEST_FLAGS)
+	$(PYTEST) $(COVERAGE) $(PYTEST_FLAGS)
 
 test-all: lint package ## The same with the slow tests
-	$(BIN)/python -m pytest -m "slow or not slow" $(COVERAGE) $(PYTEST_FLAGS)
+	$(PYTEST) -m "slow or not slow" $(COVERAGE) $(PYTEST_FLAGS)
 
 bench: $(READY_DEV) ## Measure speed beside the published formulation: benchmarks/speed/README.md
 	$(BIN)/python -m benchmarks.speed
