@@ -11,7 +11,7 @@ from pointmcd.errors import RunError
 from pointmcd.evaluation.compare import compare
 from pointmcd.evaluation.evaluate import evaluate
 from pointmcd.evaluation.results import read_result
-from pointmcd.metrics.part_iou import shape_iou
+from pointmcd.metrics.part_iou import shape_ious
 from pointmcd.tasks.task import Labels, get_task
 
 CHECKPOINTS = ("last", "best")
@@ -76,9 +76,9 @@ def test_figures_follow_from_the_predictions(evaluated, parts_store):
     assert written["split"] == "test"
     for checkpoint in CHECKPOINTS:
         arrays, figures = saved(run, checkpoint), written[checkpoint]
-        ious = np.array(
+        ious = np.concatenate(
             [
-                shape_iou(truth, predicted, *store.part_ranges[label])
+                shape_ious(truth[None], predicted[None], [0], store.part_ranges[[label]])
                 for truth, predicted, label in zip(
                     arrays["truth"], arrays["predictions"], arrays["labels"], strict=True
                 )

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pointmcd.metrics.pixel_iou import pixel_iou
+from pointmcd.metrics.part_iou import pixel_iou
 
 
 def labels(text):

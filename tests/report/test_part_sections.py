@@ -9,7 +9,7 @@ from test_page import write
 
 from pointmcd.data.store import Store
 from pointmcd.evaluation.compare import compare
-from pointmcd.metrics.part_iou import shape_iou
+from pointmcd.metrics.part_iou import shape_ious
 from pointmcd.report.headline import main_variant
 
 RANGES = {0: (0, 2), 1: (2, 5)}
@@ -85,8 +85,8 @@ def test_number_is_the_shapes_miou_over_seeds_and_the_nearest_seed_is_drawn(part
     theirs = [parts_bench.run("baseline", predictions=parts_bench.truth)]
     shape = sections(ours, theirs)["kinds"][1].shapes[0]
     row = list(parts_bench.names).index(shape.name)
-    truth, (start, stop) = parts_bench.truth[row], RANGES[parts_bench.labels[row]]
-    by_seed = {s: 100 * shape_iou(truth, g[row], start, stop) for s, g in guesses.items()}
+    truth, parts = parts_bench.truth[[row]], [RANGES[parts_bench.labels[row]]]
+    by_seed = {s: 100 * shape_ious(truth, g[[row]], [0], parts).item() for s, g in guesses.items()}
     mean = np.mean(list(by_seed.values()))
     seed = min(by_seed, key=lambda s: abs(by_seed[s] - mean))
     wanted = f"distilled: {mean:.1f} (seed {seed}: {by_seed[seed]:.1f})"

@@ -14,7 +14,7 @@ from pointmcd.encoders import registry as encoders
 from pointmcd.encoders.image_encoder import ImageEncoder
 from pointmcd.encoders.registry import EncoderSpec, register_encoder
 from pointmcd.errors import ConfigError, StoreError
-from pointmcd.metrics.pixel_iou import pixel_iou
+from pointmcd.metrics.part_iou import pixel_iou
 from pointmcd.teachers import teach as teach_module
 from pointmcd.teachers import trained as trained_module
 from pointmcd.teachers.config import TeachConfig

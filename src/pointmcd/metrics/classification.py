@@ -1,15 +1,15 @@
 """Metrics of predicted classes: accuracy, mean class accuracy, confusion."""
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import accuracy_score, confusion_matrix
+from numpy.typing import ArrayLike
 
 from pointmcd.errors import PointMCDError
+from pointmcd.metrics.part_iou import class_means
+from pointmcd.typing import Doubles, Indices
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class ClassificationMetrics:
     overall_accuracy: float
     class_accuracy: float
     per_class: dict[str, float | None]
-    confusion: NDArray[np.int64]
+    confusion: Indices
     count: int
-    scores: NDArray[np.float64]
+    scores: Doubles
 
     @property
     def main(self) -> dict[str, float]:
@@ -41,13 +41,8 @@ class ClassificationMetrics:
         }
 
     def as_dict(self) -> dict[str, Any]:
-        """Values for `test.json`: everything but the confusion matrix and the scores."""
-        return {
-            "overall_accuracy": self.overall_accuracy,
-            "class_accuracy": self.class_accuracy,
-            "per_class": self.per_class,
-            "count": self.count,
-        }
+        """Values for `test.json`: all but the confusion matrix and the scores."""
+        return {k: v for k, v in vars(self).items() if not isinstance(v, np.ndarray)}
 
 
 def classification_metrics(
@@ -64,42 +59,22 @@ def classification_metrics(
         PointMCDError: when there is nothing to measure, the two differ in length, or a class
             lies outside `classes`.
     """
-    truth, guess = _checked(labels, predictions, len(classes))
-    confusion = _confusion(truth, guess, len(classes))
-    per_class = per_class_accuracy(confusion, classes)
+    truth, guess = np.asarray(labels, dtype=np.int64), np.asarray(predictions, dtype=np.int64)
+    _check(truth, guess, len(classes))
+    scores, shape = (truth == guess).astype(np.float64), (len(classes), len(classes))
+    counts = np.bincount(truth * len(classes) + guess, minlength=len(classes) ** 2)
+    per_class = class_means(scores, truth, classes)
     return ClassificationMetrics(
-        overall_accuracy=float(accuracy_score(truth, guess)),
+        overall_accuracy=float(scores.mean()),
         class_accuracy=float(np.mean([a for a in per_class.values() if a is not None])),
         per_class=per_class,
-        confusion=confusion,
+        confusion=counts.reshape(shape),
         count=len(truth),
-        scores=np.equal(truth, guess).astype(np.float64),
+        scores=scores,
     )
 
 
-def per_class_accuracy(
-    confusion: NDArray[np.int64], classes: Sequence[str]
-) -> dict[str, float | None]:
-    """Accuracy of each class from counts [K, K]; None for a class with an empty row."""
-    right, total = np.diag(confusion), confusion.sum(axis=1)
-    return {
-        name: float(right[i] / total[i]) if total[i] else None for i, name in enumerate(classes)
-    }
-
-
-def _confusion(truth: NDArray[np.int64], guess: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    with warnings.catch_warnings():
-        # It warns of a single label although all labels are passed.
-        warnings.simplefilter("ignore", UserWarning)
-        counts: NDArray[np.int64] = confusion_matrix(truth, guess, labels=np.arange(count))
-    return counts.astype(np.int64)
-
-
-def _checked(
-    labels: ArrayLike, predictions: ArrayLike, count: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    truth = np.asarray(labels, dtype=np.int64)
-    guess = np.asarray(predictions, dtype=np.int64)
+def _check(truth: Indices, guess: Indices, count: int) -> None:
     if truth.ndim != 1 or truth.shape != guess.shape:
         raise PointMCDError(
             f"labels {list(truth.shape)} and predictions {list(guess.shape)} must be two lists "
@@ -112,4 +87,3 @@ def _checked(
             raise PointMCDError(
                 f"a {name} lies outside the {count} classes: {values.min()} to {values.max()}"
             )
-    return truth, guess

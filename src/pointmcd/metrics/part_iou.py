@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from pointmcd.errors import PointMCDError
+from pointmcd.typing import Bools, Doubles, Indices, Integers
 
 #: Truth of a point without a label: it counts neither in intersections nor in unions.
 UNLABELLED = -1
@@ -32,29 +33,10 @@ class MeanIoU:
     per_class: dict[str, float | None]
 
 
-def shape_iou(truth: ArrayLike, predicted: ArrayLike, start: int, stop: int) -> float:
-    """Mean IoU over the parts of one shape.
-
-    Args:
-        truth: integers [N], global part id of each point; -1 for an unlabelled point.
-        predicted: integers [N], limited beforehand to the parts of the shape's class.
-        start: first part id of the shape's class.
-        stop: one more than its last.
-
-    Returns:
-        A fraction; NaN where no point is labelled.
-
-    Raises:
-        PointMCDError: when the two differ in length or a part lies outside the class.
-    """
-    truth, predicted = np.asarray(truth), np.asarray(predicted)
-    return float(shape_ious(truth[None], predicted[None], [0], [[start, stop]])[0])
-
-
 def shape_ious(
     truth: ArrayLike, predicted: ArrayLike, labels: ArrayLike, part_ranges: ArrayLike
-) -> NDArray[np.float64]:
-    """`shape_iou` of many shapes.
+) -> Doubles:
+    """Mean IoU over the parts of each shape.
 
     Args:
         truth: integers [n, N], global part ids; -1 for an unlabelled point.
@@ -73,21 +55,45 @@ def shape_ious(
     parts = int(ranges.max(initial=0))
     common = _counts(truth, labelled & (truth == predicted), parts)
     union = _counts(truth, labelled, parts) + _counts(predicted, labelled, parts) - common
-    iou = np.where(union > 0, common / np.maximum(union, 1), 1.0)
     own = (np.arange(parts) >= ranges[:, :1]) & (np.arange(parts) < ranges[:, 1:])
     known = labelled.any(axis=1)
     scores = np.full(len(truth), np.nan)
-    scores[known] = (iou * own).sum(axis=1)[known] / own.sum(axis=1)[known]
+    scores[known] = (_iou(common, union) * own).sum(axis=1)[known] / own.sum(axis=1)[known]
     return scores
+
+
+def pixel_iou(truth: Integers, predicted: Integers, start: int, stop: int) -> float:
+    """Mean IoU of the pixels of a shape's parts, all its views counted together.
+
+    The background is no part: it has no IoU of its own, but a part painted on it, or missing
+    where it was painted instead, costs that part.
+
+    Args:
+        truth: global part ids [V, S, S], -1 for background.
+        predicted: the same, as predicted.
+        start: the first part of the class.
+        stop: the one after its last.
+    """
+
+    def count(ids: Integers) -> Indices:
+        inside = ids[(ids >= start) & (ids < stop)]
+        return np.bincount(inside - start, minlength=stop - start)
+
+    common = count(truth[truth == predicted])
+    return float(_iou(common, count(truth) + count(predicted) - common).mean())
+
+
+def _iou(common: Indices, union: Indices) -> Doubles:
+    return np.where(union > 0, common / np.maximum(union, 1), 1.0)
 
 
 def mean_ious(scores: ArrayLike, labels: ArrayLike, classes: Sequence[str]) -> MeanIoU:
     """Instance and class mIoU from the IoU of each shape.
 
     Args:
-        scores: floats [n], from `shape_ious`; shapes without a score (NaN) are left out.
-        labels: integers [n], class of each shape.
-        classes: the K class names; class i is `classes[i]`.
+        scores: [n], from `shape_ious`; shapes without a score (NaN) are left out.
+        labels: [n], class of each shape.
+        classes: the K class names.
 
     Raises:
         PointMCDError: when no shape has a score, or the two differ in length.
@@ -107,14 +113,11 @@ def mean_ious(scores: ArrayLike, labels: ArrayLike, classes: Sequence[str]) -> M
 
 
 def class_means(
-    scores: NDArray[np.float64], labels: NDArray[np.int64], classes: Sequence[str]
+    scores: Doubles, labels: Indices, classes: Sequence[str]
 ) -> dict[str, float | None]:
     """Mean score of the shapes of each class; None for a class without shapes.
 
-    Args:
-        scores: [..., n]; the mean runs over all leading dimensions too.
-        labels: [n], class of each shape.
-        classes: the K class names.
+    Scores are [..., n], the mean runs over all leading dimensions too; labels are [n].
     """
     occurring = set(labels.tolist())
     return {
@@ -123,7 +126,7 @@ def class_means(
     }
 
 
-def _counts(parts: NDArray[np.int64], counted: NDArray[np.bool_], number: int) -> NDArray[np.int64]:
+def _counts(parts: Indices, counted: Bools, number: int) -> Indices:
     """Number of counted points of each part in each shape, int64 [n, number]."""
     rows = np.arange(len(parts))[:, None] * number
     counts = np.bincount((rows + parts)[counted], minlength=len(parts) * number)
@@ -132,10 +135,14 @@ def _counts(parts: NDArray[np.int64], counted: NDArray[np.bool_], number: int) -
 
 def _checked(
     truth: ArrayLike, predicted: ArrayLike, labels: ArrayLike, part_ranges: ArrayLike
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+) -> tuple[Indices, Indices, Indices]:
     """Truth and prediction [n, N] and the range of each shape's class [n, 2]."""
-    true, guess = _integers("truth", truth), _integers("predictions", predicted)
-    ids, table = _integers("labels", labels), _integers("part_ranges", part_ranges)
+    given = {"truth": truth, "predictions": predicted, "labels": labels, "part_ranges": part_ranges}
+    arrays = {name: np.asarray(values) for name, values in given.items()}
+    for name, array in arrays.items():
+        if array.size and array.dtype.kind not in "iu":
+            raise PointMCDError(f"{name}: integers are needed, these are {array.dtype}")
+    true, guess, ids, table = (array.astype(np.int64) for array in arrays.values())
     if true.ndim != 2 or true.shape != guess.shape or ids.shape != true.shape[:1]:
         raise PointMCDError(
             f"truth {list(true.shape)}, predictions {list(guess.shape)} and labels"
@@ -144,26 +151,13 @@ def _checked(
     if len(ids) and not 0 <= ids.min() <= ids.max() < len(table):
         raise PointMCDError(f"a label lies outside the {len(table)} classes")
     ranges = table.reshape(-1, 2)[ids]
-    _check_inside("prediction", guess, ranges, np.ones(guess.shape, dtype=np.bool_))
-    _check_inside("true part", true, ranges, true != UNLABELLED)
+    counted = {"prediction": (guess, True), "true part": (true, true != UNLABELLED)}
+    for what, (parts, known) in counted.items():
+        outside = known & ((parts < ranges[:, :1]) | (parts >= ranges[:, 1:]))
+        if outside.any():
+            row, point = np.argwhere(outside)[0]
+            raise PointMCDError(
+                f"shape {row}: {what} {parts[row, point]} lies outside its class's parts"
+                f" {ranges[row, 0]} to {ranges[row, 1] - 1}"
+            )
     return true, guess, ranges
-
-
-def _integers(name: str, values: ArrayLike) -> NDArray[np.int64]:
-    array = np.asarray(values)
-    if array.size and array.dtype.kind not in "iu":
-        raise PointMCDError(f"{name}: integers are needed, these are {array.dtype}")
-    return array.astype(np.int64)
-
-
-def _check_inside(
-    what: str, parts: NDArray[np.int64], ranges: NDArray[np.int64], counted: NDArray[np.bool_]
-) -> None:
-    outside = counted & ((parts < ranges[:, :1]) | (parts >= ranges[:, 1:]))
-    if outside.any():
-        row, point = np.argwhere(outside)[0]
-        start, stop = ranges[row]
-        raise PointMCDError(
-            f"shape {row}: {what} {parts[row, point]} lies outside its class's parts"
-            f" {start} to {stop - 1}"
-        )

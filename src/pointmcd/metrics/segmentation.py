@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pointmcd.metrics.part_iou import UNLABELLED, MeanIoU, mean_ious, shape_ious
+from pointmcd.typing import Doubles, Indices, Integers
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class SegmentationMetrics(MeanIoU):
 
     point_accuracy: float
     count: int
-    scores: NDArray[np.float64]
+    scores: Doubles
 
     @property
     def main(self) -> dict[str, float]:
@@ -34,35 +34,21 @@ class SegmentationMetrics(MeanIoU):
         }
 
     def as_dict(self) -> dict[str, Any]:
-        """Values for `test.json`: everything but the scores."""
-        return {
-            "instance_miou": self.instance_miou,
-            "class_miou": self.class_miou,
-            "per_class": self.per_class,
-            "point_accuracy": self.point_accuracy,
-            "count": self.count,
-        }
+        """Values for `test.json`: all but the scores."""
+        return {k: v for k, v in vars(self).items() if not isinstance(v, np.ndarray)}
 
 
 def segmentation_metrics(
-    truth: NDArray[np.integer[Any]],
-    predictions: NDArray[np.integer[Any]],
-    labels: NDArray[np.int64],
-    part_ranges: NDArray[np.int64],
+    truth: Integers,
+    predictions: Integers,
+    labels: Indices,
+    part_ranges: Indices,
     classes: Sequence[str],
 ) -> SegmentationMetrics:
-    """Compare predicted parts with the true ones.
-
-    Args:
-        truth: [n, N], global part id of each point; -1 for an unlabelled point.
-        predictions: [n, N], limited beforehand to the parts of each shape's class.
-        labels: [n], class of each shape.
-        part_ranges: [K, 2], first part id of each class and one more than its last.
-        classes: the K class names.
+    """Compare predicted parts with the true ones: as `shape_ious`, and the K class names.
 
     Raises:
-        PointMCDError: when no point is labelled, lengths do not match, or a class or part is out
-            of range.
+        PointMCDError: for what `shape_ious` refuses, and when no point is labelled.
     """
     scores = shape_ious(truth, predictions, labels, part_ranges)
     means = mean_ious(scores, labels, classes)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import binomtest, wilcoxon
+
+from pointmcd.typing import Bools, Doubles, Floats, Indices
 
 RESAMPLES = 10_000
 _CONFIDENCE = 0.95
@@ -57,7 +58,7 @@ class Interval:
     high: float
 
 
-def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> PairedTest:
+def mcnemar(first: Bools, second: Bools) -> PairedTest:
     """Test whether two classifiers are right on the same share of shapes: exact McNemar test.
 
     Takes one prediction per shape and side: bool [n], right or wrong. Counts must not be pooled
@@ -65,14 +66,12 @@ def mcnemar(first: NDArray[np.bool_], second: NDArray[np.bool_]) -> PairedTest:
     the pooled discordant pairs are not independent, and p would come out far too small. Use one
     pair of seeds, or one vote over the seeds of each side.
     """
-    gained = int(np.sum(first & ~second))
-    lost = int(np.sum(second & ~first))
-    discordant = gained + lost
-    p = float(binomtest(gained, discordant, 0.5).pvalue) if discordant else 1.0
+    gained, lost = int(np.sum(first & ~second)), int(np.sum(second & ~first))
+    p = float(binomtest(gained, gained + lost, 0.5).pvalue) if gained + lost else 1.0
     return PairedTest(gained, lost, p)
 
 
-def signed_rank(first: NDArray[np.float64], second: NDArray[np.float64]) -> PairedTest:
+def signed_rank(first: Doubles, second: Doubles) -> PairedTest:
     """Test whether two models score alike on the same shapes: Wilcoxon's signed-rank test.
 
     Takes one score per shape and side, float64 [n]: of one pair of seeds, or averaged over the
@@ -86,28 +85,20 @@ def signed_rank(first: NDArray[np.float64], second: NDArray[np.float64]) -> Pair
     return PairedTest(int(np.sum(change > 0)), int(np.sum(change < 0)), p)
 
 
-def majority_vote(
-    predictions: NDArray[np.int64], probabilities: NDArray[np.float32]
-) -> NDArray[np.int64]:
-    """Return the class that most seeds chose; ties go to the higher mean probability.
+def majority_vote(predictions: Indices, probabilities: Floats) -> Indices:
+    """Return the class [n] that most seeds chose; ties go to the higher mean probability.
 
-    Args:
-        predictions: int64 [S, n], class per seed and shape.
-        probabilities: float32 [S, n, K].
-
-    Returns:
-        int64 [n].
+    Takes predicted classes [S, n] by seed and shape, and probabilities [S, n, K].
     """
     classes = np.arange(probabilities.shape[-1])
     votes = (predictions[..., None] == classes).sum(axis=0)
     # A mean probability is at most 1, so a tenth of it can only decide between equal counts.
-    winner: NDArray[np.int64] = np.argmax(votes + 0.1 * probabilities.mean(axis=0), axis=1)
-    return winner
+    return np.asarray(np.argmax(votes + 0.1 * probabilities.mean(axis=0), axis=1))
 
 
 def bootstrap_difference(
-    first: NDArray[np.bool_] | NDArray[np.float64],
-    second: NDArray[np.bool_] | NDArray[np.float64],
+    first: Bools | Doubles,
+    second: Bools | Doubles,
     first_seeds: Sequence[int],
     second_seeds: Sequence[int],
     resamples: int = RESAMPLES,
@@ -124,8 +115,8 @@ def bootstrap_difference(
         first: bool or float64 [S1, n], score per seed and shape: right or wrong, or a fraction.
         second: the same of the other side [S2, n].
         first_seeds: the S1 seeds, in the order of the rows.
-        second_seeds: the S2 seeds, in the order of the rows.
-        resamples: number of resamples.
+        second_seeds: the S2 seeds.
+        resamples: how many are drawn.
     """
     shapes = np.random.default_rng(_RNG_SEED)
     # The seeds themselves key the draws: equal seeds are drawn alike (paired), others apart, and
@@ -145,11 +136,8 @@ def bootstrap_difference(
     return Interval(float(first.mean() - second.mean()), float(low), float(high))
 
 
-def _resample(
-    scores: NDArray[np.float64], generator: np.random.Generator, columns: NDArray[np.int64]
-) -> NDArray[np.float64]:
+def _resample(scores: Doubles, generator: np.random.Generator, columns: Indices) -> Doubles:
     """Return mean scores [b] of b resamples; `columns` [b, n] are the shapes drawn."""
     seeds = len(scores)
     weights = generator.multinomial(seeds, np.full(seeds, 1 / seeds), len(columns)) / seeds
-    means: NDArray[np.float64] = np.take_along_axis(weights @ scores, columns, axis=1).mean(axis=1)
-    return means
+    return np.asarray(np.take_along_axis(weights @ scores, columns, axis=1).mean(axis=1))

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pointmcd.metrics.pixel_iou import pixel_iou
+from pointmcd.metrics.part_iou import pixel_iou
 from pointmcd.teachers.lesson import register_lesson
 from pointmcd.teachers.lessons.parts_network import PartsDecoder
 from pointmcd.teachers.maps import MapLesson, MapOptions
