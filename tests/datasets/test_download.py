@@ -7,8 +7,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from pointmcd.datasets.base import Archive
-from pointmcd.datasets.download import download
-from pointmcd.datasets.fetch import _CHUNK
+from pointmcd.datasets.download import _CHUNK, download
 from pointmcd.datasets.registry import find_shapes, get_data_set, list_data_sets
 from pointmcd.errors import ConfigError, DownloadError
 

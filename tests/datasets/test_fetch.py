@@ -10,7 +10,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from pointmcd.datasets.fetch import _CHUNK, fetch
+from pointmcd.datasets.download import _CHUNK, fetch
 from pointmcd.errors import DownloadError
 
 BODY = np.random.default_rng(0).bytes(300_000)
@@ -111,7 +111,7 @@ def test_what_cannot_be_checked_is_not_continued(server, tmp_path):
 
 def test_killed_half_way(server, tmp_path):
     server.drops, server.faults = [150_000], {"stalls"}
-    code = "import sys, pathlib; from pointmcd.datasets.fetch import fetch;"
+    code = "import sys, pathlib; from pointmcd.datasets.download import fetch;"
     code += "fetch([sys.argv[1]], pathlib.Path(sys.argv[2]), sys.argv[3])"
     command = [sys.executable, "-c", code, server.url, str(tmp_path / "set.bin"), SHA256]
     kept = 150_000 // _CHUNK * _CHUNK

@@ -9,8 +9,8 @@ A data set of your own is one class in one file, `my_sets.py`:
         layouts = (Layout("stl", list_scans, splits={"train": 90, "test": 10}, up="z"),)
 
 `list_scans` takes a `FileTree` and returns a `Listing`. `pointmcd prepare my_sets:Scans:PATH STORE`
-reads it; `scans:PATH` does too where `my_sets` is imported before, or an installed package offers
-it under the entry point group `pointmcd.datasets`.
+reads it; so does `scans:PATH` where an installed package offers it under the entry point group
+`pointmcd.datasets`.
 """
 
 import re
@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, TypeVar
 
-from pointmcd.datasets.sources import Listing, ShapeSource
+from pointmcd.datasets.sources import Listing, Note, ShapeSource
 from pointmcd.datasets.tree import FileTree
 from pointmcd.errors import ConfigError, ShapeError, first_line
 from pointmcd.plugs import Plugs
@@ -103,10 +103,9 @@ class DataSet:
             ConfigError: for an option that it does not have or lacks, or a value that it refuses.
         """
         known = [option.name for option in fields(cls)]
-        for option in options:
-            if option not in known:
-                have = f"use {', '.join(known)}" if known else "it has none"
-                raise ConfigError(f"data set {cls.name}: option {option} is unknown; {have}")
+        have = f"use {', '.join(known)}" if known else "it has none"
+        if unknown := [option for option in options if option not in known]:
+            raise ConfigError(f"data set {cls.name}: option {unknown[0]} is unknown; {have}")
         try:
             return cls(**options)
         except (TypeError, ValueError) as error:
@@ -118,30 +117,23 @@ class DataSet:
         return "".join(f",{f.name}={value}" for f, value in values if value != f.default)
 
     def layout(self, tree: FileTree) -> Layout:
-        """Return the layout of a folder or zip.
-
-        Raises:
-            ShapeError: when it has none of the known ones; the text says how to get the set.
-        """
-        for layout in self.layouts:
-            if layout.matches(tree):
-                return layout
+        """Return the layout of a folder or zip; a ShapeError for none says how to get the set."""
+        if found := next((one for one in self.layouts if one.matches(tree)), None):
+            return found
         names = ", ".join(layout.name for layout in self.layouts)
         raise ShapeError(
             f"{tree.name}: holds nothing of {self.name} in a known layout ({names}); {self.obtain}"
         )
 
     def list_shapes(self, tree: FileTree, layout: Layout) -> Listing:
-        """List the shapes of a folder or zip; override it where options have a say.
+        """List the shapes; override it where options have a say.
 
         Raises:
             ShapeError: when the files do not fit together.
         """
         return layout.list_shapes(tree)
 
-    def official_notes(
-        self, layout: Layout, sources: Sequence[ShapeSource]
-    ) -> list[dict[str, str]]:
+    def official_notes(self, layout: Layout, sources: Sequence[ShapeSource]) -> list[Note]:
         """Note where splits and classes are not as large as the official ones."""
         found = Counter(source.split for source in sources)
         counts = [(f"{split} shapes", found[split], n) for split, n in layout.splits.items()]
@@ -159,21 +151,17 @@ Registered = TypeVar("Registered", bound=type[DataSet])
 
 DATA_SETS: Plugs[type[DataSet]] = Plugs("data set", "pointmcd.datasets")
 
-_NAME = re.compile(r"[a-z][a-z0-9-]+")
-
 
 def register_dataset(name: str) -> Callable[[Registered], Registered]:
     """Return a decorator that makes a data set known as `prepare NAME:PATH`.
 
-    Args:
-        name: lower-case letters, digits and "-", at least two (`C:` is a drive).
-
     Raises:
-        ConfigError: when another data set has that name, or it is none that may precede a path.
+        ConfigError: when another data set has that name, or it is not of two or more lower-case
+            letters, digits and "-" (`C:` is a drive).
     """
 
     def keep(data_set: Registered) -> Registered:
-        if not _NAME.fullmatch(name):
+        if not re.fullmatch("[a-z][a-z0-9-]+", name):
             raise ConfigError(f"data set {name}: the name must be lower case, like my-scans")
         DATA_SETS.register(name)(data_set).name = name
         return data_set

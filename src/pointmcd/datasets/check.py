@@ -12,7 +12,7 @@ from pointmcd.datasets.base import DataSet, Layout
 from pointmcd.datasets.folder import load_shape
 from pointmcd.datasets.sources import CloudSource, Listing, ShapeSource
 from pointmcd.datasets.tree import FileTree, open_tree
-from pointmcd.errors import ConfigError, ShapeError, first_line
+from pointmcd.errors import ConfigError, ShapeError
 
 _SPLITS = (None, "train", "val", "test")
 
@@ -45,23 +45,18 @@ def check_dataset(data_set: DataSet | type[DataSet], source: Path | str) -> None
         if _list_shapes(made, open_tree(source), layout) != shapes:
             raise ConfigError("a second listing differs; list files in sorted order")
         for shape in {shape.label: shape for shape in reversed(shapes) if not shape.fault}.values():
-            read = (
-                shape.read_cloud if isinstance(shape, CloudSource) else partial(load_shape, shape)
-            )
-            attempt(f"reading {shape.name} fails", read)
+            attempt(f"reading {shape.name} fails", partial(_read, shape))
 
 
 def _make(given: Any) -> DataSet:
-    made = given
-    if isinstance(given, type) and issubclass(given, DataSet):
-        required = (o for o in fields(given) if o.default is o.default_factory is MISSING)
-        lacking = [option.name for option in required]
-        if lacking:
-            raise ConfigError(f"option {lacking[0]} has no default; give it one")
-        made = given()
-    if not isinstance(made, DataSet):
+    if isinstance(given, DataSet):
+        return given
+    if not (isinstance(given, type) and issubclass(given, DataSet)):
         raise ConfigError("is no subclass of pointmcd.datasets.base.DataSet")
-    return made
+    required = (o.name for o in fields(given) if o.default is o.default_factory is MISSING)
+    if lacking := next(required, None):
+        raise ConfigError(f"option {lacking} has no default; give it one")
+    return given()
 
 
 def _check_facts(data_set: DataSet) -> None:
@@ -112,12 +107,12 @@ def _check_shape(shape: Any) -> None:
         raise ConfigError(f"{name}: split {shape.split!r}; use one of {_SPLITS}")
     if shape.labels is not None and shape.parts is None:
         raise ConfigError(f"{name}: has part labels but no names of parts")
-    try:
-        same = pickle.loads(pickle.dumps(shape)) == shape
-    except Exception as error:
-        raise ConfigError(f"{name}: cannot be pickled: {first_line(error)}") from error
-    if not same:
+    if attempt(f"{name}: cannot be pickled", lambda: pickle.loads(pickle.dumps(shape))) != shape:
         raise ConfigError(f"{name}: is not the same once pickled")
+
+
+def _read(shape: ShapeSource) -> object:
+    return shape.read_cloud() if isinstance(shape, CloudSource) else load_shape(shape)
 
 
 def _check_together(shapes: Sequence[ShapeSource]) -> None:

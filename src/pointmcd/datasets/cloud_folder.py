@@ -9,7 +9,7 @@ from pointmcd.datasets.layout import SPLITS
 from pointmcd.datasets.sources import Cloud, CloudSource, Listing, check_finite
 from pointmcd.datasets.tree import FileTree, open_tree
 from pointmcd.errors import ShapeError
-from pointmcd.shapes.cloud_files import parse_cloud, ply_points
+from pointmcd.shapes.cloud_files import parse_cloud
 from pointmcd.shapes.formats import CLOUD_SUFFIXES, mesh_suffixes
 
 #: Text files beside the clouds that are none.
@@ -24,13 +24,9 @@ class FileCloud(CloudSource):
 
     def read_cloud(self) -> Cloud:
         """Read the points; raises ShapeError like `CloudSource.read_cloud`."""
-        data = self.file.read()
-        if self.file.suffix == "ply":
-            points = ply_points(data, self.location)
-            if points is None:
-                raise ShapeError(f"{self.location}: has faces; prepare meshes apart from clouds")
-        else:
-            points = parse_cloud(data, self.file.suffix, self.location)
+        points = parse_cloud(self.file.read(), self.file.suffix, self.location)
+        if points is None:
+            raise ShapeError(f"{self.location}: has faces; prepare meshes apart from clouds")
         parts = self.read_labels()
         if parts is not None and len(parts) != len(points):
             raise ShapeError(f"{self.location}: {len(parts)} part labels for {len(points)} points")
@@ -47,11 +43,10 @@ def list_clouds(source: FileTree | Path | str) -> list[FileCloud]:
         ShapeError: as `list_shapes`.
     """
     tree = open_tree(source)
-    suffixes = CLOUD_SUFFIXES | {"ply"}
-    files = shape_files(tree, suffixes)
+    files = shape_files(tree, CLOUD_SUFFIXES)
     clouds = [file for file in files if PurePosixPath(file).name.lower() not in _NO_CLOUDS]
     if not clouds:
-        ends = ", ".join(f".{suffix}" for suffix in sorted(suffixes))
+        ends = ", ".join(f".{suffix}" for suffix in sorted(CLOUD_SUFFIXES))
         raise ShapeError(f"{tree.name}: holds no point cloud; files that end in {ends} are read")
     return place_sources(tree, clouds, FileCloud)
 

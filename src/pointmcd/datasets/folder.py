@@ -15,7 +15,7 @@ from pointmcd.datasets.layout import places
 from pointmcd.datasets.sources import Listing, ShapeSource
 from pointmcd.datasets.tree import FileTree, TreeFile, open_tree
 from pointmcd.errors import ShapeError
-from pointmcd.shapes.formats import mesh_suffixes, suffix_of
+from pointmcd.shapes.formats import mesh_suffixes
 from pointmcd.shapes.mesh import Mesh, normalise, read_mesh
 
 Source = TypeVar("Source", bound=ShapeSource)
@@ -33,9 +33,6 @@ def list_shapes(source: FileTree | Path | str) -> list[ShapeSource]:
     the splits of the second layout. `parts.json` there (class to part names) makes a set with
     part labels: one `NAME.seg` beside each mesh, an integer per face, counted from 0 within the
     class. A shape that no list names, or without labels in such a set, carries a `fault`.
-
-    Args:
-        source: the folder or zip.
 
     Raises:
         ShapeError: when the source is absent, damaged, encrypted, without meshes, or mixes
@@ -118,7 +115,7 @@ def shape_files(tree: FileTree, suffixes: frozenset[str]) -> list[str]:
     for file in tree.files:
         path = PurePosixPath(file)
         hidden = any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
-        if suffix_of(path.name) in suffixes and not hidden:
+        if path.suffix[1:].lower() in suffixes and not hidden:
             found.append(file)
     return sorted(found)
 

@@ -10,7 +10,7 @@ _FLAT, _CLASSES, _SPLITS = "NAME", "CLASS/NAME", "CLASS/{train,test}/NAME"
 
 
 class Place(NamedTuple):
-    """Name, class and split in the path of a file.
+    """What the path of a file says.
 
     Attributes:
         name: path without wrapping folders and suffix.
@@ -24,14 +24,9 @@ class Place(NamedTuple):
 
 
 def places(files: list[str], root: str | None = None) -> list[Place]:
-    """Return class and split of each file, read from the paths of all.
+    """Return class and split of each file, at least one, read from the paths of all, in order.
 
-    Args:
-        files: relative paths with slashes, at least one.
-        root: the folder that holds the classes, where it is known ("" for the very top).
-
-    Returns:
-        One place for each file, in order.
+    `root` is the folder that holds the classes, where it is known ("" for the very top).
 
     Raises:
         ValueError: when the paths follow no layout, or more than one.
@@ -39,7 +34,7 @@ def places(files: list[str], root: str | None = None) -> list[Place]:
     parts = [PurePosixPath(file).with_suffix("").parts for file in files]
     wrapping = _wrapping(parts) if root is None else len(PurePosixPath(root).parts)
     parts = [part[wrapping:] for part in parts]
-    layouts = [_layout(part) for part in parts]
+    layouts = [_SPLITS if _is_split(p, 1) else {1: _FLAT, 2: _CLASSES}.get(len(p)) for p in parts]
     _check(files, layouts)
     return [_place(part, layout) for part, layout in zip(parts, layouts, strict=True)]
 
@@ -59,12 +54,6 @@ def _wrapping(parts: list[tuple[str, ...]]) -> int:
 def _is_split(part: tuple[str, ...], index: int) -> bool:
     """Return whether the folder right above the file is at `index` and named as a split."""
     return len(part) == index + 2 and part[index].lower() in SPLITS
-
-
-def _layout(part: tuple[str, ...]) -> str | None:
-    if _is_split(part, 1):
-        return _SPLITS
-    return {1: _FLAT, 2: _CLASSES}.get(len(part))
 
 
 def _check(files: list[str], layouts: list[str | None]) -> None:

@@ -14,8 +14,6 @@ from pointmcd.errors import ConfigError, ShapeError
 #: NAME:PATH, where a name of one letter is a drive, and module:Name:PATH.
 _NAMED = re.compile(r"([A-Za-z][\w-]+):(.*)", re.DOTALL)
 _OWN = re.compile(r"([A-Za-z_][\w.]+:[A-Za-z_]\w+):(.*)", re.DOTALL)
-#: Between the path and each KEY=VALUE.
-_OPTION = re.compile(r",(?=[A-Za-z_]\w*=)")
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,7 @@ def find_shapes(source: Path | str) -> Found:
 
 def _parse(source: str) -> tuple[str | None, Path, dict[str, str]]:
     """Split a source into name, path and options; what exists as a path is one."""
-    text, *pairs = [source] if Path(source).exists() else _OPTION.split(source)
+    text, *pairs = [source] if Path(source).exists() else re.split(r",(?=[A-Za-z_]\w*=)", source)
     options = dict(pair.split("=", 1) for pair in pairs)
     named, own = _NAMED.fullmatch(text), _OWN.fullmatch(text)
     if own and not (named and named[1].lower() in DATA_SETS.names()):

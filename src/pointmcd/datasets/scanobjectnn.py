@@ -1,15 +1,7 @@
 """ScanObjectNN: objects from scanned rooms, as clouds of 2,048 points without a mesh.
 
 Uy et al., "Revisiting Point Cloud Classification: A New Benchmark Dataset and Classification Model
-on Real-World Data", ICCV 2019. 15 classes; four variants of the main split, all in `h5_files`:
-
-| name                        | folder          | files ending in        | train  | test  |
-| --------------------------- | --------------- | ---------------------- | ------ | ----- |
-| scanobjectnn-obj-bg         | main_split      | objectdataset          | 2,309  | 581   |
-| scanobjectnn-obj-only       | main_split_nobg | objectdataset          | 2,309  | 581   |
-| scanobjectnn-pb-t50-rs      | main_split      | _augmentedrot_scale75  | 11,416 | 2,882 |
-| scanobjectnn-pb-t50-rs-nobg | main_split_nobg | _augmentedrot_scale75  | 11,416 | 2,882 |
-
+on Real-World Data", ICCV 2019. 15 classes; four variants of the main split, all in `h5_files`.
 The files hold `data` [S, 2048, 3], `label` [S] and `mask` [S, 2048]. The mask, which marks points
 of the background, is not read: the folder without background has them removed.
 """
@@ -28,7 +20,10 @@ SCANOBJECTNN_CLASSES = (
     *("bed", "pillow", "sink", "sofa", "toilet"),
 )
 _SPLITS = {"train": "training", "test": "test"}
+#: How the names of files end, of shifted, rotated and scaled copies.
 _HARD = "_augmentedrot_scale75"
+#: Shapes of each split, by the end of the names.
+_COUNTS = {"": {"train": 2309, "test": 581}, _HARD: {"train": 11416, "test": 2882}}
 
 
 def _files(folder: str, tail: str, tree: FileTree) -> dict[str, str | None]:
@@ -52,13 +47,6 @@ def _list_clouds(folder: str, tail: str, tree: FileTree) -> Listing:
     return Listing(clouds, absent_notes(tree, absent))
 
 
-def _layout(folder: str, tail: str, **splits: int) -> tuple[Layout]:
-    list_clouds = partial(_list_clouds, folder, tail)
-    return (
-        Layout(folder, list_clouds, lambda tree: any(_files(folder, tail, tree).values()), splits),
-    )
-
-
 class _ScanObjectNN(DataSet):
     """Facts about all variants."""
 
@@ -69,33 +57,21 @@ class _ScanObjectNN(DataSet):
     unchecked = "counts, order of the classes and the y axis as up are from memory"
 
 
-@register_dataset("scanobjectnn-obj-bg")
-class ScanObjectNNBackground(_ScanObjectNN):
-    """Objects as they were cut out, with background."""
-
-    title = "ScanObjectNN OBJ_BG: objects with background"
-    layouts = _layout("main_split", "", train=2309, test=581)
-
-
-@register_dataset("scanobjectnn-obj-only")
-class ScanObjectNNOnly(_ScanObjectNN):
-    """Objects without background."""
-
-    title = "ScanObjectNN OBJ_ONLY: without background"
-    layouts = _layout("main_split_nobg", "", train=2309, test=581)
+def _register(name: str, title: str, folder: str, tail: str = "") -> None:
+    """Register the variant in those files of a folder whose names end in `tail`."""
+    layout = Layout(
+        name=folder,
+        list_shapes=partial(_list_clouds, folder, tail),
+        matches=lambda tree: any(_files(folder, tail, tree).values()),
+        splits=_COUNTS[tail],
+    )
+    facts = {"title": f"ScanObjectNN {title}", "layouts": (layout,)}
+    register_dataset(f"scanobjectnn-{name}")(type(name, (_ScanObjectNN,), facts))
 
 
-@register_dataset("scanobjectnn-pb-t50-rs")
-class ScanObjectNNHardest(_ScanObjectNN):
-    """Shifted, rotated and scaled copies, with background."""
+_MOVED = "PB_T50_RS: moved, turned and scaled"
 
-    title = "ScanObjectNN PB_T50_RS: moved, turned and scaled, with background"
-    layouts = _layout("main_split", _HARD, train=11416, test=2882)
-
-
-@register_dataset("scanobjectnn-pb-t50-rs-nobg")
-class ScanObjectNNHardestOnly(_ScanObjectNN):
-    """Shifted, rotated and scaled copies, without background."""
-
-    title = "ScanObjectNN PB_T50_RS: moved, turned and scaled, without background"
-    layouts = _layout("main_split_nobg", _HARD, train=11416, test=2882)
+_register("obj-bg", "OBJ_BG: objects with background", "main_split")
+_register("obj-only", "OBJ_ONLY: without background", "main_split_nobg")
+_register("pb-t50-rs", f"{_MOVED}, with background", "main_split", _HARD)
+_register("pb-t50-rs-nobg", f"{_MOVED}, without background", "main_split_nobg", _HARD)

@@ -99,26 +99,23 @@ def check_finite(points: Reals, where: str) -> Doubles:
     return np.ascontiguousarray(points, dtype=np.float64)
 
 
+#: "name" of a file or data set, and "note" for readers of results.
+Note = dict[str, str]
+
+
 @dataclass(frozen=True)
 class Listing:
-    """The shapes of a data set, and notes for readers of results: {"name", "note"} each."""
+    """The shapes of a data set, and notes."""
 
     sources: Sequence[ShapeSource]
-    notes: list[dict[str, str]] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
 
 
-def absent_notes(tree: FileTree, absent: Mapping[str, str]) -> list[dict[str, str]]:
-    """Note, for each split, how many names in its list have no file, and the first of them.
-
-    `absent` maps these names to their splits.
-    """
-    splits: dict[str, list[str]] = {}
-    for name, split in absent.items():
-        splits.setdefault(split, []).append(name)
-    return [
-        {
-            "name": tree.path.name,
-            "note": f"{split} list: {len(names)} without a file, like {names[0]}",
-        }
-        for split, names in sorted(splits.items())
-    ]
+def absent_notes(tree: FileTree, absent: Mapping[str, str]) -> list[Note]:
+    """Note, for each split, how many names in its list have no file (name to split), and one."""
+    notes = []
+    for split in sorted(set(absent.values())):
+        names = [name for name, where in absent.items() if where == split]
+        note = f"{split} list: {len(names)} without a file, like {names[0]}"
+        notes.append({"name": tree.path.name, "note": note})
+    return notes

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from pointmcd.errors import ShapeError, first_line
-from pointmcd.shapes.formats import MAX_BYTES, read_file, reading, suffix_of
+from pointmcd.shapes.formats import MAX_BYTES, read_file, reading
 
 _ENCRYPTED = 0x1
 #: Characters of a name in a file that an error repeats: a damaged one may be one long line.
@@ -34,7 +34,7 @@ class TreeFile:
     @property
     def suffix(self) -> str:
         """Lower-case suffix without the dot; "" without one."""
-        return suffix_of(PurePosixPath(self.member or self.path.as_posix()).name)
+        return PurePosixPath(self.member or self.path.as_posix()).suffix[1:].lower()
 
     def read(self) -> bytes:
         """Return the content.
@@ -92,7 +92,6 @@ class FileTree:
         return frozenset(self.files)
 
     def __contains__(self, file: str) -> bool:
-        """Return whether `files` has it."""
         return file in self._known
 
     def file(self, file: str) -> TreeFile:
@@ -114,11 +113,7 @@ class FileTree:
         return replace(self, files=tuple(files), root=self.root + root)
 
     def check_unpacked(self, kind: str) -> None:
-        """Check that this is no zip.
-
-        Raises:
-            ShapeError: when it is, saying that `kind` are not read there.
-        """
+        """Raise a ShapeError when this is a zip, saying that `kind` are not read there."""
         if self.is_zip:
             raise ShapeError(f"{self.name}: unpack it first; {kind} are not read inside a zip")
 

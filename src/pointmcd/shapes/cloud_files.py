@@ -16,15 +16,18 @@ from pointmcd.shapes.pcd import parse_pcd
 from pointmcd.typing import Array, Doubles
 
 
-def parse_cloud(data: bytes, suffix: str, name: str) -> Doubles:
+def parse_cloud(data: bytes, suffix: str, name: str) -> Doubles | None:
     """Read the positions of a cloud, `[N, 3]`, N at least 1; columns after the third are dropped.
 
-    `suffix` is one of `CLOUD_SUFFIXES`; error texts call the file `name`.
+    Return None for a PLY file with faces. `suffix` is one of `CLOUD_SUFFIXES`; error texts call
+    the file `name`.
 
     Raises:
         ShapeError: when the content is not that.
         ConfigError: when the type needs a package that is absent.
     """
+    if suffix == "ply":
+        return _ply_points(data, name)
     las = partial(_las_rows, name)
     readers: dict[str, Callable[[bytes], Array]] = {"npy": _numpy_rows, "pcd": parse_pcd}
     readers |= {"las": las, "laz": las}
@@ -37,12 +40,7 @@ def parse_cloud(data: bytes, suffix: str, name: str) -> Doubles:
         return rows[:, :3].astype(np.float64)
 
 
-def ply_points(data: bytes, name: str) -> Doubles | None:
-    """Return the vertices of a PLY file without faces, `[N, 3]`; None where it has faces.
-
-    Raises:
-        ShapeError: when it cannot be read.
-    """
+def _ply_points(data: bytes, name: str) -> Doubles | None:
     scene = parse(data, name, "ply")
     clouds = [g.vertices for g in scene.geometry.values() if not len(getattr(g, "faces", ()))]
     if len(clouds) != len(scene.geometry) or not clouds:

@@ -6,8 +6,8 @@ import numpy as np
 
 from pointmcd.errors import ShapeError
 from pointmcd.ops.farthest_points import farthest_points
-from pointmcd.shapes.cloud_files import parse_cloud, ply_points
-from pointmcd.shapes.formats import CLOUD_SUFFIXES, mesh_suffixes, read_file, suffix_of
+from pointmcd.shapes.cloud_files import parse_cloud
+from pointmcd.shapes.formats import CLOUD_SUFFIXES, mesh_suffixes, read_file
 from pointmcd.shapes.mesh import normalise, read_mesh, unit_box, unit_sphere
 from pointmcd.shapes.sampling import sample_surface
 from pointmcd.typing import Doubles, Floats, Indices
@@ -32,11 +32,9 @@ def read_points(path: Path, count: int, seed: int) -> Floats:
     Raises:
         ShapeError: when the file is absent, of another type, empty, or has NaN or infinite points.
     """
-    suffix, name, points = suffix_of(path.name), str(path), None
+    suffix, name, points = path.suffix[1:].lower(), str(path), None
     if suffix in CLOUD_SUFFIXES:
         points = parse_cloud(read_file(path, name), suffix, name)
-    elif suffix == "ply":
-        points = ply_points(read_file(path, name), name)
     elif suffix not in mesh_suffixes():
         suffixes = ", ".join(f".{one}" for one in sorted(mesh_suffixes() | CLOUD_SUFFIXES))
         raise ShapeError(f"{name}: is no mesh or point cloud; files that end in {suffixes} are")

@@ -9,7 +9,7 @@ from trimesh.exchange.load import mesh_formats
 from pointmcd.errors import PointMCDError, ShapeError, first_line
 
 #: Point cloud files, which are read besides the mesh types; a `.ply` may hold either.
-CLOUD_SUFFIXES = frozenset({"xyz", "txt", "csv", "npy", "pts", "pcd", "las", "laz"})
+CLOUD_SUFFIXES = frozenset({"xyz", "txt", "csv", "npy", "pts", "pcd", "las", "laz", "ply"})
 
 #: Loaders of trimesh for other than mesh files: clouds, and names of data in memory.
 _NOT_MESH_FILES = frozenset({"xyz", "stl_ascii", "dict", "dict64", "json", "msgpack"})
@@ -27,12 +27,6 @@ def mesh_suffixes() -> frozenset[str]:
     A type that needs an absent package (`3mf`, `dae`, ...) is not among them.
     """
     return frozenset(mesh_formats()) - _NOT_MESH_FILES
-
-
-def suffix_of(name: str) -> str:
-    """Return the suffix of a file name in lower case without the dot; "" if there is none."""
-    stem, dot, suffix = name.rpartition(".")
-    return suffix.lower() if dot and stem else ""
 
 
 @contextmanager
