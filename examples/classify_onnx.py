@@ -1,4 +1,4 @@
-"""Name the class of a point file by ONNX Runtime and numpy alone: no torch, no pointmcd.
+"""Classify a point file with ONNX Runtime and numpy alone: no torch, no pointmcd.
 
 pointmcd export RUN --out model.onnx, then: python classify_onnx.py model.onnx cloud.npy (or .xyz)
 """

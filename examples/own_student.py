@@ -1,9 +1,9 @@
-"""A fifth student in one file: nothing else is edited, and every command takes it by its path.
+"""A student of your own in one file; every command takes it by its import path.
 
     pointmcd train STORE --student own_student:ResidualMLP [--task segmentation]
-    python examples/own_student.py STORE            # check it, then a baseline and a distilled one
+    python examples/own_student.py STORE            # check it, then train a baseline and a distilled run
 
-`evaluate`, `predict`, `compare` and `report` find it by that path, which the run keeps. A package
+`evaluate`, `predict`, `compare` and `report` find it by that path, which the run records. A package
 of students may give short names instead: `@pointmcd.register_student("residual-mlp")`.
 """
 
@@ -22,10 +22,10 @@ def layer(channels_in: int, channels: int) -> nn.Sequential:
 
 
 class ResidualMLP(nn.Module):
-    """Every point reads itself and the mean of all points, three times: the contract is small.
+    """Three residual blocks, in which every point sees itself and the mean of all points.
 
-    `num_features`, and points [B, N, 3] -> PointFeatures(embeddings [B, N, C]). A student that
-    keeps fewer points also gives their `index`; one with skip links its `local` features.
+    The contract: `num_features`, and points [B, N, 3] -> PointFeatures(embeddings [B, N, C]). A
+    student that keeps fewer points also returns their `index`; one with skip links, `local`.
     """
 
     num_features = 256

@@ -19,7 +19,7 @@ from pointmcd import PointFeatures, Store, ViewProjection, create_student, map_o
 
 
 class Classifier(nn.Module):
-    """Points [B, N, 3] -> logits [B, K] and the per-point features that distillation reads."""
+    """Points [B, N, 3] -> logits [B, K] and the per-point features for distillation."""
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
@@ -34,8 +34,8 @@ class Classifier(nn.Module):
 
 def train(store: Store, epochs: int, points: int, batch_size: int = 32) -> float:
     """Train on the train split; return the accuracy on the validation split."""
-    train_part, val_part = store.indices("train"), store.indices("val")
-    # What the teacher says of every view: [shapes, V, 512].
+    train_rows, val_rows = store.indices("train"), store.indices("val")
+    # The teacher's descriptor of every view: [shapes, V, 512].
     descriptors = map_output(store, "lite0", "descriptors", np.arange(len(store.shapes)))[:]
 
     model = Classifier(len(store.classes))
@@ -44,7 +44,7 @@ def train(store: Store, epochs: int, points: int, batch_size: int = 32) -> float
     optimizer = torch.optim.AdamW(parameters, lr=1e-3, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
     for epoch in range(epochs):
-        order = np.random.default_rng(epoch).permutation(train_part)
+        order = np.random.default_rng(epoch).permutation(train_rows)
         for rows in np.array_split(order, max(len(order) // batch_size, 1)):
             logits, features = model(torch.from_numpy(store.points(rows, points)))
             loss = F.cross_entropy(logits, torch.from_numpy(store.labels(rows)))
@@ -61,8 +61,8 @@ def train(store: Store, epochs: int, points: int, batch_size: int = 32) -> float
 
     model.eval()
     with torch.inference_mode():
-        logits, _ = model(torch.from_numpy(store.points(val_part, points)))
-    return float((logits.argmax(dim=1).numpy() == store.labels(val_part)).mean())
+        logits, _ = model(torch.from_numpy(store.points(val_rows, points)))
+    return float((logits.argmax(dim=1).numpy() == store.labels(val_rows)).mean())
 
 
 if __name__ == "__main__":

@@ -104,7 +104,7 @@ def test_segmentation(cli, labelled_meshes, tmp_path, monkeypatch, chair):
 
     assert cli("report", DISTILLED, BASELINE)[:2] == (0, "report.html\n")
     page = Path("report.html").read_text()
-    assert "Truth beside prediction" in page
+    assert "Truth and prediction" in page
     assert "instance mIoU" in page
 
 

@@ -38,7 +38,7 @@ def test_the_card_states_data_licence_seeds_and_metrics(run_copy, tmp_path):
         "- Source: `meshes`",
         "- Shapes: 9 train, 3 val, 6 test",
         "- Classes (3): bed, chair, lamp",
-        "- Licence: unknown to pointmcd; look at the source",
+        "- Licence: unknown to pointmcd; see the source of the data",
         "- Name: `lite0`, on the image encoder `lite0`",
         "- Licence of its pretrained weights: Apache-2.0",
         "- Seed: 0",
@@ -56,7 +56,7 @@ def test_what_is_not_known_is_not_invented(run_copy):
     other = meta["teacher"] | {"settings": meta["teacher"]["settings"] | {"teacher": "mine"}}
     write_json(run_copy / "run.json", meta | {"store": "/gone/set", "teacher": other})
     _, text = card_of(export_run(run_copy, "safetensors"))
-    assert "- Source: unknown (the store `set` is not at hand)" in text
+    assert "- Source: unknown (the store `set` is not available)" in text
     assert "- Licence of its pretrained weights: unknown" in text
     assert "Not evaluated on a test split" in text
     assert "overall_accuracy" not in text
@@ -75,7 +75,7 @@ def test_random_weights_have_no_licence(run_copy):
     }
     write_json(run_copy / "run.json", meta | {"teacher": other})
     _, text = card_of(export_run(run_copy, "safetensors"))
-    assert "- Licence of its weights: none; they were drawn at random" in text
+    assert "- Licence of its weights: none; they are random" in text
 
 
 def test_only_its_own_folder_is_replaced(trained_run, tmp_path):

@@ -54,6 +54,6 @@ def test_another_setting_is_no_point_of_the_curve(bench):
 
 def test_the_page_shows_it_only_where_there_is_one(runs, bench, tmp_path):
     page = write_report(runs, tmp_path / "curve.html").read_text(encoding="utf-8")
-    assert "By number of labels" in page
+    assert "Results by number of labels" in page
     plain = write_report(runs[:2], tmp_path / "plain.html").read_text(encoding="utf-8")
-    assert "By number of labels" not in plain
+    assert "Results by number of labels" not in plain

@@ -54,15 +54,15 @@ def test_views_are_shown_with_how_much_they_see(bench: Bench, tmp_path: Path) ->
 def test_runs_of_the_baseline_arm_are_the_baseline(bench: Bench, tmp_path: Path) -> None:
     runs = [bench.run("distilled", accuracy=1.0), bench.run("baseline", accuracy=0.2)]
     text, _ = write(runs, tmp_path / "page.html")
-    assert "Put right by distilled" in text
-    assert "Spoilt by distilled" in text
+    assert "Only distilled is right" in text
+    assert "Only baseline is right" in text
 
 
 def test_without_baseline_its_sections_are_left_out(bench: Bench, tmp_path: Path) -> None:
     text, page = write(bench.arm("baseline", 0.6, (0, 1)), tmp_path / "page.html")
     assert {"results", "confusion", "settings"} <= page.ids
     assert not {"gains", "mistakes"} & page.ids
-    assert "of test shapes right" in text
+    assert "of test shapes correct" in text
 
 
 def test_store_that_moved_is_told(bench: Bench, tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_page_of_parts_has_its_sections_and_words(parts_bench, tmp_path):
         assert said in words
     assert "distilled is better than baseline" in words
     assert "ccuracy" not in words
-    assert "shapes right" not in words
+    assert "shapes correct" not in words
     assert all(str(image["src"]).startswith("data:image/") for image in page.images)
     assert all(image["alt"] for image in page.images)
     assert not re.findall(r"(?:src|href|url)\W{1,3}https?:", text)
@@ -140,7 +140,7 @@ def test_store_that_is_gone_is_told(parts_bench, tmp_path):
     parts_bench.store = str(tmp_path / "gone")
     text, page = write([parts_bench.run("distilled")], tmp_path / "page.html")
     assert "truth" in page.ids
-    assert "No pictures to show. The store cannot be read" in text
+    assert "No images to show. The store cannot be read" in text
     assert "distilled: " in text
 
 
@@ -150,7 +150,7 @@ def test_damaged_points_cost_the_pictures_alone(parts_bench, tmp_path):
         file.write_bytes(b"cut")
     parts_bench.store = str(copy)
     text, page = write([parts_bench.run("distilled")], tmp_path / "page.html")
-    assert "No pictures to show. The store cannot be read" in text
+    assert "No images to show. The store cannot be read" in text
     assert "points.npy" in text
     assert "truth" in page.ids
 

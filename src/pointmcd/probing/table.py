@@ -17,8 +17,8 @@ PROBE_NOTES = (
     " fitted on (far above: the encoder has memorised these), its mean over classes, overall"
     " accuracy of nearest neighbours (C and k by that cross-validation); few-shot accuracy (5w10s:"
     " 5 ways, 10 shots), mean ± std over ten trials, both averaged over seeds, the same"
-    " trials for every row, - where too few classes have the shapes; mean average precision of"
-    " retrieval. Elsewhere ± is the deviation over seeds (ddof 1)."
+    " trials for every row, - if too few classes have enough shapes; mean average precision of"
+    " retrieval. Elsewhere ± is the standard deviation over seeds (ddof 1)."
 )
 
 

@@ -17,7 +17,7 @@ from pointmcd.tasks.results import Variant
 NOTES = (
     "Errors in percent; clean: the same clouds before they are corrupted. mean: over corruptions"
     " and severities. CE: the sum of a corruption's errors over severities in percent of the"
-    " baseline's; mCE: its mean over corruptions; below 100 the run does better."
+    " baseline's; mCE: its mean over corruptions; below 100 the run is better."
 )
 
 
