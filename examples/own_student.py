@@ -1,7 +1,7 @@
 """A student of your own in one file; every command takes it by its import path.
 
     pointmcd train STORE --student own_student:ResidualMLP [--task segmentation]
-    python examples/own_student.py STORE            # check it, then train a baseline and a distilled run
+    python examples/own_student.py STORE    # check it, then train a baseline and a distilled run
 
 `evaluate`, `predict`, `compare` and `report` find it by that path, which the run records. A package
 of students may give short names instead: `@pointmcd.register_student("residual-mlp")`.
