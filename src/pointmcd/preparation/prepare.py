@@ -109,7 +109,7 @@ def _content(plan: Plan, full: Mapping[str, Sequence[dict[str, Any]]]) -> dict[s
     parts = plan.parts or {}
     classes = sorted({label for label in labels if label is not None})
     return {
-        **_identity(plan),
+        **identity(plan),
         "classes": classes,
         "parts": {label: list(parts[label]) for label in classes} if parts else None,
         "shards": list(full),
@@ -122,7 +122,7 @@ def _content(plan: Plan, full: Mapping[str, Sequence[dict[str, Any]]]) -> dict[s
     }
 
 
-def _identity(plan: Plan) -> dict[str, Any]:
+def identity(plan: Plan) -> dict[str, Any]:
     """Return what decides the content, with a fingerprint that descriptors are checked against."""
     config = plan.config
     made: dict[str, Any] = {"rig": plan.rig.to_json(), "renderer": plan.renderer}
