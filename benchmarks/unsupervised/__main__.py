@@ -35,8 +35,7 @@ from pointmcd.evaluation.compare import compare
 from pointmcd.evaluation.comparison_table import comparison_table
 from pointmcd.probing.config import ProbeConfig
 from pointmcd.probing.probe import probe
-from pointmcd.probing.scores import ProbeRow
-from pointmcd.probing.table import PROBE_COLUMNS, PROBE_NOTES, probe_cells
+from pointmcd.probing.scores import PROBE_COLUMNS, PROBE_NOTES, ProbeRow, probe_cells
 from pointmcd.tables import to_markdown
 from pointmcd.training.run import Run
 

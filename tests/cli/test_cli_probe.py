@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from store_copies import copy_store, edit_json
 
-from pointmcd.probing.table import PROBE_COLUMNS
+from pointmcd.probing.scores import PROBE_COLUMNS
 
 CPU = ["--device", "cpu"]
 RUN = "runs/store-pretrain-tiny_student-TinyStudent-distilled-s0"

@@ -116,19 +116,18 @@ def test_a_surface_looks_closed():
     assert (drawn[np.hypot(row, column) < 28][:, 1] < 10).all()
 
 
-def test_figure_shows_all_clouds_with_one_legend():
+def test_figure_shows_both_sides_with_one_legend():
     points = np.random.default_rng(0).normal(size=(20, 3))
     parts = np.arange(20) % 3 - 1
-    clouds = [PaintedCloud(points, parts, f"cloud_{i} $x$") for i in range(2)]
-    figure = parts_figure(clouds, ["leg", "a_b $c$"], (FRONT, BACK))
-    assert sum(len(group.axes) for group in figure.subfigs) == 4
+    figure = parts_figure(PaintedCloud(points, parts, "cloud_1 $x$"), ["leg", "a_b $c$"])
+    assert len(figure.axes) == 2
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["leg", r"a b \$c\$"]
-    assert [g.get_suptitle() for g in figure.subfigs] == [r"cloud 0 \$x\$", r"cloud 1 \$x\$"]
+    assert figure.get_suptitle() == r"cloud 1 \$x\$"
 
 
 def test_same_cloud_gives_the_same_file(tmp_path):
     cloud = PaintedCloud(np.eye(3), np.array([0, 1, 0]))
     for name in ("one.png", "two.png"):
-        parts_figure([cloud], ["a", "b"], (FRONT,)).savefig(tmp_path / name, dpi=60)
+        parts_figure(cloud, ["a", "b"]).savefig(tmp_path / name, dpi=60)
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()

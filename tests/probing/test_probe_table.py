@@ -7,8 +7,15 @@ import pytest
 from rich.console import Console
 
 from pointmcd.metrics.statistics import Spread
-from pointmcd.probing.scores import EPISODES, ProbeRow, ProbeScores
-from pointmcd.probing.table import PROBE_COLUMNS, PROBE_NOTES, probe_cells, probe_table
+from pointmcd.probing.scores import (
+    EPISODES,
+    PROBE_COLUMNS,
+    PROBE_NOTES,
+    ProbeRow,
+    ProbeScores,
+    probe_cells,
+    probe_table,
+)
 from pointmcd.tables import to_markdown
 
 KEYS = [f"{ways}w{shots}s" for ways, shots in EPISODES]

@@ -2,7 +2,7 @@ import pytest
 from synthetic_runs import Bench
 
 from pointmcd.evaluation.compare import compare
-from pointmcd.report.headline import headline
+from pointmcd.report.content import headline
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from test_page import write
 from pointmcd.data.store import Store
 from pointmcd.evaluation.compare import compare
 from pointmcd.metrics.part_iou import shape_ious
-from pointmcd.report.headline import main_variant
+from pointmcd.report.content import main_variant
 
 RANGES = {0: (0, 2), 1: (2, 5)}
 

@@ -2,7 +2,7 @@ import numpy as np
 
 from pointmcd.data.store import Store
 from pointmcd.files import read_json
-from pointmcd.report.projection import project_points
+from pointmcd.report.gallery import project_points
 from pointmcd.views.framing import Framing
 from pointmcd.views.raycast import pixel_rays
 from pointmcd.views.rig import Rig, get_rig

@@ -17,7 +17,7 @@ def probe(config: Annotated[ProbeConfig, arg(name="")], markdown: Flag = False) 
         markdown: Print Markdown.
     """
     from pointmcd.probing.probe import probe as run
-    from pointmcd.probing.table import probe_table
+    from pointmcd.probing.scores import probe_table
 
     title = f"{config.store}: {config.split}, {config.pooling} pooling, in percent"
     print_tables([probe_table(run(config), title)], markdown)

@@ -40,28 +40,17 @@ class PaintedCloud:
     caption: str = ""
 
 
-def parts_figure(
-    clouds: Sequence[PaintedCloud], names: Sequence[str], views: Sequence[tuple[float, float]]
-) -> Figure:
-    """Clouds of one class side by side, each from every view, over one legend of part names.
+def parts_figure(cloud: PaintedCloud, names: Sequence[str]) -> Figure:
+    """A cloud from in front and from behind, over a legend of its class's part names.
 
-    Args:
-        clouds: at least one.
-        names: the class's part names, by part id.
-        views: at least one (elevation, azimuth) in degrees.
-
-    Returns:
-        A figure without a window; write it with `figure.savefig(path, dpi=150)`.
+    The figure has no window; write it with `figure.savefig(path, dpi=150)`.
     """
-    columns, rows = len(clouds) * len(views), -(-len(names) // 4)
-    figure = Figure(figsize=(3.2 * columns, 3.5 + 0.25 * rows), layout="constrained")
-    groups = figure.subfigures(1, len(clouds), squeeze=False)[0]
-    for group, cloud in zip(groups, clouds, strict=True):
-        for axes, view in zip(group.subplots(1, len(views), squeeze=False)[0], views, strict=True):
-            colours = part_paint(cloud.parts, len(names))
-            axes.imshow(cloud_picture(cloud.points, colours, 480, view))
-            axes.set_axis_off()
-        group.suptitle(readable(cloud.caption), fontsize=11)
+    figure = Figure(figsize=(6.4, 3.5 + 0.25 * -(-len(names) // 4)), layout="constrained")
+    colours = part_paint(cloud.parts, len(names))
+    for axes, view in zip(figure.subplots(1, 2), (FRONT, BACK), strict=True):
+        axes.imshow(cloud_picture(cloud.points, colours, 480, view))
+        axes.set_axis_off()
+    figure.suptitle(readable(cloud.caption), fontsize=11)
     patches = [
         Patch(color=colour / 255, label=readable(name))
         for name, colour in zip(names, part_colours(len(names)), strict=True)
@@ -71,10 +60,7 @@ def parts_figure(
 
 
 def cloud_picture(
-    points: Reals,
-    colours: Bytes,
-    size: int,
-    view: tuple[float, float] = FRONT,
+    points: Reals, colours: Bytes, size: int, view: tuple[float, float] = FRONT
 ) -> Bytes:
     """Draw a cloud on white, seen from afar (orthographic), as large as the picture allows.
 
@@ -91,10 +77,7 @@ def cloud_picture(
 
 
 def cloud_pictures(
-    points: Reals,
-    colourings: Bytes,
-    size: int,
-    view: tuple[float, float] = FRONT,
+    points: Reals, colourings: Bytes, size: int, view: tuple[float, float] = FRONT
 ) -> Bytes:
     """`cloud_picture` for several colourings [k, N, 3] of one cloud, uint8 [k, S, S, 3]."""
     places, radius = _framed(points, view)
@@ -114,13 +97,8 @@ def _framed(points: Reals, view: tuple[float, float]) -> tuple[Doubles, float]:
     """Places [N, 3] (right, up, towards the viewer) that fill [-1, 1], and the balls' radius."""
     elevation, azimuth = np.radians(view)
     right = np.array([np.cos(azimuth), 0, -np.sin(azimuth)])
-    towards = np.array(
-        [
-            np.cos(elevation) * np.sin(azimuth),
-            np.sin(elevation),
-            np.cos(elevation) * np.cos(azimuth),
-        ]
-    )
+    level = np.cos(elevation)
+    towards = np.array([level * np.sin(azimuth), np.sin(elevation), level * np.cos(azimuth)])
     axes = np.stack([right, np.cross(towards, right), towards], axis=1)
     centred = points.astype(np.float64) - points.mean(axis=0, dtype=np.float64)
     turned = centred @ axes

@@ -4,12 +4,13 @@ import base64
 import io
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 import matplotlib as mpl
-import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 from PIL import Image
+
+from pointmcd.typing import Bytes
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,11 @@ def variant_colours(labels: Iterable[str]) -> dict[str, str]:
     return colours
 
 
-def tidy(figure: Figure) -> Figure:
-    """Remove the top and right sides of the frame, and add a light horizontal grid."""
+def tidy(figure: Figure, axis: Literal["x", "y"] = "y") -> Figure:
+    """Remove needless frames and add a light grid across the values of an axis."""
     for axes in figure.axes:
         axes.spines[["top", "right"]].set_visible(False)
-        axes.grid(axis="y", color="#e3e6ea", linewidth=0.8)
+        axes.grid(axis=axis, color="#e3e6ea", linewidth=0.8)
         axes.set_axisbelow(True)
     return figure
 
@@ -60,34 +61,26 @@ def svg_uri(figure: Figure) -> str:
     buffer = io.BytesIO()
     with mpl.rc_context({"svg.hashsalt": "pointmcd", "svg.fonttype": "path"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
-    return _uri("image/svg+xml", buffer.getvalue())
+    return _uri("image/svg+xml", buffer)
 
 
 def png_uri(figure: Figure) -> str:
     """A figure as a PNG data URI, for figures of very many parts."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=130)
-    return _uri("image/png", buffer.getvalue())
+    return _uri("image/png", buffer)
 
 
-def picture_uri(picture: NDArray[np.uint8]) -> str:
-    """A picture [H, W] or [H, W, 3] as a PNG data URI, reduced to 64 colours."""
-    return _image_uri(Image.fromarray(picture).quantize(64))
+def picture_uri(picture: Bytes, colours: int = 64) -> str:
+    """A picture [H, W] or [H, W, 3] as a PNG data URI, reduced to 64 colours, or to 256.
 
-
-def parts_uri(picture: NDArray[np.uint8]) -> str:
-    """A picture [H, W, 3] of many colours as a PNG data URI, reduced to 256.
-
-    They are spread over the space of colours, not over the pixels, lest a small part lose its own.
+    256 are spread over the space of colours, not over the pixels, lest a small part lose its own.
     """
-    return _image_uri(Image.fromarray(picture).quantize(256, Image.Quantize.FASTOCTREE))
-
-
-def _image_uri(image: Image.Image) -> str:
+    method = Image.Quantize.FASTOCTREE if colours > 64 else None
     buffer = io.BytesIO()
-    image.save(buffer, format="png", optimize=True)
-    return _uri("image/png", buffer.getvalue())
+    Image.fromarray(picture).quantize(colours, method).save(buffer, format="png", optimize=True)
+    return _uri("image/png", buffer)
 
 
-def _uri(kind: str, content: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"
+def _uri(kind: str, content: io.BytesIO) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content.getvalue()).decode('ascii')}"

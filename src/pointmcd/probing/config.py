@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, get_args, get_type_hints
+from typing import Annotated, Literal
 
 from tyro.conf import Positional
 
 from pointmcd.errors import ConfigError
 from pointmcd.options import DEVICE, RUN, RUNS, STORE, Flag
+from pointmcd.settings import check_choices
 
 
 @dataclass(frozen=True)
@@ -35,14 +36,7 @@ class ProbeConfig:
     """cpu, cuda, mps or auto."""
 
     def check(self) -> None:
-        """Refuse values that cannot be meant.
-
-        Raises:
-            ConfigError: naming the option, its value and what it may be.
-        """
-        for name in ("split", "pooling", "checkpoint"):
-            value, choices = getattr(self, name), get_args(get_type_hints(ProbeConfig)[name])
-            if value not in choices:
-                raise ConfigError(f"--{name} {value}: use one of {', '.join(choices)}")
+        """Raise a ConfigError that names the option where a value cannot be meant."""
+        check_choices(self)
         if self.seed < 0:
             raise ConfigError(f"--seed {self.seed}: must be at least 0")

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
@@ -18,11 +17,10 @@ from pointmcd.teachers.describe import describe_shapes
 from pointmcd.training.model import load_model, new_model
 from pointmcd.training.run import Run
 from pointmcd.training.trainer import evaluating
+from pointmcd.typing import Floats, Indices
 
 #: Seeds of the students of random weights.
 RANDOM_SEEDS = (0, 1, 2)
-Floats = npt.NDArray[np.float32]
-Indices = npt.NDArray[np.int64]
 #: A frozen encoder: from indices of shapes [n] to their features [n, D].
 Encoder = Callable[[Indices], Floats]
 
@@ -67,15 +65,9 @@ def embed_shapes(
     pooling: str,
     device: torch.device,
 ) -> Floats:
-    """Return pooled embeddings float32 [n, C or 2 C] of a frozen student; no label is read.
+    """Return pooled embeddings [n, C or 2 C] of a frozen student on `device`; no label is read.
 
-    Args:
-        student: any student, on `device`.
-        store: where the shapes are.
-        indices: which shapes.
-        points: N, how many points of each.
-        pooling: "max", "mean" or "both".
-        device: where to compute.
+    `points` is how many of each shape it sees, `pooling` as of `pool`.
     """
     dataset = ShapeDataset(store, indices, points, labelled=False)
     found = []

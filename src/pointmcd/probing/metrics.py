@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from sklearn.metrics import label_ranking_average_precision_score
 from sklearn.metrics.pairwise import cosine_similarity, linear_kernel
 from sklearn.model_selection import GridSearchCV, StratifiedKFold
@@ -26,10 +25,10 @@ from sklearn.preprocessing import MaxAbsScaler, StandardScaler
 from sklearn.svm import SVC
 
 from pointmcd.metrics.statistics import Spread
+from pointmcd.typing import Doubles, Indices
 
-Floats = NDArray[np.float64]
-Ints = NDArray[np.int64]
-Folds = list[tuple[Ints, Ints]]
+#: Rows to fit on and rows held out, of each fold.
+Folds = list[tuple[Indices, Indices]]
 
 #: Values of C to choose from. With D standardised channels squared distances are about 2 D, so
 #: that of 2,048 channels all from about 1e-3 separate without slack.
@@ -51,7 +50,7 @@ class Fitted(NamedTuple):
             too small to choose.
     """
 
-    predictions: Ints
+    predictions: Indices
     chosen: float
     cross_validated: float | None
 
@@ -66,24 +65,23 @@ def _rare_classes_allowed() -> Iterator[None]:
 
 
 @_rare_classes_allowed()
-def linear_svm(train_x: Floats, train_y: Ints, test_x: Floats, seed: int = 0) -> Fitted:
+def linear_svm(train_x: Doubles, train_y: Indices, test_x: Doubles, seed: int = 0) -> Fitted:
     """Fit a linear SVM on train and predict the classes of test.
 
     C comes from `COSTS`, by cross-validation on train alone; of equally good values the smallest,
     which is the most regularised. Where train is too small for that, it is the middle one.
 
-    Args:
-        train_x: float64 [n_train, D], the shapes to fit on.
-        train_y: their classes, at least two of them.
-        test_x: the shapes to classify.
-        seed: deals the train rows to folds, by row and label: encoders share their folds.
+    Train shows at least two classes. `seed` deals its rows to folds, by row and label: encoders
+    share their folds.
     """
     folds = _folds(train_y, seed)
     return _predict(_svm(), "svc__C", COSTS, folds, train_x, train_y, test_x)
 
 
 @_rare_classes_allowed()
-def nearest_neighbours(train_x: Floats, train_y: Ints, test_x: Floats, seed: int = 0) -> Fitted:
+def nearest_neighbours(
+    train_x: Doubles, train_y: Indices, test_x: Doubles, seed: int = 0
+) -> Fitted:
     """Give each test shape the class of most of its nearest train shapes, by cosine.
 
     The number of neighbours comes from `NEIGHBOURS`, as far as the folds hold so many shapes,
@@ -98,15 +96,15 @@ def nearest_neighbours(train_x: Floats, train_y: Ints, test_x: Floats, seed: int
 
 
 def episodes(
-    train_y: Ints,
-    test_y: Ints,
+    train_y: Indices,
+    test_y: Indices,
     ways: int,
     shots: int,
     *,
     trials: int = 10,
     seed: int = 0,
     queries: int = 20,
-) -> Iterator[tuple[Ints, Ints]]:
+) -> Iterator[tuple[Indices, Indices]]:
     """Draw few-shot trials: rows of train to learn from, and rows of test to classify.
 
     A trial depends on the labels, `seed` and its number only: all encoders get the same trials.
@@ -132,11 +130,11 @@ def episodes(
 
 @_rare_classes_allowed()
 def few_shot(
-    train_x: Floats,
-    train_y: Ints,
-    test_x: Floats,
-    test_y: Ints,
-    trials: Iterable[tuple[Ints, Ints]],
+    train_x: Doubles,
+    train_y: Indices,
+    test_x: Doubles,
+    test_y: Indices,
+    trials: Iterable[tuple[Indices, Indices]],
 ) -> Spread | None:
     """Accuracy of linear SVMs that each learn from the few shapes of one of `episodes`.
 
@@ -150,7 +148,7 @@ def few_shot(
     return Spread.of(accuracies) if accuracies else None
 
 
-def retrieval(train_x: Floats, test_x: Floats, test_y: Ints) -> float | None:
+def retrieval(train_x: Doubles, test_x: Doubles, test_y: Indices) -> float | None:
     """Mean average precision when every test shape asks for the others of its class.
 
     Each test shape ranks all other test shapes by the cosine similarity of their features,
@@ -189,7 +187,7 @@ def _svm() -> Any:
     return make_pipeline(_standardiser(), SVC(kernel=linear_kernel))
 
 
-def _folds(labels: Ints, seed: int) -> Folds:
+def _folds(labels: Indices, seed: int) -> Folds:
     """Rows to fit on and rows held out, of each fold; none where all classes have one shape.
 
     A fold that holds out all shapes but those of one class teaches nothing, and is left out.
@@ -206,9 +204,9 @@ def _predict(
     setting: str,
     grid: Sequence[float],
     folds: Folds,
-    train_x: Floats,
-    train_y: Ints,
-    test_x: Floats,
+    train_x: Doubles,
+    train_y: Indices,
+    test_x: Doubles,
 ) -> Fitted:
     """Choose the setting of `model` by `folds`, fit it on all of train, and classify test."""
     if not folds:
@@ -225,7 +223,7 @@ def _first_best(results: dict[str, Any]) -> int:
     return int(np.argmax(np.round(results["mean_test_score"], _DECIMALS)))
 
 
-def _draw(generator: np.random.Generator, labels: Ints, classes: Ints, most: int) -> Ints:
+def _draw(generator: np.random.Generator, labels: Indices, classes: Indices, most: int) -> Indices:
     """Rows of up to `most` different shapes of each class, int64 [m]."""
     rows = [np.flatnonzero(labels == label) for label in classes]
     return np.concatenate([generator.choice(r, min(most, len(r)), replace=False) for r in rows])

@@ -21,7 +21,6 @@ from pointmcd.probing.config import ProbeConfig
 from pointmcd.probing.features import (
     RANDOM_SEEDS,
     Encoder,
-    Indices,
     random_students,
     teacher,
     trained_student,
@@ -30,6 +29,7 @@ from pointmcd.probing.scores import ProbeRow, score_features
 from pointmcd.progress import console, progress_bar
 from pointmcd.teachers.stored import check_format, teacher_folder
 from pointmcd.training.run import Run
+from pointmcd.typing import Indices
 
 #: The splits that the probes are fitted on, by the split that they are scored on.
 _FITTED_ON = {"test": ("train", "val"), "val": ("train",)}
@@ -87,8 +87,8 @@ def _references(
     run: Run, config: ProbeConfig, store: Store, device: torch.device
 ) -> Iterator[tuple[str, Iterator[Encoder]]]:
     """Yield random weights, and the teacher where it can be had, by their names in the table."""
-    random = random_students(run, config, store, device)
-    yield f"random weights ({len(RANDOM_SEEDS)} seeds)", random
+    name = f"random weights ({len(RANDOM_SEEDS)} seeds)"
+    yield name, random_students(run, config, store, device)
     if run.meta["teacher"] is None:
         return
     name = run.meta["teacher"]["name"]
@@ -147,7 +147,7 @@ def _score(
 def _write(
     config: ProbeConfig, store: Store, runs: Sequence[Run], rows: Sequence[ProbeRow]
 ) -> None:
-    folder, path = runs[0].path, store.path.resolve()
+    path = store.path.resolve()
     settings = {
         "store": str(path),
         "store_fingerprint": store.fingerprint,
@@ -158,4 +158,4 @@ def _write(
     }
     found = [{"name": row.name, "scores": [asdict(s) for s in row.scores]} for row in rows]
     name = f"probe-{path.name}-{config.split}-{config.checkpoint}-{config.pooling}.json"
-    write_json(folder / name, {"settings": settings, "rows": found})
+    write_json(runs[0].path / name, {"settings": settings, "rows": found})

@@ -1,23 +1,36 @@
 """All metrics of one encoder's frozen features together."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from rich.table import Table
 from sklearn.metrics import accuracy_score, recall_score
 
+from pointmcd.evaluation.comparison_table import percent
 from pointmcd.metrics.statistics import Spread
 from pointmcd.probing.metrics import (
-    Floats,
-    Ints,
     episodes,
     few_shot,
     linear_svm,
     nearest_neighbours,
     retrieval,
 )
+from pointmcd.tables import result_table
+from pointmcd.typing import Doubles, Indices
 
 #: Ways and shots of the few-shot trials.
 EPISODES = ((5, 10), (5, 20), (10, 10), (10, 20))
+_EPISODES = {f"{ways}w{shots}s": (ways, shots) for ways, shots in EPISODES}
+PROBE_COLUMNS = ("SVM", "CV", "by class", "kNN", *_EPISODES, "mAP")
+PROBE_NOTES = (
+    "Overall accuracy of a linear SVM, the same in cross-validation on the shapes that it is"
+    " fitted on (far above: the encoder has memorised these), its mean over classes, overall"
+    " accuracy of nearest neighbours (C and k by that cross-validation); few-shot accuracy (5w10s:"
+    " 5 ways, 10 shots), mean ± std over ten trials, both averaged over seeds, the same"
+    " trials for every row, - if too few classes have enough shapes; mean average precision of"
+    " retrieval. Elsewhere ± is the standard deviation over seeds (ddof 1)."
+)
 
 
 @dataclass(frozen=True)
@@ -55,12 +68,12 @@ class ProbeRow:
 
 
 def score_features(
-    train_x: Floats, train_y: Ints, test_x: Floats, test_y: Ints, seed: int = 0
+    train_x: Doubles, train_y: Indices, test_x: Doubles, test_y: Indices, seed: int = 0
 ) -> ProbeScores:
     """Fit all probes on train and score them on test: features [n, D], labels [n]."""
     svm = linear_svm(train_x, train_y, test_x, seed)
     neighbours = nearest_neighbours(train_x, train_y, test_x, seed)
-    trials = {f"{w}w{s}s": episodes(train_y, test_y, w, s, seed=seed) for w, s in EPISODES}
+    trials = {key: episodes(train_y, test_y, *of, seed=seed) for key, of in _EPISODES.items()}
     classes = np.unique(test_y)
     return ProbeScores(
         svm=float(accuracy_score(test_y, svm.predictions)),
@@ -72,3 +85,29 @@ def score_features(
         retrieval_map=retrieval(train_x, test_x, test_y),
         svm_cross_validated=svm.cross_validated,
     )
+
+
+def probe_table(rows: Iterable[ProbeRow], title: str = "") -> Table:
+    """Return a table of the scores; mean and standard deviation over several seeds."""
+    return result_table(("features", *PROBE_COLUMNS), map(probe_cells, rows), title, [PROBE_NOTES])
+
+
+def probe_cells(row: ProbeRow) -> list[str]:
+    """Return one row of texts, the name first, matching `PROBE_COLUMNS`."""
+    svm, knn = ("svm", "svm_cross_validated", "svm_class"), "knn"
+    shares = (_spread([getattr(s, name) for s in row.scores]) for name in (*svm, knn))
+    trials = (_few_shot([s.few_shot[key] for s in row.scores]) for key in _EPISODES)
+    return [row.name, *shares, *trials, _spread([s.retrieval_map for s in row.scores])]
+
+
+def _spread(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    return percent(Spread.of(known)) if known else "-"
+
+
+def _few_shot(spreads: Sequence[Spread | None]) -> str:
+    known = [spread for spread in spreads if spread is not None]
+    if not known:
+        return "-"
+    deviation = np.mean([spread.std or 0.0 for spread in known])
+    return percent(Spread(float(np.mean([spread.mean for spread in known])), float(deviation)))

@@ -21,7 +21,6 @@ from pointmcd.plots.style import svg_uri, variant_colours
 from pointmcd.report.curves import curves_figure
 from pointmcd.report.gains import differences_figure, gains_figure
 from pointmcd.report.gallery import contact_sheets, open_store
-from pointmcd.report.headline import headline, main_variant
 from pointmcd.report.learning_curve import learning_curve_figure
 from pointmcd.report.settings import setting_rows, trained_on
 from pointmcd.tasks.results import Section, Variant
@@ -40,13 +39,14 @@ def page_content(comparisons: Sequence[Comparison]) -> dict[str, Any]:
     curves = curves_figure(variants, colours)
     learning = learning_curve_figure(variants, main.task.wording.score)
     line, evidence = headline(main)
+    students = dict.fromkeys(variant.results[0].student for variant in variants)
     return {
         "version": __version__,
-        "title": _title(main),
+        "title": f"{', '.join(students)} on {main.count} test shapes",
         "wording": main.task.wording,
         "headline": line,
         "evidence": evidence,
-        "cards": [_card(main, variant, colours[variant.label]) for variant in variants],
+        "cards": [_card(one, found, colours[one.label]) for one, found in main.rows],
         "tables": [_table(comparison) for comparison in comparisons],
         "notes": notes(main),
         "warnings": main.warnings,
@@ -65,9 +65,28 @@ def page_content(comparisons: Sequence[Comparison]) -> dict[str, Any]:
     }
 
 
-def _title(comparison: Comparison) -> str:
-    students = dict.fromkeys(variant.results[0].student for variant in comparison.all_variants)
-    return f"{', '.join(students)} on {comparison.count} test shapes"
+def main_variant(comparison: Comparison) -> int:
+    """Position of the variant that the page is about: plain distillation where there is one."""
+    names = [variant.results[0].arm for variant in comparison.variants]
+    return names.index("distilled") if "distilled" in names else 0
+
+
+def headline(comparison: Comparison) -> tuple[str, str]:
+    """The result in one line, and the numbers behind it."""
+    variant = comparison.variants[main_variant(comparison)]
+    if comparison.baseline is None or not comparison.differences:
+        return f"{variant.label}: {percent(variant.score)} % {comparison.task.wording.share}", ""
+    found = comparison.differences[main_variant(comparison)].overall
+    one, two = variant.label, comparison.baseline.label
+    evidence = (
+        f"{signed_points(found.mean)} points of {comparison.task.wording.short} on the test split;"
+        f" 95% interval from {signed_points(found.low)} to {signed_points(found.high)}."
+    )
+    if found.low > 0:
+        return f"{one} is better than {two}", evidence
+    if found.high < 0:
+        return f"{one} is worse than {two}", evidence
+    return f"{one} and {two} are not measurably different", evidence
 
 
 def _sections(comparison: Comparison, store: Store | str) -> list[Section]:
@@ -77,9 +96,7 @@ def _sections(comparison: Comparison, store: Store | str) -> list[Section]:
     return comparison.task.sections(shown, comparison.all_variants, store)
 
 
-def _card(comparison: Comparison, variant: Variant, colour: str) -> dict[str, Any]:
-    found = {difference.variant: difference.overall for difference in comparison.differences}
-    own = None if variant is comparison.baseline else found.get(variant.label)
+def _card(variant: Variant, difference: Difference | None, colour: str) -> dict[str, Any]:
     mean, _, std = percent(variant.score).partition(" ± ")
     return {
         "label": variant.label,
@@ -88,7 +105,7 @@ def _card(comparison: Comparison, variant: Variant, colour: str) -> dict[str, An
         "std": std,
         "class_score": percent(variant.class_score),
         "seeds": len(variant.seeds),
-        "difference": interval_text(own) if own else None,
+        "difference": interval_text(difference.overall) if difference else None,
     }
 
 

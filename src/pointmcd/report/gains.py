@@ -35,10 +35,7 @@ def gains_figure(
     axes.set_ylim(-0.6, len(names) - 0.4)
     axes.set_xlim(105 * min(limits[0], 0), 105 * max(limits[1], 0))
     axes.set_xlabel(f"gain in {wording.short}, points (in brackets: test shapes)")
-    tidy(figure)
-    axes.grid(visible=False, axis="y")
-    axes.grid(axis="x", color="#e3e6ea", linewidth=0.8)
-    return figure
+    return tidy(figure, "x")
 
 
 def differences_figure(
@@ -55,7 +52,4 @@ def differences_figure(
     axes.set_yticks(range(len(differences)), [difference.variant for difference in differences])
     axes.set_ylim(len(differences) - 0.4, -0.6)
     axes.set_xlabel(f"difference to {baseline}, points of {wording.score} (95% interval)")
-    tidy(figure)
-    axes.grid(visible=False, axis="y")
-    axes.grid(axis="x", color="#e3e6ea", linewidth=0.8)
-    return figure
+    return tidy(figure, "x")

@@ -1,8 +1,8 @@
 """Contact sheets: all views of a shape with the points that each sees."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,6 @@ from pointmcd.data.store import Store
 from pointmcd.errors import PointMCDError, StoreError
 from pointmcd.files import read_json
 from pointmcd.plots.style import POINT, Picture, picture_uri
-from pointmcd.report.projection import project_points
 from pointmcd.tasks.results import Variant
 from pointmcd.views.framing import Framing
 from pointmcd.views.rig import Rig
@@ -27,13 +26,12 @@ _RADIUS = 3.8
 _SHADE = 0.5
 
 
-@dataclass(frozen=True)
-class Sheet:
+class Sheet(NamedTuple):
     """All views of one shape with the points that each sees."""
 
     name: str
     label: str
-    views: tuple[Picture, ...]
+    views: list[Picture]
 
 
 def open_store(variants: Sequence[Variant]) -> Store | str:
@@ -80,7 +78,26 @@ def _sheet(store: Store, rig: Rig, index: int, count: int) -> Sheet:
         alt = f"{shape.name}, view {number + 1} of {len(rig)}: {seen.sum()} of {count} points seen"
         dotted = _dotted(view, places[number][seen])
         views.append(Picture(picture_uri(dotted), alt, caption))
-    return Sheet(shape.name, str(shape.label), tuple(views))
+    return Sheet(shape.name, str(shape.label), views)
+
+
+def project_points(points: NDArray[np.floating], rig: Rig, framing: Framing) -> NDArray[np.float64]:
+    """Find the place of every point in every view: the inverse of `views.raycast.pixel_rays`.
+
+    Args:
+        points: [N, 3], in the shape's frame.
+        rig: the V cameras.
+        framing: what brought the shape before them.
+
+    Returns:
+        float64 [V, N, 2]: column and row in pixels from the upper left corner of the picture.
+    """
+    frames = rig.frames
+    axes = np.stack([frames.right, frames.up, frames.forward], axis=1)
+    relative = framing.apply(points)[None] - frames.position[:, None]
+    across, above, depth = np.einsum("vad,vnd->avn", axes, relative)
+    reach = depth * rig.tangent
+    return rig.size * np.stack([1 + across / reach, 1 - above / reach], axis=-1) / 2
 
 
 def _framing(store: Store, index: int) -> Framing:

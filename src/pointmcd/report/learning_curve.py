@@ -32,7 +32,8 @@ def learning_curve_figure(variants: Sequence[Variant], score: str) -> Figure | N
         low, high = 100 * (means - deviations), 100 * (means + deviations)
         axes.fill_between(shapes, low, high, color=colour, alpha=0.18, linewidth=0)
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(FixedLocator(_ticks(lines)))
+    ticks = sorted({shapes for points in lines.values() for shapes, *_ in points})
+    axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}"))
     axes.set_xlabel("labelled train shapes")
@@ -42,23 +43,15 @@ def learning_curve_figure(variants: Sequence[Variant], score: str) -> Figure | N
 
 
 def _lines(variants: Sequence[Variant]) -> dict[str, list[_Point]]:
+    """The points of each line, by the variants' label without their fraction of the labels."""
     lines: dict[str, list[_Point]] = defaultdict(list)
     for variant in variants:
-        spread = variant.score
+        share = f"label_fraction {variant.results[0].config.get('label_fraction', 1.0)}"
+        name = variant.label
+        for text in (f", {share}", f"{share}, ", f" ({share})"):
+            name = name.replace(text, "")
         shapes = [r.info["shapes"]["train"] for r in variant.results if "shapes" in r.info]
         if shapes:
-            point = (float(np.mean(shapes)), spread.mean, spread.std or 0.0)
-            lines[_name(variant)].append(point)
-    return dict(lines)
-
-
-def _name(variant: Variant) -> str:
-    """The variant's label without its fraction of the labels."""
-    share = f"label_fraction {variant.results[0].config.get('label_fraction', 1.0)}"
-    return (
-        variant.label.replace(f", {share}", "").replace(f"{share}, ", "").replace(f" ({share})", "")
-    )
-
-
-def _ticks(lines: dict[str, list[_Point]]) -> list[float]:
-    return sorted({shapes for points in lines.values() for shapes, *_ in points})
+            spread = variant.score
+            lines[name].append((float(np.mean(shapes)), spread.mean, spread.std or 0.0))
+    return lines

@@ -30,10 +30,9 @@ def write_report(runs: Sequence[Path], out: Path, baseline: Sequence[Path] = ())
     if not runs:
         raise RunError("no runs to report on: give at least one run folder")
     runs, baseline = _split([Path(run) for run in runs], [Path(run) for run in baseline])
-    last = compare(runs, baseline, "last")
-    comparisons = (
-        [last, compare(runs, baseline, "best")] if _has_best([*runs, *baseline]) else [last]
-    )
+    comparisons = [compare(runs, baseline, "last")]
+    if all((run / "predictions-test-best.npz").is_file() for run in (*runs, *baseline)):
+        comparisons.append(compare(runs, baseline, "best"))
     environment = Environment(
         loader=PackageLoader("pointmcd.report"),
         autoescape=True,
@@ -59,7 +58,3 @@ def _split(runs: list[Path], baseline: list[Path]) -> tuple[list[Path], list[Pat
     plain = [run for run in runs if Run(run).meta["arm"] == "baseline"]
     others = [run for run in runs if run not in plain]
     return (others, plain) if others else (runs, [])
-
-
-def _has_best(runs: Sequence[Path]) -> bool:
-    return all((run / "predictions-test-best.npz").is_file() for run in runs)

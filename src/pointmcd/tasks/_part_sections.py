@@ -11,7 +11,7 @@ from pointmcd.data.store import Store, part_ranges
 from pointmcd.errors import PointMCDError
 from pointmcd.plots.colours import part_colours, part_paint
 from pointmcd.plots.parts import BACK, FRONT, cloud_pictures
-from pointmcd.plots.style import parts_uri
+from pointmcd.plots.style import picture_uri
 from pointmcd.tasks.results import RunResult, Section, Variant
 
 #: Shapes in each list of differences, and in the list from the worst to the best.
@@ -146,4 +146,4 @@ def _pictures(
     """Images of each labelling [k, N] of a cloud, seen from both sides."""
     paint = np.stack([part_paint(labels, count) for labels in parts])
     views = [cloud_pictures(points, paint, _SIDE, view) for view in (FRONT, BACK)]
-    return [parts_uri(picture) for picture in np.concatenate(views, axis=2)]
+    return [picture_uri(picture, 256) for picture in np.concatenate(views, axis=2)]

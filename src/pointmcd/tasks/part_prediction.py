@@ -105,8 +105,8 @@ def write_picture(path: Path, cloud: "PaintedCloud", names: Sequence[str]) -> No
     Raises:
         PointMCDError: when the file cannot be written.
     """
-    from pointmcd.plots.parts import BACK, FRONT, parts_figure
+    from pointmcd.plots.parts import parts_figure
 
-    figure = parts_figure([cloud], names, (FRONT, BACK))
+    figure = parts_figure(cloud, names)
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=150, format="png")
