@@ -37,10 +37,8 @@ def evaluate(
         RunError: when the run is not finished, or was trained on another store.
         StoreError: when the split has no shapes.
     """
-    opened = open_finished(run)
+    opened, data, indices = open_evaluation(run, split, store)
     task, where = opened.task, pick_device(device)
-    data = matching_store(opened, store)
-    indices = some_shapes(data, split)
     dataset = ShapeDataset(data, indices, opened.config.points, parts=task.dense)
     names = [data.shapes[i].name for i in indices]
     results: dict[str, Metrics] = {}
@@ -61,44 +59,27 @@ def evaluate(
     return results
 
 
-def open_finished(run: Path) -> Run:
-    """Open a run that can be evaluated.
+def open_evaluation(path: Path, split: str, store: Path | None) -> tuple[Run, Store, Indices]:
+    """Open a run, the store that it was trained on, and the indices of a split's shapes.
 
     Raises:
-        RunError: when it is not finished, or was trained without labels.
+        RunError: when the run is not finished, or was trained without labels or on another store.
+        StoreError: when the split has no shapes.
     """
-    opened = Run(run)
-    opened.refuse_unfinished()
-    opened.refuse_pretrained()
-    return opened
-
-
-def matching_store(run: Run, path: Path | None) -> Store:
-    """The store that a run was trained on, at `path` if it has moved.
-
-    Raises:
-        RunError: when that is another one.
-    """
-    store = Store(path or Path(run.meta["store"]))
-    same = store.fingerprint == run.meta["store_fingerprint"]
-    if not same or store.classes != run.meta["classes"]:
+    run = Run(path)
+    run.refuse_unfinished()
+    run.refuse_pretrained()
+    data = Store(store or Path(run.meta["store"]))
+    same = data.fingerprint == run.meta["store_fingerprint"]
+    if not same or data.classes != run.meta["classes"]:
         raise RunError(
-            f"{run.path}: trained on another store than {store.path} (its rig, renderer, points,"
+            f"{run.path}: trained on another store than {data.path} (its rig, renderer, points,"
             " classes or splits differ); give the one it was trained on with --store"
         )
-    return store
-
-
-def some_shapes(store: Store, split: str) -> Indices:
-    """Indices of the shapes of a split, at least one.
-
-    Raises:
-        StoreError: when there is none.
-    """
-    indices = store.indices(split)
+    indices = data.indices(split)
     if not len(indices):
-        raise StoreError(f"{store.path}: no shapes in the {split} split; nothing to evaluate")
-    return indices
+        raise StoreError(f"{data.path}: no shapes in the {split} split; nothing to evaluate")
+    return run, data, indices
 
 
 def save_arrays(path: Path, arrays: Arrays) -> None:

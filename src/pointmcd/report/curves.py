@@ -1,32 +1,30 @@
 """Training curves: one line per variant, with a band over its seeds."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-from numpy.typing import NDArray
 
 from pointmcd.plots.style import tidy
 from pointmcd.tasks.results import Variant
 from pointmcd.training.run import Run
+from pointmcd.typing import Doubles
+
+#: What a run logged, one record an epoch.
+_History = Sequence[Mapping[str, object]]
 
 
-@dataclass(frozen=True)
-class _Panel:
+class _Panel(NamedTuple):
     """One field of metrics.jsonl and how to draw it."""
 
     field: str
     title: str
     factor: float = 1.0
     logarithmic: bool = False
-
-
-#: Values by epoch of every seed, float64 [S, E]; NaN where a seed has none.
-_Curves = NDArray[np.float64]
 
 
 def curves_figure(variants: Sequence[Variant], colours: Mapping[str, str]) -> Figure | None:
@@ -51,11 +49,13 @@ def curves_figure(variants: Sequence[Variant], colours: Mapping[str, str]) -> Fi
     figure = Figure(figsize=(4.2 * columns, 3.4 * rows), layout="constrained")
     for place, (panel, curves) in enumerate(drawn, start=1):
         _draw(figure.add_subplot(rows, columns, place), panel, curves, colours)
-    _legend(figure, histories, colours)
+    lines = [Line2D([], [], color=colours[one], linewidth=3, label=one) for one in histories]
+    many = min(len(lines), 3)
+    figure.legend(handles=lines, loc="outside lower center", ncols=many, frameon=False)
     return tidy(figure)
 
 
-def _panels(histories: Iterable[Sequence[Sequence[Mapping[str, object]]]]) -> list[_Panel]:
+def _panels(histories: Iterable[Sequence[_History]]) -> list[_Panel]:
     """One for every loss of training and every validation metric that a run has logged."""
     records = (run[0] for runs in histories for run in runs if run)
     fields = dict.fromkeys(field for record in records for field in record)
@@ -73,7 +73,8 @@ def _words(field: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def _curves(runs: Sequence[Sequence[Mapping[str, object]]], panel: _Panel) -> _Curves:
+def _curves(runs: Sequence[_History], panel: _Panel) -> Doubles:
+    """Values by epoch of every seed [S, E]; NaN where a seed has none."""
     values = np.full((len(runs), max(map(len, runs), default=0)), np.nan)
     for row, records in enumerate(runs):
         for column, record in enumerate(records):
@@ -85,7 +86,7 @@ def _curves(runs: Sequence[Sequence[Mapping[str, object]]], panel: _Panel) -> _C
 
 
 def _draw(
-    axes: Axes, panel: _Panel, curves: Mapping[str, _Curves], colours: Mapping[str, str]
+    axes: Axes, panel: _Panel, curves: Mapping[str, Doubles], colours: Mapping[str, str]
 ) -> None:
     for label, values in curves.items():
         masked = np.ma.masked_invalid(values)
@@ -100,9 +101,3 @@ def _draw(
         axes.yaxis.set_minor_formatter(NullFormatter())
     axes.set_title(panel.title, fontsize=11)
     axes.set_xlabel("epoch")
-
-
-def _legend(figure: Figure, labels: Mapping[str, object], colours: Mapping[str, str]) -> None:
-    lines = [Line2D([], [], color=colours[label], linewidth=3, label=label) for label in labels]
-    columns = min(len(lines), 3)
-    figure.legend(handles=lines, loc="outside lower center", ncols=columns, frameon=False)

@@ -7,16 +7,13 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import nn
 
 from pointmcd.data.dataset import ShapeDataset, Transform, evaluation_loader
 from pointmcd.device import pick_device
 from pointmcd.errors import RunError
-from pointmcd.evaluation.evaluate import CHECKPOINTS, matching_store, open_finished, some_shapes
-from pointmcd.files import write_json
+from pointmcd.evaluation.evaluate import CHECKPOINTS, open_evaluation
 from pointmcd.progress import progress_bar
-from pointmcd.robustness.registry import CORRUPTION_VERSION, CORRUPTIONS, SEVERITIES, corrupted
+from pointmcd.robustness.registry import CORRUPTIONS, SEVERITIES, corrupted
 from pointmcd.robustness.result import CorruptionResult, read_corrupted, write_corrupted
 from pointmcd.training.model import load_model
 from pointmcd.training.run import Run
@@ -48,30 +45,35 @@ def evaluate_corrupted(
         RunError: when the run is not finished, labels parts, or is of another store.
         StoreError: when the split has no shapes.
     """
-    opened = open_finished(run)
+    opened, data, indices = open_evaluation(run, split, store)
     if opened.task.dense:
         raise RunError(
             f"{run}: labels parts; only runs that label whole shapes are evaluated on corrupted"
             " clouds (a corrupted point has no true part)"
         )
-    data, where = matching_store(opened, store), pick_device(device)
-    indices = some_shapes(data, split)
+    task, where = opened.task, pick_device(device)
     models = {name: load_model(opened, name, where) for name in CHECKPOINTS}
 
     def scores(transform: Transform | None) -> dict[str, Doubles]:
         dataset = ShapeDataset(data, indices, opened.config.points, transform=transform)
-        return _scores(opened, models, dataset, where)
+        batches = list(evaluation_loader(dataset))  # the clouds are made once for both
+        said = {name: task.predictions(model, batches, where) for name, model in models.items()}
+        measured = {
+            name: task.measure(dataset.labels, arrays, opened.labels)
+            for name, arrays in said.items()
+        }
+        return {name: metrics.scores for name, metrics in measured.items()}
 
     clean = scores(None)
     found: dict[str, list[dict[str, Doubles]]] = {}
     with progress_bar() as bar:
-        task = bar.add_task("corrupted", total=len(corruptions) * len(SEVERITIES), note="")
+        bar_task = bar.add_task("corrupted", total=len(corruptions) * len(SEVERITIES), note="")
         for name in corruptions:
-            bar.update(task, note=name)
+            bar.update(bar_task, note=name)
             found[name] = []
             for severity in SEVERITIES:
                 found[name].append(scores(partial(corrupted, name=name, severity=severity)))
-                bar.advance(task)
+                bar.advance(bar_task)
     names, labels = tuple(data.shapes[i].name for i in indices), data.labels(indices)
     results = {}
     for checkpoint in CHECKPOINTS:
@@ -79,19 +81,6 @@ def evaluate_corrupted(
         result = CorruptionResult(names, labels, clean[checkpoint], fresh)
         results[checkpoint] = _keep(opened, split, checkpoint, result)
     return results
-
-
-def _scores(
-    run: Run, models: dict[str, nn.Module], dataset: ShapeDataset, device: torch.device
-) -> dict[str, Doubles]:
-    """The score of each shape [n], by checkpoint; the clouds are made once for all."""
-    batches = list(evaluation_loader(dataset))
-    return {
-        name: run.task.measure(
-            dataset.labels, run.task.predictions(model, batches, device), run.labels
-        ).scores
-        for name, model in models.items()
-    }
 
 
 def _keep(run: Run, split: str, checkpoint: str, fresh: CorruptionResult) -> CorruptionResult:
@@ -104,7 +93,4 @@ def _keep(run: Run, split: str, checkpoint: str, fresh: CorruptionResult) -> Cor
     except RunError:
         pass  # absent, damaged, or of another version
     write_corrupted(run.path, split, checkpoint, fresh, weights)
-    about = {"split": split, "checkpoint": checkpoint, "version": CORRUPTION_VERSION}
-    file = run.path / f"corrupted-{split}-{checkpoint}.json"
-    write_json(file, {**about, **fresh.as_dict()})
     return fresh

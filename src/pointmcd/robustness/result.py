@@ -12,6 +12,7 @@ from pointmcd.errors import RunError
 from pointmcd.evaluation.compare import Comparison, compare
 from pointmcd.evaluation.evaluate import save_arrays
 from pointmcd.evaluation.results import read_arrays
+from pointmcd.files import write_json
 from pointmcd.robustness.registry import CORRUPTION_VERSION, CORRUPTIONS, SEVERITIES
 from pointmcd.tasks.results import Checkpoint, RunResult
 from pointmcd.tasks.task import Scoring
@@ -106,11 +107,13 @@ def corruption_errors(
 def write_corrupted(
     run: Path, split: str, checkpoint: str, result: CorruptionResult, weights: str
 ) -> None:
-    """Write `corrupted-<split>-<checkpoint>.npz`; `weights` says which weights made it."""
+    """Write `corrupted-<split>-<checkpoint>` `.npz` and `.json`; `weights` says whose they are."""
     about = {"version": np.array(CORRUPTION_VERSION), "weights": np.array(weights)}
     shapes = {"names": np.array(result.names), "labels": result.labels, "clean": result.clean}
-    file = run / f"corrupted-{split}-{checkpoint}.npz"
-    save_arrays(file, {**about, **shapes, **result.found})
+    stem = f"corrupted-{split}-{checkpoint}"
+    save_arrays(run / f"{stem}.npz", {**about, **shapes, **result.found})
+    text = {"split": split, "checkpoint": checkpoint, "version": CORRUPTION_VERSION}
+    write_json(run / f"{stem}.json", {**text, **result.as_dict()})
 
 
 def read_corrupted(run: Path, split: str, checkpoint: str) -> tuple[CorruptionResult, str]:
