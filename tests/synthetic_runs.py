@@ -39,7 +39,7 @@ class Bench:
 
     def run(
         self,
-        arm: str = "baseline",
+        variant: str = "baseline",
         seed: int = 0,
         accuracy: float = 0.7,
         *,
@@ -50,26 +50,28 @@ class Bench:
         config: dict[str, Any] | None = None,
     ) -> Path:
         """Write one run; `order` permutes the rows of its predictions files."""
-        run = self.folder / (name or f"{arm}-{seed}")
+        run = self.folder / (name or f"{variant}-{seed}")
         run.mkdir(parents=True)
-        self._describe(run, arm, seed, info or {}, config or {})
-        self._history(run, arm, accuracy, seed)
+        self._describe(run, variant, seed, info or {}, config or {})
+        self._history(run, variant, accuracy, seed)
         guess = np.asarray(
-            self.predictions(accuracy, 100 * seed + len(arm))
+            self.predictions(accuracy, 100 * seed + len(variant))
             if predictions is None
             else predictions
         )
         self._predictions(run, guess, np.asarray(order if order is not None else range(len(guess))))
         return run
 
-    def arm(self, arm: str, accuracy: float, seeds: Sequence[int] = (0, 1, 2)) -> list[Path]:
+    def variant(
+        self, variant: str, accuracy: float, seeds: Sequence[int] = (0, 1, 2)
+    ) -> list[Path]:
         """Write one run per seed."""
-        return [self.run(arm, seed, accuracy) for seed in seeds]
+        return [self.run(variant, seed, accuracy) for seed in seeds]
 
     def _describe(
-        self, run: Path, arm: str, seed: int, info: dict[str, Any], config: dict[str, Any]
+        self, run: Path, variant: str, seed: int, info: dict[str, Any], config: dict[str, Any]
     ) -> None:
-        distilled = arm.startswith("distilled")
+        distilled = variant.startswith("distilled")
         teacher = {"name": "lite0", "weights": "imagenet"} if distilled else None
         content = {
             "format": RUN_FORMAT,
@@ -88,7 +90,7 @@ class Bench:
             "finished": True,
             "shapes": {"train": 120, "val": 20, "test": len(self.names)},
             "parameters": 1_234_567,
-            "arm": arm,
+            "arm": variant,
         }
         (run / "run.json").write_text(json.dumps({**content, **self.info, **info}))
         settings = {
@@ -104,12 +106,12 @@ class Bench:
             "lr": 0.1,
             "task_weight": 0.1,
             "objective": ["vafp:1"],
-            "visibility": "all" if arm == "distilled-all-visible" else "exact",
-            "pairing": "wrong" if arm == "distilled-wrong-view" else "true",
+            "visibility": "all" if variant == "distilled-all-visible" else "exact",
+            "pairing": "wrong" if variant == "distilled-wrong-view" else "true",
         }
         (run / "config.yaml").write_text(yaml.safe_dump({**settings, **self.config, **config}))
 
-    def _history(self, run: Path, arm: str, accuracy: float, seed: int) -> None:
+    def _history(self, run: Path, variant: str, accuracy: float, seed: int) -> None:
         noise = np.random.default_rng(seed).normal(0, 0.01, self.epochs)
         lines = []
         for epoch in range(1, self.epochs + 1):
@@ -119,7 +121,7 @@ class Bench:
                 "epoch": epoch,
                 "lr": 0.1,
                 "task_loss": float(2.5 * np.exp(-3 * epoch / self.epochs) + abs(noise[epoch - 1])),
-                "vafp_loss": 0.4 / epoch**0.3 if arm.startswith("distilled") else None,
+                "vafp_loss": 0.4 / epoch**0.3 if variant.startswith("distilled") else None,
                 "train_accuracy": reached,
                 **dict.fromkeys(self.scores, reached),
                 "val_loss": 1.0,

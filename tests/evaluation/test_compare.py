@@ -22,7 +22,7 @@ def printed(comparison: Comparison) -> str:
     return target.getvalue()
 
 
-def test_arms_are_summarised_over_seeds(bench: Bench) -> None:
+def test_variants_are_summarised_over_seeds(bench: Bench) -> None:
     right, wrong = np.asarray(bench.labels), (np.asarray(bench.labels) + 1) % 3
     half = np.where(np.arange(60) < 30, right, wrong)
     runs = [
@@ -31,7 +31,7 @@ def test_arms_are_summarised_over_seeds(bench: Bench) -> None:
     ]
     base = [bench.run("baseline", seed, predictions=half) for seed in (0, 1)]
     found = compare(runs, base)
-    assert [arm.label for arm in found.all_variants] == ["baseline", "distilled"]
+    assert [variant.label for variant in found.all_variants] == ["baseline", "distilled"]
     assert found.variants[0].score.mean == 0.75
     assert found.variants[0].score.std == pytest.approx(0.125**0.5)
     difference = found.differences[0]
@@ -43,20 +43,23 @@ def test_arms_are_summarised_over_seeds(bench: Bench) -> None:
     assert not found.warnings
 
 
-def test_identical_arms_differ_by_nothing(bench: Bench) -> None:
-    runs = bench.arm("baseline", 0.7)
+def test_identical_variants_differ_by_nothing(bench: Bench) -> None:
+    runs = bench.variant("baseline", 0.7)
     found = compare(runs, runs)
     difference = found.differences[0]
     interval = difference.overall
     assert (interval.mean, interval.low, interval.high) == (0, 0, 0)
     assert difference.test.p == 1.0
     assert all(test.p == 1.0 for test in difference.by_seed.values())
-    assert [arm.label for arm in found.all_variants] == ["baseline (as baseline)", "baseline"]
+    assert [variant.label for variant in found.all_variants] == [
+        "baseline (as baseline)",
+        "baseline",
+    ]
 
 
 @pytest.mark.parametrize("seeds", [(0, 1, 2), (3, 4)])
 def test_comparison_is_symmetric_up_to_sign(bench: Bench, seeds: tuple[int, ...]) -> None:
-    runs, base = bench.arm("distilled", 0.8), bench.arm("baseline", 0.6, seeds)
+    runs, base = bench.variant("distilled", 0.8), bench.variant("baseline", 0.6, seeds)
     one, two = compare(runs, base).differences[0], compare(base, runs).differences[0]
     assert one.overall.mean == pytest.approx(-two.overall.mean)
     assert one.overall.low == pytest.approx(-two.overall.high)
@@ -79,21 +82,23 @@ def test_order_of_shapes_changes_nothing(
 
 
 def test_other_seeds_are_compared_by_shape_and_said_so(bench: Bench) -> None:
-    found = compare(bench.arm("distilled", 0.8, (0, 1)), bench.arm("baseline", 0.7, (0, 1, 2)))
+    found = compare(
+        bench.variant("distilled", 0.8, (0, 1)), bench.variant("baseline", 0.7, (0, 1, 2))
+    )
     assert not found.differences[0].paired_by_seed
     assert not found.differences[0].by_seed
     assert "not paired by seed" in found.warnings[0]
     assert "averaged over seeds" in to_markdown(comparison_table(found))
 
 
-def test_without_baseline_arms_are_only_summarised(bench: Bench) -> None:
-    found = compare(bench.arm("distilled", 0.8))
+def test_without_baseline_variants_are_only_summarised(bench: Bench) -> None:
+    found = compare(bench.variant("distilled", 0.8))
     assert found.baseline is None
     assert not found.differences
     assert "distilled" in to_markdown(comparison_table(found))
 
 
-def test_unequal_settings_are_warned_of_and_arm_settings_are_not(bench: Bench) -> None:
+def test_unequal_settings_are_warned_of_and_variant_settings_are_not(bench: Bench) -> None:
     run = bench.run("distilled-wrong-view", config={"lr": 0.02, "epochs": 9})
     found = compare([run], [bench.run("baseline")])
     texts = "\n".join(found.warnings)
@@ -109,17 +114,20 @@ def test_two_students_are_told_apart_by_name(bench: Bench) -> None:
     config = {"student": "dgcnn"}
     dgcnn = bench.run("baseline", name="dgcnn", info=config, config=config)
     found = compare([dgcnn], [bench.run("baseline")])
-    assert [arm.label for arm in found.all_variants] == ["pointnet baseline", "dgcnn baseline"]
+    assert [variant.label for variant in found.all_variants] == [
+        "pointnet baseline",
+        "dgcnn baseline",
+    ]
     assert any("student: pointnet and dgcnn" in warning for warning in found.warnings)
 
 
-def test_two_settings_of_one_arm_are_two_arms(bench: Bench) -> None:
+def test_two_settings_of_one_variant_are_two_variants(bench: Bench) -> None:
     runs = [
         bench.run("distilled", name=f"weight{weight}", config={"objective": [f"vafp:{weight}"]})
         for weight in (1, 2)
     ]
     found = compare(runs, [bench.run("baseline")])
-    labels = [arm.label for arm in found.variants]
+    labels = [variant.label for variant in found.variants]
     assert labels == ["distilled (objective vafp:1)", "distilled (objective vafp:2)"]
 
 
@@ -131,7 +139,7 @@ def test_one_seed_and_unfinished_training_are_warned_of(bench: Bench) -> None:
 
 
 def test_table_and_markdown_show_the_same_figures(bench: Bench) -> None:
-    found = compare(bench.arm("distilled", 0.9), bench.arm("baseline", 0.6))
+    found = compare(bench.variant("distilled", 0.9), bench.variant("baseline", 0.6))
     interval = found.differences[0].overall
     text = f"{100 * interval.mean:+.1f} [{100 * interval.low:+.1f}, {100 * interval.high:+.1f}]"
     assert text in to_markdown(comparison_table(found))
@@ -234,13 +242,13 @@ def _started(bench, seed, distance, name):
     return bench.run("finetuned", seed, name=name, info={"init": start})
 
 
-def test_starts_that_differ_in_more_than_the_seed_are_other_arms(bench: Bench) -> None:
+def test_starts_that_differ_in_more_than_the_seed_are_other_variants(bench: Bench) -> None:
     runs = [
         _started(bench, seed, distance, f"{distance}-{seed}")
         for distance in ("l1", "cosine")
         for seed in (0, 1)
     ]
-    labels = [arm.label for arm in compare(runs).variants]
+    labels = [variant.label for variant in compare(runs).variants]
     assert labels == [
         "finetuned (from objective vafp:1,distance=l1)",
         "finetuned (from objective vafp:1,distance=cosine)",
@@ -250,5 +258,5 @@ def test_starts_that_differ_in_more_than_the_seed_are_other_arms(bench: Bench) -
 def test_runs_from_before_a_setting_join_those_from_after(bench: Bench) -> None:
     later = {"label_fraction": 1.0, "init": None}
     runs = [bench.run(seed=0, name="old"), bench.run(seed=1, name="new", config=later)]
-    (arm,) = compare(runs).variants
-    assert arm.seeds == (0, 1)
+    (variant,) = compare(runs).variants
+    assert variant.seeds == (0, 1)

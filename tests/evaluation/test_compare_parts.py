@@ -70,15 +70,15 @@ def test_figures_by_hand(four: PartsBench) -> None:
 
 
 def test_a_score_per_shape_and_no_vote(parts_bench: PartsBench) -> None:
-    arm = compare(parts_bench.arm("baseline", 0.8)).variants[0]
-    assert arm.scores.shape == (3, 60)
-    np.testing.assert_allclose(arm.joint_scores, arm.scores.mean(axis=0))
-    assert arm.scores.mean() == pytest.approx(arm.score.mean)
-    assert arm.results[0].info["task"] == "segmentation"
+    variant = compare(parts_bench.variant("baseline", 0.8)).variants[0]
+    assert variant.scores.shape == (3, 60)
+    np.testing.assert_allclose(variant.joint_scores, variant.scores.mean(axis=0))
+    assert variant.scores.mean() == pytest.approx(variant.score.mean)
+    assert variant.results[0].info["task"] == "segmentation"
 
 
-def test_identical_arms_differ_by_nothing(parts_bench: PartsBench) -> None:
-    runs = parts_bench.arm("baseline", 0.8)
+def test_identical_variants_differ_by_nothing(parts_bench: PartsBench) -> None:
+    runs = parts_bench.variant("baseline", 0.8)
     difference = compare(runs[::-1], runs).differences[0]
     interval = difference.overall
     assert (interval.mean, interval.low, interval.high) == (0, 0, 0)
@@ -87,7 +87,7 @@ def test_identical_arms_differ_by_nothing(parts_bench: PartsBench) -> None:
 
 
 def test_better_predictions_are_found_better(parts_bench: PartsBench) -> None:
-    found = compare(parts_bench.arm("distilled", 0.95), parts_bench.arm("baseline", 0.7))
+    found = compare(parts_bench.variant("distilled", 0.95), parts_bench.variant("baseline", 0.7))
     difference = found.differences[0]
     assert 0 < difference.overall.low < difference.overall.mean < difference.overall.high
     assert difference.test.gained > difference.test.lost
@@ -99,8 +99,8 @@ def test_better_predictions_are_found_better(parts_bench: PartsBench) -> None:
 def test_comparison_is_symmetric_up_to_sign(
     parts_bench: PartsBench, seeds: tuple[int, ...]
 ) -> None:
-    runs = parts_bench.arm("distilled", 0.8)
-    base = parts_bench.arm("baseline", 0.75, seeds)
+    runs = parts_bench.variant("distilled", 0.8)
+    base = parts_bench.variant("baseline", 0.75, seeds)
     one, two = compare(runs, base).differences[0], compare(base, runs).differences[0]
     assert one.overall.mean == pytest.approx(-two.overall.mean)
     assert one.overall.low == pytest.approx(-two.overall.high)
@@ -123,7 +123,7 @@ def test_order_of_shapes_changes_nothing(
 
 
 def test_table_and_markdown_name_the_figures(parts_bench: PartsBench) -> None:
-    found = compare(parts_bench.arm("distilled", 0.9), parts_bench.arm("baseline", 0.7))
+    found = compare(parts_bench.variant("distilled", 0.9), parts_bench.variant("baseline", 0.7))
     interval = found.differences[0].overall
     text = f"{100 * interval.mean:+.1f} [{100 * interval.low:+.1f}, {100 * interval.high:+.1f}]"
     for output in (to_markdown(comparison_table(found)), printed(found)):

@@ -98,8 +98,8 @@ def test_compare_can_read_what_it_writes(evaluated):
     run, results = evaluated
     for checkpoint in CHECKPOINTS:
         assert read_result(run, checkpoint).score == results[checkpoint].instance_miou
-        arm = compare([run], checkpoint=checkpoint).variants[0]
-        assert arm.class_score.mean == results[checkpoint].class_miou
+        variant = compare([run], checkpoint=checkpoint).variants[0]
+        assert variant.class_score.mean == results[checkpoint].class_miou
 
 
 def test_again_gives_the_same_and_no_confusion_of_classes(evaluated, parts_run_copy):

@@ -44,8 +44,10 @@ def browse(profile: Path, *options: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture
 def page(bench: Bench, tmp_path: Path) -> Path:
-    runs = bench.arm("distilled", 0.9, (0, 1)) + bench.arm("distilled-wrong-view", 0.5, (0, 1))
-    return write_report(runs, tmp_path / "page.html", bench.arm("baseline", 0.6, (0, 1)))
+    runs = bench.variant("distilled", 0.9, (0, 1)) + bench.variant(
+        "distilled-wrong-view", 0.5, (0, 1)
+    )
+    return write_report(runs, tmp_path / "page.html", bench.variant("baseline", 0.6, (0, 1)))
 
 
 def test_console_stays_silent(page: Path, tmp_path: Path) -> None:

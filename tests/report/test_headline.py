@@ -17,12 +17,14 @@ def test_headline_says_what_the_interval_allows(
     bench: Bench, ours: float, theirs: float, line: str, evidence: str
 ) -> None:
     # A control comes first: the headline is about plain distillation all the same.
-    runs = bench.arm("distilled-wrong-view", 0.5, (0, 1)) + bench.arm("distilled", ours, (0, 1))
-    found = headline(compare(runs, bench.arm("baseline", theirs, (0, 1))))
+    runs = bench.variant("distilled-wrong-view", 0.5, (0, 1)) + bench.variant(
+        "distilled", ours, (0, 1)
+    )
+    found = headline(compare(runs, bench.variant("baseline", theirs, (0, 1))))
     assert found[0] == line
     assert evidence in found[1]
 
 
 def test_without_baseline_it_only_tells_the_accuracy(bench: Bench) -> None:
-    runs = bench.arm("distilled", 1.0, (0, 1))
+    runs = bench.variant("distilled", 1.0, (0, 1))
     assert headline(compare(runs)) == ("distilled: 100.0 ± 0.0 % of test shapes correct", "")

@@ -7,38 +7,38 @@ from pointmcd.report.page import write_report
 
 @pytest.fixture
 def runs(bench):
-    """Two arms with 3, 6 and 30 labelled shapes, two seeds each."""
+    """Two variants with 3, 6 and 30 labelled shapes, two seeds each."""
 
-    def run(arm, seed, accuracy, share, count):
+    def run(variant, seed, accuracy, share, count):
         shapes = {"train": count + seed, "val": 1, "test": 6}
         return bench.run(
-            *(arm, seed, accuracy),
-            name=f"{arm}-{share}-{seed}",
+            *(variant, seed, accuracy),
+            name=f"{variant}-{share}-{seed}",
             info={"shapes": shapes},
             config={"label_fraction": share},
         )
 
     return [
-        run(arm, seed, accuracy, share, count)
-        for arm in ("baseline", "finetuned")
+        run(variant, seed, accuracy, share, count)
+        for variant in ("baseline", "finetuned")
         for share, count, accuracy in ((0.1, 3, 0.3), (0.2, 6, 0.6), (1.0, 30, 0.9))
         for seed in (0, 1)
     ]
 
 
-def test_one_line_per_arm_over_the_labelled_shapes(runs):
-    arms = compare(runs).all_variants
-    figure = learning_curve_figure(arms, "accuracy")
+def test_one_line_per_variant_over_the_labelled_shapes(runs):
+    variants = compare(runs).all_variants
+    figure = learning_curve_figure(variants, "accuracy")
     lines = {line.get_label(): line for line in figure.axes[0].lines}
     assert set(lines) == {"baseline", "finetuned"}
-    of = [arm for arm in arms if arm.label.startswith("finetuned")]
+    of = [variant for variant in variants if variant.label.startswith("finetuned")]
     expected = {sum(r.info["shapes"]["train"] for r in a.results) / 2: a.score.mean for a in of}
     assert list(lines["finetuned"].get_xdata()) == sorted(expected) == [3.5, 6.5, 30.5]
     drawn = list(lines["finetuned"].get_ydata())
     assert drawn == pytest.approx([100 * expected[shapes] for shapes in sorted(expected)])
 
 
-def test_nothing_to_draw_where_all_arms_have_as_many(bench):
+def test_nothing_to_draw_where_all_variants_have_as_many(bench):
     runs = [bench.run("baseline", seed, 0.5) for seed in (0, 1)]
     assert learning_curve_figure(compare(runs).all_variants, "accuracy") is None
 

@@ -34,8 +34,10 @@ def write(runs: list[Path], out: Path, baseline: list[Path] | None = None) -> tu
 
 
 def test_page_holds_every_section_and_needs_nothing_else(bench: Bench, tmp_path: Path) -> None:
-    runs = bench.arm("distilled", 0.9, (0, 1)) + bench.arm("distilled-wrong-view", 0.5, (0, 1))
-    text, page = write(runs, tmp_path / "page.html", bench.arm("baseline", 0.6, (0, 1)))
+    runs = bench.variant("distilled", 0.9, (0, 1)) + bench.variant(
+        "distilled-wrong-view", 0.5, (0, 1)
+    )
+    text, page = write(runs, tmp_path / "page.html", bench.variant("baseline", 0.6, (0, 1)))
     sections = {"results", "views", "curves", "gains", "confusion", "mistakes", "settings"}
     assert sections <= page.ids
     assert all(str(image["src"]).startswith("data:image/") for image in page.images)
@@ -51,7 +53,7 @@ def test_views_are_shown_with_how_much_they_see(bench: Bench, tmp_path: Path) ->
     assert re.fullmatch(r"bed/test/\S+, view 1 of 4: \d+ of 256 points seen", str(views[0]["alt"]))
 
 
-def test_runs_of_the_baseline_arm_are_the_baseline(bench: Bench, tmp_path: Path) -> None:
+def test_runs_of_the_baseline_variant_are_the_baseline(bench: Bench, tmp_path: Path) -> None:
     runs = [bench.run("distilled", accuracy=1.0), bench.run("baseline", accuracy=0.2)]
     text, _ = write(runs, tmp_path / "page.html")
     assert "Only distilled is right" in text
@@ -59,7 +61,7 @@ def test_runs_of_the_baseline_arm_are_the_baseline(bench: Bench, tmp_path: Path)
 
 
 def test_without_baseline_its_sections_are_left_out(bench: Bench, tmp_path: Path) -> None:
-    text, page = write(bench.arm("baseline", 0.6, (0, 1)), tmp_path / "page.html")
+    text, page = write(bench.variant("baseline", 0.6, (0, 1)), tmp_path / "page.html")
     assert {"results", "confusion", "settings"} <= page.ids
     assert not {"gains", "mistakes"} & page.ids
     assert "of test shapes correct" in text
@@ -120,7 +122,7 @@ def test_damaged_history_is_named(bench: Bench, tmp_path: Path) -> None:
 
 
 def test_best_checkpoint_is_shown_where_all_runs_have_it(bench: Bench, tmp_path: Path) -> None:
-    runs = bench.arm("distilled", 0.8, (0, 1))
+    runs = bench.variant("distilled", 0.8, (0, 1))
     assert "best epoch on the validation split" in write(runs, tmp_path / "page.html")[0]
     (runs[0] / "predictions-test-best.npz").unlink()
     assert "best epoch on the validation split" not in write(runs, tmp_path / "page.html")[0]

@@ -34,8 +34,8 @@ def names(kind) -> list[str]:
 
 
 def test_page_of_parts_has_its_sections_and_words(parts_bench, tmp_path):
-    runs = parts_bench.arm("distilled", 0.9, (0, 1))
-    base = parts_bench.arm("baseline", 0.6, (0, 1))
+    runs = parts_bench.variant("distilled", 0.9, (0, 1))
+    base = parts_bench.variant("baseline", 0.6, (0, 1))
     text, page = write(runs, tmp_path / "page.html", base)
     assert {"results", "views", "curves", "gains", "truth", "settings"} <= page.ids
     assert not {"confusion", "mistakes"} & page.ids
@@ -106,9 +106,9 @@ def test_pictures_show_what_was_predicted(parts_bench, parts_store):
     assert len({colour for _, colour in shape.legend}) == len(shape.legend)
 
 
-def test_equal_arms_have_no_clearest_shapes(parts_bench, tmp_path):
+def test_equal_variants_have_no_clearest_shapes(parts_bench, tmp_path):
     guess = parts_bench.predictions(0.7, 0)
-    runs = [parts_bench.run(arm, predictions=guess) for arm in ("distilled", "baseline")]
+    runs = [parts_bench.run(variant, predictions=guess) for variant in ("distilled", "baseline")]
     text, _ = write(runs, tmp_path / "page.html")
     assert "Better with distilled: 0" in text
     assert text.count('<p class="soft">None.</p>') == 2

@@ -122,7 +122,7 @@ def test_a_baseline_without_errors():
 
 
 def test_variants_are_paired_by_seed(bench):
-    theirs, ours = bench.arm("baseline", 0.7, (0, 1)), bench.arm("distilled", 0.7, (0, 1))
+    theirs, ours = bench.variant("baseline", 0.7, (0, 1)), bench.variant("distilled", 0.7, (0, 1))
     for seed, run in enumerate(theirs):
         saved(run, result(*[(0.2, 0.4)[seed]] * 3, clean=0.1))
     for seed, run in enumerate(ours):
@@ -142,7 +142,7 @@ def test_variants_are_paired_by_seed(bench):
 
 
 def test_variants_of_other_seeds_are_compared_with_the_mean(bench):
-    theirs, ours = bench.arm("baseline", 0.7, (0, 1)), bench.arm("distilled", 0.7, (2,))
+    theirs, ours = bench.variant("baseline", 0.7, (0, 1)), bench.variant("distilled", 0.7, (2,))
     for seed, run in enumerate(theirs):
         saved(run, result(*[(0.2, 0.4)[seed]] * 3))
     saved(ours[0], result(0.3, 0.3, 0.3))
@@ -151,7 +151,7 @@ def test_variants_of_other_seeds_are_compared_with_the_mean(bench):
 
 
 def test_without_a_baseline_there_are_plain_errors(bench):
-    runs = bench.arm("distilled", 0.7, (0, 1))
+    runs = bench.variant("distilled", 0.7, (0, 1))
     for run in runs:
         saved(run, result(0.1, 0.2, 0.3))
     found = compare_corrupted(runs)
@@ -245,7 +245,7 @@ def test_the_command_line_prints_errors_and_ratios(run_copy, trained_run, tmp_pa
 
 
 def test_the_command_line_compares_over_seeds(bench, cli):
-    theirs, ours = bench.arm("baseline", 0.7), bench.arm("distilled", 0.7)
+    theirs, ours = bench.variant("baseline", 0.7), bench.variant("distilled", 0.7)
     for run in (*theirs, *ours):
         saved(run, result(0.1, 0.2, 0.3))
     status, out, _ = cli("compare", *ours, "--baseline", *theirs, "--corrupted", "--markdown")

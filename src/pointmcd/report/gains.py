@@ -17,7 +17,7 @@ def gains_figure(
     """Bars of the difference in the score of each class, greatest gain on top.
 
     Args:
-        difference: an variant against the baseline.
+        difference: a variant against the baseline.
         counts: number of test shapes of each class.
         limits: lowest and highest gain to show (fractions), so that figures of several variants can
             have one scale.

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from pointmcd.data.store import Store
@@ -13,6 +12,7 @@ from pointmcd.errors import PointMCDError, StoreError
 from pointmcd.files import read_json
 from pointmcd.plots.style import POINT, Picture, picture_uri
 from pointmcd.tasks.results import Variant
+from pointmcd.typing import Bytes, Doubles, Reals
 from pointmcd.views.framing import Framing
 from pointmcd.views.rig import Rig
 
@@ -81,16 +81,10 @@ def _sheet(store: Store, rig: Rig, index: int, count: int) -> Sheet:
     return Sheet(shape.name, str(shape.label), views)
 
 
-def project_points(points: NDArray[np.floating], rig: Rig, framing: Framing) -> NDArray[np.float64]:
-    """Find the place of every point in every view: the inverse of `views.raycast.pixel_rays`.
+def project_points(points: Reals, rig: Rig, framing: Framing) -> Doubles:
+    """Find the place of points [N, 3] in every view: the inverse of `views.raycast.pixel_rays`.
 
-    Args:
-        points: [N, 3], in the shape's frame.
-        rig: the V cameras.
-        framing: what brought the shape before them.
-
-    Returns:
-        float64 [V, N, 2]: column and row in pixels from the upper left corner of the picture.
+    Returns float64 [V, N, 2]: column and row in pixels from the upper left corner of the picture.
     """
     frames = rig.frames
     axes = np.stack([frames.right, frames.up, frames.forward], axis=1)
@@ -110,7 +104,7 @@ def _framing(store: Store, index: int) -> Framing:
         raise StoreError(f"{file}: does not say how shapes are framed; prepare again") from error
 
 
-def _dotted(view: NDArray[np.uint8], places: NDArray[np.float64]) -> NDArray[np.uint8]:
+def _dotted(view: Bytes, places: Doubles) -> Bytes:
     """Draw dots at places [n, 2] (column, row) over a grey view [S, S]; RGB [2 S, 2 S, 3]."""
     side = _ENLARGE * len(view)
     pale = (255 - _SHADE * (255.0 - view)).astype(np.uint8)
