@@ -19,7 +19,7 @@ class Difference:
     """One variant minus the baseline; scores are fractions.
 
     Attributes:
-        variant: the variant's label.
+        variant: its label.
         paired_by_seed: both sides have the same seeds, and seed s is compared with seed s;
             otherwise each side's score per shape is averaged over its seeds.
         overall: difference in overall accuracy or instance mIoU with its 95% interval.
@@ -62,7 +62,7 @@ class Comparison:
     @property
     def all_variants(self) -> tuple[Variant, ...]:
         """The baseline, where there is one, and the variants."""
-        return ((self.baseline,) if self.baseline else ()) + self.variants
+        return tuple(variant for variant, _ in self.rows)
 
     @property
     def rows(self) -> list[tuple[Variant, Difference | None]]:

@@ -30,7 +30,7 @@ def evaluate(
     Args:
         run: the run folder.
         split: "test", "val" or "train".
-        store: where the store is now, if it has moved; it must be the very same.
+        store: where the store is now, if it has moved.
         device: cpu, cuda, mps or auto.
 
     Raises:

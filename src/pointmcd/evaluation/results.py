@@ -18,8 +18,7 @@ def read_result(run: Path, checkpoint: Checkpoint = "last") -> RunResult:
     """Read a run folder and its predictions on the test split.
 
     Raises:
-        RunError: when the folder is no run, is not evaluated, or is damaged; the text names the
-            file and says what to do.
+        RunError: when the folder is no run, is not evaluated, or is damaged.
         ConfigError: when this installation lacks its task.
     """
     opened = Run(run)

@@ -88,12 +88,9 @@ def _iou(common: Indices, union: Indices) -> Doubles:
 
 
 def mean_ious(scores: ArrayLike, labels: ArrayLike, classes: Sequence[str]) -> MeanIoU:
-    """Instance and class mIoU from the IoU of each shape.
+    """Instance and class mIoU from the IoUs [n] and classes [n] of shapes.
 
-    Args:
-        scores: [n], from `shape_ious`; shapes without a score (NaN) are left out.
-        labels: [n], class of each shape.
-        classes: the K class names.
+    Shapes without a score (NaN) are left out.
 
     Raises:
         PointMCDError: when no shape has a score, or the two differ in length.

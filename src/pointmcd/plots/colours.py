@@ -27,11 +27,5 @@ def part_colours(count: int) -> Bytes:
 
 
 def part_paint(parts: Integers, count: int) -> Bytes:
-    """The colour of each point's part, uint8 [N, 3]; light grey for -1, a point without a label.
-
-    Args:
-        parts: [N], counted from 0 in the class.
-        count: number of parts of the class.
-    """
-    colours = np.concatenate([part_colours(count), _UNLABELLED])
-    return np.asarray(colours[parts])
+    """The colours uint8 [N, 3] of parts [N], counted from 0; light grey for -1, without a label."""
+    return np.asarray(np.concatenate([part_colours(count), _UNLABELLED])[parts])

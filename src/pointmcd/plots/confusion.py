@@ -4,22 +4,18 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
+
+from pointmcd.typing import Indices
 
 #: Up to this many classes, counts are written into the cells.
 _COUNTS_UP_TO = 30
 
 
-def confusion_figure(confusion: NDArray[np.int64], classes: Sequence[str], title: str) -> Figure:
-    """Draw a confusion matrix; each row's colours are shares of that true class.
+def confusion_figure(confusion: Indices, classes: Sequence[str], title: str) -> Figure:
+    """Draw counts [K, K] of shapes by true class (row) and predicted class (column).
 
-    Args:
-        confusion: int64 [K, K], shapes by true class (row) and predicted class (column).
-        classes: the K class names.
-        title: text above the picture.
-
-    Returns:
-        A figure without a window; write it with `figure.savefig(path, dpi=150)`.
+    Each row's colours are shares of that true class. The figure has no window; write it with
+    `figure.savefig(path, dpi=150)`.
     """
     count = len(classes)
     side = min(3.5 + 0.28 * count, 12)

@@ -27,13 +27,7 @@ _RIM, _FAR, _STEP = 0.7, 0.85, 3.0
 
 @dataclass(frozen=True)
 class PaintedCloud:
-    """Points and their parts.
-
-    Attributes:
-        points: [N, 3].
-        parts: [N], counted from 0 in the class; -1 for a point without a label.
-        caption: a line to stand over a picture, or nothing.
-    """
+    """Points [N, 3], their parts [N], counted from 0 (-1: without a label), and a caption."""
 
     points: Reals
     parts: Integers
@@ -67,11 +61,8 @@ def cloud_picture(
     Args:
         points: [N, 3], finite, y up; N at least 1.
         colours: [N, 3].
-        size: side S of the picture in pixels.
+        size: side S of the picture in pixels; it is uint8 [S, S, 3].
         view: elevation and azimuth of the viewer, degrees.
-
-    Returns:
-        uint8 [S, S, 3].
     """
     return np.asarray(cloud_pictures(points, colours[None], size, view)[0])
 

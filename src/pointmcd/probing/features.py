@@ -58,12 +58,7 @@ def _encoder(student: Any, run: Run, store: Store, pooling: str, device: torch.d
 
 
 def embed_shapes(
-    student: Any,
-    store: Store,
-    indices: Indices,
-    points: int,
-    pooling: str,
-    device: torch.device,
+    student: Any, store: Store, indices: Indices, points: int, pooling: str, device: torch.device
 ) -> Floats:
     """Return pooled embeddings [n, C or 2 C] of a frozen student on `device`; no label is read.
 

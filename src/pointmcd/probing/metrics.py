@@ -41,13 +41,10 @@ _DECIMALS = 12
 
 
 class Fitted(NamedTuple):
-    """A classifier's predictions, and how its one setting was chosen.
+    """A classifier's predictions [n_test], and the C or number of neighbours chosen for it.
 
-    Attributes:
-        predictions: int64 [n_test].
-        chosen: the C of the SVM, or the number of neighbours.
-        cross_validated: mean accuracy of `chosen` over the folds of train; None where train is
-            too small to choose.
+    `cross_validated` is that choice's mean accuracy over the folds of train; None where train is
+    too small to choose.
     """
 
     predictions: Indices
@@ -110,14 +107,8 @@ def episodes(
     A trial depends on the labels, `seed` and its number only: all encoders get the same trials.
     There are none where fewer than `ways` classes have `shots` shapes in train and one in test.
 
-    Args:
-        train_y: classes of the shapes to learn from.
-        test_y: classes of the shapes to classify.
-        ways: classes of a trial.
-        shots: train shapes of each class.
-        trials: number of trials.
-        seed: which trials are drawn.
-        queries: test shapes of each class; all there are, where a class has fewer.
+    A trial has `ways` classes, of each `shots` train shapes and `queries` test shapes, or all
+    there are where a class has fewer.
     """
     classes, counts = np.unique(train_y, return_counts=True)
     classes = classes[(counts >= shots) & np.isin(classes, test_y)]
@@ -139,7 +130,7 @@ def few_shot(
     """Accuracy of linear SVMs that each learn from the few shapes of one of `episodes`.
 
     C is 1, since choosing it would use more labels, and the few shapes alone standardise the
-    features. Returns mean and standard deviation over the trials; None if there are none.
+    features. Mean and standard deviation are over the trials; None if there are none.
     """
     accuracies = [
         float(_svm().fit(train_x[shown], train_y[shown]).score(test_x[asked], test_y[asked]))
@@ -154,10 +145,8 @@ def retrieval(train_x: Doubles, test_x: Doubles, test_y: Indices) -> float | Non
     Each test shape ranks all other test shapes by the cosine similarity of their features,
     standardised by the mean and deviation of train, so that nothing is fitted on test. Shapes of
     equal similarity share one rank, so the order of rows does not matter. Takes memory of
-    n_test * n_test floats.
-
-    Returns:
-        The mean over the queries that have another shape of their class; None if none has.
+    n_test * n_test floats. The mean is over the queries that have another shape of their class;
+    None if none has.
     """
     similarity = cosine_similarity(_standardiser().fit(train_x).transform(test_x)).round(_DECIMALS)
     relevant = test_y[:, None] == test_y

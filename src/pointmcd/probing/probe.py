@@ -47,14 +47,21 @@ def probe(config: ProbeConfig) -> list[ProbeRow]:
     """
     config.check()
     store, device = Store(Path(config.store)), pick_device(config.device)
-    fit, score = _shapes(store, config.split)
-    runs = [_finished(Path(path), store) for path in (config.run, *config.others)]
+    shapes = _shapes(store, config.split)
+    runs = [Run(Path(path)) for path in (config.run, *config.others)]
+    for run in runs:
+        run.refuse_unfinished()
+        if run.config.points > store.num_points:
+            raise StoreError(
+                f"{store.path}: holds {store.num_points} points per shape, {run.path} takes"
+                f" {run.config.points}; prepare it again with more"
+            )
     encoders = [
         (run.path.resolve().name, trained_student(run, config, store, device)) for run in runs
     ]
     if config.references:
         encoders += _references(runs[0], config, store, device)
-    rows = _score(encoders, store, fit, score, config.seed)
+    rows = _score(encoders, store, shapes, config.seed)
     _write(config, store, runs, rows)
     return rows
 
@@ -72,17 +79,6 @@ def _shapes(store: Store, split: str) -> tuple[Indices, Indices]:
     return fit, score
 
 
-def _finished(path: Path, store: Store) -> Run:
-    run = Run(path)
-    run.refuse_unfinished()
-    if run.config.points > store.num_points:
-        raise StoreError(
-            f"{store.path}: holds {store.num_points} points per shape, {run.path} takes"
-            f" {run.config.points}; prepare it again with more"
-        )
-    return run
-
-
 def _references(
     run: Run, config: ProbeConfig, store: Store, device: torch.device
 ) -> Iterator[tuple[str, Iterator[Encoder]]]:
@@ -95,8 +91,7 @@ def _references(
     try:
         folder = _find_teacher(run, store)
     except StoreError as why:
-        note = f"note: {run.path}: its teacher {name} is left out: {why}"
-        console.print(note, soft_wrap=True)
+        console.print(f"note: {run.path}: its teacher {name} is left out: {why}", soft_wrap=True)
     else:
         yield f"teacher {name}", teacher(folder, config, store, device)
 
@@ -123,19 +118,18 @@ def _find_teacher(run: Run, store: Store) -> Path:
 def _score(
     encoders: Sequence[tuple[str, Iterator[Encoder]]],
     store: Store,
-    fit: Indices,
-    score: Indices,
+    shapes: tuple[Indices, Indices],
     seed: int,
 ) -> list[ProbeRow]:
+    fit_y, score_y = map(store.labels, shapes)
     rows = []
-    fit_y, score_y = store.labels(fit), store.labels(score)
     with progress_bar() as progress:
         task = progress.add_task("probed", total=len(encoders), note="")
         for name, of_seeds in encoders:
             progress.update(task, note=name)
             scores = []
             for encoder in of_seeds:
-                fit_x, score_x = (encoder(shapes).astype(np.float64) for shapes in (fit, score))
+                fit_x, score_x = (encoder(indices).astype(np.float64) for indices in shapes)
                 if not (np.isfinite(fit_x).all() and np.isfinite(score_x).all()):
                     raise RunError(f"{name}: its features of {store.path} are not finite")
                 scores.append(score_features(fit_x, fit_y, score_x, score_y, seed))

@@ -9,13 +9,7 @@ from sklearn.metrics import accuracy_score, recall_score
 
 from pointmcd.evaluation.comparison_table import percent
 from pointmcd.metrics.statistics import Spread
-from pointmcd.probing.metrics import (
-    episodes,
-    few_shot,
-    linear_svm,
-    nearest_neighbours,
-    retrieval,
-)
+from pointmcd.probing.metrics import episodes, few_shot, linear_svm, nearest_neighbours, retrieval
 from pointmcd.tables import result_table
 from pointmcd.typing import Doubles, Indices
 
@@ -38,15 +32,12 @@ class ProbeScores:
     """Scores of one encoder's features; fractions from 0 to 1.
 
     Attributes:
-        svm: overall accuracy of the linear SVM.
-        svm_class: mean over classes of the same.
-        svm_cost: the C that cross-validation chose.
-        knn: overall accuracy of nearest neighbours.
-        knn_neighbours: the number that cross-validation chose.
+        svm: overall accuracy of the linear SVM, `svm_class` its mean over classes.
+        svm_cost: the C that cross-validation chose, by `svm_cross_validated`, a mean accuracy.
+        knn: overall accuracy of nearest neighbours, `knn_neighbours` of them.
         few_shot: by ways and shots ("5w10s") mean and deviation over ten trials; None where too
             few classes have the shapes.
         retrieval_map: mean average precision of retrieval among the tested shapes.
-        svm_cross_validated: mean accuracy of the chosen C in that cross-validation.
     """
 
     svm: float
@@ -94,8 +85,8 @@ def probe_table(rows: Iterable[ProbeRow], title: str = "") -> Table:
 
 def probe_cells(row: ProbeRow) -> list[str]:
     """Return one row of texts, the name first, matching `PROBE_COLUMNS`."""
-    svm, knn = ("svm", "svm_cross_validated", "svm_class"), "knn"
-    shares = (_spread([getattr(s, name) for s in row.scores]) for name in (*svm, knn))
+    names = ("svm", "svm_cross_validated", "svm_class", "knn")
+    shares = (_spread([getattr(s, name) for s in row.scores]) for name in names)
     trials = (_few_shot([s.few_shot[key] for s in row.scores]) for key in _EPISODES)
     return [row.name, *shares, *trials, _spread([s.retrieval_map for s in row.scores])]
 
@@ -106,8 +97,5 @@ def _spread(values: Sequence[float | None]) -> str:
 
 
 def _few_shot(spreads: Sequence[Spread | None]) -> str:
-    known = [spread for spread in spreads if spread is not None]
-    if not known:
-        return "-"
-    deviation = np.mean([spread.std or 0.0 for spread in known])
-    return percent(Spread(float(np.mean([spread.mean for spread in known])), float(deviation)))
+    known = [(spread.mean, spread.std or 0.0) for spread in spreads if spread is not None]
+    return percent(Spread(*np.mean(known, axis=0).tolist())) if known else "-"

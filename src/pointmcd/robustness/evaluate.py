@@ -34,12 +34,7 @@ def evaluate_corrupted(
     `corrupted-<split>-<checkpoint>` `.npz` and `.json`, into the run folder; corruptions that were
     evaluated before stay in them, and in what is returned.
 
-    Args:
-        run: the run folder.
-        corruptions: names of `CORRUPTIONS`.
-        split: "test", "val" or "train".
-        store: where the store is now, if it has moved; it must be the very same.
-        device: cpu, cuda, mps or auto.
+    Takes names of `CORRUPTIONS`, and else the arguments of `evaluate`.
 
     Raises:
         RunError: when the run is not finished, labels parts, or is of another store.

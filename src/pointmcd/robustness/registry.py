@@ -59,14 +59,11 @@ def corrupted(points: Reals, shape: str, name: str, severity: int) -> Floats:
     sees the same clouds, whatever else is evaluated, in whatever order.
 
     Args:
-        points: [N, 3] in farthest-point order, N at least 1; of the result too the first are a
+        points: [N, 3] in farthest-point order; of the result, float32 [N, 3], too the first are a
             good sample.
         shape: unique name of the shape.
         name: one of `CORRUPTIONS`.
         severity: 1 to 5.
-
-    Returns:
-        float32 [N, 3].
     """
     digest = hashlib.sha256(f"{_SEED}/{shape}/{name}/{severity}".encode()).digest()
     generator = np.random.default_rng(np.frombuffer(digest, dtype="<u4"))
