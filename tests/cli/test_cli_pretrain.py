@@ -108,6 +108,6 @@ def test_a_learning_curve_of_fine_tuning_under_a_name(cli):
 
 def test_a_learning_curve_beside_a_teacher_of_all_labels(refused, taught_store, tmp_path):
     line = refused("train", taught_store, "--learning-curve", "--out", tmp_path / "run", *TINY)
-    assert "teacher lite0 learnt from all labels" in line
-    assert "pointmcd teach --task autoencoder or features, or --no-distill" in line
+    assert "no teacher lite0-0.01-s0 (there: lite0)" in line
+    assert line.endswith("--teacher lite0 --label-fraction 0.01 --seed 0")
     assert not list(tmp_path.glob("run*"))

@@ -20,7 +20,7 @@ from pointmcd.teachers.describe import describe_shapes
 from pointmcd.teachers.lesson import LESSONS, LessonOptions
 from pointmcd.teachers.lessons.classification import ClassificationLesson
 from pointmcd.teachers.settings import command_for, teacher_name
-from pointmcd.teachers.stored import check_label_free, map_output, meant_name, resolve_teacher
+from pointmcd.teachers.stored import check_labels, map_output, meant_name, resolve_teacher
 from pointmcd.teachers.teach import teach
 from pointmcd.teachers.trained import TrainedLesson
 
@@ -51,7 +51,7 @@ def test_a_lesson_and_an_encoder_of_ones_own_teach(store, cli):
         **{"width": 5, "encoder_weights": meta["settings"]["encoder_weights"]},
     }
     assert (meta["label_free"], meta["descriptor_size"]) == (True, 5)
-    check_label_free(meta, "--task pretrain", "")
+    check_labels(meta, "--task pretrain", 0, 0)
     shapes = {"descriptors": (18, 3, 5), "shape": (18, 6), "features": (18, 3, 6)}
     mapped = {output: map_output(opened, meta, output, EVERY) for output in shapes}
     assert {output: rows.shape for output, rows in mapped.items()} == shapes

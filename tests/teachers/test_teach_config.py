@@ -1,3 +1,4 @@
+import re
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -162,3 +163,21 @@ def test_an_unknown_option_is_refused():
 def test_a_name_that_is_no_folder_name_is_refused(name):
     with pytest.raises(ConfigError, match="--name"):
         check(TeachConfig(Path("store"), name=name))
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"label_fraction": 0.0}, "--label-fraction 0.0: must be above 0 and at most 1"),
+        ({"label_fraction": 1.5}, "--label-fraction 1.5: must be above 0 and at most 1"),
+        ({"label_fraction": float("nan")}, "--label-fraction nan: must be above 0 and at most 1"),
+        (
+            {"label_fraction": 0.5, "task": "features"},
+            "--label-fraction: --task features uses no labels; leave it out",
+        ),
+    ],
+)
+def test_fractions_that_cannot_be_meant(options, text):
+    config = TeachConfig(STORE, **options)
+    with pytest.raises(ConfigError, match=f"^{re.escape(text)}$"):
+        check(config)

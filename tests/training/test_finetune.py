@@ -7,14 +7,13 @@ import torch
 from trainers import trainer_of
 
 from pointmcd.checkpoint import load_checkpoint, under_prefix
-from pointmcd.data.splits import keep_share
+from pointmcd.data.splits import keep_share, labelled_train
 from pointmcd.data.store import Store
-from pointmcd.errors import ConfigError, RunError
+from pointmcd.errors import ConfigError, RunError, StoreError
 from pointmcd.students.registry import create_student
 from pointmcd.tasks.task import Labels, get_task
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.finetune import start_from
-from pointmcd.training.inputs import labelled_part
 from pointmcd.training.run import Run
 from pointmcd.training.train import learning_curve, train
 
@@ -177,7 +176,9 @@ def test_training_sees_only_the_share_as_often_as_it_takes(make, taught_store):
     store = Store(taught_store)
     config = make("a", label_fraction=0.34)
     trainer = trainer_of(config)
-    assert list(trainer.dataset.indices) == list(labelled_part(config, store))
+    assert list(trainer.dataset.indices) == list(
+        labelled_train(store, config.label_fraction, config.seed)
+    )
     assert len(trainer.dataset.indices) == 3  # one of each class's three
     assert len(trainer.dataset) == 9  # and as many steps as with all of them
     assert Run(train(config)).meta["shapes"] == {"train": 3, "val": 3, "test": 6}
@@ -203,7 +204,7 @@ def test_an_impossible_share(make, fraction):
 
 
 def test_a_teacher_of_all_labels_would_tell_the_others(make):
-    with pytest.raises(ConfigError, match=r"--label-fraction 0.5: teacher lite0 learnt from all"):
+    with pytest.raises(StoreError, match=r"no teacher lite0-0.5-s0 \(there: lite0\)"):
         train(make("a", label_fraction=0.5, teacher="lite0"))
 
 
@@ -227,5 +228,5 @@ def test_a_learning_curve_has_shares_of_its_own(make):
         learning_curve(make("curve", label_fraction=0.5))
     with pytest.raises(ConfigError, match="--learning-curve: --task pretrain uses no labels"):
         learning_curve(make("curve", task="pretrain", teacher="lite0"))
-    with pytest.raises(ConfigError, match=r"--learning-curve: teacher lite0 learnt from all"):
+    with pytest.raises(StoreError, match=r"no teacher lite0-0.01-s0 \(there: lite0\)"):
         learning_curve(make("curve", teacher="lite0"))

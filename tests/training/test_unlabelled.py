@@ -6,11 +6,12 @@ import torch
 from store_copies import copy_store
 from trainers import trainer_of
 
+from pointmcd.data.splits import labelled_train
 from pointmcd.data.store import Store
+from pointmcd.errors import ConfigError, StoreError
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach
-from pointmcd.training.inputs import labelled_part
-from pointmcd.training.train import train
+from pointmcd.training.train import learning_curve, train
 from pointmcd.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -48,7 +49,7 @@ def test_a_step_has_labelled_shapes_and_a_batch_of_all(few, store, monkeypatch):
     opened, config = Store(store), few("a", epochs=4)
     steps = steps_of(config, monkeypatch)
     assert len(steps) == 12  # as many as with all of the nine shapes by three
-    known = set(opened.labels(labelled_part(config, opened)).tolist())
+    known = set(opened.labels(labelled_train(opened, config.label_fraction, config.seed)).tolist())
     for batch, unlabelled in steps:
         assert set(batch.labels.tolist()) <= known
         assert (batch.visibility, batch.teacher) == (None, {})
@@ -75,7 +76,10 @@ def test_no_label_that_is_held_back_is_read(few, store, monkeypatch):
     asked, read = [], Store.labels
     monkeypatch.setattr(Store, "labels", lambda s, i: (asked.append(np.array(i)), read(s, i))[1])
     train(config)
-    allowed = {*labelled_part(config, opened).tolist(), *opened.indices("val").tolist()}
+    allowed = {
+        *labelled_train(opened, config.label_fraction, config.seed).tolist(),
+        *opened.indices("val").tolist(),
+    }
     assert set(np.concatenate(asked).tolist()) <= allowed
 
 
@@ -102,3 +106,47 @@ def test_parts_are_learnt_where_the_class_is_known(make, parts_store, tmp_path):
     trainer = trainer_of(make("a", path, **(FEW | options)))
     assert trainer.unlabelled is None
     assert trainer.dataset.teacher is not None
+
+
+@pytest.fixture(scope="module")
+def taught(store, tmp_path_factory):
+    """A store with a teacher of the same labels that `FEW` knows. To be read only."""
+    path = copy_store(store, tmp_path_factory.mktemp("taught") / "store")
+    opened, asked, read = Store(path), [], Store.labels
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Store, "labels", lambda s, i: (asked.append(np.array(i)), read(s, i))[1])
+        folder = teach(TeachConfig(path, label_fraction=0.34, epochs=2, device="cpu"))
+    assert folder.name == "lite0-0.34-s0"
+    known = labelled_train(opened, 0.34, 0)
+    assert set(np.concatenate(asked).tolist()) == {*known.tolist(), *opened.indices("val").tolist()}
+    return path
+
+
+def test_a_teacher_of_the_same_labels_is_found_by_its_encoder(make, taught, content):
+    options = {"label_fraction": 0.34, "batch_size": 3, "objective": ("logits",)}
+    by_encoder = content(train(make("a", taught, teacher="lite0", **options)))
+    by_name = content(train(make("b", taught, teacher="lite0-0.34-s0", **options)))
+    assert by_encoder["last"] == by_name["last"]
+    assert by_encoder["records"][-1]["logits_loss"] > 0
+
+
+def test_more_labels_may_be_known_than_the_teacher_learnt(make, taught):
+    config = make("a", taught, teacher="lite0-0.34-s0", label_fraction=0.67, batch_size=3)
+    assert train(config).exists()
+
+
+def test_a_teacher_of_other_labels_is_refused(make, taught):
+    options = {"label_fraction": 0.34, "batch_size": 3}
+    with pytest.raises(
+        StoreError, match=r"no teacher lite0-0.34-s1 .*--label-fraction 0.34 --seed 1$"
+    ):
+        train(make("a", taught, teacher="lite0", seed=1, **options))
+    wrong = (
+        "learnt labels that are left out; make one by pointmcd teach --label-fraction 0.34 --seed 1"
+    )
+    with pytest.raises(ConfigError, match=wrong):
+        train(make("b", taught, teacher="lite0-0.34-s0", seed=1, **options))
+    with pytest.raises(ConfigError, match="learnt labels that are left out"):
+        train(make("c", taught, teacher="lite0-0.34-s0", label_fraction=0.1, batch_size=3))
+    with pytest.raises(StoreError, match=r"no teacher lite0-0.1-s0"):
+        learning_curve(make("d", taught, teacher="lite0", batch_size=3), (0.1, 1.0))

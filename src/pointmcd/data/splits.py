@@ -5,6 +5,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from pointmcd.data.store import Store
+from pointmcd.typing import Indices
+
 
 def hold_out(
     names: Sequence[str], labels: Sequence[str | None], fraction: float, seed: int
@@ -43,6 +46,19 @@ def keep_share(
     for group in _ordered(names, labels, seed):
         kept.update(group[: max(round(len(group) * fraction), 1)])
     return [i for i, name in enumerate(names) if name in kept]
+
+
+def labelled_train(store: Store, fraction: float = 1.0, seed: int = 0) -> Indices:
+    """Return indices of the train shapes whose labels are known: all, or a fraction of every class.
+
+    Teachers and students of one fraction and seed know the labels of the same shapes.
+    """
+    indices = store.indices("train")
+    if fraction == 1:
+        return indices
+    records = [store.shapes[i] for i in indices]
+    names, labels = [r.name for r in records], [r.label for r in records]
+    return indices[keep_share(names, labels, fraction, seed)]
 
 
 def assign_test(

@@ -45,7 +45,8 @@ class TeachConfig:
     finetune: bool = False
     """Train the encoder too (slow without a GPU); otherwise only the layers on top of it."""
     name: Annotated[str | None, metavar("NAME")] = None
-    """Name in the store; by default made of the encoder's and the lesson's."""
+    """Name in the store; by default made of the encoder's and the lesson's, and of a fraction of
+    the labels and its seed: lite0-0.1-s0."""
     epochs: int | None = None
     """Passes over the train split; 128, segmentation and autoencoder 20."""
     batch_size: int | None = None
@@ -58,6 +59,9 @@ class TeachConfig:
     """Learning rate at the end of the cosine; 1e-6, segmentation and autoencoder 5e-6."""
     weight_decay: Advanced[float | None] = None
     """L2 penalty of Adam; 1e-5."""
+    label_fraction: float = 1.0
+    """Fraction of each class's train shapes whose labels are used, at least one shape; drawn by the
+    seed. `train` with the same fraction and seed takes this teacher."""
     label_smoothing: float | None = None
     """Classification only: probability shared among the other classes; 0.2."""
     seed: int = 0

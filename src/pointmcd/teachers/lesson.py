@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pointmcd.checkpoint import load_module
+from pointmcd.data.splits import labelled_train
 from pointmcd.data.store import Store
 from pointmcd.encoders.image_encoder import ImageEncoder
 from pointmcd.errors import ConfigError, StoreError
@@ -50,7 +51,7 @@ class Lesson(ABC):
     Attributes:
         store, config, device, encoder: the arguments; the encoder has the config's weights.
         options: the lesson's, of `options_type`.
-        train: indices of the train split.
+        train: indices of the train split; with labels, of the shapes whose labels are known.
         teacher: the module that is trained and saved.
         cached: folders in the store with outputs that are kept outside the teacher's own, by name.
 
@@ -80,7 +81,7 @@ class Lesson(ABC):
         self.store, self.config, self.device, self.encoder = store, config, device, encoder
         self.options = self.read_options(config)
         self.cached: dict[str, Path] = {}
-        self.train = store.indices("train")
+        self.train = labelled_train(store, config.label_fraction, config.seed)
         if len(self.train) < 2:
             found = len(self.train)
             raise StoreError(f"{store.path}: {found} train shapes; a teacher needs at least two")

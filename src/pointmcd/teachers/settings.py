@@ -16,6 +16,7 @@ from pointmcd.teachers.lesson import LESSONS, Endings, Lesson, spelling
 #: The entry of a teacher's settings with `ImageEncoder.weights`, where that is not empty.
 ENCODER_WEIGHTS = "encoder_weights"
 _FINETUNED = "-finetuned"
+_LABELS_KNOWN = re.compile(r"-(\d\.\d+)-s(\d+)$")
 #: Options of a lesson and their values, in a default name as an ending.
 Wanted = Mapping[str, Any]
 
@@ -34,6 +35,11 @@ def check_config(lesson: type[Lesson], config: TeachConfig) -> None:
         raise ConfigError(f"--weights: is for --teacher timm:MODEL, not {config.teacher}")
     if config.runtime == "onnx":
         _check_onnx(lesson, config)
+    if not 0 < config.label_fraction <= 1:
+        value = config.label_fraction
+        raise ConfigError(f"--label-fraction {value}: must be above 0 and at most 1")
+    if lesson.label_free and config.label_fraction < 1:
+        raise ConfigError(f"--label-fraction: --task {config.task} uses no labels; leave it out")
     if config.seed < 0:
         raise ConfigError(f"--seed {config.seed}: must be at least 0")
     if config.name is not None and not re.fullmatch(r"\w[\w.-]*", config.name):
@@ -58,7 +64,9 @@ def decisive_settings(lesson: type[Lesson], config: TeachConfig) -> dict[str, An
     finetune = {"finetune": config.finetune} if lesson.finetunes else {}
     name = teacher_name(lesson, config)
     about = {"teacher": config.teacher, "task": config.task, "name": name, "seed": config.seed}
-    return about | finetune | asdict(lesson.read_options(config))
+    # Teachers of all labels are described as before there was a choice.
+    known = {"label_fraction": config.label_fraction} if config.label_fraction < 1 else {}
+    return about | known | finetune | asdict(lesson.read_options(config))
 
 
 def lesson_settings(lesson: Lesson) -> dict[str, Any]:
@@ -80,13 +88,16 @@ def config_of(teacher: Mapping[str, Any], store: Path) -> tuple[TeachConfig, str
 def teacher_name(lesson: type[Lesson], config: TeachConfig) -> str:
     """Return the name of a config's teacher: the one given, or the default.
 
-    That is the encoder's name with the lesson's ending, and whether it is fine-tuned.
+    That is the encoder's name with the lesson's ending, whether it is fine-tuned, and a fraction of
+    the labels with the seed that draws them.
     """
     if config.name:
         return config.name
     ending, _ = _ending(lesson, config)
     name = folder_name(config.teacher) + (f"-{ending}" if ending else "")
-    return name + (_FINETUNED if config.finetune else "")
+    name += _FINETUNED if config.finetune else ""
+    known = f"-{config.label_fraction:g}-s{config.seed}"
+    return name + known if config.label_fraction < 1 else name
 
 
 def _ending(lesson: type[Lesson], config: TeachConfig) -> tuple[str, Wanted]:
@@ -119,27 +130,36 @@ def split_name(name: str) -> tuple[str, str, bool]:
 
 def command_for(name: str) -> str:
     """Return options of `pointmcd teach` that make a teacher of that name, if a default one."""
-    bare, ending, finetuned = split_name(name)
+    known = _LABELS_KNOWN.search(name)
+    fraction, seed = (float(known[1]), int(known[2])) if known else (1.0, 0)
+    bare, ending, finetuned = split_name(_LABELS_KNOWN.sub("", name))
     teacher = re.sub("^random-", "random:", bare)
     teacher = re.sub("^(random:)?timm-", r"\1timm:", teacher)
     if teacher.startswith("module-"):  # names in Python have no dashes
         teacher = teacher.replace("-", ":")
     task, wanted = _known_endings().get(ending, (TeachConfig.task, {}))
-    return _words(teacher, task, wanted, finetuned)
+    config = TeachConfig(
+        Path(), teacher, task=task, finetune=finetuned, label_fraction=fraction, seed=seed
+    )
+    return _words(config, wanted)
 
 
 def command_of(lesson: Lesson) -> str:
     """Return options of `pointmcd teach` that make a lesson's teacher, but for its schedule."""
     kind, config = type(lesson), lesson.config
     _, wanted = _ending(kind, config)
-    words = _words(config.teacher, config.task, wanted, config.finetune)
+    words = _words(config, wanted)
     if config.weights:
         words += f" --weights {config.weights.resolve()}"
     named = teacher_name(kind, config) != teacher_name(kind, replace(config, name=None))
     return f"{words} --name {config.name}" if named else words
 
 
-def _words(teacher: str, task: str, wanted: Wanted, finetune: bool) -> str:
-    words = [f"--teacher {teacher}", *([] if task == TeachConfig.task else [f"--task {task}"])]
+def _words(config: TeachConfig, wanted: Wanted) -> str:
+    words = [f"--teacher {config.teacher}"]
+    words += [] if config.task == TeachConfig.task else [f"--task {config.task}"]
     words += [spelling(name) + ("" if v is True else f" {v}") for name, v in wanted.items()]
-    return " ".join([*words, *(["--finetune"] if finetune else [])])
+    words += ["--finetune"] if config.finetune else []
+    if config.label_fraction < 1:
+        words.append(f"--label-fraction {config.label_fraction:g} --seed {config.seed}")
+    return " ".join(words)

@@ -27,31 +27,41 @@ def work_file(store: Store, name: str) -> Path:
     return store.path / "teachers" / f".{name}.work.safetensors"
 
 
-def resolve_teacher(store: Store, name: str, lesson: str) -> dict[str, Any]:
+def resolve_teacher(
+    store: Store, name: str, lesson: str, label_fraction: float = 1.0, seed: int = 0
+) -> dict[str, Any]:
     """Return the teacher.json of the teacher that `name` means for a run whose task wants a lesson.
 
     A bare encoder's name, `lite0`, means the teacher of the wanted lesson by its default name,
     such as `lite0-segmentation`, and `lite0-finetuned` then means `lite0-segmentation-finetuned`.
-    A teacher of another name, of that lesson, or without labels is meant by just its name.
+    A teacher of another name, of that lesson, or without labels is meant by just its name. Where a
+    run knows a fraction of the labels, a bare name means the teacher of the same fraction and seed.
 
     Raises:
         StoreError: when that teacher is absent or does not match the store.
     """
-    return read_teacher(store, meant_name(store, name, lesson))
+    return read_teacher(store, meant_name(store, name, lesson, label_fraction, seed))
 
 
-def meant_name(store: Store, name: str, lesson: str) -> str:
+def meant_name(
+    store: Store, name: str, lesson: str, label_fraction: float = 1.0, seed: int = 0
+) -> str:
     """Return the name of the teacher that `name` means; see `resolve_teacher`."""
     file = teacher_folder(store, name) / "teacher.json"
     made = read_json(file) if file.exists() else {}
     encoder, ending, finetuned = split_name(name)
     bare = not ending and (not made or folder_name(made["settings"]["teacher"]) == encoder)
-    if not bare or made.get("task") == lesson or made.get("label_free"):
+    if not bare or made.get("label_free"):
+        return name
+    if made.get("task") == lesson and label_fraction == 1:
         return name
     wanted = LESSONS.get(lesson)
     if finetuned and not wanted.finetunes:
         return name
-    config = TeachConfig(store.path, teacher=encoder, task=lesson, finetune=finetuned)
+    fraction = 1.0 if wanted.label_free else label_fraction
+    config = TeachConfig(
+        store.path, encoder, task=lesson, finetune=finetuned, label_fraction=fraction, seed=seed
+    )
     return teacher_name(wanted, config)
 
 
@@ -89,18 +99,24 @@ def check_format(teacher: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     return dict(teacher)
 
 
-def check_label_free(teacher: Mapping[str, Any], option: str, otherwise: str) -> None:
-    """Refuse a teacher that learnt from labels where an option asks that they are not known.
+def check_labels(teacher: Mapping[str, Any], option: str, label_fraction: float, seed: int) -> None:
+    """Refuse a teacher that learnt labels which are not known in a run; `option` says so of it.
+
+    Labels of a fraction and a seed are known; 0: none.
 
     Raises:
-        ConfigError: naming the option, the teacher and what to use; `otherwise` ends the text.
+        ConfigError: naming the option, the teacher and what to use.
     """
-    if not teacher["label_free"]:
-        without = (task for task in LESSONS.names() if LESSONS.get(task).label_free)
-        raise ConfigError(
-            f"{option}: teacher {teacher['name']} learnt from all labels; use one without, made by"
-            f" pointmcd teach --task {' or '.join(without)}{otherwise}"
-        )
+    settings = teacher["settings"]
+    learnt = settings.get("label_fraction", 1.0)
+    if teacher["label_free"] or (learnt <= label_fraction and settings["seed"] == seed):
+        return
+    names = " or ".join(task for task in LESSONS.names() if LESSONS.get(task).label_free)
+    same = f"--label-fraction {label_fraction:g} --seed {seed}, or without labels by "
+    raise ConfigError(
+        f"{option}: teacher {teacher['name']} learnt labels that are left out; make one by"
+        f" pointmcd teach {same if label_fraction else ''}--task {names}"
+    )
 
 
 def map_output(

@@ -6,7 +6,7 @@ from torch.utils.data import DataLoader
 
 from pointmcd.data.augment import Augmentation
 from pointmcd.data.dataset import Batch, ShapeDataset, Targets, evaluation_loader
-from pointmcd.data.splits import keep_share
+from pointmcd.data.splits import labelled_train
 from pointmcd.data.store import Store
 from pointmcd.teachers.stored import map_output, resolve_teacher
 from pointmcd.training.config import TrainConfig
@@ -24,7 +24,8 @@ def find_teacher(config: TrainConfig, store: Store) -> dict[str, Any] | None:
     """
     if config.teacher is None:
         return None
-    return resolve_teacher(store, config.teacher, config.described_task.lesson)
+    lesson = config.described_task.lesson
+    return resolve_teacher(store, config.teacher, lesson, config.label_fraction, config.seed)
 
 
 def train_dataset(
@@ -35,7 +36,7 @@ def train_dataset(
     They come with the outputs of the teacher where there is one, unless `unlabelled_dataset` has
     these.
     """
-    indices = labelled_part(config, store)
+    indices = labelled_train(store, config.label_fraction, config.seed)
     repeats = round(len(store.indices("train")) / len(indices))
     alone = teacher is None or _has_unlabelled(config)
     outputs = None if alone else map_outputs(config, store, teacher or {}, indices)
@@ -83,16 +84,6 @@ def validation_loader(
     alone = config.described_task.labelled or teacher is None
     outputs = None if alone else map_outputs(config, store, teacher or {}, indices)
     return evaluation_loader(_dataset(config, store, indices, outputs))
-
-
-def labelled_part(config: TrainConfig, store: Store) -> Indices:
-    """The train shapes that are learnt from: all, or a share of every class."""
-    indices = store.indices("train")
-    if config.label_fraction == 1:
-        return indices
-    records = [store.shapes[i] for i in indices]
-    names, labels = [r.name for r in records], [r.label for r in records]
-    return indices[keep_share(names, labels, config.label_fraction, config.seed)]
 
 
 def map_outputs(

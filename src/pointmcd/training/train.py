@@ -11,7 +11,7 @@ from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, RunError, StoreError
 from pointmcd.files import is_temporary, remove, remove_stale
 from pointmcd.progress import progress_bar
-from pointmcd.teachers.stored import check_label_free
+from pointmcd.teachers.stored import check_labels
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.finetune import check_start, describe_start
 from pointmcd.training.inputs import find_teacher
@@ -19,7 +19,6 @@ from pointmcd.training.processes import agreed, is_main, join, main_first
 from pointmcd.training.run import LOCK, Run, create_run, lock_folder
 from pointmcd.training.trainer import Trainer
 
-_OR_NONE = ", or --no-distill"
 #: The usual shares of the labels in a learning curve.
 SHARES = (0.01, 0.05, 0.1, 0.2, 1.0)
 
@@ -70,9 +69,10 @@ def _plan(config: TrainConfig) -> _Plan:
     _check_store(config, store)
     teacher = find_teacher(config, store)
     if teacher is not None and not config.described_task.labelled:
-        check_label_free(teacher, f"--task {config.task}", "")
+        check_labels(teacher, f"--task {config.task}", 0, config.seed)
     if teacher is not None and config.label_fraction < 1:
-        check_label_free(teacher, f"--label-fraction {config.label_fraction}", _OR_NONE)
+        option = f"--label-fraction {config.label_fraction}"
+        check_labels(teacher, option, config.label_fraction, config.seed)
     return _Plan(config, store, teacher, _start(config, store))
 
 
@@ -121,7 +121,10 @@ def learning_curve(config: TrainConfig, shares: Sequence[float] = SHARES) -> lis
     join(config.device)
     with agreed():
         _check_curve(config)
-    return [train(_with_share(config, share)) for share in shares]
+        runs = [_with_share(config, share) for share in shares]
+        for run in runs:  # a teacher that is missing is missed before hours of training
+            _plan(run)
+    return [train(run) for run in runs]
 
 
 def _check_curve(config: TrainConfig) -> None:
@@ -129,9 +132,6 @@ def _check_curve(config: TrainConfig) -> None:
         raise ConfigError(f"--learning-curve: --task {config.task} uses no labels; leave it out")
     if config.label_fraction != 1:
         raise ConfigError("--learning-curve: sets the fractions itself; leave out --label-fraction")
-    teacher = find_teacher(config, Store(config.store))
-    if teacher is not None:
-        check_label_free(teacher, "--learning-curve", _OR_NONE)
 
 
 def _with_share(config: TrainConfig, share: float) -> TrainConfig:
