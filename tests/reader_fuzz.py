@@ -23,7 +23,7 @@ from pointmcd.datasets.annotations import parse_labels, read_part_names, read_sp
 from pointmcd.datasets.folder import list_shapes, load_shape
 from pointmcd.datasets.shapenetpart.dataset import ShapeNetPart, list_labelled_clouds
 from pointmcd.datasets.tree import FileTree, open_tree
-from pointmcd.errors import ShapeError
+from pointmcd.errors import FormatError, PointMCDError, ShapeError, first_line
 from pointmcd.shapes.clouds import read_points
 from pointmcd.shapes.mesh import normalise, read_mesh
 
@@ -241,13 +241,17 @@ def damaged_files(draw: st.DrawFn, names: tuple[str, ...] = tuple(READERS)) -> t
     """The name of a reader, and a file for it."""
     name = draw(st.sampled_from(names))
     # Drawn one by one, all that follows would take longer than to read the file.
-    chance = random.Random(draw(st.integers(0, 2**63)))
+    return name, damaged(name, random.Random(draw(st.integers(0, 2**63))))
+
+
+def damaged(name: str, chance: random.Random) -> bytes:
+    """A damaged file for the reader of that name."""
     data = chance.choice(READERS[name][1])
     for _ in range(chance.choice((1, 1, 1, 2, 3, 5))):
         word = chance.choice((chance.choice(_WORDS), chance.randbytes(chance.randint(1, 6))))
         length, number = chance.randint(1, 40), chance.choice(_NUMBERS)
         data = _mutated(data, chance.choice(_KINDS), chance.random(), length, word, number)
-    return name, data
+    return data
 
 
 def _mutated(
@@ -277,7 +281,7 @@ def judge(name: str, data: bytes, folder: Path) -> None:
     """Read a file.
 
     Raises:
-        Hanging: after `SECONDS`.
+        Hanging: after `SECONDS` of processor time.
         GreedyError: where more memory was taken than such a file is worth.
         Exception: whatever else than ShapeError the reader raises.
     """
@@ -287,14 +291,28 @@ def judge(name: str, data: bytes, folder: Path) -> None:
         with _alarm():
             READERS[name][0](data, folder)
     except ShapeError as error:
-        text = str(error)
-        if not text or "\n" in text or len(text) > 2000:
-            raise AssertionError(f"an error of more than one short line: {text[:300]!r}") from error
+        if fault := fault_of_text(error, folder):
+            raise AssertionError(f"{fault}: {str(error)[:300]!r}") from error
         if isinstance(error.__cause__, MemoryError):
-            raise GreedyError(f"refused by the memory, not by the reader: {text}") from error
+            raise GreedyError(f"refused by the memory, not by the reader: {error}") from error
     grown = _status("VmHWM") - resident, _status("VmPeak") - addresses
     if grown[0] > MAX_RESIDENT or grown[1] > MAX_ADDRESSES:
         raise GreedyError(f"took {grown[0] >> 20} MiB of memory, {grown[1] >> 20} MiB of addresses")
+
+
+def fault_of_text(error: BaseException, folder: Path) -> str | None:
+    """What is wrong with the text of a refusal, or None: the name first, in one line, our words."""
+    text = str(error)
+    if "\n" in text or len(text) > 2000:
+        return "more than one short line"
+    if not text.startswith((f"{folder}/", "f.", "a.seg: ", "set/")) or ": " not in text:
+        return "does not begin with the file's name"
+    while (error := error.__cause__) is not None:
+        foreign = not isinstance(error, PointMCDError | FormatError)
+        quoted = first_line(error)[:40]
+        if foreign and len(quoted) > 7 and quoted in text:
+            return "quotes what another library says"
+    return None
 
 
 def _status(key: str) -> int:
@@ -308,13 +326,14 @@ def _alarm():
     def ring(*_: object) -> None:
         raise Hanging(f"longer than {SECONDS} s")
 
-    before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    # Of this process alone: others may keep it waiting.
+    before = signal.signal(signal.SIGPROF, ring)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
     try:
         yield
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
 
 
 def limit_memory(size: int) -> None:

@@ -37,7 +37,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     except FileNotFoundError as error:
         raise RunError(f"{path}: does not exist; train the run first") from error
     except (OSError, ValueError, SafetensorError) as error:
-        raise RunError(f"{path}: not a readable checkpoint: {error}") from error
+        raise RunError(f"{path}: not a readable checkpoint; is it damaged? train again") from error
     if header.get("format") != CHECKPOINT_FORMAT:
         raise RunError(
             f"{path}: checkpoint format {header.get('format')}, this version reads"

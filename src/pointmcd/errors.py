@@ -9,6 +9,11 @@ def first_line(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
+def own_text(error: Exception, otherwise: str) -> str:
+    """Return the text of an error of this package; of any other, `otherwise`."""
+    return str(error) if isinstance(error, PointMCDError | FormatError) else otherwise
+
+
 class PointMCDError(Exception):
     """Base class: the command line prints its text as one line and exits with status 1."""
 
@@ -18,6 +23,10 @@ class PointMCDError(Exception):
 
 class ShapeError(PointMCDError):
     """A mesh or point cloud file that cannot be used; the text names the file and the fault."""
+
+
+class FormatError(ValueError):
+    """What a reader finds wrong with a file; its name is left to `formats.reading` to add."""
 
 
 class StoreError(PointMCDError):

@@ -42,7 +42,8 @@ def replacing(path: Path) -> Iterator[Path]:
             shutil.rmtree(path)
         temporary.replace(path)
     except OSError as error:
-        reason = f"cannot be written: {error.strerror or error}; free space or rights?"
+        reason = error.strerror or "not all could be written"  # numpy's, of a full disk, has none
+        reason = f"cannot be written: {reason}; free space or rights?"
         raise PointMCDError(f"{path}: {reason}") from error
     finally:
         with suppress(OSError):
@@ -103,5 +104,15 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise PointMCDError(f"{path}: does not exist") from error
-    except (OSError, ValueError) as error:
-        raise PointMCDError(f"{path}: is not readable JSON: {error}") from error
+    except OSError as error:
+        raise PointMCDError(f"{path}: is not readable JSON: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise PointMCDError(f"{path}: is not readable JSON: {json_fault(error)}") from error
+
+
+def json_fault(error: Exception) -> str:
+    """Return where text stops being JSON, from what `json.loads` raised."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"it breaks off, or errs, at line {error.lineno}, column {error.colno}"
+    nested = isinstance(error, RecursionError)
+    return "it is nested too deep" if nested else "it is not text in UTF-8"

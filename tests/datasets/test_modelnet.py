@@ -168,7 +168,7 @@ def change(path, **arrays):
         ({"label": None}, "label"),
         ({"data": np.zeros((3, 8, 2))}, r"\(3, 8, 2\), not numbers \[shapes, points, 3\]"),
         ({"data": np.zeros((3, 8, 3), "S4")}, "not numbers"),
-        ({"data": {}}, "data_train0.h5: cannot be read"),
+        ({"data": {}}, "data_train0.h5: lacks the array data"),
         ({"label": np.array([b"bed", b"car", b"cup"])}, "not one class per cloud"),
         ({"label": np.array([1.5, 2, 3])}, "not one class per cloud"),
         ({"label": np.uint8(3)}, "not one class per cloud"),

@@ -11,7 +11,7 @@ import time
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
-from reader_fuzz import READERS, Hanging, damaged_files, judge, zipped
+from reader_fuzz import READERS, Hanging, damaged_files, fault_of_text, judge, zipped
 
 from pointmcd.errors import ShapeError
 from pointmcd.shapes.clouds import read_points
@@ -181,7 +181,7 @@ def test_a_zip_whose_member_has_an_endless_name_is_refused_in_a_short_line(warm)
     archive = bytearray(zipped({"a.off": np.random.default_rng(0).bytes(1 << 16)}))
     archive[26:28] = struct.pack("<H", 50_000)
     judge("zip", bytes(archive), warm)
-    with pytest.raises(ShapeError, match=r"a\.off: cannot be read: File name in directory"):
+    with pytest.raises(ShapeError, match=r"a\.off: cannot be read: the file is damaged"):
         READERS["zip"][0](bytes(archive), warm)
 
 
@@ -209,6 +209,15 @@ def test_what_a_reader_must_not_do_is_noticed(warm, monkeypatch):
         monkeypatch.setitem(READERS, "bad", (reader, ()))
         with pytest.raises(error):
             judge("bad", b"", warm)
+    for text, cause in (
+        ("f.off: a\nb", None),
+        ("no name", None),
+        ("f.off: invalid literal for int()", ValueError("invalid literal for int()")),
+    ):
+        refusal = ShapeError(text)
+        refusal.__cause__ = cause
+        assert fault_of_text(refusal, warm)
+    assert fault_of_text(ShapeError("f.off: the file is empty"), warm) is None
     monkeypatch.setattr("reader_fuzz.SECONDS", 10)
     monkeypatch.setitem(READERS, "bad", (lambda *_: np.ones(36 << 20), ()))
     with pytest.raises(Exception, match="MiB of memory"):

@@ -1,5 +1,6 @@
 """Files with the annotations of a data set: part names, part labels, lists of splits."""
 
+import re
 from collections.abc import Collection
 from pathlib import PurePosixPath
 
@@ -10,6 +11,7 @@ from pointmcd.datasets.tree import MAX_TOLD, FileTree, TreeFile
 from pointmcd.errors import ShapeError
 from pointmcd.typing import Shorts
 
+_WHOLE = re.compile("[+-]?[0-9]{1,18}")
 #: Pixel labels are kept in one byte, and one value is the background.
 MAX_PARTS = 254
 
@@ -83,7 +85,10 @@ def parse_labels(data: bytes, where: str, count: int) -> Shorts:
     try:
         labels = np.array(words, dtype=np.int64)
     except (ValueError, OverflowError) as error:
-        raise ShapeError(f"{where}: must hold one whole number per face: {error}") from error
+        number, word = next((n, w) for n, w in enumerate(words, 1) if not _WHOLE.fullmatch(w))
+        raise ShapeError(
+            f"{where}: must hold one whole number per face; number {number} is {word[:MAX_TOLD]!r}"
+        ) from error
     wrong = np.flatnonzero((labels < 0) | (labels >= count))
     if len(wrong):
         raise ShapeError(

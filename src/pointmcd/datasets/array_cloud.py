@@ -12,13 +12,15 @@ from numpy.lib.format import open_memmap
 
 from pointmcd.datasets.sources import Cloud, CloudSource, check_finite
 from pointmcd.datasets.tree import TreeFile
-from pointmcd.errors import ShapeError
+from pointmcd.errors import FormatError, ShapeError
 from pointmcd.extras import import_extra
 from pointmcd.shapes.formats import MAX_BYTES, reading
 from pointmcd.typing import Indices
 
 #: Bytes of unpacked chunks that HDF5 keeps: rows are read in order, and a chunk spans many.
 _CHUNK_CACHE = 32 << 20
+#: Characters of the names in a file that are repeated.
+_MAX_TOLD = 100
 #: A prime about a hundred times the chunks of 256 KiB that fit.
 _CHUNK_SLOTS = 12_809
 
@@ -97,4 +99,7 @@ def _rows(path: Path, array: str) -> Any:
 def _opened(path: Path, array: str, modified: int, process: int) -> Any:
     """Open an HDF5 array once a process: its unpacked chunks are lost when it is closed."""
     h5py = import_extra("h5py", "hdf5", str(path))
-    return h5py.File(path, "r", rdcc_nbytes=_CHUNK_CACHE, rdcc_nslots=_CHUNK_SLOTS)[array]
+    file = h5py.File(path, "r", rdcc_nbytes=_CHUNK_CACHE, rdcc_nslots=_CHUNK_SLOTS)
+    if not isinstance(file.get(array), h5py.Dataset):
+        raise FormatError(f"lacks the array {array}; it has {', '.join(file)[:_MAX_TOLD]}")
+    return file[array]

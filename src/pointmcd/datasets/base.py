@@ -16,7 +16,7 @@ reads it; so does `scans:PATH` where an installed package offers it under the en
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, ClassVar, TypeVar
 
 from pointmcd.datasets.sources import Listing, Note, ShapeSource
@@ -106,9 +106,12 @@ class DataSet:
         have = f"use {', '.join(known)}" if known else "it has none"
         if unknown := [option for option in options if option not in known]:
             raise ConfigError(f"data set {cls.name}: option {unknown[0]} is unknown; {have}")
+        needed = (f.name for f in fields(cls) if f.default is f.default_factory is MISSING)
+        if lacking := [option for option in needed if option not in options]:
+            raise ConfigError(f"data set {cls.name}: lacks the option {lacking[0]}; {have}")
         try:
             return cls(**options)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError) as error:  # the text of who wrote the data set
             raise ConfigError(f"data set {cls.name}: {first_line(error)}") from error
 
     def options_text(self) -> str:

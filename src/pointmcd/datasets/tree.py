@@ -9,7 +9,8 @@ from functools import cached_property, lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pointmcd.errors import ShapeError, first_line
+from pointmcd.errors import ShapeError
+from pointmcd.files import json_fault
 from pointmcd.shapes.formats import MAX_BYTES, read_file, reading
 
 _ENCRYPTED = 0x1
@@ -58,7 +59,7 @@ class TreeFile:
         try:
             return json.loads(self.read().decode("utf-8-sig"))
         except (ValueError, RecursionError) as error:
-            raise ShapeError(f"{self.name}: is not JSON: {error}") from error
+            raise ShapeError(f"{self.name}: is not JSON: {json_fault(error)}") from error
 
     def lines(self) -> list[str]:
         """Return the lines that are not blank, stripped, with slashes for backslashes."""
@@ -140,8 +141,8 @@ def _members(path: Path) -> list[str]:
         with zipfile.ZipFile(path) as archive:
             members = [info for info in archive.infolist() if not info.is_dir()]
     except Exception as error:  # zipfile has a dozen ways to fail at a damaged directory
-        reason = first_line(error)[:MAX_TOLD]
-        raise ShapeError(f"{path}: is neither a folder nor an intact zip: {reason}") from error
+        reason = f": {error.strerror}" if isinstance(error, OSError) else ""
+        raise ShapeError(f"{path}: is neither a folder nor an intact zip{reason}") from error
     for info in members:
         what = f"{path}: {info.filename}"
         if info.flag_bits & _ENCRYPTED:

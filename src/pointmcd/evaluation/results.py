@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from pointmcd.errors import PointMCDError, RunError
+from pointmcd.errors import FormatError, PointMCDError, RunError, own_text
 from pointmcd.tasks.results import Arrays, Checkpoint, RunResult
 from pointmcd.training.run import Run
+
+_UNREADABLE = "not the arrays of an evaluation"
 
 #: Settings that came later, with what runs had before.
 _LATER = {"init": None, "label_fraction": 1.0}
@@ -29,10 +31,10 @@ def read_result(run: Path, checkpoint: Checkpoint = "last") -> RunResult:
     kept = read_arrays(file, again, ("names", "labels", *task.arrays))
     try:  # refuses classes and parts that are out of range
         if len({len(values) for values in kept.values()}) != 1:
-            raise ValueError("its arrays differ in length")
+            raise FormatError("its arrays differ in length")
         names = kept["names"]
         if len(np.unique(names)) != len(names):
-            raise ValueError("a shape occurs twice")
+            raise FormatError("a shape occurs twice")
         order = np.argsort(names, kind="stable")
         scored = task.scored(kept)
         rows = order if scored is None else order[scored[order]]
@@ -40,7 +42,7 @@ def read_result(run: Path, checkpoint: Checkpoint = "last") -> RunResult:
         labels = kept.pop("labels").astype(np.int64)
         metrics = task.measure(labels, kept, opened.labels)
     except (PointMCDError, ValueError) as error:
-        raise RunError(f"{file}: is damaged ({error}); {again}") from error
+        raise RunError(f"{file}: is damaged ({own_text(error, _UNREADABLE)}); {again}") from error
     settings: dict[str, Any] = _LATER | opened.settings
     shapes = tuple(map(str, kept.pop("names")))
     return RunResult(run, opened.meta, settings, checkpoint, shapes, labels, kept, metrics)
@@ -58,4 +60,4 @@ def read_arrays(file: Path, again: str, keys: tuple[str, ...] = ()) -> Arrays:
         with np.load(file, allow_pickle=False) as saved:
             return {key: saved[key] for key in keys or saved.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise RunError(f"{file}: is damaged ({error}); {again}") from error
+        raise RunError(f"{file}: is damaged ({own_text(error, _UNREADABLE)}); {again}") from error

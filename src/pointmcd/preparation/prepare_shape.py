@@ -8,7 +8,7 @@ import numpy as np
 
 from pointmcd.datasets.folder import load_shape
 from pointmcd.datasets.sources import Cloud, CloudSource, ShapeSource
-from pointmcd.errors import ShapeError
+from pointmcd.errors import ShapeError, own_text
 from pointmcd.shapes.alignment import align
 from pointmcd.shapes.clouds import cloud_order, normalise_cloud
 from pointmcd.shapes.mesh import Mesh, read_mesh
@@ -126,7 +126,8 @@ def _by_mesh(cloud: Cloud, mesh: Mesh, source: CloudSource, rig: Rig) -> Prepare
     try:
         aligned, on = align(mesh, cloud.points)
     except ValueError as error:
-        raise ShapeError(f"{source.location}: does not fit {source.mesh}: {error}") from error
+        reason = own_text(error, "no way to place the mesh is found")
+        raise ShapeError(f"{source.location}: does not fit {source.mesh}: {reason}") from error
     caster = Raycaster(aligned, rig)
     pixels = None
     if cloud.parts is not None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pointmcd.errors import RunError
+from pointmcd.errors import FormatError, RunError, own_text
 from pointmcd.evaluation.compare import Comparison, compare
 from pointmcd.evaluation.evaluate import save_arrays
 from pointmcd.evaluation.results import read_arrays
@@ -132,9 +132,11 @@ def read_corrupted(run: Path, split: str, checkpoint: str) -> tuple[CorruptionRe
         result = CorruptionResult(names, labels, clean, arrays)
         shapes = {(len(SEVERITIES), *labels.shape), *(one.shape for one in result.found.values())}
         if len(shapes) > 1 or labels.shape != clean.shape != (len(names),):
-            raise ValueError("its arrays do not fit each other")
+            raise FormatError("its arrays do not fit each other")
     except (ValueError, KeyError, TypeError) as error:
-        raise RunError(f"{file}: is damaged ({error}); {again}") from error
+        raise RunError(
+            f"{file}: is damaged ({own_text(error, 'its arrays do not fit')}); {again}"
+        ) from error
     if version != CORRUPTION_VERSION:
         raise RunError(f"{file}: of corruptions that have changed since; {again}")
     return result, weights

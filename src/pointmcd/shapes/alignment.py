@@ -12,6 +12,7 @@ import trimesh
 from scipy.spatial import cKDTree
 from trimesh.triangles import closest_point
 
+from pointmcd.errors import FormatError
 from pointmcd.shapes.mesh import Mesh
 from pointmcd.typing import Doubles, Indices
 
@@ -71,7 +72,7 @@ def align(mesh: Mesh, points: Doubles) -> tuple[Mesh, OnSurface]:
         The mesh in the frame of the cloud, and the points moved onto it.
 
     Raises:
-        ValueError: when points are too far from the surface on average.
+        FormatError: when points are too far from the surface on average.
     """
     few = points[:: max(len(points) // _FEW, 1)]
     boxed = (_boxed(mesh, points, turns) for turns in range(4))
@@ -82,7 +83,7 @@ def align(mesh: Mesh, points: Doubles) -> tuple[Mesh, OnSurface]:
     on = project(points, fitted)
     share = on.distance.mean() / np.ptp(points, axis=0).max()
     if not share <= TOLERANCE:
-        raise ValueError(
+        raise FormatError(
             f"points are off the mesh by {share:.1%} of the cloud's size on average, more than"
             f" {TOLERANCE:.1%}; is it another shape's?"
         )

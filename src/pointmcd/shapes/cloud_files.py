@@ -9,6 +9,7 @@ from io import BytesIO, StringIO
 import numpy as np
 from numpy.lib import format as npy
 
+from pointmcd.errors import FormatError
 from pointmcd.extras import import_extra
 from pointmcd.shapes.formats import reading
 from pointmcd.shapes.mesh import parse
@@ -31,12 +32,12 @@ def parse_cloud(data: bytes, suffix: str, name: str) -> Doubles | None:
     las = partial(_las_rows, name)
     readers: dict[str, Callable[[bytes], Array]] = {"npy": _numpy_rows, "pcd": parse_pcd}
     readers |= {"las": las, "laz": las}
-    with reading(name, "as points"):
+    with reading(name, "points"):
         rows = readers.get(suffix, _text_rows)(data)
         if rows.ndim != 2 or rows.shape[1] < 3:
-            raise ValueError(f"an array of shape {rows.shape}, not [points, 3 or more]")
+            raise FormatError(f"an array of shape {rows.shape}, not [points, 3 or more]")
         if not len(rows):
-            raise ValueError("no points")
+            raise FormatError("no points")
         return rows[:, :3].astype(np.float64)
 
 
@@ -57,10 +58,10 @@ def _numpy_rows(data: bytes) -> Array:
         read = npy.read_array_header_1_0 if first else npy.read_array_header_2_0
         shape, fortran_order, dtype = read(stream)
     if dtype.kind not in "fiu":
-        raise ValueError(f"an array of {dtype}, not of numbers")
+        raise FormatError(f"an array of {dtype}, not of numbers")
     count = int(np.prod(shape, dtype=object))
     if min(shape, default=0) < 0 or count * dtype.itemsize > len(data) - stream.tell():
-        raise ValueError(f"the header promises {count} numbers; the file is truncated")
+        raise FormatError(f"the header promises {count} numbers; the file is truncated")
     rows = np.frombuffer(data, dtype, count, stream.tell())
     return rows.reshape(shape, order="F" if fortran_order else "C")
 
@@ -73,11 +74,11 @@ def _text_rows(data: bytes) -> Doubles:
     if lines and lines[0].strip().isdecimal():
         promised = int(lines.pop(0))
         if promised > len(lines):
-            raise ValueError(f"{promised} points are announced, but {len(lines)} found; truncated")
+            raise FormatError(f"{promised} points are announced, but {len(lines)} found; truncated")
     elif lines and not _is_number(lines[0].split()[0]):
         lines.pop(0)
     if not lines:
-        raise ValueError("no points")
+        raise FormatError("no points")
     return np.loadtxt(StringIO("\n".join(lines)), ndmin=2)
 
 

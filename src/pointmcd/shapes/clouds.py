@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pointmcd.errors import ShapeError
+from pointmcd.errors import FormatError, ShapeError
 from pointmcd.ops.farthest_points import farthest_points
 from pointmcd.shapes.cloud_files import parse_cloud
 from pointmcd.shapes.formats import CLOUD_SUFFIXES, mesh_suffixes, read_file
@@ -54,7 +54,7 @@ def normalise_cloud(points: Doubles, name: str) -> Doubles:
     """
     try:
         framed, _ = unit_box(points)
-    except ValueError as error:
+    except FormatError as error:
         raise ShapeError(f"{name}: {error}") from error
     return unit_sphere(framed, framed.mean(axis=0))
 

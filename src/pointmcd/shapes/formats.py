@@ -6,7 +6,7 @@ from pathlib import Path
 
 from trimesh.exchange.load import mesh_formats
 
-from pointmcd.errors import PointMCDError, ShapeError, first_line
+from pointmcd.errors import FormatError, PointMCDError, ShapeError, own_text
 
 #: Point cloud files, which are read besides the mesh types; a `.ply` may hold either.
 CLOUD_SUFFIXES = frozenset({"xyz", "txt", "csv", "npy", "pts", "pcd", "las", "laz", "ply"})
@@ -16,6 +16,13 @@ _NOT_MESH_FILES = frozenset({"xyz", "stl_ascii", "dict", "dict64", "json", "msgp
 
 #: Bytes above which one file is refused: nothing is unpacked or read without a bound.
 MAX_BYTES = 1 << 30
+
+#: The reason where a library fails: what is known of it by the error's type.
+_UNKNOWN = "the file is damaged, or not of this type"
+_KNOWN = {
+    MemoryError: "it takes more memory than there is",
+    IndexError: "an index in it is out of range, or something is missing",
+}
 
 #: Characters of a reason that are repeated: some tell names, which may be all of a file.
 _MAX_TOLD = 160
@@ -30,19 +37,22 @@ def mesh_suffixes() -> frozenset[str]:
 
 
 @contextmanager
-def reading(name: object, kind: str = "") -> Iterator[None]:
-    """Raise any fault as a ShapeError: `NAME: cannot be read KIND: REASON`, in one line.
+def reading(name: object, as_kind: str = "") -> Iterator[None]:
+    """Raise any fault as a ShapeError of one line, `NAME: cannot be read as KIND: REASON`.
 
-    Damaged files make every library fail in many ways of its own.
+    A FormatError is the reason, and alone where no kind is given. Damaged files make every library
+    fail in many ways of its own: their texts are kept as the cause, and not repeated.
     """
     try:
         yield
     except PointMCDError:
         raise
     except Exception as error:
-        reason = getattr(error, "strerror", None) or first_line(error)
-        text = f"{name}: cannot be read {kind}".rstrip()
-        raise ShapeError(f"{text}: {reason[:_MAX_TOLD]}") from error
+        known = next((text for kind, text in _KNOWN.items() if isinstance(error, kind)), _UNKNOWN)
+        reason = own_text(error, getattr(error, "strerror", None) or known)
+        plain = isinstance(error, FormatError) and not as_kind
+        read = "" if plain else f"cannot be read as {as_kind}: " if as_kind else "cannot be read: "
+        raise ShapeError(f"{name}: {read}{reason[:_MAX_TOLD]}") from error
 
 
 def read_file(path: Path, name: str) -> bytes:

@@ -7,6 +7,8 @@ promises before it looks at the data.
 import json
 import re
 
+from pointmcd.errors import FormatError
+
 _OFF_HEADER = re.compile(r"\s*(?:ST)?C?N?OFF\b|\s*(?:ST)?C?N?OFF(?=\d)", re.IGNORECASE)
 # Blanks before a word may not run over lines: thousands of empty ones would be searched again from
 # each of them.
@@ -29,10 +31,10 @@ def checked(data: bytes, file_type: str, alone: bool) -> bytes:
     `file_type` is the lower-case suffix; `alone`, whether files beside it are out of reach.
 
     Raises:
-        ValueError: saying what is wrong with the content.
+        FormatError: saying what is wrong with the content.
     """
     if not data.strip():
-        raise ValueError("the file is empty")
+        raise FormatError("the file is empty")
     if file_type in ("glb", "gltf"):
         _check_gltf(data, file_type, alone)
     checks = {"off": _checked_off, "ply": _checked_ply, "stl": _checked_stl, "obj": _ascii}
@@ -49,14 +51,14 @@ def _checked_off(data: bytes) -> bytes:
     text = _COMMENT.sub("", data.decode("latin-1").removeprefix("\xef\xbb\xbf"))
     header = _OFF_HEADER.match(text)
     if header is None:
-        raise ValueError("not an OFF file: it does not begin with OFF")
+        raise FormatError("not an OFF file: it does not begin with OFF")
     lines = [line for line in map(str.strip, text[header.end() :].splitlines()) if line]
     counts = lines[0].split() if lines else []
     if len(counts) < 2 or not all(count.isdecimal() for count in counts[:2]):
-        raise ValueError("no counts of vertices and faces follow the OFF header")
+        raise FormatError("no counts of vertices and faces follow the OFF header")
     promised = int(counts[0]) + int(counts[1])
     if promised > len(lines) - 1:
-        raise ValueError(_truncated(f"{counts[0]} vertices and {counts[1]} faces", len(lines) - 1))
+        raise FormatError(_truncated(f"{counts[0]} vertices and {counts[1]} faces", len(lines) - 1))
     if int(counts[1]):
         _check_whole_face(lines[promised])
     return "\n".join(["OFF", *lines]).encode("latin-1")
@@ -66,7 +68,7 @@ def _check_whole_face(line: str) -> None:
     """Refuse a last face line, `count index index ...`, that is cut short."""
     count, *indices = line.split() or ["1"]
     if count.isdecimal() and int(count) > len(indices):
-        raise ValueError("the last face is cut short; the file is truncated")
+        raise FormatError("the last face is cut short; the file is truncated")
 
 
 def _truncated(promise: str, lines: int) -> str:
@@ -76,21 +78,21 @@ def _truncated(promise: str, lines: int) -> str:
 def _checked_ply(data: bytes) -> bytes:
     """Check the counts of the header against the lines (text) or bytes (binary) after it."""
     if data[:3].lower() != b"ply":
-        raise ValueError("not a PLY file: it does not begin with ply")
+        raise FormatError("not a PLY file: it does not begin with ply")
     head, end, body = data.partition(b"end_header")
     if not end:
-        raise ValueError("the PLY header does not end; the file is truncated")
+        raise FormatError("the PLY header does not end; the file is truncated")
     header = head.decode("latin-1").replace("\r", "\n")
     elements = [(name, int(count)) for name, count in _PLY_ELEMENT.findall(header)]
     promised = sum(count for _, count in elements)
     promise = " and ".join(f"{count} of {name}" for name, count in elements)
     if not _PLY_ASCII.search(header):
         if promised > len(body):
-            raise ValueError(f"the header promises {promise}, {len(body)} bytes follow it")
+            raise FormatError(f"the header promises {promise}, {len(body)} bytes follow it")
         return _ascii(head) + end + body
     lines = body.decode("latin-1").splitlines()[1:]
     if promised > len(lines):
-        raise ValueError(_truncated(promise, len(lines)))
+        raise FormatError(_truncated(promise, len(lines)))
     name, count = elements[-1] if elements else ("", 0)
     if name == "face" and count and _PLY_FACE_LIST.search(header):
         _check_whole_face(lines[promised - 1])
@@ -103,9 +105,11 @@ def _checked_stl(data: bytes) -> bytes:
         return data
     begun, ended = len(_STL_BEGIN.findall(data)), len(_STL_END.findall(data))
     if not begun:
-        raise ValueError("not an STL file: neither text nor of the length that its header promises")
+        raise FormatError(
+            "not an STL file: neither text nor of the length that its header promises"
+        )
     if begun > ended:
-        raise ValueError("a solid does not end; the file is truncated")
+        raise FormatError("a solid does not end; the file is truncated")
     return _ascii(data)
 
 
@@ -114,20 +118,20 @@ def _check_gltf(data: bytes, file_type: str, alone: bool) -> None:
     values, content = 0, json.loads(data if file_type == "gltf" else _glb_json(data))
     for buffer in content.get("buffers", []):
         if alone and not buffer.get("uri", "data:").startswith("data:"):
-            raise ValueError(f"its data is in another file, {buffer['uri']}; save it as .glb")
+            raise FormatError(f"its data is in another file, {buffer['uri']}; save it as .glb")
     for accessor in content.get("accessors", []):
         count = int(accessor["count"])
         if count < 0:  # it would also make room for another's in the sum
-            raise ValueError(f"an accessor of {count} items")
+            raise FormatError(f"an accessor of {count} items")
         if "bufferView" not in accessor:
             values += count * _COMPONENTS[accessor["type"]]
     if values > MAX_EMPTY_VALUES:
-        raise ValueError(f"the header promises {values} values without data")
+        raise FormatError(f"the header promises {values} values without data")
 
 
 def _glb_json(data: bytes) -> bytes:
     if data[:4] != b"glTF":
-        raise ValueError("not a GLB file: it does not begin with glTF")
+        raise FormatError("not a GLB file: it does not begin with glTF")
     if int.from_bytes(data[8:12], "little") > len(data):
-        raise ValueError("the file is shorter than its header says; it is truncated")
+        raise FormatError("the file is shorter than its header says; it is truncated")
     return data[20 : 20 + int.from_bytes(data[12:16], "little")]

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import trimesh
 
-from pointmcd.errors import ShapeError, first_line
+from pointmcd.errors import FormatError
 from pointmcd.shapes.formats import read_file, reading
 from pointmcd.shapes.headers import checked
 from pointmcd.typing import Doubles, Indices, Shorts
@@ -54,15 +54,13 @@ def read_mesh(data: Path | bytes, name: str, file_type: str, parts: Shorts | Non
         ShapeError: when the content is no usable mesh, or has not as many triangles as labels.
     """
     scene = parse(data, name, file_type)
-    try:
+    with reading(name):  # trimesh walks the scene here, and may fail in its own ways
         mesh = _joined(scene)
         if parts is not None and len(parts) != len(mesh.faces):
-            raise ValueError(
+            raise FormatError(
                 f"{len(parts)} part labels for {len(mesh.faces)} triangles; one per face is needed"
             )
         return _without_degenerate_faces(replace(mesh, parts=parts))
-    except Exception as error:  # trimesh walks the scene here, and may fail in its own ways
-        raise ShapeError(f"{name}: {first_line(error)[:160]}") from error
 
 
 def normalise(mesh: Mesh) -> Mesh:
@@ -72,7 +70,7 @@ def normalise(mesh: Mesh) -> Mesh:
     points tends to. The farthest vertex is at distance 1. Vertices without a face are dropped.
 
     Raises:
-        ValueError: when all vertices are at one place; `read_mesh` returns no such mesh.
+        FormatError: when all vertices are at one place; `read_mesh` returns no such mesh.
     """
     framed, _ = _framed(mesh)
     # The largest area becomes 1, so that the sum cannot vanish for very thin shapes.
@@ -93,14 +91,14 @@ def unit_box(points: Doubles) -> tuple[Doubles, float]:
         (large where a small shape stands far from the origin).
 
     Raises:
-        ValueError: when all points are at one place.
+        FormatError: when all points are at one place.
     """
     magnitude = np.abs(points).max()
     scaled = points / magnitude if magnitude > 0 else points
     lowest, highest = scaled.min(axis=0), scaled.max(axis=0)
     half = (highest - lowest).max() / 2
     if not half > 0:
-        raise ValueError("all points are at one place")
+        raise FormatError("all points are at one place")
     return (scaled - (lowest + highest) / 2) / half, float(np.finfo(np.float64).eps / half)
 
 
@@ -120,7 +118,7 @@ def parse(data: Path | bytes, name: str, file_type: str) -> trimesh.Scene:
     # Only glTF spreads geometry over files; other types get no resolver and no materials.
     beside = isinstance(data, Path) and kind == "gltf"
     content = read_file(data, name) if isinstance(data, Path) else data
-    with reading(name, f"as {kind}"), _quiet():
+    with reading(name, kind), _quiet():
         return trimesh.load_scene(
             BytesIO(checked(content, kind, alone=not beside)),
             file_type=kind,
@@ -136,14 +134,14 @@ def _joined(scene: trimesh.Scene) -> Mesh:
     for geometry in meshes.values():
         faces = geometry.faces
         if faces.min() < 0 or faces.max() >= len(geometry.vertices):
-            raise ValueError("a face index is outside the range of the vertices")
+            raise FormatError("a face index is outside the range of the vertices")
     placed = [scene.graph[node] for node in scene.graph.nodes_geometry]
     placed = [(transform, meshes[key]) for transform, key in placed if key in meshes]
     total = sum(len(geometry.faces) for _, geometry in placed)
     if total == 0:
-        raise ValueError("no faces; is it empty, truncated, a point cloud or of another type?")
+        raise FormatError("no faces; is it empty, truncated, a point cloud or of another type?")
     if total > MAX_TRIANGLES:
-        raise ValueError(f"{total} triangles are more than the {MAX_TRIANGLES} that are taken")
+        raise FormatError(f"{total} triangles are more than the {MAX_TRIANGLES} that are taken")
     vertices, faces, count = [], [], 0
     for transform, geometry in placed:
         vertices.append(_moved(np.asarray(geometry.vertices, dtype=np.float64), transform))
@@ -156,7 +154,7 @@ def _moved(vertices: Doubles, transform: Doubles) -> Doubles:
     with np.errstate(all="ignore"):
         moved = vertices @ transform[:3, :3].T + transform[:3, 3]
     if not np.isfinite(moved).all():
-        raise ValueError("a vertex is NaN or infinite")
+        raise FormatError("a vertex is NaN or infinite")
     return np.asarray(moved)
 
 
@@ -167,7 +165,7 @@ def _without_degenerate_faces(mesh: Mesh) -> Mesh:
     longest = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(axis=1)
     whole = framed.double_areas > 4 * rounding * longest
     if not whole.any():
-        raise ValueError("all faces are degenerate: none has an area")
+        raise FormatError("all faces are degenerate: none has an area")
     parts = None if mesh.parts is None else mesh.parts[whole]
     return Mesh(mesh.vertices, mesh.faces[whole], parts)
 
@@ -177,8 +175,8 @@ def _framed(mesh: Mesh) -> tuple[Mesh, float]:
     used, faces = np.unique(mesh.faces, return_inverse=True)
     try:
         vertices, rounding = unit_box(mesh.vertices[used])
-    except ValueError as error:
-        raise ValueError(f"all faces are degenerate: {error}") from error
+    except FormatError as error:
+        raise FormatError(f"all faces are degenerate: {error}") from error
     return Mesh(vertices, faces.reshape(-1, 3).astype(np.int64), mesh.parts), rounding
 
 

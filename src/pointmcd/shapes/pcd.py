@@ -8,6 +8,7 @@ from io import StringIO
 
 import numpy as np
 
+from pointmcd.errors import FormatError
 from pointmcd.typing import Bytes, Doubles, kernel
 
 _KINDS = {"F": "f", "I": "i", "U": "u"}
@@ -19,12 +20,12 @@ def parse_pcd(data: bytes) -> Doubles:
     """Read the positions of a PCD file, `[N, 3]`; points that are NaN, PCL's gaps, are dropped.
 
     Raises:
-        ValueError: saying what is wrong with the content.
+        FormatError: saying what is wrong with the content.
     """
     header, start = _header(data)
     point, count, kind = _point(header), int(header["POINTS"][0]), header["DATA"][0].lower()
     if count < 0:
-        raise ValueError(f"the header promises {count} points")
+        raise FormatError(f"the header promises {count} points")
     body = data[start:]
     if kind == "ascii":
         points = _from_text(body, point, count)
@@ -33,7 +34,7 @@ def parse_pcd(data: bytes) -> Doubles:
     elif kind == "binary_compressed":
         points = _from_bytes(_unpacked(body), point, count, by_field=True)
     else:
-        raise ValueError(f"DATA {kind} is none of ascii, binary and binary_compressed")
+        raise FormatError(f"DATA {kind} is none of ascii, binary and binary_compressed")
     return points[~np.isnan(points).any(axis=1)]
 
 
@@ -44,7 +45,7 @@ def _header(data: bytes) -> tuple[dict[str, list[str]], int]:
     while "DATA" not in header:
         end = data.find(b"\n", start)
         if end < 0 or end - start > 1 << 16:
-            raise ValueError("not a PCD file: its header has no line DATA")
+            raise FormatError("not a PCD file: its header has no line DATA")
         words = data[start:end].decode("ascii", "replace").partition("#")[0].split()
         if words:
             header[words[0].upper()] = words[1:]
@@ -52,7 +53,7 @@ def _header(data: bytes) -> tuple[dict[str, list[str]], int]:
     if lacking := [
         key for key in ("DATA", "FIELDS", "POINTS", "SIZE", "TYPE") if not header.get(key)
     ]:
-        raise ValueError(f"the PCD header lacks {', '.join(lacking)}")
+        raise FormatError(f"the PCD header lacks {', '.join(lacking)}")
     return header, start
 
 
@@ -67,14 +68,14 @@ def _point(header: dict[str, list[str]]) -> np.dtype[np.void]:
         number_type = f"<{_KINDS.get(kind.upper(), kind)}{int(size)}"
         fields.append((axis, number_type, (int(count),)))
     if lacking := [axis for axis in _AXES if axis not in {f[0] for f in fields if f[2] == (1,)}]:
-        raise ValueError(f"the points have no single field {lacking[0]}")
+        raise FormatError(f"the points have no single field {lacking[0]}")
     return np.dtype(fields)
 
 
 def _from_text(body: bytes, point: np.dtype[np.void], count: int) -> Doubles:
     lines = [line for line in body.decode("ascii", "replace").splitlines() if line.strip()]
     if len(lines) < count:
-        raise ValueError(_TRUNCATED.format(count, len(lines), "lines"))
+        raise FormatError(_TRUNCATED.format(count, len(lines), "lines"))
     if not count:
         return np.empty((0, 3))
     numbers = [name for name in point.names or () for _ in range(point[name].shape[0])]
@@ -85,7 +86,7 @@ def _from_text(body: bytes, point: np.dtype[np.void], count: int) -> Doubles:
 def _from_bytes(body: bytes, point: np.dtype[np.void], count: int, by_field: bool) -> Doubles:
     """Read point after point, or the first field of all points, then the second, and so on."""
     if len(body) < count * point.itemsize:
-        raise ValueError(_TRUNCATED.format(count, len(body), "bytes"))
+        raise FormatError(_TRUNCATED.format(count, len(body), "bytes"))
     if by_field:
         assert point.fields is not None  # for mypy
         fields = (point.fields[axis] for axis in _AXES)
@@ -100,10 +101,10 @@ def _unpacked(body: bytes) -> bytes:
     packed, size = (int.from_bytes(body[at : at + 4], "little") for at in (0, 4))
     # LZF makes at most 264 bytes of 3: a larger promise is false, and is not allocated.
     if len(body) < 8 + packed or size > 88 * max(packed, 1):
-        raise ValueError("the compressed points are cut short or damaged")
+        raise FormatError("the compressed points are cut short or damaged")
     out = np.empty(size, dtype=np.uint8)
     if _unpack_lzf(np.frombuffer(body, np.uint8, packed, 8), out) != size:
-        raise ValueError("the compressed points are damaged")
+        raise FormatError("the compressed points are damaged")
     return out.tobytes()
 
 

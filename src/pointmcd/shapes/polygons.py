@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import mapbox_earcut
 import numpy as np
 
+from pointmcd.errors import FormatError
 from pointmcd.typing import Doubles, Indices
 
 #: Corners above which a polygon that is not convex is refused: to clip its ears takes too long.
@@ -45,11 +46,11 @@ def triangulate(vertices: Doubles, corners: Indices, counts: Indices) -> tuple[I
         Indices into `vertices`, int64 `[T, 3]`, and the index of a polygon for each, int64 `[T]`.
 
     Raises:
-        ValueError: when a corner is outside the range of the vertices, or a polygon of more than
+        FormatError: when a corner is outside the range of the vertices, or a polygon of more than
             10,000 corners is not convex.
     """
     if len(corners) and not (corners.min() >= 0 and corners.max() < len(vertices)):
-        raise ValueError("a face index is outside the range of the vertices")
+        raise FormatError("a face index is outside the range of the vertices")
     if (counts == 3).all():
         return corners.reshape(-1, 3), np.arange(len(counts))
     places, polygon = _fans(counts)
@@ -108,7 +109,7 @@ def _ears(
     """Fill polygons seen along their normals; return places of corners `[E, 3]`, and polygons."""
     sizes = counts[concave]
     if sizes.max() > MAX_CORNERS:
-        raise ValueError(f"a polygon of {sizes.max()} corners is not convex; make triangles of it")
+        raise FormatError(f"a polygon of {sizes.max()} corners is not convex; make triangles of it")
     ends = np.cumsum(sizes)
     owner = np.repeat(np.arange(len(concave)), sizes)
     places = np.arange(ends[-1]) + np.repeat((np.cumsum(counts) - counts)[concave], sizes)

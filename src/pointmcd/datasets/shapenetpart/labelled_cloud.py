@@ -53,7 +53,7 @@ def _rows(file: TreeFile, columns: int, what: str) -> Doubles:
     text = file.text()
     if not text.strip():
         raise ShapeError(f"{file.name}: is empty")
-    with reading(file.name, "as rows of numbers"):
+    with reading(file.name, "rows of numbers"):
         rows = np.loadtxt(StringIO(text), dtype=np.float64, ndmin=2, comments=None)
     if rows.shape[1] != columns:
         raise ShapeError(f"{file.name}: rows of {rows.shape[1]} numbers, not {what}")
