@@ -277,8 +277,8 @@ def _mutated(
     return data[:at]
 
 
-def judge(name: str, data: bytes, folder: Path) -> None:
-    """Read a file.
+def judge(name: str, data: bytes, folder: Path) -> tuple[bool, int]:
+    """Read a file; return whether it was refused, and the bytes of memory that it took.
 
     Raises:
         Hanging: after `SECONDS` of processor time.
@@ -287,10 +287,12 @@ def judge(name: str, data: bytes, folder: Path) -> None:
     """
     addresses, _ = _status("VmPeak"), Path("/proc/self/clear_refs").write_text("5")
     resident = _status("VmRSS")
+    refused = False
     try:
         with _alarm():
             READERS[name][0](data, folder)
     except ShapeError as error:
+        refused = True
         if fault := fault_of_text(error, folder):
             raise AssertionError(f"{fault}: {str(error)[:300]!r}") from error
         if isinstance(error.__cause__, MemoryError):
@@ -298,6 +300,7 @@ def judge(name: str, data: bytes, folder: Path) -> None:
     grown = _status("VmHWM") - resident, _status("VmPeak") - addresses
     if grown[0] > MAX_RESIDENT or grown[1] > MAX_ADDRESSES:
         raise GreedyError(f"took {grown[0] >> 20} MiB of memory, {grown[1] >> 20} MiB of addresses")
+    return refused, grown[0]
 
 
 def fault_of_text(error: BaseException, folder: Path) -> str | None:

@@ -63,7 +63,8 @@ def records(study: str, work: Path, name: str, count: int, found: list[dict]) ->
     # A folder of its own: studies may run beside each other.
     place = work / study / name.replace(" ", "-")
     one, told = make_works(place)[name], place / "told.txt"
-    done = sum(r["kills"] for r in found) if study == "kills" else len(found)
+    counts = {"kills": lambda r: r["kills"], "disk": lambda r: r["status"] != 0}
+    done = sum(map(counts.get(study, lambda r: 1), found))
     run = {"kills": kill_runs, "disk": full_disk_runs, "pairs": pair_runs}[study]
     return run(one, count - done, len(found), told)
 

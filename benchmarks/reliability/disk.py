@@ -35,14 +35,15 @@ def _used(folder: Path) -> int:
 
 
 def full_disk_runs(work: Work, runs: int, seed: int, told: Path) -> Iterator[dict[str, object]]:
-    """Yield one record per work that met a full disk, and ended when it had room."""
+    """Yield one record per work on a small disk, until so many have found it full."""
     mount(work.here)
     before = _start_size(work)
     expected, _ = calm(work, told)
-    need, chance = _used(work.here) - before, random.Random(seed)
-    for _ in range(runs):
+    need, chance, met = _used(work.here) - before, random.Random(seed), 0
+    while met < runs:
         work.fresh()
-        room = chance.randrange(max(need // _PAGE, 1)) * _PAGE
+        # More than is left in the end: some of it is written twice, and removed.
+        room = int(chance.uniform(0, 1.5) * need) // _PAGE * _PAGE
         _resize(work.here, str(_used(work.here) + max(room, _PAGE)))
         child = start(work, told)
         status = child.wait(_HANGING)
@@ -54,6 +55,7 @@ def full_disk_runs(work: Work, runs: int, seed: int, told: Path) -> Iterator[dic
         found = content(work.here)
         names = sorted(found.keys() | expected.keys())
         record["differing"] = [n for n in names if found.get(n) != expected.get(n)]
+        met += status != 0
         record["fault"] = status not in (0, REFUSED) or again != 0 or status == FAILED
         yield record
 

@@ -79,25 +79,26 @@ def _wait(pid: int, now: mmap.mmap) -> int:
         time.sleep(0.05)
 
 
-def _read_files(
-    seed: int, begin: int, end: int, scratch: Path, told: Path, now: mmap.mmap
-) -> None:
+def _read_files(seed: int, begin: int, end: int, scratch: Path, told: Path, now: mmap.mmap) -> None:
     """Judge files one by one, write what was found, and end the process."""
-    status = FAILED = 1
+    status = 1
+    reader_fuzz.MAX_RESIDENT = MEMORY
+    reader_fuzz.SECONDS = 60.0  # at first use, while kernels are compiled
     try:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         found = {"readers": Counter(), "faults": {}, "slowest": 0.0, "most": 0, "refused": 0}
         for name, (_, whole) in reader_fuzz.READERS.items():  # compiling at first use is no hanging
             for data in whole:
-                reader_fuzz.judge(name, data, scratch, seconds=60, memory=4 << 30)
+                reader_fuzz.judge(name, data, scratch)
+        reader_fuzz.SECONDS = SECONDS
         for number in range(begin, end):
             now[:8] = number.to_bytes(8, "little")
             name, data = example(seed, number)
             began = time.process_time()
             try:
-                judged = reader_fuzz.judge(name, data, scratch, seconds=SECONDS, memory=MEMORY)
-                found["refused"] += judged.refused
-                found["most"] = max(found["most"], judged.memory)
+                refused, memory = reader_fuzz.judge(name, data, scratch)
+                found["refused"] += refused
+                found["most"] = max(found["most"], memory)
             except BaseException as error:
                 frame = traceback.extract_tb(error.__traceback__)[-1]
                 place = f"{Path(frame.filename).name}:{frame.lineno}"

@@ -48,9 +48,7 @@ def kill_runs(work: Work, kills: int, seed: int, told: Path) -> Iterator[dict[st
         yield record
 
 
-def _killed(
-    work: Work, record: dict, seconds: float, chance: random.Random, told: Path
-) -> bool:
+def _killed(work: Work, record: dict, seconds: float, chance: random.Random, told: Path) -> bool:
     """Begin once and kill at a random moment; return whether that came before the end."""
     share = chance.uniform(0, min(_FIRST + _MORE * record["kills"], _MOST))
     child = start(work, told)

@@ -76,7 +76,9 @@ def make_works(work: Path) -> dict[str, Work]:
         taught, here / "run", teacher="lite0", epochs=4, points=64, batch_size=4, device="cpu"
     )
     works = [
-        Work(name, here, lambda: None, lambda n=n: prepare(_prepare_config(meshes, here, n, options)))
+        Work(
+            name, here, lambda: None, lambda n=n: prepare(_prepare_config(meshes, here, n, options))
+        )
         for name, n in (("prepare", 1), ("prepare, two workers", 2))
     ]
     works += [
@@ -146,10 +148,8 @@ def start(work: Work, told: Path) -> Child:
     sys.stdout.flush()
     pid = os.fork()
     if pid:
-        try:
+        with suppress(OSError):  # it has ended already
             os.setpgid(pid, pid)
-        except OSError:  # it has ended already
-            pass
         return Child(pid, told)
     os.setpgid(0, 0)
     quiet = os.open(os.devnull, os.O_WRONLY)
