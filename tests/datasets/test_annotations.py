@@ -171,9 +171,9 @@ def test_as_many_parts_as_a_pixel_can_hold(make, count):
 # Labels of faces
 
 LABEL_FAULTS = {
-    "short": ("0\n1\n", ["2 part labels", "4 triangles"]),
-    "long": ("0\n" * 5, ["5 part labels", "4 triangles"]),
-    "empty": ("", ["0 part labels", "4 triangles"]),
+    "short": ("0\n1\n", ["2 part labels", "4 faces"]),
+    "long": ("0\n" * 5, ["5 part labels", "4 faces"]),
+    "empty": ("", ["0 part labels", "4 faces"]),
     "high": ("0\n1\n3\n0\n", ["label 3", "face 2", "3 parts", "0 to 2"]),
     "negative": ("-1\n0\n0\n0\n", ["label -1", "face 0", "0 to 2"]),
     "words": ("0\nroof\n0\n0\n", ["whole number", "roof"]),
@@ -221,9 +221,11 @@ def test_the_labels_of_a_shape_keep_to_its_faces(make):
     assert mesh.double_areas.argmax() == 1  # the far corner is of the second face
 
 
-def test_a_quad_has_more_triangles_than_labels(make):
-    shape = list_shapes(make({"bus/b.off": SQUARE, "bus/b.seg": "0\n"}))[0]
-    refused(lambda: load_shape(shape), "bus/b.off: ", "1 part labels for 2 triangles")
+def test_a_label_belongs_to_a_face_of_the_file(make):
+    shape = list_shapes(make({"bus/b.off": SQUARE, "bus/b.seg": "1\n"}))[0]
+    assert load_shape(shape).parts.tolist() == [1, 1]
+    shape = list_shapes(make({"bus/b.off": SQUARE, "bus/b.seg": "1\n1\n"}))[0]
+    refused(lambda: load_shape(shape), "bus/b.off: ", "2 part labels for 1 faces")
 
 
 def test_a_zip_equals_its_folder(tmp_path):

@@ -299,14 +299,15 @@ def test_gltf_with_a_file_beside_it(tmp_path):
     refused(files["model.gltf"], "gltf", "another file")
 
 
-def test_trimesh_failures_of_any_kind_are_shape_errors(encode_mesh, monkeypatch):
+def test_trimesh_failures_of_any_kind_are_shape_errors(monkeypatch):
+    data = trimesh.Scene(trimesh.creation.box()).export(file_type="glb")
     for error in (MemoryError(), RecursionError("deep\nvery"), KeyError("x")):
 
         def fail(*args, _error=error, **kwargs):
             raise _error
 
         monkeypatch.setattr(trimesh, "load_scene", fail)
-        refused(encode_mesh(CORNERS, TETRAHEDRON, "off"), "off", "cannot be read")
+        refused(data, "glb", "cannot be read")
 
 
 def test_nothing_is_logged_or_warned(encode_mesh, caplog, recwarn):

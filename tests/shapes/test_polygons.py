@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pointmcd.errors import FormatError
 from pointmcd.shapes import polygons
 from pointmcd.shapes.polygons import triangulate
 
@@ -133,7 +134,7 @@ def test_points_and_lines_give_no_triangle():
 def test_corners_outside_the_range(corner):
     vertices, corners, counts = arrays([ELL])
     corners[3] = corner
-    with pytest.raises(ValueError, match="outside the range"):
+    with pytest.raises(FormatError, match="outside the range"):
         triangulate(vertices, corners, counts)
 
 
@@ -141,5 +142,5 @@ def test_very_large_polygons_only_where_they_are_convex(monkeypatch):
     monkeypatch.setattr(polygons, "MAX_CORNERS", 5)
     angles = np.arange(20) * np.pi / 10
     assert len(triangulate(*arrays([np.stack([np.cos(angles), np.sin(angles)], 1)]))[0]) == 18
-    with pytest.raises(ValueError, match="6 corners"):
+    with pytest.raises(FormatError, match="6 corners"):
         triangulate(*arrays([np.roll(ELL, 2, axis=0)]))

@@ -1,6 +1,6 @@
 """Checks that a file holds what its header promises, made before trimesh reads it.
 
-trimesh takes a truncated OFF or ASCII PLY file for a smaller mesh, and may allocate what a header
+trimesh takes a truncated ASCII PLY file for a smaller mesh, and may allocate what a header
 promises before it looks at the data.
 """
 
@@ -9,15 +9,11 @@ import re
 
 from pointmcd.errors import FormatError
 
-_OFF_HEADER = re.compile(r"\s*(?:ST)?C?N?OFF\b|\s*(?:ST)?C?N?OFF(?=\d)", re.IGNORECASE)
 # Blanks before a word may not run over lines: thousands of empty ones would be searched again from
 # each of them.
 _PLY_ELEMENT = re.compile(r"^[ \t]*element\s+(\S+)\s+(\d+)[ \t]*$", re.MULTILINE)
 _PLY_ASCII = re.compile(r"^[ \t]*format\s+ascii", re.MULTILINE | re.IGNORECASE)
 _PLY_FACE_LIST = re.compile(r"element\s+face\s+\d+\s+property\s+list\s")
-_STL_BEGIN = re.compile(rb"^[ \t\r]*solid\b", re.MULTILINE | re.IGNORECASE)
-_STL_END = re.compile(rb"^[ \t\r]*endsolid\b", re.MULTILINE | re.IGNORECASE)
-_COMMENT = re.compile(r"#[^\n]*")
 
 #: Numbers that a glTF file may ask for without giving their data.
 MAX_EMPTY_VALUES = 10_000_000
@@ -37,31 +33,13 @@ def checked(data: bytes, file_type: str, alone: bool) -> bytes:
         raise FormatError("the file is empty")
     if file_type in ("glb", "gltf"):
         _check_gltf(data, file_type, alone)
-    checks = {"off": _checked_off, "ply": _checked_ply, "stl": _checked_stl, "obj": _ascii}
+    checks = {"ply": _checked_ply}
     return checks[file_type](data) if file_type in checks else data
 
 
 def _ascii(data: bytes) -> bytes:
     """Replace all that is not ASCII: names and comments in unknown encodings stop trimesh."""
     return data.decode("ascii", "replace").encode("ascii", "replace")
-
-
-def _checked_off(data: bytes) -> bytes:
-    """Check the counts against the lines; return the file without comments, header spelled OFF."""
-    text = _COMMENT.sub("", data.decode("latin-1").removeprefix("\xef\xbb\xbf"))
-    header = _OFF_HEADER.match(text)
-    if header is None:
-        raise FormatError("not an OFF file: it does not begin with OFF")
-    lines = [line for line in map(str.strip, text[header.end() :].splitlines()) if line]
-    counts = lines[0].split() if lines else []
-    if len(counts) < 2 or not all(count.isdecimal() for count in counts[:2]):
-        raise FormatError("no counts of vertices and faces follow the OFF header")
-    promised = int(counts[0]) + int(counts[1])
-    if promised > len(lines) - 1:
-        raise FormatError(_truncated(f"{counts[0]} vertices and {counts[1]} faces", len(lines) - 1))
-    if int(counts[1]):
-        _check_whole_face(lines[promised])
-    return "\n".join(["OFF", *lines]).encode("latin-1")
 
 
 def _check_whole_face(line: str) -> None:
@@ -96,20 +74,6 @@ def _checked_ply(data: bytes) -> bytes:
     name, count = elements[-1] if elements else ("", 0)
     if name == "face" and count and _PLY_FACE_LIST.search(header):
         _check_whole_face(lines[promised - 1])
-    return _ascii(data)
-
-
-def _checked_stl(data: bytes) -> bytes:
-    """Check an STL file: binary by its length, text by the ends of its solids."""
-    if len(data) == 84 + 50 * int.from_bytes(data[80:84], "little"):
-        return data
-    begun, ended = len(_STL_BEGIN.findall(data)), len(_STL_END.findall(data))
-    if not begun:
-        raise FormatError(
-            "not an STL file: neither text nor of the length that its header promises"
-        )
-    if begun > ended:
-        raise FormatError("a solid does not end; the file is truncated")
     return _ascii(data)
 
 

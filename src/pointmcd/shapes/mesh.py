@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from io import BytesIO
@@ -14,10 +14,21 @@ import trimesh
 from pointmcd.errors import FormatError
 from pointmcd.shapes.formats import read_file, reading
 from pointmcd.shapes.headers import checked
+from pointmcd.shapes.obj import parse_obj
+from pointmcd.shapes.off import parse_off
+from pointmcd.shapes.polygons import Polygons, triangulate
+from pointmcd.shapes.stl import parse_stl
 from pointmcd.typing import Doubles, Indices, Shorts
 
 #: Triangles above which a file is refused (a small glTF file can place one mesh many times).
 MAX_TRIANGLES = 50_000_000
+
+#: Readers of our own; trimesh reads the other types.
+_READERS: dict[str, Callable[[bytes], Polygons]] = {
+    "obj": parse_obj,
+    "off": parse_off,
+    "stl": parse_stl,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,23 +55,54 @@ class Mesh:
 def read_mesh(data: Path | bytes, name: str, file_type: str, parts: Shorts | None = None) -> Mesh:
     """Read a mesh in its own coordinates; scenes are joined, faces without area dropped.
 
+    Polygons become triangles, each with the label of its polygon.
+
     Args:
         data: the file, or its content.
         name: the file as error texts call it.
         file_type: suffix, in any case, with or without the dot.
-        parts: part label of each face, `[F]`, in the order of the file.
+        parts: part label of each face, in the order of the file; a polygon is one face.
 
     Raises:
-        ShapeError: when the content is no usable mesh, or has not as many triangles as labels.
+        ShapeError: when the content is no usable mesh, or has not as many faces as labels.
     """
-    scene = parse(data, name, file_type)
+    kind = file_type.lower().lstrip(".")
+    read = _polygons if kind in _READERS else parse
+    content = read(data, name, kind)
     with reading(name):  # trimesh walks the scene here, and may fail in its own ways
-        mesh = _joined(scene)
-        if parts is not None and len(parts) != len(mesh.faces):
-            raise FormatError(
-                f"{len(parts)} part labels for {len(mesh.faces)} triangles; one per face is needed"
-            )
-        return _without_degenerate_faces(replace(mesh, parts=parts))
+        if not isinstance(content, Polygons):
+            content = _joined(content, labelled=parts is not None)
+        return _without_degenerate_faces(_triangles(content, parts))
+
+
+def _polygons(data: Path | bytes, name: str, kind: str) -> Polygons:
+    content = read_file(data, name) if isinstance(data, Path) else data
+    with reading(name, kind):
+        if not content.strip():
+            raise FormatError("the file is empty")
+        return _READERS[kind](content)
+
+
+def _triangles(polygons: Polygons, parts: Shorts | None) -> Mesh:
+    """Make triangles of polygons, each with the part label of its polygon, where there are any."""
+    _check_number(int(np.maximum(polygons.counts - 2, 0).sum()))
+    faces, polygon = triangulate(polygons.vertices, polygons.corners, polygons.counts)
+    if not len(faces):
+        raise FormatError("no faces; is it empty, truncated, a point cloud or of another type?")
+    if not np.isfinite(polygons.vertices).all():
+        raise FormatError("a vertex is NaN or infinite")
+    if parts is None:
+        return Mesh(polygons.vertices, faces)
+    if len(parts) != len(polygons.counts):
+        raise FormatError(
+            f"{len(parts)} part labels for {len(polygons.counts)} faces; one per face is needed"
+        )
+    return Mesh(polygons.vertices, faces, parts[polygon])
+
+
+def _check_number(triangles: int) -> None:
+    if triangles > MAX_TRIANGLES:
+        raise FormatError(f"{triangles} triangles are more than the {MAX_TRIANGLES} that are taken")
 
 
 def normalise(mesh: Mesh) -> Mesh:
@@ -128,8 +170,11 @@ def parse(data: Path | bytes, name: str, file_type: str) -> trimesh.Scene:
         )
 
 
-def _joined(scene: trimesh.Scene) -> Mesh:
-    """Join the meshes of a scene, each where the scene places it."""
+def _joined(scene: trimesh.Scene, labelled: bool) -> Polygons:
+    """Join the meshes of a scene, each where the scene places it.
+
+    The order of several meshes is trimesh's, not the file's: labels would go astray.
+    """
     meshes = {k: g for k, g in scene.geometry.items() if len(getattr(g, "faces", ()))}
     for geometry in meshes.values():
         faces = geometry.faces
@@ -138,24 +183,22 @@ def _joined(scene: trimesh.Scene) -> Mesh:
     placed = [scene.graph[node] for node in scene.graph.nodes_geometry]
     placed = [(transform, meshes[key]) for transform, key in placed if key in meshes]
     total = sum(len(geometry.faces) for _, geometry in placed)
-    if total == 0:
-        raise FormatError("no faces; is it empty, truncated, a point cloud or of another type?")
-    if total > MAX_TRIANGLES:
-        raise FormatError(f"{total} triangles are more than the {MAX_TRIANGLES} that are taken")
-    vertices, faces, count = [], [], 0
+    _check_number(total)
+    if labelled and len(placed) > 1:
+        raise FormatError(
+            f"part labels for a file of {len(placed)} meshes; save it as one mesh, or as OFF or OBJ"
+        )
+    vertices, faces, count = [np.zeros((0, 3))], [np.zeros((0, 3), np.int64)], 0
     for transform, geometry in placed:
         vertices.append(_moved(np.asarray(geometry.vertices, dtype=np.float64), transform))
         faces.append(np.asarray(geometry.faces, dtype=np.int64) + count)
         count += len(vertices[-1])
-    return Mesh(np.concatenate(vertices), np.concatenate(faces))
+    return Polygons(np.concatenate(vertices), np.concatenate(faces).ravel(), np.full(total, 3))
 
 
 def _moved(vertices: Doubles, transform: Doubles) -> Doubles:
     with np.errstate(all="ignore"):
-        moved = vertices @ transform[:3, :3].T + transform[:3, 3]
-    if not np.isfinite(moved).all():
-        raise FormatError("a vertex is NaN or infinite")
-    return np.asarray(moved)
+        return np.asarray(vertices @ transform[:3, :3].T + transform[:3, 3])
 
 
 def _without_degenerate_faces(mesh: Mesh) -> Mesh:

@@ -1,0 +1,68 @@
+"""Wavefront OBJ: the faces of all groups, objects and materials, in the order of the file."""
+
+import re
+
+import numpy as np
+
+from pointmcd.errors import FormatError
+from pointmcd.shapes.polygons import Polygons
+from pointmcd.shapes.text import clean_text, parse_numbers, whole_numbers, words_per_line
+from pointmcd.typing import Bools, Doubles, Indices
+
+#: Vertices, faces (`fo` in the oldest files), and what makes surfaces in other ways. Curves, lines
+#: and points are no surfaces; all else says how faces look.
+_STATEMENT = re.compile(rb"^[ \t]*(v|fo?|surf|bsp|bzp|cdp|call)[ \t]+([^\n]*)", re.M | re.I)
+_CONTINUED = re.compile(rb"^[ \t]*(?:v|fo?)[ \t\\](?:[^\n]*\\[ \t]*\n)+", re.M | re.I)
+_TEXTURE_AND_NORMAL = re.compile(rb"/\S*")
+
+
+def parse_obj(data: bytes) -> Polygons:
+    """Read the vertices and faces of an OBJ file.
+
+    Raises:
+        FormatError: saying what is wrong with the content.
+    """
+    text = _CONTINUED.sub(lambda lines: _one_line(lines.group()), clean_text(data))
+    statements = _STATEMENT.findall(text)
+    is_vertex = np.fromiter((kind in b"vV" for kind, _ in statements), bool, len(statements))
+    vertices = [rest for kind, rest in statements if kind in b"vV"]
+    faces = [rest for kind, rest in statements if kind in (b"f", b"F", b"fo", b"FO")]
+    if len(vertices) + len(faces) < len(statements):
+        _refuse_others(statements)
+    return Polygons(_positions(vertices), *_corners(faces, is_vertex))
+
+
+def _one_line(lines: bytes) -> bytes:
+    return lines.replace(b"\\", b" ").replace(b"\n", b" ")
+
+
+def _refuse_others(statements: list[tuple[bytes, bytes]]) -> None:
+    kinds = {kind.decode().lower() for kind, _ in statements} - {"v", "f", "fo"}
+    if "call" in kinds:
+        raise FormatError("it calls another file; save it as one file")
+    if kinds:
+        raise FormatError(f"free-form surfaces ({min(kinds)}) are not read; save it as polygons")
+
+
+def _positions(lines: list[bytes]) -> Doubles:
+    """Read the first three numbers of each line, `[V, 3]`; a weight or colours may follow."""
+    text = b"\n".join(lines)
+    words = words_per_line(text)[: len(lines)]
+    if (words < 3).any():
+        raise FormatError(f"a vertex of {words.min()} coordinates; three are needed")
+    numbers = parse_numbers(text, int(words.sum()))
+    return np.asarray(numbers[(np.cumsum(words) - words)[:, None] + np.arange(3)])
+
+
+def _corners(lines: list[bytes], is_vertex: Bools) -> tuple[Indices, Indices]:
+    """Read indices of vertices, from 0: those of all faces `[K]`, and their number in each `[P]`.
+
+    Negative ones count back from the last vertex before their face.
+    """
+    text = _TEXTURE_AND_NORMAL.sub(b"", b"\n".join(lines))
+    counts = words_per_line(text)[: len(lines)]
+    written = whole_numbers(parse_numbers(text, int(counts.sum())), "a face index")
+    if (written == 0).any():
+        raise FormatError("a face index is 0, but OBJ counts vertices from 1: add 1 to each index")
+    before = np.cumsum(is_vertex)[~is_vertex]
+    return np.where(written > 0, written - 1, written + np.repeat(before, counts)), counts

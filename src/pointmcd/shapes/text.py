@@ -1,0 +1,70 @@
+"""Text of mesh files: clean lines, the words in them, and numbers, millions a second."""
+
+import codecs
+import re
+import warnings
+from contextlib import suppress
+
+import numpy as np
+
+from pointmcd.errors import FormatError
+from pointmcd.typing import Doubles, Indices
+
+_COMMENT = re.compile(rb"#[^\n]*")
+
+
+def clean_text(data: bytes) -> bytes:
+    """Return a text file without byte order mark and comments, its lines ended by newlines."""
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        data = data.decode("utf-16", "replace").encode()
+    data = data.removeprefix(codecs.BOM_UTF8)
+    data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    return _COMMENT.sub(b"", data)
+
+
+def words_per_line(text: bytes) -> Indices:
+    """Return the number of words in each line, int64 `[lines]`."""
+    data = np.frombuffer(text, dtype=np.uint8)
+    blank = data <= ord(" ")
+    blank_before = np.concatenate([[True], blank[:-1]])[: len(blank)]
+    begins, ends = np.flatnonzero(blank_before & ~blank), np.flatnonzero(data == ord("\n"))
+    return np.bincount(np.searchsorted(ends, begins), minlength=len(ends) + 1)
+
+
+def parse_numbers(text: bytes, count: int) -> Doubles:
+    """Read a text of `count` words, all of them numbers, `[count]`.
+
+    Raises:
+        FormatError: for a word that is no number.
+    """
+    numbers = np.zeros(0)
+    # At a word that is no number, new versions of numpy raise, older ones stop and warn.
+    with warnings.catch_warnings(), suppress(ValueError):
+        warnings.simplefilter("ignore")
+        numbers = np.fromstring(text + b" 7", dtype=np.float64, sep=" ")
+    # The 7 is reached when numpy has read all; there are more numbers when it has parted a word.
+    if len(numbers) != count + 1 or numbers[-1] != 7:
+        raise FormatError(f"{_first_bad_word(text)} is not a number")
+    return numbers[:-1]
+
+
+def whole_numbers(numbers: Doubles, what: str) -> Indices:
+    """Return numbers as int64.
+
+    Raises:
+        FormatError: saying that `what` is not a whole number.
+    """
+    with np.errstate(invalid="ignore"):
+        whole = numbers.astype(np.int64)
+    if not (whole == numbers).all():
+        raise FormatError(f"{what} is not a whole number")
+    return whole
+
+
+def _first_bad_word(text: bytes) -> str:
+    for word in text.split():
+        try:
+            float(word)
+        except ValueError:
+            return ascii(word[:20].decode("latin-1"))
+    return "a word"
