@@ -1,7 +1,11 @@
 import struct
+from io import BytesIO
 
 import numpy as np
+import pypcd4
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pcd_files import BODIES, POINTS, header, literals
 
 from pointmcd.shapes.pcd import _unpack_lzf, parse_pcd
@@ -77,3 +81,25 @@ def test_repetitions_of_lzf():
 )
 def test_damaged_lzf_is_told_and_nothing_is_written_outside(packed):
     assert unpack(packed, 8)[0] == -1
+
+
+TYPES = st.sampled_from([np.float32, np.float64, np.int16, np.uint8, np.int32])
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.permutations(["x", "y", "z", "intensity", "rgb"]),
+    st.lists(TYPES, min_size=5, max_size=5),
+    st.integers(1, 40),
+    st.sampled_from(["ascii", "binary", "binary_compressed"]),
+)
+def test_pypcd4_and_we_read_the_same(names, types, count, encoding):
+    """Fields in any order and of any type, written by pypcd4."""
+    values = np.random.default_rng(count).integers(0, 100, size=(count, 5))
+    columns = [values[:, n].astype(kind) for n, kind in enumerate(types)]
+    columns = [c + c.dtype.type(0.37) if c.dtype.kind == "f" else c for c in columns]
+    file = BytesIO()
+    pypcd4.PointCloud.from_points(columns, names, types).save(file, pypcd4.Encoding(encoding))
+    data = file.getvalue()
+    theirs = pypcd4.PointCloud.from_fileobj(BytesIO(data)).numpy(("x", "y", "z"))
+    np.testing.assert_allclose(parse_pcd(data), theirs, rtol=1e-9)

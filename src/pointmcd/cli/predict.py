@@ -20,6 +20,7 @@ def predict(
     out_folder: Annotated[Path, tyro.conf.arg(name="out", metavar="FOLDER")] = Path("parts"),
     checkpoint: Literal["last", "best"] = "best",
     device: Annotated[str, DEVICE] = "auto",
+    columns: Annotated[str | None, metavar("X,Y,Z")] = None,
 ) -> None:
     """Predict the classes of meshes or point clouds, or label their parts.
 
@@ -30,15 +31,19 @@ def predict(
         out_folder: If the run labels parts, the folder for NAME-parts.ply and NAME-parts.png.
         checkpoint: Checkpoint of the last epoch, or the best on the validation split.
         device: cpu, cuda, mps or auto.
+        columns: Columns of x, y and z in text tables and arrays: numbers from 1 or names, as in
+            2,3,4; by default their names in the file or their places tell.
     """
     if not files:
         raise UsageError("predict: no files; name meshes or point clouds after the run")
     from pointmcd.inference.predict import predict as predictions
 
     rows, faults = [], []
-    for prediction in predictions(run, files, label, out_folder, checkpoint, device):
+    for prediction in predictions(run, files, label, out_folder, checkpoint, device, columns):
         if prediction.fault is None:
-            rows.append({"file": str(prediction.path), **prediction.cells()})
+            rows.append(
+                {"file": str(prediction.path), **prediction.cells(), "read": prediction.read}
+            )
         else:
             faults.append(prediction.fault)
     if rows:

@@ -20,17 +20,25 @@ _TABLES = frozenset({"txt", "csv"})
 
 @dataclass(frozen=True)
 class FileCloud(CloudSource):
-    """A file of points, with or without a file of part labels."""
+    """A file of points, with or without a file of part labels.
+
+    Attributes:
+        columns: of x, y and z in a text table or array, where a user says it.
+    """
+
+    columns: str | None = None
 
     def read_cloud(self) -> Cloud:
         """Read the points; raises ShapeError like `CloudSource.read_cloud`."""
-        points = parse_cloud(self.file.read(), self.file.suffix, self.location)
+        notes: list[str] = []
+        data, suffix = self.file.read(), self.file.suffix
+        points = parse_cloud(data, suffix, self.location, self.columns, notes)
         if points is None:
             raise ShapeError(f"{self.location}: has faces; prepare meshes apart from clouds")
         parts = self.read_labels()
         if parts is not None and len(parts) != len(points):
             raise ShapeError(f"{self.location}: {len(parts)} part labels for {len(points)} points")
-        return Cloud(check_finite(points, self.location), parts)
+        return Cloud(check_finite(points, self.location), parts, notes)
 
 
 def list_clouds(source: FileTree | Path | str) -> list[FileCloud]:

@@ -1,11 +1,11 @@
 """Data sets by name, and `NAME:PATH`: the source that `prepare` is given."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pointmcd.datasets.base import DATA_SETS, DataSet
-from pointmcd.datasets.cloud_folder import Clouds, holds_clouds
+from pointmcd.datasets.cloud_folder import Clouds, FileCloud, holds_clouds
 from pointmcd.datasets.folder import Meshes
 from pointmcd.datasets.sources import Listing
 from pointmcd.datasets.tree import FileTree, open_tree
@@ -48,15 +48,16 @@ def get_data_set(name: str) -> type[DataSet]:
     return data_set
 
 
-def find_shapes(source: Path | str) -> Found:
+def find_shapes(source: Path | str, columns: str | None = None) -> Found:
     """List the shapes of a source: `NAME:PATH`, `package.module:Name:PATH` or a path alone.
 
     A path alone is a set that a registered data set recognises (ShapeNetPart's layout), or a
     folder or zip of meshes, or of point clouds; `clouds:PATH` says that it is clouds. Options of
-    the data set follow the path: `shapenetpart:PATH,shapenetcore=FOLDER`.
+    the data set follow the path: `shapenetpart:PATH,shapenetcore=FOLDER`. `columns` says which
+    columns of text tables and arrays are x, y and z.
 
     Raises:
-        ConfigError: for an unknown name or option.
+        ConfigError: for an unknown name or option, or for columns of files that have none.
         ShapeError: when the source is absent, damaged, or of another layout.
     """
     name, path, options = _parse(str(source))
@@ -64,7 +65,7 @@ def find_shapes(source: Path | str) -> Found:
     tree = open_tree(path)
     chosen = (named or _recognised(tree)).create(options)
     layout = chosen.layout(tree)
-    listing = chosen.list_shapes(tree, layout)
+    listing = _with_columns(chosen.list_shapes(tree, layout), columns)
     if named is None:
         return Found(f"{path}{chosen.options_text()}", listing)
     if not listing.sources:
@@ -72,6 +73,20 @@ def find_shapes(source: Path | str) -> Found:
     notes = [*listing.notes, *chosen.official_notes(layout, listing.sources)]
     text = f"{name}:{path}{chosen.options_text()}"
     return Found(text, Listing(listing.sources, notes), layout.up)
+
+
+def _with_columns(listing: Listing, columns: str | None) -> Listing:
+    if columns is None:
+        return listing
+    if not any(isinstance(source, FileCloud) for source in listing.sources):
+        raise ConfigError(
+            f"--columns {columns}: the source holds no tables of points; leave it out"
+        )
+    sources = (
+        replace(source, columns=columns) if isinstance(source, FileCloud) else source
+        for source in listing.sources
+    )
+    return replace(listing, sources=list(sources))
 
 
 def _parse(source: str) -> tuple[str | None, Path, dict[str, str]]:

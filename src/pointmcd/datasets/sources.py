@@ -57,10 +57,12 @@ class Cloud:
     Attributes:
         points: as in the file, finite, float64 `[N, 3]`, N at least 1.
         parts: part label of each point, int16 `[N]`, counted from 0 in the shape's class, or None.
+        notes: one line each on a reading that is not plain.
     """
 
     points: Doubles
     parts: Shorts | None = None
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Predict on mesh and point cloud files, from points alone."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -24,6 +25,7 @@ def predict(
     out: str | Path | None = None,
     checkpoint: str = "best",
     device: str = "auto",
+    columns: str | None = None,
 ) -> Iterator[Prediction]:
     """Predict on files one after the other; a bad file is reported and does not stop the rest.
 
@@ -40,6 +42,8 @@ def predict(
             default nothing is written. An input file is never written over.
         checkpoint: "best" (on the validation split) or "last".
         device: cpu, cuda, mps or auto.
+        columns: which columns of text tables and arrays are x, y and z, like "2,3,4" (counted from
+            1) or "east,north,up"; by default their names or places tell.
 
     Yields:
         For each file what the task says: a `ClassPrediction`, a `PartPrediction`, or a task's own.
@@ -61,11 +65,14 @@ def predict(
     for path, targets in zip(paths, output_paths(paths, Path(out or "."), written), strict=True):
         try:
             known = label or _class_of(path, labels.classes) if _told(task) else None
-            file = InputFile(path, read_points(path, points, seed=0), known, targets)
+            notes: list[str] = []
+            cloud = read_points(path, points, seed=0, columns=columns, notes=notes)
+            file = InputFile(path, cloud, known, targets)
         except ShapeError as error:
             yield task.prediction(path, fault=str(error))
             continue
-        yield task.predict(_output(model, task, labels, file, where), file, labels)
+        found = task.predict(_output(model, task, labels, file, where), file, labels)
+        yield replace(found, read="; ".join(notes) or "mesh")
 
 
 def _told(task: Task) -> bool:

@@ -38,6 +38,9 @@ class PrepareConfig:
     """Cameras: ring12, ring16 or a .json file."""
     up: Literal["x", "y", "z"] | None = None
     """Axis that points up in the shapes; by default what rig or data set says, or y."""
+    columns: Annotated[str | None, metavar("X,Y,Z")] = None
+    """Columns of x, y and z in text tables and arrays: numbers from 1 or names, as in 2,3,4; by
+    default their names in the file or their places tell."""
     seed: int = 0
     """Seed of samples and splits."""
     workers: int | None = None

@@ -23,7 +23,7 @@ from pointmcd.views.rig import Rig, get_rig, list_rigs
 #: a store whose removal was killed is still known as a store.
 _CONTENT = ("store.json", "teachers", "features", "shards", "plan.json")
 #: Settings that decide what a store holds, the rig aside.
-_DECISIVE = ("points", "seed", "shard_size", "val_fraction", "test_fraction")
+_DECISIVE = ("points", "seed", "shard_size", "val_fraction", "test_fraction", "columns")
 
 
 @dataclass(frozen=True)

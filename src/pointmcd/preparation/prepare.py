@@ -29,12 +29,14 @@ class PrepareResult:
         done: number of shapes that it holds.
         skipped: {"name", "source", "reason"} of each shape that was left out.
         notes: {"name", "note"}: what a reader of results should know.
+        sizes: fewest and most points in a file, where there are clouds.
     """
 
     store: Path
     done: int
     skipped: list[dict[str, str]]
     notes: list[dict[str, str]]
+    sizes: tuple[int, int] | None = None
 
 
 def prepare(config: PrepareConfig) -> PrepareResult:
@@ -49,7 +51,7 @@ def prepare(config: PrepareConfig) -> PrepareResult:
         StoreError: when the folder is in use for something else, or no shape is left.
     """
     config.check()
-    found = find_shapes(config.source)
+    found = find_shapes(config.source, config.columns)
     plan = make_plan(config, found)
     # Connected before the store is touched: the address may be wrong.
     with open_backend(config) as write_shards:
@@ -91,7 +93,9 @@ def _finish(plan: Plan, notes: Sequence[dict[str, str]]) -> PrepareResult:
     noted = [note for shard in shards.values() for note in shard["notes"]]
     content["notes"] = [*notes, *noted, *content["notes"]]
     write_json(store / "store.json", content)
-    return PrepareResult(store, len(content["shapes"]), skipped, content["notes"])
+    read = [record["read"] for shapes in full.values() for record in shapes if "read" in record]
+    sizes = (min(read), max(read)) if read else None
+    return PrepareResult(store, len(content["shapes"]), skipped, content["notes"], sizes)
 
 
 def _content(plan: Plan, full: Mapping[str, Sequence[dict[str, Any]]]) -> dict[str, Any]:

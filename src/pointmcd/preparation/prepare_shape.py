@@ -35,6 +35,7 @@ class PreparedShape:
         framing: the similarity that brings the points before the rig's cameras.
         triangles: of the mesh that the views show; 0 where they are splatted.
         notes: one line each on what a reader of results should know.
+        read: points in the file of a cloud; 0 for a mesh.
     """
 
     points: Floats
@@ -45,6 +46,7 @@ class PreparedShape:
     framing: Framing
     triangles: int
     notes: Sequence[str] = ()
+    read: int = 0
 
 
 def prepare_shape(source: ShapeSource, count: int, rig: Rig, seed: int) -> PreparedShape:
@@ -87,7 +89,7 @@ def _prepare_mesh(mesh: Mesh, count: int, rig: Rig, seed: int) -> PreparedShape:
 def _prepare_cloud(source: CloudSource, count: int, rig: Rig) -> PreparedShape:
     read = source.read_cloud()
     cloud = Cloud(normalise_cloud(read.points, source.location), read.parts)
-    notes = []
+    notes = list(read.notes)
     if len(cloud.points) < count:
         notes.append(f"{source.name}: {len(cloud.points)} points, repeated to {count}")
     if source.mesh is not None:
@@ -104,6 +106,7 @@ def _prepare_cloud(source: CloudSource, count: int, rig: Rig) -> PreparedShape:
         parts=None if whole.parts is None else whole.parts[order],
         visibility=whole.visibility[order],
         notes=notes,
+        read=len(cloud.points),
     )
 
 

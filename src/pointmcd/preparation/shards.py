@@ -116,6 +116,7 @@ def _record(item: ShapeSource, shape: PreparedShape) -> dict[str, Any]:
         "split": item.split,
         "source": item.location,
         "triangles": shape.triangles,
+        **({"read": shape.read} if shape.read else {}),
         "frame": {"centre": framing.centre.tolist(), "scale": framing.scale},
         **({} if shape.parts is None else {"parts": np.unique(shape.parts).tolist()}),
     }

@@ -13,18 +13,27 @@ from pointmcd.shapes.sampling import sample_surface
 from pointmcd.typing import Doubles, Floats, Indices
 
 
-def read_points(path: Path, count: int, seed: int) -> Floats:
+def read_points(
+    path: Path,
+    count: int,
+    seed: int,
+    columns: str | None = None,
+    notes: list[str] | None = None,
+) -> Floats:
     """Read a mesh or point cloud file as points in the unit sphere, in farthest-point order.
 
     A mesh is normalised and sampled as `prepare` does it. A cloud (`.ply` without faces, `.xyz`,
-    `.pts`, `.txt`, `.csv`, `.npy`, `.pcd`, `.las`; columns after the third are ignored) is
-    centred at its mean and its farthest point put at distance 1; then its points are taken farthest
-    first. A cloud of fewer points than `count` gives all of them, repeated in the same order.
+    `.pts`, `.txt`, `.csv`, `.npy`, `.pcd`, `.las`) is centred at its mean and its farthest point
+    put at distance 1; then its points are taken farthest first. A cloud of fewer points than
+    `count` gives all of them, repeated in the same order.
 
     Args:
         path: the file.
         count: number of points P, at least 1.
         seed: of the samples of a mesh; a cloud is subsampled without chance.
+        columns: which columns of a text table or array are x, y and z, where that must be said:
+            three numbers counted from 1, or names, with commas.
+        notes: is given the number of points of a cloud, and what else is to be known of it.
 
     Returns:
         float32 `[P, 3]`.
@@ -34,7 +43,7 @@ def read_points(path: Path, count: int, seed: int) -> Floats:
     """
     suffix, name, points = path.suffix[1:].lower(), str(path), None
     if suffix in CLOUD_SUFFIXES:
-        points = parse_cloud(read_file(path, name), suffix, name)
+        points = parse_cloud(read_file(path, name), suffix, name, columns, notes)
     elif suffix not in mesh_suffixes():
         suffixes = ", ".join(f".{one}" for one in sorted(mesh_suffixes() | CLOUD_SUFFIXES))
         raise ShapeError(f"{name}: is no mesh or point cloud; files that end in {suffixes} are")
@@ -42,6 +51,8 @@ def read_points(path: Path, count: int, seed: int) -> Floats:
         return sample_surface(normalise(read_mesh(path, name, suffix)), count, seed)[0]
     if not np.isfinite(points).all():
         raise ShapeError(f"{name}: a point is NaN or infinite")
+    if notes is not None:
+        notes.append(f"{len(points):,} points")
     cloud = normalise_cloud(points, name).astype(np.float32)
     return np.asarray(cloud[cloud_order(cloud, count)])
 

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -70,10 +70,12 @@ class Prediction:
     Attributes:
         path: the file.
         fault: why there is no prediction, one line; None if there is one.
+        read: what the file was read as, such as "2,048 points".
     """
 
     path: Path
     fault: str | None = None
+    read: str = field(default="", kw_only=True)
 
     def cells(self) -> dict[str, str]:
         """Columns of the printed table after that of the file, and their values."""

@@ -1,0 +1,211 @@
+"""Points in a text table: separated by commas, semicolons, tabs or blanks, with or without names.
+
+A file has one separator. The lines before the first row may be comments, a title, a count of the
+rows and the names of the columns. Numbers may have decimal commas where these separate nothing.
+"""
+
+import re
+from collections.abc import Sequence
+from csv import reader
+
+import numpy as np
+
+from pointmcd.errors import FormatError
+from pointmcd.shapes.columns import HINT, Rows, axis_columns, chosen_columns, first_columns
+from pointmcd.shapes.table_header import names_and_count
+from pointmcd.typing import Array
+
+#: Rows that are looked at to find the separator; all others must agree with them.
+_SAMPLE = 50
+#: Lines among which the first row must be.
+_PREAMBLE = 200
+_NUMBER = re.compile(
+    r"[+-]?(?:(?:\d+[.,]?\d*|[.,]\d+)(?:[eEdD][+-]?\d+)?|nan|inf|infinity)", re.IGNORECASE
+)
+_COMMENTS = ("#", "//", "%", "!")
+_TRAILING = re.compile(r"\s(?:#|//|%).*")
+_FORTRAN = re.compile(r"(?<=[\d.])[dD](?=[+-]?\d)")
+_COMMA_NUMBER = re.compile(r"(?<![\w.,])\d*,\d+")
+#: A number that groups thousands by commas, or has three decimals.
+_GROUPED = re.compile(r"[1-9]\d{0,2},\d{3}")
+#: First words of other types of files, whatever their names say.
+_OTHERS = {"ply": "PLY", "off": "OFF", "coff": "OFF", "noff": "OFF", "solid": "STL"}
+
+
+def read_table(data: bytes, columns: str | None = None) -> Rows:
+    """Read x, y and z of each row.
+
+    Args:
+        data: the file.
+        columns: which columns are x, y and z, where a user says it.
+
+    Raises:
+        FormatError: saying what is wrong with the content.
+    """
+    before, rows = _parted(_text(data))
+    separator = _separator(rows)
+    if any('"' in row for row in rows):
+        rows = ["\t".join(_split(row, separator)) for row in rows]
+        separator = "\t"
+    rows = _with_points(rows, separator)
+    fields = [_split(row, separator) for row in rows[: _SAMPLE + 1]]
+    if _are_names(fields[0], fields[1:]):
+        before, rows, fields = [*before, rows[0]], rows[1:], fields[1:]
+    width = max((n for row in fields for n, field in enumerate(row, 1) if field), default=0)
+    first = [row[:width] for row in fields]
+    names, count = names_and_count(before, separator, first, chosen=columns is not None)
+    if count is not None and count != len(rows):
+        fault = "truncated" if count > len(rows) else "followed by other rows"
+        raise FormatError(f"{count} points are announced, but {len(rows)} found; {fault}")
+    found = _columns(columns, names, width)
+    if found is not None:
+        return Rows(_load(rows, separator, fields, found))
+    return _by_place(rows, separator, fields, width)
+
+
+def _columns(columns: str | None, names: list[str] | None, width: int) -> list[int] | None:
+    """Return the columns of x, y and z, where the user or the names say them."""
+    if columns is not None:
+        return chosen_columns(columns, names, width)
+    if names is None:
+        return None
+    # An index without a name stands before columns that are called 0, 1, 2.
+    return axis_columns(names) or ([1, 2, 3] if not names[0] and width > 3 else None)
+
+
+def _by_place(rows: list[str], separator: str | None, fields: list[list[str]], width: int) -> Rows:
+    if not all(map(_is_number, fields[0][:3])):
+        raise FormatError(f"the first three columns are not all numbers; {HINT}")
+    if separator == "," and width >= 6 and width % 2 == 0 and _may_be_decimals(fields):
+        raise FormatError(f"its commas may be those of decimal numbers; {HINT}")
+    every = all(map(_is_number, fields[0][:width]))
+    return first_columns(_load(rows, separator, fields, range(width if every else 3)))
+
+
+def _text(data: bytes) -> str:
+    marks = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
+    text = data.decode(marks.get(data[:2], "utf-8-sig"), "replace")
+    if "\0" in text:
+        raise FormatError("the file is no text")
+    return text
+
+
+def _parted(text: str) -> tuple[list[str], list[str]]:
+    """Return the lines before the first row, and the rows without comments."""
+    lines = [line for line in text.splitlines() if line and not line.isspace()]
+    if lines and (other := _OTHERS.get(lines[0].split()[0].lower())):
+        raise FormatError(f"it is a {other} file by its content; end its name so")
+    first = next((n for n, line in enumerate(lines[:_PREAMBLE]) if _is_row(line)), None)
+    if first is None:
+        raise FormatError("no points: no line holds three numbers or more")
+    marks = _COMMENTS if ";" in lines[first] else (*_COMMENTS, ";")
+    rows = lines[first:]
+    if any(mark in text for mark in marks):
+        bare = (_TRAILING.sub("", line) for line in rows if not line.lstrip().startswith(marks))
+        rows = [line for line in bare if line and not line.isspace()]
+    return lines[:first], rows
+
+
+def _is_row(line: str) -> bool:
+    words = [word for word in re.split(r"[\s,;|\"]+", line) if word]
+    numbers = sum(map(_is_number, words))
+    comment = line.lstrip().startswith(_COMMENTS)
+    return not comment and numbers >= max(3, len(words) / 2)
+
+
+def _is_number(word: str) -> bool:
+    return _NUMBER.fullmatch(word) is not None
+
+
+def _separator(rows: list[str]) -> str | None:
+    """Return what separates the columns: a character, or None for blanks.
+
+    Raises:
+        FormatError: when nothing makes columns of the first rows, three of them of numbers.
+    """
+    for separator in (";", "|", "\t", ",", None):
+        fields = [_split(row, separator) for row in rows[: _SAMPLE + 1]]
+        if len({len(row) for row in fields}) > 1 or len(fields[0]) < 3:
+            continue
+        if separator == "\t" and any("" in row[:-1] for row in fields):
+            continue  # tabs that align
+        numbers = (sum(map(_is_number, column)) for column in zip(*fields, strict=True))
+        if sum(number > len(fields) / 2 for number in numbers) >= 3:
+            return separator
+    widths = [len(re.split(r"\s*[,;\t]\s*|\s+", row.strip())) for row in rows[: _SAMPLE + 1]]
+    odd = next((n for n, width in enumerate(widths) if width != widths[0]), None)
+    if odd is None:
+        raise FormatError(f"its rows are not numbers with one separator, like {rows[0][:40]}")
+    raise FormatError(f"row {odd + 1} has {widths[odd]} columns, not {widths[0]} as row 1")
+
+
+def _split(row: str, separator: str | None) -> list[str]:
+    if '"' not in row:
+        return [field.strip() for field in row.split(separator)]
+    if separator is None:
+        return [field.strip('"') for field in re.findall(r'"[^"]*"|[^\s"]+', row)]
+    return [field.strip() for field in next(reader([row], delimiter=separator))]
+
+
+def _with_points(rows: list[str], separator: str | None) -> list[str]:
+    """Write decimal commas and Fortran's exponents as C does.
+
+    Raises:
+        FormatError: when commas may group thousands.
+    """
+    text = "\n".join(rows)
+    plain = text
+    if "d" in text or "D" in text:
+        plain = _FORTRAN.sub("e", text)
+    if separator != "," and "," in text and "." not in text:
+        numbers = (match[0] for match in _COMMA_NUMBER.finditer(text))
+        if all(map(_GROUPED.fullmatch, numbers)):
+            raise FormatError("its commas may group thousands or begin decimals; use points")
+        plain = plain.replace(",", ".")
+    return rows if plain is text else plain.split("\n")
+
+
+def _are_names(first: list[str], others: list[list[str]]) -> bool:
+    """Return whether a row counts the columns, as pandas names them, over rows of decimals."""
+    names = [field for field in first if field]
+    counted = any(names == [str(n + start) for n in range(len(names))] for start in (0, 1))
+    decimals = any("." in field or "e" in field for row in others for field in row)
+    return counted and decimals and len(first) - len(names) <= 1
+
+
+def _may_be_decimals(fields: list[list[str]]) -> bool:
+    """Return whether pairs of columns may be numbers with decimal commas."""
+    whole = all(field.lstrip("+-").isdecimal() for row in fields for field in row)
+    return whole and all(field.isdecimal() for row in fields for field in row[1::2])
+
+
+def _load(
+    rows: list[str], separator: str | None, fields: list[list[str]], columns: Sequence[int]
+) -> Array:
+    """Return some columns of all rows, which must all be as long, `[N, C]`."""
+    width = len(fields[0])
+    try:
+        if all(map(_is_number, fields[0])):  # the fast way, which compares lengths too
+            table = np.loadtxt(rows, delimiter=separator, comments=None, ndmin=2)
+            return table[:, columns]
+    except ValueError:
+        pass
+    for number, row in enumerate(rows, 1):
+        there = len(row.split()) if separator is None else row.count(separator) + 1
+        if there != width:
+            raise FormatError(f"row {number} has {there} columns, not {width} as row 1")
+    try:
+        return np.loadtxt(rows, delimiter=separator, comments=None, usecols=columns, ndmin=2)
+    except ValueError:
+        raise FormatError(_fault(rows, separator, columns)) from None
+
+
+def _fault(rows: list[str], separator: str | None, columns: Sequence[int]) -> str:
+    """Say which field is no number."""
+    for number, row in enumerate(rows, 1):
+        fields = _split(row, separator)
+        for column in columns:
+            if "," in fields[column] or not _is_number(fields[column]):
+                found = f"{fields[column][:40]} is no number" if fields[column] else "is empty"
+                return f"row {number}, column {column + 1}: {found}"
+    return "its rows are not numbers"
