@@ -5,8 +5,8 @@ import re
 
 import numpy as np
 import pytest
-from pointmcd.errors import FormatError
 
+from pointmcd.errors import FormatError
 from pointmcd.shapes.numpy_file import read_array
 
 CLOUD = np.random.default_rng(0).normal(size=(40, 3))

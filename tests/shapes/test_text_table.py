@@ -5,10 +5,10 @@ import time
 
 import numpy as np
 import pytest
-from pointmcd.errors import FormatError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pointmcd.errors import FormatError
 from pointmcd.shapes.text_table import read_table
 
 POINTS = np.array([[-2.102, 2.677, 0.582], [-5.255, 2.083, -1.075], [-0.534, 1.336, -0.3]])
