@@ -129,6 +129,23 @@ _POINTS = np.random.default_rng(0).normal(size=(12, 3))
 _TEXT = "\n".join(" ".join(f"{x:.3f}" for x in row) for row in _POINTS).encode()
 _OFF = BOX.export(file_type="off").encode()
 _POINT_PLY = bytes(trimesh.PointCloud(_POINTS).export(file_type="ply"))
+_PLY = (
+    b"ply\nformat %s 1.0\nelement vertex 4\nproperty float x\nproperty double y\nproperty float z\n"
+)
+_CORNERS = np.array([(0, 0, 0), (1, 0, 0), (1, 1, 0), (0, 1, 1)], "f4,f8,f4")
+_STRIPS = _PLY % b"ascii" + (
+    b"element tristrips 1\nproperty list int int vertex_indices\nend_header\n"
+    b"0 0 0 1 0 0\n1 1 0\n0 1 1\n7 0 1 2 -1 1 2 3\n"
+)
+_MIXED_PLY = b"".join(
+    (
+        _PLY % b"binary_little_endian",
+        b"element face 2\nproperty list uchar int vertex_indices\nproperty list uchar float uv\n",
+        b"property short flag\nend_header\n",
+        _CORNERS.tobytes(),
+        struct.pack("<B4iB2fhB3iBh", 4, 0, 1, 2, 3, 2, 0, 0, 7, 3, 0, 1, 3, 0, 7),
+    )
+)
 _POLYGONS = b"OFF\n5 2 0\n0 0 0\n1 0 0\n1 1 0\n0 1 0\n.5 .5 1\n4 0 1 2 3\n3 0 1 4 255 0 0\n"
 _OBJ = (
     b"mtllib a.mtl\no box\nv 0 0 0\nv 1 0 0\nv 1 1 0 1 0 0\nv 0 1 1\nvt 0 0\nvn 0 0 1\nusemtl m\n"
@@ -164,7 +181,10 @@ _APART_SET = {
 READERS: dict[str, tuple[Reader, tuple[bytes, ...]]] = {
     "off": (_mesh("off"), (_OFF, _POLYGONS)),
     "obj": (_mesh("obj"), (_OBJ, BOX.export(file_type="obj").encode())),
-    "ply": (_mesh("ply"), (_ascii_ply(BOX), bytes(BOX.export(file_type="ply")))),
+    "ply": (
+        _mesh("ply"),
+        (_ascii_ply(BOX), bytes(BOX.export(file_type="ply")), _STRIPS, _MIXED_PLY),
+    ),
     "stl": (_mesh("stl"), (_ascii_stl(BOX), bytes(BOX.export(file_type="stl")))),
     "glb": (_mesh("glb"), (bytes(trimesh.Scene(BOX).export(file_type="glb")),)),
     "gltf": (_mesh("gltf"), (_gltf(BOX),)),

@@ -138,6 +138,12 @@ TIRING = [
     # Found: each empty line was searched again from every one before it.
     ("ply", b"ply\nformat ascii 1.0\n" + LINES + b"end_header\n"),
     ("ply", b"ply\nformat binary_little_endian 1.0\n" + LINES + b"end_header\n\0\0\0"),
+    # Found: each end of a number that is none was tried as its middle.
+    (
+        "ply",
+        b"ply\nformat ascii 1.0\nelement a 1\nproperty int b\nend_header\n" + b"1" * MANY + b"x",
+    ),
+    ("ply", b"ply\nformat ascii 1.0\nelement a 1\nproperty int b\nend_header\n" + b"nan(" * MANY),
     ("stl", b"solid a\n" + LINES + b"endsolid\n"),
     # Found: each class was looked for among all before it.
     (

@@ -72,7 +72,7 @@ def test_quads_and_polygons_become_triangles():
 def test_binary_ply():
     data = trimesh.creation.icosphere(1).export(file_type="ply", encoding="binary")
     assert len(read_mesh(data, "a", "ply").faces) == 80
-    refused(data[:-20], "ply", "length")
+    refused(data[:-20], "ply", "truncated")
 
 
 # The header of ModelNet's files, as trimesh and as other programs write it.

@@ -1,5 +1,6 @@
 """Folders and zips of point clouds: one file for each shape, laid out like meshes."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -11,6 +12,8 @@ from pointmcd.datasets.tree import FileTree, open_tree
 from pointmcd.errors import ShapeError
 from pointmcd.shapes.cloud_files import parse_cloud
 from pointmcd.shapes.formats import CLOUD_SUFFIXES, mesh_suffixes
+from pointmcd.shapes.ply import holds_faces
+from pointmcd.shapes.ply_header import read_header
 
 #: Text files beside the clouds that are none.
 _NO_CLOUDS = {f"{name}.txt" for name in (*SPLITS, "readme", "license", "licence", "classes")}
@@ -69,9 +72,10 @@ def holds_clouds(tree: FileTree) -> bool:
         return bool(shape_files(tree, CLOUD_SUFFIXES - _TABLES))
     if any(not file.lower().endswith(".ply") for file in meshes):
         return False
-    header = tree.file(meshes[0]).read().partition(b"end_header")[0]
-    words = (line.split() for line in header.splitlines())
-    return all(word[-1] == b"0" for word in words if word[:2] == [b"element", b"face"])
+    for file in meshes:
+        with suppress(ValueError):  # of a damaged file: it is refused when it is read
+            return not holds_faces(read_header(tree.file(file).read()))
+    return False
 
 
 @register_dataset("clouds")

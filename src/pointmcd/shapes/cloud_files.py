@@ -8,9 +8,9 @@ from pointmcd.errors import FormatError
 from pointmcd.extras import import_extra
 from pointmcd.shapes.columns import Rows
 from pointmcd.shapes.formats import reading
-from pointmcd.shapes.mesh import parse
 from pointmcd.shapes.numpy_file import read_array
 from pointmcd.shapes.pcd import parse_pcd
+from pointmcd.shapes.ply import parse_points
 from pointmcd.shapes.text_table import read_table
 from pointmcd.typing import Doubles
 
@@ -37,7 +37,7 @@ def parse_cloud(
         ConfigError: when the type needs a package that is absent.
     """
     if suffix == "ply":
-        return _ply_points(data, name)
+        return ply_points(data, name)
     with reading(name, "points"):
         points, note = _rows(data, suffix, name, columns)
         if not len(points):
@@ -57,12 +57,13 @@ def _rows(data: bytes, suffix: str, name: str, columns: str | None) -> Rows:
     return read_table(data, columns)
 
 
-def _ply_points(data: bytes, name: str) -> Doubles | None:
-    scene = parse(data, name, "ply")
-    clouds = [g.vertices for g in scene.geometry.values() if not len(getattr(g, "faces", ()))]
-    if len(clouds) != len(scene.geometry) or not clouds:
-        return None
-    return np.concatenate(clouds).astype(np.float64)
+def ply_points(data: bytes, name: str) -> Doubles | None:
+    """Read the points of a PLY file as `parse_cloud` does; None for one with faces."""
+    with reading(name, "points"):
+        points = parse_points(data)
+        if points is not None and not len(points):
+            raise FormatError("no points")
+        return points
 
 
 def _las_rows(name: str, data: bytes) -> Doubles:

@@ -1,19 +1,11 @@
 """Checks that a file holds what its header promises, made before trimesh reads it.
 
-trimesh takes a truncated ASCII PLY file for a smaller mesh, and may allocate what a header
-promises before it looks at the data.
+trimesh may allocate what a header promises before it looks at the data.
 """
 
 import json
-import re
 
 from pointmcd.errors import FormatError
-
-# Blanks before a word may not run over lines: thousands of empty ones would be searched again from
-# each of them.
-_PLY_ELEMENT = re.compile(r"^[ \t]*element\s+(\S+)\s+(\d+)[ \t]*$", re.MULTILINE)
-_PLY_ASCII = re.compile(r"^[ \t]*format\s+ascii", re.MULTILINE | re.IGNORECASE)
-_PLY_FACE_LIST = re.compile(r"element\s+face\s+\d+\s+property\s+list\s")
 
 #: Numbers that a glTF file may ask for without giving their data.
 MAX_EMPTY_VALUES = 10_000_000
@@ -33,48 +25,7 @@ def checked(data: bytes, file_type: str, alone: bool) -> bytes:
         raise FormatError("the file is empty")
     if file_type in ("glb", "gltf"):
         _check_gltf(data, file_type, alone)
-    checks = {"ply": _checked_ply}
-    return checks[file_type](data) if file_type in checks else data
-
-
-def _ascii(data: bytes) -> bytes:
-    """Replace all that is not ASCII: names and comments in unknown encodings stop trimesh."""
-    return data.decode("ascii", "replace").encode("ascii", "replace")
-
-
-def _check_whole_face(line: str) -> None:
-    """Refuse a last face line, `count index index ...`, that is cut short."""
-    count, *indices = line.split() or ["1"]
-    if count.isdecimal() and int(count) > len(indices):
-        raise FormatError("the last face is cut short; the file is truncated")
-
-
-def _truncated(promise: str, lines: int) -> str:
-    return f"the header promises {promise}, {lines} lines follow it; the file is truncated"
-
-
-def _checked_ply(data: bytes) -> bytes:
-    """Check the counts of the header against the lines (text) or bytes (binary) after it."""
-    if data[:3].lower() != b"ply":
-        raise FormatError("not a PLY file: it does not begin with ply")
-    head, end, body = data.partition(b"end_header")
-    if not end:
-        raise FormatError("the PLY header does not end; the file is truncated")
-    header = head.decode("latin-1").replace("\r", "\n")
-    elements = [(name, int(count)) for name, count in _PLY_ELEMENT.findall(header)]
-    promised = sum(count for _, count in elements)
-    promise = " and ".join(f"{count} of {name}" for name, count in elements)
-    if not _PLY_ASCII.search(header):
-        if promised > len(body):
-            raise FormatError(f"the header promises {promise}, {len(body)} bytes follow it")
-        return _ascii(head) + end + body
-    lines = body.decode("latin-1").splitlines()[1:]
-    if promised > len(lines):
-        raise FormatError(_truncated(promise, len(lines)))
-    name, count = elements[-1] if elements else ("", 0)
-    if name == "face" and count and _PLY_FACE_LIST.search(header):
-        _check_whole_face(lines[promised - 1])
-    return _ascii(data)
+    return data
 
 
 def _check_gltf(data: bytes, file_type: str, alone: bool) -> None:

@@ -16,6 +16,7 @@ from pointmcd.shapes.formats import read_file, reading
 from pointmcd.shapes.headers import checked
 from pointmcd.shapes.obj import parse_obj
 from pointmcd.shapes.off import parse_off
+from pointmcd.shapes.ply import parse_ply
 from pointmcd.shapes.polygons import Polygons, triangulate
 from pointmcd.shapes.stl import parse_stl
 from pointmcd.typing import Doubles, Indices, Shorts
@@ -27,6 +28,7 @@ MAX_TRIANGLES = 50_000_000
 _READERS: dict[str, Callable[[bytes], Polygons]] = {
     "obj": parse_obj,
     "off": parse_off,
+    "ply": parse_ply,
     "stl": parse_stl,
 }
 
@@ -215,12 +217,13 @@ def _without_degenerate_faces(mesh: Mesh) -> Mesh:
 
 def _framed(mesh: Mesh) -> tuple[Mesh, float]:
     """Return the mesh in the unit box without unused vertices, and the rounding error there."""
-    used, faces = np.unique(mesh.faces, return_inverse=True)
+    used = np.zeros(len(mesh.vertices), dtype=np.bool_)
+    used[mesh.faces] = True
     try:
         vertices, rounding = unit_box(mesh.vertices[used])
     except FormatError as error:
         raise FormatError(f"all faces are degenerate: {error}") from error
-    return Mesh(vertices, faces.reshape(-1, 3).astype(np.int64), mesh.parts), rounding
+    return Mesh(vertices, (np.cumsum(used) - 1)[mesh.faces], mesh.parts), rounding
 
 
 @contextmanager
