@@ -19,9 +19,10 @@ import numpy as np
 import trimesh
 from hypothesis import strategies as st
 
-from pointmcd.datasets.annotations import parse_labels, read_part_names, read_split_lists
+from pointmcd.datasets.annotations import parse_labels, read_part_names
 from pointmcd.datasets.folder import list_shapes, load_shape
 from pointmcd.datasets.shapenetpart.dataset import ShapeNetPart, list_labelled_clouds
+from pointmcd.datasets.split_lists import read_split_lists
 from pointmcd.datasets.tree import FileTree, open_tree
 from pointmcd.errors import FormatError, PointMCDError, ShapeError, first_line
 from pointmcd.shapes.clouds import read_points

@@ -30,7 +30,10 @@ def reels(tmp_path):
 def test_a_toy_set_is_prepared_by_name_and_by_where_it_is(reels, tmp_path, small_rig, cli, name):
     options = ("--points", 16, "--rig", small_rig, "--workers", 2)
     status, out, err = cli("prepare", f"{name}:{reels}", tmp_path / "store", *options)
-    assert (status, out.strip()) == (0, f"{tmp_path / 'store'}: 6 shapes, 0 skipped")
+    assert (status, out.strip()) == (
+        0,
+        f"{tmp_path / 'store'}: 6 shapes (clouds of 40 points), 0 skipped",
+    )
     assert "note: reels: 2 test shapes found, officially (raw) 3" in err
     store = Store(tmp_path / "store")
     assert store.classes == ["flat", "tall"]
@@ -44,7 +47,10 @@ def test_it_is_found_where_the_command_runs(reels, tmp_path, small_rig):
     command = [sys.executable, "-m", "pointmcd", "prepare", f"my_reels:Reels:{reels}", "store"]
     command += ["--points", "16", "--rig", str(small_rig), "--workers", "2", "--shard-size", "3"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout.strip()) == (0, "store: 6 shapes, 0 skipped"), done.stderr
+    assert (done.returncode, done.stdout.strip()) == (
+        0,
+        "store: 6 shapes (clouds of 40 points), 0 skipped",
+    ), done.stderr
 
 
 def test_options_follow_the_path_and_are_recorded(reels):

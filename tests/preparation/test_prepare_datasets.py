@@ -88,7 +88,10 @@ def test_a_folder_of_clouds_on_the_command_line(hdf5, tmp_path, small_rig, cli):
             np.save(tmp_path / "set" / label / f"{number}.npy", cloud)
     options = ("--points", 16, "--rig", small_rig, "--workers", 1)
     status, out, err = cli("prepare", tmp_path / "set", tmp_path / "store", *options)
-    assert (status, out.strip()) == (0, f"{tmp_path / 'store'}: 6 shapes, 0 skipped")
+    assert (status, out.strip()) == (
+        0,
+        f"{tmp_path / 'store'}: 6 shapes (clouds of 40 points), 0 skipped",
+    )
     status, out, err = cli("prepare", f"modelnet40:{hdf5}", tmp_path / "other", *options)
     assert status == 0
     assert "note: modelnet40: 3 classes found, officially (hdf5) 40" in err

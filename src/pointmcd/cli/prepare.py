@@ -18,5 +18,6 @@ def prepare(config: Annotated[PrepareConfig, tyro.conf.arg(name="")]) -> None:
         console.print(f"skipped: {entry['reason']}", style="yellow", soft_wrap=True)
     for note in result.notes:
         console.print(f"note: {note['name']}: {note['note']}", soft_wrap=True)
-    sizes = "" if result.sizes is None else " (clouds of {:,} to {:,} points)".format(*result.sizes)
-    print_line(f"{result.store}: {result.done} shapes{sizes}, {len(result.skipped)} skipped")
+    sizes = " to ".join(f"{size:,}" for size in dict.fromkeys(result.sizes or ()))
+    clouds = f" (clouds of {sizes} points)" if sizes else ""
+    print_line(f"{result.store}: {result.done} shapes{clouds}, {len(result.skipped)} skipped")

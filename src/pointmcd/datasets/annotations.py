@@ -1,13 +1,10 @@
-"""Files with the annotations of a data set: part names, part labels, lists of splits."""
+"""Files with the annotations of a data set: part names and part labels."""
 
 import re
-from collections.abc import Collection
-from pathlib import PurePosixPath
 
 import numpy as np
 
-from pointmcd.datasets.layout import SPLITS
-from pointmcd.datasets.tree import MAX_TOLD, FileTree, TreeFile
+from pointmcd.datasets.tree import MAX_TOLD, TreeFile
 from pointmcd.errors import ShapeError
 from pointmcd.typing import Shorts
 
@@ -16,21 +13,6 @@ _WHOLE = re.compile("[+-]?[0-9]{1,18}")
 MAX_PARTS = 254
 
 PartNames = dict[str, tuple[str, ...]]
-
-
-def annotated_root(everything: Collection[str], meshes: Collection[str]) -> str | None:
-    """Return the folder that holds parts.json or lists of splits, and all meshes in folders below.
-
-    None where there is no such folder: the meshes alone tell then where the classes are.
-    """
-    names = {"parts.json", *(f"{stem}.txt" for stem in SPLITS)}
-    roots = {str(path.parent) for path in map(PurePosixPath, everything) if path.name in names}
-    for root in sorted(roots, key=len):
-        start = "" if root == "." else f"{root}/"
-        below = (mesh.removeprefix(start) for mesh in meshes if mesh.startswith(start))
-        if all(mesh.startswith(start) for mesh in meshes) and all("/" in mesh for mesh in below):
-            return start
-    return None
 
 
 def read_part_names(file: TreeFile) -> PartNames:
@@ -51,28 +33,6 @@ def read_part_names(file: TreeFile) -> PartNames:
         if not 1 <= len(names) <= MAX_PARTS or len(set(names)) != len(names):
             raise ShapeError(f"{what}: must name 1 to {MAX_PARTS} parts, each once")
     return {label: tuple(names) for label, names in content.items()}
-
-
-def read_split_lists(tree: FileTree, shapes: Collection[str]) -> dict[str, str] | None:
-    """Read train.txt, test.txt and val.txt of a folder: one shape per line, like `chair/103`.
-
-    Returns:
-        The split of each shape named, or None where there is no list.
-
-    Raises:
-        ShapeError: when a shape is in two lists, or is none of `shapes`.
-    """
-    lists = {f"{stem}.txt": split for stem, split in SPLITS.items()}
-    found = {tree.file(file): split for file, split in lists.items() if file in tree}
-    splits: dict[str, str] = {}
-    for file, split in found.items():
-        for name in file.lines():
-            if name not in shapes:
-                told = name[:MAX_TOLD]
-                raise ShapeError(f"{file.name}: {told}: no mesh of that name; correct the list")
-            if splits.setdefault(name, split) != split:
-                raise ShapeError(f"{file.name}: {name} is in the {splits[name]} list too")
-    return splits if found else None
 
 
 def parse_labels(data: bytes, where: str, count: int) -> Shorts:

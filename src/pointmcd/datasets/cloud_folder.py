@@ -6,8 +6,8 @@ from pathlib import Path, PurePosixPath
 
 from pointmcd.datasets.base import DataSet, Layout, register_dataset
 from pointmcd.datasets.folder import place_sources, shape_files
-from pointmcd.datasets.layout import SPLITS
 from pointmcd.datasets.sources import Cloud, CloudSource, Listing, check_finite
+from pointmcd.datasets.split_lists import find_split_lists
 from pointmcd.datasets.tree import FileTree, open_tree
 from pointmcd.errors import ShapeError
 from pointmcd.shapes.cloud_files import parse_cloud
@@ -15,8 +15,8 @@ from pointmcd.shapes.formats import CLOUD_SUFFIXES, mesh_suffixes
 from pointmcd.shapes.ply import holds_faces
 from pointmcd.shapes.ply_header import read_header
 
-#: Text files beside the clouds that are none.
-_NO_CLOUDS = {f"{name}.txt" for name in (*SPLITS, "readme", "license", "licence", "classes")}
+#: Text files beside the clouds that are none, besides lists of splits.
+_NO_CLOUDS = {f"{name}.txt" for name in ("readme", "license", "licence", "classes")}
 #: Types that hold tables of all sorts: taken for clouds only where someone says that they are.
 _TABLES = frozenset({"txt", "csv"})
 
@@ -53,8 +53,12 @@ def list_clouds(source: FileTree | Path | str) -> list[FileCloud]:
     Raises:
         ShapeError: as `list_shapes`.
     """
-    tree = open_tree(source)
-    files = shape_files(tree, CLOUD_SUFFIXES)
+    return [s for s in _list_clouds(open_tree(source)).sources if isinstance(s, FileCloud)]
+
+
+def _list_clouds(tree: FileTree) -> Listing:
+    lists = {found.file for found in find_split_lists(tree.files)}
+    files = [file for file in shape_files(tree, CLOUD_SUFFIXES) if file not in lists]
     clouds = [file for file in files if PurePosixPath(file).name.lower() not in _NO_CLOUDS]
     if not clouds:
         ends = ", ".join(f".{suffix}" for suffix in sorted(CLOUD_SUFFIXES))
@@ -85,4 +89,4 @@ class Clouds(DataSet):
     title = "Point clouds of your own, in a folder or zip"
     licence = "yours"
     obtain = "these are files of your own"
-    layouts = (Layout("files", lambda tree: Listing(list_clouds(tree)), up=None),)
+    layouts = (Layout("files", _list_clouds, up=None),)

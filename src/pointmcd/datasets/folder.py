@@ -1,44 +1,49 @@
 """Folders and zips of meshes: one file for each shape, class and split read from its path."""
 
+import re
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
-from pointmcd.datasets.annotations import (
-    PartNames,
-    annotated_root,
-    read_part_names,
-    read_split_lists,
-)
+from pointmcd.datasets.annotations import PartNames, read_part_names
 from pointmcd.datasets.base import DataSet, Layout, register_dataset
 from pointmcd.datasets.layout import places
+from pointmcd.datasets.other_files import other_notes
 from pointmcd.datasets.sources import Listing, ShapeSource
+from pointmcd.datasets.split_lists import Splits, find_split_lists, read_split_lists
 from pointmcd.datasets.tree import FileTree, TreeFile, open_tree
 from pointmcd.errors import ShapeError
 from pointmcd.shapes.formats import mesh_suffixes
 from pointmcd.shapes.mesh import Mesh, normalise, read_mesh
 
+_NAMES = re.compile(r"(?:^|/)parts\.json$")
 Source = TypeVar("Source", bound=ShapeSource)
 
 
 def list_shapes(source: FileTree | Path | str) -> list[ShapeSource]:
     """List the meshes of a folder or zip, sorted by name; nothing is read yet or ever extracted.
 
-    The layouts are `CLASS/{train,test}/NAME.off` (also val or valid), `CLASS/NAME.off` and flat
-    `NAME.off`, in any number of single wrapping folders. A folder that is the only one counts as
-    wrapping, so a lone class without splits is unlabelled. Hidden files, `__MACOSX` and files of
+    The layouts are `CLASS/{train,test}/NAME.off` (also val and validation), `CLASS/NAME.off` and
+    flat `NAME.off`, in any number of single wrapping folders. A folder that is the only one counts
+    as wrapping, so a lone class without splits is unlabelled. Hidden files, `__MACOSX` and files of
     other types are ignored. Of two files of one name the second carries a `fault`.
 
     Lists `train.txt`, `test.txt` and `val.txt` beside the classes, one `CLASS/NAME` per line, give
-    the splits of the second layout. `parts.json` there (class to part names) makes a set with
-    part labels: one `NAME.seg` beside each mesh, an integer per face, counted from 0 within the
-    class. A shape that no list names, or without labels in such a set, carries a `fault`.
+    the splits of the second layout (`read_split_lists` tells what else is a list). `parts.json`
+    there (class to part names) makes a set with part labels: one `NAME.seg` beside each mesh, an
+    integer per face, counted from 0 within the class. A shape that no list names, or without
+    labels in such a set, carries a `fault`.
 
     Raises:
         ShapeError: when the source is absent, damaged, encrypted, without meshes, or mixes
             layouts, or when parts.json or a list does not fit the meshes.
     """
-    tree = open_tree(source)
+    return list(list_meshes(open_tree(source)).sources)
+
+
+def list_meshes(tree: FileTree) -> Listing:
+    """List the meshes as `list_shapes` does, with notes on the other files."""
     files = shape_files(tree, mesh_suffixes())
     if not files:
         suffixes = ", ".join(f".{suffix}" for suffix in sorted(mesh_suffixes()))
@@ -57,14 +62,14 @@ def load_shape(source: ShapeSource) -> Mesh:
     return normalise(read_mesh(data, file.name, file.suffix, source.read_labels()))
 
 
-def place_sources(tree: FileTree, files: list[str], kind: type[Source]) -> list[Source]:
+def place_sources(tree: FileTree, files: list[str], kind: type[Source]) -> Listing:
     """List some files, at least one, as shapes of that kind, as `list_shapes` does with the meshes.
 
     Raises:
         ShapeError: when the layouts are mixed, or parts.json or a list does not fit the shapes.
     """
     try:
-        placed = places(files, annotated_root(tree.files, files))
+        placed = places(files, _annotated_root(tree.files, files))
     except ValueError as error:
         raise ShapeError(f"{tree.name}: {error}") from error
     order = sorted(zip(placed, files, strict=True), key=lambda item: (item[0].name, item[1]))
@@ -76,9 +81,11 @@ def place_sources(tree: FileTree, files: list[str], kind: type[Source]) -> list[
         shapes.append(kind(place.name, place.label, place.split, tree.file(file), fault))
     place, file = order[0]
     beside = tree.below(file.rpartition(".")[0].removesuffix(place.name))
+    splits = None
     if not any(shape.split for shape in shapes):
         splits = read_split_lists(beside, first.keys())
-        shapes = shapes if splits is None else [_with_split(shape, splits) for shape in shapes]
+    if splits is not None:
+        shapes = [_with_split(shape, splits) for shape in shapes]
     if "parts.json" in beside:
         parts_file = beside.file("parts.json")
         parts = read_part_names(parts_file)
@@ -86,13 +93,28 @@ def place_sources(tree: FileTree, files: list[str], kind: type[Source]) -> list[
         labels = [tree.file(name) if name in tree else None for name in names]
         pairs = zip(shapes, labels, strict=True)
         shapes = [_with_parts(shape, parts, parts_file.name, file) for shape, file in pairs]
-    return shapes
+    used = [beside.root + list_file for list_file in splits.files] if splits else []
+    return Listing(shapes, other_notes(tree, files, used, with_parts="parts.json" in beside))
 
 
-def _with_split(shape: Source, splits: dict[str, str]) -> Source:
-    if shape.name in splits:
-        return replace(shape, split=splits[shape.name])
-    unlisted = "is in none of the lists train.txt, test.txt and val.txt"
+def _annotated_root(everything: Collection[str], meshes: Collection[str]) -> str | None:
+    """Return the folder that holds parts.json or lists of splits, and all meshes in folders below.
+
+    None where there is no such folder: the meshes alone tell then where the classes are.
+    """
+    roots = {file.removesuffix("parts.json") for file in everything if _NAMES.search(file)}
+    roots |= {found.root for found in find_split_lists(everything) if found.form.endswith("*")}
+    for root in sorted(roots, key=len):
+        below = [mesh.removeprefix(root) for mesh in meshes if mesh.startswith(root)]
+        if len(below) == len(meshes) and all("/" in mesh for mesh in below):
+            return root
+    return None
+
+
+def _with_split(shape: Source, splits: Splits) -> Source:
+    if shape.name in splits.of:
+        return replace(shape, split=splits.of[shape.name])
+    unlisted = f"is in none of the lists {', '.join(splits.files)}"
     return replace(shape, fault=shape.fault or unlisted)
 
 
@@ -127,4 +149,4 @@ class Meshes(DataSet):
     title = "Meshes of your own, in a folder or zip"
     licence = "yours"
     obtain = "these are files of your own"
-    layouts = (Layout("files", lambda tree: Listing(list_shapes(tree)), up=None),)
+    layouts = (Layout("files", list_meshes, up=None),)

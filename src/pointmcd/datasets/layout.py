@@ -4,7 +4,11 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 #: Folder names of splits, and the split each means.
-SPLITS = {"train": "train", "test": "test", "val": "val", "valid": "val"}
+SPLITS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("test", "testing"), "test"),
+    **dict.fromkeys(("val", "valid", "validation"), "val"),
+}
 
 _FLAT, _CLASSES, _SPLITS = "NAME", "CLASS/NAME", "CLASS/{train,test}/NAME"
 

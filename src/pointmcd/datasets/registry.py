@@ -4,12 +4,14 @@ import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pointmcd.datasets.base import DATA_SETS, DataSet
+from pointmcd.datasets.base import DATA_SETS, DataSet, Layout
 from pointmcd.datasets.cloud_folder import Clouds, FileCloud, holds_clouds
 from pointmcd.datasets.folder import Meshes
+from pointmcd.datasets.other_files import count_kinds, kinds_text
 from pointmcd.datasets.sources import Listing
 from pointmcd.datasets.tree import FileTree, open_tree
 from pointmcd.errors import ConfigError, ShapeError
+from pointmcd.shapes.formats import CLOUD_SUFFIXES, mesh_suffixes
 
 #: NAME:PATH, where a name of one letter is a drive, and module:Name:PATH.
 _NAMED = re.compile(r"([A-Za-z][\w-]+):(.*)", re.DOTALL)
@@ -65,7 +67,11 @@ def find_shapes(source: Path | str, columns: str | None = None) -> Found:
     tree = open_tree(path)
     chosen = (named or _recognised(tree)).create(options)
     layout = chosen.layout(tree)
-    listing = _with_columns(chosen.list_shapes(tree, layout), columns)
+    if named is None:
+        listing = _list_own(tree, path, chosen, layout)
+    else:
+        listing = chosen.list_shapes(tree, layout)
+    listing = _with_columns(listing, columns)
     if named is None:
         return Found(f"{path}{chosen.options_text()}", listing)
     if not listing.sources:
@@ -73,6 +79,47 @@ def find_shapes(source: Path | str, columns: str | None = None) -> Found:
     notes = [*listing.notes, *chosen.official_notes(layout, listing.sources)]
     text = f"{name}:{path}{chosen.options_text()}"
     return Found(text, Listing(listing.sources, notes), layout.up)
+
+
+def _list_own(tree: FileTree, path: Path, taken: DataSet, layout: Layout) -> Listing:
+    """List the shapes of a path without a name.
+
+    Raises:
+        ShapeError: saying what to give instead, where that is known.
+    """
+    known = _look_alike(tree)
+    instead = f"looks like the data set {known}; give {known}:{path}"
+    kinds = count_kinds(tree)
+    ends = {kind[1:] for kind in kinds}
+    if isinstance(taken, Meshes) and ends & mesh_suffixes():
+        try:
+            return taken.list_shapes(tree, layout)
+        except ShapeError as error:
+            if known:
+                raise ShapeError(f"{error}; it {instead}") from error
+            raise
+    if known and isinstance(taken, Clouds | Meshes):
+        raise ShapeError(f"{path}: {instead}")
+    if isinstance(taken, Meshes) and ends & CLOUD_SUFFIXES:
+        tables = " and ".join(f".{end}" for end in sorted(ends & CLOUD_SUFFIXES))
+        told = f"holds no mesh; if its {tables} files are point clouds, give clouds:{path}"
+        raise ShapeError(f"{path}: {told}")
+    if isinstance(taken, Meshes) and kinds:
+        told = f"holds no mesh or point cloud, but {kinds_text(kinds)}"
+        names = "data sets that `pointmcd download` lists are read as NAME:PATH"
+        raise ShapeError(f"{path}: {told}; {names}")
+    return taken.list_shapes(tree, layout)
+
+
+def _look_alike(tree: FileTree) -> str | None:
+    """Return the first public set that a folder or zip looks like."""
+    # What a layout takes a user's own files for says nothing.
+    own = replace(tree, files=("chair/train/a.off", "chair/a.obj", "chair/a.txt", "chair/a.npy"))
+    for name in (name for name in DATA_SETS.names() if name in DATA_SETS):  # imports no plugin
+        layouts = get_data_set(name).layouts if get_data_set(name).home else ()
+        if any(layout.matches(tree) and not layout.matches(own) for layout in layouts):
+            return name
+    return None
 
 
 def _with_columns(listing: Listing, columns: str | None) -> Listing:
