@@ -1,7 +1,8 @@
 """The progress bar of all long work: count, share, time left."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from threading import Event, Thread
 
 from rich.console import Console
 from rich.progress import (
@@ -31,3 +32,21 @@ def progress_bar(shown: bool = True) -> Iterator[Progress]:
     )
     with Progress(*columns, console=console, refresh_per_second=4, disable=not shown) as progress:
         yield progress
+
+
+@contextmanager
+def repeating(call: Callable[[], object], seconds: float = 0.5) -> Iterator[None]:
+    """Call again and again, from another thread, until the context is left."""
+    ended = Event()
+
+    def repeat() -> None:
+        while not ended.wait(seconds):
+            call()
+
+    thread = Thread(target=repeat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()

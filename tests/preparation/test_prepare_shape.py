@@ -156,3 +156,31 @@ def test_clouds_of_few_points(furniture_root, tmp_path, count):
         prepared = prepare_shape(shape, 8, RIG, 0)
         assert prepared.points.shape == (8, 3)
         assert (prepared.pixels >= 0).any()
+
+
+@pytest.mark.parametrize("meshes", [False, True])
+def test_of_a_larger_cloud_the_same_points_are_kept(clouds, with_meshes, meshes, monkeypatch):
+    source = first(with_meshes if meshes else clouds)
+    whole = prepare_shape(source, 512, RIG, 0)
+    monkeypatch.setattr("pointmcd.preparation.prepare_shape.MAX_POINTS", 900)
+    thinned = prepare_shape(source, 512, RIG, 0)
+    np.testing.assert_array_equal(thinned.points, whole.points)
+    np.testing.assert_array_equal(thinned.parts, whole.parts)
+    assert (thinned.visibility == whole.visibility).mean() > 0.85
+    again = prepare_shape(source, 512, RIG, 0)
+    np.testing.assert_array_equal(again.visibility, thinned.visibility)
+    np.testing.assert_array_equal(again.views, thinned.views)
+
+
+def test_a_large_cloud_is_thinned_before_it_is_drawn(clouds, monkeypatch):
+    counts = []
+    drawn = prepare_shape.__globals__["splat_views"]
+    monkeypatch.setattr(
+        "pointmcd.preparation.prepare_shape.splat_views",
+        lambda points, rig: counts.append(len(points)) or drawn(points, rig),
+    )
+    prepare_shape(first(clouds), 512, RIG, 0)
+    monkeypatch.setattr("pointmcd.preparation.prepare_shape.MAX_POINTS", 600)
+    prepare_shape(first(clouds), 100, RIG, 0)
+    assert counts[0] == 1500
+    assert 600 <= counts[1] <= 700

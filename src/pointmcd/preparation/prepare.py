@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from pointmcd.preparation.backends import WriteShards, open_backend
 from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.plan import Plan, make_plan, open_store
 from pointmcd.preparation.shards import ShardTask
-from pointmcd.progress import progress_bar
+from pointmcd.progress import progress_bar, repeating
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,21 @@ def _write_missing(plan: Plan, write_shards: WriteShards) -> None:
     there = total - sum(len(task.items) for task in tasks)
     with progress_bar() as progress:
         bar = progress.add_task("prepare", total=total, completed=there, note="shapes")
-        for count in write_shards(tasks):
-            progress.advance(bar, count)
+
+        def show() -> None:
+            progress.update(bar, completed=min(there + _count_unfinished(shards), total))
+
+        with repeating(show):
+            for count in write_shards(tasks):
+                there += count
+                show()
+
+
+def _count_unfinished(shards: Path) -> int:
+    """Count the shapes in shards that are being written, by whatever process or machine."""
+    with suppress(OSError):  # a shard may be finished while it is looked at
+        return sum(1 for _ in shards.glob(".*.tmp/views/*.png"))
+    return 0
 
 
 def _finish(plan: Plan, notes: Sequence[dict[str, str]]) -> PrepareResult:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import ndimage
@@ -23,20 +24,31 @@ RENDERER = "splat-grey-2"
 _FINER = 3
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Splats:
     """A cloud drawn from V cameras.
 
     Attributes:
         pictures: uint8 [V, size, size].
-        shown: int32 [V, size, size], the index of the point nearest to what each pixel's middle
-            shows; -1 for background.
+        depths: float32 [size, size] of each view, at the middles of pixels; infinity: background.
         framing: the similarity from the cloud's frame to the rig's.
+        points: the cloud [N, 3] in the rig's frame.
+        rig: the cameras.
     """
 
     pictures: Bytes
-    shown: Ints
+    depths: Sequence[Floats]
     framing: Framing
+    points: Doubles
+    rig: Rig
+
+    @cached_property
+    def shown(self) -> Ints:
+        """Index of the point nearest to what each pixel's middle shows, int32 [V, size, size].
+
+        -1 for background.
+        """
+        return nearest_points(self.points, self.rig, self.depths)
 
 
 def splat_views(points: Reals, rig: Rig) -> Splats:
@@ -54,7 +66,7 @@ def splat_views(points: Reals, rig: Rig) -> Splats:
     framing = frame_points(surfels.ends, rig)
     drawn = [_draw(surfels, framing, rig, view) for view in range(len(rig))]
     pictures, depths = zip(*drawn, strict=True)
-    return Splats(np.stack(pictures), nearest_points(framing.apply(points), rig, depths), framing)
+    return Splats(np.stack(pictures), depths, framing, framing.apply(points), rig)
 
 
 def frame_points(points: Reals, rig: Rig) -> Framing:
@@ -139,6 +151,7 @@ def _splat(
     pixel = 2 * tangent / size
     slack = (2.2 * pixel) ** 2
     weights = np.zeros((size, size), dtype=np.float32)
+    at, within = np.empty(size), np.empty(size)  # of a row: depths, and how far from the centre
     for blending in range(2):
         for i in range(len(centres)):
             x, y, z = centres[i]
@@ -161,19 +174,23 @@ def _splat(
             bottom = min(int((tangent - y / z + high) / pixel) + 1, size)
             for row in range(top, bottom):
                 v = tangent - (row + 0.5) * pixel
-                for column in range(left, right):
-                    u = (column + 0.5) * pixel - tangent
+                # No branch: runs on vector registers.
+                for j in range(right - left):
+                    u = (left + j + 0.5) * pixel - tangent
                     turned = nx * u + ny * v + nz
-                    depth, reach = z, 2.0
-                    if abs(turned) > 0.05:
-                        depth = offset / turned
-                        a = depth * (ax * u + ay * v + az) - alongside
-                        b = depth * (bx * u + by * v + bz) - aside
-                        reach = a * a + b * b
+                    steep = abs(turned) > 0.05
+                    depth = np.divide(offset, turned if steep else 1.0)
+                    a = depth * (ax * u + ay * v + az) - alongside
+                    b = depth * (bx * u + by * v + bz) - aside
+                    reach = a * a + b * b
+                    meets = steep and reach <= 1
+                    touches = (u - x / z) ** 2 + (v - y / z) ** 2 <= slack
+                    at[j] = depth if meets else z
+                    within[j] = reach if meets else (1.0 if touches else 2.0)
+                for j in range(right - left):
+                    reach, depth, column = within[j], at[j], left + j
                     if reach > 1:
-                        depth, reach = z, 1.0
-                        if (u - x / z) ** 2 + (v - y / z) ** 2 > slack:
-                            continue
+                        continue
                     if blending == 0:
                         depths[row, column] = min(depths[row, column], depth)
                     elif depth <= depths[row, column] + thickness:
