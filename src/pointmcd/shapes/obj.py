@@ -12,7 +12,8 @@ from pointmcd.typing import Bools, Doubles, Indices
 #: Vertices, faces (`fo` in the oldest files), and what makes surfaces in other ways. Curves, lines
 #: and points are no surfaces; all else says how faces look.
 _STATEMENT = re.compile(rb"^[ \t]*(v|fo?|surf|bsp|bzp|cdp|call)[ \t]+([^\n]*)", re.M | re.I)
-_CONTINUED = re.compile(rb"^[ \t]*(?:v|fo?)[ \t\\](?:[^\n]*\\[ \t]*\n)+", re.M | re.I)
+_CONTINUED = re.compile(rb"^[ \t]*(?:v|fo?)(?=[ \t\\])(?:[^\n]*\\[ \t]*\n)+", re.M | re.I)
+_CONTINUES = re.compile(rb"\\[ \t]*\n")
 _TEXTURE_AND_NORMAL = re.compile(rb"/\S*")
 
 
@@ -22,18 +23,14 @@ def parse_obj(data: bytes) -> Polygons:
     Raises:
         FormatError: saying what is wrong with the content.
     """
-    text = _CONTINUED.sub(lambda lines: _one_line(lines.group()), clean_text(data))
+    text = _CONTINUED.sub(lambda lines: _CONTINUES.sub(b" ", lines.group()), clean_text(data))
     statements = _STATEMENT.findall(text)
     is_vertex = np.fromiter((kind in b"vV" for kind, _ in statements), bool, len(statements))
     vertices = [rest for kind, rest in statements if kind in b"vV"]
-    faces = [rest for kind, rest in statements if kind in (b"f", b"F", b"fo", b"FO")]
+    faces = [rest for kind, rest in statements if kind[:1] in b"fF"]
     if len(vertices) + len(faces) < len(statements):
         _refuse_others(statements)
     return Polygons(_positions(vertices), *_corners(faces, is_vertex))
-
-
-def _one_line(lines: bytes) -> bytes:
-    return lines.replace(b"\\", b" ").replace(b"\n", b" ")
 
 
 def _refuse_others(statements: list[tuple[bytes, bytes]]) -> None:

@@ -10,6 +10,8 @@ from pointmcd.typing import Doubles, Indices
 
 #: Corners above which a polygon that is not convex is refused: to clip its ears takes too long.
 MAX_CORNERS = 10_000
+#: The same for one that comes by the same places again and again, more than twice on average.
+_MAX_REPEATING = 250
 
 #: Share of a polygon's area that may be rounding.
 _ROUNDING = 1e-9
@@ -108,22 +110,33 @@ def _ears(
 ) -> tuple[Indices, Indices]:
     """Fill polygons seen along their normals; return places of corners `[E, 3]`, and polygons."""
     sizes = counts[concave]
-    if sizes.max() > MAX_CORNERS:
-        raise FormatError(f"a polygon of {sizes.max()} corners is not convex; make triangles of it")
     ends = np.cumsum(sizes)
     owner = np.repeat(np.arange(len(concave)), sizes)
     places = np.arange(ends[-1]) + np.repeat((np.cumsum(counts) - counts)[concave], sizes)
     places -= np.repeat(ends - sizes, sizes)
     seen = _seen(vertices[corners[places]], owner, ends - sizes, normals)
     ears = [
-        mapbox_earcut.triangulate_float64(seen[end - size : end], np.array([size], np.uint32))
-        + np.int64(end - size)
+        _clipped(seen[end - size : end]) + (end - size)
         for end, size in zip(ends.tolist(), sizes.tolist(), strict=True)
     ]
     triangles = np.concatenate(ears).reshape(-1, 3)
     turned = _areas(seen, triangles) < 0
     triangles[turned] = triangles[turned, ::-1]
     return places[triangles], concave[owner[triangles[:, 0]]]
+
+
+def _clipped(ring: Doubles) -> Indices:
+    """Clip the ears of a polygon `[N, 2]`; return the places of their corners, one after another.
+
+    Where a polygon runs over itself the time for it may grow with the square of N.
+    """
+    size = len(ring)
+    if size > MAX_CORNERS or (
+        size > _MAX_REPEATING and 2 * len(np.unique(ring @ np.array([1, 1j]))) < size
+    ):
+        raise FormatError(f"a polygon of {size} corners is not convex; make triangles of it")
+    ears = mapbox_earcut.triangulate_float64(ring, np.array([size], np.uint32))
+    return np.asarray(ears, dtype=np.int64)
 
 
 def _seen(points: Doubles, owner: Indices, starts: Indices, normals: Doubles) -> Doubles:

@@ -11,14 +11,18 @@ from pointmcd.errors import FormatError
 from pointmcd.typing import Doubles, Indices
 
 _COMMENT = re.compile(rb"#[^\n]*")
+#: NaN and infinity as old C libraries of Windows write them: `-1.#IND`.
+_NOT_FINITE = re.compile(rb"\b1\.#\w+")
 
 
 def clean_text(data: bytes) -> bytes:
-    """Return a text file without byte order mark and comments, its lines ended by newlines."""
+    """Return a text file without byte order mark, comments and padding, its lines ended by LF."""
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         data = data.decode("utf-16", "replace").encode()
-    data = data.removeprefix(codecs.BOM_UTF8)
+    data = data.removeprefix(codecs.BOM_UTF8).rstrip(b"\0\x1a \t\r\n")
     data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    if b".#" in data:
+        data = _NOT_FINITE.sub(b"nan", data)
     return _COMMENT.sub(b"", data)
 
 
