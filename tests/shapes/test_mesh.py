@@ -62,6 +62,15 @@ def test_scene_is_joined_with_its_transforms():
     assert np.ptp(mesh.vertices[:, 0]) == pytest.approx(6)
 
 
+def test_labels_for_a_scene_of_several_meshes_are_refused():
+    scene = trimesh.Scene([trimesh.creation.box(), trimesh.creation.icosphere(0)])
+    labels = np.zeros(32, np.int16)
+    with pytest.raises(ShapeError, match="^a: part labels for a file of 2 meshes"):
+        read_mesh(scene.export(file_type="glb"), "a", "glb", labels)
+    one = trimesh.Scene(trimesh.creation.box()).export(file_type="glb")
+    assert read_mesh(one, "a", "glb", labels[:12]).parts.tolist() == [0] * 12
+
+
 def test_quads_and_polygons_become_triangles():
     off = b"OFF\n5 2 0\n0 0 0\n1 0 0\n1 1 0\n0 1 0\n0.5 2 0\n4 0 1 2 3\n3 3 2 4\n"
     assert len(read_mesh(off, "a", "off").faces) == 3
@@ -364,6 +373,9 @@ def test_embedded_shapes_all_fit_the_unit_sphere(furniture_root):
 def test_suffixes():
     assert {"off", "obj", "ply", "stl", "glb", "gltf"} <= mesh_suffixes()
     assert not {"xyz", "zip", "dxf", "png"} & mesh_suffixes()
+    # By way of meshio, which the tests install, trimesh would leave out all cells but triangles.
+    assert not {"vtk", "msh", "xml", "dat"} & mesh_suffixes()
+    refused(b"# vtk DataFile Version 3.0\n", "vtk", "no mesh of this type")
 
 
 @settings(

@@ -111,6 +111,7 @@ def test_labels_belong_to_the_facets_of_the_file():
         (binary(CORNERS, b"solid")[:-1], "truncated"),
         (binary(CORNERS, count=3), "truncated"),
         (binary([]), "no faces"),
+        (binary(np.full((1, 3, 3), 0x7FA00000, "<u4").view("<f4")), "NaN or infinite"),
         (text(CORNERS)[:-20].encode(), "a solid does not end"),
         (text(CORNERS).replace("endloop", "").replace("endfacet", "").encode(), "facet is cut"),
         (text(CORNERS).replace("vertex 0.0", "vertex").encode(), "facet is cut short"),
@@ -119,6 +120,7 @@ def test_labels_belong_to_the_facets_of_the_file():
         (b"solid empty\nendsolid empty\n", "no faces"),
     ],
 )
+@pytest.mark.filterwarnings("error")
 def test_refused(data, reason):
     with pytest.raises(ShapeError) as caught:
         read_mesh(data, "dir/a.stl", "stl")

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from trimesh.exchange.load import mesh_formats
+from trimesh.exchange.load import mesh_formats, mesh_loaders
 
 from pointmcd.errors import FormatError, PointMCDError, ShapeError, own_text
 
@@ -31,9 +31,11 @@ _MAX_TOLD = 160
 def mesh_suffixes() -> frozenset[str]:
     """Return the mesh suffixes trimesh can read as installed, lower case, without the dot.
 
-    A type that needs an absent package (`3mf`, `dae`, ...) is not among them.
+    A type that needs an absent package (`3mf`, `dae`, ...) is not among them; nor are those that
+    trimesh reads by way of meshio, where it is installed: of their cells it takes triangles alone.
     """
-    return frozenset(mesh_formats()) - _NOT_MESH_FILES
+    kinds = mesh_formats() - _NOT_MESH_FILES
+    return frozenset(kind for kind in kinds if mesh_loaders[kind].__name__ != "load_meshio")
 
 
 @contextmanager

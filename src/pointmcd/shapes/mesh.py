@@ -12,7 +12,7 @@ import numpy as np
 import trimesh
 
 from pointmcd.errors import FormatError
-from pointmcd.shapes.formats import read_file, reading
+from pointmcd.shapes.formats import mesh_suffixes, read_file, reading
 from pointmcd.shapes.headers import checked
 from pointmcd.shapes.obj import parse_obj
 from pointmcd.shapes.off import parse_off
@@ -163,6 +163,8 @@ def parse(data: Path | bytes, name: str, file_type: str) -> trimesh.Scene:
     beside = isinstance(data, Path) and kind == "gltf"
     content = read_file(data, name) if isinstance(data, Path) else data
     with reading(name, kind), _quiet():
+        if kind not in mesh_suffixes():
+            raise FormatError("no mesh of this type can be read; save it as .obj, .off or .ply")
         return trimesh.load_scene(
             BytesIO(checked(content, kind, alone=not beside)),
             file_type=kind,

@@ -52,7 +52,8 @@ def _binary_corners(data: bytes) -> Doubles:
     if at == len(data):
         solids += [data[begin + _HEAD : _end(data, begin)] for begin in begins[1:]]
     corners = np.frombuffer(b"".join(solids), _TRIANGLE)["corners"]
-    return corners.reshape(-1, 3).astype(np.float64)
+    with np.errstate(invalid="ignore"):  # signalling NaN
+        return corners.reshape(-1, 3).astype(np.float64)
 
 
 def _text_corners(data: bytes) -> tuple[Doubles, Indices]:
