@@ -65,7 +65,7 @@ def test_scene_is_joined_with_its_transforms():
 def test_labels_for_a_scene_of_several_meshes_are_refused():
     scene = trimesh.Scene([trimesh.creation.box(), trimesh.creation.icosphere(0)])
     labels = np.zeros(32, np.int16)
-    with pytest.raises(ShapeError, match="^a: part labels for a file of 2 meshes"):
+    with pytest.raises(ShapeError, match=r"^a: part labels for a file of 2 meshes"):
         read_mesh(scene.export(file_type="glb"), "a", "glb", labels)
     one = trimesh.Scene(trimesh.creation.box()).export(file_type="glb")
     assert read_mesh(one, "a", "glb", labels[:12]).parts.tolist() == [0] * 12
