@@ -161,6 +161,8 @@ TIRING = [
     ("split list", b"bed/a" * MANY),
     ("synsetoffset2category.txt in a set", b"A" * MANY + b" 02691156\n"),
     ("xyz", b"1 " * MANY),
+    # Found: a number was tried with every share of its digits behind the point.
+    ("xyz", b"1" * MANY + b"x 2 3\n"),
     ("npy", npy("(" * 60_000)),
 ]
 

@@ -20,7 +20,7 @@ _SAMPLE = 50
 #: Lines among which the first row must be.
 _PREAMBLE = 200
 _NUMBER = re.compile(
-    r"[+-]?(?:(?:\d+[.,]?\d*|[.,]\d+)(?:[eEdD][+-]?\d+)?|nan|inf|infinity)", re.IGNORECASE
+    r"[+-]?(?:(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eEdD][+-]?\d+)?|nan|inf|infinity)", re.IGNORECASE
 )
 _COMMENTS = ("#", "//", "%", "!")
 _TRAILING = re.compile(r"\s(?:#|//|%).*")
