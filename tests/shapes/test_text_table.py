@@ -105,6 +105,7 @@ REFUSED = {
     "OFF": (table("OFF\n3 0 0\n", " "), "OFF file by its content"),
     "an index, no header": (table("", ",", "{},"), "index or label"),
     "an index of whole rows": ("0 10 20 30\n1 11 21 31\n2 12 29 32\n", "index or label"),
+    "voxels of one batch": ("0 10 20 30\n0 11 21 31\n0 12 29 32\n", "index or label"),
     "a label, no header": (table("", " ", "7 "), "index or label"),
     "colours first, no header": (table("", " ", "255 {} 0 "), "look like colours"),
     "normals first, no header": (table("", " ", "0.6 0.0 0.8 "), "look like normals"),

@@ -68,4 +68,6 @@ def ply_points(data: bytes, name: str) -> Doubles | None:
 
 def _las_rows(name: str, data: bytes) -> Doubles:
     laspy = import_extra("laspy", "las", name)
+    if data[104:105] >= b"\x80":  # the format of the points says that they are compressed
+        import_extra("lazrs", "las", name)
     return np.asarray(laspy.read(BytesIO(data)).xyz, dtype=np.float64)

@@ -114,16 +114,16 @@ def _check_places(table: Array) -> None:
     values = np.asarray(table[:, :6], dtype=np.float64)
     with np.errstate(invalid="ignore"):
         whole = (values == np.rint(values)).all(axis=0)
-        counts = bool((np.diff(values[:, 0]) == 1).all())
+        steps = np.diff(values[:, 0])
+    if width >= 6:
+        first, then = values[:, :3], values[:, 3:6]
+        if whole[:3].all() and not whole[3:].any() and first.min() >= 0 and first.max() <= 255:
+            raise FormatError(f"its first columns look like colours; {HINT}")
+        if _unit(first) and not _unit(then) and not whole[3:].all():
+            raise FormatError(f"its first columns look like normals; {HINT}")
+    counts = bool((steps == steps[0]).all()) and steps[0] in (0, 1)
     if whole[0] and (counts or not whole[1:4].any()):
         raise FormatError(f"its first column looks like an index or label; {HINT}")
-    if width < 6:
-        return
-    first, then = values[:, :3], values[:, 3:6]
-    if whole[:3].all() and not whole[3:].any() and first.min() >= 0 and first.max() <= 255:
-        raise FormatError(f"its first columns look like colours; {HINT}")
-    if _unit(first) and not _unit(then) and not whole[3:].all():
-        raise FormatError(f"its first columns look like normals; {HINT}")
 
 
 def _unit(vectors: Doubles) -> bool:
