@@ -46,6 +46,14 @@ def test_recipe_changes_the_defaults_and_flags_win(cli, configs, tmp_path):
     assert [(config.lr, config.epochs) for config in configs] == [(0.1, 500), (0.02, 7)]
 
 
+def test_a_recipe_sets_options_of_a_task_that_is_given(cli, configs, tmp_path):
+    cli("train", tmp_path, "--recipe", "paper", "--task", "classification")
+    cli("train", tmp_path, "--recipe", "paper")
+    cli("train", tmp_path, "--recipe", "paper", "--task", "classification,head=published")
+    tasks = [config.task.removeprefix("classification,head=") for config in configs]
+    assert tasks == ["single", "single", "published"]
+
+
 @pytest.mark.parametrize("equals", [False, True])
 def test_recipe_is_by_student(equals, cli, configs, tmp_path):
     options = ["--student", "dgcnn", "--recipe", "paper"]

@@ -79,9 +79,9 @@ def test_place_and_size_of_a_cloud_do_not_matter(trained_run, cloud_files, tmp_p
 def test_agrees_with_the_checkpoint_asked_for(run_copy, chair):
     # A best checkpoint that is sure of lamps whatever it sees.
     classifier = load_model(Run(run_copy), "last", pick_device("cpu"))
-    torch.nn.init.zeros_(classifier.head.hidden[1].weight)
-    torch.nn.init.ones_(classifier.head.hidden[1].bias)
-    classifier.head.classifier.weight.data = torch.tensor([0.0, 0.0, 1.0])[:, None].repeat(1, 512)
+    torch.nn.init.zeros_(classifier.head.hidden[4].weight)
+    torch.nn.init.ones_(classifier.head.hidden[4].bias)
+    classifier.head.classifier.weight.data = torch.tensor([0.0, 0.0, 1.0])[:, None].repeat(1, 256)
     tensors = {f"model.{name}": value for name, value in classifier.state_dict().items()}
     save_checkpoint(run_copy / "best.safetensors", tensors, {"epoch": 1})
     (best,) = predict(run_copy, [chair], device="cpu")
@@ -138,7 +138,7 @@ def test_checkpoint_of_another_number_of_classes(run_copy):
     wider = Classifier(create_student("pointnet"), 5)
     tensors = {f"model.{name}": value for name, value in wider.state_dict().items()}
     save_checkpoint(run_copy / "best.safetensors", tensors, {"epoch": 1})
-    one_fault(run_copy, run_copy / "best.safetensors", "number of classes", "[5, 512]", "[3, 512]")
+    one_fault(run_copy, run_copy / "best.safetensors", "number of classes", "is [5], expected [3]")
 
 
 def test_checkpoint_of_another_student(run_copy):

@@ -4,7 +4,9 @@ from torch import nn
 
 from pointmcd.students.base import PointFeatures
 from pointmcd.students.registry import create_student
-from pointmcd.tasks.classification import ClassificationHead, Classifier
+from pointmcd.students.heads import SINGLE, ClassificationHead, HeadLayout
+from pointmcd.tasks.classification import Classifier
+from pointmcd.tasks.task import Labels, get_task
 
 
 class Doubled(nn.Module):
@@ -18,7 +20,7 @@ class Doubled(nn.Module):
 
 def test_the_head_is_max_then_two_layers():
     torch.manual_seed(0)
-    head = ClassificationHead(6, 4, hidden=5).eval()
+    head = ClassificationHead(6, 4, HeadLayout((5,), (0.0,), bias=False)).eval()
     embeddings = torch.randn(3, 9, 6)
     linear, norm, _ = head.hidden
     norm.running_mean.normal_()
@@ -36,6 +38,62 @@ def test_the_methods_head_has_512_hidden_units_and_a_classifier_without_bias():
         "hidden.1.bias": (512,),
         "classifier.weight": (40, 512),
     }
+
+
+def test_the_mean_stands_beside_the_max_where_published():
+    torch.manual_seed(0)
+    head = ClassificationHead(6, 4, HeadLayout((5, 3), (0.5, 0.5), slope=0.2, mean=True)).eval()
+    embeddings = torch.randn(3, 9, 6)
+    first, _, slope, _, second, *_ = head.hidden
+    assert slope.negative_slope == 0.2
+    pooled = torch.cat([embeddings.amax(1), embeddings.mean(1)], dim=1)
+    layer = torch.nn.functional.leaky_relu
+    hidden = layer(pooled @ first.weight.T / (1 + 1e-5) ** 0.5, 0.2)
+    hidden = layer(hidden @ second.weight.T / (1 + 1e-5) ** 0.5, 0.2)
+    expected = hidden @ head.classifier.weight.T + head.classifier.bias
+    assert torch.allclose(head(PointFeatures(embeddings)), expected, atol=1e-6)
+
+
+LEAKY, RELU = (nn.LeakyReLU, 0.2), (nn.ReLU, None)
+
+
+@pytest.mark.parametrize(
+    ("student", "sizes", "dropout", "activation", "parameters"),
+    [
+        # 3.47M, 1.48M, 1.74M, 1.81M, 2.04 x 2^20 in the papers; fewer by the biases before norms.
+        ("pointnet", (1024, 512, 256, 40), [0.3], RELU, 3_473_969),
+        ("pointnet2", (1024, 512, 256, 40), [0.5, 0.5], RELU, 1_472_360),
+        ("pointnet2-msg", (1024, 512, 256, 40), [0.5, 0.5], RELU, 1_742_856),
+        ("dgcnn", (2048, 512, 256, 40), [0.5, 0.5], LEAKY, 1_809_320),
+        ("curvenet", (2048, 512, 40), [0.5], RELU, 2_140_672),
+    ],
+)
+def test_published_heads(student, sizes, dropout, activation, parameters):
+    classes = Labels([str(i) for i in range(40)])
+    model = get_task("classification").build_model(student, classes)
+    layers = list(model.head.modules())
+    linear = [layer for layer in layers if isinstance(layer, nn.Linear)]
+    assert (linear[0].in_features, *(layer.out_features for layer in linear)) == sizes
+    assert [layer.p for layer in layers if isinstance(layer, nn.Dropout)] == dropout
+    kind, slope = activation
+    active = [layer for layer in layers if isinstance(layer, kind)]
+    assert len(active) == len(linear) - 1
+    assert all(getattr(layer, "negative_slope", None) == slope for layer in active)
+    assert sum(p.numel() for p in model.parameters()) == parameters
+
+
+def test_the_methods_head_by_name_and_for_students_without_their_own():
+    classes = Labels(list("abcd"))
+    model = get_task("classification,head=single").build_model("dgcnn", classes)
+    shapes = {k: tuple(v.shape) for k, v in model.head.named_parameters()}
+    assert shapes == {
+        "hidden.0.weight": (512, 1024),
+        "hidden.1.weight": (512,),
+        "hidden.1.bias": (512,),
+        "classifier.weight": (4, 512),
+    }
+    own = Classifier(Doubled(), 4)
+    assert len(own.head.hidden) == len(ClassificationHead(6, 4, SINGLE).hidden) == 3
 
 
 def test_points_in_logits_out_whatever_the_order_and_number_of_points():

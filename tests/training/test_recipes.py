@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pointmcd.errors import ConfigError
-from pointmcd.training.config import RECIPES, TrainConfig, apply_recipe
+from pointmcd.training.config import RECIPES, TrainConfig, apply_recipe, recipe_task
 
 STORE = Path("/data/store")
 
@@ -78,8 +78,17 @@ def test_the_methods_own_setting(task, student, expected):
     paper = apply_recipe(config, "paper")
     assert settings(paper) == expected
     paper.check()
-    for name in NAMED:
+    for name in NAMED - {"task"}:
         assert getattr(paper, name) == getattr(config, name)
+    head = ",head=single" if task == "classification" else ""
+    assert paper.task == task + head
+    assert recipe_task(paper.task, "paper") == paper.task
+
+
+def test_an_option_of_the_task_that_is_given_stays():
+    config = TrainConfig(STORE, task="classification,head=published")
+    assert apply_recipe(config, "paper").task == "classification,head=published"
+    assert apply_recipe(TrainConfig(STORE), "short").task == "classification"
 
 
 def test_a_recipe_leaves_a_baseline_a_baseline():

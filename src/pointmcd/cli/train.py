@@ -9,7 +9,13 @@ import tyro
 
 from pointmcd.cli.output import print_line
 from pointmcd.options import Flag
-from pointmcd.training.config import RECIPES, TrainConfig, apply_recipe, recipe_objective
+from pointmcd.training.config import (
+    RECIPES,
+    TrainConfig,
+    apply_recipe,
+    recipe_objective,
+    recipe_task,
+)
 
 
 def train_command(arguments: Sequence[str]) -> Callable[..., None]:
@@ -34,7 +40,11 @@ def train_command(arguments: Sequence[str]) -> Callable[..., None]:
         from pointmcd.training.train import learning_curve as run_all
         from pointmcd.training.train import train as run
 
-        settings = replace(config, objective=config.objective or recipe_objective(recipe))
+        settings = replace(
+            config,
+            objective=config.objective or recipe_objective(recipe),
+            task=recipe_task(config.task, recipe),
+        )
         if no_distill:
             settings = replace(settings, teacher=None)
         for folder in run_all(settings) if learning_curve else [run(settings)]:

@@ -9,7 +9,6 @@ Parameters: 1,070,552; with the published head for 40 classes (max and mean pool
 2,140,672, which is 2.04 x 2^20: the paper says 2.04 M.
 
 Deliberate differences:
-- The head here pools by max alone (tasks/classification.py).
 - Balls keep their nearest points, and sampling begins at the point farthest from the centroid
   (`ops/`): by the order of the file, as usual, permuted clouds would differ.
 - The factor of crossover suppression is a constant in the backward pass (`ops/curve_walk.py`).
@@ -22,6 +21,7 @@ Part segmentation: see `CurveNetSegmentation`.
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +36,7 @@ from pointmcd.students._curves import CurveAggregation, CurveGrouping
 from pointmcd.students._layers import NormedLinear
 from pointmcd.students._lpfa import LPFA, SLOPE, FirstLPFA, Graph
 from pointmcd.students.base import PointFeatures
+from pointmcd.students.heads import HeadLayout
 from pointmcd.students.pointnet import SharedLayer
 from pointmcd.students.registry import register_student
 
@@ -164,6 +165,7 @@ class CurveNet(nn.Module):
     """Embeddings [B, N / 16, 1024], never negative (the last layer is a ReLU), and their index."""
 
     num_features = 1024
+    head: ClassVar[HeadLayout] = HeadLayout((512,), (0.5,), mean=True)
 
     def __init__(self, k: int = 20) -> None:
         super().__init__()

@@ -19,6 +19,7 @@ statistics are those of the published form.
 """
 
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +33,7 @@ from pointmcd.ops.masked_max import max_over_points
 from pointmcd.ops.nearest import nearest_neighbours
 from pointmcd.ops.neighbours import neighbour_max
 from pointmcd.students.base import PointFeatures
+from pointmcd.students.heads import HeadLayout
 from pointmcd.students.registry import register_student
 
 SLOPE = 0.2
@@ -125,6 +127,7 @@ class DGCNN(nn.Module):
     """Embeddings [B, N, 1024], signed (the last layer is a LeakyReLU)."""
 
     num_features = 1024
+    head: ClassVar[HeadLayout] = HeadLayout((512, 256), (0.5, 0.5), slope=SLOPE, mean=True)
 
     def __init__(self, k: int = 20) -> None:
         super().__init__()

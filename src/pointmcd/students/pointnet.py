@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from pointmcd.ops.group_max import linear_bn_relu_max
 from pointmcd.ops.linear_norm import linear_bn_relu
 from pointmcd.students.base import PointFeatures
+from pointmcd.students.heads import HeadLayout
 from pointmcd.students.registry import register_student
 
 
@@ -64,6 +65,7 @@ class PointNet(nn.Module):
     """Embeddings [B, N, 1024] that are never negative (the last layer is a ReLU)."""
 
     num_features = 1024
+    head: ClassVar[HeadLayout] = HeadLayout((512, 256), (0.0, 0.3))
     recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "classification": {"epochs": 500, "batch_size": 64},
         "pretrain": {"epochs": 500, "batch_size": 64},  # not known: classification's (ours)

@@ -28,6 +28,7 @@ left out are 3,328 and 4,512, one a channel. For part segmentation 1,381,568 and
 
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +45,7 @@ from pointmcd.ops.masked_max import max_over_points
 from pointmcd.ops.neighbours import gather_rows
 from pointmcd.students._layers import NormedLinear
 from pointmcd.students.base import PointFeatures
+from pointmcd.students.heads import HeadLayout
 from pointmcd.students.pointnet import SharedLayer
 from pointmcd.students.registry import register_student
 
@@ -167,6 +169,7 @@ class PointNet2(nn.Module):
     """
 
     num_features = 1024
+    head: ClassVar[HeadLayout] = HeadLayout((512, 256), (0.5, 0.5))
 
     def __init__(self, scales: Scales = SINGLE, propagate: bool = False) -> None:
         super().__init__()

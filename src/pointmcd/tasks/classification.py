@@ -2,7 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -16,8 +17,8 @@ from pointmcd.metrics.classification import ClassificationMetrics, classificatio
 from pointmcd.metrics.metrics import Metrics
 from pointmcd.metrics.statistics import PairedTest, mcnemar
 from pointmcd.ops.cross_entropy import smoothed_cross_entropy
-from pointmcd.ops.masked_max import max_over_points
 from pointmcd.students.base import PointFeatures
+from pointmcd.students.heads import SINGLE, ClassificationHead
 from pointmcd.students.registry import create_student
 from pointmcd.tasks.results import Arrays, RunResult, Section, Variant, majority_class
 from pointmcd.tasks.task import InputFile, Labels, Prediction, Scores, Task, Wording, register_task
@@ -27,29 +28,18 @@ if TYPE_CHECKING:  # training needs no matplotlib
     from matplotlib.figure import Figure
 
 
-class ClassificationHead(nn.Module):
-    """Max over points, FC + BN + ReLU to 512, linear to K without bias (PointMCD, Sec. III)."""
-
-    def __init__(self, channels: int, num_classes: int, hidden: int = 512) -> None:
-        super().__init__()
-        self.hidden = nn.Sequential(
-            nn.Linear(channels, hidden, bias=False), nn.BatchNorm1d(hidden), nn.ReLU()
-        )
-        self.classifier = nn.Linear(hidden, num_classes, bias=False)
-
-    def forward(self, features: PointFeatures) -> Tensor:
-        """Embeddings [B, M, C] -> logits [B, K]."""
-        logits: Tensor = self.classifier(self.hidden(max_over_points(features.embeddings)))
-        return logits
-
-
 class Classifier(nn.Module):
-    """A student with its classification head: points in, logits out. All that inference needs."""
+    """A student with its classification head: points in, logits out. All that inference needs.
 
-    def __init__(self, student: nn.Module, num_classes: int) -> None:
+    The head is the student's own, or the method's single layer of 512 where it has none, or where
+    `published` is false.
+    """
+
+    def __init__(self, student: nn.Module, num_classes: int, published: bool = True) -> None:
         super().__init__()
-        self.student = student
-        self.head = ClassificationHead(int(student.num_features), num_classes)  # type: ignore[arg-type]
+        self.student: Any = student
+        layout = getattr(student, "head", SINGLE) if published else SINGLE
+        self.head = ClassificationHead(student.num_features, num_classes, layout)  # type: ignore[arg-type]
 
     def forward(self, points: Tensor) -> Tensor:
         """Points [B, N, 3] in the unit sphere -> logits [B, K]."""
@@ -82,10 +72,23 @@ class ClassPrediction(Prediction):
         return {"class": str(self.label), "confidence": f"{self.confidence:.0%}", "next": rest}
 
 
+@dataclass(frozen=True)
+class ClassificationOptions:
+    """Options of `classification`.
+
+    Attributes:
+        head: the published head of the student, or the method's single layer for every student.
+    """
+
+    head: Literal["published", "single"] = "published"
+
+
 @register_task("classification")
 class ClassificationTask(Task):
     """One class for each shape."""
 
+    Options = ClassificationOptions
+    recipes = MappingProxyType({"paper": {"head": "single"}})
     lesson = "classification"
     best = "val_accuracy"
     metrics = ("val_loss", "val_accuracy", "val_class_accuracy")
@@ -114,7 +117,8 @@ class ClassificationTask(Task):
 
     def build_model(self, student: str, labels: Labels) -> nn.Module:
         """A Classifier."""
-        return Classifier(create_student(student), len(labels.classes))
+        published = self.options.head == "published"
+        return Classifier(create_student(student), len(labels.classes), published)
 
     def loss(self, logits: Tensor, batch: Batch, label_smoothing: float) -> Tensor:
         """Smoothed cross entropy of the classes."""

@@ -135,7 +135,8 @@ class Task(Scoring, ABC):
         output_name: what `forward` returns, in an exported file.
         prediction: what `predict` returns.
         written: endings of the files that `predict` writes, like `-parts.ply`.
-        recipes: what a named recipe sets otherwise for this task, by the fields of TrainConfig.
+        recipes: what a named recipe sets otherwise for this task, by the fields of TrainConfig or
+            of its own options.
         wording: of its test metrics; a task without labels has none.
         arrays: names of what `predictions` gives, beside the true labels in the file of a run.
         name: what it is registered by, without options.

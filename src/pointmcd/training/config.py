@@ -11,6 +11,7 @@ from pointmcd.data.augment import RotationName
 from pointmcd.errors import ConfigError
 from pointmcd.options import DEVICE, RUN, STORE, Advanced, metavar
 from pointmcd.settings import check_choices, convert_paths, option
+from pointmcd.specs import Spec
 
 if TYPE_CHECKING:  # they import torch, which would slow every --help
     from pointmcd.distill.objective import Term
@@ -267,9 +268,21 @@ def apply_recipe(config: TrainConfig, recipe: str) -> TrainConfig:
     from pointmcd.students.registry import student_recipe
 
     task = config.described_task
-    of_task = task.recipes.get(recipe, {})
+    own = {field.name for field in fields(task.Options)}
+    of_task = {name: v for name, v in task.recipes.get(recipe, {}).items() if name not in own}
     of_student = student_recipe(config.student).get(task.name, {})
-    return replace(config, **{**_RECIPES[recipe], **of_task, **of_student})
+    settings = {**_RECIPES[recipe], **of_task, **of_student}
+    return replace(config, task=recipe_task(config.task, recipe), **settings)
+
+
+def recipe_task(text: str, recipe: str) -> str:
+    """Return a task with the options that a recipe names for it, where none is given."""
+    from pointmcd.tasks.task import get_task
+
+    task, given = get_task(text), Spec.parse(text, "--task").options
+    own = {field.name for field in fields(task.Options)} - given.keys()
+    added = [f"{name}={v}" for name, v in task.recipes.get(recipe, {}).items() if name in own]
+    return ",".join([text, *added])
 
 
 def recipe_objective(recipe: str) -> tuple[str, ...]:

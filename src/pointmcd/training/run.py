@@ -22,7 +22,7 @@ from pointmcd.training.config import TrainConfig, config_from_dict
 #: Held in a run folder while it is trained in.
 LOCK = ".lock"
 #: Raised whenever run folders change in a way that older code would misread.
-RUN_FORMAT = 2
+RUN_FORMAT = 3
 
 _KEYS = (
     "arm",
