@@ -98,7 +98,9 @@ def test_neighbours():
 
 def distilled_classifier(name):
     torch.manual_seed(0)
-    return unsettle(DistilledClassifier(Classifier(create_student(name), 5, published=False))).double()
+    return unsettle(
+        DistilledClassifier(Classifier(create_student(name), 5, published=False))
+    ).double()
 
 
 @pytest.mark.parametrize("name", FORWARD)

@@ -3,8 +3,8 @@ import torch
 from torch import nn
 
 from pointmcd.students.base import PointFeatures
-from pointmcd.students.registry import create_student
 from pointmcd.students.heads import SINGLE, ClassificationHead, HeadLayout
+from pointmcd.students.registry import create_student
 from pointmcd.tasks.classification import Classifier
 from pointmcd.tasks.task import Labels, get_task
 
