@@ -121,6 +121,56 @@ def _gltf(box: trimesh.Trimesh) -> bytes:
     return json.dumps(content).encode()
 
 
+def _rich_gltf(points: np.ndarray) -> bytes:
+    """One file of strips, a sparse accessor, a morph target and a skin."""
+    corners = np.array([0, 1, 2, 255, 3, 4, 5], "u1").tobytes()
+    body = points[:6].astype("<f4").tobytes() + corners + b"\0" + bytes([0, 1, 0, 0] * 6)
+    body += np.eye(4, dtype="<f4").tobytes()
+    views = [(0, 72), (72, 7), (80, 24), (104, 64)]
+    content = {
+        "asset": {"version": "2.0"},
+        "extensionsRequired": ["KHR_mesh_quantization"],
+        "buffers": [{"uri": "data:;base64," + base64.b64encode(body).decode(), "byteLength": 168}],
+        "bufferViews": [{"buffer": 0, "byteOffset": at, "byteLength": n} for at, n in views],
+        "accessors": [
+            {"bufferView": 0, "componentType": 5126, "count": 6, "type": "VEC3"},
+            {"bufferView": 1, "componentType": 5121, "count": 7, "type": "SCALAR"},
+            {"bufferView": 2, "componentType": 5121, "count": 6, "type": "VEC4"},
+            {
+                **{"componentType": 5121, "count": 6, "type": "VEC4", "normalized": True},
+                "sparse": {
+                    "count": 3,
+                    "indices": {"bufferView": 1, "componentType": 5121},
+                    "values": {"bufferView": 2},
+                },
+            },
+            {"bufferView": 3, "componentType": 5126, "count": 1, "type": "MAT4"},
+        ],
+        "meshes": [
+            {
+                "primitives": [
+                    {
+                        "attributes": {"POSITION": 0, "JOINTS_0": 2, "WEIGHTS_0": 3},
+                        "indices": 1,
+                        "mode": 5,
+                        "targets": [{"POSITION": 0}],
+                    }
+                ],
+                "weights": [0.5],
+            }
+        ],
+        "skins": [{"joints": [1, 1], "inverseBindMatrices": 4}],
+        "nodes": [
+            {"mesh": 0, "skin": 0},
+            {"mesh": 0, "rotation": [0, 0, 1, 0], "scale": [1, -1, 2], "children": [2]},
+            {"mesh": 0, "matrix": [1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 1, 0, 7, 0, 0, 1]},
+        ],
+        "scene": 0,
+        "scenes": [{"nodes": [0, 1]}],
+    }
+    return json.dumps(content).encode()
+
+
 def _ascii_stl(box: trimesh.Trimesh) -> bytes:
     return str(box.export(file_type="stl_ascii")).encode()
 
@@ -188,7 +238,7 @@ READERS: dict[str, tuple[Reader, tuple[bytes, ...]]] = {
     ),
     "stl": (_mesh("stl"), (_ascii_stl(BOX), bytes(BOX.export(file_type="stl")))),
     "glb": (_mesh("glb"), (bytes(trimesh.Scene(BOX).export(file_type="glb")),)),
-    "gltf": (_mesh("gltf"), (_gltf(BOX),)),
+    "gltf": (_mesh("gltf"), (_gltf(BOX), _rich_gltf(_POINTS))),
     "ply as points": (_beside("ply"), (_POINT_PLY, _ascii_ply(BOX))),
     **{kind: (_beside(kind), (_TEXT, b"12\n" + _TEXT)) for kind in ("xyz", "pts")},
     "csv": (_beside("csv"), (b"x,y,z\n" + _TEXT.replace(b" ", b","),)),

@@ -13,16 +13,13 @@ import trimesh
 
 from pointmcd.errors import FormatError
 from pointmcd.shapes.formats import mesh_suffixes, read_file, reading
-from pointmcd.shapes.headers import checked
+from pointmcd.shapes.gltf import parse_gltf
 from pointmcd.shapes.obj import parse_obj
 from pointmcd.shapes.off import parse_off
 from pointmcd.shapes.ply import parse_ply
-from pointmcd.shapes.polygons import Polygons, triangulate
+from pointmcd.shapes.polygons import Polygons, check_number, triangulate
 from pointmcd.shapes.stl import parse_stl
 from pointmcd.typing import Doubles, Indices, Shorts
-
-#: Triangles above which a file is refused (a small glTF file can place one mesh many times).
-MAX_TRIANGLES = 50_000_000
 
 #: Readers of our own; trimesh reads the other types.
 _READERS: dict[str, Callable[[bytes], Polygons]] = {
@@ -69,25 +66,25 @@ def read_mesh(data: Path | bytes, name: str, file_type: str, parts: Shorts | Non
         ShapeError: when the content is no usable mesh, or has not as many faces as labels.
     """
     kind = file_type.lower().lstrip(".")
-    read = _polygons if kind in _READERS else parse
-    content = read(data, name, kind)
-    with reading(name):  # trimesh walks the scene here, and may fail in its own ways
-        if not isinstance(content, Polygons):
-            content = _joined(content, labelled=parts is not None)
-        return _without_degenerate_faces(_triangles(content, parts))
-
-
-def _polygons(data: Path | bytes, name: str, kind: str) -> Polygons:
     content = read_file(data, name) if isinstance(data, Path) else data
     with reading(name, kind):
         if not content.strip():
             raise FormatError("the file is empty")
-        return _READERS[kind](content)
+        if kind in ("glb", "gltf"):  # may name files beside it
+            folder = data.parent if isinstance(data, Path) else None
+            polygons = parse_gltf(content, folder, labelled=parts is not None)
+        elif kind in _READERS:
+            polygons = _READERS[kind](content)
+        else:
+            with _quiet():
+                polygons = _joined(_scene(content, kind), labelled=parts is not None)
+    with reading(name):
+        return _without_degenerate_faces(_triangles(polygons, parts))
 
 
 def _triangles(polygons: Polygons, parts: Shorts | None) -> Mesh:
     """Make triangles of polygons, each with the part label of its polygon, where there are any."""
-    _check_number(int(np.maximum(polygons.counts - 2, 0).sum()))
+    check_number(int(np.maximum(polygons.counts - 2, 0).sum()))
     faces, polygon = triangulate(polygons.vertices, polygons.corners, polygons.counts)
     if not len(faces):
         raise FormatError("no faces; is it empty, truncated, a point cloud or of another type?")
@@ -100,11 +97,6 @@ def _triangles(polygons: Polygons, parts: Shorts | None) -> Mesh:
             f"{len(parts)} part labels for {len(polygons.counts)} faces; one per face is needed"
         )
     return Mesh(polygons.vertices, faces, parts[polygon])
-
-
-def _check_number(triangles: int) -> None:
-    if triangles > MAX_TRIANGLES:
-        raise FormatError(f"{triangles} triangles are more than the {MAX_TRIANGLES} that are taken")
 
 
 def normalise(mesh: Mesh) -> Mesh:
@@ -152,26 +144,10 @@ def unit_sphere(points: Doubles, centre: Doubles) -> Doubles:
     return np.asarray(centred / np.linalg.norm(centred, axis=1).max())
 
 
-def parse(data: Path | bytes, name: str, file_type: str) -> trimesh.Scene:
-    """Read a file with trimesh, without its warnings, into a scene of meshes and clouds.
-
-    Raises:
-        ShapeError: for whatever goes wrong.
-    """
-    kind = file_type.lower().lstrip(".")
-    # Only glTF spreads geometry over files; other types get no resolver and no materials.
-    beside = isinstance(data, Path) and kind == "gltf"
-    content = read_file(data, name) if isinstance(data, Path) else data
-    with reading(name, kind), _quiet():
-        if kind not in mesh_suffixes():
-            raise FormatError("no mesh of this type can be read; save it as .obj, .off or .ply")
-        return trimesh.load_scene(
-            BytesIO(checked(content, kind, alone=not beside)),
-            file_type=kind,
-            resolver=trimesh.resolvers.FilePathResolver(data) if beside else None,
-            process=False,
-            skip_materials=True,
-        )
+def _scene(content: bytes, kind: str) -> trimesh.Scene:
+    if kind not in mesh_suffixes():
+        raise FormatError("no mesh of this type can be read; save it as .obj, .off or .ply")
+    return trimesh.load_scene(BytesIO(content), file_type=kind, process=False, skip_materials=True)
 
 
 def _joined(scene: trimesh.Scene, labelled: bool) -> Polygons:
@@ -187,7 +163,7 @@ def _joined(scene: trimesh.Scene, labelled: bool) -> Polygons:
     placed = [scene.graph[node] for node in scene.graph.nodes_geometry]
     placed = [(transform, meshes[key]) for transform, key in placed if key in meshes]
     total = sum(len(geometry.faces) for _, geometry in placed)
-    _check_number(total)
+    check_number(total)
     if labelled and len(placed) > 1:
         raise FormatError(
             f"part labels for a file of {len(placed)} meshes; save it as one mesh, or as OFF or OBJ"

@@ -13,6 +13,9 @@ MAX_CORNERS = 10_000
 #: The same for one that comes by the same places again and again, more than twice on average.
 _MAX_REPEATING = 250
 
+#: Triangles above which a file is refused (a small glTF file can place one mesh many times).
+MAX_TRIANGLES = 50_000_000
+
 #: Share of a polygon's area that may be rounding.
 _ROUNDING = 1e-9
 
@@ -30,6 +33,12 @@ class Polygons:
     vertices: Doubles
     corners: Indices
     counts: Indices
+
+
+def check_number(triangles: int) -> None:
+    """Raise FormatError for more triangles than are taken."""
+    if triangles > MAX_TRIANGLES:
+        raise FormatError(f"{triangles} triangles are more than the {MAX_TRIANGLES} that are taken")
 
 
 def triangulate(vertices: Doubles, corners: Indices, counts: Indices) -> tuple[Indices, Indices]:
