@@ -209,3 +209,19 @@ def test_input_that_is_reached_through_a_link_is_safe(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path / "out", target_is_directory=True)
     files = [tmp_path / "x.off", tmp_path / "link" / "x-parts.ply"]
     assert output_paths(files, tmp_path / "out", ENDINGS)[0][0].name == "x-parts-2.ply"
+
+
+def test_columns_are_chosen_and_what_was_read_is_told(trained_run, cloud_files, chair, tmp_path):
+    points, shifted = np.load(cloud_files[1]), tmp_path / "shifted.csv"
+    np.savetxt(shifted, np.insert(points, 0, 7, axis=1), delimiter=",", fmt="%.9g")
+    np.save(tmp_path / "turned.npy", points.T)
+    plain, refused, mesh, turned = predict(
+        trained_run, [cloud_files[0], shifted, chair, tmp_path / "turned.npy"], device="cpu"
+    )
+    assert "--columns" in refused.fault
+    assert [plain.read, mesh.read] == ["128 points", "mesh"]
+    assert turned.read == "turned from 3 x 128; 128 points"
+    (chosen,) = predict(trained_run, [shifted], device="cpu", columns="2,3,4")
+    for other in (turned, chosen):
+        assert other.label == plain.label
+        assert other.confidence == pytest.approx(plain.confidence, abs=1e-5)

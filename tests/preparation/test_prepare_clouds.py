@@ -71,3 +71,23 @@ def test_folder_and_zip_and_workers_give_the_same_points(furniture_root, tmp_pat
 def test_meshes_are_for_clouds_only(furniture_root, tmp_path):
     with pytest.raises(ConfigError, match="shapenetcore"):
         prepare(PrepareConfig(f"{furniture_root},shapenetcore={tmp_path}", tmp_path / "store"))
+
+
+def test_columns_notes_and_sizes(furniture_root, tmp_path, quick):
+    clouds = [np.random.default_rng(n).normal(size=(40 + n, 3)) for n in range(2)]
+    (tmp_path / "set" / "a").mkdir(parents=True)
+    (tmp_path / "set" / "b").mkdir()
+    np.savetxt(tmp_path / "set" / "a" / "0.csv", np.insert(clouds[0], 0, 7, axis=1), delimiter=",")
+    np.save(tmp_path / "set" / "b" / "1.npy", np.insert(clouds[1], 0, 7, axis=1))
+    source, store = f"clouds:{tmp_path / 'set'}", tmp_path / "store"
+    with pytest.raises(StoreError, match=r"none of 2 .* index or label; name the columns"):
+        prepare(PrepareConfig(source, store, **quick))
+    with pytest.raises(StoreError, match="was begun with columns None, not 2,3,4"):
+        prepare(PrepareConfig(source, store, columns="2,3,4", **quick))
+    result = prepare(PrepareConfig(source, store, columns="2,3,4", overwrite=True, **quick))
+    assert (result.done, result.sizes) == (2, (40, 41))
+    np.save(tmp_path / "set" / "b" / "1.npy", clouds[1].T)
+    result = prepare(PrepareConfig(source, tmp_path / "turned", **quick))
+    assert {"name": "b/1", "note": "turned from 3 x 41"} in result.notes
+    with pytest.raises(ConfigError, match="--columns 2,3,4: the source holds no tables"):
+        prepare(PrepareConfig(furniture_root, tmp_path / "other", columns="2,3,4"))
