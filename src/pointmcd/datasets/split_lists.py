@@ -56,7 +56,8 @@ def find_split_lists(files: Collection[str]) -> list[SplitList]:
     named = [file for file in files if file.lower().endswith(".txt") and _words(file)]
     above: set[str] = set()
     if named:
-        above = {str(parent) for file in files for parent in list(PurePosixPath(file).parents)[1:]}
+        folders = {file.rpartition("/")[0] for file in files}
+        above = {str(parent) for folder in folders for parent in PurePosixPath(folder).parents}
     found = []
     for file in sorted(named):
         path, split = PurePosixPath(file), _split(file)
