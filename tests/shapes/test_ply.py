@@ -123,6 +123,7 @@ def test_other_lists_are_not_taken_for_corners():
         (f"element vertex 4\n{XYZ}element quads 2\nproperty int a\n", "quads"),
         (f"element vertex 4\n{XYZ}element facet 2\nproperty int a\n", "facet"),
         (f"element vertex 4\n{XYZ}element thing 2\n{LIST}", "thing"),
+        (f"element vertex 4\n{XYZ}element my_trifans 2\n{LIST}", "my_trifans"),
     ],
 )
 def test_faces_of_another_form_are_refused_by_name_and_are_no_cloud(header, word):
@@ -151,7 +152,8 @@ def test_elements_beside_faces_are_passed_over():
 
 def test_a_cloud_has_no_faces():
     header = f"element vertex 4\n{XYZ}element edge 1\nproperty int vertex1\nproperty int vertex2\n"
-    data = text(header + f"element face 0\n{LIST}", [*SQUARE, "0 1"])
+    header += f"element extrinsic 1\nproperty float a\nelement face 0\n{LIST}"
+    data = text(header, [*SQUARE, "0 1", "7"])
     assert parse_points(data).tolist() == [[0, 0, 0], [2, 0, 0], [2, 1, 0], [0, 1, 0]]
     refused(data, "no faces")
     assert parse_points(square(["3 0 1 2", "3 0 2 3"])) is None

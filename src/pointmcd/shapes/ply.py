@@ -16,7 +16,9 @@ _FACES = ("face", "faces")
 _STRIPS = ("tristrips", "tristrip")
 #: Elements that are no faces though their names or lists may look like it.
 _BESIDE = re.compile("vertex|vertices|edges?|materials?|camera|range_grid|multi_texture_.*|user.*")
-_FACE_LIKE = re.compile("face|tri|quad|poly|strip|fan|cell|tet|hex|patch|surf")
+_FACE_LIKE = re.compile(
+    r"face|(\b|_)(tri|quad|poly|strip|fan|cell|tet|hex|patch|surf)|strips?$|fans?$"
+)
 #: Names of the lists of corners, beside which there may be others.
 _CORNERS = ("vertex_indices", "vertex_index", "vertex_indexes", "vertexindices", "vertices")
 #: Parts of the names of lists that are no corners.
