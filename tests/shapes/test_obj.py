@@ -100,6 +100,23 @@ def test_the_oldest_and_capital_statements():
     ]
 
 
+def test_numbers_that_touch_the_keyword_or_stand_behind_odd_blanks():
+    data = (
+        b"\n3ds Max\nv0 0 0\nv\v1 0 0\nv-1 1 0\nf1 2 3\nf\f1 3 2\nfoo 1\nf_x 1\nvn 1\nl 1 \\\n2\n"
+    )
+    assert parse_obj(data).vertices[:, 0].tolist() == [0, 1, -1]
+    assert faces(data) == [[0, 1, 2], [0, 2, 1]]
+
+
+def test_joined_files_have_byte_order_marks_inside():
+    assert faces(SQUARE + b"\xef\xbb\xbff 1 2 3\n\xef\xbb\xbff 1 3 4") == [[0, 1, 2], [0, 2, 3]]
+
+
+def test_a_face_without_corners_keeps_its_label():
+    mesh = read_mesh(SQUARE + b"f\nf 1 2 3\n", "a", "obj", np.array([5, 6], np.int16))
+    assert mesh.parts.tolist() == [6]
+
+
 def test_padding_at_the_end():
     assert faces(SQUARE + b"f 1 2 3\x1a" + bytes(9)) == [[0, 1, 2]]
 
@@ -109,6 +126,9 @@ def test_padding_at_the_end():
     [
         (b"f 0 1 2\nf 0 2 3\n", "counts vertices from 1"),
         (b"f 1 2 3 0\n", "counts vertices from 1"),
+        (b"f 1 2\n  3 4\n", "a line without a keyword, '3 4'"),
+        (b"v\nf 1 2 3\n", "a vertex of 0 coordinates"),
+        (b"f\xc2\xa01 2 3\n", "is not a number"),
         (b"f 1 2 5\n", "outside the range"),
         (b"f -1 -2 -5\n", "outside the range"),
         (b"f 1 2 x\n", "'x' is not a number"),

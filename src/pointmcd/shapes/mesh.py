@@ -1,4 +1,4 @@
-"""Read any mesh file that trimesh reads, check it, and bring it into the unit sphere."""
+"""Read a mesh file of any type, check it, and bring it into the unit sphere."""
 
 import logging
 import warnings

@@ -11,9 +11,11 @@ from pointmcd.typing import Bools, Doubles, Indices
 
 #: Vertices, faces (`fo` in the oldest files), and what makes surfaces in other ways. Curves, lines
 #: and points are no surfaces; all else says how faces look.
-_STATEMENT = re.compile(rb"^[ \t]*(v|fo?|surf|bsp|bzp|cdp|call)[ \t]+([^\n]*)", re.M | re.I)
+_STATEMENT = re.compile(rb"^[ \t]*(v|fo?|surf|bsp|bzp|cdp|call)(?![a-z_])([^\n]*)", re.M | re.I)
 _CONTINUED = re.compile(rb"^[ \t]*(?:v|fo?)(?=[ \t\\])(?:[^\n]*\\[ \t]*\n)+", re.M | re.I)
 _CONTINUES = re.compile(rb"\\[ \t]*\n")
+#: A line that begins with a number.
+_ORPHAN = re.compile(rb"\n[ \t]*([-+.]?\d[-+.\de]*(?![^\s/])[^\n]{0,20})")
 _TEXTURE_AND_NORMAL = re.compile(rb"/\S*")
 
 
@@ -23,14 +25,23 @@ def parse_obj(data: bytes) -> Polygons:
     Raises:
         FormatError: saying what is wrong with the content.
     """
-    text = _CONTINUED.sub(lambda lines: _CONTINUES.sub(b" ", lines.group()), clean_text(data))
-    statements = _STATEMENT.findall(text)
+    statements = _statements(clean_text(data))
     is_vertex = np.fromiter((kind in b"vV" for kind, _ in statements), bool, len(statements))
     vertices = [rest for kind, rest in statements if kind in b"vV"]
     faces = [rest for kind, rest in statements if kind[:1] in b"fF"]
     if len(vertices) + len(faces) < len(statements):
         _refuse_others(statements)
     return Polygons(_positions(vertices), *_corners(faces, is_vertex))
+
+
+def _statements(text: bytes) -> list[tuple[bytes, bytes]]:
+    """Return the keyword of each vertex, face or other surface, and what follows it."""
+    if b"\\" in text:
+        text = _CONTINUED.sub(lambda lines: _CONTINUES.sub(b" ", lines.group()), text)
+    for orphan in _ORPHAN.finditer(text):
+        if text[orphan.start() - 1 : orphan.start()] != b"\\":  # else it continues another
+            raise FormatError(f"a line without a keyword, {orphan[1].decode('latin-1')!a}")
+    return _STATEMENT.findall(text)
 
 
 def _refuse_others(statements: list[tuple[bytes, bytes]]) -> None:

@@ -16,10 +16,11 @@ _NOT_FINITE = re.compile(rb"\b1\.#\w+")
 
 
 def clean_text(data: bytes) -> bytes:
-    """Return a text file without byte order mark, comments and padding, its lines ended by LF."""
+    """Return a text file without byte order marks, comments and padding, its lines ended by LF."""
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         data = data.decode("utf-16", "replace").encode()
-    data = data.removeprefix(codecs.BOM_UTF8).rstrip(b"\0\x1a \t\r\n")
+    # Files that were joined have marks in the middle, too.
+    data = data.replace(codecs.BOM_UTF8, b"").rstrip(b"\0\x1a \t\r\n")
     data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     if b".#" in data:
         data = _NOT_FINITE.sub(b"nan", data)
