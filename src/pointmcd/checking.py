@@ -3,13 +3,15 @@
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
-
-import torch
-from torch import Tensor
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pointmcd.errors import ConfigError, first_line, naming
 from pointmcd.progress import console
+
+if (
+    TYPE_CHECKING
+):  # data sets have checkers too, and are listed without torch, in a third of the time
+    from torch import Tensor
 
 T = TypeVar("T")
 
@@ -17,6 +19,8 @@ T = TypeVar("T")
 @contextmanager
 def checking(what: str) -> Iterator[None]:
     """Begin every ConfigError with `what`, show no progress, and draw from seed 0, apart."""
+    import torch
+
     quiet, console.quiet = console.quiet, True
     try:
         with naming(what), torch.random.fork_rng(range(torch.cuda.device_count())):
@@ -43,8 +47,10 @@ def check_derived(kind: Any, base: type[Any]) -> None:
         raise ConfigError(f"lacks the methods {', '.join(lacking)}")
 
 
-def close(found: Tensor, wanted: Tensor) -> bool:
+def close(found: "Tensor", wanted: "Tensor") -> bool:
     """Whether tensors differ by less than a thousandth of the largest value; integers by none."""
+    import torch
+
     largest = float(wanted.abs().max()) if wanted.is_floating_point() and wanted.numel() else 0
     return found.shape == wanted.shape and torch.allclose(
         found, wanted, rtol=0, atol=1e-3 * largest

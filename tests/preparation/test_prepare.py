@@ -264,3 +264,14 @@ def test_full_disk_is_one_clear_line_and_leaves_no_half_shard(
 def test_prepare_does_not_import_torch():
     code = "import sys, pointmcd.preparation.prepare; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_preparation_is_spared_torch(few_meshes, small_rig, tmp_path):
+    code = (
+        "import sys; from pathlib import Path; from pointmcd import PrepareConfig, prepare;"
+        "prepare(PrepareConfig(sys.argv[1], sys.argv[2], rig=sys.argv[3], points=32, workers=1));"
+        "print('torch' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, few_meshes, tmp_path / "store", small_rig]
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    assert done.stdout.strip() == "False", done.stderr

@@ -166,6 +166,7 @@ def test_of_a_larger_cloud_the_same_points_are_kept(clouds, with_meshes, meshes,
     thinned = prepare_shape(source, 512, RIG, 0)
     np.testing.assert_array_equal(thinned.points, whole.points)
     np.testing.assert_array_equal(thinned.parts, whole.parts)
+    assert thinned.read == whole.read == 1500
     assert (thinned.visibility == whole.visibility).mean() > 0.85
     again = prepare_shape(source, 512, RIG, 0)
     np.testing.assert_array_equal(again.visibility, thinned.visibility)

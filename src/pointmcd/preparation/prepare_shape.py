@@ -112,7 +112,7 @@ def _prepare_cloud(source: CloudSource, count: int, rig: Rig) -> PreparedShape:
         parts=None if whole.parts is None else whole.parts[order],
         visibility=whole.visibility[order],
         notes=notes,
-        read=len(cloud.points),
+        read=len(read.points),
     )
 
 
