@@ -46,6 +46,21 @@ def test_without_another_place_it_is_a_private_temporary_folder(tmp_path):
     assert run(tmp_path, tmp_path)[1] != "Counter()"  # the second process loads it
 
 
+def test_a_damaged_cache_is_passed_over(tmp_path):
+    folder = Path(run(tmp_path, tmp_path)[2])
+    found = [path for path in folder.rglob("*.nb[ic]") if path.write_bytes(b"half") is not None]
+    assert len(found) == 2
+    assert run(tmp_path, tmp_path)[0] == "42"
+
+
+def test_a_cache_on_a_full_disk_is_done_without(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("numba.core.caching.IndexDataCacheFile.save", full)
+    assert kernel(lambda a, b: a - b)(44, 2) == 42
+
+
 def test_a_folder_that_others_can_write_is_not_used(tmp_path, monkeypatch):
     monkeypatch.setattr(module.tempfile, "gettempdir", lambda: str(tmp_path))
     folder = module._private_folder()

@@ -41,11 +41,25 @@ def compiled_with(function: Callable[..., Any], **options: Any) -> Any:
 
     compile_cached = numba.njit(cache=True, **options)
     with suppress(RuntimeError):  # "cannot cache function: no locator available"
-        return compile_cached(function)
+        return _careless(compile_cached(function))
     with suppress(RuntimeError, OSError):
         numba.config.CACHE_DIR = str(_private_folder())
-        return compile_cached(function)
+        return _careless(compile_cached(function))
     return numba.njit(**options)(function)
+
+
+def _careless(compiled: Any) -> Any:
+    """Let a kernel's cache fail: it may be on a full disk, damaged, or another user's."""
+    cache = getattr(compiled, "_cache", None)  # none where NUMBA_DISABLE_JIT is set
+    for name in ("save_overload", "load_overload") if cache else ():
+
+        def attempt(*arguments: Any, call: Callable[..., Any] = getattr(cache, name)) -> Any:
+            with suppress(Exception):  # it is compiled then, and not kept
+                return call(*arguments)
+            return None
+
+        setattr(cache, name, attempt)
+    return compiled
 
 
 def _private_folder() -> Path:
