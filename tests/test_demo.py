@@ -43,13 +43,19 @@ def test_demo_ends_in_a_table_and_a_page_and_keeps_what_is_finished(small_set, t
     assert [line[:3] for line in first.err.splitlines() if line[1:3] == "/6"] == [
         f"{step}/6" for step in (1, 2, 3, 4, 5, 6)
     ]
+    picture = folder / "accuracy-by-labels.png"
+    assert first.out.splitlines()[-2] == f"accuracy by labels: {picture.resolve()}"
+    assert "teacher" in first.out
+    assert "Results by number of labels" in page.read_text(encoding="utf-8")
     times = {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
-    assert len(times) >= 5  # the teacher's, and two of each run
+    assert len(times) == 7 + 2 * 18  # the teachers', and two of each run
     page.unlink()
-    shutil.rmtree(folder / "runs" / "distilled")
+    picture.unlink()
+    shutil.rmtree(folder / "runs" / "distilled-0.25-s1")
 
     main(["demo", str(folder), "--epochs", "1"])
     assert capsys.readouterr().out == first.out
     assert page.exists()
-    kept = {path: when for path, when in times.items() if "distilled" not in path.parts}
+    assert picture.exists()
+    kept = {path: when for path, when in times.items() if "distilled-0.25-s1" not in path.parts}
     assert {path: path.stat().st_mtime_ns for path in kept} == kept

@@ -1,17 +1,20 @@
 """The whole path on the embedded furniture set, in minutes on two cores."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from zipfile import ZipFile
 
 from pointmcd.datasets.furniture import furniture10
 from pointmcd.errors import RunError
 from pointmcd.evaluation.compare import Comparison, compare
 from pointmcd.evaluation.evaluate import evaluate
+from pointmcd.files import replacing
 from pointmcd.inference.predict import predict
 from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare
 from pointmcd.progress import console
+from pointmcd.report.learning_curve import learning_curve_figure
 from pointmcd.report.page import write_report
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach
@@ -19,20 +22,33 @@ from pointmcd.training.config import TrainConfig
 from pointmcd.training.train import train
 
 EPOCHS = 40
-POINTS = 512
-#: Small batches: 32 shapes a step would leave five steps an epoch.
-BATCH_SIZE = 16
+SEEDS = (0, 1, 2)
+#: Fractions of the labels; of the second, three to five of most classes, the page tells.
+FRACTIONS = (0.1, 0.25, 1.0)
+SHOWN = 0.25
+#: Small clouds and batches, for two cores and 160 train shapes.
+OPTIONS = {"points": 256, "batch_size": 16, "objective": ("logits:9",)}
 
 
-def demo(folder: Path, epochs: int = EPOCHS) -> tuple[Comparison, Path]:
-    """Prepare, teach, train a baseline and a distilled PointNet, evaluate, compare and report.
+class Demo(NamedTuple):
+    """What the demo ends with: a comparison at few labels, its page, and a picture over labels."""
+
+    comparison: Comparison
+    page: Path
+    picture: Path
+
+
+def demo(folder: Path, epochs: int = EPOCHS, seeds: Sequence[int] = SEEDS) -> Demo:
+    """Prepare, teach, train, evaluate, compare and report, with few labels and with all.
+
+    For each fraction of the labels and each seed there is a teacher that knows these labels alone,
+    a PointNet that learns from them alone, and one that also learns from the teacher's answers for
+    all train shapes.
 
     Args:
         folder: where to work; what is finished there is kept.
-        epochs: passes over the train split, the same for both runs.
-
-    Returns:
-        The comparison of the two runs, and the page.
+        epochs: passes over the train split, the same for all runs.
+        seeds: each is a choice of labels, and a training.
 
     Raises:
         PointMCDError: when the folder cannot be used.
@@ -42,22 +58,42 @@ def demo(folder: Path, epochs: int = EPOCHS) -> tuple[Comparison, Path]:
     store = folder / "store"
     console.print("1/6 prepare: points, views and visibility of 254 shapes")
     prepare(PrepareConfig(furniture10(), store, shard_size=16))
-    console.print("2/6 teach: descriptors of the views by an image model")
-    teach(TeachConfig(store))
-    console.print("3/6 train: PointNet alone, then the same distilled")
-    options: dict[str, Any] = {"epochs": epochs, "points": POINTS, "batch_size": BATCH_SIZE}
-    baseline, distilled = (
-        train(TrainConfig(store, folder / "runs" / name, teacher=teacher, **options))
-        for name, teacher in (("baseline", None), ("distilled", "lite0"))
-    )
+    console.print("2/6 teach: an image model learns the classes from few labels, and from all")
+    for fraction in FRACTIONS:
+        for seed in seeds if fraction < 1 else (0,):
+            teach(TeachConfig(store, label_fraction=fraction, seed=seed))
+    console.print("3/6 train: PointNet alone, then the same distilled, from the same labels")
+    shared: dict[str, Any] = {"epochs": epochs, **OPTIONS}
+    runs: dict[tuple[str, float], list[Path]] = {}
+    for fraction in FRACTIONS:
+        for name, teacher in (("baseline", None), ("distilled", "lite0")):
+            for seed in seeds:
+                out = folder / "runs" / f"{name}-{fraction:g}-s{seed}"
+                config = TrainConfig(
+                    store, out, teacher=teacher, label_fraction=fraction, seed=seed, **shared
+                )
+                runs.setdefault((name, fraction), []).append(train(config))
     console.print("4/6 evaluate and compare on the test split")
-    for run in (baseline, distilled):
+    every = [run for group in runs.values() for run in group]
+    for run in every:
         evaluate(run)
-    comparison = compare([distilled], [baseline])
+    baseline, distilled = runs["baseline", SHOWN], runs["distilled", SHOWN]
+    comparison = compare(distilled, baseline)
+    picture = _draw(folder / "accuracy-by-labels.png", every)
     console.print("5/6 predict one chair from its points alone")
-    _predict_one(folder, distilled)
+    _predict_one(folder, distilled[0])
     console.print("6/6 report")
-    return comparison, write_report([distilled], folder / "report.html", [baseline])
+    page = write_report(distilled, folder / "report.html", baseline, every)
+    return Demo(comparison, page, picture)
+
+
+def _draw(path: Path, runs: Sequence[Path]) -> Path:
+    """Draw the accuracy over the number of labels."""
+    figure = learning_curve_figure(compare(runs))
+    assert figure is not None  # there are several fractions
+    with replacing(path) as temporary:
+        figure.savefig(temporary, dpi=110, format="png")
+    return path
 
 
 def _predict_one(folder: Path, run: Path) -> None:

@@ -27,8 +27,8 @@ def runs(bench):
 
 
 def test_one_line_per_variant_over_the_labelled_shapes(runs):
-    variants = compare(runs).all_variants
-    figure = learning_curve_figure(variants, "accuracy")
+    comparison = compare(runs)
+    variants, figure = comparison.all_variants, learning_curve_figure(comparison)
     lines = {line.get_label(): line for line in figure.axes[0].lines}
     assert set(lines) == {"baseline", "finetuned"}
     of = [variant for variant in variants if variant.label.startswith("finetuned")]
@@ -40,7 +40,7 @@ def test_one_line_per_variant_over_the_labelled_shapes(runs):
 
 def test_nothing_to_draw_where_all_variants_have_as_many(bench):
     runs = [bench.run("baseline", seed, 0.5) for seed in (0, 1)]
-    assert learning_curve_figure(compare(runs).all_variants, "accuracy") is None
+    assert learning_curve_figure(compare(runs)) is None
 
 
 def test_another_setting_is_no_point_of_the_curve(bench):
@@ -49,7 +49,7 @@ def test_another_setting_is_no_point_of_the_curve(bench):
         for lr in (0.1, 0.2)
         for seed in (0, 1)
     ]
-    assert learning_curve_figure(compare(runs).all_variants, "accuracy") is None
+    assert learning_curve_figure(compare(runs)) is None
 
 
 def test_the_page_shows_it_only_where_there_is_one(runs, bench, tmp_path):

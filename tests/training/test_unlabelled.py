@@ -11,6 +11,7 @@ from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, StoreError
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach
+from pointmcd.training.run import Run
 from pointmcd.training.train import learning_curve, train
 from pointmcd.training.trainer import Trainer
 
@@ -150,3 +151,17 @@ def test_a_teacher_of_other_labels_is_refused(make, taught):
         train(make("c", taught, teacher="lite0-0.34-s0", label_fraction=0.1, batch_size=3))
     with pytest.raises(StoreError, match=r"no teacher lite0-0.1-s0"):
         learning_curve(make("d", taught, teacher="lite0", batch_size=3), (0.1, 1.0))
+
+
+def test_few_labels_and_a_teacher_that_answers_choose_the_logits(make, taught, store):
+    few = {"label_fraction": 0.34, "batch_size": 3, "objective": ()}
+    by_default = Run(train(make("a", taught, teacher="lite0", **few)))
+    assert by_default.settings["objective"] == ["logits:9"]
+    named = Run(train(make("b", taught, teacher="lite0", **(few | {"objective": ("vafp:1",)}))))
+    assert [text.split(",")[0] for text in named.meta["settings"]["objective"]] == ["vafp:1"]
+    silent = Run(train(make("c", store, teacher="lite0-features", **few)))
+    assert silent.settings["objective"] == ["vafp:3"]
+    every = Run(train(make("d", store, teacher="lite0", **(few | {"label_fraction": 1.0}))))
+    assert every.settings["objective"] == ["vafp:3"]
+    again = make("a", taught, teacher="lite0", **few)
+    assert train(again) == by_default.path  # finished, and known as the same

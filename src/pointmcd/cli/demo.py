@@ -23,6 +23,7 @@ def demo(
     from pointmcd.demo import demo as run
     from pointmcd.evaluation.comparison_table import comparison_table
 
-    comparison, page = run(folder, EPOCHS if epochs is None else epochs)
-    out.print(comparison_table(comparison))
-    print_line(f"report: {page.resolve()}")
+    found = run(folder, EPOCHS if epochs is None else epochs)
+    out.print(comparison_table(found.comparison))
+    print_line(f"accuracy by labels: {found.picture.resolve()}")
+    print_line(f"report: {found.page.resolve()}")

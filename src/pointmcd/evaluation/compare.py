@@ -1,5 +1,7 @@
 """Compare variants with a baseline: mean and std over seeds, paired difference, paired test."""
 
+import json
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,7 +10,7 @@ import numpy as np
 
 from pointmcd.errors import RunError
 from pointmcd.evaluation.grouping import group_runs, name_variants, unequal_settings
-from pointmcd.evaluation.results import read_result
+from pointmcd.evaluation.results import has_teacher, read_result
 from pointmcd.metrics.statistics import Interval, PairedTest, bootstrap_difference
 from pointmcd.tasks.results import Checkpoint, RunResult, Variant
 from pointmcd.tasks.task import Scoring, Task, get_task
@@ -50,6 +52,7 @@ class Comparison:
         variants: the other variants.
         differences: one per variant, in the same order; empty without a baseline.
         warnings: what may make the comparison unfair, to be shown beside it.
+        teachers: the teachers of the runs where they do the task themselves, one row each.
     """
 
     checkpoint: Checkpoint
@@ -58,6 +61,7 @@ class Comparison:
     variants: tuple[Variant, ...]
     differences: tuple[Difference, ...]
     warnings: tuple[str, ...]
+    teachers: tuple[tuple[Variant, Difference | None], ...] = ()
 
     @property
     def all_variants(self) -> tuple[Variant, ...]:
@@ -109,7 +113,11 @@ def compare(
     differences = [_difference(judge, one, reference) for one in variants if reference]
     warnings = _warnings(variants, reference)
     count = len(results[0].names)
-    return Comparison(checkpoint, count, reference, variants, tuple(differences), tuple(warnings))
+    teachers = _teachers(variants, judge) if read is read_result else []
+    against = [(one, _difference(judge, one, reference) if reference else None) for one in teachers]
+    return Comparison(
+        checkpoint, count, reference, variants, tuple(differences), tuple(warnings), tuple(against)
+    )
 
 
 def _check_comparable(results: Sequence[RunResult]) -> None:
@@ -181,6 +189,28 @@ def _variants(
     if baseline.label in {variant.label for variant in variants}:
         baseline = replace(baseline, label=f"{baseline.label} (as baseline)")
     return baseline, tuple(variants)
+
+
+def _teachers(variants: Sequence[Variant], scoring: Scoring) -> list[Variant]:
+    """The teachers of the runs, each once; those that differ only in their seed are one variant."""
+    groups: dict[str, dict[int, RunResult]] = defaultdict(dict)
+    for result in (result for variant in variants for result in variant.results):
+        if has_teacher(result.path):
+            settings = result.info["teacher"]["settings"]
+            kept = {key: v for key, v in settings.items() if key not in ("name", "seed")}
+            group = groups[json.dumps(kept, sort_keys=True)]
+            group.setdefault(result.seed, read_result(result.path, "teacher"))
+    runs = [tuple(group[seed] for seed in sorted(group)) for group in groups.values()]
+    settings = [{"label_fraction": 1.0} | group[0].info["teacher"]["settings"] for group in runs]
+    labels = []
+    for own in settings:  # "teacher", and what it was made of where that differs
+        differs = {key for key in own for other in settings if other.get(key) != own[key]}
+        odd = ", ".join(f"{key} {own[key]}" for key in own if key in differs - {"name", "seed"})
+        labels.append(f"teacher ({odd})" if odd else "teacher")
+    return [
+        Variant(label, group, scoring.joint_scores(group))
+        for label, group in zip(labels, runs, strict=True)
+    ]
 
 
 def _warnings(variants: Sequence[Variant], baseline: Variant | None) -> list[str]:

@@ -28,8 +28,8 @@ def comparison_table(comparison: Comparison) -> Table:
 
 
 def comparison_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
-    """One row of texts per variant, the baseline first, matching `columns`."""
-    for variant, difference in comparison.rows:
+    """One row of texts per variant, the baseline first, teachers last, matching `columns`."""
+    for variant, difference in (*comparison.rows, *comparison.teachers):
         seeds = ", ".join(map(str, variant.seeds))
         scores = (percent(variant.score), percent(variant.class_score))
         gain = interval_text(difference.overall) if difference else ""

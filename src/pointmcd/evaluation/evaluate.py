@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from pointmcd.checkpoint import load_checkpoint
 from pointmcd.data.dataset import ShapeDataset, evaluation_loader
@@ -12,6 +13,7 @@ from pointmcd.errors import RunError, StoreError
 from pointmcd.files import replacing, write_json
 from pointmcd.metrics.metrics import Metrics
 from pointmcd.tasks.results import Arrays
+from pointmcd.teachers.stored import map_output, read_teacher
 from pointmcd.training.model import load_model
 from pointmcd.training.run import Run
 from pointmcd.typing import Indices
@@ -24,6 +26,7 @@ def evaluate(
 ) -> dict[str, Metrics]:
     """Metrics of a finished run on a split, for its last and its best-on-validation checkpoint.
 
+    With a teacher that does the task itself, its metrics on the same shapes come as "teacher".
     Writes `<split>.json` and `predictions-<split>-<checkpoint>.npz` into the run folder, and the
     pictures of its task, as `confusion-<split>-<checkpoint>.png`.
 
@@ -53,6 +56,10 @@ def evaluate(
         for name, figure in task.pictures(metrics, opened.labels, title).items():
             with replacing(run / f"{name}-{split}-{checkpoint}.png") as temporary:
                 figure.savefig(temporary, dpi=110, format="png")
+    if arrays := teacher_predictions(opened, data, indices):
+        kept = {"names": np.array(names), "labels": dataset.labels, **arrays}
+        save_arrays(run / f"predictions-{split}-teacher.npz", kept)
+        results["teacher"] = task.measure(dataset.labels, arrays, opened.labels)
     _, state = load_checkpoint(opened.checkpoint("best"))
     found = {checkpoint: metrics.as_dict() for checkpoint, metrics in results.items()}
     write_json(run / f"{split}.json", {"split": split, "best_epoch": state["epoch"], **found})
@@ -80,6 +87,24 @@ def open_evaluation(path: Path, split: str, store: Path | None) -> tuple[Run, St
     if not len(indices):
         raise StoreError(f"{data.path}: no shapes in the {split} split; nothing to evaluate")
     return run, data, indices
+
+
+def teacher_predictions(run: Run, store: Store, indices: Indices) -> Arrays:
+    """Return what a run's teacher says itself, from its outputs in the store.
+
+    Empty for a baseline, for a teacher that does not do the task, and where it is no longer there.
+    """
+    teacher, answer = run.meta["teacher"], run.task.teacher_answer
+    if teacher is None or answer is None or answer not in teacher["outputs"]:
+        return {}
+    try:
+        here = read_teacher(store, teacher["name"])
+        if here["fingerprint"] != teacher["fingerprint"]:
+            return {}
+        outputs = map_output(store, here, answer, indices)[:]
+    except StoreError:
+        return {}
+    return run.task.teacher_predictions(torch.from_numpy(outputs).float())
 
 
 def save_arrays(path: Path, arrays: Arrays) -> None:

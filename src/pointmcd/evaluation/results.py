@@ -48,6 +48,11 @@ def read_result(run: Path, checkpoint: Checkpoint = "last") -> RunResult:
     return RunResult(run, opened.meta, settings, checkpoint, shapes, labels, kept, metrics)
 
 
+def has_teacher(run: Path) -> bool:
+    """Return whether a run was evaluated beside a teacher that does the task itself."""
+    return (run / "predictions-test-teacher.npz").is_file()
+
+
 def read_arrays(file: Path, again: str, keys: tuple[str, ...] = ()) -> Arrays:
     """Read those arrays, by default all, that `save_arrays` wrote into an .npz file.
 

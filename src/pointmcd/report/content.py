@@ -26,18 +26,21 @@ from pointmcd.report.settings import setting_rows, trained_on
 from pointmcd.tasks.results import Section, Variant
 
 
-def page_content(comparisons: Sequence[Comparison]) -> dict[str, Any]:
+def page_content(
+    comparisons: Sequence[Comparison], over_labels: Comparison | None = None
+) -> dict[str, Any]:
     """Everything that the template shows.
 
     Args:
         comparisons: of the same runs with one or more checkpoints; figures are of the first.
+        over_labels: of what the learning curve shows; by default the first comparison.
     """
     main = comparisons[0]
     variants = main.all_variants
     colours = variant_colours(variant.label for variant in variants)
     store = open_store(variants)
     curves = curves_figure(variants, colours)
-    learning = learning_curve_figure(variants, main.task.wording.score)
+    learning = learning_curve_figure(over_labels or main)
     line, evidence = headline(main)
     students = dict.fromkeys(variant.results[0].student for variant in variants)
     return {

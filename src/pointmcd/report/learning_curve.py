@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from pointmcd.evaluation.compare import Comparison
 from pointmcd.plots.style import tidy, variant_colours
 from pointmcd.tasks.results import Variant
 
@@ -14,13 +15,12 @@ from pointmcd.tasks.results import Variant
 _Point = tuple[float, float, float]
 
 
-def learning_curve_figure(variants: Sequence[Variant], score: str) -> Figure | None:
+def learning_curve_figure(comparison: Comparison) -> Figure | None:
     """Mean and std over seeds by number of labels; None if all variants use the same fraction.
 
-    Args:
-        variants: of any shares of the labels; those that differ in nothing else make one line.
-        score: what the task calls its main metric.
+    Variants, and teachers, that differ in nothing but their fraction of the labels make one line.
     """
+    variants = [*comparison.all_variants, *(teacher for teacher, _ in comparison.teachers)]
     if len({variant.results[0].config.get("label_fraction", 1.0) for variant in variants}) < 2:
         return None
     lines = _lines(variants)
@@ -37,7 +37,7 @@ def learning_curve_figure(variants: Sequence[Variant], score: str) -> Figure | N
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}"))
     axes.set_xlabel("labelled train shapes")
-    axes.set_ylabel(f"{score}, % (mean ± std over seeds)")
+    axes.set_ylabel(f"{comparison.task.wording.score}, % (mean ± std over seeds)")
     axes.legend(frameon=False)
     return tidy(figure)
 

@@ -12,7 +12,12 @@ from pointmcd.report.content import page_content
 from pointmcd.training.run import Run
 
 
-def write_report(runs: Sequence[Path], out: Path, baseline: Sequence[Path] = ()) -> Path:
+def write_report(
+    runs: Sequence[Path],
+    out: Path,
+    baseline: Sequence[Path] = (),
+    over_labels: Sequence[Path] = (),
+) -> Path:
     """Write one self-contained HTML page about evaluated runs.
 
     Args:
@@ -20,6 +25,8 @@ def write_report(runs: Sequence[Path], out: Path, baseline: Sequence[Path] = ())
             variant "baseline" become the baseline of the others.
         out: the file to write, or a folder in which to write report.html.
         baseline: run folders of the variant that the others are held against.
+        over_labels: run folders, with several fractions of the labels, of the learning curve; by
+            default that of `runs` and `baseline`.
 
     Returns:
         The file.
@@ -40,7 +47,9 @@ def write_report(runs: Sequence[Path], out: Path, baseline: Sequence[Path] = ())
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    html = environment.get_template("report.html.j2").render(page_content(comparisons))
+    html = environment.get_template("report.html.j2").render(
+        page_content(comparisons, compare(over_labels) if over_labels else None)
+    )
     file = out / "report.html" if out.is_dir() else out
     with replacing(file) as temporary:
         temporary.write_text(html, encoding="utf-8")

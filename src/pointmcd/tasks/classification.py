@@ -106,6 +106,7 @@ class ClassificationTask(Task):
         ),
     )
     arrays = ("predictions", "probabilities")
+    teacher_answer = "logits"
 
     def check_store(self, store: Store) -> None:
         """Two classes at least."""
@@ -162,7 +163,11 @@ class ClassificationTask(Task):
         """Class probabilities [n, K] and the likeliest class [n]."""
         with torch.inference_mode():
             logits = [model(batch.points.to(device)).float() for batch in batches]
-        probabilities = torch.cat(logits).softmax(dim=1).cpu().numpy()
+        return self.teacher_predictions(torch.cat(logits))
+
+    def teacher_predictions(self, answer: Tensor) -> Arrays:
+        """The same, of logits [n, K]."""
+        probabilities = answer.softmax(dim=1).cpu().numpy()
         return {"predictions": probabilities.argmax(axis=1), "probabilities": probabilities}
 
     def measure(self, labels: Indices, arrays: Arrays, known: Labels) -> ClassificationMetrics:

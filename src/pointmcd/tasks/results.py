@@ -14,7 +14,8 @@ from pointmcd.metrics.part_iou import class_means
 from pointmcd.metrics.statistics import Spread, majority_vote
 from pointmcd.typing import Doubles, Indices
 
-Checkpoint = Literal["last", "best"]
+#: "teacher": not of a checkpoint, but of the run's teacher.
+Checkpoint = Literal["last", "best", "teacher"]
 #: What a model says of shapes, by name, [n, ...] each.
 Arrays = dict[str, npt.NDArray[Any]]
 

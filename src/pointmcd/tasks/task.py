@@ -139,6 +139,7 @@ class Task(Scoring, ABC):
             of its own options.
         wording: of its test metrics; a task without labels has none.
         arrays: names of what `predictions` gives, beside the true labels in the file of a run.
+        teacher_answer: the output by which a teacher does the task itself; None: no teacher does.
         name: what it is registered by, without options.
     """
 
@@ -154,6 +155,7 @@ class Task(Scoring, ABC):
     recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     wording: ClassVar[Wording]
     arrays: ClassVar[tuple[str, ...]] = ()
+    teacher_answer: ClassVar[str | None] = None
 
     def __init__(self, name: str, options: Any) -> None:
         self.name, self.options = name, options
@@ -250,6 +252,10 @@ class Task(Scoring, ABC):
             PointMCDError: when there is nothing to measure, or something is out of range.
         """
         raise NotImplementedError(f"task {self.name} has no test metrics")
+
+    def teacher_predictions(self, answer: Tensor) -> Arrays:
+        """Return arrays as `predictions` does, of a teacher's output `teacher_answer` [n, ...]."""
+        raise NotImplementedError
 
     def scored(self, arrays: Arrays) -> Bools | None:
         """Return the mask of shapes that have a score, bool [n]; None: all."""

@@ -79,7 +79,8 @@ class TrainConfig:
     objective: UseAppendAction[Annotated[tuple[str, ...], metavar("NAME:WEIGHT")]] = ()
     """What distillation minimises, as NAME:WEIGHT or NAME:WEIGHT,OPTION=VALUE; give the option once
     for each objective. By default the recipe's: vafp:3 (the cosine distance of geometric and visual
-    descriptors), in the paper recipe vafp:1,distance=l1,start=plain."""
+    descriptors), with --label-fraction logits:9 (the class probabilities) if the teacher has any,
+    in the paper recipe vafp:1,distance=l1,start=plain."""
     distill_course: Advanced[Course] = "constant"
     """Weights of the objectives over the epochs: constant; decay (cosine to zero); first
     (distillation alone, then the task alone)."""
@@ -234,6 +235,8 @@ _LEAST = {
 
 #: What distillation minimises where a run names no objective.
 DEFAULT_OBJECTIVE = ("vafp:3",)
+#: The same where only some labels are known, if the teacher answers the task itself.
+FEW_LABELS_OBJECTIVE = ("logits:9",)
 #: Fields that a recipe sets; tasks and students add their own. `paper` is the method's own setting
 #: (see docs/how-it-works.md).
 _RECIPES: dict[str, dict[str, Any]] = {

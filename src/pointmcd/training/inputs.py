@@ -1,5 +1,6 @@
 """Inputs of a training run: its teacher, and batches of shapes with the teacher's outputs."""
 
+from dataclasses import replace
 from typing import Any
 
 from torch.utils.data import DataLoader
@@ -9,7 +10,7 @@ from pointmcd.data.dataset import Batch, ShapeDataset, Targets, evaluation_loade
 from pointmcd.data.splits import labelled_train
 from pointmcd.data.store import Store
 from pointmcd.teachers.stored import map_output, resolve_teacher
-from pointmcd.training.config import TrainConfig
+from pointmcd.training.config import FEW_LABELS_OBJECTIVE, TrainConfig
 from pointmcd.typing import Indices
 
 #: Added to the seed of a run for what must be drawn otherwise.
@@ -26,6 +27,18 @@ def find_teacher(config: TrainConfig, store: Store) -> dict[str, Any] | None:
         return None
     lesson = config.described_task.lesson
     return resolve_teacher(store, config.teacher, lesson, config.label_fraction, config.seed)
+
+
+def with_objectives(config: TrainConfig, teacher: dict[str, Any] | None) -> TrainConfig:
+    """Return the settings with objectives, where none is named.
+
+    With few labels the student learns most from a teacher's answers for shapes whose labels are
+    not known (docs/when-distillation-pays.md); otherwise the default ones serve.
+    """
+    if teacher is None or config.objective or not _has_unlabelled(config):
+        return config
+    answers = config.described_task.teacher_answer in teacher["outputs"]
+    return replace(config, objective=FEW_LABELS_OBJECTIVE) if answers else config
 
 
 def train_dataset(

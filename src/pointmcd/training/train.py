@@ -14,7 +14,7 @@ from pointmcd.progress import progress_bar
 from pointmcd.teachers.stored import check_labels
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.finetune import check_start, describe_start
-from pointmcd.training.inputs import find_teacher
+from pointmcd.training.inputs import find_teacher, with_objectives
 from pointmcd.training.processes import agreed, is_main, join, main_first
 from pointmcd.training.run import LOCK, Run, create_run, lock_folder
 from pointmcd.training.trainer import Trainer
@@ -50,6 +50,7 @@ def train(config: TrainConfig) -> Path:
     """
     join(config.device)
     plan = main_first(lambda: _plan(config))
+    config = plan.config
     with agreed():
         unlock = lock_folder(config.folder) if is_main() else contextlib.nullcontext()
     with unlock:
@@ -73,6 +74,7 @@ def _plan(config: TrainConfig) -> _Plan:
     if teacher is not None and config.label_fraction < 1:
         option = f"--label-fraction {config.label_fraction}"
         check_labels(teacher, option, config.label_fraction, config.seed)
+    config = with_objectives(config, teacher)
     return _Plan(config, store, teacher, _start(config, store))
 
 
