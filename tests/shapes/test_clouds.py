@@ -126,7 +126,7 @@ def test_empty_file(tmp_path, suffix):
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_all_points_at_one_place(tmp_path, suffix):
-    refused(write(tmp_path, suffix, np.ones((9, 3))), "one place")
+    refused(write(tmp_path, suffix, np.full((9, 3), 1.5)), "one place")
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
