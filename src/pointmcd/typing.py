@@ -51,15 +51,19 @@ def compiled_with(function: Callable[..., Any], **options: Any) -> Any:
 def _careless(compiled: Any) -> Any:
     """Let a kernel's cache fail: it may be on a full disk, damaged, or another user's."""
     cache = getattr(compiled, "_cache", None)  # none where NUMBA_DISABLE_JIT is set
-    for name in ("save_overload", "load_overload") if cache else ():
-
-        def attempt(*arguments: Any, call: Callable[..., Any] = getattr(cache, name)) -> Any:
-            with suppress(Exception):  # it is compiled then, and not kept
-                return call(*arguments)
-            return None
-
-        setattr(cache, name, attempt)
+    if cache is not None:
+        cache.save_overload = _attempt(cache.save_overload)
+        cache.load_overload = _attempt(cache.load_overload)
     return compiled
+
+
+def _attempt(call: Callable[..., Any]) -> Callable[..., Any]:
+    def attempt(*arguments: Any) -> Any:
+        with suppress(Exception):  # the kernel is compiled then, and not kept
+            return call(*arguments)
+        return None
+
+    return attempt
 
 
 def _private_folder() -> Path:
