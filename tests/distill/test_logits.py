@@ -16,7 +16,7 @@ FEATURES = PointFeatures(torch.zeros(B, 5, 3))
 
 def loss_of(text, ours, theirs):
     (term,) = read_terms([text])
-    setup = Setup(3, {"logits": (K,)}, lambda name: pytest.fail(f"nobody reads {name}"))
+    setup = Setup(3, {"logits": (K,)}, lambda name: pytest.fail(f"nobody reads {name}"), None)
     batch = Batch(torch.zeros(B, 5, 3), torch.zeros(B), teacher={"logits": theirs})
     return term.kind(term.options, setup)(FEATURES, ours, batch)
 

@@ -19,7 +19,7 @@ class Mean(Objective):
 
 
 MEAN = f"{__name__}:Mean"
-NO_STATISTICS = Setup(4, {}, lambda name: pytest.fail(f"nobody reads {name}"))
+NO_STATISTICS = Setup(4, {}, lambda name: pytest.fail(f"nobody reads {name}"), None)
 
 
 def test_a_term_has_a_column_a_weight_and_options():
@@ -29,7 +29,7 @@ def test_a_term_has_a_column_a_weight_and_options():
     assert terms[1].options.distance == "l1"
     assert terms[2].outputs == ("numbers",)
     assert (
-        terms[0].text == "vafp:3,distance=cosine,target=descriptors,start=targets,standardise=false"
+        terms[0].text == "vafp:3,target=descriptors,start=targets,standardise=false,distance=cosine"
     )
     assert read_terms([term.text for term in terms]) == terms
     assert read_terms([]) == ()
@@ -42,9 +42,12 @@ def test_a_term_has_a_column_a_weight_and_options():
         ("vafp:-1", "--objective vafp:-1: the weight must be at least 0"),
         ("vafp:nan", "--objective vafp:nan: the weight must be at least 0"),
         ("vafp:inf", "--objective vafp:inf: the weight must be at least 0"),
-        ("vafp,distance=l2", "--objective vafp, distance l2: use one of l1, smooth_l1, cosine"),
+        (
+            "vafp,distance=l2",
+            "--objective vafp, distance l2: use one of l1, smooth_l1, cosine, centred_cosine",
+        ),
         ("vafp,target=logits", "--objective vafp, target logits: use one of descriptors, features"),
-        ("vafp,colour=red", "--objective vafp: no option colour; it has distance, target"),
+        ("vafp,colour=red", "--objective vafp: no option colour; it has target, start"),
         ("vafp,l1", "--objective vafp,l1: expected NAME,OPTION=VALUE"),
         (f"{MEAN},x=1", "no option x; it has none"),
     ],

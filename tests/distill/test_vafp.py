@@ -19,7 +19,7 @@ def seed():
 def objective(text, targets):
     (term,) = read_terms([text])
     stored = targets.numpy()
-    setup = Setup(C, {"descriptors": stored.shape[1:]}, lambda _: channel_statistics(stored))
+    setup = Setup(C, {"descriptors": stored.shape[1:]}, lambda _: channel_statistics(stored), None)
     return term.kind(term.options, setup)
 
 
@@ -116,7 +116,7 @@ def test_the_encoders_own_features_may_be_the_target():
     (term,) = read_terms(["vafp:2,target=features"])
     assert term.outputs == ("features",)
     stored = np.random.default_rng(0).random((B, V, 9)).astype(np.float32)
-    setup = Setup(C, {"features": (V, 9)}, lambda _: channel_statistics(stored))
+    setup = Setup(C, {"features": (V, 9)}, lambda _: channel_statistics(stored), None)
     vafp = term.kind(term.options, setup)
     batch = batch_of(None)._replace(teacher={"features": torch.from_numpy(stored)})
     assert vafp(PointFeatures(torch.randn(B, N, C)), NOTHING, batch).isfinite()

@@ -71,7 +71,7 @@ def test_its_output_is_the_pooled_embedding(model):
 def test_validation_metrics_are_means_over_shapes(model, batches, loss):
     torch.manual_seed(2)
     below = ChannelStatistics(np.zeros(8), np.ones(8), np.full(8, -1.0))
-    setup = Setup(24, {"descriptors": (4, 8)}, lambda _: below)
+    setup = Setup(24, {"descriptors": (4, 8)}, lambda _: below, None)
     objectives = Objectives(read_terms([f"vafp:2,distance={loss}"]), setup).eval()
     distance, projection = DISTANCES[loss], objectives["vafp"].projection
     with torch.no_grad():

@@ -67,6 +67,7 @@ def _check(term: Term, sizes: dict[str, tuple[int, ...]]) -> None:
         _CHANNELS,
         {name: sizes[name] for name in outputs},
         lambda name: channel_statistics(stored[name].numpy()),
+        lambda name: torch.eye(_CLASSES, _SIZE),
     )
     objectives = attempt("the class fails", lambda: Objectives([term], setup)).train()
     for index in (None, torch.stack([torch.randperm(_POINTS)[:_KEPT] for _ in range(_SHAPES)])):

@@ -48,14 +48,19 @@ class Logits(Objective):
 
     def forward(self, features: PointFeatures, logits: Tensor, batch: Batch) -> Tensor:
         """Mean divergence over the shapes, times T squared."""
-        ours, theirs = (self._softened(x.float()) for x in (logits, batch.teacher["logits"]))
-        divergence = F.kl_div(ours, theirs, reduction="batchmean", log_target=True)
-        temperature: float = self.options.temperature
-        return divergence * temperature**2
+        return divergence(logits, batch.teacher["logits"], self.options)
 
-    def _softened(self, logits: Tensor) -> Tensor:
-        """Log-probabilities [B, K]."""
-        if self.options.standardise:
-            centred = logits - logits.mean(dim=1, keepdim=True)
-            logits = centred / (centred.std(dim=1, keepdim=True) + 1e-7)
-        return F.log_softmax(logits / self.options.temperature, dim=1)
+
+def divergence(ours: Tensor, theirs: Tensor, options: LogitOptions) -> Tensor:
+    """Divergence of softened probabilities of rows [n, K], their mean times T squared."""
+    mine, wanted = (_softened(logits.float(), options) for logits in (ours, theirs))
+    mean = F.kl_div(mine, wanted, reduction="batchmean", log_target=True)
+    return mean * options.temperature**2
+
+
+def _softened(logits: Tensor, options: LogitOptions) -> Tensor:
+    """Log-probabilities [n, K]."""
+    if options.standardise:
+        centred = logits - logits.mean(dim=1, keepdim=True)
+        logits = centred / (centred.std(dim=1, keepdim=True) + 1e-7)
+    return F.log_softmax(logits / options.temperature, dim=1)

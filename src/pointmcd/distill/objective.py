@@ -25,11 +25,13 @@ class Setup:
         sizes: dimensions of each teacher output that was asked for, without the shapes:
             {"descriptors": (V, D)}.
         statistics: makes the channel statistics of an output over the train split.
+        weights: reads a tensor of the teacher's own weights, by name; ConfigError: it has none.
     """
 
     channels: int
     sizes: Mapping[str, tuple[int, ...]]
     statistics: Callable[[str], ChannelStatistics]
+    weights: Callable[[str], Tensor]
 
 
 class Objective(nn.Module, ABC):

@@ -5,6 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
+from pointmcd.checkpoint import load_checkpoint
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, StoreError
 from pointmcd.files import read_json
@@ -117,6 +120,21 @@ def check_labels(teacher: Mapping[str, Any], option: str, label_fraction: float,
         f"{option}: teacher {teacher['name']} learnt labels that are left out; make one by"
         f" pointmcd teach {same if label_fraction else ''}--task {names}"
     )
+
+
+def teacher_weights(store: Store, teacher: Mapping[str, Any], name: str) -> Tensor:
+    """Return one tensor of a teacher's weights.
+
+    Raises:
+        ConfigError: when it has no such tensor.
+    """
+    tensors, _ = load_checkpoint(teacher_folder(store, teacher["name"]) / "teacher.safetensors")
+    if name not in tensors:
+        raise ConfigError(
+            f"--objective: teacher {teacher['name']} has no {name}; use one made by pointmcd teach"
+            " --task classification"
+        )
+    return tensors[name]
 
 
 def map_output(

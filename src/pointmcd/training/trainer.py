@@ -31,6 +31,7 @@ from pointmcd.distill.statistics import channel_statistics
 from pointmcd.errors import ConfigError, RunError
 from pointmcd.ops.batch_norm import synchronise
 from pointmcd.tasks.task import Labels, Scores, Task
+from pointmcd.teachers.stored import teacher_weights
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.finetune import start_from
 from pointmcd.training.inputs import train_dataset, unlabelled_dataset, validation_loader
@@ -116,6 +117,7 @@ class Trainer:
             channels=int(student.num_features),
             sizes={name: output.shape[1:] for name, output in outputs.items()},
             statistics=lambda name: channel_statistics(outputs[name]),
+            weights=lambda name: teacher_weights(self.store, self.teacher or {}, name),
         )
         return Objectives(self.config.terms, setup)
 
