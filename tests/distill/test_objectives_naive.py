@@ -149,7 +149,7 @@ def test_shape(teacher, features, batch):
     ours = one.linear(features.embeddings.amax(dim=1)).detach().numpy()
     expected = np.mean([1 - cosine(a, b) for a, b in zip(ours, teacher["shape"], strict=True)])
     assert loss_of(one, features, batch) == pytest.approx(expected, rel=1e-4)
-    found = float(one.agreement(features, None, batch))
+    found = float(one.agreement(features, None, batch).detach())
     assert found == pytest.approx(1 - expected, rel=1e-4)
 
 
