@@ -163,6 +163,8 @@ TIRING = [
     ("xyz", b"1 " * MANY),
     # Found: a number was tried with every share of its digits behind the point.
     ("xyz", b"1" * MANY + b"x 2 3\n"),
+    # Found: each word of a name was looked for among all that may be an axis.
+    ("xyz", b"0.1 0.2" + b"1x2y" * (MANY // 4) + b"\n" + b"0 0 1\n" * 9),
     ("npy", npy("(" * 60_000)),
 ]
 

@@ -147,8 +147,10 @@ def _axis(name: str) -> tuple[int | None, str]:
     letters = [word for word in words if word in ("x", "y", "z")]
     digits = [word for word in words if word in ("0", "1", "2")]
     mark = letters or digits
+    if len(mark) != 1:  # first: damaged text may have thousands
+        return None, ""
     others = [word for word in words if word not in mark]
-    if len(mark) != 1 or len(others) + 1 != len(words) or not POSITION_WORDS.issuperset(others):
+    if len(others) + 1 != len(words) or not POSITION_WORDS.issuperset(others):
         return None, ""
     if digits and not others:  # a bare 0, 1, 2 names no axis
         return None, ""
