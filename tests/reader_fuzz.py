@@ -10,6 +10,7 @@ import random
 import resource
 import signal
 import struct
+import warnings
 import zipfile
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -360,7 +361,8 @@ def judge(name: str, data: bytes, folder: Path) -> tuple[bool, int]:
     resident = _status("VmRSS")
     refused = False
     try:
-        with _alarm():
+        with _alarm(), warnings.catch_warnings():
+            warnings.simplefilter("error")  # a reader's user should not see them
             READERS[name][0](data, folder)
     except ShapeError as error:
         refused = True

@@ -9,6 +9,7 @@ from pointmcd.shapes.gltf_file import GltfFile
 from pointmcd.typing import Doubles
 
 
+@np.errstate(all="ignore")  # vertices that are not finite are refused with the mesh
 def placed_nodes(file: GltfFile) -> dict[int, Doubles]:
     """Return the nodes of the default scene, else of the first or only one, with matrices `[4, 4]`.
 
