@@ -2,6 +2,7 @@ import pickle
 import zipfile
 
 import pytest
+import trimesh
 
 from pointmcd.datasets.folder import list_shapes, load_shape
 from pointmcd.datasets.furniture import furniture10
@@ -14,18 +15,19 @@ OFF = b"OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n"
 def make(request, tmp_path):
     """Build a source of the given relative files, as a folder and as a zip."""
 
-    def build(*files):
+    def build(*files, **contents):
+        contents = dict.fromkeys(files, OFF) | contents
         if request.param == "zip":
             path = tmp_path / "shapes.zip"
             with zipfile.ZipFile(path, "w") as archive:
-                for file in files:
-                    archive.writestr(file, OFF)
+                for file, content in contents.items():
+                    archive.writestr(file, content)
             return path
         root = tmp_path / "shapes"
         root.mkdir()
-        for file in files:
+        for file, content in contents.items():
             (root / file).parent.mkdir(parents=True, exist_ok=True)
-            (root / file).write_bytes(OFF)
+            (root / file).write_bytes(content)
         return root
 
     return build
@@ -53,6 +55,18 @@ def test_furniture_as_zip_and_as_folder(furniture_root):
     assert sum(s.split == "train" for s in zipped) == 188
     assert zipped[7].file.read() == unpacked[7].file.read()
     assert "bed/train/bed_0006" in {s.name for s in zipped}
+
+
+def test_gltf_with_its_buffer_beside_it(make):
+    files = trimesh.creation.box().export(file_type="gltf")
+    text = files.pop("model.gltf").replace(b"gltf_buffer_", b"sub/my%20data_")
+    contents = {"car/a.gltf": text, "bus/b.gltf": text}
+    for name, data in files.items():
+        contents[name.replace("gltf_buffer_", "car/sub/my data_")] = data
+    shapes = list_shapes(make(**contents))
+    assert len(load_shape(shapes[1]).faces) == 12
+    with pytest.raises(ShapeError, match=r"bus/b.gltf: .* no file sub/my data_0.bin beside it"):
+        load_shape(shapes[0])
 
 
 @pytest.mark.parametrize("wrapping", ["", "set/", "deep/er/set/"])

@@ -40,6 +40,23 @@ def test_files_are_listed_and_read(source):
     assert open_tree(tree) is tree
 
 
+def test_files_beside_another_are_read(source):
+    file = open_tree(source).file("a/b/c.off")
+    assert file.beside("names.txt") == b"deeper"
+    assert file.beside("gone.txt") is None
+
+
+def test_a_file_that_left_the_zip(tmp_path):
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set/a.off").write_bytes(b"OFF")
+    archive = shutil.make_archive(str(tmp_path / "set"), "zip", tmp_path / "set")
+    file = open_tree(archive).file("a.off")
+    (tmp_path / "set/a.off").rename(tmp_path / "set/other.off")
+    shutil.make_archive(str(tmp_path / "set"), "zip", tmp_path / "set")
+    with pytest.raises(ShapeError, match=r"set.zip/a.off: is no longer in the zip"):
+        file.read()
+
+
 def test_a_folder_inside_is_a_tree_of_its_own(source):
     tree = open_tree(source).below("a/").below("b/")
     assert sorted(tree.files) == ["c.off", "names.txt"]

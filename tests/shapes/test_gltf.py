@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pointmcd.errors import ShapeError
+from pointmcd.shapes.formats import files_beside
 from pointmcd.shapes.gltf import parse_gltf
 from pointmcd.shapes.mesh import read_mesh
 
@@ -50,10 +51,10 @@ class Made:
         self.content.setdefault("meshes", []).append({"primitives": list(primitives)} | more)
         return len(self.content["meshes"]) - 1
 
-    def glb(self):
+    def glb(self, padding=b" "):
         content = self.content | {"buffers": [{"byteLength": len(self.bytes)}]}
         text = json.dumps(content).encode()
-        text += b" " * (-len(text) % 4)
+        text += padding * (4 - len(text) % 4)
         body = self.bytes + bytes(-len(self.bytes) % 4)
         chunks = struct.pack("<I4s", len(text), b"JSON") + text
         chunks += struct.pack("<I4s", len(body), b"BIN\0") + body
@@ -71,7 +72,7 @@ def one(points=SQUARE, corners=TWO, node=None, **more):
 
 
 def triangles(data, folder=None):
-    found = parse_gltf(data, folder)
+    found = parse_gltf(data, folder and files_beside(folder / "a.gltf"))
     return found.vertices[found.corners.reshape(-1, 3)]
 
 
@@ -177,6 +178,14 @@ def test_nodes_turn_scale_move_and_mirror_what_is_below_them():
         ]
     )
     np.testing.assert_allclose(triangles(made.glb()), expected, atol=1e-12)
+
+
+def test_a_rotation_of_zeros_turns_nothing():
+    np.testing.assert_array_equal(triangles(one(node={"rotation": [0] * 4}).glb()), EXPECTED)
+
+
+def test_json_may_be_padded_with_zeros():
+    np.testing.assert_array_equal(triangles(one().glb(padding=b"\0")), EXPECTED)
 
 
 def test_files_without_scenes_or_nodes():
@@ -299,10 +308,14 @@ def test_many_from_one_are_refused_by_name():
 
 def test_uris(tmp_path):
     made = one()
+    made.view(np.arange(256, dtype="u1"))  # bytes of every kind
     plain = base64.b64encode(made.bytes).decode()
     for uri in (
         "data:application/octet-stream;base64," + plain,
         "data:;base64," + quote(plain),
+        "DATA:;BASE64," + plain.rstrip("="),
+        "data:;base64," + plain.replace("+", "-").replace("/", "_"),
+        "data:;base64," + plain[:40] + "\n" + plain[40:],
         "data:application/gltf-buffer," + quote(made.bytes),
     ):
         np.testing.assert_array_equal(triangles(made.text(uri)), EXPECTED)
@@ -326,6 +339,7 @@ def test_uris(tmp_path):
         ("http://localhost/a.bin", "not in its folder"),
         ("file:///a.bin", "not in its folder"),
         ("data:;base64,A", "base64"),
+        ("data:;base64," + "AAAA" * 20 + "*AAA" * 20, "base64"),
         ("", "missing"),
     ],
 )

@@ -8,6 +8,8 @@ import pytest
 import trimesh
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from trimesh.exchange import dae, threemf
+from trimesh.exchange.load import mesh_loaders
 
 from pointmcd.datasets.folder import list_shapes, load_shape
 from pointmcd.errors import ShapeError
@@ -307,14 +309,32 @@ def test_gltf_with_a_file_beside_it(tmp_path):
     refused(files["model.gltf"], "gltf", "another file")
 
 
-def test_trimesh_failures_of_any_kind_are_shape_errors(monkeypatch):
+@pytest.fixture
+def with_3mf(monkeypatch):
+    """Have trimesh read 3MF, as it does where its packages are installed."""
+    monkeypatch.setitem(mesh_loaders, "3mf", threemf.load_3MF)
+
+
+def test_scenes_by_way_of_trimesh_are_joined_and_take_no_labels(with_3mf, monkeypatch):
+    scene = trimesh.Scene(trimesh.creation.box())
+    moved = trimesh.transformations.translation_matrix([5, 0, 0])
+    scene.add_geometry(trimesh.creation.box(), transform=moved)
+    monkeypatch.setattr(trimesh, "load_scene", lambda *args, **kwargs: scene)
+    mesh = read_mesh(b"x", "a", "3mf")
+    assert len(mesh.faces) == 24
+    assert np.ptp(mesh.vertices[:, 0]) == pytest.approx(6)
+    with pytest.raises(ShapeError, match=r"^a: cannot be read as 3mf: part labels need a file of"):
+        read_mesh(b"x", "a", "3mf", np.zeros(24, np.int16))
+
+
+def test_trimesh_failures_of_any_kind_are_shape_errors(with_3mf, monkeypatch):
     for error in (MemoryError(), RecursionError("deep\nvery"), KeyError("x")):
 
         def fail(*args, _error=error, **kwargs):
             raise _error
 
         monkeypatch.setattr(trimesh, "load_scene", fail)
-        refused(b"x", "3mf", "cannot be read")
+        refused(b"x", "3mf", "damaged", "more memory")
 
 
 def test_nothing_is_logged_or_warned(encode_mesh, caplog, recwarn):
@@ -374,6 +394,12 @@ def test_suffixes():
     # By way of meshio, which the tests install, trimesh would leave out all cells but triangles.
     assert not {"vtk", "msh", "xml", "dat"} & mesh_suffixes()
     refused(b"# vtk DataFile Version 3.0\n", "vtk", "no mesh of this type")
+
+
+def test_polygons_of_collada_would_be_filled_over_their_dents(with_3mf, monkeypatch):
+    monkeypatch.setitem(mesh_loaders, "dae", dae.load_collada)
+    assert "3mf" in mesh_suffixes()
+    assert "dae" not in mesh_suffixes()
 
 
 @settings(

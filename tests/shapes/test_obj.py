@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pointmcd.errors import FormatError, ShapeError
-from pointmcd.shapes.mesh import read_mesh
+from pointmcd.shapes.mesh import normalise, read_mesh
 from pointmcd.shapes.obj import parse_obj
 
 SQUARE = b"v 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\n"
@@ -117,6 +117,11 @@ def test_a_face_without_corners_keeps_its_label():
     assert mesh.parts.tolist() == [6]
 
 
+def test_vertices_without_a_face_may_be_nan():
+    mesh = read_mesh(SQUARE + b"v nan nan nan\nv 1 2 inf\nf 1 2 3\nf 5 5\n", "a", "obj")
+    assert len(normalise(mesh).vertices) == 3
+
+
 def test_padding_at_the_end():
     assert faces(SQUARE + b"f 1 2 3\x1a" + bytes(9)) == [[0, 1, 2]]
 
@@ -133,13 +138,16 @@ def test_padding_at_the_end():
         (b"f -1 -2 -5\n", "outside the range"),
         (b"f 1 2 x\n", "'x' is not a number"),
         (b"f 1,2,3\n", "'1,2,3' is not a number"),
+        (b"f 1 /1 2 /1 3 /1\n", "blank beside a slash"),
+        (b"f 1/ 4 2/ 4 3/ 4\n", "blank beside a slash"),
+        (b"f 1 / 4 2 / 4 3 / 4\n", "blank beside a slash"),
         (b"f 1 2 2.5\n", "face index is not a whole number"),
         (b"f 1 2 nan\n", "face index is not a whole number"),
         (b"f 1 2 99999999999999999999\n", "whole number"),
         (b"v 1,5 2,5 3,5\nf 1 2 3\n", "'1,5' is not a number"),
         (b"v 1 2\nf 1 2 3\n", "a vertex of 2 coordinates"),
         (b"v 1 2 3-4 x\nf 1 2 3\n", "is not a number"),
-        (b"v 1 2 -1.#IND\nf 1 2 3\n", "NaN or infinite"),
+        (b"v 1 2 -1.#IND\nf 1 2 5\n", "NaN or infinite"),
         (b"cstype bspline\nsurf 0 1 0 1 1 2 3 4\n", "free-form surfaces (surf)"),
         (b"f 1 2 3\nsurf 0 1 0 1 1 2 3 4\n", "free-form surfaces (surf)"),
         (b"bzp 1 2 3 4\n", "free-form surfaces (bzp)"),

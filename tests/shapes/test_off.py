@@ -35,7 +35,7 @@ def spelled(vertices, polygons, seed):
     if pick([True, True, False]):  # one vertex or face a line
         counts = pick([counts, counts.removesuffix(" 0"), counts.replace(" ", "\n")])
         colours = ["", "", " 0.5 0.5 0.5", " 255 0 0", " 7", " 1 0 0 1"]
-        rows += [face + pick(colours) for face in faces] + pick([[], ["the end"], ["9 9 9"]])
+        rows += [face + pick(colours) for face in faces] + pick([[], ["the end"], ["end", "of 9"]])
         body = "".join(pick(["", " ", "\t"]) + row + "\n" for row in rows)
         body = body.replace("\n", pick(["\n", " # 3 0 1 2\n", "\n# a\n", "\n\n"]))
     else:
@@ -81,6 +81,8 @@ def test_labels_belong_to_the_faces_of_the_file():
         (f"OFF\n-4 2 0\n{SQUARE}{FACES}", "no counts"),
         (f"OFF\n5 2 0\n{SQUARE}{FACES}", "promises 5 vertices and 2 faces"),
         (f"OFF\n4 3 0\n{SQUARE}{FACES}", "promises 4 vertices and 3 faces"),
+        (f"OFF\n4 1 0\n{SQUARE}{FACES}", "promises 4 vertices and 1 faces"),
+        (f"OFF\n3 2 0\n{SQUARE}{FACES}", "promises 3 vertices and 2 faces"),
         (f"OFF\n4 2 0\n{SQUARE}3 0 1 2\n3 0 2\n", "promises 4 vertices and 2 faces"),
         (f"OFF\n4 2 0\n{SQUARE}3 0 1 2\n-3 0 2 3\n", "promises 4 vertices and 2 faces"),
         (f"OFF\n4 2 0\n{SQUARE}3 0 1 2\n2.5 0 2 3\n", "not a whole number"),
@@ -96,6 +98,12 @@ def test_refused(text, reason):
         read_mesh(text.encode(), "dir/a.off", "off")
     assert str(caught.value).startswith("dir/a.off: ")
     assert reason in str(caught.value)
+
+
+def test_normals_and_colours_may_stand_on_lines_of_their_own():
+    vertices = SQUARE.replace("\n", "\n0 0 1\n255 0 0 255\n")
+    mesh = read_mesh(f"NCOFF\n4 2 0\n{vertices}{FACES}".encode(), "a", "off")
+    assert mesh.double_areas.tolist() == [1, 1]
 
 
 def test_normals_are_not_dimensions():

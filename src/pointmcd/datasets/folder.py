@@ -58,8 +58,8 @@ def load_shape(source: ShapeSource) -> Mesh:
         ShapeError: when a file cannot be used; the text names it.
     """
     file = source.file
-    data = file.path if file.member is None else file.read()
-    return normalise(read_mesh(data, file.name, file.suffix, source.read_labels()))
+    labels = source.read_labels()
+    return normalise(read_mesh(file.read(), file.name, file.suffix, labels, file.beside))
 
 
 def place_sources(tree: FileTree, files: list[str], kind: type[Source]) -> Listing:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import posixpath
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -11,7 +12,7 @@ from typing import Any
 
 from pointmcd.errors import ShapeError
 from pointmcd.files import json_fault
-from pointmcd.shapes.formats import MAX_BYTES, read_file, reading
+from pointmcd.shapes.formats import MAX_BYTES, files_beside, read_file, reading
 
 _ENCRYPTED = 0x1
 #: Characters of a name in a file that an error repeats: a damaged one may be one long line.
@@ -45,10 +46,28 @@ class TreeFile:
         """
         if self.member is None:
             return read_file(self.path, self.name)
+        found = self._from_zip(self.member)
+        if found is None:
+            raise ShapeError(f"{self.name}: is no longer in the zip")
+        return found
+
+    def beside(self, name: str) -> bytes | None:
+        """Return the content of a file named from the folder of this one; None without it.
+
+        Raises:
+            ShapeError: as `read`.
+        """
+        if self.member is None:
+            return files_beside(self.path)(name)
+        return self._from_zip(posixpath.join(posixpath.dirname(self.member), name))
+
+    def _from_zip(self, member: str) -> bytes | None:
         with reading(self.name):
             archive = _open_zip(self.path, self.path.stat().st_mtime_ns, os.getpid())
-            there = self.member in archive.NameToInfo
-            return archive.read(self.member if there else self.member.replace("/", "\\"))
+            for spelling in (member, member.replace("/", "\\")):
+                if spelling in archive.NameToInfo:
+                    return archive.read(spelling)
+            return None
 
     def text(self) -> str:
         """Return the content as text, without a byte order mark; raises ShapeError as `read`."""

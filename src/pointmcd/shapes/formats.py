@@ -1,6 +1,6 @@
 """Types of the files that are read, and the bound of their size."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,6 +13,12 @@ CLOUD_SUFFIXES = frozenset({"xyz", "txt", "csv", "npy", "pts", "pcd", "las", "la
 
 #: Loaders of trimesh for other than mesh files: clouds, and names of data in memory.
 _NOT_MESH_FILES = frozenset({"xyz", "stl_ascii", "dict", "dict64", "json", "msgpack"})
+
+#: Loaders that leave out cells other than triangles, or fill polygons over their dents.
+_PARTIAL_LOADERS = frozenset({"load_meshio", "load_collada", "load_zae"})
+
+#: Reads a file named from the folder of another one; None where it is not there.
+Beside = Callable[[str], bytes | None]
 
 #: Bytes above which one file is refused: nothing is unpacked or read without a bound.
 MAX_BYTES = 1 << 30
@@ -31,11 +37,11 @@ _MAX_TOLD = 160
 def mesh_suffixes() -> frozenset[str]:
     """Return the mesh suffixes trimesh can read as installed, lower case, without the dot.
 
-    A type that needs an absent package (`3mf`, `dae`, ...) is not among them; nor are those that
-    trimesh reads by way of meshio, where it is installed: of their cells it takes triangles alone.
+    A type that needs an absent package (`3mf`, `step`, ...) is not among them, nor is one that
+    trimesh would read in part.
     """
     kinds = mesh_formats() - _NOT_MESH_FILES
-    return frozenset(kind for kind in kinds if mesh_loaders[kind].__name__ != "load_meshio")
+    return frozenset(kind for kind in kinds if mesh_loaders[kind].__name__ not in _PARTIAL_LOADERS)
 
 
 @contextmanager
@@ -67,3 +73,13 @@ def read_file(path: Path, name: str) -> bytes:
         if path.stat().st_size > MAX_BYTES:
             raise ShapeError(f"{name}: is larger than 1 GiB; simplify it")
         return path.read_bytes()
+
+
+def files_beside(path: Path) -> Beside:
+    """Return a reader of the files beside one, which raises ShapeError as `read_file`."""
+
+    def read(name: str) -> bytes | None:
+        found = path.parent / name
+        return read_file(found, str(found)) if found.is_file() else None
+
+    return read

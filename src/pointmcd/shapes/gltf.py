@@ -3,12 +3,12 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pointmcd.errors import FormatError
+from pointmcd.shapes.formats import Beside
 from pointmcd.shapes.gltf_file import GltfFile, open_gltf
 from pointmcd.shapes.gltf_nodes import joint_matrices, placed_nodes
 from pointmcd.shapes.polygons import Polygons, check_number
@@ -38,7 +38,7 @@ class _Part:
     weights: Doubles
 
 
-def parse_gltf(data: bytes, folder: Path | None = None, labelled: bool = False) -> Polygons:
+def parse_gltf(data: bytes, beside: Beside | None = None, labelled: bool = False) -> Polygons:
     """Read the triangles of a file's scene, or of all its nodes where it has no scene.
 
     Morph targets and skins are applied as the file has them at rest; points and lines are passed
@@ -46,13 +46,13 @@ def parse_gltf(data: bytes, folder: Path | None = None, labelled: bool = False) 
 
     Args:
         data: the file.
-        folder: where the files are that it names; None where they are out of reach.
+        beside: reads the files that it names; None where they are out of reach.
         labelled: whether there are labels of faces: the order of several meshes leaves a doubt.
 
     Raises:
         FormatError: saying what is wrong with it, or what about it is not read.
     """
-    file = open_gltf(data, folder)
+    file = open_gltf(data, beside)
     for name in file.content.get("extensionsRequired", []):
         if not _READ.fullmatch(name):
             raise _unread(name)

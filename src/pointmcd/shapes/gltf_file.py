@@ -6,29 +6,29 @@ import json
 import posixpath
 import re
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, unquote_to_bytes
 
 import numpy as np
 
 from pointmcd.errors import FormatError
-from pointmcd.shapes.formats import read_file
+from pointmcd.shapes.formats import Beside
 from pointmcd.typing import Array, Doubles
 
 #: Numbers that an accessor may have without data of its own, all zero but for sparse ones.
 MAX_EMPTY_VALUES = 10_000_000
 _TYPES = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
+_PLAIN_DIGITS = bytes.maketrans(b"-_", b"+/")
 _COMPONENTS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
 
 
 @dataclass(frozen=True, eq=False)
 class GltfFile:
-    """The parts of a glTF file; `folder` is where its buffers are, if they are in reach."""
+    """The parts of a glTF file; `beside` reads those that it names, if they are in reach."""
 
     content: dict[str, Any]
     binary: bytes | None
-    folder: Path | None
+    beside: Beside | None
     _buffers: dict[int, bytes] = field(default_factory=dict)
 
     def item(self, kind: str, index: int) -> dict[str, Any]:
@@ -104,7 +104,7 @@ class GltfFile:
         if index not in self._buffers:
             uri = self.item("buffers", index).get("uri")
             if uri is not None:
-                self._buffers[index] = _from_uri(uri, self.folder)
+                self._buffers[index] = _from_uri(uri, self.beside)
             elif index == 0 and self.binary is not None:
                 self._buffers[index] = self.binary
             else:
@@ -114,7 +114,7 @@ class GltfFile:
         return self._buffers[index]
 
 
-def open_gltf(data: bytes, folder: Path | None) -> GltfFile:
+def open_gltf(data: bytes, beside: Beside | None) -> GltfFile:
     """Take a file apart, a GLB or JSON.
 
     Raises:
@@ -122,7 +122,7 @@ def open_gltf(data: bytes, folder: Path | None) -> GltfFile:
     """
     text, binary = _chunks(data) if data.startswith(b"glTF") else (data, None)
     try:
-        content = json.loads(text.decode("utf-8-sig", "replace"))
+        content = json.loads(text.rstrip(b"\0").decode("utf-8-sig", "replace"))
     except json.JSONDecodeError as error:
         what = "not a GLB or glTF file: it has neither the one's first bytes nor the other's JSON"
         at = f"its JSON is damaged or cut short in line {error.lineno}, column {error.colno}"
@@ -130,7 +130,7 @@ def open_gltf(data: bytes, folder: Path | None) -> GltfFile:
     version = content["asset"]["version"] if "asset" in content else "without a version"
     if not str(version).startswith("2."):
         raise FormatError(f"glTF {str(version)[:20]} is not read, but 2.0; convert it")
-    return GltfFile(content, binary, folder)
+    return GltfFile(content, binary, beside)
 
 
 def _chunks(data: bytes) -> tuple[bytes, bytes | None]:
@@ -158,21 +158,28 @@ def _size(place: dict[str, Any], key: str) -> int:
     return value
 
 
-def _from_uri(uri: str, folder: Path | None) -> bytes:
+def _from_uri(uri: str, beside: Beside | None) -> bytes:
     """Return what a URI holds, or the file beside the glTF file that it names."""
-    if uri.startswith("data:"):
+    if uri[:5].lower() == "data:":
         kind, _, text = uri.partition(",")
         data = unquote_to_bytes(text)
-        try:
-            return base64.b64decode(data + b"==") if kind.endswith(";base64") else data
-        except binascii.Error as error:
-            raise FormatError("the base64 of a buffer is damaged") from error
-    if folder is None:
+        return _from_base64(data) if kind.lower().endswith(";base64") else data
+    if beside is None:
         raise FormatError(f"its data is in another file, {uri[:80]}; save it as .glb")
     name = posixpath.normpath(unquote(uri).replace("\\", "/"))
     if re.match("[A-Za-z][A-Za-z0-9+.-]*:|/|\\.\\.(/|$)", name):
         raise FormatError(f"its data is not in its folder, but at {uri[:80]}; save it as .glb")
-    for path in (folder / name, folder / uri):
-        if path.is_file():
-            return read_file(path, str(path))
+    for file in (name, uri):
+        found = beside(file)
+        if found is not None:
+            return found
     raise FormatError(f"its data is missing: there is no file {name[:80]} beside it")
+
+
+def _from_base64(data: bytes) -> bytes:
+    """Decode either alphabet of base64, with or without padding and blanks."""
+    digits = b"".join(data.split()).translate(_PLAIN_DIGITS).rstrip(b"=")
+    try:
+        return base64.b64decode(digits + b"=" * (-len(digits) % 4), validate=True)
+    except binascii.Error as error:
+        raise FormatError("the base64 of a buffer is damaged") from error

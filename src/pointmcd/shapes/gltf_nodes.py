@@ -50,7 +50,7 @@ def _matrix(node: dict[str, Any]) -> Doubles:
     if "matrix" in node:
         return np.reshape(np.asarray(node["matrix"], dtype=np.float64), (4, 4), order="F")
     turn = np.asarray(node.get("rotation", (0, 0, 0, 1)), dtype=np.float64)
-    x, y, z, w = turn / np.linalg.norm(turn)
+    x, y, z, w = turn / (np.linalg.norm(turn) or 1)  # some write zeros for no rotation
     cross = np.array([(0, -z, y), (z, 0, -x), (-y, x, 0)])
     matrix = np.eye(4)
     matrix[:3, :3] += 2 * (w * cross + cross @ cross)

@@ -12,7 +12,7 @@ import numpy as np
 import trimesh
 
 from pointmcd.errors import FormatError
-from pointmcd.shapes.formats import mesh_suffixes, read_file, reading
+from pointmcd.shapes.formats import Beside, files_beside, mesh_suffixes, read_file, reading
 from pointmcd.shapes.gltf import parse_gltf
 from pointmcd.shapes.obj import parse_obj
 from pointmcd.shapes.off import parse_off
@@ -51,7 +51,13 @@ class Mesh:
         return np.asarray(np.linalg.norm(np.cross(second - first, third - first), axis=1))
 
 
-def read_mesh(data: Path | bytes, name: str, file_type: str, parts: Shorts | None = None) -> Mesh:
+def read_mesh(
+    data: Path | bytes,
+    name: str,
+    file_type: str,
+    parts: Shorts | None = None,
+    beside: Beside | None = None,
+) -> Mesh:
     """Read a mesh in its own coordinates; scenes are joined, faces without area dropped.
 
     Polygons become triangles, each with the label of its polygon.
@@ -61,6 +67,7 @@ def read_mesh(data: Path | bytes, name: str, file_type: str, parts: Shorts | Non
         name: the file as error texts call it.
         file_type: suffix, in any case, with or without the dot.
         parts: part label of each face, in the order of the file; a polygon is one face.
+        beside: reads the files that a .gltf names; by default those in the folder of a path.
 
     Raises:
         ShapeError: when the content is no usable mesh, or has not as many faces as labels.
@@ -70,14 +77,16 @@ def read_mesh(data: Path | bytes, name: str, file_type: str, parts: Shorts | Non
     with reading(name, kind):
         if not content.strip():
             raise FormatError("the file is empty")
-        if kind in ("glb", "gltf"):  # may name files beside it
-            folder = data.parent if isinstance(data, Path) else None
-            polygons = parse_gltf(content, folder, labelled=parts is not None)
+        if kind in ("glb", "gltf"):
+            beside = files_beside(data) if beside is None and isinstance(data, Path) else beside
+            polygons = parse_gltf(content, beside, labelled=parts is not None)
         elif kind in _READERS:
             polygons = _READERS[kind](content)
         else:
             with _quiet():
-                polygons = _joined(_scene(content, kind), labelled=parts is not None)
+                polygons = _joined(_scene(content, kind))
+            if parts is not None:  # trimesh may leave the order of the file
+                raise FormatError("part labels need a file of type .obj, .off, .ply, .stl or .glb")
     with reading(name):
         return _without_degenerate_faces(_triangles(polygons, parts))
 
@@ -88,7 +97,8 @@ def _triangles(polygons: Polygons, parts: Shorts | None) -> Mesh:
     faces, polygon = triangulate(polygons.vertices, polygons.corners, polygons.counts)
     if not len(faces):
         raise FormatError("no faces; is it empty, truncated, a point cloud or of another type?")
-    if not np.isfinite(polygons.vertices).all():
+    finite = np.asarray(np.isfinite(polygons.vertices).all(axis=1))
+    if not finite[faces].all():
         raise FormatError("a vertex is NaN or infinite")
     if parts is None:
         return Mesh(polygons.vertices, faces)
@@ -150,11 +160,8 @@ def _scene(content: bytes, kind: str) -> trimesh.Scene:
     return trimesh.load_scene(BytesIO(content), file_type=kind, process=False, skip_materials=True)
 
 
-def _joined(scene: trimesh.Scene, labelled: bool) -> Polygons:
-    """Join the meshes of a scene, each where the scene places it.
-
-    The order of several meshes is trimesh's, not the file's: labels would go astray.
-    """
+def _joined(scene: trimesh.Scene) -> Polygons:
+    """Join the meshes of a scene, each where the scene places it."""
     meshes = {k: g for k, g in scene.geometry.items() if len(getattr(g, "faces", ()))}
     for geometry in meshes.values():
         faces = geometry.faces
@@ -164,10 +171,6 @@ def _joined(scene: trimesh.Scene, labelled: bool) -> Polygons:
     placed = [(transform, meshes[key]) for transform, key in placed if key in meshes]
     total = sum(len(geometry.faces) for _, geometry in placed)
     check_number(total)
-    if labelled and len(placed) > 1:
-        raise FormatError(
-            f"part labels for a file of {len(placed)} meshes; save it as one mesh, or as OFF or OBJ"
-        )
     vertices, faces, count = [np.zeros((0, 3))], [np.zeros((0, 3), np.int64)], 0
     for transform, geometry in placed:
         vertices.append(_moved(np.asarray(geometry.vertices, dtype=np.float64), transform))

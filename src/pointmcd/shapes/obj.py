@@ -17,6 +17,8 @@ _CONTINUES = re.compile(rb"\\[ \t]*\n")
 #: A line that begins with a number.
 _ORPHAN = re.compile(rb"\n[ \t]*([-+.]?\d[-+.\de]*(?![^\s/])[^\n]{0,20})")
 _TEXTURE_AND_NORMAL = re.compile(rb"/\S*")
+#: `1 /2` or `1/ 2`, whose second number would be taken for a vertex.
+_PARTED = re.compile(rb"[ \t]/|\d/[ \t]+-?\d+(?!\S)")
 
 
 def parse_obj(data: bytes) -> Polygons:
@@ -67,7 +69,10 @@ def _corners(lines: list[bytes], is_vertex: Bools) -> tuple[Indices, Indices]:
 
     Negative ones count back from the last vertex before their face.
     """
-    text = _TEXTURE_AND_NORMAL.sub(b"", b"\n".join(lines))
+    text = b"\n".join(lines)
+    if (b" /" in text or b"/ " in text) and _PARTED.search(text):
+        raise FormatError("a face has a blank beside a slash; write 1/2, not 1 / 2")
+    text = _TEXTURE_AND_NORMAL.sub(b"", text)
     counts = words_per_line(text)[: len(lines)]
     written = whole_numbers(parse_numbers(text, int(counts.sum())), "a face index")
     if (written == 0).any():

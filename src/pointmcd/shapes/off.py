@@ -29,7 +29,7 @@ def parse_off(data: bytes) -> Polygons:
     if polygons is None:
         raise FormatError(
             f"the header promises {vertices} vertices and {faces} faces, which the {len(words)} "
-            "lines after it do not hold; the file is truncated or damaged"
+            "lines after it do not match; the file is truncated or damaged"
         )
     return polygons
 
@@ -64,13 +64,18 @@ def _after_counts(body: bytes) -> tuple[int, int, bytes]:
 
 
 def _by_lines(body: bytes, words: Indices, vertices: int, faces: int) -> Polygons | None:
-    """Read one vertex or face a line, whatever follows it there; None for another layout."""
+    """Read one vertex or face a line, whatever follows it there; None for another layout.
+
+    Behind the last one there may be words, but no numbers.
+    """
     total = vertices + faces
     width = int(words[0]) if len(words) else 0
     if total > len(words) or width < 3 or (words[:vertices] != width).any():
         return None
     if total < len(words):
         lines = [line for line in body.split(b"\n") if line.strip()]
+        if any(line.lstrip()[:1] in b"+-.0123456789" for line in lines[total:]):
+            return None  # more rows than the header promises
         body, words = b"\n".join(lines[:total]), words[:total]
     numbers = parse_numbers(body, int(words.sum()))
     return _polygons(numbers, vertices, width, (np.cumsum(words) - words)[vertices:])

@@ -1,6 +1,5 @@
 """Values of a PLY file: rows of numbers in text, or of bytes, with lists of any length."""
 
-import re
 import struct
 from collections.abc import Callable
 from contextlib import suppress
@@ -10,11 +9,9 @@ import numpy as np
 
 from pointmcd.errors import FormatError
 from pointmcd.shapes.ply_header import Element, Header
-from pointmcd.shapes.text import parse_numbers, words_per_line
+from pointmcd.shapes.text import NOT_FINITE, parse_numbers, words_per_line
 from pointmcd.typing import Array, Doubles, Indices
 
-#: How C libraries write NaN, besides `nan`.
-_NAN = re.compile(rb"\bnan\(\w{,20}\)|\b1\.#\w+", re.IGNORECASE)
 #: What may stand around the numbers of a text: blanks, and what ended texts in old systems.
 _BLANKS = b" \t\r\n\v\f\0\x1a"
 
@@ -111,7 +108,7 @@ def _numbers(text: bytes) -> Doubles:
     count = int(words_per_line(text).sum())
     with suppress(FormatError):
         return parse_numbers(text, count)
-    return parse_numbers(_NAN.sub(b"nan", text), count)
+    return parse_numbers(NOT_FINITE.sub(b"nan", text), count)
 
 
 def _rows(body: _Body, element: Element, start: int) -> Rows:

@@ -49,8 +49,12 @@ def _binary_corners(data: bytes) -> Doubles:
         begins.append(at)
         at = _end(data, at)
     solids = [data[_HEAD:first_end]]
+    rest = data[first_end:]
     if at == len(data):
         solids += [data[begin + _HEAD : _end(data, begin)] for begin in begins[1:]]
+    elif len(rest) % _TRIANGLE.itemsize == 0 and rest.strip(b"\0 \t\r\n\x1a"):
+        counted = len(solids[0]) // _TRIANGLE.itemsize
+        raise FormatError(f"its header counts {counted} triangles, but more follow; it is damaged")
     corners = np.frombuffer(b"".join(solids), _TRIANGLE)["corners"]
     with np.errstate(invalid="ignore"):  # signalling NaN
         return corners.reshape(-1, 3).astype(np.float64)
@@ -64,7 +68,7 @@ def _text_corners(data: bytes) -> tuple[Doubles, Indices]:
     corners = text.count(b"vertex")
     facets = text.replace(b"vertex", b" ")
     words = words_per_line(facets)
-    if words[-1] or words.sum() != 3 * corners:
+    if words[-1] or words.sum() != 3 * corners or ((words > 0) & (words < 9)).any():
         raise FormatError("a facet is cut short; the file is truncated or damaged")
     numbers = parse_numbers(facets, 3 * corners)
     return numbers.reshape(-1, 3), words[words > 0] // 3

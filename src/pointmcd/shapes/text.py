@@ -11,8 +11,8 @@ from pointmcd.errors import FormatError
 from pointmcd.typing import Doubles, Indices
 
 _COMMENT = re.compile(rb"#[^\n]*")
-#: NaN and infinity as old C libraries of Windows write them: `-1.#IND`.
-_NOT_FINITE = re.compile(rb"\b1\.#\w+")
+#: NaN and infinity as C libraries write them: `-1.#IND`, `nan(ind)`.
+NOT_FINITE = re.compile(rb"\b1\.#\w+|\bnan\(\w{,20}\)", re.I)
 
 
 def clean_text(data: bytes) -> bytes:
@@ -22,8 +22,8 @@ def clean_text(data: bytes) -> bytes:
     # Files that were joined have marks in the middle, too.
     data = data.replace(codecs.BOM_UTF8, b"").rstrip(b"\0\x1a \t\r\n")
     data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    if b".#" in data:
-        data = _NOT_FINITE.sub(b"nan", data)
+    if b".#" in data or b"nan(" in data:
+        data = NOT_FINITE.sub(b"nan", data)
     return _COMMENT.sub(b"", data)
 
 
