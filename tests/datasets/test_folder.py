@@ -110,6 +110,26 @@ def test_a_class_may_be_called_train(make):
     assert labels == {"train", "car"}
 
 
+def test_split_first_layout(make):
+    assert listed(make("set/Train/car/a.off", "set/test/car/a.off", "set/val/bus/b.off")) == [
+        ("Train/car/a", "car", "train"),
+        ("test/car/a", "car", "test"),
+        ("val/bus/b", "bus", "val"),
+    ]
+
+
+def test_classes_and_splits_may_have_each_others_names(make):
+    assert listed(make("train/test/a.off", "test/train/b.off")) == [
+        ("test/train/b", "test", "train"),
+        ("train/test/a", "train", "test"),
+    ]
+
+
+@pytest.mark.parametrize("name", ["Car", "car ", "CAR", "c\uff41r"])
+def test_classes_that_read_alike_are_refused(make, name):
+    refused(make("car/a.off", f"{name}/b.off", "bus/c.off"), "classes", "rename one")
+
+
 def test_hidden_and_foreign_files_are_passed_over(make):
     source = make(
         "car/a.off", "bus/b.off", "__MACOSX/car/._a.off", ".git/x.off", "car/.hid.off",
@@ -139,6 +159,16 @@ def test_two_files_of_one_name(make):
 
 def test_names_that_differ_in_case_only_are_two(make):
     assert [s.fault for s in list_shapes(make("c/a.off", "d/b.off", "c/A.off"))] == [None] * 3
+
+
+def test_backslashes_in_some_names_of_a_zip(tmp_path):
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("car\\a.off", OFF)
+        archive.writestr("bus\\a.off", OFF)
+        archive.writestr("docs/readme.md", "")
+    assert [label for _, label, _ in listed(path)] == ["bus", "car"]
+    assert [shape.file.read() for shape in list_shapes(path)] == [OFF] * 2
 
 
 @pytest.mark.filterwarnings("ignore:Duplicate name")

@@ -38,6 +38,7 @@ USED = {
     "plain": ALL,
     "capitals": renamed(lambda split: f"{split.title()}.TXT"),
     "long words": {"training.txt": TRAIN, "validation.txt": VAL, "testing.txt": TEST},
+    "of PCN": {f"{split[:-4]}.list": text for split, text in ALL.items()},
     "in splits": renamed(lambda split: f"splits/{split}.txt"),
     "in split": renamed(lambda split: f"Split/{split}.txt"),
     "after a name": renamed(lambda split: f"modelnet40_{split}.txt"),
@@ -97,8 +98,14 @@ def test_forms_of_lines(tmp_path, form):
 )
 def test_lines_that_name_no_shape_or_two(tmp_path, line):
     files = {"bed/same.off": OFF, "chair/same.off": OFF, "train.txt": f"{TRAIN}{line}\n"}
-    with pytest.raises(ShapeError, match=rf"train\.txt: {line}: no shape of that name"):
+    with pytest.raises(ShapeError, match=rf"train\.txt: {line}: no shape of that name, or several"):
         find_shapes(write(tmp_path, files))
+
+
+def test_lists_of_windows_programs(tmp_path):
+    write(tmp_path, ALL)
+    (tmp_path / "train.txt").write_bytes(TRAIN.replace("\n", "\r\n").encode("utf-16"))
+    assert listed(tmp_path)[0] == WANTED
 
 
 def test_a_shape_of_trainval_and_test(tmp_path):
@@ -112,6 +119,9 @@ UNUSED = {
     "of a few": {"old_train.txt": "bed/bed_0\n", "old_test.txt": "bed/bed_1\n"},
     "of other types": {"train.json": "[]", "split.csv": "name,split\n"},
     "two splits at once": {"train_test_split.txt": TRAIN},
+    "without a suffix": {"train": TRAIN, "test": TEST},
+    "other words": {"dev.txt": TRAIN, "eval.txt": TEST},
+    "in JSON": {"train_test_split/shuffled_train_file_list.json": "[]"},
 }
 
 
@@ -192,6 +202,15 @@ def test_a_cloud_may_be_called_like_a_split(tmp_path):
         ({"ply_data_train0.h5": "", "x.txt": ""}, "give modelnet40:"),
         ({"modelnet40_train.txt": "", "bed/bed_0001.txt": XYZ}, "give modelnet40:"),
         ({"data_gaussian_1.npy": "", "label.npy": ""}, "give modelnet40c:"),
+        (
+            {"ply_data_train0.h5": "", "catid_partid_to_overallid.json": ""},
+            r"holds no mesh or point cloud, but 1 \.h5, 1 \.json",
+        ),
+        (
+            {f"main_split{m}/test_objectdataset.h5": "" for m in ("", "_nobg")},
+            "looks like scanobjectnn-obj-bg or scanobjectnn-obj-only; give",
+        ),
+        ({"a.zip": "", "b.tar": ""}, "unpack what is packed"),
         (
             {f"0{n}/1a/models/model_normalized.obj": "" for n in (2691156, 2747177)},
             "too deep.*; it looks .* shapenetcore:",

@@ -40,6 +40,12 @@ def test_what_laspy_writes_is_read(form, count, scale, offsets):
     np.testing.assert_array_equal(found, laspy.read(BytesIO(data)).xyz)
 
 
+def test_a_file_cut_between_points():
+    data = las(np.ones((9, 3)), "1.2", 0, 0.01, (0, 0, 0))
+    with pytest.raises(ShapeError, match="7 of 9 points; the file is truncated"):
+        parse_cloud(data[: -2 * 20], "las", "a")
+
+
 @pytest.mark.parametrize("cut", [0, 3, 100, -1])
 def test_damaged_files(cut):
     data = las(np.ones((9, 3)), "1.2", 0, 0.01, (0, 0, 0))[:cut]

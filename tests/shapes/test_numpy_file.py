@@ -64,7 +64,7 @@ REFUSED = {
     "[3, 6]": (CLOUD[:6].T, "3 x 6 may be of 3 points or of 6"),
     "[N, 2]": (CLOUD[:, :2], "shape (40, 2)"),
     "[2, N]": (CLOUD[:, :2].T, "shape (2, 40)"),
-    "[4, N]": (wide(COLOURS[:, :1]).T, "shape (4, 40)"),
+    "[4, N]": (wide(COLOURS[:, :1]).T, "shape (4, 40), not [points, 3 to 16]; save it transposed"),
     "[N]": (CLOUD[:, 0], "shape (40,)"),
     "[S, N, 3]": (np.stack([CLOUD, CLOUD]), "shape (2, 40, 3)"),
     "a number": (np.asarray(1.0), "shape ()"),
@@ -72,6 +72,11 @@ REFUSED = {
     "index first": (np.hstack([np.arange(40)[:, None], CLOUD]), "index or label"),
     "colours first": (np.hstack([COLOURS, CLOUD]), "look like colours"),
     "normals first": (np.hstack([NORMALS, CLOUD]), "look like normals"),
+    "shares of colours first": (np.hstack([COLOURS / 255, CLOUD]), "look like colours"),
+    "[6, N], colours first": (np.hstack([COLOURS, CLOUD]).T, "look like colours"),
+    "[6, N], normals first": (np.hstack([NORMALS, CLOUD]).T, "look like normals"),
+    "times first": (np.hstack([1e9 + np.arange(40)[:, None] / 7, CLOUD]), "looks like times"),
+    "pixels first": (np.hstack([COLOURS[:, :2], CLOUD]), "rows and columns of a picture"),
     "nothing": (CLOUD[:0], "no points"),
     "complex": (CLOUD + 1j, "complex128"),
     "truths": (CLOUD > 0, "bool"),
@@ -91,6 +96,10 @@ def test_other_files():
     np.savez(file, points=CLOUD)
     with pytest.raises(FormatError, match=r"an \.npz file; save one array"):
         read_array(file.getvalue())
+    with pytest.raises(FormatError, match=r"no \.npy file"):
+        read_array(b"1 2 3")
+    with pytest.raises(FormatError, match="other data follow the array"):
+        read_array(npy(CLOUD) + npy(CLOUD))
     objects = io.BytesIO()
     np.save(objects, np.array([{}, 1], dtype=object), allow_pickle=True)
     with pytest.raises(FormatError, match="an array of object"):

@@ -38,6 +38,28 @@ def test_no_points(kind):
     assert parse_pcd(header(0, kind) + BODIES[kind](POINTS[:0])).shape == (0, 3)
 
 
+def test_comments_old_keys_and_a_count_by_width_and_height():
+    text = header(2, "ascii").replace(b"POINTS 2\n", b"WIDTH 1\nHEIGHT 2\n")
+    text = text.replace(b"FIELDS", b"COLUMNS") + BODIES["ascii"](POINTS[:1]) + b"# half\n"
+    np.testing.assert_array_equal(parse_pcd(text + BODIES["ascii"](POINTS[1:2])), POINTS[:2])
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"1 2 3\n4 5 6\n7 8 9\n", "promises 2 points, but 3 lines"),
+        (b"1 2 3\n4 5 6 7\n", "do not all hold the 3 numbers"),
+        (b"1 2 3 4\n4 5 6 7\n", "do not all hold the 3 numbers"),
+        (b"1 2 3\n4 5 o\n", "do not all hold the 3 numbers"),
+        (b"1,5 2 3\n4 5 6\n", "do not all hold the 3 numbers"),
+    ],
+)
+def test_lines_that_do_not_fit_the_header(text, words):
+    fields = "FIELDS x y z\nSIZE 8 8 8\nTYPE F F F\n"
+    with pytest.raises(ValueError, match=words):
+        parse_pcd(header(2, "ascii", fields) + text)
+
+
 def test_windows_newlines_capital_names_and_no_counts():
     fields = "FIELDS X Y Z\nSIZE 8 8 8\nTYPE F F F\n"
     text = header(2, "ascii", fields) + b"1 2 3\n4 5 6\n"

@@ -41,6 +41,7 @@ RIGHT = {
     "row names of R": table('"x" "y" "z"\n', " ", '"{}" '),
     "colours first": table("r;g;b;X;Y;Z\n", ";", "255;10;{};"),
     "another order": table("z,y,x\n", points=POINTS[:, ::-1]),
+    "the order in a comment": table("# order: z, y, x\n", " ", points=POINTS[:, ::-1]),
     "intensity in a comment": table("//Intensity X Y Z\n", " ", "0.{} "),
     "CloudCompare": table("//X Y Z R G B\n3\n", " ", "", " 255 0 0"),
     "numpy": table("# x y z\n", ","),
@@ -74,6 +75,14 @@ RIGHT = {
     "more, not numbers": table("x,y,z,class\n", ",", "", ",chair"),
     "colours and normals behind": table("", " ", "", " 255 0 0 0.0 0.6 0.8"),
     "an xyz comment": table("# xyz of a chair, in metres\n", " "),
+    "a comment of as many words": table("# points of a chair\n", " ", "", " 7 8"),
+    "ROS": table("%time,field.x,field.y,field.z\n", ",", "{}.5,"),
+    "p before the letter": table("# t px py pz\n", " ", "{}.5 "),
+    "rows of separators": table("x,y,z\n") + ",,\n , ,\n",
+    "ended as DOS did": table("", " ") + "\x1a",
+    "padded": table("", " ") + "\0\0",
+    "shares of colours behind": table("", " ", "", " 0.5 0.25 0.125"),
+    "a normal that is absent": table("", " ", "", " 0 0 0").replace("0 0 0", "0.6 0 0.8", 1),
 }
 
 
@@ -95,6 +104,8 @@ REFUSED = {
     "latitudes in a comment": (table("# lat lon alt\n", " "), "names no x, y and z"),
     "only normals": (table("nx,ny,nz\n"), "names no x, y and z"),
     "names of other columns": (table("id x y z\n", " ", "", " 1 2"), "does not fit rows of 5"),
+    "another order, of fewer columns": (table("# z y x\n", " ", "", " 7"), "does not fit"),
+    "a sentence on the order": (table("# these are z, y, x\n", " "), "does not fit"),
     "a comment in another order": (table("# z, then y and x\n", " ", "", " 7"), "does not fit"),
     "an axis twice": (table("x,y,z,x\n", ",", "", ",7"), "several columns"),
     "two positions": ("pos_x,pos_y,pos_z,coord_x,coord_y,coord_z\n1,2,3,4,5,6\n",
@@ -105,6 +116,16 @@ REFUSED = {
     "OFF": (table("OFF\n3 0 0\n", " "), "OFF file by its content"),
     "an index, no header": (table("", ",", "{},"), "index or label"),
     "an index of whole rows": ("0 10 20 30\n1 11 21 31\n2 12 29 32\n", "index or label"),
+    "an index and a name, no header": (table("", ",", "{},", ",tree"), "index or label"),
+    "shares of colours first": (table("", " ", "0.5 0.25 0.125 "), "look like colours"),
+    "pixels first": (table("", " ", "0 {} "), "rows and columns of a picture"),
+    "times first": (table("", " ", "160000000{}.25 "), "looks like times"),
+    "even times first": (
+        "".join(f"{n / 10} {n % 3} {n % 7}.5 1.5\n" for n in range(20)), "looks like times"
+    ),
+    "times of poses": (table("# timestamp tx ty tz\n", " ", "7.5 "), "names no x, y and z"),
+    "numbers over whole numbers": ("0,1,2\n5,6,7\n8,9,9\n", "may hold names or a point"),
+    "decimal commas and a label": (table("", ",", "", ",7").replace(".", ","), "decimal numbers"),
     "voxels of one batch": ("0 10 20 30\n0 11 21 31\n0 12 29 32\n", "index or label"),
     "a label, no header": (table("", " ", "7 "), "index or label"),
     "colours first, no header": (table("", " ", "255 {} 0 "), "look like colours"),
@@ -127,7 +148,7 @@ REFUSED = {
     "prose": ("Dear reader,\nno points here.\n", "no points"),
     "nothing": ("", "no points"),
     "a header alone": ("x,y,z\n", "no points"),
-    "a bare NUL": ("1 2 3\n\0", "no text"),
+    "a bare NUL": ("1 2 3\n\0\n4 5 6\n", "no text"),
 }  # fmt: skip
 
 

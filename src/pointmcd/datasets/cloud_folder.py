@@ -48,7 +48,7 @@ def list_clouds(source: FileTree | Path | str) -> list[FileCloud]:
     """List the clouds of a folder or zip, sorted by name; nothing is read yet.
 
     Layouts, lists of splits and part labels are those of `list_shapes`, one label per point in
-    NAME.seg. `.xyz`, `.txt`, `.csv`, `.pts`, `.npy`, `.ply`, `.pcd`, `.las` and `.laz` are read.
+    NAME.seg. The types are `CLOUD_SUFFIXES`.
 
     Raises:
         ShapeError: as `list_shapes`.

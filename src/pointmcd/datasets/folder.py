@@ -1,6 +1,7 @@
 """Folders and zips of meshes: one file for each shape, class and split read from its path."""
 
 import re
+import unicodedata
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -24,20 +25,22 @@ Source = TypeVar("Source", bound=ShapeSource)
 def list_shapes(source: FileTree | Path | str) -> list[ShapeSource]:
     """List the meshes of a folder or zip, sorted by name; nothing is read yet or ever extracted.
 
-    The layouts are `CLASS/{train,test}/NAME.off` (also val and validation), `CLASS/NAME.off` and
-    flat `NAME.off`, in any number of single wrapping folders. A folder that is the only one counts
-    as wrapping, so a lone class without splits is unlabelled. Hidden files, `__MACOSX` and files of
-    other types are ignored. Of two files of one name the second carries a `fault`.
+    The layouts are `CLASS/{train,test}/NAME.off` and `{train,test}/CLASS/NAME.off` (also val and
+    validation), `CLASS/NAME.off` and flat `NAME.off`, in any number of single wrapping folders. A
+    folder that is the only one counts as wrapping, so a lone class without splits is unlabelled.
+    Hidden files, `__MACOSX` and files of other types are ignored. Of two files of one name the
+    second carries a `fault`.
 
     Lists `train.txt`, `test.txt` and `val.txt` beside the classes, one `CLASS/NAME` per line, give
-    the splits of the second layout (`read_split_lists` tells what else is a list). `parts.json`
+    the splits of the third layout (`read_split_lists` tells what else is a list). `parts.json`
     there (class to part names) makes a set with part labels: one `NAME.seg` beside each mesh, an
     integer per face, counted from 0 within the class. A shape that no list names, or without
     labels in such a set, carries a `fault`.
 
     Raises:
         ShapeError: when the source is absent, damaged, encrypted, without meshes, or mixes
-            layouts, or when parts.json or a list does not fit the meshes.
+            layouts, when classes differ in case alone, or when parts.json or a list does not fit
+            the meshes.
     """
     return list(list_meshes(open_tree(source)).sources)
 
@@ -79,6 +82,7 @@ def place_sources(tree: FileTree, files: list[str], kind: type[Source]) -> Listi
         twin = first.setdefault(place.name, file)
         fault = None if twin is file else f"same name as {twin}"
         shapes.append(kind(place.name, place.label, place.split, tree.file(file), fault))
+    _check_classes(tree, {place.label for place in placed if place.label is not None})
     place, file = order[0]
     beside = tree.below(file.rpartition(".")[0].removesuffix(place.name))
     splits = None
@@ -95,6 +99,16 @@ def place_sources(tree: FileTree, files: list[str], kind: type[Source]) -> Listi
         shapes = [_with_parts(shape, parts, parts_file.name, file) for shape, file in pairs]
     used = [beside.root + list_file for list_file in splits.files] if splits else []
     return Listing(shapes, other_notes(tree, files, used, with_parts="parts.json" in beside))
+
+
+def _check_classes(tree: FileTree, labels: Collection[str]) -> None:
+    """Refuse classes that most people would read as one, like `Chair` and `chair `."""
+    seen: dict[str, str] = {}
+    for label in sorted(labels):
+        alike = " ".join(unicodedata.normalize("NFKC", label).casefold().split())
+        if (other := seen.setdefault(alike, label)) != label:
+            told = f"{other!a} and {label!a}: the same but for case, blanks or Unicode"
+            raise ShapeError(f"{tree.name}: classes {told}; rename one")
 
 
 def _annotated_root(everything: Collection[str], meshes: Collection[str]) -> str | None:

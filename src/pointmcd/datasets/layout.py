@@ -10,7 +10,9 @@ SPLITS = {
     **dict.fromkeys(("val", "valid", "validation"), "val"),
 }
 
-_FLAT, _CLASSES, _SPLITS = "NAME", "CLASS/NAME", "CLASS/{train,test}/NAME"
+_FLAT, _CLASSES, _SPLITS = "NAME", "CLASS/NAME", "CLASS/{train,val,test}/NAME"
+_SPLITS_FIRST = "{train,val,test}/CLASS/NAME"
+_ALL = f"{_SPLITS}, {_SPLITS_FIRST}, {_CLASSES} and {_FLAT}"
 
 
 class Place(NamedTuple):
@@ -38,7 +40,7 @@ def places(files: list[str], root: str | None = None) -> list[Place]:
     parts = [PurePosixPath(file).with_suffix("").parts for file in files]
     wrapping = _wrapping(parts) if root is None else len(PurePosixPath(root).parts)
     parts = [part[wrapping:] for part in parts]
-    layouts = [_SPLITS if _is_split(p, 1) else {1: _FLAT, 2: _CLASSES}.get(len(p)) for p in parts]
+    layouts = [_layout(part) for part in parts]
     _check(files, layouts)
     return [_place(part, layout) for part, layout in zip(parts, layouts, strict=True)]
 
@@ -55,6 +57,15 @@ def _wrapping(parts: list[tuple[str, ...]]) -> int:
     return count
 
 
+def _layout(part: tuple[str, ...]) -> str | None:
+    """Return the layout that a path follows below wrapping folders."""
+    if _is_split(part, 1):
+        return _SPLITS
+    if len(part) == 3 and part[0].lower() in SPLITS:
+        return _SPLITS_FIRST
+    return {1: _FLAT, 2: _CLASSES}.get(len(part))
+
+
 def _is_split(part: tuple[str, ...], index: int) -> bool:
     """Return whether the folder right above the file is at `index` and named as a split."""
     return len(part) == index + 2 and part[index].lower() in SPLITS
@@ -63,7 +74,7 @@ def _is_split(part: tuple[str, ...], index: int) -> bool:
 def _check(files: list[str], layouts: list[str | None]) -> None:
     if None in layouts:
         file = files[layouts.index(None)]
-        raise ValueError(f"{file} is too deep; the layouts are {_SPLITS}, {_CLASSES} and {_FLAT}")
+        raise ValueError(f"{file} is too deep; the layouts are {_ALL}")
     if len(set(layouts)) > 1:
         kinds = [f"{files[layouts.index(kind)]} ({kind})" for kind in dict.fromkeys(layouts)]
         raise ValueError(f"mixes layouts: {' and '.join(kinds)}; keep to one")
@@ -75,5 +86,8 @@ def _check(files: list[str], layouts: list[str | None]) -> None:
 def _place(part: tuple[str, ...], layout: str | None) -> Place:
     # A name that is not valid Unicode could not be written to JSON later.
     name = "/".join(part).encode("utf-8", "replace").decode("utf-8")
-    label = None if layout == _FLAT else name.split("/")[0]
+    words = name.split("/")
+    if layout == _SPLITS_FIRST:
+        return Place(name, words[1], SPLITS[part[0].lower()])
+    label = None if layout == _FLAT else words[0]
     return Place(name, label, SPLITS[part[1].lower()] if layout == _SPLITS else None)

@@ -27,6 +27,8 @@ from pointmcd.errors import ShapeError
 
 _HDF5 = re.compile(r"ply_data_(train|test)(\d+)\.h5", re.IGNORECASE)
 
+#: Beside ShapeNetPart's HDF5 files, which have the same names and other classes.
+_PARTS = "catid_partid_to_overallid.json"
 _SPLITS = {
     "modelnet10": {"train": 3991, "test": 908},
     "modelnet40": {"train": 9843, "test": 2468},
@@ -156,7 +158,7 @@ class ModelNet40(_ModelNet):
         Layout(
             name="hdf5",
             list_shapes=_list_hdf5,
-            matches=lambda tree: bool(_hdf5_files(tree)),
+            matches=lambda tree: bool(_hdf5_files(tree)) and not tree.find(_PARTS),
             splits={"train": 9840, "test": 2468},
         ),
         _resampled("modelnet40"),

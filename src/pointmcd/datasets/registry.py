@@ -15,6 +15,7 @@ from pointmcd.shapes.formats import CLOUD_SUFFIXES, mesh_suffixes
 
 #: NAME:PATH, where a name of one letter is a drive, and module:Name:PATH.
 _NAMED = re.compile(r"([A-Za-z][\w-]+):(.*)", re.DOTALL)
+_PACKED = ("zip", "gz", "tgz", "tar", "rar", "7z", "bz2", "xz")
 _OWN = re.compile(r"([A-Za-z_][\w.]+:[A-Za-z_]\w+):(.*)", re.DOTALL)
 
 
@@ -88,7 +89,7 @@ def _list_own(tree: FileTree, path: Path, taken: DataSet, layout: Layout) -> Lis
         ShapeError: saying what to give instead, where that is known.
     """
     known = _look_alike(tree)
-    instead = f"looks like the data set {known}; give {known}:{path}"
+    instead = f"looks like {' or '.join(known)}; give {known[0]}:{path}" if known else ""
     kinds = count_kinds(tree)
     ends = {kind[1:] for kind in kinds}
     if isinstance(taken, Meshes) and ends & mesh_suffixes():
@@ -106,20 +107,23 @@ def _list_own(tree: FileTree, path: Path, taken: DataSet, layout: Layout) -> Lis
         raise ShapeError(f"{path}: {told}")
     if isinstance(taken, Meshes) and kinds:
         told = f"holds no mesh or point cloud, but {kinds_text(kinds)}"
-        names = "data sets that `pointmcd download` lists are read as NAME:PATH"
-        raise ShapeError(f"{path}: {told}; {names}")
+        advice = "data sets that `pointmcd download` lists are read as NAME:PATH"
+        if not ends.isdisjoint(_PACKED):
+            advice = "unpack what is packed"
+        raise ShapeError(f"{path}: {told}; {advice}")
     return taken.list_shapes(tree, layout)
 
 
-def _look_alike(tree: FileTree) -> str | None:
-    """Return the first public set that a folder or zip looks like."""
+def _look_alike(tree: FileTree) -> list[str]:
+    """Return the public sets that a folder or zip looks like."""
     # What a layout takes a user's own files for says nothing.
+    found = []
     own = replace(tree, files=("chair/train/a.off", "chair/a.obj", "chair/a.txt", "chair/a.npy"))
     for name in (name for name in DATA_SETS.names() if name in DATA_SETS):  # imports no plugin
         layouts = get_data_set(name).layouts if get_data_set(name).home else ()
         if any(layout.matches(tree) and not layout.matches(own) for layout in layouts):
-            return name
-    return None
+            found.append(name)
+    return found
 
 
 def _with_columns(listing: Listing, columns: str | None) -> Listing:

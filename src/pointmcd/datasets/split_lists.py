@@ -12,9 +12,11 @@ from pointmcd.errors import ShapeError
 
 #: Folders beside those of the classes that hold lists.
 _FOLDERS = ("split", "splits", "list", "lists")
-_SUFFIXES = (".txt", ".lst", ".list", ".csv", ".tsv", ".json", ".yaml", ".yml")
+_READ = (".txt", ".lst", ".list")
+_SUFFIXES = (*_READ, "", ".csv", ".tsv", ".json", ".yaml", ".yml")
 _BOTH = "trainval"
-_WORD = re.compile(f"(?<![a-z])(?:{'|'.join((*SPLITS, _BOTH, 'splits?'))})(?![a-z])")
+_OTHERS = ("dev", "eval", "evaluation", "holdout", "folds?", "splits?")
+_WORD = re.compile(f"(?<![a-z])(?:{'|'.join((*SPLITS, _BOTH, *_OTHERS))})(?![a-z])")
 
 
 class SplitList(NamedTuple):
@@ -48,12 +50,12 @@ class Splits:
 
 
 def find_split_lists(files: Collection[str]) -> list[SplitList]:
-    """Return the text files that are lists by their names and places, sorted.
+    """Return the files (`.txt`, `.lst`, `.list`) that are lists by their names and places, sorted.
 
     A plain name like `train.txt` is one anywhere; `mine_train.txt` only above other folders or in
     a folder `splits`, for it may be a shape.
     """
-    named = [file for file in files if file.lower().endswith(".txt") and _words(file)]
+    named = [file for file in files if _suffix(file) in _READ and _words(file)]
     above: set[str] = set()
     if named:
         folders = {file.rpartition("/")[0] for file in files}
@@ -73,7 +75,7 @@ def find_split_lists(files: Collection[str]) -> list[SplitList]:
 
 def resembling_lists(files: Collection[str]) -> list[str]:
     """Return the files that may be lists of splits by their names, of any type, sorted."""
-    return sorted(file for file in files if file.lower().endswith(_SUFFIXES) and _words(file))
+    return sorted(file for file in files if _suffix(file) in _SUFFIXES and _words(file))
 
 
 def read_split_lists(tree: FileTree, shapes: Collection[str]) -> Splits | None:
@@ -116,15 +118,15 @@ def _read(tree: FileTree, lists: list[SplitList], names: "_Names") -> Splits:
         for line in file.lines():
             name = names.find(line)
             if name is None:
-                told = line[:MAX_TOLD]
-                raise ShapeError(f"{file.name}: {told}: no shape of that name; correct the list")
+                told = f"{line[:MAX_TOLD]}: no shape of that name, or several; correct the list"
+                raise ShapeError(f"{file.name}: {told}")
             if found.split == _BOTH:
                 both.append(name)
             elif splits.setdefault(name, found.split) != found.split:
-                raise ShapeError(f"{file.name}: {name} is in the {splits[name]} list too")
+                raise ShapeError(f"{file.name}: {name} is in the {splits[name]} list too; keep one")
     for name in both:
         if splits.setdefault(name, "train") == "test":
-            raise ShapeError(f"{tree.name}: {name} is in the lists for {_BOTH} and test")
+            raise ShapeError(f"{tree.name}: {name} is in the lists for {_BOTH} and test; keep one")
     return Splits(splits, tuple(found.file for found in lists))
 
 
@@ -155,6 +157,10 @@ class _Names:
             if not folders and (shape := self._last.get(name)):
                 return shape
         return None
+
+
+def _suffix(file: str) -> str:
+    return PurePosixPath(file).suffix.lower()
 
 
 def _words(file: str) -> list[str]:

@@ -13,6 +13,7 @@ from typing import Any
 from pointmcd.errors import ShapeError
 from pointmcd.files import json_fault
 from pointmcd.shapes.formats import MAX_BYTES, files_beside, read_file, reading
+from pointmcd.shapes.text import decode
 
 _ENCRYPTED = 0x1
 #: Characters of a name in a file that an error repeats: a damaged one may be one long line.
@@ -71,7 +72,7 @@ class TreeFile:
 
     def text(self) -> str:
         """Return the content as text, without a byte order mark; raises ShapeError as `read`."""
-        return self.read().decode("utf-8-sig", "replace")
+        return decode(self.read())
 
     def json(self) -> Any:
         """Return the content of a JSON file; raises ShapeError as `read`, or when it is none."""
@@ -161,18 +162,17 @@ def _members(path: Path) -> list[str]:
             members = [info for info in archive.infolist() if not info.is_dir()]
     except Exception as error:  # zipfile has a dozen ways to fail at a damaged directory
         reason = f": {error.strerror}" if isinstance(error, OSError) else ""
-        raise ShapeError(f"{path}: is neither a folder nor an intact zip{reason}") from error
+        told = f"is neither a folder nor an intact zip{reason}; give one of these"
+        raise ShapeError(f"{path}: {told}") from error
     for info in members:
         what = f"{path}: {info.filename}"
         if info.flag_bits & _ENCRYPTED:
             raise ShapeError(f"{what} is encrypted; unpack the zip with its password")
         if info.file_size > MAX_BYTES:
             raise ShapeError(f"{what} is larger than 1 GiB; simplify or remove it")
-    names = [info.filename for info in members]
-    if any("/" in name for name in names):
-        return names
     # Some Windows programs separate folders by backslashes.
-    return [name.replace("\\", "/") for name in names]
+    names = [info.filename for info in members]
+    return [name if "/" in name else name.replace("\\", "/") for name in names]
 
 
 def _walk(folder: Path) -> Iterator[str]:

@@ -70,4 +70,8 @@ def _las_rows(name: str, data: bytes) -> Doubles:
     laspy = import_extra("laspy", "las", name)
     if data[104:105] >= b"\x80":  # the format of the points says that they are compressed
         import_extra("lazrs", "las", name)
-    return np.asarray(laspy.read(BytesIO(data)).xyz, dtype=np.float64)
+    las = laspy.read(BytesIO(data))
+    if len(las.points) != las.header.point_count:
+        found = f"{len(las.points)} of {las.header.point_count} points"
+        raise FormatError(f"it holds {found}; the file is truncated")
+    return np.asarray(las.xyz, dtype=np.float64)

@@ -22,10 +22,10 @@ def read_points(
 ) -> Floats:
     """Read a mesh or point cloud file as points in the unit sphere, in farthest-point order.
 
-    A mesh is normalised and sampled as `prepare` does it. A cloud (`.ply` without faces, `.xyz`,
-    `.pts`, `.txt`, `.csv`, `.npy`, `.pcd`, `.las`) is centred at its mean and its farthest point
-    put at distance 1; then its points are taken farthest first. A cloud of fewer points than
-    `count` gives all of them, repeated in the same order.
+    A mesh is normalised and sampled as `prepare` does it. A cloud (`CLOUD_SUFFIXES`, `.ply` without
+    faces) is centred at its mean and its farthest point put at distance 1; then its points are
+    taken farthest first. A cloud of fewer points than `count` gives all of them, repeated in the
+    same order.
 
     Args:
         path: the file.

@@ -18,11 +18,12 @@ POSITION_WORDS = frozenset(
     (
         *("p", "point", "points", "pos", "position", "positions", "vertex", "vertices", "xyz"),
         *("coord", "coords", "coordinate", "coordinates", "loc", "location", "geometry"),
-        *("cartesian", "global", "world", "utm", "scan", "in"),
+        *("cartesian", "global", "world", "utm", "scan", "in", "centroid", "center"),
+        *("field", "data", "value", "values"),
         *("m", "mm", "cm", "km", "meter", "meters", "metre", "metres", "ft", "feet"),
     )
 )
-_GLUED = re.compile(r"(?:pos|position|coord|point)([xyz])|([xyz])(?:pos|coord|coordinate)")
+_GLUED = re.compile(r"(?:p|pos|position|coord|point)([xyz])|([xyz])(?:pos|coord|coordinate)")
 _SURVEY = {
     **dict.fromkeys(("x", "e", "east", "easting", "eastings"), 0),
     **dict.fromkeys(("y", "n", "north", "northing", "northings"), 1),
@@ -31,8 +32,8 @@ _SURVEY = {
 #: Names of what is no coordinate in x, y and z: enough of them make a header of a comment.
 OTHERS = frozenset(
     (
-        *("r", "g", "b", "a", "red", "green", "blue", "alpha", "rgb", "nx", "ny", "nz", "u", "v"),
-        *("normal_x", "normal_y", "normal_z", "i", "id", "index", "intensity", "reflectance"),
+        *("r", "g", "b", "red", "green", "blue", "alpha", "rgb", "nx", "ny", "nz", "u", "v"),
+        *("normal_x", "normal_y", "normal_z", "id", "index", "intensity", "reflectance"),
         *("label", "class", "classification", "time", "timestamp", "gps_time"),
         *("lat", "latitude", "lon", "long", "longitude", "theta", "phi", "rho", "range", "azimuth"),
     )
@@ -96,39 +97,58 @@ def first_columns(table: Array) -> Rows:
         FormatError: when the table is too wide, or its first columns look like others.
     """
     height, width = table.shape
+    note = None
     if height in (3, 6) and width > MAX_COLUMNS:
-        return Rows(table[:3].T, f"turned from {height} x {width}")
-    if not 3 <= width <= MAX_COLUMNS:
-        raise FormatError(
-            f"a table of shape {table.shape}, not [points, 3 to {MAX_COLUMNS}]; {HINT}"
-        )
-    _check_places(table)
-    return Rows(table[:, :3])
+        table, note = table.T, f"turned from {height} x {width}"
+    elif not 3 <= width <= MAX_COLUMNS:
+        advice = "save it transposed" if 3 <= height <= MAX_COLUMNS else HINT
+        told = f"a table of shape {table.shape}, not [points, 3 to {MAX_COLUMNS}]"
+        raise FormatError(f"{told}; {advice}" if width > 3 else told)
+    if looks := _looks(table):
+        raise FormatError(f"{looks}; {HINT}")
+    return Rows(table[:, :3], note)
 
 
-def _check_places(table: Array) -> None:
-    """Refuse a table whose first columns look like an index, labels, colours or normals."""
+def _looks(table: Array) -> str:
+    """Say that the first columns look like an index, labels, colours or normals; "" if not."""
     count, width = table.shape
     if width < 4 or count < 3:
-        return
+        return ""
     values = np.asarray(table[:, :6], dtype=np.float64)
     with np.errstate(invalid="ignore"):
         whole = (values == np.rint(values)).all(axis=0)
         steps = np.diff(values[:, 0])
-    if width >= 6:
-        first, then = values[:, :3], values[:, 3:6]
-        if whole[:3].all() and not whole[3:].any() and first.min() >= 0 and first.max() <= 255:
-            raise FormatError(f"its first columns look like colours; {HINT}")
-        if _unit(first) and not _unit(then) and not whole[3:].all():
-            raise FormatError(f"its first columns look like normals; {HINT}")
+    first, then = values[:, :3], values[:, 3:]
+    if width >= 6 and not whole[3:].all():  # whole numbers behind are colours
+        if whole[:3].all() and not whole[3:].any() and _within(first, 255):
+            return "its first columns look like colours"
+        if not _unit(then) and _unit(first):
+            return "its first columns look like normals"
+        if not _unit(then) and _within(first, 1) and not _within(then, 1):
+            return "its first columns look like colours"
+    if width >= 5 and whole[:2].all() and not whole[2:5].any() and values[:, :2].min() >= 0:
+        return "its first columns look like rows and columns of a picture"
     counts = bool((steps == steps[0]).all()) and steps[0] in (0, 1)
     if whole[0] and (counts or not whole[1:4].any()):
-        raise FormatError(f"its first column looks like an index or label; {HINT}")
+        return "its first column looks like an index or label"
+    even = count > 9 and steps[0] > 0 and np.allclose(steps, steps[0], rtol=1e-3, atol=0)
+    return "its first column looks like times" if even or _seconds(values[:, 0], steps) else ""
+
+
+def _within(values: Doubles, highest: int) -> bool:
+    return bool(values.min() >= 0 and values.max() <= highest)
+
+
+def _seconds(column: Doubles, steps: Doubles) -> bool:
+    """Return whether a column rises, above all coordinates of maps: time since 1970 or so."""
+    return bool(column[0] > 1e8 and (steps >= 0).all())
 
 
 def _unit(vectors: Doubles) -> bool:
+    """Return whether vectors are of length 1, or 0, as of points without a normal."""
     with np.errstate(all="ignore"):
-        return bool(np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-2))
+        lengths = np.linalg.norm(vectors, axis=1)
+    return bool((np.minimum(np.abs(lengths - 1), lengths) < 1e-2).all())
 
 
 def cleaned(name: str) -> str:

@@ -9,7 +9,7 @@ from trimesh.exchange.load import mesh_formats, mesh_loaders
 from pointmcd.errors import FormatError, PointMCDError, ShapeError, own_text
 
 #: Point cloud files, which are read besides the mesh types; a `.ply` may hold either.
-CLOUD_SUFFIXES = frozenset({"xyz", "txt", "csv", "npy", "pts", "pcd", "las", "laz", "ply"})
+CLOUD_SUFFIXES = frozenset({"xyz", "asc", "txt", "csv", "npy", "pts", "pcd", "las", "laz", "ply"})
 
 #: Loaders of trimesh for other than mesh files: clouds, and names of data in memory.
 _NOT_MESH_FILES = frozenset({"xyz", "stl_ascii", "dict", "dict64", "json", "msgpack"})

@@ -8,6 +8,7 @@ from numpy.lib import format as npy
 
 from pointmcd.errors import FormatError
 from pointmcd.shapes.columns import (
+    HINT,
     MAX_COLUMNS,
     POSITION_WORDS,
     Rows,
@@ -34,12 +35,13 @@ def read_array(data: bytes, columns: str | None = None) -> Rows:
     if array.ndim > 2:
         array = array.reshape([n for n in array.shape if n != 1])
     if array.ndim != 2 or array.shape[1] < 2:
-        raise FormatError(f"an array of shape {array.shape}, not [points, 3 or more]")
+        raise FormatError(f"an array of shape {array.shape}, not one cloud [points, 3 or more]")
     if columns is not None:
         return Rows(array[:, chosen_columns(columns, None, array.shape[1])])
     height, width = array.shape
     if height in (3, 6) and 3 <= width <= MAX_COLUMNS and (height, width) != (6, 3):
-        raise FormatError(f"an array of {height} x {width} may be of {height} points or of {width}")
+        told = f"an array of {height} x {width} may be of {height} points or of {width}"
+        raise FormatError(f"{told}; --columns 1,2,3 takes {height}")
     return first_columns(array)
 
 
@@ -54,13 +56,15 @@ def _from_records(records: Array, columns: str | None) -> Array:
     if found is None and len(whole) == 1 and kinds[whole[0]].base.kind in "fiu":
         return np.asarray(records[whole[0]])
     if found is None:
-        raise FormatError(f"its fields are {', '.join(dtype.names)[:80]}, not x, y and z")
+        raise FormatError(f"its fields are {', '.join(dtype.names)[:80]}, not x, y and z; {HINT}")
     return np.column_stack([records[names[column]] for column in found])
 
 
 def _array(data: bytes) -> Array:
     """Read an array; nothing is allocated before its bytes are known to be there."""
     stream = BytesIO(data)
+    if data[:6] != npy.MAGIC_PREFIX and data[:2] != b"PK":
+        raise FormatError("it is no .npy file")
     if data[:2] == b"PK":
         raise FormatError("it is an .npz file; save one array of points with numpy.save")
     with warnings.catch_warnings():
@@ -71,8 +75,11 @@ def _array(data: bytes) -> Array:
     if dtype.hasobject or (dtype.names is None and dtype.kind not in "fiu"):
         raise FormatError(f"an array of {dtype}, not of numbers")
     count = int(np.prod(shape, dtype=object))
-    if min(shape, default=0) < 0 or count * dtype.itemsize > len(data) - stream.tell():
+    there = len(data) - stream.tell()
+    if min(shape, default=0) < 0 or count * dtype.itemsize > there:
         raise FormatError(f"the header promises {count} numbers; the file is truncated")
+    if count * dtype.itemsize < there:
+        raise FormatError("other data follow the array; save one cloud a file")
     if not count or not dtype.itemsize:
         raise FormatError("no points in the array")
     rows = np.frombuffer(data, dtype, count, stream.tell())

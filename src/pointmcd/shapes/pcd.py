@@ -4,15 +4,15 @@ pypcd4 reads whole files equally, but it takes a truncated one for a smaller clo
 without COUNT and numbers separated by two spaces, and needs pydantic and an extension in C.
 """
 
-from io import StringIO
-
 import numpy as np
 
 from pointmcd.errors import FormatError
+from pointmcd.shapes.text import clean_text
 from pointmcd.typing import Bytes, Doubles, kernel
 
 _KINDS = {"F": "f", "I": "i", "U": "u"}
 _AXES = ("x", "y", "z")
+_OLD_KEYS = {"COLUMNS": "FIELDS"}
 _TRUNCATED = "the header promises {} points, {} {} follow it; the file is truncated"
 
 
@@ -48,11 +48,12 @@ def _header(data: bytes) -> tuple[dict[str, list[str]], int]:
             raise FormatError("not a PCD file: its header has no line DATA")
         words = data[start:end].decode("ascii", "replace").partition("#")[0].split()
         if words:
-            header[words[0].upper()] = words[1:]
+            header[_OLD_KEYS.get(words[0].upper(), words[0].upper())] = words[1:]
         start = end + 1
-    if lacking := [
-        key for key in ("DATA", "FIELDS", "POINTS", "SIZE", "TYPE") if not header.get(key)
-    ]:
+    if header.get("WIDTH") and header.get("HEIGHT"):
+        header.setdefault("POINTS", [str(int(header["WIDTH"][0]) * int(header["HEIGHT"][0]))])
+    needed = ("DATA", "FIELDS", "POINTS", "SIZE", "TYPE")
+    if lacking := [key for key in needed if not header.get(key)]:
         raise FormatError(f"the PCD header lacks {', '.join(lacking)}")
     return header, start
 
@@ -73,14 +74,22 @@ def _point(header: dict[str, list[str]]) -> np.dtype[np.void]:
 
 
 def _from_text(body: bytes, point: np.dtype[np.void], count: int) -> Doubles:
-    lines = [line for line in body.decode("ascii", "replace").splitlines() if line.strip()]
+    text = clean_text(body).decode("ascii", "replace")
+    lines = [line for line in text.splitlines() if line.strip()]
     if len(lines) < count:
         raise FormatError(_TRUNCATED.format(count, len(lines), "lines"))
+    if len(lines) > count:
+        raise FormatError(f"the header promises {count} points, but {len(lines)} lines follow it")
     if not count:
         return np.empty((0, 3))
     numbers = [name for name in point.names or () for _ in range(point[name].shape[0])]
-    columns = [numbers.index(axis) for axis in _AXES]
-    return np.loadtxt(StringIO("\n".join(lines[:count])), usecols=columns, ndmin=2)
+    try:
+        rows = np.loadtxt(lines, ndmin=2)
+    except ValueError:
+        rows = np.empty((0, 0))
+    if rows.shape != (count, len(numbers)):
+        raise FormatError(f"its lines do not all hold the {len(numbers)} numbers of a point")
+    return rows[:, [numbers.index(axis) for axis in _AXES]]
 
 
 def _from_bytes(body: bytes, point: np.dtype[np.void], count: int, by_field: bool) -> Doubles:

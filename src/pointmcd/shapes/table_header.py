@@ -8,7 +8,7 @@ from pointmcd.errors import FormatError
 from pointmcd.shapes.columns import HINT, OTHERS, axis_columns, cleaned
 
 _MARK = re.compile(r"\s*(?:#|//|%|!)+\s*")
-_LABEL = re.compile(r"(?:columns?|fields?|format|header|names)\s*[:=]\s*", re.IGNORECASE)
+_LABEL = re.compile(r"(?:columns?|fields?|format|header|names|order)\s*[:=]\s*", re.IGNORECASE)
 
 
 def names_and_count(
@@ -58,14 +58,14 @@ def _names(
         if chosen or axis_columns(told) is not None or _counted(told):
             return told, ""
         other = sum(cleaned(name) in OTHERS for name in told)
-        if comment and 2 * other < width:
-            return None, ""
-        return None, f"its header names no x, y and z: {', '.join(told)[:60]}"
+        if other or not comment:  # else it may be a sentence
+            return None, f"its header names no x, y and z: {', '.join(told)[:60]}"
     short = next((n for n in splits if len(n) == width - 1 and axis_columns(n) is not None), None)
     if short and _may_be_index([row[0] for row in fields]):
         return ["", *short], ""  # R names no column of row names
     axes = [word for word in words if word in ("x", "y", "z")]
-    fits = set(axes) < {"x", "y", "z"} or words[:3] == axes or (width == 3 and axes == sorted(axes))
+    in_order = axes == ["x", "y", "z"] and (width == 3 or words[:3] == axes)
+    fits = set(axes) < {"x", "y", "z"} or in_order
     return None, "" if fits else f"its header does not fit rows of {width} columns: {text[:60]}"
 
 

@@ -15,6 +15,12 @@ _COMMENT = re.compile(rb"#[^\n]*")
 NOT_FINITE = re.compile(rb"\b1\.#\w+|\bnan\(\w{,20}\)", re.I)
 
 
+def decode(data: bytes) -> str:
+    """Return a file as text, by its byte order mark UTF-16 or UTF-8; without one UTF-8."""
+    marked = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    return data.decode("utf-16" if marked else "utf-8-sig", "replace")
+
+
 def clean_text(data: bytes) -> bytes:
     """Return a text file without byte order marks, comments and padding, its lines ended by LF."""
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):

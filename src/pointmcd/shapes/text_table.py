@@ -13,6 +13,7 @@ import numpy as np
 from pointmcd.errors import FormatError
 from pointmcd.shapes.columns import HINT, Rows, axis_columns, chosen_columns, first_columns
 from pointmcd.shapes.table_header import names_and_count
+from pointmcd.shapes.text import decode
 from pointmcd.typing import Array
 
 #: Rows that are looked at to find the separator; all others must agree with them.
@@ -28,6 +29,8 @@ _FORTRAN = re.compile(r"(?<=[\d.])[dD](?=[+-]?\d)")
 _COMMA_NUMBER = re.compile(r"(?<![\w.,])\d*,\d+")
 #: A number that groups thousands by commas, or has three decimals.
 _GROUPED = re.compile(r"[1-9]\d{0,2},\d{3}")
+#: All that there is in a row without content; spreadsheets write separators even there.
+_BLANK = " \t\r\n,;|"
 #: First words of other types of files, whatever their names say.
 _OTHERS = {"ply": "PLY", "off": "OFF", "coff": "OFF", "noff": "OFF", "solid": "STL"}
 
@@ -74,17 +77,17 @@ def _columns(columns: str | None, names: list[str] | None, width: int) -> list[i
 
 
 def _by_place(rows: list[str], separator: str | None, fields: list[list[str]], width: int) -> Rows:
-    if not all(map(_is_number, fields[0][:3])):
+    places = [n for n in range(width) if not _is_number(fields[0][n])]
+    numbers = min(places, default=width)
+    if numbers < 3:
         raise FormatError(f"the first three columns are not all numbers; {HINT}")
-    if separator == "," and width >= 6 and width % 2 == 0 and _may_be_decimals(fields):
+    if separator == "," and numbers >= 6 and _may_be_decimals(fields):
         raise FormatError(f"its commas may be those of decimal numbers; {HINT}")
-    every = all(map(_is_number, fields[0][:width]))
-    return first_columns(_load(rows, separator, fields, range(width if every else 3)))
+    return first_columns(_load(rows, separator, fields, range(numbers)))
 
 
 def _text(data: bytes) -> str:
-    marks = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
-    text = data.decode(marks.get(data[:2], "utf-8-sig"), "replace")
+    text = decode(data).rstrip("\0\x1a")
     if "\0" in text:
         raise FormatError("the file is no text")
     return text
@@ -92,7 +95,7 @@ def _text(data: bytes) -> str:
 
 def _parted(text: str) -> tuple[list[str], list[str]]:
     """Return the lines before the first row, and the rows without comments."""
-    lines = [line for line in text.splitlines() if line and not line.isspace()]
+    lines = [line for line in text.splitlines() if line.strip(_BLANK)]
     if lines and (other := _OTHERS.get(lines[0].split()[0].lower())):
         raise FormatError(f"it is a {other} file by its content; end its name so")
     first = next((n for n, line in enumerate(lines[:_PREAMBLE]) if _is_row(line)), None)
@@ -102,7 +105,7 @@ def _parted(text: str) -> tuple[list[str], list[str]]:
     rows = lines[first:]
     if any(mark in text for mark in marks):
         bare = (_TRAILING.sub("", line) for line in rows if not line.lstrip().startswith(marks))
-        rows = [line for line in bare if line and not line.isspace()]
+        rows = [line for line in bare if line.strip(_BLANK)]
     return lines[:first], rows
 
 
@@ -166,17 +169,27 @@ def _with_points(rows: list[str], separator: str | None) -> list[str]:
 
 
 def _are_names(first: list[str], others: list[list[str]]) -> bool:
-    """Return whether a row counts the columns, as pandas names them, over rows of decimals."""
+    """Return whether a row counts the columns, as pandas names them, over rows of decimals.
+
+    Raises:
+        FormatError: when all are whole numbers, so that it may be a point.
+    """
     names = [field for field in first if field]
     counted = any(names == [str(n + start) for n in range(len(names))] for start in (0, 1))
-    decimals = any("." in field or "e" in field for row in others for field in row)
-    return counted and decimals and len(first) - len(names) <= 1
+    if not counted or not others or len(first) - len(names) > 1:
+        return False
+    if any("." in field or "e" in field for row in others for field in row):
+        return True
+    if names[0] == "0":
+        told = f"its first row, {','.join(names)[:20]}, may hold names or a point"
+        raise FormatError(f"{told}; write x,y,z above it or in its place")
+    return False
 
 
 def _may_be_decimals(fields: list[list[str]]) -> bool:
-    """Return whether pairs of columns may be numbers with decimal commas."""
-    whole = all(field.lstrip("+-").isdecimal() for row in fields for field in row)
-    return whole and all(field.isdecimal() for row in fields for field in row[1::2])
+    """Return whether the first three pairs of columns may be numbers with decimal commas."""
+    whole = all(field.lstrip("+-").isdecimal() for row in fields for field in row[:6])
+    return whole and all(field.isdecimal() for row in fields for field in row[1:6:2])
 
 
 def _load(
