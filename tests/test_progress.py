@@ -7,7 +7,12 @@ from pointmcd.preparation import prepare as module
 from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare
 from pointmcd.preparation.shards import write_shard
-from pointmcd.progress import repeating
+from pointmcd.progress import console, repeating
+
+
+def test_texts_cannot_command_the_terminal(capsys):
+    console.print("a\x1b[2Jb \u2028c\n[d] é")
+    assert capsys.readouterr().err == "a?[2Jb ?c\n[d] é\n"
 
 
 def test_calls_are_repeated_until_the_context_is_left():

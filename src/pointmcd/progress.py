@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event, Thread
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -14,8 +15,21 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+
+class _Messages(Console):
+    """Standard error; what a damaged file is called or holds cannot command the terminal."""
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Print as rich does, with control characters in texts replaced by question marks."""
+        super().print(*(_plain(one) if isinstance(one, str) else one for one in objects), **options)
+
+
+def _plain(text: str) -> str:
+    return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
+
+
 #: Progress and notices go to standard error, so that tables on standard output can be piped.
-console = Console(stderr=True, emoji=False, markup=False, highlight=False)  # module:Name, [0]
+console = _Messages(stderr=True, emoji=False, markup=False, highlight=False)  # module:Name, [0]
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from pointmcd.datasets.layout import SPLITS
 from pointmcd.datasets.sources import Listing, ShapeSource, absent_notes
 from pointmcd.datasets.tree import FileTree
 from pointmcd.errors import ShapeError
+from pointmcd.shapes.formats import reading
 
 _MODEL = {
     "v1": re.compile(r"(?:.*/)?(\d{8})/([^/]+)/model\.obj"),
@@ -68,7 +69,9 @@ def _read_splits(tree: FileTree) -> dict[Key, str] | None:
         return None
     source = tree.file(file)
     splits: dict[Key, str] = {}
-    for number, row in enumerate(csv.DictReader(source.text().splitlines()), 2):
+    with reading(source.name, "csv"):
+        rows = list(csv.DictReader(source.text().splitlines()))
+    for number, row in enumerate(rows, 2):
         split = SPLITS.get(str(row.get("split")).strip().lower())
         if split is None or not row.get("synsetId") or not row.get("modelId"):
             need = "must have synsetId, modelId and split (train, val or test)"
