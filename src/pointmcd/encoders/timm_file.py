@@ -48,7 +48,7 @@ def _read(timm: Any, file: Path) -> dict[str, Tensor]:
         tensors = dict(timm.models.load_state_dict(str(file), weights_only=True))
     except Exception as error:  # of safetensors, pickle, zip: all kinds
         raise ConfigError(
-            f"--weights {file}: cannot be read: {first_line(error)}; give a .safetensors file, or"
+            f"--weights {file}: cannot be read as weights; give a .safetensors file, or"
             " one of tensors alone that torch.save wrote"
         ) from error
     if not tensors or not all(isinstance(value, Tensor) for value in tensors.values()):
