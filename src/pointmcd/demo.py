@@ -21,10 +21,10 @@ from pointmcd.teachers.teach import teach
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.train import train
 
-EPOCHS = 40
-SEEDS = (0, 1, 2)
-#: Fractions of the labels; of the second, three to five of most classes, the page tells.
-FRACTIONS = (0.1, 0.25, 1.0)
+EPOCHS = 25
+#: Seeds for each fraction of the labels: as many as two cores have time for.
+SEEDS = {0.1: (0, 1), 0.25: (0, 1, 2), 1.0: (0,)}
+#: The fraction that the page is about: two to five labels of each class.
 SHOWN = 0.25
 #: Small clouds and batches, for two cores and 160 train shapes.
 OPTIONS = {"points": 256, "batch_size": 16, "objective": ("logits:9",)}
@@ -38,17 +38,16 @@ class Demo(NamedTuple):
     picture: Path
 
 
-def demo(folder: Path, epochs: int = EPOCHS, seeds: Sequence[int] = SEEDS) -> Demo:
+def demo(folder: Path, epochs: int = EPOCHS) -> Demo:
     """Prepare, teach, train, evaluate, compare and report, with few labels and with all.
 
     For each fraction of the labels and each seed there is a teacher that knows these labels alone,
     a PointNet that learns from them alone, and one that also learns from the teacher's answers for
-    all train shapes.
+    all train shapes. A seed is a choice of labels, and a training.
 
     Args:
         folder: where to work; what is finished there is kept.
         epochs: passes over the train split, the same for all runs.
-        seeds: each is a choice of labels, and a training.
 
     Raises:
         PointMCDError: when the folder cannot be used.
@@ -59,13 +58,13 @@ def demo(folder: Path, epochs: int = EPOCHS, seeds: Sequence[int] = SEEDS) -> De
     console.print("1/6 prepare: points, views and visibility of 254 shapes")
     prepare(PrepareConfig(furniture10(), store, shard_size=16))
     console.print("2/6 teach: an image model learns the classes from few labels, and from all")
-    for fraction in FRACTIONS:
-        for seed in seeds if fraction < 1 else (0,):
+    for fraction, seeds in SEEDS.items():
+        for seed in seeds:
             teach(TeachConfig(store, label_fraction=fraction, seed=seed))
     console.print("3/6 train: PointNet alone, then the same distilled, from the same labels")
     shared: dict[str, Any] = {"epochs": epochs, **OPTIONS}
     runs: dict[tuple[str, float], list[Path]] = {}
-    for fraction in FRACTIONS:
+    for fraction, seeds in SEEDS.items():
         for name, teacher in (("baseline", None), ("distilled", "lite0")):
             for seed in seeds:
                 out = folder / "runs" / f"{name}-{fraction:g}-s{seed}"
