@@ -72,3 +72,12 @@ def test_notes_name_empty_splits_and_classes_that_lack_one():
         "class b: no shape for val",
     ]
     assert split_notes([None, None, None], ["train", "val", "test"]) == []
+
+
+def test_shapes_without_a_label_are_not_held_out_beside_labelled_ones():
+    names, labels = [f"s{i}" for i in range(20)], ["a"] * 10 + [None] * 10
+    splits = assign_validation(names, labels, ["train"] * 20, 0.2, 0)
+    assert splits[10:] == ["train"] * 10
+    assert splits.count("val") == 2
+    none = assign_validation(names, [None] * 20, ["train"] * 20, 0.2, 0)
+    assert none.count("val") == 4

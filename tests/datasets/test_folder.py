@@ -4,8 +4,9 @@ import zipfile
 import pytest
 import trimesh
 
-from pointmcd.datasets.folder import list_shapes, load_shape
+from pointmcd.datasets.folder import list_meshes, list_shapes, load_shape
 from pointmcd.datasets.furniture import furniture10
+from pointmcd.datasets.tree import open_tree
 from pointmcd.errors import ShapeError
 
 OFF = b"OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n"
@@ -183,8 +184,8 @@ def test_one_member_twice_in_a_zip(tmp_path):
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        (["a.off", "car/b.off"], ["a.off", "car/b.off", "mixes layouts"]),
-        (["car/train/a.off", "bus/b.off"], ["car/train/a.off", "bus/b.off"]),
+        (["car/train/a.off", "bus/b.off"], ["car/train/a.off", "bus/b.off", "mixes layouts"]),
+        (["e.off", "train/a.off", "test/b.off"], ["has a split but no class"]),
         (["set/car/models/a.off", "set/bus/train/b.off"], ["set/car/models/a.off", "too deep"]),
         (["a/b/c/d.off", "e.off"], ["a/b/c/d.off", "too deep"]),
         (["train/a.off", "test/b.off"], ["no class"]),
@@ -192,6 +193,20 @@ def test_one_member_twice_in_a_zip(tmp_path):
 )
 def test_trees_that_follow_no_layout(make, files, words):
     refused(make(*files), *words)
+
+
+@pytest.mark.parametrize("split", ["", "train/"])
+def test_loose_files_beside_classes_have_no_label(make, split):
+    listing = list_meshes(open_tree(make("b.off", f"car/{split}c.off", f"bus/{split}a.off")))
+    found = [(shape.name, shape.label, shape.split) for shape in listing.sources]
+    of = split.rstrip("/") or None
+    assert found == [
+        ("b", None, None),
+        (f"bus/{split}a", "bus", of),
+        (f"car/{split}c", "car", of),
+    ]
+    notes = [note["note"] for note in listing.notes]
+    assert "1 of 3 shapes lie in no class folder: they have no label" in notes
 
 
 def test_nothing_readable(make):

@@ -9,6 +9,7 @@ from trainers import trainer_of
 from pointmcd.data.splits import labelled_train
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, StoreError
+from pointmcd.files import read_json, write_json
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach
 from pointmcd.training.run import Run
@@ -165,3 +166,23 @@ def test_few_labels_and_a_teacher_that_answers_choose_the_logits(make, taught, s
     assert every.settings["objective"] == ["vafp:3"]
     again = make("a", taught, teacher="lite0", **few)
     assert train(again) == by_default.path  # finished, and known as the same
+
+
+def test_shapes_without_a_label_are_learnt_from_by_the_objectives(make, tiny_store, tmp_path):
+    path = copy_store(tiny_store, tmp_path / "store")
+    content = read_json(path / "store.json")
+    train_shapes = [shape for shape in content["shapes"] if shape["split"] == "train"]
+    for shape in train_shapes[1::3] + train_shapes[2::3]:
+        shape["class"] = None
+    write_json(path / "store.json", content)
+    teach(TeachConfig(path, epochs=2, device="cpu"))
+    config = make("a", path, teacher="lite0", batch_size=3, objective=())
+    trainer = trainer_of(config)
+    assert len(trainer.dataset.indices) == 3
+    assert len(trainer.unlabelled.indices) == 9
+    assert Run(train(config)).settings["objective"] == ["logits:9"]
+    baseline = Run(train(make("b", path, teacher=None)))
+    assert baseline.meta["shapes"]["train"] == 3
+    teach(TeachConfig(path, task="features", device="cpu"))
+    every = trainer_of(make("c", path, task="pretrain", teacher="lite0", objective=("vafp",)))
+    assert len(every.dataset.indices) == 9

@@ -5,6 +5,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from pointmcd.data.store import Store
 from pointmcd.typing import Indices
 
@@ -49,11 +51,14 @@ def keep_share(
 
 
 def labelled_train(store: Store, fraction: float = 1.0, seed: int = 0) -> Indices:
-    """Return indices of the train shapes whose labels are known: all, or a fraction of every class.
+    """Return indices of the train shapes whose labels are known, or a fraction of every class.
 
-    Teachers and students of one fraction and seed know the labels of the same shapes.
+    All train shapes are returned where none has a label. Teachers and students of one fraction and
+    seed know the labels of the same shapes.
     """
     indices = store.indices("train")
+    known = [i for i in indices if store.shapes[i].label is not None]
+    indices = np.array(known, dtype=np.int64) if known else indices
     if fraction == 1:
         return indices
     records = [store.shapes[i] for i in indices]
@@ -88,10 +93,14 @@ def assign_validation(
     fraction: float,
     seed: int,
 ) -> list[str]:
-    """Move a fraction of every class from train to validation, unless there is such a split."""
+    """Move a fraction of every class from train to validation, unless there is such a split.
+
+    Shapes without a label stay, unless none has one.
+    """
     if "val" in splits:
         return list(splits)
     train = [i for i, split in enumerate(splits) if split == "train"]
+    train = [i for i in train if labels[i] is not None] or train
     held = hold_out([names[i] for i in train], [labels[i] for i in train], fraction, seed)
     return ["val" if name in held else split for name, split in zip(names, splits, strict=True)]
 

@@ -98,7 +98,12 @@ def place_sources(tree: FileTree, files: list[str], kind: type[Source]) -> Listi
         pairs = zip(shapes, labels, strict=True)
         shapes = [_with_parts(shape, parts, parts_file.name, file) for shape, file in pairs]
     used = [beside.root + list_file for list_file in splits.files] if splits else []
-    return Listing(shapes, other_notes(tree, files, used, with_parts="parts.json" in beside))
+    notes = other_notes(tree, files, used, with_parts="parts.json" in beside)
+    loose = sum(shape.label is None for shape in shapes)
+    if 0 < loose < len(shapes):
+        text = f"{loose} of {len(shapes)} shapes lie in no class folder: they have no label"
+        notes.insert(0, {"name": tree.path.name, "note": text})
+    return Listing(shapes, notes)
 
 
 def _check_classes(tree: FileTree, labels: Collection[str]) -> None:

@@ -32,6 +32,8 @@ class Place(NamedTuple):
 def places(files: list[str], root: str | None = None) -> list[Place]:
     """Return class and split of each file, at least one, read from the paths of all, in order.
 
+    Files that lie loose beside the folders of the classes have no class.
+
     `root` is the folder that holds the classes, where it is known ("" for the very top).
 
     Raises:
@@ -75,12 +77,13 @@ def _check(files: list[str], layouts: list[str | None]) -> None:
     if None in layouts:
         file = files[layouts.index(None)]
         raise ValueError(f"{file} is too deep; the layouts are {_ALL}")
-    if len(set(layouts)) > 1:
-        kinds = [f"{files[layouts.index(kind)]} ({kind})" for kind in dict.fromkeys(layouts)]
+    if len(with_classes := dict.fromkeys(kind for kind in layouts if kind != _FLAT)) > 1:
+        kinds = [f"{files[layouts.index(kind)]} ({kind})" for kind in with_classes]
         raise ValueError(f"mixes layouts: {' and '.join(kinds)}; keep to one")
-    tops = {PurePosixPath(file).parent.name.lower() for file in files}
-    if layouts[0] == _CLASSES and tops <= set(SPLITS):
-        raise ValueError(f"{files[0]} has a split but no class; the layout is {_SPLITS}")
+    below = [file for file, kind in zip(files, layouts, strict=True) if kind == _CLASSES]
+    tops = {PurePosixPath(file).parent.name.lower() for file in below}
+    if below and tops <= set(SPLITS):
+        raise ValueError(f"{below[0]} has a split but no class; the layout is {_SPLITS}")
 
 
 def _place(part: tuple[str, ...], layout: str | None) -> Place:

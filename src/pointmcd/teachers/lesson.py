@@ -81,7 +81,9 @@ class Lesson(ABC):
         self.store, self.config, self.device, self.encoder = store, config, device, encoder
         self.options = self.read_options(config)
         self.cached: dict[str, Path] = {}
-        self.train = labelled_train(store, config.label_fraction, config.seed)
+        self.train = store.indices("train")
+        if not self.label_free:
+            self.train = labelled_train(store, config.label_fraction, config.seed)
         if len(self.train) < 2:
             found = len(self.train)
             raise StoreError(f"{store.path}: {found} train shapes; a teacher needs at least two")

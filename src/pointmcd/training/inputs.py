@@ -29,13 +29,15 @@ def find_teacher(config: TrainConfig, store: Store) -> dict[str, Any] | None:
     return resolve_teacher(store, config.teacher, lesson, config.label_fraction, config.seed)
 
 
-def with_objectives(config: TrainConfig, teacher: dict[str, Any] | None) -> TrainConfig:
+def with_objectives(
+    config: TrainConfig, store: Store, teacher: dict[str, Any] | None
+) -> TrainConfig:
     """Return the settings with objectives, where none is named.
 
     With few labels the student learns most from a teacher's answers for shapes whose labels are
     not known (docs/when-distillation-pays.md); otherwise the default ones serve.
     """
-    if teacher is None or config.objective or not _has_unlabelled(config):
+    if teacher is None or config.objective or not _has_unlabelled(config, store):
         return config
     answers = config.described_task.teacher_answer in teacher["outputs"]
     return replace(config, objective=FEW_LABELS_OBJECTIVE) if answers else config
@@ -49,9 +51,11 @@ def train_dataset(
     They come with the outputs of the teacher where there is one, unless `unlabelled_dataset` has
     these.
     """
-    indices = labelled_train(store, config.label_fraction, config.seed)
-    repeats = round(len(store.indices("train")) / len(indices))
-    alone = teacher is None or _has_unlabelled(config)
+    every = store.indices("train")
+    labelled = config.described_task.labelled
+    indices = labelled_train(store, config.label_fraction, config.seed) if labelled else every
+    repeats = round(len(every) / len(indices))
+    alone = teacher is None or _has_unlabelled(config, store)
     outputs = None if alone else map_outputs(config, store, teacher or {}, indices)
     augmentation = _augmentation(config, store, config.seed)
     return _dataset(config, store, indices, outputs, augmentation=augmentation, repeats=repeats)
@@ -65,7 +69,7 @@ def unlabelled_dataset(
     None for a baseline, where all labels are known, and for a task whose model takes the class of a
     shape: it has nothing to go through without.
     """
-    if teacher is None or not _has_unlabelled(config):
+    if teacher is None or not _has_unlabelled(config, store):
         return None
     indices = store.indices("train")
     outputs = map_outputs(config, store, teacher, indices)
@@ -76,8 +80,10 @@ def unlabelled_dataset(
     )
 
 
-def _has_unlabelled(config: TrainConfig) -> bool:
-    return config.label_fraction < 1 and "labels" not in config.described_task.input_names
+def _has_unlabelled(config: TrainConfig, store: Store) -> bool:
+    task, known = config.described_task, labelled_train(store, config.label_fraction, config.seed)
+    every = len(known) == len(store.indices("train"))
+    return task.labelled and not every and "labels" not in task.input_names
 
 
 def _augmentation(config: TrainConfig, store: Store, seed: int) -> Augmentation:

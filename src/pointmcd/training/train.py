@@ -74,7 +74,7 @@ def _plan(config: TrainConfig) -> _Plan:
     if teacher is not None and config.label_fraction < 1:
         option = f"--label-fraction {config.label_fraction}"
         check_labels(teacher, option, config.label_fraction, config.seed)
-    config = with_objectives(config, teacher)
+    config = with_objectives(config, store, teacher)
     return _Plan(config, store, teacher, _start(config, store))
 
 
