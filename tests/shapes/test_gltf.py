@@ -15,7 +15,16 @@ from pointmcd.shapes.formats import files_beside
 from pointmcd.shapes.gltf import parse_gltf
 from pointmcd.shapes.mesh import read_mesh
 
-CODES = {"i1": 5120, "u1": 5121, "i2": 5122, "u2": 5123, "u4": 5125, "f4": 5126}
+CODES = {
+    "i4": 5124,
+    "f8": 5130,
+    "i1": 5120,
+    "u1": 5121,
+    "i2": 5122,
+    "u2": 5123,
+    "u4": 5125,
+    "f4": 5126,
+}
 SQUARE = np.array([(0, 0, 0), (2, 0, 0), (2, 1, 0), (0, 1, 0)], "f4")
 TWO = np.array([0, 1, 2, 0, 2, 3], "u2")
 KINDS = {1: "SCALAR", 3: "VEC3", 4: "VEC4", 16: "MAT4"}
@@ -87,9 +96,12 @@ EXPECTED = SQUARE[TWO.reshape(-1, 3)]
 
 
 def test_indices_of_any_type_or_none():
-    for kind in ("u1", "u2", "u4"):
+    for kind in ("u1", "u2", "i4", "u4"):
         np.testing.assert_array_equal(triangles(one(corners=TWO.astype(kind)).glb()), EXPECTED)
     np.testing.assert_array_equal(triangles(one(SQUARE[TWO], None).glb()), EXPECTED)
+    np.testing.assert_array_equal(triangles(one(SQUARE.astype("f8")).glb()), EXPECTED)
+    (made := one()).content["accessors"][0]["componentType"] = 5127
+    refused(made.glb(), "5127 for a componentType")
     refused(one(corners=np.array([0, 1, 4], "u2")).glb(), "range")
     refused(one(corners=TWO[:5]).glb(), "5 corners")
     refused(one(corners=TWO.astype("f4")).glb(), "whole numbers")

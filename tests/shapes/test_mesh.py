@@ -334,7 +334,7 @@ def test_trimesh_failures_of_any_kind_are_shape_errors(with_3mf, monkeypatch):
             raise _error
 
         monkeypatch.setattr(trimesh, "load_scene", fail)
-        refused(b"x", "3mf", "damaged", "more memory")
+        refused(b"x", "3mf", "damaged", "more memory", "something is missing")
 
 
 def test_nothing_is_logged_or_warned(encode_mesh, caplog, recwarn):

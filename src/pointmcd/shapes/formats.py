@@ -27,7 +27,7 @@ MAX_BYTES = 1 << 30
 _UNKNOWN = "the file is damaged, or not of this type"
 _KNOWN = {
     MemoryError: "it takes more memory than there is",
-    IndexError: "an index in it is out of range, or something is missing",
+    LookupError: "an index in it is out of range, or something is missing",
 }
 
 #: Characters of a reason that are repeated: some tell names, which may be all of a file.

@@ -144,12 +144,10 @@ def _position(file: GltfFile, primitive: dict[str, Any]) -> int:
 
 def _faces(file: GltfFile, primitive: dict[str, Any], mode: int, count: int) -> Indices:
     """Return the triangles of a primitive, `[T, 3]`."""
-    corners, last = np.arange(0), -1
+    corners, last = np.arange(count), -1
     if "indices" in primitive:
         indices = file.integers(primitive["indices"], "SCALAR")[:, 0]
         corners, last = indices.astype(np.int64), np.iinfo(indices.dtype).max
-    else:
-        corners = np.arange(count)
     if mode == _TRIANGLES:
         if len(corners) % 3:
             raise FormatError(

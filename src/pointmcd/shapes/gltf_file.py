@@ -18,6 +18,8 @@ from pointmcd.typing import Array, Doubles
 #: Numbers that an accessor may have without data of its own, all zero but for sparse ones.
 MAX_EMPTY_VALUES = 10_000_000
 _TYPES = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
+#: Types that glTF leaves out, but some programs write: they are OpenGL's, as the others.
+_TYPES |= {5124: "<i4", 5130: "<f8"}
 _PLAIN_DIGITS = bytes.maketrans(b"-_", b"+/")
 _COMPONENTS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT4": 16}
 
@@ -62,7 +64,7 @@ class GltfFile:
         accessor = self.item("accessors", index)
         if accessor["type"] != kind:
             raise FormatError(f"accessors[{index}] has the type {accessor['type']}, not {kind}")
-        dtype, count = np.dtype(_TYPES[accessor["componentType"]]), _size(accessor, "count")
+        dtype, count = _dtype(accessor), _size(accessor, "count")
         shape, sparse = (count, _COMPONENTS[kind]), accessor.get("sparse")
         if "bufferView" in accessor:
             values = self._strided(accessor, dtype, shape)
@@ -74,7 +76,7 @@ class GltfFile:
             values = np.zeros(shape, dtype)
         if sparse is not None:
             values, changed = values.copy(), _size(sparse, "count")
-            places = np.dtype(_TYPES[sparse["indices"]["componentType"]])
+            places = _dtype(sparse["indices"])
             rows = self._strided(sparse["indices"], places, (changed, 1))[:, 0]
             values[rows] = self._strided(sparse["values"], dtype, (changed, shape[1]))
         return values
@@ -149,6 +151,13 @@ def _chunks(data: bytes) -> tuple[bytes, bytes | None]:
     if b"JSON" not in found:
         raise FormatError("the GLB file has no JSON; it is truncated or damaged")
     return found[b"JSON"], found.get(b"BIN\0")
+
+
+def _dtype(place: dict[str, Any]) -> np.dtype[Any]:
+    code = place.get("componentType")
+    if code not in _TYPES:
+        raise FormatError(f"its JSON has {str(code)[:40]} for a componentType")
+    return np.dtype(_TYPES[code])
 
 
 def _size(place: dict[str, Any], key: str) -> int:
