@@ -52,6 +52,7 @@ def test_the_command_line_sets_every_field(cli, configs):
         shard_size=7,
         val_fraction=0.25,
         test_fraction=0.5,
+        twins="drop",
         strict=True,
         overwrite=True,
     )

@@ -10,6 +10,9 @@ import numpy as np
 from pointmcd.data.store import Store
 from pointmcd.typing import Indices
 
+#: Pairs of near-duplicates that a note names.
+_NAMED = 10
+
 
 def hold_out(
     names: Sequence[str], labels: Sequence[str | None], fraction: float, seed: int
@@ -139,3 +142,22 @@ def part_notes(
         for number, name in enumerate(parts[label])
         if (label, number) not in seen
     ]
+
+
+def twin_notes(twins: Sequence[Sequence[str]], dropped: bool) -> list[dict[str, str]]:
+    """Note the near-duplicates of test shapes in train and val, the first of them by name.
+
+    `twins` are pairs of names: of a shape in train or val, and of a test shape.
+    """
+    if not twins:
+        return []
+    own, test = (len(set(names)) for names in zip(*twins, strict=True))
+    pairs = [f"{name} of {original}" for name, original in twins[:_NAMED]]
+    more = [f"{len(twins) - _NAMED} more pairs (twins in store.json)"] * (len(twins) > _NAMED)
+    remedy = (
+        "they are left out of train and val"
+        if dropped
+        else "results on the test split flatter; --twins drop leaves them out, keep is silent"
+    )
+    note = f"{own} in train or val are near-duplicates of {test} in test: {', '.join(pairs + more)}"
+    return [{"name": "twins", "note": f"{note}; {remedy}"}]

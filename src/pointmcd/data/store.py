@@ -24,7 +24,10 @@ STORE_FORMAT = 1
 
 @dataclass(frozen=True)
 class ShapeRecord:
-    """One shape of a store: its unique name, its class (None: unlabelled) and its split."""
+    """One shape of a store: its unique name, its class (None: unlabelled) and its split.
+
+    The split is "train", "val", "test", or "none" for a shape left out as a test shape's twin.
+    """
 
     name: str
     label: str | None

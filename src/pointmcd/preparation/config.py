@@ -55,6 +55,8 @@ class PrepareConfig:
     """Fraction of the train split held out for validation, if the source has no such split."""
     test_fraction: float = 0.2
     """Fraction of the labelled shapes held out as test split, if the source has no splits."""
+    twins: Literal["warn", "drop", "keep"] = "warn"
+    """Near-duplicates of test shapes in train and val: named, left out too, or not looked for."""
     strict: bool = False
     """Stop at the first unusable shape, rather than list it and go on."""
     overwrite: bool = False
@@ -75,6 +77,8 @@ class PrepareConfig:
         for name in ("val_fraction", "test_fraction"):
             self._check(name, 0 <= getattr(self, name) < 1, "must be 0 or more, and below 1")
         self._check("workers", self.workers is None or self.workers >= 1, "must be 1 or more")
+        enough = self.twins != "drop" or self.points >= LEAST_POINTS
+        self._check("twins", enough, f"needs --points {LEAST_POINTS} or more")
         if self.scheduler is not None:
             self._check("scheduler", self.backend != "processes", "needs --backend dask or ray")
             whose = f"the workers of --scheduler {self.scheduler} do the work; leave it out"
@@ -85,4 +89,6 @@ class PrepareConfig:
             raise ConfigError(f"{option(field)} {getattr(self, field)}: {rule}")
 
 
+#: With fewer points, copies and relatives look the same.
+LEAST_POINTS = 256
 _RANGES = {"points": (1, 1_000_000), "shard_size": (1, 1024), "seed": (0, 2**63 - 1)}

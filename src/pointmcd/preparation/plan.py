@@ -23,7 +23,7 @@ from pointmcd.views.rig import Rig, get_rig, list_rigs
 #: a store whose removal was killed is still known as a store.
 _CONTENT = ("store.json", "teachers", "features", "shards", "plan.json")
 #: Settings that decide what a store holds, the rig aside.
-_DECISIVE = ("points", "seed", "shard_size", "val_fraction", "test_fraction", "columns")
+_DECISIVE = ("points", "seed", "shard_size", "val_fraction", "test_fraction", "columns", "twins")
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,8 @@ def _check_same(store: Path, plan: Plan) -> None:
                 f"{path}: store format {found}, this version of pointmcd writes"
                 f" {STORE_FORMAT}; {remedy}"
             )
-    for field, old, new in _differences("", read_json(store / "plan.json"), plan.to_json()):
+    begun = {"twins": "warn", **read_json(store / "plan.json")}  # older plans do not name it
+    for field, old, new in _differences("", begun, plan.to_json()):
         raise StoreError(f"{store}: was begun with {field} {old}, not {new}; {remedy}")
 
 

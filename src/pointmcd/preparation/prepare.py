@@ -8,17 +8,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from pointmcd import __version__
-from pointmcd.data.splits import assign_validation, part_notes, split_notes
-from pointmcd.data.store import STORE_FORMAT
+from pointmcd.data.splits import assign_validation, part_notes, split_notes, twin_notes
+from pointmcd.data.store import STORE_FORMAT, map_array
 from pointmcd.datasets.registry import find_shapes
 from pointmcd.errors import ShapeError, StoreError
 from pointmcd.files import is_temporary, read_json, remove, write_json
 from pointmcd.preparation.backends import WriteShards, open_backend
-from pointmcd.preparation.config import PrepareConfig
+from pointmcd.preparation.config import LEAST_POINTS, PrepareConfig
 from pointmcd.preparation.plan import Plan, make_plan, open_store
 from pointmcd.preparation.shards import ShardTask
+from pointmcd.preparation.twins import find_twins
 from pointmcd.progress import progress_bar, repeating
+from pointmcd.typing import Floats
+
+#: Shapes above which the search for twins takes seconds, and is shown.
+_MANY = 1000
 
 
 @dataclass(frozen=True)
@@ -103,27 +110,54 @@ def _finish(plan: Plan, notes: Sequence[dict[str, str]]) -> PrepareResult:
     if not full:
         reason = f"; first: {skipped[0]['reason']}" if skipped else ""
         raise StoreError(f"{plan.source}: none of {len(plan.items)} shapes is usable{reason}")
-    content = {**_content(plan, full), "skipped": skipped}
+    twins = _twins(plan, full)
+    content = {**_content(plan, full, twins), "skipped": skipped, "twins": twins}
     noted = [note for shard in shards.values() for note in shard["notes"]]
-    content["notes"] = [*notes, *noted, *content["notes"]]
+    told = twin_notes(twins, plan.config.twins == "drop")
+    content["notes"] = [*notes, *noted, *content["notes"], *told]
     write_json(store / "store.json", content)
     read = [record["read"] for shapes in full.values() for record in shapes if "read" in record]
     sizes = (min(read), max(read)) if read else None
     return PrepareResult(store, len(content["shapes"]), skipped, content["notes"], sizes)
 
 
-def _content(plan: Plan, full: Mapping[str, Sequence[dict[str, Any]]]) -> dict[str, Any]:
+def _twins(plan: Plan, full: Mapping[str, Sequence[dict[str, Any]]]) -> list[list[str]]:
+    """Return the names of each shape of train or val and the test shape that it is a twin of."""
+    store, config = plan.config.store, plan.config
+    if config.twins == "keep" or config.points < LEAST_POINTS:
+        return []
+    if (store / "store.json").exists() and "twins" in (known := read_json(store / "store.json")):
+        return list(known["twins"])  # the plan was the same
+    places = [(shard, row) for shard, records in full.items() for row in range(len(records))]
+    shapes = [record for records in full.values() for record in records]
+    with progress_bar(shown=len(shapes) > _MANY) as progress:
+        bar = progress.add_task("look for twins", total=None, note="")
+
+        def points(index: int) -> Floats:
+            progress.advance(bar)
+            shard, row = places[index]
+            return np.asarray(map_array(store / "shards" / shard / "points.npy")[row])
+
+        twins = find_twins(points, [shape["split"] for shape in shapes])
+    return [[shapes[i]["name"] for i in pair] for pair in twins]
+
+
+def _content(
+    plan: Plan, full: Mapping[str, Sequence[dict[str, Any]]], twins: Sequence[Sequence[str]]
+) -> dict[str, Any]:
     """Return the content of store.json, its notes only those on splits and parts.
 
     Args:
         plan: of the store.
         full: records of the shapes in each shard that has any, by the shard's name.
+        twins: names of shapes of train or val, each with its test shape.
     """
     shapes = [record for records in full.values() for record in records]
     names, labels = [s["name"] for s in shapes], [s["class"] for s in shapes]
-    splits = assign_validation(
-        names, labels, [s["split"] for s in shapes], plan.config.val_fraction, plan.config.seed
-    )
+    dropped = {name for name, _ in twins} if plan.config.twins == "drop" else set()
+    # Rows of shards are counted through the shapes: who is left out keeps his, in no split.
+    splits = ["none" if s["name"] in dropped else s["split"] for s in shapes]
+    splits = assign_validation(names, labels, splits, plan.config.val_fraction, plan.config.seed)
     parts = plan.parts or {}
     classes = sorted({label for label in labels if label is not None})
     return {
