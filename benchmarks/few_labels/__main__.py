@@ -106,7 +106,9 @@ def main() -> None:
     if not chosen.page:
         prepare(PrepareConfig(chosen.source, work / "store"))
         for seed in range(chosen.seeds):
-            teach(TeachConfig(work / "store", label_fraction=fraction, seed=seed))
+            teach(
+                TeachConfig(work / "store", label_fraction=fraction, seed=seed, label_smoothing=0.0)
+            )
         for variant in chosen.variants:
             for seed in range(chosen.seeds):
                 trained_and_evaluated(config_of(work, variant, fraction, seed))

@@ -48,7 +48,7 @@ def test_classification(cli, tiny_store, tmp_path, monkeypatch):
     status, out, _ = cli("compare", distilled, "--baseline", baseline, "--markdown")
     assert status == 0
     rows = [line.split("|")[1].strip() for line in out.splitlines() if line.startswith("|")]
-    assert rows == ["variant", "---", "baseline", "distilled"]
+    assert rows == ["variant", "---", "baseline", "distilled", "teacher"]
     assert cli("compare", distilled, baseline)[0] == 0
 
     status, out, err = cli("predict", distilled, chair, *cpu)

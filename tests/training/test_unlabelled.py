@@ -186,3 +186,13 @@ def test_shapes_without_a_label_are_learnt_from_by_the_objectives(make, tiny_sto
     teach(TeachConfig(path, task="features", device="cpu"))
     every = trainer_of(make("c", path, task="pretrain", teacher="lite0", objective=("vafp",)))
     assert len(every.dataset.indices) == 9
+
+
+def test_few_steps_are_told_before_they_begin(make, capsys):
+    config = make("a", teacher=None, batch_size=4, epochs=2)
+    train(config)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "note: 4 steps in all (9 shapes, batches of 4, 2 epochs) are few" in said
+    assert "--epochs 250, or a smaller --batch-size" in said
+    train(config)
+    assert "steps in all" not in capsys.readouterr().err

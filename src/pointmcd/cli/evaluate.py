@@ -68,16 +68,18 @@ def _evaluate_corrupted(
 
 
 def metrics_table(title: str, results: "Mapping[str, Metrics]") -> Table:
-    """Metrics of a run's last and best checkpoint, in percent, the classes below."""
+    """Metrics of a run's checkpoints, and of its teacher where it has them, in percent."""
     table = Table(title=Text(title))
-    for heading in ("", "last epoch", "best on validation"):
-        table.add_column(heading, justify="left" if not heading else "right")
-    pair = [results["last"], results["best"]]
-    names = list(pair[0].main)
+    table.add_column("")
+    headings = {"last": "last epoch", "best": "best on validation", "teacher": "teacher"}
+    for name in results:
+        table.add_column(headings[name], justify="right")
+    every = list(results.values())
+    names = list(every[0].main)
     for name in names:
-        cells = (f"{100 * metrics.main[name]:.1f}" for metrics in pair)
+        cells = (f"{100 * metrics.main[name]:.1f}" for metrics in every)
         table.add_row(name, *cells, end_section=name == names[-1])
-    for name in pair[0].per_class:
-        values = [metrics.per_class[name] for metrics in pair]
+    for name in every[0].per_class:
+        values = [metrics.per_class[name] for metrics in every]
         table.add_row(Text(name), *("-" if v is None else f"{100 * v:.1f}" for v in values))
     return table

@@ -1,6 +1,7 @@
 """Train a student on a store, with or without distillation, everything else equal."""
 
 import contextlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from pointmcd.checkpoint import load_checkpoint
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, RunError, StoreError
 from pointmcd.files import is_temporary, remove, remove_stale
-from pointmcd.progress import progress_bar
+from pointmcd.progress import console, progress_bar
 from pointmcd.teachers.stored import check_labels
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.finetune import check_start, describe_start
@@ -21,6 +22,8 @@ from pointmcd.training.trainer import Trainer
 
 #: The usual shares of the labels in a learning curve.
 SHARES = (0.01, 0.05, 0.1, 0.2, 1.0)
+#: Steps below which a user is told so.
+FEW_STEPS = 500
 
 
 @dataclass(frozen=True)
@@ -58,9 +61,23 @@ def train(config: TrainConfig) -> Path:
         if run is not None and run.finished:
             return run.path
         trainer = Trainer(config, plan.store, plan.teacher)
+        if run is None and is_main():
+            _warn_of_few_steps(trainer)
         run = run or main_first(lambda: _begin(plan, trainer))
         _run_epochs(trainer, run)
     return run.path
+
+
+def _warn_of_few_steps(trainer: Trainer) -> None:
+    """Say before hours of waiting that a training is too short to judge anything by."""
+    config, shapes = trainer.config, len(trainer.dataset)
+    steps = trainer.steps * config.epochs
+    if steps < FEW_STEPS:
+        console.print(
+            f"note: {steps} steps in all ({shapes} shapes, batches of {config.batch_size},"
+            f" {config.epochs} epochs) are few; about {FEW_STEPS} make a fair result:"
+            f" --epochs {math.ceil(FEW_STEPS / trainer.steps)}, or a smaller --batch-size"
+        )
 
 
 def _plan(config: TrainConfig) -> _Plan:

@@ -110,6 +110,11 @@ class Trainer:
         """The data sets of which each gives a batch to a step."""
         return [self.dataset] if self.unlabelled is None else [self.dataset, self.unlabelled]
 
+    @property
+    def steps(self) -> int:
+        """Steps of an epoch."""
+        return max(len(self.loaders[0]), 1)
+
     def _objectives(self) -> Objectives:
         student: Any = self.module.student
         outputs = self._datasets[-1].teacher or {}
