@@ -206,6 +206,7 @@ def test_a_cloud_may_be_called_like_a_split(tmp_path):
             {"ply_data_train0.h5": "", "catid_partid_to_overallid.json": ""},
             r"holds no mesh or point cloud, but 1 \.h5, 1 \.json",
         ),
+        ({"ply_data_train0.h5": "", "ply_data_val0.h5": ""}, r"but 2 \.h5; data sets"),
         (
             {f"main_split{m}/test_objectdataset.h5": "" for m in ("", "_nobg")},
             "looks like scanobjectnn-obj-bg or scanobjectnn-obj-only; give",

@@ -28,7 +28,7 @@ from pointmcd.errors import ShapeError
 _HDF5 = re.compile(r"ply_data_(train|test)(\d+)\.h5", re.IGNORECASE)
 
 #: Beside ShapeNetPart's HDF5 files, which have the same names and other classes.
-_PARTS = "catid_partid_to_overallid.json"
+_SHAPENETPART = ("catid_partid_to_overallid.json", "ply_data_val0.h5")
 _SPLITS = {
     "modelnet10": {"train": 3991, "test": 908},
     "modelnet40": {"train": 9843, "test": 2468},
@@ -158,7 +158,7 @@ class ModelNet40(_ModelNet):
         Layout(
             name="hdf5",
             list_shapes=_list_hdf5,
-            matches=lambda tree: bool(_hdf5_files(tree)) and not tree.find(_PARTS),
+            matches=lambda tree: bool(_hdf5_files(tree)) and not any(map(tree.find, _SHAPENETPART)),
             splits={"train": 9840, "test": 2468},
         ),
         _resampled("modelnet40"),

@@ -77,8 +77,7 @@ def _columns(columns: str | None, names: list[str] | None, width: int) -> list[i
 
 
 def _by_place(rows: list[str], separator: str | None, fields: list[list[str]], width: int) -> Rows:
-    places = [n for n in range(width) if not _is_number(fields[0][n])]
-    numbers = min(places, default=width)
+    numbers = next((n for n in range(width) if not _is_number(fields[0][n])), width)
     if numbers < 3:
         raise FormatError(f"the first three columns are not all numbers; {HINT}")
     if separator == "," and numbers >= 6 and _may_be_decimals(fields):
