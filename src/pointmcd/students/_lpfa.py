@@ -39,8 +39,12 @@ class Graph:
     def others(self) -> Tensor:
         """The k nearest others, int64 [B, N, k]: a curve must move on, where there are others."""
         count = self.points.shape[1]
-        some = isinstance(count, torch.SymInt) or count > 1  # traced for any number: for some
-        return self.nearest[:, :, 1:] if some else self.nearest
+        if not isinstance(count, torch.SymInt):
+            return self.nearest[:, :, 1:] if count > 1 else self.nearest
+        # Traced for any number: the farthest may come twice, of which a walk takes the first.
+        columns = torch.arange(1, self.near.shape[2] + 1, device=self.near.device)
+        last = torch.scalar_tensor(self.nearest.shape[2] - 1, dtype=torch.int64)
+        return self.nearest.index_select(2, torch.minimum(columns, last.to(columns.device)))
 
 
 class PlaceEncoding(nn.Module):
