@@ -86,8 +86,8 @@ def write_page(work: Path, title: str, fraction: float) -> None:
     head = (
         "# Few labels: what a teacher of the same labels gives",
         "Written by `python -m benchmarks.few_labels ../shared/data/SET.zip WORK`;"
-        " `--help` lists its options. Each seed draws other labels. The baseline learns from them alone;"
-        " the others also see, in each step, a batch drawn from all train shapes, whose labels"
+        " `--help` lists its options. Each seed draws other labels. The baseline learns from them"
+        " alone; the others also see, in each step, a batch drawn from all train shapes, whose labels"
         f" nobody reads, with what the teacher says of them. PointNet, {POINTS} points.",
         machine(),
     )
