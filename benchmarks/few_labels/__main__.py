@@ -87,8 +87,8 @@ def write_page(work: Path, title: str, fraction: float) -> None:
         "# Few labels: what a teacher of the same labels gives",
         "Written by `python -m benchmarks.few_labels ../shared/data/SET.zip WORK`;"
         " `--help` lists its options. Each seed draws other labels. The baseline learns from them"
-        " alone; the others also see, in each step, a batch drawn from all train shapes, whose labels"
-        f" nobody reads, with what the teacher says of them. PointNet, {POINTS} points.",
+        " alone; the others also see, in each step, a batch drawn from all train shapes, whose"
+        f" labels nobody reads, with what the teacher says of them. PointNet, {POINTS} points.",
         machine(),
     )
     write(PAGE, [*head, *old.values()])
