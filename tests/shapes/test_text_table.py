@@ -230,3 +230,22 @@ def test_numpy_and_we_read_the_same(order, values, form, quoted):
     plain = [line.replace(",", ".") if point == "," else line for line in lines[1:]]
     expected = np.loadtxt(plain, delimiter=separator, ndmin=2)
     np.testing.assert_array_equal(found, expected[:, [order.index(axis) for axis in "xyz"]])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x,y,z\n0.1junk,0.2,0.3\n1,2,3\n4,5,6\n7,8,10\n",
+        "x,y,z\nq,w,0.3\n1,2,3\n4,5,6\n7,8,10\n",
+        "0.1junk 0.2 0.3\n1.5 2 3\n4 5 6.5\n7 8 10\n",
+    ],
+)
+def test_a_damaged_first_row_is_no_title(text):
+    with pytest.raises(FormatError, match="a line before its rows may be a damaged row: "):
+        read_table(text.encode())
+
+
+def test_titles_and_units_above_rows_stay_what_they_are():
+    rows = "1.5,2,3\n4,5,6.5\n7,8,10\n"
+    for above in ("Scan of 12 May\n", "x,y,z\n[m],[m],[m]\n", "x,y,z\nfloat32,float32,float32\n"):
+        assert len(read_table((above + rows).encode()).points) == 3

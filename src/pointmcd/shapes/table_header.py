@@ -27,6 +27,7 @@ def names_and_count(
     """
     names: list[str] | None = None
     count, titles, doubt = None, 0, ""
+    damaged: list[tuple[str, int]] = []
     for line in reversed(before):
         comment = line.lstrip()[0] in "#%!;" or line.lstrip().startswith("//")
         if line.strip().isdecimal() and len(line) < 20:
@@ -36,6 +37,11 @@ def names_and_count(
             names, problem = _names(line, separator, fields, comment, chosen)
             doubt = doubt or problem
         titles += not comment
+        numbers = 0 if comment or names else _numbers_of_row(line, separator, len(fields[0]))
+        damaged += [(line, numbers)] if numbers else []
+    # Below names, one number makes a row of what may else be a title with a date.
+    if broken := [line for line, numbers in damaged if numbers >= (1 if names else 2)]:
+        raise FormatError(f"a line before its rows may be a damaged row: {broken[0].strip()[:40]}")
     if titles > 1 and names is None:
         doubt = doubt or f"the {titles} lines before its numbers are not understood"
     if doubt and names is None and not chosen:
@@ -67,6 +73,20 @@ def _names(
     in_order = axes == ["x", "y", "z"] and (width == 3 or words[:3] == axes)
     fits = set(axes) < {"x", "y", "z"} or in_order
     return None, "" if fits else f"its header does not fit rows of {width} columns: {text[:60]}"
+
+
+def _numbers_of_row(line: str, separator: str | None, width: int) -> int:
+    """Return how many numbers a line holds that has as many columns as the rows; 0 for others."""
+    names = [name for name in _split(line, separator) if name]
+    return sum(map(_is_number, names)) if len(names) == width else 0
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word.replace(",", "."))
+    except ValueError:
+        return False
+    return True
 
 
 def _split(text: str, separator: str | None) -> list[str]:
