@@ -20,6 +20,10 @@ class PointMCDError(Exception):
     #: Whether that is left to the main one of several processes.
     printed_elsewhere = False
 
+    def __str__(self) -> str:
+        """Return the text in one line, whatever names of files it repeats."""
+        return "\\n".join(super().__str__().splitlines())
+
 
 class ShapeError(PointMCDError):
     """A mesh or point cloud file that cannot be used; the text names the file and the fault."""

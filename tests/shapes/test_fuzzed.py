@@ -15,6 +15,7 @@ from reader_fuzz import READERS, Hanging, damaged_files, fault_of_text, judge, z
 
 from pointmcd.errors import ShapeError
 from pointmcd.shapes.clouds import read_points
+from pointmcd.shapes.text_table import read_table
 
 
 def npy(header, body=b""):
@@ -220,7 +221,6 @@ def test_what_a_reader_must_not_do_is_noticed(warm, monkeypatch):
         with pytest.raises(error):
             judge("bad", b"", warm)
     for text, cause in (
-        ("f.off: a\nb", None),
         ("no name", None),
         ("f.off: invalid literal for int()", ValueError("invalid literal for int()")),
     ):
@@ -232,3 +232,15 @@ def test_what_a_reader_must_not_do_is_noticed(warm, monkeypatch):
     monkeypatch.setitem(READERS, "bad", (lambda *_: np.ones(36 << 20), ()))
     with pytest.raises(Exception, match="MiB of memory"):
         judge("bad", b"", warm)
+
+
+@pytest.mark.parametrize("name", ["x,y" + " " * 100_000, "x,y,z" + "\x1a" * 200 + " " * 100_000])
+def test_blanks_after_the_names_are_not_looked_through_again_and_again(name):
+    began = time.process_time()
+    assert len(read_table(f"{name}\n1.5,2,3\n4,5,6.5\n7,8,10\n".encode()).points) == 3
+    assert time.process_time() - began < 1
+
+
+def test_a_name_of_two_lines_is_told_in_one():
+    assert str(ShapeError("set.zip: a\nb.off is larger")) == r"set.zip: a\nb.off is larger"
+    assert str(ShapeError("set.zip: a\r\n")) == "set.zip: a"

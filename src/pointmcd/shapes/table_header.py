@@ -7,7 +7,8 @@ from itertools import pairwise
 from pointmcd.errors import FormatError
 from pointmcd.shapes.columns import HINT, OTHERS, axis_columns, cleaned
 
-_MARK = re.compile(r"\s*(?:#|//|%|!)+\s*")
+# Blanks before a mark would be searched again from each of them.
+_MARK = re.compile(r"(?:#|//|%|!)+\s*")
 _LABEL = re.compile(r"(?:columns?|fields?|format|header|names|order)\s*[:=]\s*", re.IGNORECASE)
 
 
@@ -53,7 +54,7 @@ def _names(
     line: str, separator: str | None, fields: Sequence[Sequence[str]], comment: bool, chosen: bool
 ) -> tuple[list[str] | None, str]:
     """Return the names in a line, one for each column, or None and why it may be no title."""
-    text = _LABEL.sub("", _MARK.sub("", line, count=1), count=1)
+    text = _LABEL.sub("", _MARK.sub("", line.lstrip(), count=1), count=1)
     if separator != ";" and comment:
         text = text.lstrip(" ;")
     width = len(fields[0])
