@@ -23,7 +23,7 @@ from pointmcd.training.trainer import Trainer
 #: The usual shares of the labels in a learning curve.
 SHARES = (0.01, 0.05, 0.1, 0.2, 1.0)
 #: Steps below which a user is told so.
-FEW_STEPS = 500
+FEW_STEPS = 200
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def _warn_of_few_steps(trainer: Trainer) -> None:
     if steps < FEW_STEPS:
         console.print(
             f"note: {steps} steps in all ({shapes} shapes, batches of {config.batch_size},"
-            f" {config.epochs} epochs) are few; about {FEW_STEPS} make a fair result:"
+            f" {config.epochs} epochs) are few; {FEW_STEPS} are the least to judge by:"
             f" --epochs {math.ceil(FEW_STEPS / trainer.steps)}, or a smaller --batch-size"
         )
 
