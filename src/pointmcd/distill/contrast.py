@@ -7,9 +7,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pointmcd.data.dataset import Batch
+from pointmcd.distill.logits import check_temperature
 from pointmcd.distill.objective import register_objective
 from pointmcd.distill.view_objective import ViewObjective, ViewOptions
-from pointmcd.errors import ConfigError
 from pointmcd.students.base import PointFeatures
 
 
@@ -27,16 +27,6 @@ class ContrastOptions(ViewOptions):
 
     def __post_init__(self) -> None:
         check_temperature(self.temperature)
-
-
-def check_temperature(temperature: float) -> None:
-    """Refuse a temperature that is no divisor.
-
-    Raises:
-        ConfigError: when it is not above 0.
-    """
-    if not 0 < temperature < float("inf"):
-        raise ConfigError(f"temperature {temperature}: must be above 0")
 
 
 @register_objective("contrast")

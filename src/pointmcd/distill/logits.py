@@ -25,8 +25,17 @@ class LogitOptions:
     standardise: bool = True
 
     def __post_init__(self) -> None:
-        if not 0 < self.temperature < float("inf"):
-            raise ConfigError(f"temperature {self.temperature}: must be above 0")
+        check_temperature(self.temperature)
+
+
+def check_temperature(temperature: float) -> None:
+    """Refuse a temperature that is no divisor.
+
+    Raises:
+        ConfigError: when it is not above 0 and finite.
+    """
+    if not 0 < temperature < float("inf"):
+        raise ConfigError(f"temperature {temperature}: must be above 0")
 
 
 @register_objective("logits")

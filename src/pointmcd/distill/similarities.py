@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pointmcd.data.dataset import Batch
-from pointmcd.distill.contrast import check_temperature
+from pointmcd.distill.logits import check_temperature
 from pointmcd.distill.objective import Setup, register_objective
 from pointmcd.distill.view_objective import ViewObjective, ViewOptions
 from pointmcd.errors import ConfigError

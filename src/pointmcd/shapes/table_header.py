@@ -9,6 +9,9 @@ from pointmcd.shapes.columns import HINT, OTHERS, axis_columns, cleaned
 
 # Blanks before a mark would be searched again from each of them.
 _MARK = re.compile(r"(?:#|//|%|!)+\s*")
+_NUMBER = re.compile(
+    r"[+-]?(?:(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eEdD][+-]?\d+)?|nan|inf|infinity)", re.IGNORECASE
+)
 _LABEL = re.compile(r"(?:columns?|fields?|format|header|names|order)\s*[:=]\s*", re.IGNORECASE)
 
 
@@ -79,15 +82,13 @@ def _names(
 def _numbers_of_row(line: str, separator: str | None, width: int) -> int:
     """Return how many numbers a line holds that has as many columns as the rows; 0 for others."""
     names = [name for name in _split(line, separator) if name]
-    return sum(map(_is_number, names)) if len(names) == width else 0
+    # Damaged or not, a number with its thousands grouped as 1_000 is one.
+    return sum(is_number(name.replace("_", "")) for name in names) if len(names) == width else 0
 
 
-def _is_number(word: str) -> bool:
-    try:
-        float(word.replace(",", "."))
-    except ValueError:
-        return False
-    return True
+def is_number(word: str) -> bool:
+    """Return whether a word is a number, with a decimal point or comma, as C or Fortran has it."""
+    return _NUMBER.fullmatch(word) is not None
 
 
 def _split(text: str, separator: str | None) -> list[str]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from pointmcd.errors import FormatError
 from pointmcd.shapes.columns import HINT, Rows, axis_columns, chosen_columns, first_columns
-from pointmcd.shapes.table_header import names_and_count
+from pointmcd.shapes.table_header import is_number, names_and_count
 from pointmcd.shapes.text import decode
 from pointmcd.typing import Array
 
@@ -20,9 +20,6 @@ from pointmcd.typing import Array
 _SAMPLE = 50
 #: Lines among which the first row must be.
 _PREAMBLE = 200
-_NUMBER = re.compile(
-    r"[+-]?(?:(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eEdD][+-]?\d+)?|nan|inf|infinity)", re.IGNORECASE
-)
 _COMMENTS = ("#", "//", "%", "!")
 _TRAILING = re.compile(r"\s(?:#|//|%).*")
 _FORTRAN = re.compile(r"(?<=[\d.])[dD](?=[+-]?\d)")
@@ -77,7 +74,7 @@ def _columns(columns: str | None, names: list[str] | None, width: int) -> list[i
 
 
 def _by_place(rows: list[str], separator: str | None, fields: list[list[str]], width: int) -> Rows:
-    numbers = next((n for n in range(width) if not _is_number(fields[0][n])), width)
+    numbers = next((n for n in range(width) if not is_number(fields[0][n])), width)
     if numbers < 3:
         raise FormatError(f"the first three columns are not all numbers; {HINT}")
     if separator == "," and numbers >= 6 and _may_be_decimals(fields):
@@ -110,13 +107,9 @@ def _parted(text: str) -> tuple[list[str], list[str]]:
 
 def _is_row(line: str) -> bool:
     words = [word for word in re.split(r"[\s,;|\"]+", line) if word]
-    numbers = sum(map(_is_number, words))
+    numbers = sum(map(is_number, words))
     comment = line.lstrip().startswith(_COMMENTS)
     return not comment and numbers >= max(3, len(words) / 2)
-
-
-def _is_number(word: str) -> bool:
-    return _NUMBER.fullmatch(word) is not None
 
 
 def _separator(rows: list[str]) -> str | None:
@@ -131,7 +124,7 @@ def _separator(rows: list[str]) -> str | None:
             continue
         if separator == "\t" and any("" in row[:-1] for row in fields):
             continue  # tabs that align
-        numbers = (sum(map(_is_number, column)) for column in zip(*fields, strict=True))
+        numbers = (sum(map(is_number, column)) for column in zip(*fields, strict=True))
         if sum(number > len(fields) / 2 for number in numbers) >= 3:
             return separator
     widths = [len(re.split(r"\s*[,;\t]\s*|\s+", row.strip())) for row in rows[: _SAMPLE + 1]]
@@ -197,7 +190,7 @@ def _load(
     """Return some columns of all rows, which must all be as long, `[N, C]`."""
     width = len(fields[0])
     try:
-        if all(map(_is_number, fields[0])):  # the fast way, which compares lengths too
+        if all(map(is_number, fields[0])):  # the fast way, which compares lengths too
             table = np.loadtxt(rows, delimiter=separator, comments=None, ndmin=2)
             return table[:, columns]
     except ValueError:
@@ -217,7 +210,7 @@ def _fault(rows: list[str], separator: str | None, columns: Sequence[int]) -> st
     for number, row in enumerate(rows, 1):
         fields = _split(row, separator)
         for column in columns:
-            if "," in fields[column] or not _is_number(fields[column]):
+            if "," in fields[column] or not is_number(fields[column]):
                 found = f"{fields[column][:40]} is no number" if fields[column] else "is empty"
                 return f"row {number}, column {column + 1}: {found}"
     return "its rows are not numbers"
