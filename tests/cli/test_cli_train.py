@@ -142,3 +142,19 @@ def test_a_task_that_nobody_knows(refused, parts_store):
     assert line.startswith("task segmentatoin: unknown; did you mean segmentation?")
     line = refused("teach", parts_store, "--task", "segmentatoin")
     assert line.startswith("lesson segmentatoin: unknown; did you mean segmentation?")
+
+
+def test_folds_say_how_sure_one_can_be(cli, taught_store, tmp_path):
+    options = [*TINY, "--no-distill", "--out", tmp_path / "run"]
+    status, out, _ = cli("train", taught_store, *options, "--folds", 3)
+    first, second = out.splitlines()
+    assert status == 0
+    assert first.startswith("cross-validated accuracy ")
+    assert first.endswith("] on 12 labelled shapes (3 folds)")
+    assert second == str(tmp_path / "run")
+
+
+def test_folds_of_a_learning_curve_are_refused(cli, taught_store):
+    status, _, err = cli("train", taught_store, "--learning-curve", "--folds", 3)
+    assert status != 0
+    assert "--folds" in err

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 import tyro
 
-from pointmcd.cli.output import print_line
-from pointmcd.options import Flag
+from pointmcd.cli.output import UsageError, print_line
+from pointmcd.options import Flag, metavar
 from pointmcd.training.config import (
     RECIPES,
     TrainConfig,
@@ -27,6 +27,7 @@ def train_command(arguments: Sequence[str]) -> Callable[..., None]:
         recipe: Literal["short", "paper"] = "short",  # read before parsing, for the defaults
         no_distill: Flag = False,
         learning_curve: Flag = False,
+        folds: Annotated[int | None, metavar("K")] = None,
     ) -> None:
         """Train a student on a store, distilled from a teacher or alone (--no-distill).
 
@@ -35,6 +36,8 @@ def train_command(arguments: Sequence[str]) -> Callable[..., None]:
             recipe: Defaults: short (for small data and short schedules) or paper (as published).
             no_distill: Train the baseline: without a teacher, everything else equal.
             learning_curve: Train on 1, 5, 10, 20 and 100% of the labels, a run each.
+            folds: Cross-validate first: K runs that each hold out another part of the labelled
+                shapes, for an accuracy where there is no test split.
         """
         from pointmcd.training.processes import is_main
         from pointmcd.training.train import learning_curve as run_all
@@ -47,11 +50,27 @@ def train_command(arguments: Sequence[str]) -> Callable[..., None]:
         )
         if no_distill:
             settings = replace(settings, teacher=None)
+        if folds is not None and learning_curve:
+            raise UsageError("train: --folds does not go with --learning-curve; leave one out")
+        if folds is not None:
+            _cross_validate(settings, folds)
         for folder in run_all(settings) if learning_curve else [run(settings)]:
             if is_main():
                 print_line(str(folder))
 
     return train
+
+
+def _cross_validate(config: TrainConfig, folds: int) -> None:
+    from pointmcd.training.folds import cross_validate
+    from pointmcd.training.processes import is_main
+
+    found = cross_validate(config, folds)
+    if is_main():
+        print_line(
+            f"cross-validated accuracy {found.accuracy:.1%} [{found.low:.1%}, {found.high:.1%}]"
+            f" on {found.shapes} labelled shapes ({folds} folds)"
+        )
 
 
 def _default(arguments: Sequence[str]) -> TrainConfig:

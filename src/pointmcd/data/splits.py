@@ -53,6 +53,18 @@ def keep_share(
     return [i for i, name in enumerate(names) if name in kept]
 
 
+def fold_members(
+    names: Sequence[str], labels: Sequence[str | None], folds: int, seed: int
+) -> list[list[int]]:
+    """Return positions of the shapes of each fold: every class is spread over the folds.
+
+    (scikit-learn's stratified folds refuse classes that are all smaller than the folds are many.)
+    """
+    places = {name: i for i, name in enumerate(names)}
+    order = [places[name] for group in _ordered(names, labels, seed) for name in group]
+    return [sorted(order[number::folds]) for number in range(folds)]
+
+
 def labelled_train(store: Store, fraction: float = 1.0, seed: int = 0) -> Indices:
     """Return indices of the train shapes whose labels are known, or a fraction of every class.
 

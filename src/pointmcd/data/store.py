@@ -5,7 +5,7 @@ import json
 import os
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from functools import cached_property, lru_cache
 from itertools import accumulate
 from pathlib import Path
@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pointmcd.errors import StoreError
+from pointmcd.data.labels import match_labels
+from pointmcd.errors import ConfigError, StoreError
 from pointmcd.files import read_json
 from pointmcd.typing import Array, Bools, Bytes, Floats, Indices, Shorts
 
@@ -40,6 +41,12 @@ class Store:
     Every method raises a StoreError where a file is absent or damaged, more points are asked for
     than are held, or labels that the store has not.
 
+    Args:
+        path: the folder.
+        labels: a label file (data/labels.py) that takes the place of the store's own labels: its
+            classes alone are known outside the test split, and all that is not in test or said to
+            be in val is in train.
+
     Attributes:
         path: the folder.
         meta: the content of store.json.
@@ -50,9 +57,10 @@ class Store:
 
     Raises:
         StoreError: when the folder is absent, incomplete, or of another format version.
+        ConfigError: when the label file is of no use for these shapes.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, labels: Path | None = None) -> None:
         self.path = Path(path)
         self.meta = _read_meta(self.path)
         self.classes: list[str] = self.meta["classes"]
@@ -60,13 +68,34 @@ class Store:
         self.shapes = [ShapeRecord(s["name"], s["class"], s["split"]) for s in self.meta["shapes"]]
         self.shards: list[str] = self.meta["shards"]
         self._starts = list(accumulate(self.meta["counts"], initial=0))
+        self.own_fingerprint, self.label_file = self._fingerprint(), labels
+        if labels is not None:
+            self._relabel(labels)
+
+    def _relabel(self, file: Path) -> None:
+        if self.parts is not None:
+            raise StoreError(f"{self.path}: has labels of parts, which --labels cannot replace")
+        rows = match_labels([shape.name for shape in self.shapes], file, self.path)
+        for index, (name, label, split) in enumerate(map(astuple, self.shapes)):
+            row = rows.get(index)
+            label = row.label if row else label if split == "test" else None
+            split = split if split in ("test", "none") else "train"
+            split = row.split or split if row else split
+            self.shapes[index] = ShapeRecord(name, label, split)
+        self.classes = sorted({s.label for s in self.shapes if s.label is not None})
+        if len({row.label for row in rows.values()}) < 2:
+            raise ConfigError(f"--labels {file}: names one class alone; training needs two")
 
     @cached_property
     def fingerprint(self) -> str:
         """Hash over rig, renderer, points and seed, and over names, classes, splits and parts.
 
         Teachers and runs carry it: what was trained on another split could have seen test shapes.
+        `own_fingerprint` is that without a label file, for what no label changes.
         """
+        return self._fingerprint()
+
+    def _fingerprint(self) -> str:
         shapes = [(s.name, s.label, s.split) for s in self.shapes]
         parts = [] if self.parts is None else [self.parts]
         text = json.dumps([self.meta["fingerprint"], shapes, *parts])

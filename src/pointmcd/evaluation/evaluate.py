@@ -76,7 +76,7 @@ def open_evaluation(path: Path, split: str, store: Path | None) -> tuple[Run, St
     run = Run(path)
     run.refuse_unfinished()
     run.refuse_pretrained()
-    data = Store(store or Path(run.meta["store"]))
+    data = run.open_store(store)
     same = data.fingerprint == run.meta["store_fingerprint"]
     if not same or data.classes != run.meta["classes"]:
         raise RunError(

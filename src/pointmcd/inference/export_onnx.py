@@ -10,7 +10,6 @@ import torch
 from torch import Tensor, nn
 
 from pointmcd.data.dataset import Batch
-from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, PointMCDError, StoreError
 from pointmcd.extras import import_extra
 from pointmcd.files import replacing
@@ -109,7 +108,7 @@ def _inputs(run: Run, points: Tensor) -> tuple[Tensor, ...]:
 def _stored(run: Run, batch: int, count: int) -> Tensor:
     """Points [B, N, 3] of the first shapes of the run's store; random where it has fewer."""
     try:
-        store = Store(Path(run.meta["store"]))
+        store = run.open_store()
     except StoreError:
         return _random(batch, count)
     if len(store.shapes) < batch or store.num_points < count:

@@ -38,6 +38,9 @@ class PrepareConfig:
     """Cameras: ring12, ring16 or a .json file."""
     up: Literal["x", "y", "z"] | None = None
     """Axis that points up in the shapes; by default what rig or data set says, or y."""
+    labels: Annotated[Path | None, metavar("FILE")] = None
+    """Label file (path,class and maybe split) that takes the place of classes read from folders;
+    shapes that it does not name have no label."""
     columns: Annotated[str | None, metavar("X,Y,Z")] = None
     """Columns of x, y and z in text tables and arrays: numbers from 1 or names, as in 2,3,4; by
     default their names in the file or their places tell."""

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from pointmcd import __version__
+from pointmcd.data.labels import match_labels
 from pointmcd.data.splits import assign_test
 from pointmcd.data.store import STORE_FORMAT
 from pointmcd.datasets.registry import Found
 from pointmcd.datasets.sources import CloudSource, ShapeSource
-from pointmcd.errors import PointMCDError, StoreError
+from pointmcd.errors import ConfigError, PointMCDError, StoreError
 from pointmcd.files import is_temporary, read_json, remove_stale, write_json
 from pointmcd.preparation.config import PrepareConfig
 from pointmcd.views import splats
@@ -71,9 +72,11 @@ def make_plan(config: PrepareConfig, found: Found) -> Plan:
     """Settle rig, splits, parts and renderer.
 
     Raises:
-        ConfigError: when the rig is unknown or cannot be read.
+        ConfigError: when the rig is unknown or cannot be read, or the label file does not fit.
     """
     sources = found.listing.sources
+    if config.labels is not None:
+        sources = with_labels(sources, config.labels, Path(found.text))
     # Names of the parts of each class that occurs.
     parts = {str(source.label): source.parts for source in sources if source.parts is not None}
     # Meshes are ray-cast, clouds without a mesh splatted.
@@ -86,6 +89,23 @@ def make_plan(config: PrepareConfig, found: Found) -> Plan:
         items=with_splits(sources, config.test_fraction, config.seed),
         parts=dict(sorted(parts.items())) or None,
         renderer="+".join(sorted(splats.RENDERER if one else RENDERER for one in bare)),
+    )
+
+
+def with_labels(sources: Sequence[ShapeSource], file: Path, where: Path) -> tuple[ShapeSource, ...]:
+    """Give each shape the class and the split that a label file names.
+
+    Raises:
+        ConfigError: when the file does not fit, or the shapes have labels of parts.
+    """
+    if any(source.parts is not None for source in sources):
+        raise ConfigError(f"--labels {file}: {where} has labels of parts, which need its classes")
+    rows = match_labels([source.name for source in sources], file, where)
+    return tuple(
+        replace(source, label=rows[i].label, split=rows[i].split or source.split)
+        if i in rows
+        else replace(source, label=None)
+        for i, source in enumerate(sources)
     )
 
 

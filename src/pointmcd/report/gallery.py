@@ -12,6 +12,7 @@ from pointmcd.errors import PointMCDError, StoreError
 from pointmcd.files import read_json
 from pointmcd.plots.style import POINT, Picture, picture_uri
 from pointmcd.tasks.results import Variant
+from pointmcd.training.run import Run
 from pointmcd.typing import Bytes, Doubles, Reals
 from pointmcd.views.framing import Framing
 from pointmcd.views.rig import Rig
@@ -39,7 +40,7 @@ def open_store(variants: Sequence[Variant]) -> Store | str:
     info = variants[0].results[0].info
     path = Path(info["store"])
     try:
-        store = Store(path)
+        store = Run(variants[0].results[0].path).open_store()
         if store.fingerprint != info["store_fingerprint"]:
             return f"The store {path} is no longer the one that the runs were trained on."
         # A picture that cannot be read now should be told once, not shape by shape.

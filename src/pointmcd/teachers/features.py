@@ -60,7 +60,7 @@ def encode_store(
     Raises:
         StoreError: when `folder` holds features of another store or identity.
     """
-    _claim(folder, f"{store.fingerprint} {identity}")
+    _claim(folder, f"{store.own_fingerprint} {identity}")  # no label changes them
     encoder.fold()
     encoder = encoder.to(device).eval()
     with progress_bar() as progress:

@@ -6,6 +6,7 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
+from pointmcd.data.labels import labels_digest
 from pointmcd.encoders.timm import TIMM_PREFIX
 from pointmcd.errors import ConfigError
 from pointmcd.settings import check_choices
@@ -16,6 +17,7 @@ from pointmcd.teachers.lesson import LESSONS, Endings, Lesson, spelling
 #: The entry of a teacher's settings with `ImageEncoder.weights`, where that is not empty.
 ENCODER_WEIGHTS = "encoder_weights"
 _FINETUNED = "-finetuned"
+_LABEL_FILE = re.compile(r"-labels-[0-9a-f]{8}$")
 _LABELS_KNOWN = re.compile(r"-(\d\.\d+)-s(\d+)$")
 #: Options of a lesson and their values, in a default name as an ending.
 Wanted = Mapping[str, Any]
@@ -40,6 +42,10 @@ def check_config(lesson: type[Lesson], config: TeachConfig) -> None:
         raise ConfigError(f"--label-fraction {value}: must be above 0 and at most 1")
     if lesson.label_free and config.label_fraction < 1:
         raise ConfigError(f"--label-fraction: --task {config.task} uses no labels; leave it out")
+    if lesson.label_free and config.labels is not None:
+        raise ConfigError(f"--labels: --task {config.task} uses no labels; leave it out")
+    if config.labels is not None and config.label_fraction < 1:
+        raise ConfigError("--labels: says which labels are used; leave out --label-fraction")
     if config.seed < 0:
         raise ConfigError(f"--seed {config.seed}: must be at least 0")
     if config.name is not None and not re.fullmatch(r"\w[\w.-]*", config.name):
@@ -65,7 +71,11 @@ def decisive_settings(lesson: type[Lesson], config: TeachConfig) -> dict[str, An
     name = teacher_name(lesson, config)
     about = {"teacher": config.teacher, "task": config.task, "name": name, "seed": config.seed}
     # Teachers of all labels are described as before there was a choice.
-    known = {"label_fraction": config.label_fraction} if config.label_fraction < 1 else {}
+    known: dict[str, Any] = {}
+    if config.label_fraction < 1:
+        known["label_fraction"] = config.label_fraction
+    if config.labels is not None:
+        known["labels"] = labels_digest(config.labels)
     return about | known | finetune | asdict(lesson.read_options(config))
 
 
@@ -79,6 +89,7 @@ def config_of(teacher: Mapping[str, Any], store: Path) -> tuple[TeachConfig, str
     """Return the config that a teacher.json tells of, for a store, and its `encoder_weights`."""
     settings = dict(teacher["settings"])
     weights = settings.pop(ENCODER_WEIGHTS, "")
+    settings.pop("labels", None)
     own = {
         name: settings.pop(name) for name in settings.keys() - {f.name for f in fields(TeachConfig)}
     }
@@ -89,13 +100,15 @@ def teacher_name(lesson: type[Lesson], config: TeachConfig) -> str:
     """Return the name of a config's teacher: the one given, or the default.
 
     That is the encoder's name with the lesson's ending, whether it is fine-tuned, and a fraction of
-    the labels with the seed that draws them.
+    the labels with the seed that draws them, or a hash of the label file.
     """
     if config.name:
         return config.name
     ending, _ = _ending(lesson, config)
     name = folder_name(config.teacher) + (f"-{ending}" if ending else "")
     name += _FINETUNED if config.finetune else ""
+    if config.labels is not None:
+        return f"{name}-labels-{labels_digest(config.labels)}"
     known = f"-{config.label_fraction:g}-s{config.seed}"
     return name + known if config.label_fraction < 1 else name
 
@@ -132,7 +145,8 @@ def command_for(name: str) -> str:
     """Return options of `pointmcd teach` that make a teacher of that name, if a default one."""
     known = _LABELS_KNOWN.search(name)
     fraction, seed = (float(known[1]), int(known[2])) if known else (1.0, 0)
-    bare, ending, finetuned = split_name(_LABELS_KNOWN.sub("", name))
+    from_file = _LABEL_FILE.search(name)
+    bare, ending, finetuned = split_name(_LABEL_FILE.sub("", _LABELS_KNOWN.sub("", name)))
     teacher = re.sub("^random-", "random:", bare)
     teacher = re.sub("^(random:)?timm-", r"\1timm:", teacher)
     if teacher.startswith("module-"):  # names in Python have no dashes
@@ -141,7 +155,7 @@ def command_for(name: str) -> str:
     config = TeachConfig(
         Path(), teacher, task=task, finetune=finetuned, label_fraction=fraction, seed=seed
     )
-    return _words(config, wanted)
+    return _words(config, wanted) + (" --labels FILE" if from_file else "")
 
 
 def command_of(lesson: Lesson) -> str:
@@ -151,6 +165,8 @@ def command_of(lesson: Lesson) -> str:
     words = _words(config, wanted)
     if config.weights:
         words += f" --weights {config.weights.resolve()}"
+    if config.labels:
+        words += f" --labels {config.labels.resolve()}"
     named = teacher_name(kind, config) != teacher_name(kind, replace(config, name=None))
     return f"{words} --name {config.name}" if named else words
 

@@ -31,23 +31,34 @@ def work_file(store: Store, name: str) -> Path:
 
 
 def resolve_teacher(
-    store: Store, name: str, lesson: str, label_fraction: float = 1.0, seed: int = 0
+    store: Store,
+    name: str,
+    lesson: str,
+    label_fraction: float = 1.0,
+    seed: int = 0,
+    labels: Path | None = None,
 ) -> dict[str, Any]:
     """Return the teacher.json of the teacher that `name` means for a run whose task wants a lesson.
 
     A bare encoder's name, `lite0`, means the teacher of the wanted lesson by its default name,
     such as `lite0-segmentation`, and `lite0-finetuned` then means `lite0-segmentation-finetuned`.
     A teacher of another name, of that lesson, or without labels is meant by just its name. Where a
-    run knows a fraction of the labels, a bare name means the teacher of the same fraction and seed.
+    run knows a fraction of the labels, a bare name means the teacher of the same fraction and seed,
+    or of the same label file.
 
     Raises:
         StoreError: when that teacher is absent or does not match the store.
     """
-    return read_teacher(store, meant_name(store, name, lesson, label_fraction, seed))
+    return read_teacher(store, meant_name(store, name, lesson, label_fraction, seed, labels))
 
 
 def meant_name(
-    store: Store, name: str, lesson: str, label_fraction: float = 1.0, seed: int = 0
+    store: Store,
+    name: str,
+    lesson: str,
+    label_fraction: float = 1.0,
+    seed: int = 0,
+    labels: Path | None = None,
 ) -> str:
     """Return the name of the teacher that `name` means; see `resolve_teacher`."""
     file = teacher_folder(store, name) / "teacher.json"
@@ -56,14 +67,20 @@ def meant_name(
     bare = not ending and (not made or folder_name(made["settings"]["teacher"]) == encoder)
     if not bare or made.get("label_free"):
         return name
-    if made.get("task") == lesson and label_fraction == 1:
+    if made.get("task") == lesson and label_fraction == 1 and labels is None:
         return name
     wanted = LESSONS.get(lesson)
     if finetuned and not wanted.finetunes:
         return name
     fraction = 1.0 if wanted.label_free else label_fraction
     config = TeachConfig(
-        store.path, encoder, task=lesson, finetune=finetuned, label_fraction=fraction, seed=seed
+        store.path,
+        encoder,
+        task=lesson,
+        finetune=finetuned,
+        label_fraction=fraction,
+        labels=None if wanted.label_free else labels,
+        seed=seed,
     )
     return teacher_name(wanted, config)
 
@@ -82,7 +99,8 @@ def read_teacher(store: Store, name: str) -> dict[str, Any]:
             f" pointmcd teach {store.path} {command_for(name)}"
         )
     meta = check_format(read_json(folder / "teacher.json"), folder)
-    if meta["store_fingerprint"] != store.fingerprint or meta["shapes"] != len(store.shapes):
+    allowed = {store.fingerprint} | ({store.own_fingerprint} if meta["label_free"] else set())
+    if meta["store_fingerprint"] not in allowed or meta["shapes"] != len(store.shapes):
         raise StoreError(
             f"{folder}: made from another rig, renderer or set of shapes than the store's; run:"
             f" pointmcd teach {store.path} {meta['command']} --overwrite"

@@ -44,7 +44,7 @@ def teach(config: TeachConfig) -> Path:
     """
     kind = LESSONS.get(config.task)
     check_config(kind, config)
-    store = Store(config.store)
+    store = Store(config.store, config.labels)
     name = teacher_name(kind, config)
     folder = teacher_folder(store, name)
     if not _is_done(folder, store, kind, config):

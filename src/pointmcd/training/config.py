@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 from tyro.conf import Positional, UseAppendAction
 
 from pointmcd.data.augment import RotationName
+from pointmcd.data.labels import labels_digest
 from pointmcd.errors import ConfigError
 from pointmcd.options import DEVICE, RUN, STORE, Advanced, metavar
 from pointmcd.settings import check_choices, convert_paths, option
@@ -21,7 +22,7 @@ Course = Literal["constant", "decay", "first"]
 
 
 #: Settings that cannot change what is learnt.
-PLACE_FIELDS = {"store", "out", "init", "device", "workers", "overwrite"}
+PLACE_FIELDS = {"store", "out", "init", "labels", "device", "workers", "overwrite"}
 #: Settings that a baseline does not read.
 DISTILLATION_FIELDS = {
     "objective",
@@ -56,6 +57,9 @@ class TrainConfig:
     """Fraction of each class's train shapes whose labels are used, at least one shape; drawn by the
     seed. They are repeated until an epoch has about as many steps as with all. Objectives
     learn from all train shapes, except in segmentation."""
+    labels: Annotated[Path | None, metavar("FILE")] = None
+    """Label file (path,class) whose labels are used instead of the store's, outside the test split;
+    all other shapes are learnt from without labels. `teach` with the same file first."""
     epochs: int = 40
     """Passes over the train split."""
     batch_size: int = 32
@@ -139,6 +143,7 @@ class TrainConfig:
             "" if self.task == TrainConfig.task else f"-{re.sub('[^A-Za-z0-9]+', '-', self.task)}"
         )
         share = "" if self.label_fraction == 1 else f"-{self.label_fraction:g}"
+        share += "" if self.labels is None else f"-labels-{labels_digest(self.labels)}"
         name = f"{self.store.resolve().name}{task}-{student}-{self.arm}-s{self.seed}{share}"
         return self.out if self.out is not None else Path("runs") / name
 
@@ -152,7 +157,8 @@ class TrainConfig:
         if self.label_fraction == 1:  # described as before there was a choice
             left_out.add("label_fraction")
         whole = asdict(self) | {"objective": [term.text for term in self.terms]}
-        return {k: v for k, v in whole.items() if k not in left_out}
+        known = {} if self.labels is None else {"labels": labels_digest(self.labels)}
+        return {k: v for k, v in whole.items() if k not in left_out} | known
 
     @property
     def described_task(self) -> "Task":
@@ -200,6 +206,8 @@ class TrainConfig:
         if not 0 < self.label_fraction <= 1:
             value = self.label_fraction
             raise ConfigError(f"--label-fraction {value}: must be above 0 and at most 1")
+        if self.labels is not None and self.label_fraction < 1:
+            raise ConfigError("--labels: says which labels are used; leave out --label-fraction")
         _ = self.terms  # refuses what it cannot read
         if not self.described_task.labelled:
             self._check_without_labels()
@@ -214,6 +222,8 @@ class TrainConfig:
             raise ConfigError(f"--distill-course first: {task} has no task to follow")
         if self.label_fraction != 1:
             raise ConfigError(f"--label-fraction: {task} uses no labels; leave it out")
+        if self.labels is not None:
+            raise ConfigError(f"--labels: {task} uses no labels; leave it out")
 
 
 _LEAST = {

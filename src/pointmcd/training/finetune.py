@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from pointmcd.checkpoint import load_checkpoint, under_prefix
+from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, RunError
 from pointmcd.tasks.task import get_task
 from pointmcd.training.config import TrainConfig
@@ -32,13 +33,13 @@ def start_from(model: Any, run: Run) -> None:
     student.load_state_dict(tensors, strict=False)
 
 
-def check_start(start: dict[str, Any], config: TrainConfig, store_fingerprint: str) -> None:
+def check_start(start: dict[str, Any], config: TrainConfig, store: Store) -> None:
     """Refuse a start that knows labels which a training must not know.
 
     Args:
         start: from `describe_start`.
         config: of the new run.
-        store_fingerprint: of its store.
+        store: what it trains on.
 
     Raises:
         ConfigError: when pretraining would start from labels, or a share of a store's labels from
@@ -50,10 +51,11 @@ def check_start(start: dict[str, Any], config: TrainConfig, store_fingerprint: s
             f"--init {start['run']}: learnt from labels; --task {config.task} starts from a run"
             " without labels, or from nothing"
         )
-    if config.label_fraction < 1 and store_fingerprint in known:
+    few = "--labels" if config.labels else "--label-fraction" if config.label_fraction < 1 else ""
+    if few and store.own_fingerprint in known:
         raise ConfigError(
-            f"--init {start['run']}: learnt from labels of this store; with --label-fraction it"
-            " would know those that are left out"
+            f"--init {start['run']}: learnt from labels of this store; with {few} it would know"
+            " those that are left out"
         )
 
 
@@ -89,6 +91,7 @@ def _labels_of(meta: dict[str, Any]) -> list[str]:
     known = set((meta.get("init") or {}).get("labels_of", ()))
     if get_task(meta["task"]).labelled:
         known.add(meta["store_fingerprint"])
+        known.add(meta.get("own_fingerprint", meta["store_fingerprint"]))  # with a label file
     return sorted(known)
 
 

@@ -26,7 +26,9 @@ def find_teacher(config: TrainConfig, store: Store) -> dict[str, Any] | None:
     if config.teacher is None:
         return None
     lesson = config.described_task.lesson
-    return resolve_teacher(store, config.teacher, lesson, config.label_fraction, config.seed)
+    return resolve_teacher(
+        store, config.teacher, lesson, config.label_fraction, config.seed, config.labels
+    )
 
 
 def with_objectives(

@@ -4,7 +4,7 @@ import json
 import platform
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,15 @@ import yaml
 from filelock import FileLock, Timeout
 
 import pointmcd
+from pointmcd.data.labels import read_labels, write_labels
 from pointmcd.data.store import Store
 from pointmcd.errors import PointMCDError, RunError
 from pointmcd.files import read_json, replacing, write_json
 from pointmcd.tasks.task import Labels, Task, get_task
 from pointmcd.training.config import TrainConfig, config_from_dict
 
+#: The copy of the label file in a run folder.
+LABELS = "labels.csv"
 #: Held in a run folder while it is trained in.
 LOCK = ".lock"
 #: Raised whenever run folders change in a way that older code would misread.
@@ -85,7 +88,21 @@ class Run:
             RunError: when config.yaml cannot be read.
             ConfigError: when a field of it is unknown, missing or of another type.
         """
-        return config_from_dict(self.settings)
+        return replace(config_from_dict(self.settings), labels=self.label_file)
+
+    @property
+    def label_file(self) -> Path | None:
+        """Its own copy of the label file that it was trained with, if any."""
+        file = self.path / LABELS
+        return file if file.exists() else None
+
+    def open_store(self, path: Path | None = None) -> Store:
+        """Open the store that it was trained on, with its label file, or a copy at another path.
+
+        Raises:
+            StoreError: when it is no longer there.
+        """
+        return Store(path or Path(self.meta["store"]), self.label_file)
 
     @property
     def task(self) -> Task:
@@ -227,10 +244,13 @@ def create_run(
     folder = config.folder
     values = asdict(config) | {"store": str(config.store), "out": str(folder)}
     values["objective"] = list(config.objectives or config.objective)
-    values["init"] = None if config.init is None else str(config.init)
+    for name in ("init", "labels"):
+        values[name] = None if values[name] is None else str(values[name])
     shapes = {split: len(store.indices(split)) for split in ("train", "val", "test")}
     if train_shapes is not None:
         shapes["train"] = train_shapes
+    if config.labels is not None:
+        write_labels(folder / LABELS, read_labels(config.labels))
     with replacing(folder / "config.yaml") as temporary:
         temporary.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
     versions = {"python": platform.python_version()} | {n: version(n) for n in ("torch", "numpy")}
@@ -245,6 +265,7 @@ def create_run(
         "parts": store.parts,
         "store": str(config.store.resolve()),
         "store_fingerprint": store.fingerprint,
+        "own_fingerprint": store.own_fingerprint,
         "teacher": teacher,
         "versions": versions,
         "init": start,

@@ -17,7 +17,7 @@ from pointmcd.training.config import TrainConfig
 from pointmcd.training.finetune import check_start, describe_start
 from pointmcd.training.inputs import find_teacher, with_objectives
 from pointmcd.training.processes import agreed, is_main, join, main_first
-from pointmcd.training.run import LOCK, Run, create_run, lock_folder
+from pointmcd.training.run import LABELS, LOCK, Run, create_run, lock_folder
 from pointmcd.training.trainer import Trainer
 
 #: The usual shares of the labels in a learning curve.
@@ -83,7 +83,7 @@ def _warn_of_few_steps(trainer: Trainer) -> None:
 def _plan(config: TrainConfig) -> _Plan:
     """Check everything that can be refused before the model is made."""
     config.check()
-    store = Store(config.store)
+    store = Store(config.store, config.labels)
     _check_store(config, store)
     teacher = find_teacher(config, store)
     if teacher is not None and not config.described_task.labelled:
@@ -120,7 +120,7 @@ def _start(config: TrainConfig, store: Store) -> dict[str, Any] | None:
             f" --student {run.meta['student']}"
         )
     start = describe_start(run)
-    check_start(start, config, store.fingerprint)
+    check_start(start, config, store)
     return start
 
 
@@ -207,7 +207,7 @@ def _clear(folder: Path) -> None:
 
 def _is_begun(path: Path) -> bool:
     """Return whether a file may be left by a run that was killed at its start."""
-    return path.name in ("config.yaml", LOCK) or is_temporary(path)
+    return path.name in ("config.yaml", LABELS, LOCK) or is_temporary(path)
 
 
 def _first_difference(plan: _Plan, meta: dict[str, Any]) -> str | None:

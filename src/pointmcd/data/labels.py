@@ -1,0 +1,140 @@
+"""Label files: CSV tables that name the classes of some shapes (`path,class`)."""
+
+import csv
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from io import StringIO
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from pointmcd.errors import ConfigError
+from pointmcd.files import replacing
+
+_PATHS, _CLASSES = ("path", "file", "name", "shape"), ("class", "label", "category")
+_SPLITS = ("train", "val", "test")
+
+
+class LabelRow(NamedTuple):
+    """One line of a label file.
+
+    Attributes:
+        path: of the shape's file, or its name in the store.
+        label: its class.
+        split: "train", "val" or "test"; None where the file does not say.
+        line: number of the line, from 1.
+    """
+
+    path: str
+    label: str
+    split: str | None = None
+    line: int = 0
+
+
+def read_labels(path: Path) -> list[LabelRow]:
+    """Read a label file: columns `path`, `class` and maybe `split`, separated by `,`, `;` or tabs.
+
+    A first line that names no columns is a shape. Rows without a class are left out.
+
+    Raises:
+        ConfigError: when the file cannot be read, or a line is none of a label file.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "is not a text in UTF-8"
+        raise ConfigError(f"--labels {path}: cannot be read: {reason}") from error
+    first = text.partition("\n")[0]
+    delimiter = next((mark for mark in "\t;" if mark in first and "," not in first), ",")
+    reader = csv.reader(StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    try:
+        table = [(reader.line_num, cells) for cells in reader if any(map(str.strip, cells))]
+    except csv.Error as error:
+        raise ConfigError(
+            f"--labels {path}: line {reader.line_num}: a quote is left open"
+        ) from error
+    columns, table = _columns(table)
+    rows = [_row(path, line, cells, columns) for line, cells in table]
+    if not any(row.label for row in rows):
+        raise ConfigError(f"--labels {path}: holds no labels; its columns are path and class")
+    return [row for row in rows if row.label]
+
+
+def _columns(table: list[tuple[int, list[str]]]) -> tuple[list[int], list[tuple[int, list[str]]]]:
+    """Return the positions of path, class and split, and the lines below the header, if any."""
+    head = [cell.strip().lower() for cell in table[0][1]] if table else []
+    paths = [i for i, cell in enumerate(head) if cell in _PATHS]
+    classes = [i for i, cell in enumerate(head) if cell in _CLASSES]
+    if not (paths and classes):
+        return [0, 1, 2], table
+    splits = [i for i, cell in enumerate(head) if cell == "split"]
+    return [paths[0], classes[0], *splits[:1]], table[1:]
+
+
+def _row(path: Path, line: int, cells: list[str], columns: list[int]) -> LabelRow:
+    here = f"--labels {path}: line {line}"
+    if len(cells) <= max(columns[:2]):
+        raise ConfigError(f"{here}: has no class; write path,class")
+    split = "".join(cells[i].strip().lower() for i in columns[2:] if i < len(cells))
+    if split and split not in _SPLITS:
+        raise ConfigError(f"{here}: split {split}: use one of {', '.join(_SPLITS)}, or none")
+    return LabelRow(cells[columns[0]].strip(), cells[columns[1]].strip(), split or None, line)
+
+
+def write_labels(path: Path, rows: Sequence[LabelRow]) -> None:
+    """Write a label file; the same rows give the same bytes."""
+    split = any(row.split for row in rows)
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["path", "class", "split"][: 2 + split])
+        writer.writerows([row.path, row.label, row.split or ""][: 2 + split] for row in rows)
+
+
+def labels_digest(path: Path) -> str:
+    """Return a short hash of what a label file says, whatever its order and form."""
+    rows = sorted((row.path, row.label, row.split or "") for row in read_labels(path))
+    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:8]
+
+
+def match_labels(names: Sequence[str], path: Path, where: Path) -> dict[int, LabelRow]:
+    """Return the row of each labelled shape of a label file, by its position in `names`.
+
+    A row's path is the name of a shape, with or without the file's suffix, and may begin with
+    folders above the source.
+
+    Args:
+        names: of the shapes.
+        path: of the label file.
+        where: the store or source that holds the shapes, for errors.
+
+    Raises:
+        ConfigError: when a path is no shape or more than one, or a shape has two classes.
+    """
+    places = {name: i for i, name in enumerate(names)}
+    found: dict[int, LabelRow] = {}
+    for row in read_labels(path):
+        index = _find(row.path, places)
+        if index is None:
+            raise ConfigError(
+                f"--labels {path}: line {row.line}: {row.path} is no shape of {where}, whose names"
+                f" are like {names[0]}"
+            )
+        known = found.setdefault(index, row)
+        if (known.label, known.split) != (row.label, row.split):
+            raise ConfigError(
+                f"--labels {path}: lines {known.line} and {row.line} say of {names[index]}"
+                f" {known.label} and {row.label}; keep one"
+            )
+    return found
+
+
+def _find(text: str, places: Mapping[str, int]) -> int | None:
+    """Return the position of the shape that a path means."""
+    path = PurePosixPath(text.replace("\\", "/"))
+    parts = [part for part in path.parts if part not in (".", "/")]
+    for above in range(len(parts)):
+        below = PurePosixPath(*parts[above:])
+        for name in (str(below), str(below.with_suffix(""))):
+            if name in places:
+                return places[name]
+    return None

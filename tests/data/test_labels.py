@@ -1,0 +1,163 @@
+"""Label files: what they may look like, which shapes they mean, and what a store makes of them."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from store_copies import copy_store
+
+from pointmcd.data.labels import LabelRow, labels_digest, match_labels, read_labels, write_labels
+from pointmcd.data.store import Store
+from pointmcd.errors import ConfigError, StoreError
+from pointmcd.files import read_json, write_json
+
+NAMES = ("bed/a", "bed/b.v2", "chair/c", "d")
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text, name="labels.csv"):
+        path = tmp_path / name
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "path,class\na,x\nb,y\n",
+        "a,x\nb,y",  # without a header
+        "\ufeffpath,class\r\na,x\r\nb,y\r\n",
+        "class;file\nx;a\ny;b\n",
+        "Name\tsplit\tLabel\na\t\tx\nb\t\ty\n",
+        "path,class\n\na, x\nc,\nb,y\n",  # c is not labelled yet
+    ],
+)
+def test_forms_of_a_file(write, text):
+    assert [row[:3] for row in read_labels(write(text))] == [("a", "x", None), ("b", "y", None)]
+
+
+def test_names_of_any_script_with_commas_and_quotes(write):
+    rows = [LabelRow('a,"b"; c', "стул"), LabelRow("椅子/1\n2", " x,y"[1:], "val")]
+    path = write("")
+    write_labels(path, rows)
+    assert [row[:3] for row in read_labels(path)] == [row[:3] for row in rows]
+
+
+words = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1).map(str.strip)
+words = words.filter(lambda word: word and word.lower() not in ("path", "class", "file", "name"))
+
+
+@given(
+    st.lists(st.tuples(words, words, st.sampled_from([None, "train", "val", "test"])), min_size=1)
+)
+def test_what_is_written_is_read(tmp_path_factory, rows):
+    path = tmp_path_factory.mktemp("csv") / "labels.csv"
+    write_labels(path, [LabelRow(*row) for row in rows])
+    assert [row[:3] for row in read_labels(path)] == rows
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "holds no labels"),
+        ("path,class\n", "holds no labels"),
+        ("path,class\na,\n", "holds no labels"),
+        ("path,class\na\n", "line 2: has no class"),
+        ("path,class,split\na,x,dev\n", "line 2: split dev: use one of train, val, test"),
+        ('path,class\na,"x\n', "quote is left open"),
+        (b"\xff\xfe\x00", "not a text in UTF-8"),
+    ],
+)
+def test_what_is_no_label_file(write, text, said):
+    path = write(text)
+    with pytest.raises(ConfigError, match=said) as caught:
+        read_labels(path)
+    assert str(caught.value).startswith(f"--labels {path}: ")
+
+
+def test_an_absent_file(tmp_path):
+    with pytest.raises(ConfigError, match="cannot be read: No such file"):
+        read_labels(tmp_path / "none.csv")
+
+
+@pytest.mark.parametrize(
+    ("path", "index"),
+    [
+        ("bed/a", 0),
+        ("bed/a.obj", 0),
+        ("./bed/a.obj", 0),
+        ("bed\\a.obj", 0),
+        ("/data/meshes/bed/a.obj", 0),
+        ("bed/b.v2", 1),  # what looks like a suffix is part of the name
+        ("bed/b.v2.ply", 1),
+        ("d.stl", 3),
+    ],
+)
+def test_which_shape_a_path_means(write, tmp_path, path, index):
+    assert list(match_labels(NAMES, write(f"{path},x"), tmp_path)) == [index]
+
+
+@pytest.mark.parametrize("path", ["bed", "e", "a", "bed/a/z", ""])
+def test_a_path_that_is_no_shape(write, tmp_path, path):
+    with pytest.raises(ConfigError, match=f"line 1: {path} is no shape of .*, .* like bed/a"):
+        match_labels(NAMES, write(f"{path},x"), tmp_path)
+
+
+def test_two_labels_for_one_shape(write, tmp_path):
+    with pytest.raises(ConfigError, match="lines 1 and 3 say of d x and y; keep one"):
+        match_labels(NAMES, write("d,x\nbed/a,x\nd.off,y"), tmp_path)
+    assert len(match_labels(NAMES, write("d,x\nd.off,x"), tmp_path)) == 1  # the same twice
+
+
+def test_the_digest_is_of_what_a_file_says(write):
+    one = labels_digest(write("path,class\na,x\nb,y\n", "1"))
+    assert one == labels_digest(write("b;y\na;x", "2"))
+    assert one != labels_digest(write("a,x\nb,x", "3"))
+
+
+def test_a_store_with_a_label_file(tiny_store, write):
+    own = Store(tiny_store)
+    train = [shape.name for shape in own.shapes if shape.split == "train"]
+    val = next(shape.name for shape in own.shapes if shape.split == "val")
+    file = write(f"{train[0]},sofa\n{train[1]},table\n{val},sofa\n")
+    store = Store(tiny_store, file)
+    assert store.classes == ["bed", "chair", "lamp", "sofa", "table"]  # those of test are known
+    assert {s.name: s.label for s in store.shapes if s.split == "train" and s.label} == {
+        train[0]: "sofa",
+        train[1]: "table",
+        val: "sofa",
+    }
+    assert not len(store.indices("val"))
+    assert store.indices("test").tolist() == own.indices("test").tolist()
+    assert store.fingerprint != own.fingerprint == store.own_fingerprint == own.own_fingerprint
+
+
+def test_a_label_file_moves_shapes_between_splits(tiny_store, write):
+    names = [shape.name for shape in Store(tiny_store).shapes]
+    file = write(f"path,class,split\n{names[0]},a,val\n{names[1]},b,test\n{names[2]},b,\n")
+    splits = {s.name: s.split for s in Store(tiny_store, file).shapes}
+    assert (splits[names[0]], splits[names[1]]) == ("val", "test")
+
+
+def test_one_class_alone_is_refused(tiny_store, write):
+    name = Store(tiny_store).shapes[0].name
+    with pytest.raises(ConfigError, match="names one class alone; training needs two"):
+        Store(tiny_store, write(f"{name},x"))
+
+
+def test_labels_of_parts_cannot_be_replaced(parts_store, write):
+    name = Store(parts_store).shapes[0].name
+    with pytest.raises(StoreError, match="has labels of parts"):
+        Store(parts_store, write(f"{name},x"))
+
+
+def test_shapes_left_out_as_twins_stay_out(tiny_store, write, tmp_path):
+    path = copy_store(tiny_store, tmp_path / "store")
+    meta = read_json(path / "store.json")
+    meta["shapes"][0]["split"] = "none"
+    write_json(path / "store.json", meta)
+    names = [shape.name for shape in Store(path).shapes]
+    store = Store(path, write(f"{names[1]},x\n{names[2]},y"))
+    assert store.shapes[0].split == "none"

@@ -1,0 +1,46 @@
+"""Preparing with a label file."""
+
+import pytest
+
+from pointmcd.data.store import Store
+from pointmcd.errors import ConfigError
+from pointmcd.preparation.config import PrepareConfig
+from pointmcd.preparation.prepare import prepare
+
+
+@pytest.fixture
+def file(tmp_path):
+    return tmp_path / "labels.csv"
+
+
+@pytest.fixture
+def make(few_meshes, quick, tmp_path, file):
+    return lambda: prepare(
+        PrepareConfig(few_meshes, tmp_path / "store", labels=file, **(quick | {"val_fraction": 0}))
+    )
+
+
+def test_classes_and_splits_of_the_file_replace_those_of_the_folders(make, few_meshes, file):
+    one, two, three = sorted(few_meshes.rglob("*.off"))[:3]
+    names = [path.relative_to(few_meshes).as_posix() for path in (one, two, three)]
+    file.write_text(
+        f"path,class,split\n{names[0]},soft,train\n{names[1]},hard,test\n{names[2]},soft,\n"
+    )
+    store = Store(make().store)
+    assert store.classes == ["hard", "soft"]
+    found = {shape.name + ".off": (shape.label, shape.split) for shape in store.shapes}
+    assert [found.pop(name)[0] for name in names] == ["soft", "hard", "soft"]
+    assert {label for label, _ in found.values()} == {None}
+
+
+def test_a_path_that_is_no_shape_stops_before_the_store_is_made(make, few_meshes, file, tmp_path):
+    file.write_text("nobody.off,x\n")
+    with pytest.raises(ConfigError, match="line 1: nobody.off is no shape of"):
+        make()
+    assert not (tmp_path / "store").exists()
+
+
+def test_part_labels_need_their_own_classes(labelled_meshes, tmp_path, quick, file):
+    file.write_text("a,b\n")
+    with pytest.raises(ConfigError, match="has labels of parts"):
+        prepare(PrepareConfig(labelled_meshes, tmp_path / "store", labels=file, **quick))
