@@ -34,7 +34,7 @@ VARIANTS = {
     "logits-view_logits": ("logits:9", "view_logits:9"),
     "logits-contrast": ("logits:9", "contrast:0.5"),
 }
-POINTS = 256
+POINTS, EPOCHS, BATCH_SIZE = 256, 40, 32
 
 
 def config_of(work: Path, variant: str, fraction: float, seed: int) -> TrainConfig:
@@ -47,6 +47,8 @@ def config_of(work: Path, variant: str, fraction: float, seed: int) -> TrainConf
         objective=objective or (),
         label_fraction=fraction,
         points=POINTS,
+        epochs=EPOCHS,
+        batch_size=BATCH_SIZE,
         seed=seed,
     )
 
@@ -58,7 +60,7 @@ def section(work: Path, title: str, fraction: float) -> Iterator[str]:
     yield f"## {title}, {fraction:.0%} of the labels"
     yield (
         f"{describe_store(store)}; {len(store.classes)} classes, {known} labelled shapes. Settings:"
-        f" {describe(config_of(work, 'baseline', fraction, 0))}, 40 epochs."
+        f" {describe(config_of(work, 'baseline', fraction, 0))}, {EPOCHS} epochs."
     )
     for variant in VARIANTS:
         done = [s for s in range(99) if _done(work, variant, fraction, s)]

@@ -49,7 +49,9 @@ def settings(work: Path) -> TrainConfig:
     # The method's augmentation and a plain start; the defaults are others since:
     # docs/when-distillation-pays.md.
     plain = ("vafp:3,start=plain",)
-    return TrainConfig(work / "store", points=POINTS, scale=1.5, shift=0.2, objective=plain)
+    return TrainConfig(
+        work / "store", points=POINTS, batch_size=32, scale=1.5, shift=0.2, objective=plain
+    )
 
 
 def head(work: Path) -> Iterator[str]:

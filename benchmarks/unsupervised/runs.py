@@ -36,6 +36,7 @@ def pretraining(work: Path, student: str, seed: int) -> TrainConfig:
         seed=seed,
         points=POINTS,
         epochs=PRETRAIN_EPOCHS[student],
+        batch_size=32,
     )
 
 
@@ -50,6 +51,7 @@ def training(work: Path, student: str, variant: str, share: float, seed: int) ->
         seed=seed,
         points=POINTS,
         epochs=EPOCHS[student],
+        batch_size=32,
         init=start,
         label_fraction=share,
     )

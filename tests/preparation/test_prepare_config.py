@@ -44,6 +44,7 @@ def test_the_command_line_sets_every_field(cli, configs):
         points=100,
         rig="mine.json",
         up="z",
+        labels="labels.csv",
         columns="4,5,6",
         seed=3,
         workers=2,

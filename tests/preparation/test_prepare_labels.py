@@ -35,7 +35,7 @@ def test_classes_and_splits_of_the_file_replace_those_of_the_folders(make, few_m
 
 def test_a_path_that_is_no_shape_stops_before_the_store_is_made(make, few_meshes, file, tmp_path):
     file.write_text("nobody.off,x\n")
-    with pytest.raises(ConfigError, match="line 1: nobody.off is no shape of"):
+    with pytest.raises(ConfigError, match=r"line 1: nobody\.off is no shape of"):
         make()
     assert not (tmp_path / "store").exists()
 

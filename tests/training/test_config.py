@@ -39,8 +39,8 @@ def test_the_folder_is_called_after_the_store_itself(monkeypatch, tmp_path):
 
 
 AT_LEAST = {
-    **dict.fromkeys(("epochs", "points", "scale"), 1),
-    "batch_size": 2,
+    **dict.fromkeys(("points", "scale"), 1),
+    **dict.fromkeys(("epochs", "batch_size"), 0),
     **dict.fromkeys(("seed", "warmup_epochs", "workers"), 0),
     **dict.fromkeys(("lr", "final_lr", "weight_decay", "shift"), 0),
     **dict.fromkeys(("task_weight", "regulariser_weight"), 0),
@@ -61,6 +61,7 @@ def test_numbers_below_the_least(field, bad):
 @pytest.mark.parametrize(
     ("field", "value", "rule"),
     [
+        ("batch_size", 1, "must be at least 2, or 0; batch norm needs two shapes"),
         ("label_smoothing", 1.0, "must be at least 0 and below 1"),
         ("label_smoothing", -0.1, "must be at least 0 and below 1"),
         ("distill_share", 0.0, "must be between 0 and 1"),
@@ -88,7 +89,7 @@ def test_what_decides_the_result_and_what_does_not():
     assert elsewhere.decisive() == plain.decisive()
     left_out = {f.name for f in fields(TrainConfig)} - plain.decisive().keys()
     unsaid = {"label_fraction"}  # where all labels are used, that is not said
-    assert left_out == {"store", "out", "init", "device", "workers", "overwrite"} | unsaid
+    assert left_out == {"store", "out", "init", "labels", "device", "workers", "overwrite"} | unsaid
     assert TrainConfig(STORE, resample=True).decisive() != plain.decisive()
 
 
@@ -129,6 +130,29 @@ def test_where_a_run_is_made_decides_nothing(task, teacher):
     there = replace(here, store=Path("x"), out=Path("y"), device="cpu", workers=3, overwrite=True)
     assert there.decisive() == here.decisive()
     assert {"seed", "epochs", "student", "task", "teacher"} <= here.decisive().keys()
+
+
+@pytest.mark.parametrize(
+    ("shapes", "size", "epochs"),
+    [
+        (1, 8, 1000),
+        (60, 8, 143),
+        (160, 16, 100),
+        (319, 16, 53),
+        (320, 32, 100),
+        (561, 32, 59),
+        (9843, 32, 40),
+    ],
+)
+def test_small_sets_get_small_batches_and_many_epochs(shapes, size, epochs):
+    config = TrainConfig(STORE).for_shapes(shapes)
+    assert (config.batch_size, config.epochs) == (size, epochs)
+
+
+def test_epochs_and_batches_that_are_given_stay():
+    config = TrainConfig(STORE, epochs=3, batch_size=5)
+    assert config.for_shapes(1000) == config
+    assert TrainConfig(STORE, batch_size=100).for_shapes(1000).epochs == 100
 
 
 def test_labels_that_are_not_read_decide_nothing():

@@ -11,7 +11,7 @@ from pointmcd.training.config import RECIPES, TrainConfig, apply_recipe, recipe_
 STORE = Path("/data/store")
 
 SHORT = {
-    **{"epochs": 40, "batch_size": 32, "points": 1024, "warmup_epochs": 0},
+    **{"epochs": 0, "batch_size": 0, "points": 1024, "warmup_epochs": 0},
     **{"optimizer": "adamw", "lr": 1e-3, "final_lr": 1e-5, "weight_decay": 0.05},
     **{"task_weight": 1.0, "label_smoothing": 0.2, "regulariser_weight": 0.001},
     **{"scale": 1.25, "shift": 0.1, "rotation": "none", "resample": False},
@@ -36,7 +36,7 @@ DGCNN_PARTS = PARTS | {"epochs": 250, "task_weight": 1.0}
 
 #: Fields that say which run it is, or where, and not how it is trained.
 NAMED = {
-    *("store", "out", "task", "student", "teacher", "init", "seed", "label_fraction"),
+    *("store", "out", "task", "student", "teacher", "init", "seed", "label_fraction", "labels"),
     *("device", "workers", "overwrite"),
 }
 

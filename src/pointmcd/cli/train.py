@@ -21,11 +21,14 @@ from pointmcd.training.config import (
 def train_command(arguments: Sequence[str]) -> Callable[..., None]:
     """Return the command, its defaults those of the recipe that the arguments name."""
     default = _default(arguments)
+    auto = _value_of("--recipe", arguments, RECIPES[0]) == "auto"
+    distils: Literal["always", "auto"] = "auto" if auto else "always"
 
     def train(
         config: Annotated[TrainConfig, tyro.conf.arg(name="")] = default,
-        recipe: Literal["short", "paper"] = "short",  # read before parsing, for the defaults
+        recipe: Literal["short", "auto", "paper"] = "short",  # read before parsing, for defaults
         no_distill: Flag = False,
+        distill: Literal["always", "auto"] = distils,
         learning_curve: Flag = False,
         folds: Annotated[int | None, metavar("K")] = None,
     ) -> None:
@@ -33,8 +36,12 @@ def train_command(arguments: Sequence[str]) -> Callable[..., None]:
 
         Args:
             config: Settings of the run.
-            recipe: Defaults: short (for small data and short schedules) or paper (as published).
+            recipe: Defaults: short (for small data and short schedules), auto (the same with
+                --distill auto) or paper (as published).
             no_distill: Train the baseline: without a teacher, everything else equal.
+            distill: Always, or (auto) only where it pays by what is measured on the validation
+                split: how far the teacher is ahead of a quick baseline, and how many labels there
+                are.
             learning_curve: Train on 1, 5, 10, 20 and 100% of the labels, a run each.
             folds: Cross-validate first: K runs that each hold out another part of the labelled
                 shapes, for an accuracy where there is no test split.
@@ -50,6 +57,8 @@ def train_command(arguments: Sequence[str]) -> Callable[..., None]:
         )
         if no_distill:
             settings = replace(settings, teacher=None)
+        elif distill == "auto":
+            settings = _decided(settings)
         if folds is not None and learning_curve:
             raise UsageError("train: --folds does not go with --learning-curve; leave one out")
         if folds is not None:
@@ -59,6 +68,17 @@ def train_command(arguments: Sequence[str]) -> Callable[..., None]:
                 print_line(str(folder))
 
     return train
+
+
+def _decided(config: TrainConfig) -> TrainConfig:
+    from pointmcd.progress import console
+    from pointmcd.training.auto import decide
+    from pointmcd.training.processes import is_main
+
+    decision = decide(config)
+    if is_main():
+        console.print(f"note: {decision.reason}", soft_wrap=True)
+    return decision.config
 
 
 def _cross_validate(config: TrainConfig, folds: int) -> None:

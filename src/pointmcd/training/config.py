@@ -1,5 +1,6 @@
 """Settings of `pointmcd train`, all of them, and the named recipes that fill them."""
 
+import math
 import re
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -60,10 +61,10 @@ class TrainConfig:
     labels: Annotated[Path | None, metavar("FILE")] = None
     """Label file (path,class) whose labels are used instead of the store's, outside the test split;
     all other shapes are learnt from without labels. `teach` with the same file first."""
-    epochs: int = 40
-    """Passes over the train split."""
-    batch_size: int = 32
-    """Shapes per step, over all processes."""
+    epochs: int = 0
+    """Passes over the train split; 0: as many as make 1,000 steps, at least 40."""
+    batch_size: int = 0
+    """Shapes per step, over all processes; 0: 32, of fewer than 320 train shapes 16 or 8."""
     points: int = 1024
     """Points per shape."""
     seed: int = 0
@@ -160,6 +161,19 @@ class TrainConfig:
         known = {} if self.labels is None else {"labels": labels_digest(self.labels)}
         return {k: v for k, v in whole.items() if k not in left_out} | known
 
+    def for_shapes(self, count: int) -> "TrainConfig":
+        """Return the settings with epochs and batch size for that many train shapes.
+
+        Steps, not epochs, are what a training is made of: small sets need more epochs, and smaller
+        batches.
+        """
+        size = self.batch_size or next(
+            size for size in (32, 16, 8) if count >= size * 10 or size == 8
+        )
+        steps = max(count // size, 1)
+        epochs = self.epochs or max(_LEAST_EPOCHS, math.ceil(USUAL_STEPS / steps))
+        return replace(self, epochs=epochs, batch_size=size)
+
     @property
     def described_task(self) -> "Task":
         """The task.
@@ -198,6 +212,10 @@ class TrainConfig:
             value = getattr(self, name)
             if not value >= least:  # not a number is refused too
                 raise ConfigError(f"{option(name)} {value}: must be at least {least}")
+        if self.batch_size == 1:
+            raise ConfigError(
+                "--batch-size 1: must be at least 2, or 0; batch norm needs two shapes"
+            )
         if not 0 <= self.label_smoothing < 1:
             value = self.label_smoothing
             raise ConfigError(f"--label-smoothing {value}: must be at least 0 and below 1")
@@ -227,8 +245,8 @@ class TrainConfig:
 
 
 _LEAST = {
-    "epochs": 1,
-    "batch_size": 2,  # batch norm needs two shapes
+    "epochs": 0,
+    "batch_size": 0,
     "points": 1,
     "seed": 0,
     "lr": 0,
@@ -243,6 +261,8 @@ _LEAST = {
 }
 
 
+#: Steps of a training whose epochs are not given, and the fewest epochs.
+USUAL_STEPS, _LEAST_EPOCHS = 1000, 40
 #: What distillation minimises where a run names no objective.
 DEFAULT_OBJECTIVE = ("vafp:3",)
 #: The same where only some labels are known, if the teacher answers the task itself.
@@ -251,6 +271,7 @@ FEW_LABELS_OBJECTIVE = ("logits:9",)
 #: (see docs/how-it-works.md).
 _RECIPES: dict[str, dict[str, Any]] = {
     "short": {},
+    "auto": {},  # decides whether to distil (training/auto.py)
     "paper": {
         "optimizer": "sgd",
         "lr": 0.1,

@@ -91,7 +91,7 @@ def _plan(config: TrainConfig) -> _Plan:
     if teacher is not None and config.label_fraction < 1:
         option = f"--label-fraction {config.label_fraction}"
         check_labels(teacher, option, config.label_fraction, config.seed)
-    config = with_objectives(config, store, teacher)
+    config = with_objectives(config, store, teacher).for_shapes(len(store.indices("train")))
     return _Plan(config, store, teacher, _start(config, store))
 
 

@@ -1,0 +1,83 @@
+"""Whether to distil: decided from labels, and from teacher and baseline on the validation split."""
+
+import math
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from pointmcd.data.splits import labelled_train
+from pointmcd.data.store import Store
+from pointmcd.teachers.stored import map_output
+from pointmcd.training.config import FEW_LABELS_OBJECTIVE, TrainConfig
+from pointmcd.training.inputs import find_teacher
+from pointmcd.training.run import Run
+from pointmcd.training.train import train
+
+#: Points of accuracy by which a teacher must be ahead of the quick baseline. With few labels its
+#: answers for all other shapes help even where it is a little behind; with all labels they help
+#: where it is well ahead, and harm where it is not (docs/when-distillation-pays.md). A quick
+#: baseline is a few points below a whole one.
+_LEAD_FEW, _LEAD_ALL = -5.0, 8.0
+#: Labelled fraction of the train split below which labels are few.
+_FEW = 0.5
+#: Fraction of a training's epochs that the quick baseline runs for.
+_QUICK = 0.25
+
+
+class Decision(NamedTuple):
+    """Settings to train with, a baseline's if distillation would not pay, and one line on why."""
+
+    config: TrainConfig
+    reason: str
+
+
+def decide(config: TrainConfig) -> Decision:
+    """Decide whether to distil; trains a quick baseline (in RUN-quick) where that must be known.
+
+    Args:
+        config: of a distilled run.
+
+    Raises:
+        StoreError, ConfigError, RunError: as `train`.
+    """
+    config.check()
+    store, task = Store(config.store, config.labels), config.described_task
+    teacher = find_teacher(config, store)
+    if teacher is None or not task.labelled or task.teacher_answer not in teacher["outputs"]:
+        return Decision(config, "distils: its teacher does not do the task itself, to be compared")
+    config = replace(config, objective=config.objective or FEW_LABELS_OBJECTIVE)
+    train_shapes = len(store.indices("train"))
+    labelled = len(labelled_train(store, config.label_fraction, config.seed))
+    few = labelled < _FEW * train_shapes
+    known = f"{labelled} of {train_shapes} train shapes have labels"
+    if not len(store.indices("val")):
+        reason = f"{known}, and there is no validation split to measure on"
+        return Decision(config, f"distils: {reason}") if few else _baseline(config, reason)
+    ahead, measured = _lead(config, store, teacher)
+    needed = _LEAD_FEW if few else _LEAD_ALL
+    reason = f"{known}; {measured}, {ahead:+.1f} points ({needed:+.0f} or more pay)"
+    return Decision(config, f"distils: {reason}") if ahead >= needed else _baseline(config, reason)
+
+
+def _baseline(config: TrainConfig, reason: str) -> Decision:
+    alone = replace(config, teacher=None, objective=())
+    return Decision(alone, f"does not distil: {reason}")
+
+
+def _lead(config: TrainConfig, store: Store, teacher: dict[str, Any]) -> tuple[float, str]:
+    """Return by how many points of validation accuracy the teacher is ahead, and the two."""
+    val = store.indices("val")
+    logits = map_output(store, teacher, str(config.described_task.teacher_answer), val)[:]
+    theirs = float(np.mean(logits.argmax(axis=1) == store.labels(val)))
+    sized = config.for_shapes(len(store.indices("train")))
+    quick = replace(
+        _baseline(sized, "").config,
+        epochs=math.ceil(sized.epochs * _QUICK),
+        out=config.folder.with_name(f"{config.folder.name}-quick"),
+    )
+    ours = float(Run(train(quick)).metrics()[-1][config.described_task.best])
+    return 100 * (theirs - ours), (
+        f"on {len(val)} validation shapes {teacher['name']} has {theirs:.1%}, a quick baseline"
+        f" {ours:.1%}"
+    )

@@ -1,0 +1,99 @@
+"""Whether to distil: the rule, and what it is decided from."""
+
+import pytest
+from store_copies import copy_store, edit_shapes
+
+from pointmcd.data.store import Store
+from pointmcd.teachers.config import TeachConfig
+from pointmcd.teachers.teach import teach
+from pointmcd.training import auto
+from pointmcd.training.auto import decide
+from pointmcd.training.run import Run
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+GOES = {"teacher": "lite0", "objective": ()}
+
+
+@pytest.fixture
+def lead(monkeypatch):
+    def of(points):
+        monkeypatch.setattr(auto, "_lead", lambda *_: (points, "measured"))
+
+    return of
+
+
+@pytest.mark.parametrize(("ahead", "distils"), [(30, True), (8, True), (7.9, False), (-1, False)])
+def test_with_all_labels_the_teacher_must_be_well_ahead(make, lead, ahead, distils):
+    lead(ahead)
+    config, reason = decide(make("a", **GOES))
+    assert reason.startswith("distils: " if distils else "does not distil: ")
+    assert "9 of 9 train shapes have labels; measured" in reason
+    assert config.teacher == ("lite0" if distils else None)
+    assert config.objectives == (("logits:9",) if distils else ())
+
+
+@pytest.mark.parametrize(("ahead", "distils"), [(3, True), (-5, True), (-5.1, False)])
+def test_with_few_labels_it_may_be_a_little_behind(make, lead, few_teacher, ahead, distils):
+    lead(ahead)
+    config, reason = decide(make("a", few_teacher, label_fraction=0.34, **GOES))
+    assert "3 of 9 train shapes have labels" in reason
+    assert config.teacher == ("lite0" if distils else None)
+
+
+@pytest.fixture(scope="module")
+def few_teacher(taught_store, tmp_path_factory):
+
+    store = copy_store(taught_store, tmp_path_factory.mktemp("auto") / "store")
+    teach(TeachConfig(store, label_fraction=0.34, epochs=1, device="cpu"))
+    return store
+
+
+def test_what_is_measured(make, taught_store):
+    config = make("a", **(GOES | {"epochs": 5}))
+    decision = decide(config)
+    quick = Run(config.folder.with_name("a-quick"))
+    assert quick.meta["arm"] == "baseline"
+    assert quick.config.epochs == 2  # a quarter of five, and the rest
+    ours = quick.metrics()[-1]["val_accuracy"]
+    assert f"a quick baseline {ours:.1%}, " in decision.reason
+    assert (
+        f"on {len(Store(taught_store).indices('val'))} validation shapes lite0" in decision.reason
+    )
+
+
+def test_the_choice_of_objectives_stays(make, lead):
+    lead(30)
+    options = GOES | {"objective": ("logits:2", "vafp:1")}
+    assert decide(make("a", **options)).config.objectives == ("logits:2", "vafp:1")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"teacher": None},
+        {"teacher": "lite0-features"},
+        {"teacher": "lite0-features", "task": "pretrain"},
+    ],
+)
+def test_what_cannot_be_compared_stays_as_it_is(make, taught_store, options, tmp_path):
+
+    store = copy_store(taught_store, tmp_path / "store")
+    teach(TeachConfig(store, task="features", device="cpu"))
+    config = make("a", store, **(GOES | options))
+    assert decide(config).config == config
+
+
+def test_without_validation_it_goes_by_the_labels(make, taught_store, tmp_path):
+
+    store = copy_store(taught_store, tmp_path / "store", without=("teachers",))
+
+    def no_val(shape):
+        shape["split"] = "train" if shape["split"] == "val" else shape["split"]
+
+    edit_shapes(store, no_val)
+    teach(TeachConfig(store, epochs=1, device="cpu"))
+    teach(TeachConfig(store, epochs=1, label_fraction=0.3, device="cpu"))
+    config, reason = decide(make("a", store, **GOES))
+    assert (config.teacher, reason.split(":")[0]) == (None, "does not distil")
+    config, reason = decide(make("b", store, label_fraction=0.3, **GOES))
+    assert (config.teacher, reason.split(":")[0]) == ("lite0", "distils")
