@@ -2,7 +2,13 @@ import pytest
 import torch
 from torch import nn
 
-from pointmcd.ops.ball_query import _query_numba, _query_torch, ball_query
+from pointmcd.ops.ball_query import (
+    _group_torch,
+    _query_numba,
+    _query_torch,
+    ball_group,
+    ball_query,
+)
 
 
 def naive(centres, points, radius, k):
@@ -32,15 +38,20 @@ def test_equals_the_definition(dtype, radius, k):
 
 
 class Query(nn.Module):
+    def __init__(self, query):
+        super().__init__()
+        self.query = query
+
     def forward(self, centres, points):
-        return ball_query(centres, points, 0.8, 6)
+        return self.query(centres, points, 0.8, 6)
 
 
-def test_an_exported_program_finds_the_same_points():
-    centres, points = torch.randn(2, 7, 3), torch.randn(2, 40, 3)
-    program = torch.export.export(Query(), (centres, points), strict=False).module()
+@pytest.mark.parametrize("query", [ball_query, ball_group])
+def test_an_exported_program_finds_the_same_points(query):
+    centres, points, layer = torch.randn(2, 7, 3), torch.randn(2, 40, 3), Query(query)
+    program = torch.export.export(layer, (centres, points), strict=False).module()
     points = torch.randn(2, 40, 3)
-    assert torch.equal(program(centres, points), Query()(centres, points))
+    assert torch.equal(program(centres, points), layer(centres, points))
 
 
 def test_a_cloud_of_one_point():
@@ -85,7 +96,45 @@ def test_duplicates_and_clouds_smaller_than_k(dtype):
     assert index[0, 0].sort().values.tolist() == [0, 1, 2, 3, 4]
 
 
+@pytest.mark.parametrize("query", [ball_query, ball_group])
 @pytest.mark.parametrize(("count", "k"), [(0, 3), (4, 0)])
-def test_nothing_to_find_is_an_error(count, k):
+def test_nothing_to_find_is_an_error(query, count, k):
     with pytest.raises(ValueError, match=f"k is {k} of {count}"):
-        ball_query(torch.zeros(1, 1, 3), torch.zeros(1, count, 3), 0.1, k)
+        query(torch.zeros(1, 1, 3), torch.zeros(1, count, 3), 0.1, k)
+
+
+def naive_group(centres, points, radius, k):
+    """A centre at a time, a point at a time; padded by the first, or by the nearest of all."""
+    found = []
+    for cloud_centres, cloud in zip(centres, points, strict=True):
+        for centre in cloud_centres:
+            distances = [float((centre - point).norm()) for point in cloud]
+            inside = [j for j, distance in enumerate(distances) if distance <= radius]
+            row = inside[:k] or [distances.index(min(distances))]
+            found.append(row + [row[0]] * (k - len(row)))
+    return torch.tensor(found).view(*centres.shape[:2], k)
+
+
+GROUPS = pytest.mark.parametrize(
+    "group", [lambda *given: _query_numba(*given, first=True), _group_torch]
+)
+
+
+@GROUPS
+@pytest.mark.parametrize(("radius", "k"), [(0.3, 8), (1.0, 5), (2.0, 64), (torch.inf, 3)])
+def test_a_group_is_the_first_points_in_the_ball(group, radius, k):
+    torch.manual_seed(0)
+    points, centres = torch.randn(3, 64, 3), torch.randn(3, 20, 3)
+    wanted = naive_group(centres, points, radius, k)
+    assert torch.equal(group(centres, points, radius, k), wanted)
+    assert torch.equal(ball_group(centres.double(), points.double(), radius, k), wanted)
+
+
+@GROUPS
+def test_a_group_of_ties_few_or_none(group):
+    points = torch.tensor([[[5.0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 0, 0], [0, 0, 1]]])
+    centres = torch.tensor([[[0.0, 0, 0], [5, 0, 0], [7, 0, 0]]])
+    assert group(centres, points, 1.0, 3).tolist() == [[[1, 2, 3], [0, 0, 0], [0, 0, 0]]]
+    assert group(centres, points, 1.0, 5)[0, 0].tolist() == [1, 2, 3, 4, 1]
+    assert group(centres, points[:, 1:], 0.1, 2)[0, 2].tolist() == [0, 0]  # the nearest, once more
+    assert ball_group(centres, points[:, :1], 0.1, 4).tolist() == [[[0], [0], [0]]]

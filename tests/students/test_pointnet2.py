@@ -2,8 +2,10 @@ import pytest
 import torch
 from torch import nn
 
-from pointmcd.ops.ball_query import ball_query
+from pointmcd.ops.ball_query import ball_group, ball_query
+from pointmcd.ops.farthest_batch import sample_farthest
 from pointmcd.ops.interpolation import interpolate
+from pointmcd.ops.neighbours import gather_rows
 from pointmcd.students.pointnet2 import Grouping, Level, Propagation, Scale
 from pointmcd.students.registry import create_student
 
@@ -33,7 +35,9 @@ def settled(name, dense=True):
 )
 def test_half_of_the_points_and_then_an_eighth_are_kept_up_to_512_and_128(count, half, kept):
     student, halves = create_student("pointnet2").eval(), []
-    student.first.register_forward_hook(lambda _, given, found: halves.append(found[1].shape))
+    student.first.register_forward_hook(
+        lambda _, given, found: halves.append(found.points.shape[:2])
+    )
     features = student(cloud(1, count))
     assert halves == [(1, half)]
     assert features.embeddings.shape == (1, kept, 1024)
@@ -41,9 +45,37 @@ def test_half_of_the_points_and_then_an_eighth_are_kept_up_to_512_and_128(count,
     assert len(set(features.index[0].tolist())) == kept
 
 
+def test_the_points_kept_are_farthest_points_of_each_level():
+    student, points = create_student("pointnet2").eval(), cloud(2, 200)
+    index = sample_farthest(points, 100)
+    halves = gather_rows(points, index)
+    kept = index[:, :1]  # the second level begins where the first did, as published
+    for _ in range(24):
+        distances = torch.cdist(halves, gather_rows(points, kept)).amin(dim=2)
+        kept = torch.cat([kept, index.gather(1, distances.argmax(dim=1, keepdim=True))], dim=1)
+    assert torch.equal(student(points).index, kept)
+
+
+@pytest.mark.parametrize("dense", [False, True])
+def test_groups_are_spread_over_the_ball_by_default_and_the_nearest_by_name(dense):
+    """500 points of a disc fill every ball beyond its k."""
+    angle, radius = torch.rand(2, 1, 500)
+    points = torch.stack([angle.mul(6.28).cos(), angle.mul(6.28).sin()], dim=2)
+    points = torch.cat([points * 0.3 * radius.sqrt()[..., None], torch.zeros(1, 500, 1)], dim=2)
+    reach = {}
+    for name, query in (("pointnet2", ball_group), ("pointnet2-nearest", ball_query)):
+        grouping = create_student(name, dense).first.groupings[0]
+        assert grouping.group is query
+        ordered = gather_rows(points, sample_farthest(points, 500))
+        index = grouping.group(ordered[:, :250], ordered, 0.2, grouping.scale.k)
+        places = gather_rows(ordered, index)
+        reach[name] = (places - ordered[:, :250, None]).norm(dim=3).amax(dim=2).mean()
+    assert reach["pointnet2-nearest"] < 0.8 * reach["pointnet2"] < 0.8 * 0.2
+
+
 def naive_grouping(layer, centres, below):
     """A group at a time, an edge at a time: [p_j - c_i, f_j] through the MLP, then the max."""
-    index = ball_query(centres, below.points, layer.scale.radius, layer.scale.k)
+    index = ball_group(centres, below.points, layer.scale.radius, layer.scale.k)
     edges = []
     for b, groups in enumerate(index.tolist()):
         for centre, group in zip(centres[b], groups, strict=True):

@@ -59,6 +59,8 @@ SECOND_MULTI_PARTS = [*SECOND, (0.8, 128, (128, 196, 256))]
         ("pointnet2", True, [(0.2, 64, (64, 64, 128))], SECOND),
         ("pointnet2-propagated", False, [(0.2, 32, (64, 64, 128))], SECOND),
         ("pointnet2-propagated", True, [(0.2, 64, (64, 64, 128))], SECOND),
+        ("pointnet2-nearest", False, [(0.2, 32, (64, 64, 128))], SECOND),
+        ("pointnet2-nearest", True, [(0.2, 64, (64, 64, 128))], SECOND),
         ("pointnet2-msg", False, FIRST_MULTI, SECOND_MULTI),
         ("pointnet2-msg", True, FIRST_MULTI_PARTS, SECOND_MULTI_PARTS),
     ],

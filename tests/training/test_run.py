@@ -23,7 +23,7 @@ def run(config):
 def test_what_a_new_run_says_of_itself(run, config):
     assert run.config == config
     meta = {
-        "format": 3,
+        "format": 4,
         "student": "dgcnn",
         "arm": "baseline",
         "num_classes": 3,
@@ -80,7 +80,7 @@ def test_a_folder_without_a_run(tmp_path):
 @pytest.mark.parametrize("content", ['{"format": 1}', "{}", "[]", "3"])
 def test_another_format(run, content):
     (run.path / "run.json").write_text(content)
-    with pytest.raises(RunError, match=r"run\.json: run format (1|2|None), this version reads 3"):
+    with pytest.raises(RunError, match=r"run\.json: run format (1|3|None), this version reads 4"):
         Run(run.path)
 
 

@@ -413,7 +413,7 @@ def test_a_damaged_checkpoint_of_an_unfinished_run(make, monkeypatch):
 def test_a_run_of_another_version_is_refused_or_replaced(make):
     folder = train(make("a"))
     edit_json(folder / "run.json", lambda meta: meta.update(format=1))
-    with pytest.raises(RunError, match=r"run format 1, this version reads 3; train again"):
+    with pytest.raises(RunError, match=r"run format 1, this version reads 4; train again"):
         train(make("a"))
     assert Run(train(make("a", overwrite=True))).finished
 

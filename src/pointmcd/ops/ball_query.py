@@ -1,4 +1,7 @@
-"""Neighbours within a radius: the grouping of PointNet++ (Qi et al., NeurIPS 2017, Sec. 3.2)."""
+"""Neighbours within a radius: the grouping of PointNet++ (Qi et al., NeurIPS 2017, Sec. 3.2).
+
+`ball_group` takes the first points in the ball, as published; `ball_query` the nearest ones.
+"""
 
 import numba
 import numpy as np
@@ -13,10 +16,9 @@ from pointmcd.typing import Array, kernel
 def ball_query(centres: Tensor, points: Tensor, radius: float, k: int) -> Tensor:
     """Find the k nearest points within a radius of each centre.
 
-    Deliberate difference: the published code takes the first k in the order of the file, so that a
-    permuted cloud gets other neighbours; the k nearest belong to the shape. A ball of fewer than k
-    points repeats the nearest one, and so does an empty ball, with the nearest point of all. A
-    centre that is one of the points always finds itself (or a point at the same place).
+    A ball of fewer than k points repeats the nearest one, and so does an empty ball, with the
+    nearest point of all. A centre that is one of the points always finds itself (or a point at the
+    same place).
 
     Args:
         centres: float [B, M, 3].
@@ -30,35 +32,78 @@ def ball_query(centres: Tensor, points: Tensor, radius: float, k: int) -> Tensor
     Raises:
         ValueError: when the clouds are empty or `k` is not positive.
     """
-    if k < 1 or points.shape[1] < 1:
-        raise ValueError(f"k is {k} of {points.shape[1]} points; both must be 1 or more")
-    k = smaller(k, points.shape[1])
+    k = _checked(k, points)
     if numba_fits(points, centres):
         return _query_numba(centres, points, radius, k)
     return _query_torch(centres, points, radius, k)
 
 
+@torch.no_grad()
+def ball_group(centres: Tensor, points: Tensor, radius: float, k: int) -> Tensor:
+    """Find the first k points within a radius of each centre, by their place in the cloud.
+
+    Of points in farthest-point order they are spread over the ball, where the k nearest would
+    shrink it. A ball of fewer than k points repeats its first one; an empty ball holds the nearest
+    point of all.
+
+    Args, raises: as for `ball_query`.
+
+    Returns:
+        int64 [B, M, min(k, N)], in the order of the points.
+    """
+    k = _checked(k, points)
+    if numba_fits(points, centres):
+        return _query_numba(centres, points, radius, k, first=True)
+    return _group_torch(centres, points, radius, k)
+
+
+def _checked(k: int, points: Tensor) -> int:
+    if k < 1 or points.shape[1] < 1:
+        raise ValueError(f"k is {k} of {points.shape[1]} points; both must be 1 or more")
+    return smaller(k, points.shape[1])
+
+
 def _query_torch(centres: Tensor, points: Tensor, radius: float, k: int) -> Tensor:
-    # Distances by differences: those by matrix product are not exactly 0 for a point itself.
-    if torch.compiler.is_compiling():  # as the kernel has it, in operations that ONNX knows too
-        pairs = zip(centres.unbind(dim=2), points.unbind(dim=2), strict=True)
-        x, y, z = ((c[:, :, None] - p[:, None]).square() for c, p in pairs)
-        distances, radius = x + y + z, float(np.float32(radius) ** 2)
-    else:
-        distances = torch.cdist(centres, points, compute_mode="donot_use_mm_for_euclid_dist")
+    distances, radius = _distances(centres, points, radius)
     nearest, index = distances.topk(k, dim=2, largest=False)
     return torch.where(nearest <= radius, index, index[:, :, :1])
 
 
-def _query_numba(centres: Tensor, points: Tensor, radius: float, k: int) -> Tensor:
+def _group_torch(centres: Tensor, points: Tensor, radius: float, k: int) -> Tensor:
+    distances, radius = _distances(centres, points, radius)
+    place, count = torch.arange(points.shape[1], device=points.device), points.shape[1]
+    inside = torch.where(distances <= radius, place, count)
+    first = inside.topk(k, dim=2, largest=False).values
+    nearest = distances.argmin(dim=2, keepdim=True)
+    padding = torch.where(first[:, :, :1] < count, first[:, :, :1], nearest)
+    return torch.where(first < count, first, padding)
+
+
+def _distances(centres: Tensor, points: Tensor, radius: float) -> tuple[Tensor, float]:
+    """Return distances [B, M, N] and the radius, or the squares of both.
+
+    By differences: those by matrix product are not exactly 0 for a point itself.
+    """
+    if not torch.compiler.is_compiling():
+        mode = "donot_use_mm_for_euclid_dist"
+        return torch.cdist(centres, points, compute_mode=mode), radius
+    # As the kernel has it, in operations that ONNX knows too.
+    pairs = zip(centres.unbind(dim=2), points.unbind(dim=2), strict=True)
+    x, y, z = ((c[:, :, None] - p[:, None]).square() for c, p in pairs)
+    return x + y + z, float(np.float32(radius) ** 2)
+
+
+def _query_numba(
+    centres: Tensor, points: Tensor, radius: float, k: int, first: bool = False
+) -> Tensor:
     index = torch.empty(*centres.shape[:2], k, dtype=torch.int64)
-    _query_kernel(centres, points.transpose(1, 2), np.float32(radius) ** 2, index)
+    _query_kernel(centres, points.transpose(1, 2), np.float32(radius) ** 2, first, index)
     return index
 
 
 @parallel_kernel
-def _query_kernel(centres: Array, points: Array, limit: float, index: Array) -> None:
-    """`points` [B, 3, N]; `limit` is the squared radius."""
+def _query_kernel(centres: Array, points: Array, limit: float, first: bool, index: Array) -> None:
+    """`points` [B, 3, N]; `limit` is the squared radius; `first`: by place, not by distance."""
     batch, count = index.shape[:2]
     for task in numba.prange(batch * count):
         b, m = task // count, task % count
@@ -68,7 +113,8 @@ def _query_kernel(centres: Array, points: Array, limit: float, index: Array) -> 
         for j in range(len(xs)):  # no branch: runs on vector registers
             x, y, z = xs[j] - cx, ys[j] - cy, zs[j] - cz
             squares[j] = x * x + y * y + z * z
-        found = _sorted_nearest(squares, limit, index[b, m])
+        row = index[b, m]
+        found = _first(squares, limit, row) if first else _sorted_nearest(squares, limit, row)
         if found == 0:
             index[b, m, 0] = np.argmin(squares)
         index[b, m, max(found, 1) :] = index[b, m, 0]
@@ -88,4 +134,17 @@ def _sorted_nearest(squares: Array, limit: float, row: Array) -> int:
             place -= 1
         row[place] = j
         found = min(found + 1, k)
+    return found
+
+
+@kernel
+def _first(squares: Array, limit: float, row: Array) -> int:
+    """Write the first within the limit into `row` [k], in order; return their number."""
+    found = 0
+    for j in range(len(squares)):
+        if squares[j] <= limit:
+            row[found] = j
+            found += 1
+            if found == len(row):
+                break
     return found

@@ -25,7 +25,7 @@ LABELS = "labels.csv"
 #: Held in a run folder while it is trained in.
 LOCK = ".lock"
 #: Raised whenever run folders change in a way that older code would misread.
-RUN_FORMAT = 3
+RUN_FORMAT = 4
 
 _KEYS = (
     "arm",
