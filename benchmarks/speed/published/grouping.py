@@ -36,6 +36,18 @@ def ball(centres: Tensor, points: Tensor, radius: float, k: int) -> Tensor:
     return torch.where(distances[:, :, :k] <= radius, index, index[:, :, :1])
 
 
+def first_in_ball(centres: Tensor, points: Tensor, radius: float, k: int) -> Tensor:
+    """Return the first within a radius by all pairs and a sort: int64 [B, M, min(k, N)].
+
+    Fewer are filled up with the first.
+    """
+    distances = torch.cdist(centres, points, compute_mode="donot_use_mm_for_euclid_dist")
+    count = points.shape[1]
+    inside = torch.where(distances <= radius, torch.arange(count, device=points.device), count)
+    index = inside.sort(dim=2).values[:, :, :k]
+    return torch.where(index < count, index, index[:, :, :1])
+
+
 def rows(values: Tensor, index: Tensor) -> Tensor:
     """Take rows: [B, N, C] at int64 [B, M, k] -> [B, M, k, C]."""
     return values[torch.arange(len(values), device=values.device)[:, None, None], index]
@@ -43,7 +55,7 @@ def rows(values: Tensor, index: Tensor) -> Tensor:
 
 def group(grouping: Any, centres: Tensor, points: Tensor, features: Tensor) -> Tensor:
     """Group [x_j - c_i, f_j], apply an MLP to every edge, take the max: -> [B, M, C]."""
-    index = ball(centres, points, grouping.scale.radius, grouping.scale.k)
+    index = first_in_ball(centres, points, grouping.scale.radius, grouping.scale.k)
     edges = torch.cat([rows(points, index) - centres[:, :, None], rows(features, index)], dim=3)
     edges = edges.permute(0, 3, 1, 2).contiguous()
     for layer in (grouping.first, *grouping.inner):
@@ -54,16 +66,15 @@ def group(grouping: Any, centres: Tensor, points: Tensor, features: Tensor) -> T
 
 def pointnet2(student: Any, points: Tensor) -> tuple[Tensor, Tensor, None]:
     """Encode points [B, N, 3]: embeddings [B, 1024, M], their index [B, M], no penalty."""
-    index = torch.arange(points.shape[1], device=points.device).expand(points.shape[:2])
     features, count = points[:, :, :0], points.shape[1]
+    order = farthest(points, count)
+    points = points.gather(1, order[:, :, None].expand(-1, -1, 3))
     levels = ((student.first, min(512, count // 2)), (student.second, min(128, count // 8)))
     for abstraction, keep in levels:
-        kept = farthest(points, keep)
-        centres = points.gather(1, kept[:, :, None].expand(-1, -1, 3))
+        centres = points[:, :keep]
         pooled = [group(grouping, centres, points, features) for grouping in abstraction.groupings]
         points, features = centres, torch.cat(pooled, dim=2)
-        index = index.gather(1, kept)
     features = torch.cat([points, features], dim=2).transpose(1, 2)
     for layer in student.last:
         features = shared(features, layer)
-    return features, index, None
+    return features, order[:, :keep], None
