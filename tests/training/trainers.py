@@ -7,5 +7,5 @@ from pointmcd.training.trainer import Trainer
 
 
 def trainer_of(config: TrainConfig) -> Trainer:
-    store = Store(config.store)
+    store = Store(config.store, config.labels)
     return Trainer(config, store, find_teacher(config, store))

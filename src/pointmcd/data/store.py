@@ -5,7 +5,8 @@ import json
 import os
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass
+from copy import copy
+from dataclasses import astuple, dataclass, replace
 from functools import cached_property, lru_cache
 from itertools import accumulate
 from pathlib import Path
@@ -85,6 +86,13 @@ class Store:
         self.classes = sorted({s.label for s in self.shapes if s.label is not None})
         if len({row.label for row in rows.values()}) < 2:
             raise ConfigError(f"--labels {file}: names one class alone; training needs two")
+
+    def without_labels(self, classes: Sequence[str]) -> "Store":
+        """Return the same store with no label, and with the classes of another."""
+        bare = copy(self)
+        bare.classes = list(classes)
+        bare.shapes = [replace(shape, label=None) for shape in self.shapes]
+        return bare
 
     @cached_property
     def fingerprint(self) -> str:

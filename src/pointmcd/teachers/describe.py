@@ -1,5 +1,6 @@
 """Load exported descriptors, or compute them for another store."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,12 @@ from pointmcd.checkpoint import load_checkpoint
 from pointmcd.data.store import Store
 from pointmcd.encoders.image_encoder import ImageEncoder
 from pointmcd.errors import StoreError
-from pointmcd.files import read_json
+from pointmcd.files import read_json, write_json
 from pointmcd.progress import progress_bar
-from pointmcd.teachers.features import gather_rows
+from pointmcd.teachers.features import gather_rows, save_array
 from pointmcd.teachers.lesson import LESSONS, Lesson
 from pointmcd.teachers.settings import config_of
-from pointmcd.teachers.stored import check_format
+from pointmcd.teachers.stored import check_format, teacher_folder
 from pointmcd.typing import Floats
 
 
@@ -40,6 +41,40 @@ def describe_shapes(folder: Path, store: Store, device: torch.device) -> Floats:
             " describe"
         )
     return _compute(_lesson(folder, meta, store, device))
+
+
+def describe_store(
+    store: Store, teacher: Mapping[str, Any], other: Store, device: torch.device
+) -> dict[str, Path]:
+    """Return folders with a teacher's outputs for the shapes of another store, by output.
+
+    They are made where they are absent; no label of the other store is read.
+
+    Args:
+        store: that holds the teacher.
+        teacher: its teacher.json.
+        other: whose shapes are described.
+        device: where.
+
+    Raises:
+        StoreError: when the teacher's files are absent or damaged.
+    """
+    folder = teacher_folder(store, teacher["name"])
+    there = folder / "others" / other.own_fingerprint
+    if (there / "outputs.json").exists():
+        return {name: Path(path) for name, path in read_json(there / "outputs.json").items()}
+    lesson = _lesson(folder, dict(teacher), other.without_labels(store.classes), device)
+    lesson.prepare()
+    with torch.inference_mode(), progress_bar() as progress:
+        task = progress.add_task("described", total=len(other.shapes), note="")
+        for shard, indices in other.shard_ranges():
+            outputs = lesson.outputs(indices)
+            for name, tensor in outputs.items():
+                save_array(there / name / f"{shard}.npy", tensor.cpu().numpy())
+            progress.advance(task, len(indices))
+    places = {name: there / name for name in outputs} | lesson.cached
+    write_json(there / "outputs.json", {n: str(path.resolve()) for n, path in places.items()})
+    return places
 
 
 def _lesson(folder: Path, meta: dict[str, Any], store: Store, device: torch.device) -> Lesson:

@@ -10,7 +10,7 @@ from pointmcd.data.splits import labelled_train
 from pointmcd.data.store import Store
 from pointmcd.teachers.stored import map_output
 from pointmcd.training.config import FEW_LABELS_OBJECTIVE, TrainConfig
-from pointmcd.training.inputs import find_teacher
+from pointmcd.training.inputs import count_shapes, find_teacher
 from pointmcd.training.run import Run
 from pointmcd.training.train import train
 
@@ -47,7 +47,7 @@ def decide(config: TrainConfig) -> Decision:
     if teacher is None or not task.labelled or task.teacher_answer not in teacher["outputs"]:
         return Decision(config, "distils: its teacher does not do the task itself, to be compared")
     config = replace(config, objective=config.objective or FEW_LABELS_OBJECTIVE)
-    train_shapes = len(store.indices("train"))
+    train_shapes = count_shapes(config, store)
     labelled = len(labelled_train(store, config.label_fraction, config.seed))
     few = labelled < _FEW * train_shapes
     known = f"{labelled} of {train_shapes} train shapes have labels"
@@ -70,7 +70,7 @@ def _lead(config: TrainConfig, store: Store, teacher: dict[str, Any]) -> tuple[f
     val = store.indices("val")
     logits = map_output(store, teacher, str(config.described_task.teacher_answer), val)[:]
     theirs = float(np.mean(logits.argmax(axis=1) == store.labels(val)))
-    sized = config.for_shapes(len(store.indices("train")))
+    sized = config.for_shapes(count_shapes(config, store))
     quick = replace(
         _baseline(sized, "").config,
         epochs=math.ceil(sized.epochs * _QUICK),

@@ -58,6 +58,9 @@ class TrainConfig:
     """Fraction of each class's train shapes whose labels are used, at least one shape; drawn by the
     seed. They are repeated until an epoch has about as many steps as with all. Objectives
     learn from all train shapes, except in segmentation."""
+    unlabelled: Annotated[tuple[Path, ...], metavar("STORE [STORE ...]")] = ()
+    """More prepared stores, of the same rig, whose shapes outside their test splits the objectives
+    learn from too; their labels, if any, are not read."""
     labels: Annotated[Path | None, metavar("FILE")] = None
     """Label file (path,class) whose labels are used instead of the store's, outside the test split;
     all other shapes are learnt from without labels. `teach` with the same file first."""
@@ -118,6 +121,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         convert_paths(self)
+        object.__setattr__(self, "unlabelled", tuple(map(Path, self.unlabelled)))
 
     @property
     def arm(self) -> str:
@@ -155,10 +159,16 @@ class TrainConfig:
             left_out |= DISTILLATION_FIELDS
         if not self.described_task.labelled:
             left_out |= LABEL_FIELDS
-        if self.label_fraction == 1:  # described as before there was a choice
+        if self.label_fraction == 1:  # as before there was a choice
             left_out.add("label_fraction")
         whole = asdict(self) | {"objective": [term.text for term in self.terms]}
         known = {} if self.labels is None else {"labels": labels_digest(self.labels)}
+        if self.unlabelled:
+            from pointmcd.data.store import Store
+
+            whole["unlabelled"] = [Store(path).fingerprint for path in self.unlabelled]
+        else:  # described as before there was a choice
+            left_out.add("unlabelled")
         return {k: v for k, v in whole.items() if k not in left_out} | known
 
     def for_shapes(self, count: int) -> "TrainConfig":
@@ -229,6 +239,8 @@ class TrainConfig:
         _ = self.terms  # refuses what it cannot read
         if not self.described_task.labelled:
             self._check_without_labels()
+        if self.unlabelled and "labels" in self.described_task.input_names:
+            raise ConfigError(f"--unlabelled: --task {self.task} needs the class of every shape")
 
     def _check_without_labels(self) -> None:
         task = f"--task {self.task}"
@@ -342,4 +354,5 @@ def config_from_dict(values: dict[str, Any]) -> TrainConfig:
         fits = (int, float) if wanted is float else wanted
         if wanted in (int, float, str, bool) and not isinstance(values.get(name, wanted()), fits):
             raise ConfigError(f"config field {name}: {values[name]!r} is not {wanted.__name__}")
-    return TrainConfig(**(values | {"objective": tuple(values.get("objective") or ())}))
+    lists = {name: tuple(values.get(name) or ()) for name in ("objective", "unlabelled")}
+    return TrainConfig(**(values | lists))

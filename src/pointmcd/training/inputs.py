@@ -3,12 +3,18 @@
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from torch.utils.data import DataLoader
 
 from pointmcd.data.augment import Augmentation
 from pointmcd.data.dataset import Batch, ShapeDataset, Targets, evaluation_loader
+from pointmcd.data.joined import JoinedDataset
 from pointmcd.data.splits import labelled_train
 from pointmcd.data.store import Store
+from pointmcd.device import pick_device
+from pointmcd.errors import StoreError
+from pointmcd.teachers.describe import describe_store
+from pointmcd.teachers.features import StoredRows
 from pointmcd.teachers.stored import map_output, resolve_teacher
 from pointmcd.training.config import FEW_LABELS_OBJECTIVE, TrainConfig
 from pointmcd.typing import Indices
@@ -45,18 +51,57 @@ def with_objectives(
     return replace(config, objective=FEW_LABELS_OBJECTIVE) if answers else config
 
 
-def train_dataset(
-    config: TrainConfig, store: Store, teacher: dict[str, Any] | None
-) -> ShapeDataset:
+#: What gives batches to a step.
+TrainShapes = ShapeDataset | JoinedDataset
+
+
+def open_unlabelled(config: TrainConfig, store: Store) -> list[Store]:
+    """Open the stores of unlabelled shapes.
+
+    A baseline does not learn from them, but takes as many steps as if it did.
+
+    Raises:
+        StoreError: when one is the store itself, has another rig, or no shape to learn from.
+    """
+    others = [Store(path) for path in config.unlabelled]
+    for other in others:
+        if other.own_fingerprint == store.own_fingerprint:
+            raise StoreError(f"--unlabelled {other.path}: is the store itself; leave it out")
+        if other.rig != store.rig:
+            raise StoreError(
+                f"--unlabelled {other.path}: has another rig than {store.path}; prepare it with the"
+                " same --rig and --up"
+            )
+        if not len(_outside_test(other)):
+            raise StoreError(f"--unlabelled {other.path}: no shapes outside its test split")
+    return others
+
+
+def _outside_test(store: Store) -> Indices:
+    return np.sort(np.concatenate([store.indices(split) for split in ("train", "val")]))
+
+
+def count_shapes(config: TrainConfig, store: Store) -> int:
+    """Count the shapes that an epoch goes through."""
+    others = open_unlabelled(config, store)
+    return len(store.indices("train")) + sum(len(_outside_test(other)) for other in others)
+
+
+def train_dataset(config: TrainConfig, store: Store, teacher: dict[str, Any] | None) -> TrainShapes:
     """The augmented train shapes whose labels are known.
 
     They come with the outputs of the teacher where there is one, unless `unlabelled_dataset` has
     these.
     """
-    every = store.indices("train")
     labelled = config.described_task.labelled
-    indices = labelled_train(store, config.label_fraction, config.seed) if labelled else every
-    repeats = round(len(every) / len(indices))
+    indices = (
+        labelled_train(store, config.label_fraction, config.seed)
+        if labelled
+        else store.indices("train")
+    )
+    if not labelled and config.unlabelled:
+        return _every_train_shape(config, store, teacher or {}, config.seed)
+    repeats = round(count_shapes(config, store) / len(indices))
     alone = teacher is None or _has_unlabelled(config, store)
     outputs = None if alone else map_outputs(config, store, teacher or {}, indices)
     augmentation = _augmentation(config, store, config.seed)
@@ -65,26 +110,51 @@ def train_dataset(
 
 def unlabelled_dataset(
     config: TrainConfig, store: Store, teacher: dict[str, Any] | None
-) -> ShapeDataset | None:
+) -> TrainShapes | None:
     """All train shapes without their labels, for the objectives, where only some labels are known.
+
+    Those of the stores of unlabelled shapes are among them.
 
     None for a baseline, where all labels are known, and for a task whose model takes the class of a
     shape: it has nothing to go through without.
     """
     if teacher is None or not _has_unlabelled(config, store):
         return None
-    indices = store.indices("train")
-    outputs = map_outputs(config, store, teacher, indices)
     # Other draws than for the same shapes with labels; twice, so that it lasts for an epoch.
-    augmentation = _augmentation(config, store, config.seed + _OTHER_SEED)
-    return _dataset(
-        config, store, indices, outputs, labelled=False, augmentation=augmentation, repeats=2
-    )
+    return _every_train_shape(config, store, teacher, config.seed + _OTHER_SEED, repeats=2)
+
+
+def _every_train_shape(
+    config: TrainConfig, store: Store, teacher: dict[str, Any], seed: int, repeats: int = 1
+) -> TrainShapes:
+    """Every train shape of the store and of those of unlabelled shapes, without labels."""
+    members = []
+    for number, one in enumerate([store, *open_unlabelled(config, store)]):
+        indices = _outside_test(one) if number else store.indices("train")
+        outputs = (
+            _outputs_for(config, store, teacher, one)
+            if number
+            else map_outputs(config, store, teacher, indices)
+        )
+        augmentation = _augmentation(config, one, seed + number)
+        options: dict[str, Any] = {"augmentation": augmentation, "repeats": repeats}
+        members.append(_dataset(config, one, indices, outputs, labelled=False, **options))
+    return JoinedDataset(members) if len(members) > 1 else members[0]
+
+
+def _outputs_for(
+    config: TrainConfig, store: Store, teacher: dict[str, Any], other: Store
+) -> dict[str, Targets]:
+    """The teacher's outputs that the objectives read, for the shapes of another store."""
+    folders = describe_store(store, teacher, other, pick_device(config.device))
+    indices = _outside_test(other)
+    names = dict.fromkeys(name for term in config.terms for name in term.outputs)
+    return {name: StoredRows(other, folders[name], indices) for name in names}
 
 
 def _has_unlabelled(config: TrainConfig, store: Store) -> bool:
     task, known = config.described_task, labelled_train(store, config.label_fraction, config.seed)
-    every = len(known) == len(store.indices("train"))
+    every = len(known) == len(store.indices("train")) and not config.unlabelled
     return task.labelled and not every and "labels" not in task.input_names
 
 

@@ -244,6 +244,7 @@ def create_run(
     folder = config.folder
     values = asdict(config) | {"store": str(config.store), "out": str(folder)}
     values["objective"] = list(config.objectives or config.objective)
+    values["unlabelled"] = [str(path) for path in config.unlabelled]
     for name in ("init", "labels"):
         values[name] = None if values[name] is None else str(values[name])
     shapes = {split: len(store.indices(split)) for split in ("train", "val", "test")}

@@ -15,7 +15,7 @@ from pointmcd.progress import console, progress_bar
 from pointmcd.teachers.stored import check_labels
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.finetune import check_start, describe_start
-from pointmcd.training.inputs import find_teacher, with_objectives
+from pointmcd.training.inputs import count_shapes, find_teacher, with_objectives
 from pointmcd.training.processes import agreed, is_main, join, main_first
 from pointmcd.training.run import LABELS, LOCK, Run, create_run, lock_folder
 from pointmcd.training.trainer import Trainer
@@ -91,7 +91,7 @@ def _plan(config: TrainConfig) -> _Plan:
     if teacher is not None and config.label_fraction < 1:
         option = f"--label-fraction {config.label_fraction}"
         check_labels(teacher, option, config.label_fraction, config.seed)
-    config = with_objectives(config, store, teacher).for_shapes(len(store.indices("train")))
+    config = with_objectives(config, store, teacher).for_shapes(count_shapes(config, store))
     return _Plan(config, store, teacher, _start(config, store))
 
 

@@ -23,7 +23,7 @@ from pointmcd.checkpoint import (
     under_prefix,
     with_prefix,
 )
-from pointmcd.data.dataset import Batch, ShapeDataset, as_is
+from pointmcd.data.dataset import Batch, as_is
 from pointmcd.data.store import Store
 from pointmcd.device import pick_device
 from pointmcd.distill.objective import Objectives, Setup
@@ -34,7 +34,12 @@ from pointmcd.tasks.task import Labels, Scores, Task
 from pointmcd.teachers.stored import teacher_weights
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.finetune import start_from
-from pointmcd.training.inputs import train_dataset, unlabelled_dataset, validation_loader
+from pointmcd.training.inputs import (
+    TrainShapes,
+    train_dataset,
+    unlabelled_dataset,
+    validation_loader,
+)
 from pointmcd.training.processes import agreed, check_shared, process_count, process_index
 from pointmcd.training.run import Run
 
@@ -106,7 +111,7 @@ class Trainer:
         self.validation = validation_loader(config, store, self.teacher)
 
     @property
-    def _datasets(self) -> list[ShapeDataset]:
+    def _datasets(self) -> list[TrainShapes]:
         """The data sets of which each gives a batch to a step."""
         return [self.dataset] if self.unlabelled is None else [self.dataset, self.unlabelled]
 
@@ -277,7 +282,7 @@ def _accelerator(config: TrainConfig) -> Accelerator:
 
 
 def _train_loader(
-    config: TrainConfig, dataset: ShapeDataset, order: torch.Generator
+    config: TrainConfig, dataset: TrainShapes, order: torch.Generator
 ) -> DataLoader[Batch]:
     """Batches of all processes together; accelerate gives each its share."""
     return DataLoader(

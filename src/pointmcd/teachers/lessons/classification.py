@@ -108,7 +108,8 @@ class ClassificationLesson(TrainedLesson):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self.store.labels(self.train)  # raises where one is missing
+        if not self.store.classes:
+            self.store.labels(self.train)  # raises: none has one
         torch.manual_seed(self.config.seed)
         classes, finetune = len(self.store.classes), self.config.finetune
         self.teacher = MultiViewTeacher(self.encoder, classes, finetune).to(self.device)
