@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from torch.utils.data import DataLoader
 
 from pointmcd.data.augment import Augmentation
-from pointmcd.data.dataset import Batch, ShapeDataset, wrong_views
+from pointmcd.data.dataset import Batch, ShapeDataset, shuffled, wrong_views
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, StoreError
 
@@ -186,6 +186,23 @@ def test_the_callers_targets_are_left_as_they_were(store, targets):
     assert np.array_equal(targets, before)
 
 
+@pytest.mark.parametrize("count", [2, 3, 50])
+def test_a_shuffled_shape_is_never_the_shape_itself(count):
+    others = shuffled(count)
+    assert sorted(others) == list(range(count))
+    assert (others != np.arange(count)).all()
+
+
+def test_shuffled_outputs_are_those_of_other_shapes(store, targets):
+    plain, moved = (training_set(store, targets, pairing=p) for p in ("true", "shuffled"))
+    items = list(range(len(plain.indices)))
+    one, two = plain.__getitems__(items), moved.__getitems__(items)
+    for name, values in one.teacher.items():
+        assert torch.equal(two.teacher[name], values[shuffled(len(items))])
+    assert torch.equal(one.points, two.points)
+    assert torch.equal(one.visibility, two.visibility)
+
+
 def test_one_view_cannot_be_paired_wrongly(store):
     with pytest.raises(ConfigError, match="pairing wrong: needs at least two views"):
         training_set(store, np.zeros((9, 1, 4), np.float32), pairing="wrong")
@@ -195,7 +212,7 @@ def test_one_view_cannot_be_paired_wrongly(store):
     ("options", "text"),
     [
         ({"visibility": "some"}, "visibility some: use one of exact, all"),
-        ({"pairing": "random"}, "pairing random: use one of true, wrong"),
+        ({"pairing": "random"}, "pairing random: use one of true, wrong, shuffled"),
     ],
 )
 def test_an_unknown_choice_names_the_known_ones(store, targets, options, text):

@@ -18,6 +18,7 @@ STORE = Path("/data/store")
         ({"teacher": None, "visibility": "all", "pairing": "wrong"}, "baseline"),
         ({"visibility": "all"}, "distilled-all-visible"),
         ({"pairing": "wrong"}, "distilled-wrong-view"),
+        ({"pairing": "shuffled"}, "distilled-shuffled-teacher"),
         ({"teacher": "random-lite0"}, "distilled-random-teacher"),
         ({"teacher": "lite0-finetuned"}, "distilled"),
     ],
@@ -69,7 +70,7 @@ def test_numbers_below_the_least(field, bad):
         ("optimizer", "adam", "use one of sgd, adamw"),
         ("distill_course", "last", "use one of constant, decay, first"),
         ("visibility", "none", "use one of exact, all"),
-        ("pairing", "right", "use one of true, wrong"),
+        ("pairing", "right", "use one of true, wrong, shuffled"),
         ("precision", "fp8", "use one of no, bf16, fp16"),
     ],
 )
@@ -88,7 +89,7 @@ def test_what_decides_the_result_and_what_does_not():
     elsewhere = TrainConfig(Path("x"), Path("y"), device="cpu", workers=3, overwrite=True)
     assert elsewhere.decisive() == plain.decisive()
     left_out = {f.name for f in fields(TrainConfig)} - plain.decisive().keys()
-    unsaid = {"label_fraction"}  # where all labels are used, that is not said
+    unsaid = {"label_fraction", "unlabelled"}  # where all labels and no more shapes are used
     assert left_out == {"store", "out", "init", "labels", "device", "workers", "overwrite"} | unsaid
     assert TrainConfig(STORE, resample=True).decisive() != plain.decisive()
 

@@ -36,7 +36,18 @@ DGCNN_PARTS = PARTS | {"epochs": 250, "task_weight": 1.0}
 
 #: Fields that say which run it is, or where, and not how it is trained.
 NAMED = {
-    *("store", "out", "task", "student", "teacher", "init", "seed", "label_fraction", "labels"),
+    *(
+        "store",
+        "out",
+        "task",
+        "student",
+        "teacher",
+        "init",
+        "seed",
+        "label_fraction",
+        "labels",
+        "unlabelled",
+    ),
     *("device", "workers", "overwrite"),
 }
 

@@ -1,6 +1,7 @@
 """Batches of prepared shapes for training a student."""
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -13,7 +14,7 @@ from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError
 from pointmcd.typing import Array, Bools, Floats, Indices
 
-_CHOICES = {"visibility": ("exact", "all"), "pairing": ("true", "wrong")}
+_CHOICES = {"visibility": ("exact", "all"), "pairing": ("true", "wrong", "shuffled")}
 #: Takes all stored points [P, 3] of a shape and its name; gives points [P, 3], float32.
 Transform = Callable[[Floats, str], Floats]
 #: Shapes per batch of an evaluation.
@@ -55,7 +56,8 @@ class ShapeDataset(Dataset[Batch]):
         teacher: the teacher's outputs for those shapes, in that order, by name; without it a batch
             has neither views nor visibility.
         visibility: "exact", or the control "all" (every point visible in every view).
-        pairing: "true", or the control "wrong" (each view gets another view's outputs).
+        pairing: "true", or a control: "wrong" (each view gets another view's outputs), "shuffled"
+            (each shape gets another shape's outputs).
         augmentation: for training; `set_epoch` says which epoch it draws for.
         parts: give the part label of every point too.
         labelled: False: no label is read, every one is -1.
@@ -123,7 +125,7 @@ class ShapeDataset(Dataset[Batch]):
 
     def _said(self, output: Targets, rows: Indices) -> Tensor:
         """One of the teacher's outputs for some shapes."""
-        values = output[rows]
+        values = output[shuffled(len(self.indices))[rows] if self.pairing == "shuffled" else rows]
         if self.pairing == "wrong" and values.ndim == 3:
             values = wrong_views(values, self.indices[rows])
         return torch.from_numpy(values)
@@ -156,6 +158,15 @@ class ShapeDataset(Dataset[Batch]):
         values = read(shapes, int(chosen.max()) + 1)
         chosen = chosen.reshape(*chosen.shape, *[1] * (values.ndim - 2))
         return np.take_along_axis(values, chosen, axis=1)
+
+
+@lru_cache(maxsize=4)
+def shuffled(count: int) -> Indices:
+    """Return for each of `count` shapes another one, the same each time, int64 [count]."""
+    order = np.random.default_rng(0).permutation(count)
+    others = np.empty(count, dtype=np.int64)
+    others[order] = np.roll(order, 1)
+    return others
 
 
 def wrong_views(outputs: Floats, indices: Indices) -> Floats:

@@ -108,8 +108,9 @@ class TrainConfig:
     """Augmentation: draw the points anew each epoch from all in the store."""
     visibility: Advanced[Literal["exact", "all"]] = "exact"
     """Visibility of points; all: the control in which every view sees every point."""
-    pairing: Advanced[Literal["true", "wrong"]] = "true"
-    """Pairing of views with the teacher's outputs; wrong: the control with another view's."""
+    pairing: Advanced[Literal["true", "wrong", "shuffled"]] = "true"
+    """Pairing with the teacher's outputs; controls: wrong (each view gets another view's) and
+    shuffled (each shape gets another shape's)."""
     precision: Literal["no", "bf16", "fp16"] = "no"
     """Mixed precision."""
     device: Annotated[str, DEVICE] = "auto"
@@ -136,8 +137,8 @@ class TrainConfig:
             return "baseline"
         if self.visibility == "all":
             return "distilled-all-visible"
-        if self.pairing == "wrong":
-            return "distilled-wrong-view"
+        if self.pairing != "true":
+            return {"wrong": "distilled-wrong-view"}.get(self.pairing, "distilled-shuffled-teacher")
         return "distilled-random-teacher" if self.teacher.startswith("random") else "distilled"
 
     @property
