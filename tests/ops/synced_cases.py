@@ -98,10 +98,9 @@ CASES = {
     "LPFA": (lambda: OnGraph(LPFA(CHANNELS), with_features=True), POINTS_SHAPE),
     "ViewProjection": (Branch, POINTS_SHAPE),
 }
-#: CurveNet walks at random; its layers are above.
 STUDENTS = {
     f"{name}, dense {dense}": (lambda name=name, dense=dense: Student(name, dense), CLOUDS_SHAPE)
-    for name in ("pointnet", "pointnet2", "dgcnn")
+    for name in ("pointnet", "pointnet2", "dgcnn", "curvenet")
     for dense in (False, True)
 }
 KINDS = {"layers": CASES, "students": STUDENTS}

@@ -73,9 +73,10 @@ def test_curves_start_where_attention_is_highest_and_carry_scaled_features():
     features, neighbours = torch.randn(2, 9, 6), torch.randint(0, 9, (2, 9, 5))
     curves = layer(features, neighbours)
     attention = torch.sigmoid(features @ layer.attention.weight[0])
-    assert torch.equal(curves.path[:, :, 0], attention.argsort(dim=1, descending=True)[:, :4])
+    start = attention.argsort(dim=1, descending=True)[:, :4]
     for b in range(2):
-        for path, carried in zip(curves.path[b], curves.features[b], strict=True):
+        for first, path, carried in zip(start[b], curves.path[b], curves.features[b], strict=True):
+            assert path[0] in neighbours[b, first]
             torch.testing.assert_close(carried, features[b, path] * attention[b, path, None])
             assert all(there in neighbours[b, here] for here, there in pairwise(path))
 
@@ -176,9 +177,10 @@ def test_permuted_points_give_the_same_pooled_embeddings(dense, dtype):
         torch.testing.assert_close(second.local, first.local[:, order], **close)
 
 
+@pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("dense", [False, True])
-def test_eval_draws_no_random_numbers(dense):
-    student, points = settled(dense), cloud(2, 100)
+def test_it_draws_no_random_numbers(dense, training):
+    student, points = settled(dense).train(training), cloud(2, 100)
     state = torch.get_rng_state()
     with torch.inference_mode():
         first, second = outputs(student(points)), outputs(student(points))
@@ -186,12 +188,11 @@ def test_eval_draws_no_random_numbers(dense):
     assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
-def test_training_repeats_with_its_seed():
-    def trained(seed):
+def test_training_repeats():
+    def trained():
         student = create_student("curvenet").train()
         student.load_state_dict(start)
         optimiser = torch.optim.SGD(student.parameters(), lr=0.01)
-        torch.manual_seed(seed)
         for step in range(2):
             optimiser.zero_grad()
             student(cloud(2, 64, seed=step)).embeddings.square().mean().backward()
@@ -199,5 +200,4 @@ def test_training_repeats_with_its_seed():
         return torch.cat([p.detach().flatten() for p in student.parameters()])
 
     start = create_student("curvenet").state_dict()
-    assert torch.equal(trained(0), trained(0))
-    assert not torch.equal(trained(0), trained(1))
+    assert torch.equal(trained(), trained())

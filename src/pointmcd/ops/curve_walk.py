@@ -18,7 +18,7 @@ class Curves:
     """Sequences of connected points.
 
     Attributes:
-        features: float [B, n, l, C], of the points along each curve, the start first.
+        features: float [B, n, l, C], of the points along each curve; its start is none of them.
         path: int64 [B, n, l], which points they are.
     """
 
@@ -33,39 +33,38 @@ def walk(
     length: int,
     score: Callable[[Tensor, Tensor], Tensor],
     momentum: Callable[[Tensor, Tensor], Tensor],
-    sampled: bool,
+    training: bool,
 ) -> Curves:
     """Walk from point to neighbouring point, always to the one that scores best.
 
-    At s_i the curve so far is described by r_i = b s_(i-1) + (1 - b) r_(i-1), where b is the first
-    of two momentum weights, and r_1 = s_1. A neighbour's score, given its features and r_i, is
-    scaled by `crossover_factor`; the straight-through softmax of the scores, with Gumbel noise
-    where `sampled`, picks the next point, and carries gradients to the scores.
+    At s_i, l steps away from the start s_0 at the end, the curve so far is described by
+    r_i = b s_i + (1 - b) r_(i-1), where b is the first of two momentum weights, and r_0 = s_0. A
+    neighbour's score, given its features and r_i, is scaled by `crossover_factor`. In training the
+    straight-through softmax of the scores, without Gumbel noise, carries gradients to them.
 
     Args:
         features: float [B, N, C].
         neighbours: int64 [B, N, k], where a walk may go from each point.
         start: int64 [B, n].
-        length: l, points on a curve, the start included.
+        length: l, steps of a walk and points on a curve, the start not included.
         score: candidates [B, n, k, C] and descriptors r [B, n, C] -> [B, n, k].
         momentum: points s and descriptors r, both [B, n, C] -> weights [B, n, 2] of sum 1.
-        sampled: with Gumbel noise from torch's global generator and straight-through gradients;
-            otherwise the best neighbour is taken.
+        training: whether the scores learn; the same points are chosen either way.
     """
-    current = gather_rows(features, start)
-    previous = descriptor = current
-    taken, path = [current], [start]
-    for _ in range(length - 1):
-        weights = momentum(previous, descriptor)
-        descriptor = weights[:, :, :1] * previous + weights[:, :, 1:] * descriptor
-        next_points = gather_rows(neighbours, path[-1])
+    here, taken, path = start, [], []
+    current = descriptor = gather_rows(features, start)
+    for step in range(length):
+        if step > 0:
+            weights = momentum(current, descriptor)
+            descriptor = weights[:, :, :1] * current + weights[:, :, 1:] * descriptor
+        next_points = gather_rows(neighbours, here)
         candidates = gather_rows(features, next_points)
         scores = score(candidates, descriptor)
         scores = scores * crossover_factor(current, descriptor, candidates)
-        previous = current
-        current, choice = _step(scores, candidates, sampled)
+        current, choice = _choose(scores, candidates, training)
+        here = next_points.gather(2, choice).squeeze(2)
         taken.append(current)
-        path.append(next_points.gather(2, choice).squeeze(2))
+        path.append(here)
     return Curves(torch.stack(taken, dim=2), torch.stack(path, dim=2))
 
 
@@ -92,12 +91,12 @@ def crossover_factor(current: Tensor, descriptor: Tensor, candidates: Tensor) ->
     return (1 + cosine.squeeze(3)).clamp_(0, 1)
 
 
-def _step(scores: Tensor, candidates: Tensor, sampled: bool) -> tuple[Tensor, Tensor]:
+def _choose(scores: Tensor, candidates: Tensor, training: bool) -> tuple[Tensor, Tensor]:
     """Choose the next point: its features [B, n, C] and its number, int64 [B, n, 1]."""
-    if sampled:
-        weights = F.gumbel_softmax(scores, hard=True, dim=2)
-        chosen = (weights[:, :, None] @ candidates).squeeze(2)
-        return chosen, weights.argmax(dim=2, keepdim=True)
     choice = scores.argmax(dim=2, keepdim=True)
+    if training:
+        soft = scores.softmax(dim=2)
+        weights = torch.zeros_like(soft).scatter_(2, choice, 1) + soft - soft.detach()
+        return (weights[:, :, None] @ candidates).squeeze(2), choice
     index = choice[:, :, :, None].expand(-1, -1, -1, candidates.shape[3])
     return candidates.gather(2, index).squeeze(2), choice

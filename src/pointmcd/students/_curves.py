@@ -20,7 +20,7 @@ class CurveGrouping(nn.Module):
     Args:
         channels: C of the point features.
         curves: n, how many; all points start one where there are fewer.
-        length: l, points on each.
+        length: l, steps of each walk.
     """
 
     def __init__(self, channels: int, curves: int, length: int) -> None:

@@ -12,7 +12,6 @@ Deliberate differences:
 - Balls keep their nearest points, and sampling begins at the point farthest from the centroid
   (`ops/`): by the order of the file, as usual, permuted clouds would differ.
 - The factor of crossover suppression is a constant in the backward pass (`ops/curve_walk.py`).
-- A curve's 5 points include its start: 4 steps.
 - An edge's two ends are mapped once per point, not once per edge; values are those of the
   published form.
 
