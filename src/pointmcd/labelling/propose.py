@@ -1,0 +1,91 @@
+"""Propose the shapes of a store whose labels would teach most."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.decomposition import PCA
+
+from pointmcd.data.store import Store
+from pointmcd.encoders.image_encoder import ImageEncoder
+from pointmcd.errors import ConfigError
+from pointmcd.labelling.strategy import STRATEGIES, Pool
+from pointmcd.teachers.config import TeachConfig
+from pointmcd.teachers.features import cache_features, gather_rows
+from pointmcd.typing import Doubles, Floats
+
+#: The strategy that was best where it was measured (benchmarks/labelling).
+DEFAULT_STRATEGY = "typical"
+#: Dimensions that distances are computed in.
+_DIMENSIONS = 64
+
+
+def propose(
+    store: Store,
+    count: int,
+    labelled: Sequence[int],
+    features: Floats | Doubles,
+    probabilities: Floats | Doubles | None = None,
+    strategy: str = DEFAULT_STRATEGY,
+    seed: int = 0,
+) -> list[int]:
+    """Return indices of shapes to label next, the most telling first; fewer where few are left.
+
+    Args:
+        store: the shapes; those of its test split are never proposed, nor those left out as twins.
+        count: how many.
+        labelled: indices of the shapes whose labels are known.
+        features: of all shapes, [S, F], as from `shape_features`.
+        probabilities: of the classes for each shape, [S, K], where there is a model.
+        strategy: how: a name in `STRATEGIES`.
+        seed: of what is drawn.
+
+    Raises:
+        ConfigError: when there is no such strategy, or `count` is below 1.
+    """
+    if count < 1:
+        raise ConfigError(f"--count {count}: must be at least 1")
+    choose = STRATEGIES.get(strategy)
+    known = np.unique(np.asarray(labelled, dtype=np.int64))
+    outside_test = np.concatenate([store.indices("train"), store.indices("val")])
+    pool = Pool(
+        features=_unit_rows(np.asarray(features, dtype=np.float64)),
+        labelled=known,
+        allowed=np.setdiff1d(outside_test, known),
+        probabilities=None if probabilities is None else np.asarray(probabilities, np.float64),
+        generator=np.random.default_rng(seed),
+    )
+    count = min(count, len(pool.allowed))
+    chosen = choose(pool, count) if count else []
+    if len(chosen) < count:  # more than the strategy tells apart
+        rest = np.setdiff1d(pool.allowed, chosen)
+        chosen += list(map(int, pool.generator.permutation(rest)[: count - len(chosen)]))
+    return chosen
+
+
+def _unit_rows(features: Doubles) -> Doubles:
+    """Standardised features in at most 64 principal dimensions, rows of length 1."""
+    spread = features.std(axis=0)
+    if not spread.any():  # equal shapes
+        return np.zeros_like(features)
+    standard = (features - features.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    rows = PCA(min(_DIMENSIONS, *features.shape), svd_solver="full").fit_transform(standard)
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.where(lengths > 0, lengths, 1.0))
+
+
+def shape_features(
+    store: Store, encoder: str = "lite0", weights: Path | None = None, device: str = "cpu"
+) -> Floats:
+    """Return features [S, F] of all shapes: an image encoder's, averaged over the views.
+
+    Those of single views are cached in the store; `pointmcd teach` reads the same.
+    """
+    config = TeachConfig(store.path, encoder, weights=weights)
+    image = ImageEncoder(config.teacher, config.seed, config.weights)
+    folder = cache_features(store, config, image, torch.device(device))
+    shards = [
+        gather_rows(store, folder, indices).mean(axis=1) for _, indices in store.shard_ranges()
+    ]
+    return np.concatenate(shards)
