@@ -51,6 +51,17 @@ def write_modelnet_meshes(furniture: Path, folder: Path, number: int = 40) -> Pa
     return folder
 
 
+def write_modelnet_npy(furniture: Path, folder: Path, points: int = 256) -> Path:
+    """CLASS/{train,test}/NAME.npy in one more folder, float16, two train, one test each."""
+    for label, other in STAND_INS:
+        for row, mesh in enumerate(meshes(furniture, other, 3)):
+            target = folder / "modelnet40_256" / label / ("test" if row == 2 else "train")
+            target.mkdir(parents=True, exist_ok=True)
+            cloud = sample(mesh, points, 0)[0].astype(np.float16)
+            np.save(target / f"{label}_{row + 1:04d}.npy", cloud)
+    return folder
+
+
 def write_modelnet_hdf5(furniture: Path, folder: Path, points: int = 256) -> Path:
     """modelnet40_ply_hdf5_2048: `data` float32 [S, N, 3], `label` uint8 [S, 1], classes mixed."""
     import h5py

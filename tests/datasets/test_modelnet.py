@@ -6,7 +6,12 @@ from collections import Counter
 import h5py
 import numpy as np
 import pytest
-from dataset_layouts import write_modelnet_hdf5, write_modelnet_meshes, write_modelnet_text
+from dataset_layouts import (
+    write_modelnet_hdf5,
+    write_modelnet_meshes,
+    write_modelnet_npy,
+    write_modelnet_text,
+)
 from part_layouts import zipped
 
 from pointmcd.datasets import array_cloud
@@ -39,13 +44,18 @@ def splits(shapes):
 WHOLE = {(c, s): n for c in ("bed", "chair", "night_stand") for s, n in (("train", 2), ("test", 1))}
 
 
-@pytest.mark.parametrize("layout", ["off", "hdf5", "text"])
+@pytest.fixture(scope="module")
+def npy(furniture_root, tmp_path_factory):
+    return write_modelnet_npy(furniture_root, tmp_path_factory.mktemp("npy"))
+
+
+@pytest.mark.parametrize("layout", ["off", "hdf5", "text", "npy"])
 def test_every_layout_has_the_same_classes_and_splits(layout, request):
     found = find_shapes(f"modelnet40:{request.getfixturevalue(layout)}")
     assert splits(found.listing.sources) == WHOLE
     assert len({shape.name for shape in found.listing.sources}) == 9
     assert all(shape.name.startswith(f"{shape.label}/") for shape in found.listing.sources)
-    assert found.up == ("z" if layout == "off" else "y")
+    assert found.up == ("z" if layout in ("off", "npy") else "y")
 
 
 def test_meshes_with_all_quirks_are_read(off):

@@ -7,10 +7,11 @@ Wu et al., "3D ShapeNets: A Deep Representation for Volumetric Shapes", CVPR 201
 | ModelNet10 | off       | CLASS/{train,test}/NAME.off, folder or zip   | 3,991 | 908   |
 | ModelNet40 | off       | the same                                     | 9,843 | 2,468 |
 | ModelNet40 | hdf5      | ply_data_{train,test}N.h5, 2,048 points      | 9,840 | 2,468 |
+| ModelNet40 | npy       | CLASS/{train,test}/NAME.npy, [points, 3]     | 9,843 | 2,468 |
 | both       | resampled | CLASS/NAME.txt, 10,000 points with normals   | as off        |
 
-The HDF5 files hold three training shapes fewer than the meshes. In the clouds y is up, in most
-meshes z.
+The HDF5 files hold three training shapes fewer than the meshes. In the clouds y is up but for the
+NumPy files, which have the axes of the meshes: z is up in most.
 """
 
 import re
@@ -19,7 +20,7 @@ from pathlib import PurePosixPath
 
 from pointmcd.datasets.array_cloud import ArrayCloud, array_clouds
 from pointmcd.datasets.base import Archive, DataSet, Layout, register_dataset
-from pointmcd.datasets.cloud_folder import FileCloud
+from pointmcd.datasets.cloud_folder import FileCloud, list_clouds
 from pointmcd.datasets.folder import list_shapes
 from pointmcd.datasets.sources import Listing, absent_notes
 from pointmcd.datasets.tree import FileTree
@@ -145,7 +146,7 @@ class ModelNet10(_ModelNet):
 
 @register_dataset("modelnet40")
 class ModelNet40(_ModelNet):
-    """All forty classes, in three layouts."""
+    """All forty classes, in four layouts."""
 
     title = "ModelNet40: CAD models in 40 classes"
     classes = 40
@@ -163,4 +164,11 @@ class ModelNet40(_ModelNet):
         ),
         _resampled("modelnet40"),
         _meshes("ModelNet40", "http://modelnet.cs.princeton.edu/ModelNet40.zip"),
+        Layout(
+            name="npy",
+            list_shapes=lambda tree: Listing(list_clouds(tree)),
+            matches=lambda tree: any(file.lower().endswith(".npy") for file in tree.files),
+            splits=_SPLITS["modelnet40"],
+            up="z",
+        ),
     )

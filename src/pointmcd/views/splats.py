@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from pointmcd.shapes.mesh import Mesh
 from pointmcd.typing import Array, Bytes, Doubles, Floats, Ints, Reals, kernel
+from pointmcd.views.ellipses import draw_ellipses, place_ellipses
 from pointmcd.views.framing import Framing, frame
+from pointmcd.views.holes import small_holes
 from pointmcd.views.neighbourhoods import strays
 from pointmcd.views.raycast import centre_rays
 from pointmcd.views.render import BACKGROUND, BRIGHTEST, DARKEST, LIGHT
@@ -19,7 +20,7 @@ from pointmcd.views.surfels import Surfels, fit_surfels
 
 #: Raised whenever the same cloud and rig would give other pictures, or another visibility by
 #: `hidden_points`: what a store holds of a cloud goes by this name.
-RENDERER = "splat-grey-2"
+RENDERER = "splat-grey-3"
 #: Each pixel is the mean of this many places squared; odd, so that its middle is among them.
 _FINER = 3
 
@@ -64,7 +65,8 @@ def splat_views(points: Reals, rig: Rig) -> Splats:
     places = np.unique(points.astype(np.float64), axis=0)
     surfels = fit_surfels(places[~strays(places)])
     framing = frame_points(surfels.ends, rig)
-    drawn = [_draw(surfels, framing, rig, view) for view in range(len(rig))]
+    canvas = np.empty((3, rig.size * _FINER, rig.size * _FINER), dtype=np.float32)
+    drawn = [_draw(surfels, framing, rig, view, canvas) for view in range(len(rig))]
     pictures, depths = zip(*drawn, strict=True)
     return Splats(np.stack(pictures), depths, framing, framing.apply(points), rig)
 
@@ -75,45 +77,42 @@ def frame_points(points: Reals, rig: Rig) -> Framing:
     return frame(Mesh(points.astype(np.float64), alone), rig)
 
 
-def _draw(surfels: Surfels, framing: Framing, rig: Rig, view: int) -> tuple[Bytes, Floats]:
+def _draw(
+    surfels: Surfels, framing: Framing, rig: Rig, view: int, canvas: Floats
+) -> tuple[Bytes, Floats]:
     """Return an image, and the depth at the centres of its pixels: float32 [size, size]."""
-    frames, size = rig.frames, rig.size * _FINER
+    frames = rig.frames
     camera = np.stack([frames.right[view], frames.up[view], frames.forward[view]])
     centres = (framing.apply(surfels.centres) - frames.position[view]) @ camera.T
-    axes = surfels.axes @ camera.T
+    axes, lengths = surfels.axes @ camera.T, surfels.lengths * framing.scale
     facing = np.abs(axes[:, 2] @ (LIGHT * [1, 1, -1]))
     greys = DARKEST + (BRIGHTEST - DARKEST) * np.minimum(facing, 1)
-    picture = np.full((size, size), BACKGROUND, dtype=np.float32)
-    depths = np.full((size, size), np.inf, dtype=np.float32)
-    # Scaled by its half axes, an ellipse's reach is a sum of squares.
-    scaled = axes[:, :2] / np.maximum(surfels.lengths * framing.scale, 1e-9)[:, :, None]
-    lengths = surfels.lengths * framing.scale
-    _splat(centres, scaled, axes[:, 2], lengths, greys, rig.tangent, picture, depths)
-    median = float(np.median(lengths[:, 0]))
-    _fill(picture, depths, median / (rig.distance * rig.tangent) * size / 2)
-    blocks = picture.reshape(rig.size, _FINER, rig.size, _FINER)
+    draw_ellipses(place_ellipses(centres, axes, lengths, greys), rig.tangent, canvas)
+    # Among points drawn by chance there are always some wide gaps: holes smaller than one ellipse.
+    reach = float(np.median(lengths[:, 0])) / (rig.distance * rig.tangent) * len(canvas[0]) / 2
+    holes, nearest = small_holes(canvas[0] > 0, np.pi * reach**2)
+    places = canvas.reshape(3, -1)
+    places[:, holes] = places[:, nearest]
     middle = slice(_FINER // 2, None, _FINER)
-    return np.rint(blocks.mean(axis=(1, 3))).astype(np.uint8), depths[middle, middle]
+    inverse = canvas[0, middle, middle]
+    depths = np.divide(1, inverse, where=inverse > 0, out=np.full_like(inverse, np.inf))
+    return _shrink(canvas[1], canvas[2]), depths
 
 
-def _fill(picture: Array, depths: Array, reach: float) -> None:
-    """Close holes [S, S] that are smaller than one ellipse of half axis `reach` places.
-
-    Among points drawn by chance there are always some wide gaps.
-    """
-    holes, count = ndimage.label(np.isinf(depths))
-    sizes = np.bincount(holes.reshape(-1), minlength=count + 1)
-    small = sizes < np.pi * reach**2
-    # Neither the shape itself nor what reaches the picture's border is a hole.
-    small[0] = False
-    small[np.concatenate([holes[0], holes[-1], holes[:, 0], holes[:, -1]])] = False
-    rows, columns = np.nonzero(small[holes])
-    if len(rows):
-        _, (from_row, from_column) = ndimage.distance_transform_edt(
-            np.isinf(depths), return_indices=True
-        )
-        nearest = from_row[rows, columns], from_column[rows, columns]
-        picture[rows, columns], depths[rows, columns] = picture[nearest], depths[nearest]
+@kernel
+def _shrink(weights: Array, shades: Array) -> Array:
+    """Average the greys of places [S * _FINER, S * _FINER] to pixels, uint8 [S, S]."""
+    size = len(weights) // _FINER
+    picture = np.empty((size, size), dtype=np.uint8)
+    for row in range(size):
+        for column in range(size):
+            total = np.float32(0)
+            for i in range(row * _FINER, (row + 1) * _FINER):
+                for j in range(column * _FINER, (column + 1) * _FINER):
+                    weight = weights[i, j]
+                    total += shades[i, j] / weight if weight > 0 else np.float32(BACKGROUND)
+            picture[row, column] = np.rint(total / np.float32(_FINER**2))
+    return picture
 
 
 def nearest_points(points: Doubles, rig: Rig, depths: Sequence[Floats]) -> Ints:
@@ -129,73 +128,3 @@ def nearest_points(points: Doubles, rig: Rig, depths: Sequence[Floats]) -> Ints:
         origins, directions = centre_rays(rig, view)
         shown[view, hit] = tree.query(origins[hit] + depth.reshape(-1, 1)[hit] * directions[hit])[1]
     return shown.reshape(-1, rig.size, rig.size)
-
-
-@kernel
-def _splat(
-    centres: Array,
-    scaled: Array,
-    normals: Array,
-    lengths: Array,
-    greys: Array,
-    tangent: float,
-    picture: Array,
-    depths: Array,
-) -> None:
-    """Fill `picture` and `depths` [S, S] with ellipses in the camera's axes.
-
-    A ray that passes within 2.2 places of a centre (half a pixel's diagonal) meets the ellipse in
-    any case, so that none slips between rays.
-    """
-    size = len(picture)
-    pixel = 2 * tangent / size
-    slack = (2.2 * pixel) ** 2
-    weights = np.zeros((size, size), dtype=np.float32)
-    at, within = np.empty(size), np.empty(size)  # of a row: depths, and how far from the centre
-    for blending in range(2):
-        for i in range(len(centres)):
-            x, y, z = centres[i]
-            ax, ay, az = scaled[i, 0]
-            bx, by, bz = scaled[i, 1]
-            nx, ny, nz = normals[i]
-            offset = nx * x + ny * y + nz * z
-            alongside, aside = ax * x + ay * y + az * z, bx * x + by * y + bz * z
-            grey, thickness = greys[i], lengths[i, 1]
-            # How far the ellipse reaches along the camera's axes; nearer parts look larger.
-            along, across = lengths[i] * lengths[i]
-            deep = np.sqrt((along * az) ** 2 + (across * bz) ** 2)
-            near = max(z - deep, z / 2)
-            wide = np.sqrt((along * ax) ** 2 + (across * bx) ** 2) + abs(x / z) * deep
-            high = np.sqrt((along * ay) ** 2 + (across * by) ** 2) + abs(y / z) * deep
-            wide, high = wide / near + 3 * pixel, high / near + 3 * pixel
-            left = max(int((x / z - wide + tangent) / pixel), 0)
-            right = min(int((x / z + wide + tangent) / pixel) + 1, size)
-            top = max(int((tangent - y / z - high) / pixel), 0)
-            bottom = min(int((tangent - y / z + high) / pixel) + 1, size)
-            for row in range(top, bottom):
-                v = tangent - (row + 0.5) * pixel
-                # No branch: runs on vector registers.
-                for j in range(right - left):
-                    u = (left + j + 0.5) * pixel - tangent
-                    turned = nx * u + ny * v + nz
-                    steep = abs(turned) > 0.05
-                    depth = np.divide(offset, turned if steep else 1.0)
-                    a = depth * (ax * u + ay * v + az) - alongside
-                    b = depth * (bx * u + by * v + bz) - aside
-                    reach = a * a + b * b
-                    meets = steep and reach <= 1
-                    touches = (u - x / z) ** 2 + (v - y / z) ** 2 <= slack
-                    at[j] = depth if meets else z
-                    within[j] = reach if meets else (1.0 if touches else 2.0)
-                for j in range(right - left):
-                    reach, depth, column = within[j], at[j], left + j
-                    if reach > 1:
-                        continue
-                    if blending == 0:
-                        depths[row, column] = min(depths[row, column], depth)
-                    elif depth <= depths[row, column] + thickness:
-                        weight = (1 - reach) * (1 - reach) + 1e-4
-                        total = weights[row, column] + weight
-                        before = picture[row, column] if total > weight else grey
-                        picture[row, column] = before + weight / total * (grey - before)
-                        weights[row, column] = total
