@@ -15,7 +15,7 @@ from killing import die_at_rename
 HERE = Path(__file__).parent
 
 
-def launch(*commands, fault=None, cwd=None):
+def launch(*commands, fault=None, cwd=None, processes=2):
     """Run command lines one after the other in two processes that stay the same.
 
     Args:
@@ -25,13 +25,26 @@ def launch(*commands, fault=None, cwd=None):
             the one that writes finds no room for an epoch's record; {"apart": True}: batch norms
             are not synchronised.
         cwd: where to run them.
+        processes: how many.
 
     Returns:
         the completed process, with its output.
     """
     # `accelerate` itself also imports timm, and with it torchvision, where that is installed.
-    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"]
-    launcher += ["--num_processes", "2", "--num_machines", "1", "--main_process_port", "0"]
+    launcher = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        *["--multi_gpu"][: processes - 1],
+    ]
+    launcher += [
+        "--num_processes",
+        str(processes),
+        "--num_machines",
+        "1",
+        "--main_process_port",
+        "0",
+    ]
     launcher += ["--mixed_precision", "no", "--dynamo_backend", "no"]
     if fault is None and len(commands) == 1:
         program = ["-m", "pointmcd", *map(str, commands[0])]

@@ -256,7 +256,18 @@ def test_starts_that_differ_in_more_than_the_seed_are_other_variants(bench: Benc
 
 
 def test_runs_from_before_a_setting_join_those_from_after(bench: Bench) -> None:
-    later = {"label_fraction": 1.0, "init": None}
+    later = {"label_fraction": 1.0, "init": None, "sampling": "plain", "ema_decay": None}
     runs = [bench.run(seed=0, name="old"), bench.run(seed=1, name="new", config=later)]
     (variant,) = compare(runs).variants
     assert variant.seeds == (0, 1)
+
+
+def test_options_of_training_that_differ_are_told(bench: Bench) -> None:
+    plain = [bench.run(seed=0, name="plain"), bench.run(seed=1, name="plain1")]
+    options = {"ema_decay": 0.99, "sampling": "balanced", "clip_gradients": 1.0}
+    averaged = [bench.run("distilled", seed, config=options) for seed in (0, 1)]
+    assert compare(averaged, plain).warnings == (
+        "baseline and distilled differ in clip_gradients: None and 1.0",
+        "baseline and distilled differ in ema_decay: None and 0.99",
+        "baseline and distilled differ in sampling: plain and balanced",
+    )

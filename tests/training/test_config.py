@@ -5,7 +5,7 @@ import pytest
 import yaml
 
 from pointmcd.errors import ConfigError
-from pointmcd.training.config import TrainConfig, config_from_dict
+from pointmcd.training.config import LATER_FIELDS, TrainConfig, config_from_dict
 
 STORE = Path("/data/store")
 
@@ -89,7 +89,7 @@ def test_what_decides_the_result_and_what_does_not():
     elsewhere = TrainConfig(Path("x"), Path("y"), device="cpu", workers=3, overwrite=True)
     assert elsewhere.decisive() == plain.decisive()
     left_out = {f.name for f in fields(TrainConfig)} - plain.decisive().keys()
-    unsaid = {"label_fraction", "unlabelled"}  # where all labels and no more shapes are used
+    unsaid = {*LATER_FIELDS, "unlabelled"}  # at what was done before there was a choice
     assert left_out == {"store", "out", "init", "labels", "device", "workers", "overwrite"} | unsaid
     assert TrainConfig(STORE, resample=True).decisive() != plain.decisive()
 

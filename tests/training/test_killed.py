@@ -21,6 +21,13 @@ WAYS = {
     "sgd": {"optimizer": "sgd", "lr": 0.05},
     "adamw": {"teacher": "lite0", "optimizer": "adamw", "resample": True},
     "first": {"teacher": "lite0", "distill_course": "first", "distill_share": 0.5},
+    "averaged": {
+        "teacher": "lite0",
+        "ema_decay": 0.9,
+        "clip_gradients": 0.5,
+        "sampling": "balanced",
+        "class_weights": "balanced",
+    },
     "decay": {
         "teacher": "lite0",
         "distill_course": "decay",

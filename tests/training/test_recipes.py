@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 
 from pointmcd.errors import ConfigError
-from pointmcd.training.config import RECIPES, TrainConfig, apply_recipe, recipe_task
+from pointmcd.training.config import (
+    LATER_FIELDS,
+    RECIPES,
+    TrainConfig,
+    apply_recipe,
+    recipe_task,
+)
 
 STORE = Path("/data/store")
 
@@ -36,18 +42,7 @@ DGCNN_PARTS = PARTS | {"epochs": 250, "task_weight": 1.0}
 
 #: Fields that say which run it is, or where, and not how it is trained.
 NAMED = {
-    *(
-        "store",
-        "out",
-        "task",
-        "student",
-        "teacher",
-        "init",
-        "seed",
-        "label_fraction",
-        "labels",
-        "unlabelled",
-    ),
+    *("store", "out", "task", "student", "teacher", "init", "seed", "labels", "unlabelled"),
     *("device", "workers", "overwrite"),
 }
 
@@ -55,6 +50,7 @@ NAMED = {
 def settings(config):
     """All that a recipe may say; the objectives as they are read."""
     kept = {name: value for name, value in asdict(config).items() if name not in NAMED}
+    kept = {name: v for name, v in kept.items() if LATER_FIELDS.get(name, ...) != v}
     del kept["objective"]
     return kept | {"objectives": config.objectives}
 

@@ -25,7 +25,8 @@ class Batch(NamedTuple):
     """Points [B, N, 3] and labels [B], -1 if unread; global part ids [B, N] if asked for.
 
     With a teacher also visibility [B, N, V] and those of its outputs that were asked for, by name:
-    [B, V, D] for one of views, [B, D] for one of shapes.
+    [B, V, D] for one of views, [B, D] for one of shapes. Where shapes count differently in the
+    task's loss, also their `weights` [B].
     """
 
     points: Tensor
@@ -33,6 +34,7 @@ class Batch(NamedTuple):
     parts: Tensor | None = None
     visibility: Tensor | None = None
     teacher: dict[str, Tensor] = {}  # noqa: RUF012 (never written to)
+    weights: Tensor | None = None
 
 
 class Targets(Protocol):
@@ -86,7 +88,7 @@ class ShapeDataset(Dataset[Batch]):
         views = [output.shape[1] for output in (teacher or {}).values() if len(output.shape) == 3]
         if pairing == "wrong" and min(views, default=2) < 2:
             raise ConfigError("pairing wrong: needs at least two views; choose another rig")
-        self.store, self.indices, self.count = store, indices, points
+        self.store, self.indices, self.count, self.labelled = store, indices, points, labelled
         self.labels = store.labels(indices) if labelled else np.full(len(indices), -1)
         self.repeats, self.transform, self.augmentation = repeats, transform, augmentation
         self.teacher, self.parts, self.epoch = teacher, parts, 0

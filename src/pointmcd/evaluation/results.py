@@ -8,12 +8,10 @@ import numpy as np
 
 from pointmcd.errors import FormatError, PointMCDError, RunError, own_text
 from pointmcd.tasks.results import Arrays, Checkpoint, RunResult
+from pointmcd.training.config import LATER_FIELDS
 from pointmcd.training.run import Run
 
 _UNREADABLE = "not the arrays of an evaluation"
-
-#: Settings that came later, with what runs had before.
-_LATER = {"init": None, "label_fraction": 1.0}
 
 
 def read_result(run: Path, checkpoint: Checkpoint = "last") -> RunResult:
@@ -43,7 +41,7 @@ def read_result(run: Path, checkpoint: Checkpoint = "last") -> RunResult:
         metrics = task.measure(labels, kept, opened.labels)
     except (PointMCDError, ValueError) as error:
         raise RunError(f"{file}: is damaged ({own_text(error, _UNREADABLE)}); {again}") from error
-    settings: dict[str, Any] = _LATER | opened.settings
+    settings: dict[str, Any] = {"init": None, "unlabelled": []} | LATER_FIELDS | opened.settings
     shapes = tuple(map(str, kept.pop("names")))
     return RunResult(run, opened.meta, settings, checkpoint, shapes, labels, kept, metrics)
 

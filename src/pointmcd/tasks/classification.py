@@ -105,6 +105,7 @@ class ClassificationTask(Task):
             " over seeds, exact two-sided p. Not corrected for several variants."
         ),
     )
+    weighs_shapes = True
     arrays = ("predictions", "probabilities")
     teacher_answer = "logits"
 
@@ -123,7 +124,7 @@ class ClassificationTask(Task):
 
     def loss(self, logits: Tensor, batch: Batch, label_smoothing: float) -> Tensor:
         """Smoothed cross entropy of the classes."""
-        return smoothed_cross_entropy(logits, batch.labels, label_smoothing)
+        return smoothed_cross_entropy(logits, batch.labels, label_smoothing, batch.weights)
 
     def training_metrics(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Share of the shapes that are right."""

@@ -141,6 +141,7 @@ class SegmentationTask(Task):
             " Not corrected for several variants."
         ),
     )
+    weighs_shapes = True
     arrays = ("truth", "predictions")
     #: The method's own; its scale of 0.8 to 1.2 is 1 / 1.2 to 1.2 here.
     recipes = MappingProxyType(
@@ -174,9 +175,12 @@ class SegmentationTask(Task):
         return Segmenter(encoder, len(labels.classes), labels.part_ranges)
 
     def loss(self, logits: Tensor, batch: Batch, label_smoothing: float) -> Tensor:
-        """Smoothed cross entropy of the parts."""
+        """Smoothed cross entropy of the parts; a shape's weight is that of all its points."""
         rows, truth = _pairs(logits, batch)
-        return smoothed_cross_entropy(rows, truth, label_smoothing)
+        weights = batch.weights
+        if weights is not None:
+            weights = weights.repeat_interleave(logits.shape[1])
+        return smoothed_cross_entropy(rows, truth, label_smoothing, weights)
 
     def training_metrics(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Share of the points that are right."""

@@ -138,6 +138,7 @@ class Task(Scoring, ABC):
         recipes: what a named recipe sets otherwise for this task, by the fields of TrainConfig or
             of its own options.
         wording: of its test metrics; a task without labels has none.
+        weighs_shapes: whether `loss` heeds the `weights` of a batch, as --class-weights needs.
         arrays: names of what `predictions` gives, beside the true labels in the file of a run.
         teacher_answer: the output by which a teacher does the task itself; None: no teacher does.
         name: what it is registered by, without options.
@@ -154,6 +155,7 @@ class Task(Scoring, ABC):
     written: ClassVar[tuple[str, ...]] = ()
     recipes: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     wording: ClassVar[Wording]
+    weighs_shapes: ClassVar[bool] = False
     arrays: ClassVar[tuple[str, ...]] = ()
     teacher_answer: ClassVar[str | None] = None
 

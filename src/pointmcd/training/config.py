@@ -33,7 +33,16 @@ DISTILLATION_FIELDS = {
     "pairing",
 }
 #: Settings that a task without labels does not read.
-LABEL_FIELDS = {"task_weight", "label_smoothing", "label_fraction"}
+LABEL_FIELDS = {"task_weight", "label_smoothing", "label_fraction", "sampling", "class_weights"}
+#: Settings that came later, with what runs did before: not said of a run where that is their value.
+LATER_FIELDS: dict[str, Any] = {
+    "label_fraction": 1.0,
+    "dropout": None,
+    "clip_gradients": None,
+    "ema_decay": None,
+    "sampling": "plain",
+    "class_weights": "none",
+}
 
 
 @dataclass(frozen=True)
@@ -96,6 +105,19 @@ class TrainConfig:
     """With --distill-course first: the fraction of the epochs that distil."""
     regulariser_weight: Advanced[float] = 0.001
     """Weight of the student's own penalty (PointNet's feature transform)."""
+    dropout: Advanced[float | None] = None
+    """Probability of the dropout layers of the task's head; by default the head's own."""
+    clip_gradients: Advanced[float | None] = None
+    """Largest norm of the gradient of all weights together; a larger one is scaled down to it."""
+    ema_decay: Advanced[float | None] = None
+    """Keep an exponential moving average of the weights with this decay, such as 0.999. The average
+    is validated, saved and used from then on; a short training averages over fewer steps."""
+    sampling: Advanced[Literal["plain", "balanced"]] = "plain"
+    """Order of the labelled shapes: plain (each once an epoch) or balanced (drawn with replacement,
+    each class alike)."""
+    class_weights: Advanced[Literal["none", "balanced"]] = "none"
+    """Weight of each shape in the task loss: none, or balanced (inverse to the number of labelled
+    train shapes of its class)."""
     label_smoothing: float = 0.2
     """Probability shared among the other classes."""
     scale: float = 1.25
@@ -160,8 +182,7 @@ class TrainConfig:
             left_out |= DISTILLATION_FIELDS
         if not self.described_task.labelled:
             left_out |= LABEL_FIELDS
-        if self.label_fraction == 1:  # as before there was a choice
-            left_out.add("label_fraction")
+        left_out |= {name for name, v in LATER_FIELDS.items() if getattr(self, name) == v}
         whole = asdict(self) | {"objective": [term.text for term in self.terms]}
         known = {} if self.labels is None else {"labels": labels_digest(self.labels)}
         if self.unlabelled:
@@ -227,11 +248,15 @@ class TrainConfig:
             raise ConfigError(
                 "--batch-size 1: must be at least 2, or 0; batch norm needs two shapes"
             )
-        if not 0 <= self.label_smoothing < 1:
-            value = self.label_smoothing
-            raise ConfigError(f"--label-smoothing {value}: must be at least 0 and below 1")
+        for name in ("label_smoothing", "dropout"):
+            if not 0 <= (value := getattr(self, name) or 0) < 1:
+                raise ConfigError(f"{option(name)} {value}: must be at least 0 and below 1")
         if not 0 < self.distill_share < 1:
             raise ConfigError(f"--distill-share {self.distill_share}: must be between 0 and 1")
+        if self.ema_decay is not None and not 0 < self.ema_decay < 1:
+            raise ConfigError(f"--ema-decay {self.ema_decay}: must be between 0 and 1")
+        if self.clip_gradients is not None and not 0 < self.clip_gradients < float("inf"):
+            raise ConfigError(f"--clip-gradients {self.clip_gradients}: must be above 0")
         if not 0 < self.label_fraction <= 1:
             value = self.label_fraction
             raise ConfigError(f"--label-fraction {value}: must be above 0 and at most 1")
@@ -240,6 +265,8 @@ class TrainConfig:
         _ = self.terms  # refuses what it cannot read
         if not self.described_task.labelled:
             self._check_without_labels()
+        elif self.class_weights != "none" and not self.described_task.weighs_shapes:
+            raise ConfigError(f"--class-weights: --task {self.task} weighs no shapes; leave it out")
         if self.unlabelled and "labels" in self.described_task.input_names:
             raise ConfigError(f"--unlabelled: --task {self.task} needs the class of every shape")
 
@@ -251,8 +278,9 @@ class TrainConfig:
             raise ConfigError(f"--objective: all weights are 0; {task} would learn nothing")
         if self.distill_course == "first":
             raise ConfigError(f"--distill-course first: {task} has no task to follow")
-        if self.label_fraction != 1:
-            raise ConfigError(f"--label-fraction: {task} uses no labels; leave it out")
+        for name in ("label_fraction", "sampling", "class_weights"):
+            if getattr(self, name) != LATER_FIELDS[name]:
+                raise ConfigError(f"{option(name)}: {task} uses no labels; leave it out")
         if self.labels is not None:
             raise ConfigError(f"--labels: {task} uses no labels; leave it out")
 

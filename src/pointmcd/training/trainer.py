@@ -23,7 +23,8 @@ from pointmcd.checkpoint import (
     under_prefix,
     with_prefix,
 )
-from pointmcd.data.dataset import Batch, as_is
+from pointmcd.data.dataset import Batch, ShapeDataset, as_is
+from pointmcd.data.sampling import BalancedSampler, class_weights
 from pointmcd.data.store import Store
 from pointmcd.device import pick_device
 from pointmcd.distill.objective import Objectives, Setup
@@ -32,6 +33,7 @@ from pointmcd.errors import ConfigError, RunError
 from pointmcd.ops.batch_norm import synchronise
 from pointmcd.tasks.task import Labels, Scores, Task
 from pointmcd.teachers.stored import teacher_weights
+from pointmcd.training.averages import ExponentialAverage
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.finetune import start_from
 from pointmcd.training.inputs import (
@@ -106,7 +108,10 @@ class Trainer:
         self.module = self.task.build_model(config.student, Labels(store.classes, store.parts))
         if config.init is not None:
             start_from(self.module, Run(config.init))
+        set_dropout(self.module, config.dropout)
         self.training = StudentTraining(self.task, self.module, self._objectives())
+        self.average = self._average()
+        self.weights = self._class_weights()
         self.order = torch.Generator()
         self.validation = validation_loader(config, store, self.teacher)
 
@@ -114,6 +119,28 @@ class Trainer:
     def _datasets(self) -> list[TrainShapes]:
         """The data sets of which each gives a batch to a step."""
         return [self.dataset] if self.unlabelled is None else [self.dataset, self.unlabelled]
+
+    @property
+    def judged(self) -> StudentTraining:
+        """What is validated and kept: the average of the weights if there is one, or they."""
+        if self.average is None:
+            return self.training
+        averaged: Any = self.average.module
+        assert isinstance(averaged, StudentTraining)
+        return averaged
+
+    def _average(self) -> ExponentialAverage | None:
+        decay = self.config.ema_decay
+        if decay is None:
+            return None
+        return ExponentialAverage(self.training, decay, self.accelerator.device)
+
+    def _class_weights(self) -> Tensor | None:
+        """Weight [K] of the shapes of each class in the task's loss; None: all alike."""
+        if self.config.class_weights == "none" or not isinstance(self.dataset, ShapeDataset):
+            return None
+        weights = class_weights(self.dataset.labels, len(self.store.classes))
+        return torch.from_numpy(weights).float().to(self.accelerator.device)
 
     @property
     def steps(self) -> int:
@@ -181,12 +208,13 @@ class Trainer:
         """Metrics on the validation split; all None where there is none."""
         if self.validation is None:
             return dict.fromkeys(self.task.metrics)
-        with evaluating(self.training):
+        judged = self.judged
+        with evaluating(judged):
             return self.task.validate(
-                self.module,
+                judged.model,
                 self.validation,
                 self.accelerator.device,
-                self.training.objectives,
+                judged.objectives,
             )
 
     def _train(self, weights: tuple[float, float]) -> dict[str, float]:
@@ -214,13 +242,19 @@ class Trainer:
         objectives = self.training.objectives
         with self.accelerator.autocast():
             logits, losses, penalty = self.model(batch, unlabelled)
+        if self.weights is not None:
+            batch = batch._replace(weights=self.weights[batch.labels])
         task = self.task.loss(logits.float(), batch, config.label_smoothing)
         loss = task_weight * task + config.regulariser_weight * penalty.float()
         for own, weight in zip(losses, objectives.weights.values(), strict=True):
             loss = loss + (weight * factor) * own
         self.optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)
+        if config.clip_gradients is not None:
+            self.accelerator.clip_grad_norm_(self.training.parameters(), config.clip_gradients)
         self.optimizer.step()
+        if self.average is not None:
+            self.average.update_parameters(self.training)
         logged = {f"{key}_loss": own for key, own in zip(objectives, losses.detach(), strict=True)}
         if not self.task.labelled:
             return logged
@@ -229,17 +263,25 @@ class Trainer:
 
     def save(self, path: Path, state: dict[str, Any], whole: bool) -> None:
         """Write a checkpoint: the model, and all that training needs if `whole`."""
-        tensors = with_prefix("model", self.module.state_dict())
+        tensors = with_prefix("model", self.judged.model.state_dict())
         if whole:
             tensors |= with_prefix("optimizer", optimizer_tensors(self.optimizer))
             tensors |= with_prefix("objectives", self.training.objectives.state_dict())
+            if self.average is not None:
+                tensors |= with_prefix("live", self.module.state_dict())
+                tensors |= with_prefix("average", self.judged.objectives.state_dict())
+                tensors["steps"] = self.average.n_averaged
         save_checkpoint(path, tensors, state)
 
     def load(self, tensors: dict[str, Tensor], what: str) -> None:
         """Go on from a whole checkpoint."""
-        load_module(self.module, under_prefix("model", tensors), what)
+        load_module(self.judged.model, under_prefix("model", tensors), what)
         load_module(self.training.objectives, under_prefix("objectives", tensors), what)
         load_optimizer(self.optimizer, under_prefix("optimizer", tensors))
+        if self.average is not None:
+            load_module(self.module, under_prefix("live", tensors), what)
+            load_module(self.judged.objectives, under_prefix("average", tensors), what)
+            self.average.n_averaged.copy_(tensors["steps"])
 
 
 def learning_rate(config: TrainConfig, epoch: int) -> float:
@@ -285,15 +327,37 @@ def _train_loader(
     config: TrainConfig, dataset: TrainShapes, order: torch.Generator
 ) -> DataLoader[Batch]:
     """Batches of all processes together; accelerate gives each its share."""
+    # Shapes without labels are all alike.
+    sampler = None
+    if config.sampling == "balanced" and isinstance(dataset, ShapeDataset) and dataset.labelled:
+        sampler = BalancedSampler(dataset.labels, len(dataset), order)
     return DataLoader(
         dataset,
         batch_size=min(config.batch_size, len(dataset)),
-        shuffle=True,
+        shuffle=sampler is None,
+        sampler=sampler,
         drop_last=True,
         generator=order,
         collate_fn=as_is,
         num_workers=config.workers,
     )
+
+
+def set_dropout(model: nn.Module, probability: float | None) -> None:
+    """Set the probability of the dropout layers outside a model's student; None: leave them.
+
+    Raises:
+        ConfigError: when there are none.
+    """
+    layers = [
+        part
+        for name, part in model.named_modules()
+        if isinstance(part, nn.Dropout) and not name.startswith("student.")
+    ]
+    if probability is not None and not layers:
+        raise ConfigError(f"--dropout {probability}: the head has no dropout layer; leave it out")
+    for layer in layers:
+        layer.p = layer.p if probability is None else probability
 
 
 def _optimizer(config: TrainConfig, module: nn.Module) -> torch.optim.Optimizer:
