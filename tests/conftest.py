@@ -232,6 +232,26 @@ def trained_parts_run(parts_store: Path, tmp_path_factory: pytest.TempPathFactor
     return train(TrainConfig(parts_store, out, task="segmentation", teacher=None, **options))
 
 
+@pytest.fixture(scope="session")
+def varied_store(labelled_meshes: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with two variants of each train shape, and a teacher of classes of two epochs.
+
+    To be read only.
+    """
+    from pointmcd.preparation.config import PrepareConfig
+    from pointmcd.preparation.prepare import prepare
+    from pointmcd.teachers.config import TeachConfig
+    from pointmcd.teachers.teach import teach
+
+    folder = tmp_path_factory.mktemp("varied")
+    rig = folder / "rig.json"
+    rig.write_text(json.dumps({"cameras": [[30, 0], [30, 120], [-30, 240]], "size": 64}))
+    options = {"points": 128, "shard_size": 7, "val_fraction": 0.25, "variants": 2}
+    prepare(PrepareConfig(labelled_meshes, folder / "store", rig=rig, workers=1, **options))
+    teach(TeachConfig(folder / "store", epochs=2, device="cpu"))
+    return folder / "store"
+
+
 FEW_CLASSES = ("chair", "table", "sofa")
 
 

@@ -46,6 +46,7 @@ def test_the_command_line_sets_every_field(cli, configs):
         up="z",
         labels="labels.csv",
         columns="4,5,6",
+        variants=4,
         seed=3,
         workers=2,
         backend="dask",

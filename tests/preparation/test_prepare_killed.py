@@ -19,14 +19,15 @@ RUN = """
 import sys
 from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare
-source, store, rig, workers, points = sys.argv[1:]
-options = {'points': int(points), 'workers': int(workers), 'shard_size': 2}
+source, store, rig, workers, points, variants, size = sys.argv[1:]
+options = {'points': int(points), 'workers': int(workers)}
+options |= {'variants': int(variants), 'shard_size': int(size)}
 prepare(PrepareConfig(source, store, rig=rig, **options))
 """
 
 
-def start(source, store, rig, workers=1, points=32):
-    command = [sys.executable, "-c", RUN, source, store, rig, workers, points]
+def start(source, store, rig, workers=1, points=32, variants=0, shard_size=2):
+    command = [sys.executable, "-c", RUN, source, store, rig, workers, points, variants, shard_size]
     return subprocess.Popen(
         [str(part) for part in command], start_new_session=True, stderr=subprocess.DEVNULL
     )

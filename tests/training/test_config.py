@@ -92,6 +92,7 @@ def test_what_decides_the_result_and_what_does_not():
     unsaid = {*LATER_FIELDS, "unlabelled"}  # at what was done before there was a choice
     assert left_out == {"store", "out", "init", "labels", "device", "workers", "overwrite"} | unsaid
     assert TrainConfig(STORE, resample=True).decisive() != plain.decisive()
+    assert TrainConfig(STORE, variants=False).decisive() != plain.decisive()
 
 
 @pytest.mark.parametrize("out", [None, Path("runs/x")])

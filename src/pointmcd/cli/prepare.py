@@ -20,4 +20,6 @@ def prepare(config: Annotated[PrepareConfig, tyro.conf.arg(name="")]) -> None:
         console.print(f"note: {note['name']}: {note['note']}", soft_wrap=True)
     sizes = " to ".join(f"{size:,}" for size in dict.fromkeys(result.sizes or ()))
     clouds = f" (clouds of {sizes} points)" if sizes else ""
-    print_line(f"{result.store}: {result.done} shapes{clouds}, {len(result.skipped)} skipped")
+    variants = f", {result.variants} variants" if result.variants else ""
+    skipped = f"{len(result.skipped)} skipped"
+    print_line(f"{result.store}: {result.done} shapes{clouds}{variants}, {skipped}")

@@ -13,7 +13,7 @@ RotationName = Literal["none", "up", "any"]
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random rotation, then per-axis scale and shift, and a random choice of points.
+    """A random variant, rotation, then per-axis scale and shift, and a random choice of points.
 
     Attributes:
         seed: of the run.
@@ -23,6 +23,7 @@ class Augmentation:
             always the first in farthest-point order.
         rotation: the rotations to draw from.
         up: the axis that points up, x, y or z.
+        variants: take each shape or one of its variants, where the store has any.
     """
 
     seed: int
@@ -31,6 +32,7 @@ class Augmentation:
     resample: bool = False
     rotation: RotationName = "none"
     up: str = "y"
+    variants: bool = True
 
     def generator(self, epoch: int, index: int, number: int = 0) -> np.random.Generator:
         """Return the random numbers for the `number`-th time that a shape comes in an epoch."""

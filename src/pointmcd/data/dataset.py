@@ -1,6 +1,6 @@
 """Batches of prepared shapes for training a student."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
@@ -55,8 +55,8 @@ class ShapeDataset(Dataset[Batch]):
         store: the prepared store.
         indices: which shapes.
         points: how many points of each.
-        teacher: the teacher's outputs for those shapes, in that order, by name; without it a batch
-            has neither views nor visibility.
+        teacher: the teacher's outputs for `rows`, in that order, by name; without it a batch has
+            neither views nor visibility.
         visibility: "exact", or the control "all" (every point visible in every view).
         pairing: "true", or a control: "wrong" (each view gets another view's outputs), "shuffled"
             (each shape gets another shape's outputs).
@@ -65,6 +65,9 @@ class ShapeDataset(Dataset[Batch]):
         labelled: False: no label is read, every one is -1.
         transform: changes the stored points of a shape before the first `points` are taken.
         repeats: how often a pass goes through the shapes, each time augmented anew.
+
+    Attributes:
+        rows: the indices, then those of the variants that the augmentation draws from.
     """
 
     def __init__(
@@ -92,6 +95,13 @@ class ShapeDataset(Dataset[Batch]):
         self.labels = store.labels(indices) if labelled else np.full(len(indices), -1)
         self.repeats, self.transform, self.augmentation = repeats, transform, augmentation
         self.teacher, self.parts, self.epoch = teacher, parts, 0
+        varied = augmentation is not None and augmentation.variants
+        self.rows = store.with_variants(indices) if varied else indices
+        self._place = np.zeros(len(store.shape_of), dtype=np.int64)  # in `rows`, by index
+        self._place[self.rows] = np.arange(len(self.rows))
+        for name, output in (teacher or {}).items():
+            if output.shape[0] != len(self.rows):
+                raise ValueError(f"{name}: {output.shape[0]} outputs for {len(self.rows)} rows")
         # An impossible count, or parts that the store lacks, fail here, not in mid-training.
         store.points(indices[:1], points)
         if parts:
@@ -109,55 +119,74 @@ class ShapeDataset(Dataset[Batch]):
 
     def __getitems__(self, items: list[int]) -> Batch:
         """The batch of those shapes."""
-        rounds, rows = np.divmod(np.asarray(items, dtype=np.int64), len(self.indices))
-        shapes = self.indices[rows]
-        points, chosen = self._points(shapes, rounds)
-        batch = Batch(torch.from_numpy(points), torch.from_numpy(self.labels[rows]))
+        rounds, places = np.divmod(np.asarray(items, dtype=np.int64), len(self.indices))
+        shapes = self.indices[places]
+        generators = self._generators(shapes, rounds)
+        rows = self._drawn(shapes, generators)
+        points, chosen = self._points(rows, generators)
+        batch = Batch(torch.from_numpy(points), torch.from_numpy(self.labels[places]))
         if self.parts:
-            parts = self._read(self.store.part_labels, shapes, chosen)
+            parts = self._read(self.store.part_labels, rows, chosen)
             batch = batch._replace(parts=torch.from_numpy(parts))
         if self.teacher is None:
             return batch
         if self.visibility == "all":
             visibility: Bools = np.ones((*points.shape[:2], self.store.num_views), dtype=np.bool_)
         else:
-            visibility = self._read(self.store.visibility, shapes, chosen)
+            visibility = self._read(self.store.visibility, rows, chosen)
         said = {name: self._said(output, rows) for name, output in self.teacher.items()}
         return batch._replace(visibility=torch.from_numpy(visibility), teacher=said)
 
     def _said(self, output: Targets, rows: Indices) -> Tensor:
-        """One of the teacher's outputs for some shapes."""
-        values = output[shuffled(len(self.indices))[rows] if self.pairing == "shuffled" else rows]
+        """One of the teacher's outputs for some rows."""
+        places = self._place[rows]
+        if self.pairing == "shuffled":  # the other shape's own, whatever variant this is
+            places = shuffled(len(self.indices))[self._place[self.store.shape_of[rows]]]
+        values = output[places]
         if self.pairing == "wrong" and values.ndim == 3:
-            values = wrong_views(values, self.indices[rows])
+            values = wrong_views(values, self.store.shape_of[rows])
         return torch.from_numpy(values)
 
-    def _points(self, shapes: Indices, rounds: Indices) -> tuple[Floats, Indices | None]:
+    def _generators(self, shapes: Indices, rounds: Indices) -> list[np.random.Generator]:
+        """Random numbers of each shape; none without augmentation."""
+        if self.augmentation is None:
+            return []
+        numbers = zip(shapes.tolist(), rounds.tolist(), strict=True)
+        return [self.augmentation.generator(self.epoch, shape, n) for shape, n in numbers]
+
+    def _drawn(self, shapes: Indices, generators: Sequence[np.random.Generator]) -> Indices:
+        """The shapes themselves, or variants of them; drawn only where there are any."""
+        if len(self.rows) == len(self.indices):
+            return shapes
+        return self.store.draw_variants(shapes, np.array([one.random() for one in generators]))
+
+    def _points(
+        self, rows: Indices, generators: Sequence[np.random.Generator]
+    ) -> tuple[Floats, Indices | None]:
         """Points [B, N, 3] and which of the stored ones they are [B, N]; None: the first N."""
         augmentation, transform = self.augmentation, self.transform
         if transform is not None:
-            whole = zip(shapes, self.store.points(shapes, self.store.num_points), strict=True)
-            moved = [transform(cloud, self.store.shapes[shape].name) for shape, cloud in whole]
+            whole = zip(rows, self.store.points(rows, self.store.num_points), strict=True)
+            moved = [transform(cloud, self.store.shapes[row].name) for row, cloud in whole]
             return np.stack([cloud[: self.count] for cloud in moved]), None
         if augmentation is None:
-            return self.store.points(shapes, self.count), None
+            return self.store.points(rows, self.count), None
         held = self.store.num_points if augmentation.resample else self.count
         clouds, choices = [], []
-        stored = self.store.points(shapes, held)
-        for shape, cloud, number in zip(shapes, stored, rounds, strict=True):
-            generator = augmentation.generator(self.epoch, int(shape), int(number))
+        stored = self.store.points(rows, held)
+        for cloud, generator in zip(stored, generators, strict=True):
             choice = augmentation.choose(generator, held, self.count)
             clouds.append(augmentation.move(generator, cloud[choice]))
             choices.append(choice)
         return np.stack(clouds), np.stack(choices) if augmentation.resample else None
 
     def _read(
-        self, read: Callable[[Indices, int], Array], shapes: Indices, chosen: Indices | None
+        self, read: Callable[[Indices, int], Array], rows: Indices, chosen: Indices | None
     ) -> Array:
         """Read the values [B, N, ...] of the chosen points [B, N], or of the first."""
         if chosen is None:
-            return read(shapes, self.count)
-        values = read(shapes, int(chosen.max()) + 1)
+            return read(rows, self.count)
+        values = read(rows, int(chosen.max()) + 1)
         chosen = chosen.reshape(*chosen.shape, *[1] * (values.ndim - 2))
         return np.take_along_axis(values, chosen, axis=1)
 

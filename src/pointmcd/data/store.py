@@ -18,7 +18,7 @@ from PIL import Image
 from pointmcd.data.labels import match_labels
 from pointmcd.errors import ConfigError, StoreError
 from pointmcd.files import read_json
-from pointmcd.typing import Array, Bools, Bytes, Floats, Indices, Shorts
+from pointmcd.typing import Array, Bools, Bytes, Doubles, Floats, Indices, Shorts
 
 #: Raised whenever the layout on disk changes in a way that older code would misread.
 STORE_FORMAT = 1
@@ -55,6 +55,9 @@ class Store:
         parts: names of each class's parts; None for a store without part labels. A part's global
             id counts through the classes in order.
         shapes: one record per shape, in shard order; an index counts along this list.
+        shape_of: of each index, that of its shape, int64: itself, and for the variants (deformed
+            copies of train shapes), whose indices come after those of all shapes, what they are
+            copies of. No split has variants; what is stored of a shape is stored of them too.
 
     Raises:
         StoreError: when the folder is absent, incomplete, or of another format version.
@@ -69,6 +72,8 @@ class Store:
         self.shapes = [ShapeRecord(s["name"], s["class"], s["split"]) for s in self.meta["shapes"]]
         self.shards: list[str] = self.meta["shards"]
         self._starts = list(accumulate(self.meta["counts"], initial=0))
+        variant_of = np.array(self.meta.get("variant_of", []), dtype=np.int64)
+        self.shape_of = np.concatenate([np.arange(len(self.shapes)), variant_of])
         self.own_fingerprint, self.label_file = self._fingerprint(), labels
         if labels is not None:
             self._relabel(labels)
@@ -128,10 +133,32 @@ class Store:
         """Indices of the shapes of a split ("train", "val" or "test"), ascending."""
         return np.array([i for i, s in enumerate(self.shapes) if s.split == split], dtype=np.int64)
 
+    def with_variants(self, indices: Indices) -> Indices:
+        """Return the indices of shapes, in that order, and then those of their variants."""
+        found = np.flatnonzero(np.isin(self.shape_of, indices))
+        return np.concatenate([indices, found[found >= len(self.shapes)]])
+
+    @cached_property
+    def _variants(self) -> tuple[Indices, Indices]:
+        """The indices of all variants, ordered by their shapes, and these."""
+        variant_of = self.shape_of[len(self.shapes) :]
+        order = np.argsort(variant_of, kind="stable")
+        return order + len(self.shapes), variant_of[order]
+
+    def draw_variants(self, indices: Indices, chance: Doubles) -> Indices:
+        """Take each shape or one of its variants, all alike: numbers in [0, 1) [n] say which."""
+        variants, variant_of = self._variants
+        first, stop = (np.searchsorted(variant_of, indices, side) for side in ("left", "right"))
+        number = (chance * (stop - first + 1)).astype(np.int64)
+        drawn = number > 0
+        taken = np.array(indices, dtype=np.int64)
+        taken[drawn] = variants[(first + number - 1)[drawn]]
+        return taken
+
     def labels(self, indices: Indices) -> Indices:
         """Class ids [n] of shapes, int64."""
         ids = {name: i for i, name in enumerate(self.classes)}
-        records = [self.shapes[i] for i in indices]
+        records = [self.shapes[self.shape_of[i]] for i in indices]
         if bare := next((record.name for record in records if record.label is None), None):
             raise StoreError(
                 f"{self.path}: shape {bare} has no class label; classification needs shapes in"
@@ -164,7 +191,7 @@ class Store:
         return self.parts
 
     def shard_ranges(self) -> Iterator[tuple[str, Indices]]:
-        """Yield each shard's name and the indices of the shapes in it."""
+        """Yield each shard's name and the indices of the shapes and variants in it."""
         for shard, start, end in zip(self.shards, self._starts[:-1], self._starts[1:], strict=True):
             yield shard, np.arange(start, end)
 

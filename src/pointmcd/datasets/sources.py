@@ -24,6 +24,7 @@ class ShapeSource:
         fault: why it must be skipped (two shapes of one name, no part labels), or None.
         parts: names of the parts of its class, or None where the set has no part labels.
         labels: file with one part label per face (of a cloud: per point), or None.
+        variant: 0: the shape itself; from 1, the number of a deformed copy.
     """
 
     name: str
@@ -33,6 +34,7 @@ class ShapeSource:
     fault: str | None = None
     parts: tuple[str, ...] | None = None
     labels: TreeFile | None = None
+    variant: int = 0
 
     @property
     def location(self) -> str:

@@ -44,8 +44,11 @@ class PrepareConfig:
     columns: Annotated[str | None, metavar("X,Y,Z")] = None
     """Columns of x, y and z in text tables and arrays: numbers from 1 or names, as in 2,3,4; by
     default their names in the file or their places tell."""
+    variants: int = 0
+    """Deformed copies of each train shape, each with its own points, views and visibility; in each
+    epoch, training draws the shape or one of them."""
     seed: int = 0
-    """Seed of samples and splits."""
+    """Seed of samples, splits and deformations."""
     workers: int | None = None
     """Processes on this machine; by default one for each core."""
     backend: Advanced[Backend] = "processes"
@@ -94,4 +97,9 @@ class PrepareConfig:
 
 #: With fewer points, copies and relatives look the same.
 LEAST_POINTS = 256
-_RANGES = {"points": (1, 1_000_000), "shard_size": (1, 1024), "seed": (0, 2**63 - 1)}
+_RANGES = {
+    "points": (1, 1_000_000),
+    "variants": (0, 1000),
+    "shard_size": (1, 1024),
+    "seed": (0, 2**63 - 1),
+}

@@ -24,7 +24,10 @@ from pointmcd.views.rig import Rig, get_rig, list_rigs
 #: a store whose removal was killed is still known as a store.
 _CONTENT = ("store.json", "teachers", "features", "shards", "plan.json")
 #: Settings that decide what a store holds, the rig aside.
-_DECISIVE = ("points", "seed", "shard_size", "val_fraction", "test_fraction", "columns", "twins")
+_DECISIVE = (
+    *("points", "variants", "seed", "shard_size", "val_fraction", "test_fraction"),
+    *("columns", "twins"),
+)
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Plan:
         source: the source with its absolute path.
         rig: the cameras.
         items: the shapes in the store's order, each with its split; validation is chosen later,
-            among the shapes that survive.
+            among the shapes that survive. Then the variants of those of train.
         parts: names of each class's parts; None for a set without part labels.
         renderer: name of the renderer; of a set with some meshes missing, both names.
     """
@@ -56,7 +59,7 @@ class Plan:
             "pointmcd": __version__,
             "source": self.source,
             "rig": self.rig.to_json(),
-            "items": [[item.name, item.label, item.split] for item in self.items],
+            "items": [[i.name, i.label, i.split] for i in self.items if not i.variant],
             "parts": self.parts and {label: list(names) for label, names in self.parts.items()},
             "renderer": self.renderer,
         }
@@ -86,7 +89,9 @@ def make_plan(config: PrepareConfig, found: Found) -> Plan:
         source=found.text,
         # A data set's own axis turns the named rigs; other rigs say themselves what is up.
         rig=get_rig(config.rig, config.up or (found.up if config.rig in list_rigs() else None)),
-        items=with_splits(sources, config.test_fraction, config.seed),
+        items=with_variants(
+            with_splits(sources, config.test_fraction, config.seed), config.variants
+        ),
         parts=dict(sorted(parts.items())) or None,
         renderer="+".join(sorted(splats.RENDERER if one else RENDERER for one in bare)),
     )
@@ -116,6 +121,16 @@ def with_splits(
     names, labels = [source.name for source in sources], [source.label for source in sources]
     splits = assign_test(names, labels, [source.split for source in sources], fraction, seed)
     return tuple(replace(s, split=split) for s, split in zip(sources, splits, strict=True))
+
+
+def with_variants(items: tuple[ShapeSource, ...], count: int) -> tuple[ShapeSource, ...]:
+    """Add that many variants of each train shape at the end.
+
+    Shapes that validation will take have some too: it is chosen among those that can be read.
+    """
+    varied = (item for item in items if item.split == "train" and item.fault is None)
+    numbers = range(1, count + 1)
+    return items + tuple(replace(item, variant=number) for item in varied for number in numbers)
 
 
 def open_store(store: Path, plan: Plan) -> None:
@@ -162,7 +177,8 @@ def _check_same(store: Path, plan: Plan) -> None:
                 f"{path}: store format {found}, this version of pointmcd writes"
                 f" {STORE_FORMAT}; {remedy}"
             )
-    begun = {"twins": "warn", **read_json(store / "plan.json")}  # older plans do not name it
+    # Older plans do not name them.
+    begun = {"twins": "warn", "variants": 0, **read_json(store / "plan.json")}
     for field, old, new in _differences("", begun, plan.to_json()):
         raise StoreError(f"{store}: was begun with {field} {old}, not {new}; {remedy}")
 

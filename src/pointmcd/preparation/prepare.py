@@ -38,6 +38,7 @@ class PrepareResult:
         skipped: {"name", "source", "reason"} of each shape that was left out.
         notes: {"name", "note"}: what a reader of results should know.
         sizes: fewest and most points in a file, where there are clouds.
+        variants: number of deformed copies.
     """
 
     store: Path
@@ -45,6 +46,7 @@ class PrepareResult:
     skipped: list[dict[str, str]]
     notes: list[dict[str, str]]
     sizes: tuple[int, int] | None = None
+    variants: int = 0
 
 
 def prepare(config: PrepareConfig) -> PrepareResult:
@@ -103,22 +105,35 @@ def _finish(plan: Plan, notes: Sequence[dict[str, str]]) -> PrepareResult:
     for path in filter(is_temporary, (store / "shards").iterdir()):
         remove(path)
     shards = {name: read_json(store / "shards" / name / "shapes.json") for name, _ in plan.shards()}
-    skipped = [entry for shard in shards.values() for entry in shard["skipped"]]
+    failed = [entry for shard in shards.values() for entry in shard["skipped"]]
+    skipped = [entry for entry in failed if "variant" not in entry]
     if plan.config.strict and skipped:
         raise ShapeError(skipped[0]["reason"])
     full = {name: shard["shapes"] for name, shard in shards.items() if shard["shapes"]}
-    if not full:
+    if all("variant" in record for shapes in full.values() for record in shapes):
         reason = f"; first: {skipped[0]['reason']}" if skipped else ""
-        raise StoreError(f"{plan.source}: none of {len(plan.items)} shapes is usable{reason}")
+        raise StoreError(f"{plan.source}: none of {len(skipped)} shapes is usable{reason}")
     twins = _twins(plan, full)
     content = {**_content(plan, full, twins), "skipped": skipped, "twins": twins}
     noted = [note for shard in shards.values() for note in shard["notes"]]
+    noted += _lost_variants(failed)
     told = twin_notes(twins, plan.config.twins == "drop")
     content["notes"] = [*notes, *noted, *content["notes"], *told]
     write_json(store / "store.json", content)
     read = [record["read"] for shapes in full.values() for record in shapes if "read" in record]
     sizes = (min(read), max(read)) if read else None
-    return PrepareResult(store, len(content["shapes"]), skipped, content["notes"], sizes)
+    done, variants = len(content["shapes"]), len(content["variant_of"])
+    return PrepareResult(store, done, skipped, content["notes"], sizes, variants)
+
+
+def _lost_variants(failed: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Note the variants that could not be made of a shape that could."""
+    skipped = {entry["name"] for entry in failed if "variant" not in entry}
+    return [
+        {"name": entry["name"], "note": f"lacks variant {entry['variant']}: {entry['reason']}"}
+        for entry in failed
+        if "variant" in entry and entry["name"] not in skipped
+    ]
 
 
 def _twins(plan: Plan, full: Mapping[str, Sequence[dict[str, Any]]]) -> list[list[str]]:
@@ -129,7 +144,7 @@ def _twins(plan: Plan, full: Mapping[str, Sequence[dict[str, Any]]]) -> list[lis
     if (store / "store.json").exists() and "twins" in (known := read_json(store / "store.json")):
         return list(known["twins"])  # the plan was the same
     places = [(shard, row) for shard, records in full.items() for row in range(len(records))]
-    shapes = [record for records in full.values() for record in records]
+    shapes = [record for records in full.values() for record in records if "variant" not in record]
     with progress_bar(shown=len(shapes) > _MANY) as progress:
         bar = progress.add_task("look for twins", total=None, note="")
 
@@ -152,7 +167,9 @@ def _content(
         full: records of the shapes in each shard that has any, by the shard's name.
         twins: names of shapes of train or val, each with its test shape.
     """
-    shapes = [record for records in full.values() for record in records]
+    records = [record for records in full.values() for record in records]
+    shapes = [record for record in records if "variant" not in record]
+    variants = records[len(shapes) :]
     names, labels = [s["name"] for s in shapes], [s["class"] for s in shapes]
     dropped = {name for name, _ in twins} if plan.config.twins == "drop" else set()
     # Rows of shards are counted through the shapes: who is left out keeps his, in no split.
@@ -160,6 +177,7 @@ def _content(
     splits = assign_validation(names, labels, splits, plan.config.val_fraction, plan.config.seed)
     parts = plan.parts or {}
     classes = sorted({label for label in labels if label is not None})
+    place = {name: number for number, name in enumerate(names)}
     return {
         **identity(plan),
         "classes": classes,
@@ -171,6 +189,8 @@ def _content(
             {"name": name, "class": label, "split": split}
             for name, label, split in zip(names, labels, splits, strict=True)
         ],
+        # -1: of a shape that could not be read when its turn came.
+        "variant_of": [place.get(record["name"], -1) for record in variants],
     }
 
 
@@ -179,6 +199,8 @@ def identity(plan: Plan) -> dict[str, Any]:
     config = plan.config
     made: dict[str, Any] = {"rig": plan.rig.to_json(), "renderer": plan.renderer}
     made |= {"points": config.points, "seed": config.seed}
+    if config.variants:  # stores without are described as before there were any
+        made["variants"] = config.variants
     text = json.dumps(made, sort_keys=True)
     fingerprint = hashlib.sha256(text.encode()).hexdigest()[:16]
     return {**made, "format": STORE_FORMAT, "pointmcd": __version__, "fingerprint": fingerprint}

@@ -5,13 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from trimesh.triangles import points_to_barycentric
 
 from pointmcd.datasets.folder import load_shape
 from pointmcd.datasets.sources import Cloud, CloudSource, ShapeSource
 from pointmcd.errors import ShapeError, own_text
-from pointmcd.shapes.alignment import align
+from pointmcd.shapes.alignment import OnSurface, align
 from pointmcd.shapes.clouds import cloud_order, normalise_cloud
-from pointmcd.shapes.mesh import Mesh, read_mesh
+from pointmcd.shapes.deformation import deform
+from pointmcd.shapes.mesh import Mesh, normalise, read_mesh
 from pointmcd.shapes.sampling import sample_surface
 from pointmcd.typing import Bools, Bytes, Floats, Indices, Ints, Shorts
 from pointmcd.views.framing import Framing
@@ -60,21 +62,27 @@ def prepare_shape(source: ShapeSource, count: int, rig: Rig, seed: int) -> Prepa
     A mesh is sampled at `count` (P) points. A cloud's views and visibility are made from all its
     points, up to `MAX_POINTS` drawn by chance, and P are kept: hidden point removal is the better
     the denser the cloud. A cloud of fewer than P points gives all of them, repeated in the same
-    order, and a note. `seed` is that of all shapes' samples.
+    order, and a note. A variant is deformed before it is sampled and seen; large faces stay flat.
+    `seed` is that of all samples and deformations.
 
     Raises:
         ShapeError: when a file cannot be used, or a cloud and its mesh do not belong together.
     """
     if source.fault is not None:
         raise ShapeError(f"{source.location}: {source.fault}")
+    own = shape_seed(seed, source.name, source.variant)
     if isinstance(source, CloudSource):
-        return _prepare_cloud(source, count, rig)
-    return _prepare_mesh(load_shape(source), count, rig, shape_seed(seed, source.name))
+        return _prepare_cloud(source, count, rig, own)
+    mesh = load_shape(source)
+    if source.variant:
+        mesh = normalise(replace(mesh, vertices=deform(mesh.vertices, own)))
+    return _prepare_mesh(mesh, count, rig, own)
 
 
-def shape_seed(seed: int, name: str) -> int:
-    """Return a shape's own seed: its points depend on no other shape."""
-    return int.from_bytes(hashlib.sha256(f"{seed}:{name}".encode()).digest()[:4], "big")
+def shape_seed(seed: int, name: str, variant: int = 0) -> int:
+    """Return a shape's own seed: its points depend on no other shape. So do those of a variant."""
+    text = f"{seed}:{name}" + (f":{variant}" if variant else "")
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
 
 
 def _prepare_mesh(mesh: Mesh, count: int, rig: Rig, seed: int) -> PreparedShape:
@@ -91,7 +99,7 @@ def _prepare_mesh(mesh: Mesh, count: int, rig: Rig, seed: int) -> PreparedShape:
     )
 
 
-def _prepare_cloud(source: CloudSource, count: int, rig: Rig) -> PreparedShape:
+def _prepare_cloud(source: CloudSource, count: int, rig: Rig, seed: int) -> PreparedShape:
     read = source.read_cloud()
     cloud = Cloud(normalise_cloud(read.points, source.location), read.parts)
     notes = list(read.notes)
@@ -100,12 +108,18 @@ def _prepare_cloud(source: CloudSource, count: int, rig: Rig) -> PreparedShape:
     order = cloud_order(cloud.points.astype(np.float32), count)
     cloud, order = _thinned(cloud, order)
     if source.mesh is not None:
-        whole = _by_mesh(cloud, read_mesh(source.mesh, str(source.mesh), "obj"), source, rig)
+        mesh = read_mesh(source.mesh, str(source.mesh), "obj")
+        whole = _by_mesh(cloud, mesh, source, rig, seed)
     else:
+        if source.variant:
+            moved = normalise_cloud(deform(cloud.points, seed), source.location)
+            cloud = replace(cloud, points=moved)
         whole = _by_splats(cloud, rig)
         if source.wants_mesh:
             lacking = "no mesh beside the cloud; views are splatted from its points"
             notes.append(f"{source.name}: {lacking}")
+    if source.variant:
+        order = cloud_order(whole.points, count)
     return replace(
         whole,
         points=whole.points[order],
@@ -141,13 +155,15 @@ def _by_splats(cloud: Cloud, rig: Rig) -> PreparedShape:
     )
 
 
-def _by_mesh(cloud: Cloud, mesh: Mesh, source: CloudSource, rig: Rig) -> PreparedShape:
+def _by_mesh(cloud: Cloud, mesh: Mesh, source: CloudSource, rig: Rig, seed: int) -> PreparedShape:
     """Show the mesh; a point is seen where its nearest place on the surface is."""
     try:
         aligned, on = align(mesh, cloud.points)
     except ValueError as error:
         reason = own_text(error, "no way to place the mesh is found")
         raise ShapeError(f"{source.location}: does not fit {source.mesh}: {reason}") from error
+    if source.variant:
+        cloud, aligned, on = _deformed(cloud, aligned, on, seed)
     caster = Raycaster(aligned, rig)
     pixels = None
     if cloud.parts is not None:
@@ -163,6 +179,24 @@ def _by_mesh(cloud: Cloud, mesh: Mesh, source: CloudSource, rig: Rig) -> Prepare
         pixels=pixels,
         framing=caster.framing,
         triangles=len(mesh.faces),
+    )
+
+
+def _deformed(cloud: Cloud, mesh: Mesh, on: OnSurface, seed: int) -> tuple[Cloud, Mesh, OnSurface]:
+    """Deform a mesh, and carry a cloud that is aligned with it along on the faces."""
+    corners = mesh.faces[on.face]
+    with np.errstate(all="ignore"):  # of thin faces
+        weights = points_to_barycentric(mesh.vertices[corners], on.points)
+    weights = np.nan_to_num(weights, nan=1).clip(1e-9, 1)[:, :, None]
+    vertices = deform(mesh.vertices, seed)
+    places = (weights * vertices[corners]).sum(axis=1) / weights.sum(axis=1)
+    points = places + (cloud.points - on.points)
+    centre = points.mean(axis=0)
+    radius = np.linalg.norm(points - centre, axis=1).max()
+    return (
+        replace(cloud, points=(points - centre) / radius),
+        replace(mesh, vertices=(vertices - centre) / radius),
+        replace(on, points=(places - centre) / radius),
     )
 
 

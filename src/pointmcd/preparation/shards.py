@@ -86,7 +86,8 @@ def _write(folder: Path, task: ShardTask) -> None:
             pixels = (shape.pixels + 1).astype(np.uint8)  # 0: background
             _write_strip(folder / "pixels" / f"{row:04d}.png", pixels)
         content["shapes"].append(_record(item, shape))
-        content["notes"] += [{"name": item.name, "note": note} for note in shape.notes]
+        if not item.variant:  # whose notes are those of its shape
+            content["notes"] += [{"name": item.name, "note": note} for note in shape.notes]
     done = len(content["shapes"])
     np.save(folder / "points.npy", points[:done])
     np.save(folder / "visibility.npy", bits[:done])
@@ -103,15 +104,19 @@ def _prepare(
     except ShapeError as error:
         if task.config.strict:
             raise
-        skipped.append({"name": item.name, "source": item.location, "reason": str(error)})
+        skipped.append({**_named(item), "source": item.location, "reason": str(error)})
         return None
+
+
+def _named(item: ShapeSource) -> dict[str, Any]:
+    return {"name": item.name, **({"variant": item.variant} if item.variant else {})}
 
 
 def _record(item: ShapeSource, shape: PreparedShape) -> dict[str, Any]:
     """Return the entry of a shape in shapes.json."""
     framing = shape.framing
     return {
-        "name": item.name,
+        **_named(item),
         "class": item.label,
         "split": item.split,
         "source": item.location,

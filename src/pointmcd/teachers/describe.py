@@ -66,7 +66,7 @@ def describe_store(
     lesson = _lesson(folder, dict(teacher), other.without_labels(store.classes), device)
     lesson.prepare()
     with torch.inference_mode(), progress_bar() as progress:
-        task = progress.add_task("described", total=len(other.shapes), note="")
+        task = progress.add_task("described", total=len(other.shape_of), note="")
         for shard, indices in other.shard_ranges():
             outputs = lesson.outputs(indices)
             for name, tensor in outputs.items():
@@ -97,8 +97,8 @@ def _compute(lesson: Lesson) -> Floats:
     lesson.prepare()
     found = []
     with progress_bar() as progress:
-        task = progress.add_task("described", total=len(lesson.store.shapes), note="")
+        task = progress.add_task("described", total=len(lesson.store.shape_of), note="")
         for _, indices in lesson.store.shard_ranges():
             found.append(lesson.outputs(indices)["descriptors"].float().cpu().numpy())
             progress.advance(task, len(indices))
-    return np.concatenate(found)
+    return np.concatenate(found)[: len(lesson.store.shapes)]  # variants follow them

@@ -64,7 +64,7 @@ def encode_store(
     encoder.fold()
     encoder = encoder.to(device).eval()
     with progress_bar() as progress:
-        task = progress.add_task("views encoded", total=len(store.shapes), note="")
+        task = progress.add_task("views encoded", total=len(store.shape_of), note="")
         for shard, indices in store.shard_ranges():
             path = folder / f"{shard}.npy"
             if not path.exists():

@@ -93,12 +93,12 @@ def _has_others(config: TeachConfig, made: dict[str, Any], weights: str) -> bool
 
 @torch.inference_mode()
 def export_teacher(lesson: Lesson, scores: dict[str, Any], folder: Path) -> None:
-    """Write the teacher, its outputs for every shape (`Lesson.outputs`), and teacher.json."""
+    """Write the teacher, its outputs for every shape and variant, and teacher.json."""
     store, teacher = lesson.store, lesson.teacher.eval()
     with replacing(folder) as temporary, progress_bar() as progress:
         temporary.mkdir()
         save_checkpoint(temporary / "teacher.safetensors", teacher.state_dict(), {})
-        task = progress.add_task("described", total=len(store.shapes), note="")
+        task = progress.add_task("described", total=len(store.shape_of), note="")
         outputs = {name: os.path.relpath(path, folder) for name, path in lesson.cached.items()}
         for shard, indices in store.shard_ranges():
             for name, tensor in lesson.outputs(indices).items():

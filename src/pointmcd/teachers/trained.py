@@ -67,7 +67,10 @@ class TrainedLesson(Lesson):
 
     @abstractmethod
     def loss(self, indices: Indices) -> Tensor:
-        """Return the scalar loss on some train shapes; draw from torch's global generator alone."""
+        """Return the scalar loss on some train shapes or variants of them.
+
+        Draw from torch's global generator alone.
+        """
 
     def fit(self) -> None:
         """Train `teacher`, or go on from the work file of the same settings.
@@ -135,10 +138,18 @@ def _train_epoch(
     batches = [b for b in order.split(lesson.options.batch_size) if len(b) > 1]
     total = 0.0
     for rows in batches:  # each of two or more, for batch norm
-        loss = lesson.loss(lesson.train[rows.numpy()])
+        loss = lesson.loss(_drawn(lesson, lesson.train[rows.numpy()]))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
         total += float(loss.detach())
         advance(1 / len(batches))
     return total / len(batches)
+
+
+def _drawn(lesson: Lesson, indices: Indices) -> Indices:
+    """The shapes themselves or variants of them; drawn only where there are any."""
+    store = lesson.store
+    if len(store.shape_of) == len(store.shapes):
+        return indices
+    return store.draw_variants(indices, torch.rand(len(indices), dtype=torch.float64).numpy())

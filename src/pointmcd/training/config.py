@@ -42,6 +42,7 @@ LATER_FIELDS: dict[str, Any] = {
     "ema_decay": None,
     "sampling": "plain",
     "class_weights": "none",
+    "variants": True,
 }
 
 
@@ -126,6 +127,8 @@ class TrainConfig:
     """Augmentation: per-axis shift, in radii of the unit sphere."""
     rotation: RotationName = "none"
     """Augmentation: rotation about the up axis, or any rotation; visibility stays as it was."""
+    variants: bool = True
+    """Augmentation: each epoch, take a shape or one of its variants, where the store has any."""
     resample: bool = False
     """Augmentation: draw the points anew each epoch from all in the store."""
     visibility: Advanced[Literal["exact", "all"]] = "exact"
@@ -189,7 +192,7 @@ class TrainConfig:
             from pointmcd.data.store import Store
 
             whole["unlabelled"] = [Store(path).fingerprint for path in self.unlabelled]
-        else:  # described as before there was a choice
+        else:
             left_out.add("unlabelled")
         return {k: v for k, v in whole.items() if k not in left_out} | known
 

@@ -103,7 +103,8 @@ def train_dataset(config: TrainConfig, store: Store, teacher: dict[str, Any] | N
         return _every_train_shape(config, store, teacher or {}, config.seed)
     repeats = round(count_shapes(config, store) / len(indices))
     alone = teacher is None or _has_unlabelled(config, store)
-    outputs = None if alone else map_outputs(config, store, teacher or {}, indices)
+    rows = _with_variants(config, store, indices)
+    outputs = None if alone else map_outputs(config, store, teacher or {}, rows)
     augmentation = _augmentation(config, store, config.seed)
     return _dataset(config, store, indices, outputs, augmentation=augmentation, repeats=repeats)
 
@@ -131,10 +132,11 @@ def _every_train_shape(
     members = []
     for number, one in enumerate([store, *open_unlabelled(config, store)]):
         indices = _outside_test(one) if number else store.indices("train")
+        rows = _with_variants(config, one, indices)
         outputs = (
-            _outputs_for(config, store, teacher, one)
+            _outputs_for(config, store, teacher, one, rows)
             if number
-            else map_outputs(config, store, teacher, indices)
+            else map_outputs(config, store, teacher, rows)
         )
         augmentation = _augmentation(config, one, seed + number)
         options: dict[str, Any] = {"augmentation": augmentation, "repeats": repeats}
@@ -143,11 +145,10 @@ def _every_train_shape(
 
 
 def _outputs_for(
-    config: TrainConfig, store: Store, teacher: dict[str, Any], other: Store
+    config: TrainConfig, store: Store, teacher: dict[str, Any], other: Store, indices: Indices
 ) -> dict[str, Targets]:
-    """The teacher's outputs that the objectives read, for the shapes of another store."""
+    """The teacher's outputs that the objectives read, for shapes of another store."""
     folders = describe_store(store, teacher, other, pick_device(config.device))
-    indices = _outside_test(other)
     names = dict.fromkeys(name for term in config.terms for name in term.outputs)
     return {name: StoredRows(other, folders[name], indices) for name in names}
 
@@ -158,9 +159,19 @@ def _has_unlabelled(config: TrainConfig, store: Store) -> bool:
     return task.labelled and not every and "labels" not in task.input_names
 
 
+def _with_variants(config: TrainConfig, store: Store, indices: Indices) -> Indices:
+    return store.with_variants(indices) if config.variants else indices
+
+
 def _augmentation(config: TrainConfig, store: Store, seed: int) -> Augmentation:
     return Augmentation(
-        seed, config.scale, config.shift, config.resample, config.rotation, up=store.rig["up"]
+        seed,
+        config.scale,
+        config.shift,
+        config.resample,
+        config.rotation,
+        up=store.rig["up"],
+        variants=config.variants,
     )
 
 

@@ -91,7 +91,8 @@ class Trainer:
             self.accelerator.ddp_handler.find_unused_parameters = self._leaves_some_unused()
             synchronise(self.training)
         optimizer = _optimizer(config, self.training)
-        loaders = [_train_loader(config, dataset, self.order) for dataset in self._datasets]
+        pairs = zip(self._datasets, self.orders, strict=False)
+        loaders = [_train_loader(config, dataset, order) for dataset, order in pairs]
         prepared = self.accelerator.prepare(self.training, optimizer, *loaders)
         self.model, self.optimizer, *self.loaders = prepared
 
@@ -112,7 +113,8 @@ class Trainer:
         self.training = StudentTraining(self.task, self.module, self._objectives())
         self.average = self._average()
         self.weights = self._class_weights()
-        self.order = torch.Generator()
+        # One for each loader: of a common one, loader processes would draw in another order.
+        self.orders = [torch.Generator(), torch.Generator()]
         self.validation = validation_loader(config, store, self.teacher)
 
     @property
@@ -178,7 +180,8 @@ class Trainer:
         # Everything random depends on seed and epoch alone: a resumed run repeats it.
         # Dropout and noise of a process are its own; order and augmentation are those of all.
         torch.manual_seed((process_index() << 40) + config.seed * 100_003 + epoch)
-        self.order.manual_seed(config.seed * 100_003 + epoch)
+        for number, order in enumerate(self.orders):
+            order.manual_seed((number << 40) + config.seed * 100_003 + epoch)
         # Not the data set's: accelerate's loader tells it the loader's own count of passes.
         for loader in self.loaders:
             loader.set_epoch(epoch)

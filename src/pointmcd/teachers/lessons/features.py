@@ -127,8 +127,9 @@ class FeaturesLesson(Lesson):
         super().load(tensors, what)
 
     def _rows(self) -> Iterator[Tensor]:
-        for start in range(0, len(self.train), _CHUNK):
-            rows = gather_rows(self.store, self.cache, self.train[start : start + _CHUNK])
+        train = self.store.with_variants(self.train)
+        for start in range(0, len(train), _CHUNK):
+            rows = gather_rows(self.store, self.cache, train[start : start + _CHUNK])
             yield torch.from_numpy(rows).flatten(0, 1)
 
     def outputs(self, indices: Indices) -> dict[str, Tensor]:
