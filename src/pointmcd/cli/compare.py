@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional
 
 from pointmcd.cli.output import UsageError, print_tables
-from pointmcd.options import RUNS, Flag
+from pointmcd.options import RUNS, Flag, metavar
 
 
 def compare(
@@ -14,6 +14,7 @@ def compare(
     baseline: Annotated[tuple[Path, ...], RUNS] = (),
     checkpoint: Literal["last", "best"] = "last",
     corrupted: Flag = False,
+    voting: Annotated[int, metavar("K")] = 1,
     markdown: Flag = False,
 ) -> None:
     """Compare evaluated runs: mean and std over seeds, paired differences, tests.
@@ -23,10 +24,13 @@ def compare(
         baseline: Runs that the others are compared with; without them scores are only listed.
         checkpoint: Checkpoint of the last epoch, or the best on the validation split.
         corrupted: Compare on the clouds of pointmcd evaluate --corrupt.
+        voting: Compare the results of pointmcd evaluate --voting K, of every run (1).
         markdown: Print Markdown.
     """
     if not runs:
         raise UsageError("compare: no runs; give their folders")
+    if corrupted and voting != 1:
+        raise UsageError(f"compare: --voting {voting}: not with --corrupted; leave one out")
     if corrupted:
         from pointmcd.robustness.result import compare_corrupted
         from pointmcd.robustness.tables import corrupted_tables
@@ -36,5 +40,5 @@ def compare(
         from pointmcd.evaluation.compare import compare as compare_clean
         from pointmcd.evaluation.comparison_table import comparison_table
 
-        tables = [comparison_table(compare_clean(runs, baseline, checkpoint))]
+        tables = [comparison_table(compare_clean(runs, baseline, checkpoint, voting=voting))]
     print_tables(tables, markdown)

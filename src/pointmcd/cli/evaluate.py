@@ -23,6 +23,7 @@ def evaluate(
     corrupt: Annotated[str | None, metavar("NAMES")] = None,
     against: Annotated[Path | None, RUN] = None,
     device: Annotated[str, DEVICE] = "auto",
+    voting: Annotated[int, metavar("K")] = 1,
 ) -> None:
     """Measure a run on a split of its store: accuracy or mIoU, overall and by class.
 
@@ -33,8 +34,12 @@ def evaluate(
         corrupt: Measure errors on corrupted clouds instead: all, or comma-separated corruptions.
         against: With --corrupt, a baseline evaluated with it before, for the mean corruption error.
         device: cpu, cuda, mps or auto.
+        voting: Take the mean over K rescaled copies of each cloud, as some published results do;
+            its results are kept and shown apart from those of the model alone (1).
     """
     if corrupt is not None:
+        if voting != 1:
+            raise ConfigError(f"--voting {voting}: not with --corrupt; leave one out")
         _evaluate_corrupted(run, split, store, corrupt, against, device)
         return
     if against is not None:
@@ -42,10 +47,12 @@ def evaluate(
             f"--against {against}: only with --corrupt; without it use pointmcd compare"
         )
     from pointmcd.evaluation.evaluate import evaluate as measure
+    from pointmcd.evaluation.voting import suffix, wording
 
-    results = measure(run, split, store, device)
-    out.print(metrics_table(f"{run}: {split}, {results['last'].count} shapes, in percent", results))
-    for picture in sorted(run.glob(f"*-{split}-last.png")):
+    results = measure(run, split, store, device, voting)
+    shapes = f"{results['last'].count} shapes{wording(voting)}"
+    out.print(metrics_table(f"{run}: {split}, {shapes}, in percent", results))
+    for picture in sorted(run.glob(f"*-{split}-last{suffix(voting)}.png")):
         print_line(str(picture))
 
 

@@ -4,6 +4,7 @@ import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from pointmcd.errors import RunError
 from pointmcd.evaluation.grouping import group_runs, name_variants, unequal_settings
 from pointmcd.evaluation.results import has_teacher, read_result
+from pointmcd.evaluation.voting import check_votes
 from pointmcd.metrics.statistics import Interval, PairedTest, bootstrap_difference
 from pointmcd.tasks.results import Checkpoint, RunResult, Variant
 from pointmcd.tasks.task import Scoring, Task, get_task
@@ -53,6 +55,7 @@ class Comparison:
         differences: one per variant, in the same order; empty without a baseline.
         warnings: what may make the comparison unfair, to be shown beside it.
         teachers: the teachers of the runs where they do the task themselves, one row each.
+        voting: how many rescaled copies of each cloud every run voted over; 1: none.
     """
 
     checkpoint: Checkpoint
@@ -62,6 +65,7 @@ class Comparison:
     differences: tuple[Difference, ...]
     warnings: tuple[str, ...]
     teachers: tuple[tuple[Variant, Difference | None], ...] = ()
+    voting: int = 1
 
     @property
     def all_variants(self) -> tuple[Variant, ...]:
@@ -87,6 +91,7 @@ def compare(
     checkpoint: Checkpoint = "last",
     read: Callable[[Path, Checkpoint], RunResult] = read_result,
     scoring: Scoring | None = None,
+    voting: int = 1,
 ) -> Comparison:
     """Compare evaluated runs with baseline runs on the test split.
 
@@ -97,6 +102,8 @@ def compare(
         checkpoint: which weights to judge, "last" or "best".
         read: reads the result of a run; by default its predictions on the test split.
         scoring: how shapes are compared; by default as the task has it.
+        voting: read the results of `evaluate` with so many votes, of every run; teachers, which do
+            not vote, are then left out.
 
     Raises:
         RunError: when a folder is no evaluated run, the runs are of different tasks, were tested
@@ -105,6 +112,9 @@ def compare(
     """
     if not runs:
         raise RunError("no runs to compare: give at least one run folder")
+    check_votes(voting)
+    if voting > 1:
+        read = partial(read_result, voting=voting)
     results = [read(Path(run), checkpoint) for run in runs]
     references = [read(Path(run), checkpoint) for run in baseline]
     _check_comparable(references + results)
@@ -115,9 +125,8 @@ def compare(
     count = len(results[0].names)
     teachers = _teachers(variants, judge) if read is read_result else []
     against = [(one, _difference(judge, one, reference) if reference else None) for one in teachers]
-    return Comparison(
-        checkpoint, count, reference, variants, tuple(differences), tuple(warnings), tuple(against)
-    )
+    found = (tuple(differences), tuple(warnings), tuple(against))
+    return Comparison(checkpoint, count, reference, variants, *found, voting)
 
 
 def _check_comparable(results: Sequence[RunResult]) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from rich.table import Table
 
 from pointmcd.evaluation.compare import Comparison
+from pointmcd.evaluation.voting import wording
 from pointmcd.metrics.statistics import Interval, PairedTest, Spread
 from pointmcd.tables import result_table
 
@@ -12,7 +13,8 @@ from pointmcd.tables import result_table
 def columns(comparison: Comparison) -> tuple[str, ...]:
     """Column titles: the task's metrics by their names."""
     words = comparison.task.wording
-    metrics = (words.score, words.class_score, "difference (95% interval)", words.test)
+    scores = [f"{text}{wording(comparison.voting)}" for text in (words.score, words.class_score)]
+    metrics = (*scores, "difference (95% interval)", words.test)
     return ("variant", "seeds", *metrics)
 
 
@@ -39,7 +41,8 @@ def comparison_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
 def table_title(comparison: Comparison) -> str:
     """Title with the checkpoint and the number of shapes."""
     which = {"last": "last epoch", "best": "best epoch on the validation split"}
-    return f"Test split, {comparison.count} shapes, {which[comparison.checkpoint]}"
+    shown = f"{which[comparison.checkpoint]}{wording(comparison.voting)}"
+    return f"Test split, {comparison.count} shapes, {shown}"
 
 
 def notes(comparison: Comparison) -> list[str]:

@@ -1,6 +1,7 @@
 """Evaluate a finished run on the test split, once: metrics and predictions."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,6 +11,7 @@ from pointmcd.data.dataset import ShapeDataset, evaluation_loader
 from pointmcd.data.store import Store
 from pointmcd.device import pick_device
 from pointmcd.errors import RunError, StoreError
+from pointmcd.evaluation.voting import FACTORS, SEED, check_votes, suffix, vote, wording
 from pointmcd.files import replacing, write_json
 from pointmcd.metrics.metrics import Metrics
 from pointmcd.tasks.results import Arrays
@@ -22,24 +24,33 @@ CHECKPOINTS = ("last", "best")
 
 
 def evaluate(
-    run: Path, split: str = "test", store: Path | None = None, device: str = "auto"
+    run: Path,
+    split: str = "test",
+    store: Path | None = None,
+    device: str = "auto",
+    voting: int = 1,
 ) -> dict[str, Metrics]:
     """Metrics of a finished run on a split, for its last and its best-on-validation checkpoint.
 
     With a teacher that does the task itself, its metrics on the same shapes come as "teacher".
     Writes `<split>.json` and `predictions-<split>-<checkpoint>.npz` into the run folder, and the
-    pictures of its task, as `confusion-<split>-<checkpoint>.png`.
+    pictures of its task, as `confusion-<split>-<checkpoint>.png`. What voting gives is in files of
+    its own, whose names end in `-voting<number>`.
 
     Args:
         run: the run folder.
         split: "test", "val" or "train".
         store: where the store is now, if it has moved.
         device: cpu, cuda, mps or auto.
+        voting: over how many rescaled copies of each cloud to take the mean of the outputs; 1: the
+            clouds as they are. A teacher does not vote.
 
     Raises:
         RunError: when the run is not finished, or was trained on another store.
         StoreError: when the split has no shapes.
+        ConfigError: when `voting` is below 1.
     """
+    check_votes(voting)
     opened, data, indices = open_evaluation(run, split, store)
     task, where = opened.task, pick_device(device)
     dataset = ShapeDataset(data, indices, opened.config.points, parts=task.dense)
@@ -47,22 +58,29 @@ def evaluate(
     results: dict[str, Metrics] = {}
     for checkpoint in CHECKPOINTS:
         model = load_model(opened, checkpoint, where)
+        vote(model, voting)
         arrays = task.predictions(model, evaluation_loader(dataset), where)
         metrics = task.measure(dataset.labels, arrays, opened.labels)
         results[checkpoint] = metrics
         kept = {"names": np.array(names), "labels": dataset.labels, **arrays}
-        save_arrays(run / f"predictions-{split}-{checkpoint}.npz", kept)
-        title = f"{opened.path.name}: {split}, {checkpoint} epoch"
+        kept |= {"voting": np.array(voting)} if voting > 1 else {}
+        ending = f"{split}-{checkpoint}{suffix(voting)}"
+        save_arrays(run / f"predictions-{ending}.npz", kept)
+        title = f"{opened.path.name}: {split}, {checkpoint} epoch{wording(voting)}"
         for name, figure in task.pictures(metrics, opened.labels, title).items():
-            with replacing(run / f"{name}-{split}-{checkpoint}.png") as temporary:
+            with replacing(run / f"{name}-{ending}.png") as temporary:
                 figure.savefig(temporary, dpi=110, format="png")
-    if arrays := teacher_predictions(opened, data, indices):
+    if voting == 1 and (arrays := teacher_predictions(opened, data, indices)):
         kept = {"names": np.array(names), "labels": dataset.labels, **arrays}
         save_arrays(run / f"predictions-{split}-teacher.npz", kept)
         results["teacher"] = task.measure(dataset.labels, arrays, opened.labels)
     _, state = load_checkpoint(opened.checkpoint("best"))
     found = {checkpoint: metrics.as_dict() for checkpoint, metrics in results.items()}
-    write_json(run / f"{split}.json", {"split": split, "best_epoch": state["epoch"], **found})
+    about: dict[str, Any] = {"split": split}
+    if voting > 1:
+        about["voting"] = {"votes": voting, "factors": FACTORS, "seed": SEED}
+    about["best_epoch"] = state["epoch"]
+    write_json(run / f"{split}{suffix(voting)}.json", {**about, **found})
     return results
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from pointmcd.errors import FormatError, PointMCDError, RunError, own_text
+from pointmcd.evaluation.voting import suffix
 from pointmcd.tasks.results import Arrays, Checkpoint, RunResult
 from pointmcd.training.config import LATER_FIELDS
 from pointmcd.training.run import Run
@@ -14,20 +15,23 @@ from pointmcd.training.run import Run
 _UNREADABLE = "not the arrays of an evaluation"
 
 
-def read_result(run: Path, checkpoint: Checkpoint = "last") -> RunResult:
-    """Read a run folder and its predictions on the test split.
+def read_result(run: Path, checkpoint: Checkpoint = "last", voting: int = 1) -> RunResult:
+    """Read a run folder and its predictions on the test split, of so many votes each.
 
     Raises:
-        RunError: when the folder is no run, is not evaluated, or is damaged.
+        RunError: when the folder is no run, is not evaluated (so), or is damaged.
         ConfigError: when this installation lacks its task.
     """
     opened = Run(run)
     opened.refuse_pretrained()
     task = opened.task
-    again = f"evaluate it with: pointmcd evaluate {run}"
-    file = run / f"predictions-test-{checkpoint}.npz"
-    kept = read_arrays(file, again, ("names", "labels", *task.arrays))
+    again = f"evaluate it with: pointmcd evaluate {run}" + (f" --voting {voting}" * (voting > 1))
+    file = run / f"predictions-test-{checkpoint}{suffix(voting)}.npz"
+    every = read_arrays(file, again)
+    if not np.array_equal(every.get("voting", np.array(1)), voting):
+        raise RunError(f"{file}: holds results of another number of votes; {again}")
     try:  # refuses classes and parts that are out of range
+        kept = {name: every[name] for name in ("names", "labels", *task.arrays)}
         if len({len(values) for values in kept.values()}) != 1:
             raise FormatError("its arrays differ in length")
         names = kept["names"]
@@ -39,11 +43,11 @@ def read_result(run: Path, checkpoint: Checkpoint = "last") -> RunResult:
         kept = {name: values[rows] for name, values in kept.items()}
         labels = kept.pop("labels").astype(np.int64)
         metrics = task.measure(labels, kept, opened.labels)
-    except (PointMCDError, ValueError) as error:
+    except (PointMCDError, ValueError, KeyError) as error:
         raise RunError(f"{file}: is damaged ({own_text(error, _UNREADABLE)}); {again}") from error
     settings: dict[str, Any] = {"init": None, "unlabelled": []} | LATER_FIELDS | opened.settings
     shapes = tuple(map(str, kept.pop("names")))
-    return RunResult(run, opened.meta, settings, checkpoint, shapes, labels, kept, metrics)
+    return RunResult(run, opened.meta, settings, checkpoint, shapes, labels, kept, metrics, voting)
 
 
 def has_teacher(run: Path) -> bool:
@@ -51,8 +55,8 @@ def has_teacher(run: Path) -> bool:
     return (run / "predictions-test-teacher.npz").is_file()
 
 
-def read_arrays(file: Path, again: str, keys: tuple[str, ...] = ()) -> Arrays:
-    """Read those arrays, by default all, that `save_arrays` wrote into an .npz file.
+def read_arrays(file: Path, again: str) -> Arrays:
+    """Read the arrays that `save_arrays` wrote into an .npz file.
 
     Raises:
         RunError: when the file is absent or damaged; the text ends with `again`, how to make it.
@@ -61,6 +65,6 @@ def read_arrays(file: Path, again: str, keys: tuple[str, ...] = ()) -> Arrays:
         raise RunError(f"{file}: does not exist; {again}")
     try:
         with np.load(file, allow_pickle=False) as saved:
-            return {key: saved[key] for key in keys or saved.files}
+            return dict(saved)
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise RunError(f"{file}: is damaged ({own_text(error, _UNREADABLE)}); {again}") from error

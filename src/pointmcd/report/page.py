@@ -40,6 +40,8 @@ def write_report(
     comparisons = [compare(runs, baseline, "last")]
     if all((run / "predictions-test-best.npz").is_file() for run in (*runs, *baseline)):
         comparisons.append(compare(runs, baseline, "best"))
+    votes = set.intersection(*(_votes(run) for run in (*runs, *baseline)))
+    comparisons += [compare(runs, baseline, "last", voting=number) for number in sorted(votes)]
     environment = Environment(
         loader=PackageLoader("pointmcd.report"),
         autoescape=True,
@@ -54,6 +56,13 @@ def write_report(
     with replacing(file) as temporary:
         temporary.write_text(html, encoding="utf-8")
     return file
+
+
+def _votes(run: Path) -> set[int]:
+    """Return the numbers of votes that a run was evaluated with."""
+    names = (file.stem for file in run.glob("predictions-test-last-voting*.npz"))
+    texts = (name.rpartition("-voting")[2] for name in names)
+    return {int(text) for text in texts if text.isdecimal()}
 
 
 def _split(runs: list[Path], baseline: list[Path]) -> tuple[list[Path], list[Path]]:

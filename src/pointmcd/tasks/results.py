@@ -50,6 +50,7 @@ class RunResult:
         labels: int64 [n], true classes.
         arrays: what the model said of them.
         metrics: how good that is.
+        voting: how many rescaled copies of each cloud were voted over; 1: none.
     """
 
     path: Path
@@ -60,6 +61,7 @@ class RunResult:
     labels: Indices
     arrays: Arrays
     metrics: Metrics
+    voting: int = 1
 
     @property
     def scores(self) -> Doubles:
