@@ -58,7 +58,7 @@ def settings(work: Path) -> TrainConfig:
     """Return what all runs have in common; the start was chosen on the validation split."""
     return TrainConfig(
         work / "store",
-        task="segmentation",
+        task="segmentation,head=single",
         points=POINTS,
         batch_size=BATCH_SIZE,
         objective=("vafp:3,start=targets",),

@@ -30,6 +30,31 @@ class Sound(nn.Module):
         return PointFeatures(embeddings, kept, penalty, local)
 
 
+class OwnHead(nn.Linear):
+    def forward(self, points, features, onehot):
+        return super().forward(features.local)
+
+
+class SoundHead(Sound):
+    def part_head(self, num_classes, num_parts):
+        return OwnHead(self.num_local, num_parts)
+
+
+class HeadOfNothing(Sound):
+    def part_head(self, num_classes, num_parts):
+        return num_classes + num_parts
+
+
+class HeadOfClasses(Sound):
+    def part_head(self, num_classes, num_parts):
+        return OwnHead(self.num_local, num_classes)
+
+
+class BlindHead(Sound):
+    def part_head(self, num_classes, num_parts):
+        return nn.Linear(self.num_local, num_parts)
+
+
 class NoWidth(Sound):
     num_features = None
 
@@ -182,6 +207,9 @@ BREACHES = {
     HiddenState: "embeddings differ once its state dict is in another; is some state no buffer?",
     FixedSize: "fails on points [3, 129, 3]: RuntimeError: shape '[-1, 64, 4]' is invalid",
     GrowsState: "its state dict does not load into another: Error(s) in loading",
+    HeadOfNothing: "part_head returns int, not nn.Module",
+    HeadOfClasses: "logits: torch.float32 [3, 128, 2], must be floats [3, 128, 5] ([B, N, P]",
+    BlindHead: "its part_head fails: TypeError: ",
 }
 
 
@@ -193,7 +221,7 @@ def test_a_breach_is_named_in_one_line(kind):
     assert len(str(caught.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize("kind", [Sound, TinyStudent])
+@pytest.mark.parametrize("kind", [Sound, SoundHead, TinyStudent])
 def test_a_sound_one_passes_as_a_class_and_as_a_module(kind):
     state = torch.get_rng_state()
     check_student(kind)

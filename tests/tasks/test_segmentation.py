@@ -7,13 +7,10 @@ from torch import nn
 
 from pointmcd.errors import ConfigError
 from pointmcd.students.base import PointFeatures
+from pointmcd.students.part_heads import SINGLE_PARTS, PartHead, PartLayout, local_features
 from pointmcd.students.registry import list_students
 from pointmcd.tasks.classification import Classifier
-from pointmcd.tasks.segmentation import (
-    SegmentationHead,
-    Segmenter,
-    local_features,
-)
+from pointmcd.tasks.segmentation import Segmenter
 from pointmcd.tasks.task import Labels, get_task
 
 RANGES = np.array([[0, 2], [2, 5], [5, 6]])
@@ -32,28 +29,44 @@ def onehot(*labels):
 # The head
 
 
+class Sizes(nn.Module):
+    """What a head asks of a student."""
+
+    def __init__(self, num_features, num_local):
+        super().__init__()
+        self.num_features, self.num_local = num_features, num_local
+
+
 class Concatenated(nn.Module):
     """The head as it is written down: every point has all features side by side."""
 
-    def __init__(self, head, dropout):
+    def __init__(self, head):
         super().__init__()
+        self.pooled, self.points, self.label = head.layout.pooled, head.layout.points, head.label
         weight = torch.cat([head.local.weight, head.whole.weight], dim=1)
-        linear = nn.Linear(weight.shape[1], 256, bias=False)
+        linear = nn.Linear(weight.shape[1], len(weight), bias=False)
         linear.weight = nn.Parameter(weight.detach().clone())
-        layers = [linear, *head.first, *head.rest]
-        self.layers = nn.Sequential(
-            *(nn.Identity() if isinstance(x, nn.Dropout) and not dropout else x for x in layers)
-        )
+        self.layers = nn.Sequential(linear, *head.first, *head.rest)
 
-    def forward(self, embeddings, local, classes):
-        whole = torch.cat([embeddings.max(dim=1).values, classes], dim=1)
+    def forward(self, points, features, classes):
+        local = features.local
+        whole = [features.embeddings.max(dim=1).values] if self.pooled else []
+        whole = torch.cat([*whole, self.label(classes)], dim=1)
         both = torch.cat([local, whole[:, None].expand(-1, local.shape[1], -1)], dim=2)
+        both = torch.cat([points, both], dim=2) if self.points else both
         return self.layers(both.flatten(0, 1)).view(*local.shape[:2], -1)
 
 
-def head_of(dropout=False):
+PUBLISHED = {
+    "single": SINGLE_PARTS,
+    "leaky, a layer on the class": PartLayout((6, 5), (0.5, 0.0), slope=0.2, class_width=4),
+    "positions, no pooled features": PartLayout((6,), (0.5,), pooled=False, points=True),
+}
+
+
+def head_of(dropout=False, layout=SINGLE_PARTS):
     torch.manual_seed(0)
-    head = SegmentationHead(channels=7, num_local=5, num_classes=3, num_parts=6).double()
+    head = PartHead(Sizes(7, 5), num_classes=3, num_parts=6, layout=layout).double()
     for module in head.modules():
         if isinstance(module, nn.BatchNorm1d):
             for tensor in (module.weight, module.bias, module.running_mean):
@@ -66,19 +79,22 @@ def head_of(dropout=False):
 
 @pytest.mark.parametrize("training", [False, True])
 @pytest.mark.parametrize("kept", [1, 11])
-def test_the_head_equals_the_plain_concatenation(training, kept):
-    head = head_of().train(training)
-    plain = Concatenated(head_of().train(training), dropout=False).train(training)
+@pytest.mark.parametrize("layout", PUBLISHED.values(), ids=PUBLISHED)
+def test_the_head_equals_the_plain_concatenation(training, kept, layout):
+    head = head_of(layout=layout).train(training)
+    plain = Concatenated(head_of(layout=layout)).train(training)
     found = []
     for module in (head, plain):
         torch.manual_seed(1)
         embeddings = torch.randn(2, kept, 7, dtype=torch.float64, requires_grad=True)
         local = torch.randn(2, 9, 5, dtype=torch.float64, requires_grad=True)
-        logits = module(embeddings, local, onehot(2, 0).double())
+        points = torch.randn(2, 9, 3, dtype=torch.float64)
+        logits = module(points, PointFeatures(embeddings, local=local), onehot(2, 0).double())
         logits.sin().sum().backward()
         found.append((logits.detach(), embeddings.grad, local.grad))
     for one, other in zip(*found, strict=True):
-        assert torch.allclose(one, other, atol=1e-10)
+        assert (one is None) == (other is None)
+        assert one is None or torch.allclose(one, other, atol=1e-10)
     weights = torch.cat([head.local.weight.grad, head.whole.weight.grad], dim=1)
     assert torch.allclose(weights, plain.layers[0].weight.grad, atol=1e-10)
     last = plain.layers[-1].weight.grad
@@ -88,14 +104,15 @@ def test_the_head_equals_the_plain_concatenation(training, kept):
 
 def test_dropout_is_in_training_alone():
     head = head_of(dropout=True)
-    inputs = torch.randn(2, 4, 7).double(), torch.randn(2, 9, 5).double(), onehot(1, 1).double()
+    embeddings, local = torch.randn(2, 4, 7).double(), torch.randn(2, 9, 5).double()
+    inputs = torch.randn(2, 9, 3), PointFeatures(embeddings, local=local), onehot(1, 1).double()
     assert not torch.equal(head.train()(*inputs), head(*inputs))
     assert torch.equal(head.eval()(*inputs), head(*inputs))
     assert [m.p for m in head.modules() if isinstance(m, nn.Dropout)] == [0.5, 0.5]
 
 
-def test_widths_of_the_head():
-    head = SegmentationHead(channels=1024, num_local=64, num_classes=16, num_parts=50)
+def test_widths_of_the_single_head():
+    head = PartHead(Sizes(1024, 64), num_classes=16, num_parts=50)
     widths = [tuple(m.weight.shape) for m in head.modules() if isinstance(m, nn.Linear)]
     assert widths == [(256, 64), (256, 1040), (256, 256), (128, 256), (50, 128)]
 
@@ -131,10 +148,10 @@ def test_embeddings_of_kept_points_are_carried_to_all():
     assert torch.allclose(embeddings.grad.sum((1, 2)), torch.tensor(30 * 7.0).expand(2))
 
 
-def settled(name):
+def settled(name, task="segmentation"):
     """A segmenter whose batch norms know the data, and are no longer at their start."""
     torch.manual_seed(0)
-    model = get_task("segmentation").build_model(name, LABELS)
+    model = get_task(task).build_model(name, LABELS)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm1d):
             nn.init.normal_(module.weight)
@@ -145,9 +162,14 @@ def settled(name):
     return model.eval()
 
 
-@pytest.fixture(scope="module", params=list_students())
+SINGLE = [(name, "segmentation,head=single") for name in ("pointnet", "dgcnn", "curvenet")]
+
+
+@pytest.fixture(
+    scope="module", params=[*((n, "segmentation") for n in list_students()), *SINGLE], ids=str
+)
 def segmenter(request):
-    return settled(request.param)
+    return settled(*request.param)
 
 
 @torch.inference_mode()
@@ -221,6 +243,48 @@ def test_models_by_task():
     assert isinstance(model, Segmenter)
     assert model.head.local.in_features == model.student.num_local
     assert "allowed" not in model.state_dict()
+
+
+def test_the_single_head_serves_the_form_that_the_method_distils():
+    for name, features, local in (("pointnet", 1024, 1024), ("dgcnn", 1024, 192)):
+        model = get_task("segmentation,head=single").build_model(name, LABELS)
+        assert model.student.num_features == features
+        assert model.head.layout == SINGLE_PARTS
+        assert model.head.local.in_features == local
+    with pytest.raises(ConfigError, match="head"):
+        get_task("segmentation,head=own")
+
+
+class OwnHead(Given):
+    """A student with a head of its own."""
+
+    def part_head(self, num_classes, num_parts):
+        return Nearest(num_classes, num_parts)
+
+
+class Nearest(nn.Module):
+    def __init__(self, num_classes, num_parts):
+        super().__init__()
+        self.linear = nn.Linear(3 + num_classes, num_parts)
+
+    def forward(self, points, features, onehot):
+        classes = onehot[:, None].expand(-1, points.shape[1], -1)
+        return self.linear(torch.cat([features.embeddings - points, classes], dim=2))
+
+
+def test_a_students_own_head_is_used_and_the_single_one_without_it():
+    labels = torch.tensor([1, 2])
+    own = Segmenter(OwnHead(), len(RANGES), RANGES)
+    assert type(own.head) is Nearest
+    logits, features = own.with_features(cloud(2, 9), labels)
+    assert logits.shape == (2, 9, 6)
+    assert torch.equal(features.embeddings, cloud(2, 9))
+    for model in (
+        Segmenter(OwnHead(), len(RANGES), RANGES, published=False),
+        Segmenter(Given(), len(RANGES), RANGES),
+    ):
+        assert model.head.layout == SINGLE_PARTS
+        assert model(cloud(2, 9), labels).shape == (2, 9, 6)
 
 
 def test_names_that_nobody_knows():

@@ -114,7 +114,7 @@ def test_what_is_no_run_is_refused(make, tmp_path):
 @pytest.mark.parametrize("student", ["pointnet", "pointnet2"])
 def test_a_students_trunk_fits_into_its_form_for_parts(student):
     trunk = create_student(student).state_dict()
-    whole = create_student(student, dense=True).state_dict()
+    whole = create_student(student, dense=True, published=False).state_dict()
     missing = [
         name for name in trunk if name not in whole or whole[name].shape != trunk[name].shape
     ]

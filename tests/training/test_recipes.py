@@ -87,7 +87,7 @@ def test_the_methods_own_setting(task, student, expected):
     paper.check()
     for name in NAMED - {"task"}:
         assert getattr(paper, name) == getattr(config, name)
-    head = ",head=single" if task == "classification" else ""
+    head = "" if task.startswith("pretrain") else ",head=single"
     assert paper.task == task + head
     assert recipe_task(paper.task, "paper") == paper.task
 

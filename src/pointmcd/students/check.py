@@ -19,6 +19,7 @@ _FORMS = {
     "embeddings": "[B, M, num_features]; M is N without an index",
     "index": "[B, M], the input point of each embedding",
     "local": "[B, N, num_local]",
+    "logits": "[B, N, P], of its part_head",
     "penalty": "a scalar",
 }
 
@@ -29,7 +30,8 @@ def check_student(student: Given, num_points: int = 128) -> None:
     It checks `num_features`; shapes, types and finite values of all that `PointFeatures` holds, for
     several numbers of points; finite gradients, also where the points of a cloud coincide; that in
     evaluation outputs are the same from call to call and whatever else is in the batch, and no
-    state changes; and that the state dict carries all that was learnt.
+    state changes; that the state dict carries all that was learnt; and the logits of its
+    `part_head`, if it has one.
 
     Args:
         student: a module (a copy of it is checked, on its device) or, stricter, a class or function
@@ -47,6 +49,8 @@ def check_student(student: Given, num_points: int = 128) -> None:
         _check_state_dict(made, other.eval(), clouds)
         for count in (num_points + 1, max(3 * num_points // 4, 1)):
             _features(made, _clouds(made, count))
+        if hasattr(made, "part_head"):
+            _check_part_head(made, clouds)
 
 
 def _make(given: Given) -> nn.Module:
@@ -108,6 +112,21 @@ def _check_state_dict(student: nn.Module, other: nn.Module, points: Tensor) -> N
         ) from error
     wanted, found = _features(student, points), _features(other, points)
     _compare(wanted, found, "differ once its state dict is in another; is some state no buffer?")
+
+
+def _check_part_head(student: nn.Module, points: Tensor) -> None:
+    """Check the logits of the student's own part segmentation head, for 2 classes and 5 parts."""
+    make: Any = student.part_head
+    head = attempt("part_head fails for 2 classes and 5 parts", partial(make, 2, 5))
+    if not isinstance(head, nn.Module):
+        raise ConfigError(f"part_head returns {type(head).__name__}, not nn.Module")
+    onehot = torch.eye(2)[torch.arange(len(points)) % 2].to(points)
+    with torch.no_grad():
+        arguments = (points, _features(student, points), onehot)
+        logits = attempt("its part_head fails", partial(head.to(points).eval(), *arguments))
+    _check_tensor("logits", logits, [*points.shape[:2], 5])
+    if not logits.isfinite().all():
+        raise ConfigError("logits: its part_head gives some that are not finite")
 
 
 def _features(student: nn.Module, points: Tensor) -> PointFeatures:

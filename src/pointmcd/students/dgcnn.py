@@ -4,10 +4,13 @@ Classification (Fig. 3, top): four edge convolutions (64, 64, 128, 256) on graph
 layer's features, their outputs concatenated and mapped to 1,024 channels, batch norm and
 LeakyReLU(0.2) throughout; k = 20. Part segmentation (Fig. 3, bottom): a spatial transform, edge
 convolutions of two, two and one layers (64 each), concatenated and mapped to 1,024; k = 40. The
-concatenation is what its head reads beside the pooled embeddings (skip links).
+concatenation is what its head reads beside the pooled embeddings (skip links) and the class, which
+has a layer of 64; its layers are 256, 256 and 128, dropout 0.5 after the first two.
 
-Deliberate differences: no layer before a batch norm has a bias; in segmentation the class joins in
-the head every student shares (tasks/segmentation.py), without a layer of its own.
+Deliberate difference: no layer before a batch norm has a bias.
+
+Parameters for part segmentation (16 classes, 50 parts): 1,460,411. The paper gives a number for
+classification alone.
 
 The first layer of an edge convolution is computed per point, not per edge:
 W [x_j - x_i, x_i] = a_i + y_j with y = W1 x and a = (W2 - W1) x. The batch statistics over all
@@ -34,6 +37,7 @@ from pointmcd.ops.nearest import nearest_neighbours
 from pointmcd.ops.neighbours import neighbour_max
 from pointmcd.students.base import PointFeatures
 from pointmcd.students.heads import HeadLayout
+from pointmcd.students.part_heads import PartHead, PartLayout
 from pointmcd.students.registry import register_student
 
 SLOPE = 0.2
@@ -170,6 +174,10 @@ class DGCNNSegmentation(nn.Module):
             outputs.append(points)
         local = torch.cat(outputs, dim=2)
         return PointFeatures(normed_leaky(self.linear, self.norm, local), local=local)
+
+    def part_head(self, num_classes: int, num_parts: int) -> nn.Module:
+        """Return the published head for K classes and P parts."""
+        return PartHead(self, num_classes, num_parts, PartLayout(slope=SLOPE, class_width=64))
 
 
 def normed_leaky(linear: nn.Linear, norm: nn.BatchNorm1d, points: Tensor) -> Tensor:

@@ -32,17 +32,22 @@ class HeadLayout:
 SINGLE = HeadLayout((512,), (0.0,), bias=False)
 
 
+def hidden_layer(width: int, dropout: float, slope: float = 0.0) -> list[nn.Module]:
+    """Return what follows the linear part of a hidden layer: batch norm, (leaky) ReLU, dropout."""
+    activation = nn.LeakyReLU(slope) if slope else nn.ReLU()
+    return [nn.BatchNorm1d(width), activation, *([nn.Dropout(dropout)] if dropout else [])]
+
+
 class ClassificationHead(nn.Module):
     """Pool over points, hidden layers, a linear classifier to K logits."""
 
     def __init__(self, channels: int, num_classes: int, layout: HeadLayout = SINGLE) -> None:
         super().__init__()
         self.mean = layout.mean
-        width, layers = channels * (2 if layout.mean else 1), []
+        width, layers = channels * (2 if layout.mean else 1), list[nn.Module]()
         for hidden, dropout in zip(layout.widths, layout.dropout, strict=True):
-            layers += [nn.Linear(width, hidden, bias=False), nn.BatchNorm1d(hidden)]
-            layers.append(nn.LeakyReLU(layout.slope) if layout.slope else nn.ReLU())
-            layers += [nn.Dropout(dropout)] if dropout else []
+            layers.append(nn.Linear(width, hidden, bias=False))
+            layers += hidden_layer(hidden, dropout, layout.slope)
             width = hidden
         self.hidden = nn.Sequential(*layers)
         self.classifier = nn.Linear(width, num_classes, bias=layout.bias)

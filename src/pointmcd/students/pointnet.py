@@ -1,9 +1,17 @@
-"""PointNet (Qi, Su, Mo, Guibas, CVPR 2017, arXiv 1612.00593), classification trunk.
+"""PointNet (Qi, Su, Mo, Guibas, CVPR 2017, arXiv 1612.00593).
 
-Order of operations as published: input transform 3x3, shared MLP 64-64, feature transform 64x64,
-shared MLP 64-128-1024, batch norm and ReLU after every layer. Deliberate differences: layers
-before a batch norm have no bias (the norm's own shift makes it redundant). Batch norms are folded
-into the layers before them (pointmcd.ops.linear_norm), which is exact.
+Order of operations as published. Classification: input transform 3x3, shared MLP 64-64, feature
+transform 64x64, shared MLP 64-128-1024. Part segmentation (supplementary C, Fig. 9): input
+transform, 64, 128, 128, feature transform 128x128, 512, 2048; the five outputs of up to 512
+channels, the max of the last and the class (3,024 channels for 16 classes) go through 256, 256 and
+128 to the logits. Batch norm and ReLU after every layer but the last.
+
+Deliberate differences: layers before a batch norm have no bias (the norm's own shift makes it
+redundant). The paper names no dropout in part segmentation; 0.2 after the first two layers of the
+head is that of the authors' code. Batch norms are folded into the layers before them
+(pointmcd.ops.linear_norm), which is exact.
+
+Parameters for part segmentation (16 classes, 50 parts): 7,843,387. The paper gives none.
 """
 
 from collections.abc import Mapping
@@ -16,6 +24,7 @@ from pointmcd.ops.group_max import linear_bn_relu_max
 from pointmcd.ops.linear_norm import linear_bn_relu
 from pointmcd.students.base import PointFeatures
 from pointmcd.students.heads import HeadLayout
+from pointmcd.students.part_heads import PartHead, PartLayout
 from pointmcd.students.registry import register_student
 
 
@@ -88,6 +97,41 @@ class PointNet(nn.Module):
         transform = self.feature_transform(features)
         embeddings = self.second(torch.bmm(features, transform))
         return PointFeatures(embeddings, penalty=orthogonality(transform))
+
+
+@register_student("pointnet", dense=True)
+class PointNetParts(nn.Module):
+    """Embeddings [B, N, 2048], never negative, and the layers before them, [B, N, 960]."""
+
+    num_features = 2048
+    num_local = 64 + 3 * 128 + 512
+    method_form = PointNet
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.input_transform = TransformNet(3)
+        self.first = nn.ModuleList(
+            [SharedLayer(3, 64), SharedLayer(64, 128), SharedLayer(128, 128)]
+        )
+        self.feature_transform = TransformNet(128)
+        self.second = SharedLayer(128, 512)
+        self.third = SharedLayer(512, self.num_features)
+
+    def forward(self, points: Tensor) -> PointFeatures:
+        """Points [B, N, 3] -> embeddings [B, N, 2048], local [B, N, 960] and the penalty."""
+        points, outputs = torch.bmm(points, self.input_transform(points)), []
+        for layer in self.first:
+            points = layer(points)
+            outputs.append(points)
+        transform = self.feature_transform(points)
+        aligned = torch.bmm(points, transform)
+        last = self.second(aligned)
+        local = torch.cat([*outputs, aligned, last], dim=2)
+        return PointFeatures(self.third(last), penalty=orthogonality(transform), local=local)
+
+    def part_head(self, num_classes: int, num_parts: int) -> nn.Module:
+        """Return the published head for K classes and P parts."""
+        return PartHead(self, num_classes, num_parts, PartLayout(dropout=(0.2, 0.2, 0.0)))
 
 
 def orthogonality(transform: Tensor) -> Tensor:

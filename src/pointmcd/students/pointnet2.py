@@ -17,15 +17,14 @@ Deliberate differences:
   psb25, 19 of 20 balls of the first level hold more than k, and its groups reach to 0.12, not 0.2.
 - Clouds of fewer than 1,024 points keep half and an eighth of them, the published ratios.
 - Points have no normals. The published segmentation network reads them beside the positions.
-- The class one-hot joins in the head that all students share (tasks/segmentation.py), not in the
-  last propagation, so that one head serves every student; it stands for the published last layer
-  of 128 and the logits.
+- The class one-hot joins in the last propagation of both; published for multi-scale alone.
 - The first layer of an MLP is taken once per point and then copied to the groups, or interpolated:
   W [p_j - c_i, f_j] = W [p_j, f_j] - W_p c_i, and interpolation is linear too. Values are the same.
 
 Parameters: 805,184 single scale, 1,075,680 multi-scale; with the published head (512-256-40,
 667,176 without redundant biases) 1,472,360 and 1,742,856. Published: 1.48M and 1.74M; the biases
-left out are 3,328 and 4,512, one a channel. For part segmentation 1,381,568 and 1,726,760.
+left out are 3,328 and 4,512, one a channel. For part segmentation (16 classes, 50 parts) 1,406,706
+and 1,751,898; the paper gives no number.
 """
 
 from dataclasses import dataclass
@@ -48,6 +47,7 @@ from pointmcd.ops.neighbours import gather_rows
 from pointmcd.students._layers import NormedLinear
 from pointmcd.students.base import PointFeatures
 from pointmcd.students.heads import HeadLayout
+from pointmcd.students.part_heads import PartHead, PartLayout
 from pointmcd.students.pointnet import SharedLayer
 from pointmcd.students.registry import register_student
 
@@ -211,7 +211,10 @@ class PointNet2(nn.Module):
 
 
 class PointNet2Parts(PointNet2):
-    """The published part segmentation network up to its last propagation: local [B, N, 128]."""
+    """The published part segmentation network: local features [B, N, 128], carried to all points.
+
+    The last propagation joins them with the positions and the class: `part_head`.
+    """
 
     num_local = 128
 
@@ -221,16 +224,19 @@ class PointNet2Parts(PointNet2):
         super().__init__(scales, propagate, nearest)
         fine, coarse = (sum(scale.widths[-1] for scale in level) for level in scales)
         self.to_coarse = Propagation(self.num_features, coarse, (256, 256))
-        self.to_fine = Propagation(256, fine, (256, 128))
-        self.to_points = Propagation(128, 3, (128, 128, self.num_local))
+        self.to_fine = Propagation(256, fine, (256, self.num_local))
 
     def _local(
         self, points: Tensor, fine: Level, coarse: Level, embeddings: Tensor
     ) -> Tensor | None:
         pooled = Level(coarse.points[:, :1], max_over_points(embeddings)[:, None])
-        carried = self.to_fine(self.to_coarse(pooled, coarse), fine)
-        local: Level = self.to_points(carried, Level(points, points))
-        return local.features
+        carried: Level = self.to_fine(self.to_coarse(pooled, coarse), fine)
+        return interpolate(carried.features, carried.points, points)
+
+    def part_head(self, num_classes: int, num_parts: int) -> nn.Module:
+        """Return the last propagation (128, 128, 128), a layer of 128 with dropout, P logits."""
+        layout = PartLayout((128,) * 4, (0.0, 0.0, 0.0, 0.5), pooled=False, points=True)
+        return PartHead(self, num_classes, num_parts, layout)
 
 
 @register_student("pointnet2-propagated")

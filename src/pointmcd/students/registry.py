@@ -38,12 +38,16 @@ def list_students() -> list[str]:
     return _STUDENTS.names()
 
 
-def create_student(name: str, dense: bool = False, **kwargs: Any) -> nn.Module:
+def create_student(
+    name: str, dense: bool = False, published: bool = True, **kwargs: Any
+) -> nn.Module:
     """Build a student.
 
     Args:
         name: a registered name, or `package.module:Name` for one of your own.
-        dense: whether for a task that labels every point; most students are the same for all.
+        dense: whether for a task that labels every point; some students have a form for these.
+        published: with `dense`, that form; otherwise the one that the method (PointMCD) distils,
+            where a class names another, as its `method_form`.
         kwargs: passed to its factory.
 
     Raises:
@@ -52,6 +56,8 @@ def create_student(name: str, dense: bool = False, **kwargs: Any) -> nn.Module:
     factory = _STUDENTS.get(name)
     if dense and name in _DENSE:
         factory = _DENSE.get(name)
+        if not published:
+            factory = getattr(factory, "method_form", factory)
     student = factory(**kwargs)
     if not isinstance(getattr(student, "num_features", None), int):
         raise ConfigError(f"student {name}: needs an integer attribute num_features")

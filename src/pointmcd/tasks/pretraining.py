@@ -40,7 +40,7 @@ class PretrainingOptions:
 
     Attributes:
         dense: pretrain the student in its form for tasks that label every point, where it has one
-            of its own (dgcnn).
+            of its own.
     """
 
     dense: bool = False

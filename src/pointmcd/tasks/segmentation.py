@@ -1,8 +1,10 @@
 """Part segmentation: the head on a student's embeddings, and all that inference needs."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -16,70 +18,36 @@ from pointmcd.errors import StoreError
 from pointmcd.metrics.part_iou import UNLABELLED, mean_ious, shape_ious
 from pointmcd.metrics.segmentation import SegmentationMetrics, segmentation_metrics
 from pointmcd.ops.cross_entropy import smoothed_cross_entropy
-from pointmcd.ops.interpolation import interpolate
-from pointmcd.ops.masked_max import max_over_points
 from pointmcd.students.base import PointFeatures
+from pointmcd.students.part_heads import PartHead
 from pointmcd.students.registry import create_student
 from pointmcd.tasks.part_prediction import PartPrediction, predict_parts
 from pointmcd.tasks.results import Arrays, RunResult, Section, Variant
 from pointmcd.tasks.task import InputFile, Labels, Scores, Task, Wording, register_task
 from pointmcd.typing import Bools, Indices
 
-DROPOUT = 0.5
-
-
-class SegmentationHead(nn.Module):
-    """Labels every point from its local features, the pooled embeddings and the shape's class.
-
-    Linear to 256, 256 and 128, each with batch norm and ReLU, dropout 0.5 after the first two,
-    linear to P: the widths that PointNet (supplementary C) and DGCNN (Sec. 5.3) share, dropout as
-    DGCNN has it. What is the same at all points of a shape, the global feature and the class, goes
-    through its share of the first layer once per shape; the sum is that of the concatenation.
-
-    Args:
-        channels: C of the embeddings.
-        num_local: L of the local features.
-        num_classes: K.
-        num_parts: P over all classes.
-    """
-
-    def __init__(self, channels: int, num_local: int, num_classes: int, num_parts: int) -> None:
-        super().__init__()
-        self.local = nn.Linear(num_local, 256, bias=False)
-        self.whole = nn.Linear(channels + num_classes, 256, bias=False)
-        self.first = nn.Sequential(nn.BatchNorm1d(256), nn.ReLU(), nn.Dropout(DROPOUT))
-        self.rest = nn.Sequential(
-            nn.Linear(256, 256, bias=False),
-            nn.BatchNorm1d(256),
-            nn.ReLU(),
-            nn.Dropout(DROPOUT),
-            nn.Linear(256, 128, bias=False),
-            nn.BatchNorm1d(128),
-            nn.ReLU(),
-            nn.Linear(128, num_parts),
-        )
-
-    def forward(self, embeddings: Tensor, local: Tensor, onehot: Tensor) -> Tensor:
-        """Embeddings [B, M, C], local features [B, N, L], classes [B, K] -> logits [B, N, P]."""
-        whole = self.whole(torch.cat([max_over_points(embeddings), onehot], dim=1))
-        summed = self.local(local) + whole[:, None]
-        logits: Tensor = self.rest(self.first(summed.flatten(0, 1)))
-        return logits.view(*local.shape[:2], -1)
-
 
 class Segmenter(nn.Module):
     """A student with its segmentation head: points and class in, part logits out.
+
+    The head is the student's own, or the method's single one where it has none, or where
+    `published` is false.
 
     Args:
         student: any student.
         num_classes: K.
         part_ranges: int64 [K, 2], first global part id of each class and the one after its last.
+        published: whether to take the student's own head.
     """
 
     allowed: Tensor
 
     def __init__(
-        self, student: nn.Module, num_classes: int, part_ranges: npt.NDArray[np.int64]
+        self,
+        student: nn.Module,
+        num_classes: int,
+        part_ranges: npt.NDArray[np.int64],
+        published: bool = True,
     ) -> None:
         super().__init__()
         self.part_ranges = part_ranges
@@ -87,10 +55,10 @@ class Segmenter(nn.Module):
         parts = torch.arange(int(ranges[-1, 1]))
         allowed = (parts >= ranges[:, :1]) & (parts < ranges[:, 1:])
         self.register_buffer("allowed", allowed, persistent=False)
-        self.student = student
-        channels: Any = student.num_features
-        num_local: Any = getattr(student, "num_local", channels)
-        self.head = SegmentationHead(channels, num_local, num_classes, len(parts))
+        self.student: Any = student
+        own: Any = getattr(student, "part_head", None) if published else None
+        make = partial(PartHead, student) if own is None else own
+        self.head: nn.Module = make(num_classes, len(parts))
 
     def forward(self, points: Tensor, labels: Tensor) -> Tensor:
         """Points [B, N, 3] in the unit sphere, class ids [B] -> logits [B, N, P]."""
@@ -101,27 +69,30 @@ class Segmenter(nn.Module):
         """Logits [B, N, P] and the features that they came from."""
         features = self.student(points)
         onehot = nn.functional.one_hot(labels, len(self.allowed)).to(features.embeddings)
-        return self.head(features.embeddings, local_features(points, features), onehot), features
+        return self.head(points, features, onehot), features
 
     def limited(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Logits [B, N, P] with -inf at parts of other classes than labels [B] say."""
         return logits.masked_fill(~self.allowed[labels][:, None], -torch.inf)
 
 
-def local_features(points: Tensor, features: PointFeatures) -> Tensor:
-    """Features [B, N, L] at every point: the student's own, or its embeddings carried there."""
-    if features.local is not None:
-        return features.local
-    if features.index is None:
-        return features.embeddings
-    at = points.gather(1, features.index[:, :, None].expand(-1, -1, points.shape[2]))
-    return interpolate(features.embeddings, at, points)
+@dataclass(frozen=True)
+class SegmentationOptions:
+    """Options of `segmentation`.
+
+    Attributes:
+        head: the published part segmentation network of the student, or the method's single head
+            for every student.
+    """
+
+    head: Literal["published", "single"] = "published"
 
 
 @register_task("segmentation")
 class SegmentationTask(Task):
     """One part for each point, of those that the shape's class has."""
 
+    Options = SegmentationOptions
     lesson = "segmentation"
     best = "val_instance_miou"
     metrics = ("val_loss", "val_instance_miou", "val_class_miou", "val_point_accuracy")
@@ -155,6 +126,7 @@ class SegmentationTask(Task):
                 "regulariser_weight": 0.0,
                 "epochs": 250,
                 "batch_size": 32,
+                "head": "single",
             }
         }
     )
@@ -171,8 +143,9 @@ class SegmentationTask(Task):
 
     def build_model(self, student: str, labels: Labels) -> nn.Module:
         """A Segmenter."""
-        encoder = create_student(student, dense=True)
-        return Segmenter(encoder, len(labels.classes), labels.part_ranges)
+        published = self.options.head == "published"
+        encoder = create_student(student, dense=True, published=published)
+        return Segmenter(encoder, len(labels.classes), labels.part_ranges, published)
 
     def loss(self, logits: Tensor, batch: Batch, label_smoothing: float) -> Tensor:
         """Smoothed cross entropy of the parts; a shape's weight is that of all its points."""
