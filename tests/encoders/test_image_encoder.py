@@ -165,7 +165,7 @@ def test_an_encoder_of_ones_own(monkeypatch, views):
     spec = EncoderSpec(Mean, 3, (0.0,) * 3, (1.0,) * 3, "mine")
     register_encoder("mean", spec)
     register_encoder("mean", spec)
-    assert list_encoders() == ["lite0", "mean"]
+    assert list_encoders() == ["lite0", "lite1", "lite2", "mean"]
     encoder = ImageEncoder("mean")
     encoder.fold()  # there is nothing to fold
     for ask in (lambda: encoder.pyramid(views), lambda: encoder.pyramid_channels):

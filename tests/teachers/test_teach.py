@@ -282,7 +282,7 @@ def test_a_fine_tuned_teacher(tiny_store, tmp_path):
     assert folder.name == "lite0-finetuned"
     assert gathered(folder, "descriptors").shape == (18, 3, 512)
     assert gathered(folder, "logits").shape == (18, 3)
-    assert not (store / "features").exists()
+    assert not (folder / "features").exists()
     tensors, _ = load_checkpoint(folder / "teacher.safetensors")
     stem = "encoder.network.body._conv_stem.weight"
     before = teach_module.ImageEncoder("lite0").state_dict()[stem.removeprefix("encoder.")]

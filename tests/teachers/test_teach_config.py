@@ -79,7 +79,9 @@ def test_the_schedule_is_the_tasks_own_where_nothing_is_given():
     maps = {"epochs": 20, "final_lr": 5e-6, "weight_decay": 1e-5, "views_per_step": 4}
     assert asdict(options_of(task="segmentation")) == maps | {"batch_size": 4, "lr": 1e-2}
     assert asdict(options_of(task="autoencoder")) == maps | {"batch_size": 8, "lr": 1e-3}
-    for task in ("classification", "segmentation", "autoencoder"):
+    views = {"epochs": 20, "lr": 1e-4, "views_per_step": 4, "augment": True}
+    assert asdict(options_of(finetune=True)) == schedule | own | views
+    for task in ("segmentation", "autoencoder"):
         frozen, tuned = options_of(task=task), options_of(task=task, finetune=True)
         assert tuned == replace(frozen, lr=1e-4)  # the method's
     given = {"epochs": 3, "batch_size": 5, "lr": 0.25, "final_lr": 0.125}

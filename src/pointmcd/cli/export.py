@@ -17,12 +17,13 @@ def export(
     checkpoint: Literal["last", "best"] = "best",
     points: Annotated[int | None, metavar("INT")] = None,
 ) -> None:
-    """Write a run's model for other programs: an ONNX file, or weights with a card.
+    """Write the model of a run or teacher for other programs: an ONNX file, or weights with a card.
 
     Args:
-        run: Folder of the run.
+        run: Folder of the run, or of a teacher (STORE/teachers/NAME).
         to: onnx (a program, checked in ONNX Runtime) or safetensors (weights and README.md).
-        out_path: File (onnx) or folder (safetensors); by default export.onnx or export in the run.
+        out_path: File (onnx) or folder (safetensors); by default export.onnx or export in that
+            folder.
         checkpoint: Checkpoint of the last epoch, or the best on the validation split.
         points: Fix the number of points that the ONNX file takes; by default any from 2.
     """

@@ -25,7 +25,7 @@ def predict(
     """Predict the classes of meshes or point clouds, or label their parts.
 
     Args:
-        run: Folder of the run.
+        run: Folder of the run, or of a teacher (STORE/teachers/NAME), which renders the files.
         files: Mesh or point cloud files.
         label: If the run labels parts, the class of the files; by default the name of their folder.
         out_folder: If the run labels parts, the folder for NAME-parts.ply and NAME-parts.png.

@@ -11,6 +11,8 @@ from typing import NamedTuple
 from pointmcd.errors import ConfigError
 from pointmcd.files import replacing
 
+#: The label file in the folder of a run or teacher that learnt from one.
+LABELS = "labels.csv"
 _PATHS, _CLASSES = ("path", "file", "name", "shape"), ("class", "label", "category")
 _SPLITS = ("train", "val", "test")
 

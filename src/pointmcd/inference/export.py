@@ -1,15 +1,20 @@
 """Export a trained run for other programs: an ONNX file, or weights with a card."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+from torch import nn
 
 from pointmcd.checkpoint import save_checkpoint
 from pointmcd.errors import ConfigError
 from pointmcd.files import replacing
-from pointmcd.inference.export_onnx import write_run_onnx
-from pointmcd.inference.model_card import about, model_card
+from pointmcd.inference.export_onnx import write_run_onnx, write_teacher_onnx
+from pointmcd.inference.model_card import about, model_card, teacher_card
+from pointmcd.inference.teacher import about_teacher, is_teacher, open_teacher, refuse_run_options
 from pointmcd.training.model import load_model
 from pointmcd.training.run import Run
 
@@ -25,19 +30,20 @@ def export_run(
     checkpoint: str = "best",
     points: int | None = None,
 ) -> Path:
-    """Write a run's model for use without pointmcd.
+    """Write the model of a run, or of a teacher, for use without pointmcd.
 
     "onnx": one file with the inputs and the output that the task names: `points` float32
     [batch, points, 3], for part segmentation also `labels` int64 [batch], and `logits` ([batch,
     classes]; [batch, points, parts]) or, of a pretrained run, `embedding` [batch, C]. It holds what
-    it was made from in its metadata, and is checked in ONNX Runtime before it gets its name.
+    it was made from in its metadata, and is checked in ONNX Runtime before it gets its name. A
+    teacher takes `images` in 0 to 1, float32 [batch, views, 3, size, size], of its store's size.
 
     "safetensors": a folder with the weights and a card that says what they are.
 
     Args:
-        run: the run folder.
+        run: the folder of a run, or of a teacher that does a task itself (STORE/teachers/NAME).
         to: the format.
-        out: the file (onnx) or folder (safetensors); `export.onnx` or `export` in the run by
+        out: the file (onnx) or folder (safetensors); `export.onnx` or `export` in that folder by
             default.
         checkpoint: "best" (on the validation split) or "last".
         points: the only number of points that the ONNX file takes; by default it takes any from 2.
@@ -47,29 +53,57 @@ def export_run(
 
     Raises:
         RunError: when the run is not finished, or its checkpoint cannot be used.
+        StoreError: when a teacher does not match its store, or is no longer in it.
         ConfigError: when `out` is something else already, the extra `onnx` is absent, or the
             student cannot be exported.
         PointMCDError: when the file computes something else than the run.
     """
-    opened = Run(Path(run))
-    opened.refuse_unfinished()
+    source = Path(run)
+    path = Path(out or source / ("export.onnx" if to == "onnx" else "export"))
     if points is not None and (to != "onnx" or points < 1):
         raise ConfigError(f"--points {points}: is 1 or more, and for --to onnx alone")
-    path = Path(out or opened.path / ("export.onnx" if to == "onnx" else "export"))
+    load = _teacher if is_teacher(source) else _run
+    exported = load(source, checkpoint, points)
     if to == "safetensors":
         _refuse_others(path)
     elif path.is_dir():
         raise ConfigError(f"--out {path}: is a folder; name a file, like {path / 'model.onnx'}")
-    model = load_model(opened, checkpoint, torch.device("cpu"))
-    described = about(opened, model, checkpoint)
     if to == "onnx":
-        write_run_onnx(opened, model, path, points, described)
+        exported.write_onnx(path)
         return path
     with replacing(path) as folder:
         folder.mkdir()
-        save_checkpoint(folder / WEIGHTS, model.state_dict(), {"about": described})
-        (folder / CARD).write_text(model_card(opened, described), encoding="utf-8")
+        about = {"about": exported.about}
+        save_checkpoint(folder / WEIGHTS, exported.model.state_dict(), about)
+        (folder / CARD).write_text(exported.card(), encoding="utf-8")
     return path
+
+
+@dataclass(frozen=True)
+class _Export:
+    """What is exported: a model, what is said of it, its card, and the writer of its ONNX file."""
+
+    model: nn.Module
+    about: dict[str, Any]
+    card: Callable[[], str]
+    write_onnx: Callable[[Path], None]
+
+
+def _run(folder: Path, checkpoint: str, points: int | None) -> _Export:
+    run = Run(folder)
+    run.refuse_unfinished()
+    model = load_model(run, checkpoint, torch.device("cpu"))
+    described = about(run, model, checkpoint)
+    write = partial(write_run_onnx, run, model, points=points, about=described)
+    return _Export(model, described, partial(model_card, run, described), write)
+
+
+def _teacher(folder: Path, checkpoint: str, points: int | None) -> _Export:
+    refuse_run_options(checkpoint, points=points)
+    teacher = open_teacher(folder, torch.device("cpu"))
+    described = about_teacher(teacher)
+    write = partial(write_teacher_onnx, teacher, about=described)
+    return _Export(teacher.model, described, partial(teacher_card, teacher, described), write)
 
 
 def _refuse_others(path: Path) -> None:

@@ -1,7 +1,8 @@
-"""A run's model as an ONNX file of any batch and number of points, compared with torch."""
+"""A model as an ONNX file of any batch and number of points or views, compared with torch."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from pointmcd.data.dataset import Batch
 from pointmcd.errors import ConfigError, PointMCDError, StoreError
 from pointmcd.extras import import_extra
 from pointmcd.files import replacing
+from pointmcd.inference.teacher import Teacher, as_images
 from pointmcd.onnx_file import EXTRA, OnnxModule, write_onnx
 from pointmcd.training.run import Run
 
@@ -26,7 +28,7 @@ _WHAT = "--to onnx"
 def write_run_onnx(
     run: Run, model: nn.Module, path: Path, points: int | None, about: dict[str, Any]
 ) -> None:
-    """Write the file and check it.
+    """Write a run's model and check the file.
 
     Args:
         run: the run.
@@ -39,12 +41,45 @@ def write_run_onnx(
         ConfigError: when the extra is absent, or the model cannot be exported.
         PointMCDError: when the file computes something else than the model.
     """
+    with _checked(model, path, _examples(run, points)) as temporary:
+        _write(run, model, temporary, points, about)
+
+
+def write_teacher_onnx(teacher: Teacher, path: Path, about: dict[str, Any]) -> None:
+    """Write a teacher's model, `images` float32 [batch, views, 3, S, S] -> its task's output.
+
+    It is compared on shapes of the teacher's store; errors are those of `write_run_onnx`.
+    """
+    store = teacher.store
+    shown = [
+        np.stack([store.views(i) for i in range(min(n, len(store.shapes)))]) for n in (1, 2, 5)
+    ]
+    examples = [(as_images(torch.from_numpy(views)),) for views in shown]
+    batch, views = torch.export.Dim("batch"), torch.export.Dim("views")
+    with _checked(teacher.model, path, [*examples, (examples[1][0][:, :1],)]) as temporary:
+        write_onnx(
+            teacher.model,
+            (torch.rand(2, 3, 3, store.rig["size"], store.rig["size"]),),
+            temporary,
+            _WHAT,
+            inputs=["images"],
+            outputs=[teacher.task.output_name],
+            sizes=({0: batch, 1: views},),
+            metadata={key: json.dumps(value) for key, value in about.items()},
+        )
+
+
+@contextmanager
+def _checked(
+    model: nn.Module, path: Path, examples: Iterable[tuple[Tensor, ...]]
+) -> Iterator[Path]:
+    """Yield a temporary name for a file, which is compared with the model and then renamed."""
     for name in ("onnx", "onnxscript", "onnxruntime"):  # before an export that may take minutes
         import_extra(name, EXTRA, _WHAT)
     with replacing(path) as temporary:
-        _write(run, model, temporary, points, about)
+        yield temporary
         loaded = OnnxModule(temporary, _WHAT)
-        for inputs in _examples(run, points):
+        for inputs in examples:
             _check(model, loaded, inputs, path)
 
 
@@ -85,9 +120,10 @@ def _check(model: nn.Module, loaded: OnnxModule, inputs: tuple[Tensor, ...], pat
     limit = TOLERANCE * max(1.0, float(wanted.abs().max()))
     if not gap <= limit:
         size = " x ".join(map(str, inputs[0].shape[:2]))
+        what, of = ("points", "student") if inputs[0].ndim == 3 else ("views", "encoder")
         raise PointMCDError(
-            f"{path}: not written: on {size} points ONNX Runtime differs from torch by {gap:.1e},"
-            f" more than {limit:.1e}; use --to safetensors, or report this student"
+            f"{path}: not written: on {size} {what} ONNX Runtime differs from torch by {gap:.1e},"
+            f" more than {limit:.1e}; use --to safetensors, or report this {of}"
         )
 
 

@@ -4,13 +4,14 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from torch import nn
 
 import pointmcd
 from pointmcd.encoders.image_encoder import weights_licence
 from pointmcd.errors import PointMCDError
 from pointmcd.files import read_json
+from pointmcd.inference.teacher import Teacher
 from pointmcd.training.run import Run
 
 #: What must be done to points before the model sees them; `read_points` does it.
@@ -61,16 +62,9 @@ def model_card(run: Run, described: dict[str, Any]) -> str:
         run: the run.
         described: what `about` says of the model.
     """
-    environment = Environment(
-        loader=PackageLoader("pointmcd.inference"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
     encoder = ((run.meta["teacher"] or {}).get("settings") or {}).get("teacher")
     tested = run.path / "test.json"
-    return environment.get_template("model_card.md.j2").render(
+    return _template("model_card.md.j2").render(
         about=described,
         meta=run.meta,
         run=run.path,
@@ -79,6 +73,30 @@ def model_card(run: Run, described: dict[str, Any]) -> str:
         licence=encoder and weights_licence(encoder),
         metrics=read_json(tested)[described["checkpoint"]] if tested.is_file() else None,
     )
+
+
+def teacher_card(teacher: Teacher, described: dict[str, Any]) -> str:
+    """Write a teacher's card, as `model_card` does a run's."""
+    splits = [shape.split for shape in teacher.store.shapes]
+    return _template("teacher_card.md.j2").render(
+        about=described,
+        meta=teacher.meta,
+        folder=teacher.folder,
+        source=_source(teacher.store.path),
+        counts={split: splits.count(split) for split in ("train", "val", "test")},
+        scores={name: value for name, value in teacher.meta.items() if name.startswith("val_")},
+    )
+
+
+def _template(name: str) -> Template:
+    environment = Environment(
+        loader=PackageLoader("pointmcd.inference"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    return environment.get_template(name)
 
 
 def _source(store: Path) -> str | None:

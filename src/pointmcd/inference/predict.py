@@ -12,6 +12,7 @@ from pointmcd.data.dataset import Batch
 from pointmcd.datasets.layout import SPLITS
 from pointmcd.device import pick_device
 from pointmcd.errors import ConfigError, ShapeError
+from pointmcd.inference.teacher import is_teacher, predict_by_views, refuse_run_options
 from pointmcd.shapes.clouds import read_points
 from pointmcd.tasks.task import InputFile, Labels, Prediction, Task
 from pointmcd.training.model import load_model
@@ -30,10 +31,10 @@ def predict(
     """Predict on files one after the other; a bad file is reported and does not stop the rest.
 
     As many points as the run was trained with are taken from each file (on the surface of a mesh,
-    in the unit sphere).
+    in the unit sphere). A teacher (STORE/teachers/NAME) sees the file as its store was rendered.
 
     Args:
-        run: the run folder.
+        run: the folder of a run, or of a teacher that does a task itself.
         files: any mesh or point cloud files.
         label: for a model that is given the class of a shape, as in part segmentation: that of all
             files. By default the folder that a file lies in names it, as `prepare` reads folders:
@@ -50,10 +51,17 @@ def predict(
 
     Raises:
         RunError: when the run or its checkpoint cannot be used, or it was trained without labels.
-        ConfigError: when `label` is no class of the run, or its model takes none.
+        StoreError: when a teacher does not match its store, or is no longer in it.
+        ConfigError: when `label` is no class of the run, or its model takes none; of a teacher,
+            when it learnt no classes, or a run's option is given.
         PointMCDError: when `out` cannot be written to.
     """
-    opened, paths = Run(Path(run)), [Path(file) for file in files]
+    paths = [Path(file) for file in files]
+    if is_teacher(Path(run)):
+        refuse_run_options(label=label, checkpoint=checkpoint)
+        yield from predict_by_views(Path(run), paths, pick_device(device), columns)
+        return
+    opened = Run(Path(run))
     opened.refuse_pretrained()
     task, labels, points = opened.task, opened.labels, opened.config.points
     _check_label(opened, task, label)

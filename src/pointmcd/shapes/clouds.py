@@ -41,12 +41,10 @@ def read_points(
     Raises:
         ShapeError: when the file is absent, of another type, empty, or has NaN or infinite points.
     """
+    refuse_other_files(path)
     suffix, name, points = path.suffix[1:].lower(), str(path), None
     if suffix in CLOUD_SUFFIXES:
         points = parse_cloud(read_file(path, name), suffix, name, columns, notes)
-    elif suffix not in mesh_suffixes():
-        suffixes = ", ".join(f".{one}" for one in sorted(mesh_suffixes() | CLOUD_SUFFIXES))
-        raise ShapeError(f"{name}: is no mesh or point cloud; files that end in {suffixes} are")
     if points is None:
         return sample_surface(normalise(read_mesh(path, name, suffix)), count, seed)[0]
     if not np.isfinite(points).all():
@@ -55,6 +53,18 @@ def read_points(
         notes.append(f"{len(points):,} points")
     cloud = normalise_cloud(points, name).astype(np.float32)
     return np.asarray(cloud[cloud_order(cloud, count)])
+
+
+def refuse_other_files(path: Path) -> None:
+    """Refuse a file that is neither a mesh nor a cloud by its name.
+
+    Raises:
+        ShapeError: naming the endings that are.
+    """
+    known = mesh_suffixes() | CLOUD_SUFFIXES
+    if path.suffix[1:].lower() not in known:
+        suffixes = ", ".join(f".{one}" for one in sorted(known))
+        raise ShapeError(f"{path}: is no mesh or point cloud; files that end in {suffixes} are")
 
 
 def normalise_cloud(points: Doubles, name: str) -> Doubles:

@@ -297,3 +297,12 @@ def get_task(text: str) -> Task:
     spec = Spec.parse(text, "--task")
     kind = TASKS.get(spec.name)
     return kind(spec.name, parse_options(kind.Options, spec.options, f"--task {spec.name}"))
+
+
+def task_of_lesson(lesson: str) -> Task | None:
+    """Return the task that a lesson's teachers do themselves; None where they do none."""
+    for name in TASKS.names():
+        kind = TASKS.get(name)
+        if kind.teacher_answer is not None and kind.lesson == lesson:
+            return get_task(name)
+    return None

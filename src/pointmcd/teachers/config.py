@@ -28,8 +28,9 @@ class TeachConfig:
     store: Positional[Annotated[Path, STORE]]
     """The prepared store."""
     teacher: Annotated[str, metavar("ENCODER")] = "lite0"
-    """Image encoder: lite0, timm:MODEL for any model of timm, module:package.module:factory for
-    your own, or random:NAME for the control with random weights."""
+    """Image encoder: lite0, lite1 or lite2 (extras), timm:MODEL for any model of timm,
+    module:package.module:factory for your own, random:NAME for the control with random weights, or
+    several of these joined: lite0+lite1."""
     weights: Annotated[Path | None, metavar("FILE")] = None
     """File with the weights of timm:MODEL (.safetensors or .pth); by default timm's own."""
     task: Annotated[str, metavar("LESSON")] = "classification"
@@ -43,16 +44,18 @@ class TeachConfig:
     whiten: Advanced[bool] = False
     """Features only: make the channels uncorrelated too (PCA), and keep the 512 strongest."""
     finetune: bool = False
-    """Train the encoder too (slow without a GPU); otherwise only the layers on top of it."""
+    """Train the encoder too (slow without a GPU), once the layers on top of it are trained;
+    otherwise those alone."""
     name: Annotated[str | None, metavar("NAME")] = None
     """Name in the store; by default made of the encoder's and the lesson's, and of a fraction of
     the labels and its seed: lite0-0.1-s0."""
     epochs: int | None = None
-    """Passes over the train split; 128, segmentation and autoencoder 20."""
+    """Passes over the train split; 128, segmentation, autoencoder and --finetune 20."""
     batch_size: int | None = None
     """Shapes per step; 48, segmentation 4, autoencoder 8."""
     views_per_step: Advanced[int | None] = None
-    """Views of each shape in one step, drawn anew each time; 4. Classification takes all."""
+    """Views of each shape in one step, drawn anew each time; 4. Classification takes all of them
+    unless the encoder is trained."""
     lr: float | None = None
     """Initial learning rate of Adam; 1e-3, segmentation 1e-2, 1e-4 with --finetune."""
     final_lr: Advanced[float | None] = None

@@ -40,12 +40,12 @@ def describe_shapes(folder: Path, store: Store, device: torch.device) -> Floats:
             f"{folder}: learnt the labels of another store than {store.path}, which it cannot"
             " describe"
         )
-    return _compute(_lesson(folder, meta, store, device))
+    return _compute(load_lesson(folder, meta, store, device))
 
 
 def describe_store(
     store: Store, teacher: Mapping[str, Any], other: Store, device: torch.device
-) -> dict[str, Path]:
+) -> dict[str, list[Path]]:
     """Return folders with a teacher's outputs for the shapes of another store, by output.
 
     They are made where they are absent; no label of the other store is read.
@@ -62,8 +62,9 @@ def describe_store(
     folder = teacher_folder(store, teacher["name"])
     there = folder / "others" / other.own_fingerprint
     if (there / "outputs.json").exists():
-        return {name: Path(path) for name, path in read_json(there / "outputs.json").items()}
-    lesson = _lesson(folder, dict(teacher), other.without_labels(store.classes), device)
+        made = read_json(there / "outputs.json").items()
+        return {name: [Path(place) for place in places] for name, places in made}
+    lesson = load_lesson(folder, dict(teacher), other.without_labels(store.classes), device)
     lesson.prepare()
     with torch.inference_mode(), progress_bar() as progress:
         task = progress.add_task("described", total=len(other.shape_of), note="")
@@ -72,12 +73,19 @@ def describe_store(
             for name, tensor in outputs.items():
                 save_array(there / name / f"{shard}.npy", tensor.cpu().numpy())
             progress.advance(task, len(indices))
-    places = {name: there / name for name in outputs} | lesson.cached
-    write_json(there / "outputs.json", {n: str(path.resolve()) for n, path in places.items()})
+    places = {name: [there / name] for name in outputs}
+    places |= {name: list(paths) for name, paths in lesson.cached.items()}
+    written = {name: [str(path.resolve()) for path in paths] for name, paths in places.items()}
+    write_json(there / "outputs.json", written)
     return places
 
 
-def _lesson(folder: Path, meta: dict[str, Any], store: Store, device: torch.device) -> Lesson:
+def load_lesson(folder: Path, meta: dict[str, Any], store: Store, device: torch.device) -> Lesson:
+    """Return a finished teacher's lesson, its weights loaded, for a store.
+
+    Raises:
+        StoreError: when the encoder's weights have changed since.
+    """
     config, weights = config_of(meta, store.path)
     encoder = ImageEncoder(config.teacher, config.seed, config.weights)
     if encoder.weights != weights and not config.finetune:

@@ -1,6 +1,7 @@
 """Encoder features of every view of a store, computed once, shard by shard, and mapped later."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,21 +33,25 @@ def features_folder(store: Store, encoder: str, weights: str = "") -> Path:
 
 def cache_features(
     store: Store, config: TeachConfig, encoder: ImageEncoder, device: torch.device
-) -> Path:
-    """Return the folder with the frozen encoder's features of every view; make it if absent.
+) -> tuple[Path, ...]:
+    """Return folders with the frozen encoder's features of every view; make those that are absent.
 
-    The runtime is no part of what made them: what it changes is below the rounding to float16.
+    There is one for each encoder that is joined: what one of them has described once serves every
+    teacher that it is a part of. The runtime is no part of what made them: what it changes is below
+    the rounding to float16.
 
     Raises:
-        StoreError: when the folder holds features of another store or encoder.
+        StoreError: when a folder holds features of another store or encoder.
         ConfigError: when the config's runtime is absent, or cannot take the encoder.
     """
-    folder = features_folder(store, config.teacher, encoder.weights)
-    seed = config.seed if config.teacher.startswith(RANDOM_PREFIX) else 0  # decides random weights
-    use_runtime(encoder, config.runtime, device)
-    identity = f"{config.teacher} {seed} {encoder.weights}".rstrip()
-    encode_store(store, encoder, folder, device, identity)
-    return folder
+    folders = []
+    for member in encoder.members:
+        seed = config.seed if member.name.startswith(RANDOM_PREFIX) else 0  # of random weights
+        use_runtime(member, config.runtime, device)
+        folders.append(features_folder(store, member.name, member.weights))
+        identity = f"{member.name} {seed} {member.weights}".rstrip()
+        encode_store(store, member, folders[-1], device, identity)
+    return tuple(folders)
 
 
 def encode_store(
@@ -95,17 +100,20 @@ def encode_shape(store: Store, index: int, encoder: ImageEncoder, device: torch.
 
 
 class StoredRows:
-    """Rows of the arrays `<shard>.npy` in a folder for some shapes, read when they are asked for.
+    """Rows of the arrays `<shard>.npy` in folders for some shapes, read when they are asked for.
 
-    A store larger than memory is gone through in this way: nothing is kept but the maps.
+    A store larger than memory is gone through in this way: nothing is kept but the maps. Of several
+    folders, rows are joined along the last dimension.
 
     Raises:
         StoreError: when an array is absent or damaged.
     """
 
-    def __init__(self, store: Store, folder: Path, indices: Indices) -> None:
-        self._store, self._folder, self._indices = store, folder, indices
-        self._each = map_array(folder / f"{store.shards[0]}.npy").shape[1:]
+    def __init__(self, store: Store, folders: Path | Sequence[Path], indices: Indices) -> None:
+        self._folders = (folders,) if isinstance(folders, Path) else tuple(folders)
+        self._store, self._indices = store, indices
+        each = [map_array(folder / f"{store.shards[0]}.npy").shape[1:] for folder in self._folders]
+        self._each = (*each[0][:-1], sum(shape[-1] for shape in each))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -117,14 +125,21 @@ class StoredRows:
         indices = self._indices[rows]
         if not len(indices):
             return np.empty((0, *self._each), np.float32)
-        return gather_rows(self._store, self._folder, indices)
+        return gather_rows(self._store, self._folders, indices)
 
 
-def gather_rows(store: Store, folder: Path, indices: Indices) -> Floats:
-    """Return rows of the arrays `<shard>.npy` in `folder` for shapes, float32 [n, ...]."""
+def gather_rows(store: Store, folders: Path | Sequence[Path], indices: Indices) -> Floats:
+    """Return rows of the arrays `<shard>.npy` for shapes, float32 [n, ...].
+
+    Rows of several folders are joined along the last dimension.
+    """
     places = [store.locate(int(i)) for i in indices]
-    maps = {shard: map_array(f"{folder}/{shard}.npy") for shard in {s for s, _ in places}}
-    return np.stack([maps[shard][row] for shard, row in places]).astype(np.float32)
+    shards = {shard for shard, _ in places}
+    found = []
+    for folder in (folders,) if isinstance(folders, Path) else folders:
+        maps = {shard: map_array(f"{folder}/{shard}.npy") for shard in shards}
+        found.append(np.stack([maps[shard][row] for shard, row in places]).astype(np.float32))
+    return found[0] if len(found) == 1 else np.concatenate(found, axis=-1)
 
 
 def save_array(path: Path, array: Array) -> None:

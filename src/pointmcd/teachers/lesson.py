@@ -53,7 +53,8 @@ class Lesson(ABC):
         options: the lesson's, of `options_type`.
         train: indices of the train split; with labels, of the shapes whose labels are known.
         teacher: the module that is trained and saved.
-        cached: folders in the store with outputs that are kept outside the teacher's own, by name.
+        cached: folders in the store with outputs that are kept outside the teacher's own, by name;
+            of several folders the output is joined along its last dimension.
 
     Raises:
         StoreError: when the store has fewer than two train shapes, or lacks the lesson's labels.
@@ -80,7 +81,7 @@ class Lesson(ABC):
     ) -> None:
         self.store, self.config, self.device, self.encoder = store, config, device, encoder
         self.options = self.read_options(config)
-        self.cached: dict[str, Path] = {}
+        self.cached: dict[str, tuple[Path, ...]] = {}
         self.train = store.indices("train")
         if not self.label_free:
             self.train = labelled_train(store, config.label_fraction, config.seed)
@@ -146,6 +147,20 @@ class Lesson(ABC):
 
         One is "descriptors", [n, V, D]: those of the views.
         """
+
+    def image_model(self) -> nn.Module:
+        """Return the finished teacher as one module, from images to what it says of a shape.
+
+        It takes images in 0 to 1, float [B, V, 3, H, W], of B shapes, and returns what their task
+        calls `teacher_answer`, such as logits [B, K]. Predictions and exports of a teacher need it.
+
+        Raises:
+            ConfigError: by default: not every lesson's teacher does a task itself.
+        """
+        raise ConfigError(
+            f"teacher {self.config.teacher}: one of --task {self.config.task} cannot predict or be"
+            " exported; use --task classification"
+        )
 
 
 LESSONS: Plugs[type[Lesson]] = Plugs("lesson", "pointmcd.teachers.lessons", "pointmcd.lessons")

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from pointmcd.data.labels import labels_digest
+from pointmcd.encoders.image_encoder import split_names
+from pointmcd.encoders.joined import JOIN
 from pointmcd.encoders.timm import TIMM_PREFIX
 from pointmcd.errors import ConfigError
 from pointmcd.settings import check_choices
@@ -33,8 +35,11 @@ def check_config(lesson: type[Lesson], config: TeachConfig) -> None:
     lesson.read_options(config)
     if config.finetune and not lesson.finetunes:
         raise ConfigError(f"--finetune: --task {config.task} trains nothing; leave it out")
-    if config.weights is not None and not config.teacher.startswith(TIMM_PREFIX):
+    names = split_names(config.teacher)
+    if config.weights is not None and sum(name.startswith(TIMM_PREFIX) for name in names) != 1:
         raise ConfigError(f"--weights: is for --teacher timm:MODEL, not {config.teacher}")
+    if config.finetune and len(names) > 1:
+        raise ConfigError("--finetune: trains one encoder; joined ones stay frozen, leave it out")
     if config.runtime == "onnx":
         _check_onnx(lesson, config)
     if not 0 < config.label_fraction <= 1:
@@ -147,15 +152,19 @@ def command_for(name: str) -> str:
     fraction, seed = (float(known[1]), int(known[2])) if known else (1.0, 0)
     from_file = _LABEL_FILE.search(name)
     bare, ending, finetuned = split_name(_LABEL_FILE.sub("", _LABELS_KNOWN.sub("", name)))
-    teacher = re.sub("^random-", "random:", bare)
-    teacher = re.sub("^(random:)?timm-", r"\1timm:", teacher)
-    if teacher.startswith("module-"):  # names in Python have no dashes
-        teacher = teacher.replace("-", ":")
+    teacher = JOIN.join(map(_encoder_of, bare.split(JOIN)))
     task, wanted = _known_endings().get(ending, (TeachConfig.task, {}))
     config = TeachConfig(
         Path(), teacher, task=task, finetune=finetuned, label_fraction=fraction, seed=seed
     )
     return _words(config, wanted) + (" --labels FILE" if from_file else "")
+
+
+def _encoder_of(folder_name: str) -> str:
+    """The encoder's name that gave a folder name."""
+    if folder_name.startswith("module-"):  # names in Python have no dashes
+        return folder_name.replace("-", ":")
+    return re.sub("^(random:)?timm-", r"\1timm:", re.sub("^random-", "random:", folder_name))
 
 
 def command_of(lesson: Lesson) -> str:

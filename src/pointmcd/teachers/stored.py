@@ -172,5 +172,12 @@ def map_output(
         raise StoreError(
             f"teacher {meta['name']}: has no {output}; it has {', '.join(meta['outputs'])}"
         )
-    folder = teacher_folder(store, meta["name"]) / meta["outputs"][output]
-    return StoredRows(store, Path(os.path.normpath(folder)), indices)
+    folder = teacher_folder(store, meta["name"])
+    places = [Path(os.path.normpath(folder / place)) for place in output_places(meta, output)]
+    return StoredRows(store, places, indices)
+
+
+def output_places(teacher: Mapping[str, Any], output: str) -> list[str]:
+    """Return the folders of an output, relative to the teacher's; several are joined."""
+    places = teacher["outputs"][output]
+    return [places] if isinstance(places, str) else list(places)

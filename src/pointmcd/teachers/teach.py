@@ -10,10 +10,11 @@ import torch
 
 import pointmcd
 from pointmcd.checkpoint import save_checkpoint
+from pointmcd.data.labels import LABELS, read_labels, write_labels
 from pointmcd.data.store import Store, map_array
 from pointmcd.device import pick_device
 from pointmcd.encoders.custom import MODULE_PREFIX
-from pointmcd.encoders.image_encoder import ImageEncoder
+from pointmcd.encoders.image_encoder import ImageEncoder, split_names
 from pointmcd.errors import StoreError
 from pointmcd.files import read_json, remove, remove_stale, replacing, write_json
 from pointmcd.progress import progress_bar
@@ -28,7 +29,12 @@ from pointmcd.teachers.settings import (
     lesson_settings,
     teacher_name,
 )
-from pointmcd.teachers.stored import TEACHER_FORMAT, teacher_folder, work_file
+from pointmcd.teachers.stored import (
+    TEACHER_FORMAT,
+    output_places,
+    teacher_folder,
+    work_file,
+)
 
 
 def teach(config: TeachConfig) -> Path:
@@ -49,7 +55,8 @@ def teach(config: TeachConfig) -> Path:
     folder = teacher_folder(store, name)
     if not _is_done(folder, store, kind, config):
         encoder = ImageEncoder(config.teacher, config.seed, config.weights)
-        for place in (folder.parent, features_folder(store, config.teacher, encoder.weights)):
+        features = [features_folder(store, one.name, one.weights) for one in encoder.members]
+        for place in (folder.parent, *features):
             remove_stale(place)
         device = pick_device("cpu" if config.runtime == "onnx" else config.device)
         lesson = kind(store, config, device, encoder)
@@ -76,8 +83,9 @@ def _is_done(folder: Path, store: Store, kind: type[Lesson], config: TeachConfig
             f" {'weights of the encoder' if same else 'settings'}; give --name another name, or"
             " --overwrite"
         )
-    outputs = [folder / place for place in made["outputs"].values()]  # deleted? make them again
-    return all((path / f"{shard}.npy").exists() for path in outputs for shard in store.shards)
+    places = [folder / place for name in made["outputs"] for place in output_places(made, name)]
+    # Deleted? Make them again.
+    return all((path / f"{shard}.npy").exists() for path in places for shard in store.shards)
 
 
 def _has_others(config: TeachConfig, made: dict[str, Any], weights: str) -> bool:
@@ -85,7 +93,7 @@ def _has_others(config: TeachConfig, made: dict[str, Any], weights: str) -> bool
 
     Weights of timm's own are trusted by their name: a comparison would have to load them.
     """
-    by_name = not config.teacher.startswith(MODULE_PREFIX)
+    by_name = not any(one.startswith(MODULE_PREFIX) for one in split_names(config.teacher))
     if by_name and config.weights is None and not made.get("weights_file"):
         return False
     return ImageEncoder(config.teacher, config.seed, config.weights).weights != weights
@@ -98,8 +106,13 @@ def export_teacher(lesson: Lesson, scores: dict[str, Any], folder: Path) -> None
     with replacing(folder) as temporary, progress_bar() as progress:
         temporary.mkdir()
         save_checkpoint(temporary / "teacher.safetensors", teacher.state_dict(), {})
+        if lesson.config.labels is not None:
+            write_labels(temporary / LABELS, read_labels(lesson.config.labels))
         task = progress.add_task("described", total=len(store.shape_of), note="")
-        outputs = {name: os.path.relpath(path, folder) for name, path in lesson.cached.items()}
+        outputs: dict[str, Any] = {
+            name: [os.path.relpath(path, folder) for path in paths]
+            for name, paths in lesson.cached.items()
+        }
         for shard, indices in store.shard_ranges():
             for name, tensor in lesson.outputs(indices).items():
                 save_array(temporary / name / f"{shard}.npy", tensor.cpu().numpy())

@@ -65,6 +65,11 @@ class TrainedLesson(Lesson):
         options = cls.options_type()
         return replace(options, lr=cls.finetune_lr) if finetune else options
 
+    @property
+    def begun(self) -> bool:
+        """Whether a work file of the same settings is there to go on from."""
+        return _kept(self) is not None
+
     @abstractmethod
     def loss(self, indices: Indices) -> Tensor:
         """Return the scalar loss on some train shapes or variants of them.
@@ -108,15 +113,22 @@ def _save(lesson: TrainedLesson, optimizer: torch.optim.Optimizer, epoch: int) -
 
 def _resume(lesson: TrainedLesson, optimizer: torch.optim.Optimizer) -> int:
     """The epoch to go on from; work of other settings is left behind."""
+    kept = _kept(lesson)
+    if kept is None:
+        return 0
+    tensors, epoch = kept
+    load_module(lesson.teacher, under_prefix("model", tensors), str(_work(lesson)))
+    load_optimizer(optimizer, under_prefix("optimizer", tensors))
+    return epoch
+
+
+def _kept(lesson: TrainedLesson) -> tuple[dict[str, Tensor], int] | None:
+    """Tensors and epoch in the work file; None where there is none of the same settings."""
     path = _work(lesson)
     if not path.exists():
-        return 0
+        return None
     tensors, state = load_checkpoint(path)
-    if state["settings"] != lesson_settings(lesson):
-        return 0
-    load_module(lesson.teacher, under_prefix("model", tensors), str(path))
-    load_optimizer(optimizer, under_prefix("optimizer", tensors))
-    return int(state["epoch"])
+    return (tensors, int(state["epoch"])) if state["settings"] == lesson_settings(lesson) else None
 
 
 def _work(lesson: Lesson) -> Path:

@@ -13,7 +13,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 import pointmcd
-from pointmcd.data.labels import read_labels, write_labels
+from pointmcd.data.labels import LABELS, read_labels, write_labels
 from pointmcd.data.store import Store
 from pointmcd.errors import PointMCDError, RunError
 from pointmcd.files import read_json, replacing, write_json
@@ -21,7 +21,6 @@ from pointmcd.tasks.task import Labels, Task, get_task
 from pointmcd.training.config import TrainConfig, config_from_dict
 
 #: The copy of the label file in a run folder.
-LABELS = "labels.csv"
 #: Held in a run folder while it is trained in.
 LOCK = ".lock"
 #: Raised whenever run folders change in a way that older code would misread.

