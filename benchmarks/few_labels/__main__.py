@@ -11,7 +11,7 @@ A variant is in the tables with the seeds that are done.
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.shared.page import machine, write
+from benchmarks.shared.page import machine, sections, write
 from benchmarks.shared.trials import describe, describe_store, parser, trained_and_evaluated
 from pointmcd.data.splits import labelled_train
 from pointmcd.data.store import Store
@@ -81,10 +81,6 @@ def _done(work: Path, variant: str, fraction: float, seed: int) -> bool:
 
 def write_page(work: Path, title: str, fraction: float) -> None:
     """Write the page; the sections of other data sets and fractions stay as they are."""
-    own = list(section(work, title, fraction))
-    text = PAGE.read_text(encoding="utf-8") if PAGE.exists() else ""
-    old = {part.partition("\n")[0]: f"## {part}" for part in text.split("\n## ")[1:]}
-    old[own[0].removeprefix("## ")] = "\n\n".join(part.strip() for part in own)
     head = (
         "# Few labels: what a teacher of the same labels gives",
         "Written by `python -m benchmarks.few_labels ../shared/data/SET.zip WORK`;"
@@ -93,7 +89,7 @@ def write_page(work: Path, title: str, fraction: float) -> None:
         f" labels nobody reads, with what the teacher says of them. PointNet, {POINTS} points.",
         machine(),
     )
-    write(PAGE, [*head, *old.values()])
+    write(PAGE, [*head, *sections(PAGE, list(section(work, title, fraction)))])
 
 
 def main() -> None:

@@ -22,6 +22,14 @@ def write(path: Path, parts: Iterable[str]) -> None:
     path.write_text("\n\n".join(part.strip() for part in parts) + "\n", encoding="utf-8")
 
 
+def sections(path: Path, own: Sequence[str]) -> list[str]:
+    """Return the sections of a page, with one added or replaced: `own`, heading first."""
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    every = {part.partition("\n")[0]: f"## {part}" for part in text.split("\n## ")[1:]}
+    every[own[0].removeprefix("## ")] = "\n\n".join(part.strip() for part in own)
+    return list(every.values())
+
+
 def machine(*packages: str) -> str:
     """Describe this machine and the versions of torch and of further packages."""
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
