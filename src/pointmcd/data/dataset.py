@@ -17,6 +17,10 @@ from pointmcd.typing import Array, Bools, Floats, Indices
 _CHOICES = {"visibility": ("exact", "all"), "pairing": ("true", "wrong", "shuffled")}
 #: Takes all stored points [P, 3] of a shape and its name; gives points [P, 3], float32.
 Transform = Callable[[Floats, str], Floats]
+#: A teacher's logit of a part that a point cannot have, or that no view tells; float16's lowest.
+NO_LOGIT = -65504.0
+#: The output with the logits of a class's own parts at the stored points, [n, N, most parts].
+POINT_LOGITS = "point_logits"
 #: Shapes per batch of an evaluation.
 EVALUATION_BATCH = 64
 
@@ -88,7 +92,8 @@ class ShapeDataset(Dataset[Batch]):
         for field, choices in _CHOICES.items():
             if (value := getattr(self, field)) not in choices:
                 raise ConfigError(f"{field} {value}: use one of {', '.join(choices)}")
-        views = [output.shape[1] for output in (teacher or {}).values() if len(output.shape) == 3]
+        of_views = (o for name, o in (teacher or {}).items() if name != POINT_LOGITS)
+        views = [output.shape[1] for output in of_views if len(output.shape) == 3]
         if pairing == "wrong" and min(views, default=2) < 2:
             raise ConfigError("pairing wrong: needs at least two views; choose another rig")
         self.store, self.indices, self.count, self.labelled = store, indices, points, labelled
@@ -134,18 +139,30 @@ class ShapeDataset(Dataset[Batch]):
             visibility: Bools = np.ones((*points.shape[:2], self.store.num_views), dtype=np.bool_)
         else:
             visibility = self._read(self.store.visibility, rows, chosen)
-        said = {name: self._said(output, rows) for name, output in self.teacher.items()}
+        said = {name: self._said(name, rows, chosen) for name in self.teacher}
         return batch._replace(visibility=torch.from_numpy(visibility), teacher=said)
 
-    def _said(self, output: Targets, rows: Indices) -> Tensor:
+    def _said(self, name: str, rows: Indices, chosen: Indices | None) -> Tensor:
         """One of the teacher's outputs for some rows."""
         places = self._place[rows]
         if self.pairing == "shuffled":  # the other shape's own, whatever variant this is
             places = shuffled(len(self.indices))[self._place[self.store.shape_of[rows]]]
-        values = output[places]
+        values = (self.teacher or {})[name][places]
+        if name == POINT_LOGITS:
+            return torch.from_numpy(self._point_logits(values, rows, chosen))
         if self.pairing == "wrong" and values.ndim == 3:
             values = wrong_views(values, self.store.shape_of[rows])
         return torch.from_numpy(values)
+
+    def _point_logits(self, stored: Floats, rows: Indices, chosen: Indices | None) -> Floats:
+        """Logits of all parts at the points [B, N, P], from those of the classes' own parts."""
+        local = self._read(lambda _, count: stored[:, :count], rows, chosen)
+        logits = np.full((*local.shape[:2], self.store.num_parts), NO_LOGIT, dtype=np.float32)
+        labels = self.labels[self._place[self.store.shape_of[rows]]]
+        for values, found, label in zip(local, logits, labels, strict=True):
+            start, stop = self.store.part_ranges[label]
+            found[:, start:stop] = values[:, : stop - start]
+        return logits
 
     def _generators(self, shapes: Indices, rounds: Indices) -> list[np.random.Generator]:
         """Random numbers of each shape; none without augmentation."""

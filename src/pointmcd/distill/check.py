@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from pointmcd.checking import attempt, check_derived, checking
-from pointmcd.data.dataset import Batch
+from pointmcd.data.dataset import POINT_LOGITS, Batch
 from pointmcd.distill.objective import Objective, Objectives, Setup, Term, read_terms
 from pointmcd.distill.statistics import channel_statistics
 from pointmcd.errors import ConfigError
@@ -22,6 +22,7 @@ _SIZES = {
     "view_logits": (_VIEWS, _CLASSES),
     "logits": (_CLASSES,),
     "shape": (_SIZE,),
+    POINT_LOGITS: (_POINTS, _CLASSES),
 }
 
 
@@ -82,7 +83,7 @@ def _check(term: Term, sizes: dict[str, tuple[int, ...]]) -> None:
 def _check_loss(objectives: Objectives, stored: dict[str, Tensor], index: Tensor | None) -> None:
     count = _POINTS if index is None else _KEPT
     embeddings = torch.randn(_SHAPES, count, _CHANNELS, requires_grad=True)
-    logits = torch.randn(_SHAPES, _CLASSES, requires_grad=True)
+    logits = _logits(stored).requires_grad_()
     batch = _batch(stored)
     before = copy.deepcopy(batch)
     loss = _losses(objectives, PointFeatures(embeddings, index), logits, batch)
@@ -105,7 +106,7 @@ def _check_evaluation(objectives: Objectives, stored: dict[str, Tensor]) -> None
         raise ConfigError("the loss differs from call to call in evaluation")
     with torch.no_grad():
         features = PointFeatures(torch.randn(_SHAPES, _POINTS, _CHANNELS))
-        logits = torch.randn(_SHAPES, _CLASSES)
+        logits = _logits(stored)
         agreement = attempt(
             "agreement fails", lambda: objectives.agreement(features, logits, _batch(stored))
         )
@@ -118,7 +119,7 @@ def _loss(objectives: Objectives, stored: dict[str, Tensor]) -> Tensor:
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(1)
         features = PointFeatures(torch.randn(_SHAPES, _POINTS, _CHANNELS))
-        batch, logits = _batch(stored), torch.randn(_SHAPES, _CLASSES)
+        batch, logits = _batch(stored), _logits(stored)
     with torch.no_grad():
         return _losses(objectives, features, logits, batch)
 
@@ -134,6 +135,12 @@ def _losses(
     if not loss.isfinite():
         raise ConfigError("the loss is not finite (the first view of a shape sees nothing)")
     return loss
+
+
+def _logits(stored: Mapping[str, Tensor]) -> Tensor:
+    """A task's output: of shapes, or of points where the teacher's is."""
+    points = (_POINTS,) if POINT_LOGITS in stored else ()
+    return torch.randn(_SHAPES, *points, _CLASSES)
 
 
 def _batch(stored: dict[str, Tensor]) -> Batch:

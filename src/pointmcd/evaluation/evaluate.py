@@ -70,7 +70,7 @@ def evaluate(
         for name, figure in task.pictures(metrics, opened.labels, title).items():
             with replacing(run / f"{name}-{ending}.png") as temporary:
                 figure.savefig(temporary, dpi=110, format="png")
-    if voting == 1 and (arrays := teacher_predictions(opened, data, indices)):
+    if voting == 1 and (arrays := teacher_predictions(opened, data, indices, arrays)):
         kept = {"names": np.array(names), "labels": dataset.labels, **arrays}
         save_arrays(run / f"predictions-{split}-teacher.npz", kept)
         results["teacher"] = task.measure(dataset.labels, arrays, opened.labels)
@@ -107,8 +107,10 @@ def open_evaluation(path: Path, split: str, store: Path | None) -> tuple[Run, St
     return run, data, indices
 
 
-def teacher_predictions(run: Run, store: Store, indices: Indices) -> Arrays:
+def teacher_predictions(run: Run, store: Store, indices: Indices, ours: Arrays) -> Arrays:
     """Return what a run's teacher says itself, from its outputs in the store.
+
+    `ours` is what its student says of the same shapes.
 
     Empty for a baseline, for a teacher that does not do the task, and where it is no longer there.
     """
@@ -122,7 +124,8 @@ def teacher_predictions(run: Run, store: Store, indices: Indices) -> Arrays:
         outputs = map_output(store, here, answer, indices)[:]
     except StoreError:
         return {}
-    return run.task.teacher_predictions(torch.from_numpy(outputs).float())
+    said, labels = torch.from_numpy(outputs).float(), store.labels(indices)
+    return run.task.teacher_predictions(said, labels, run.labels, ours)
 
 
 def save_arrays(path: Path, arrays: Arrays) -> None:

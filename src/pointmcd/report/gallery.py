@@ -8,13 +8,12 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from pointmcd.data.store import Store
-from pointmcd.errors import PointMCDError, StoreError
-from pointmcd.files import read_json
+from pointmcd.errors import PointMCDError
 from pointmcd.plots.style import POINT, Picture, picture_uri
 from pointmcd.tasks.results import Variant
 from pointmcd.training.run import Run
-from pointmcd.typing import Bytes, Doubles, Reals
-from pointmcd.views.framing import Framing
+from pointmcd.typing import Bytes, Doubles
+from pointmcd.views.places import project_points, stored_framing
 from pointmcd.views.rig import Rig
 
 _SHEETS = 4
@@ -70,7 +69,7 @@ def _spread_over_classes(store: Store) -> list[int]:
 def _sheet(store: Store, rig: Rig, index: int, count: int) -> Sheet:
     row = np.array([index])
     visible = store.visibility(row, count)[0]
-    places = project_points(store.points(row, count)[0], rig, _framing(store, index))
+    places = project_points(store.points(row, count)[0], rig, stored_framing(store, index))
     shape = store.shapes[index]
     views = []
     for number, view in enumerate(store.views(index)):
@@ -80,29 +79,6 @@ def _sheet(store: Store, rig: Rig, index: int, count: int) -> Sheet:
         dotted = _dotted(view, places[number][seen])
         views.append(Picture(picture_uri(dotted), alt, caption))
     return Sheet(shape.name, str(shape.label), views)
-
-
-def project_points(points: Reals, rig: Rig, framing: Framing) -> Doubles:
-    """Find the place of points [N, 3] in every view: the inverse of `views.raycast.pixel_rays`.
-
-    Returns float64 [V, N, 2]: column and row in pixels from the upper left corner of the picture.
-    """
-    frames = rig.frames
-    axes = np.stack([frames.right, frames.up, frames.forward], axis=1)
-    relative = framing.apply(points)[None] - frames.position[:, None]
-    across, above, depth = np.einsum("vad,vnd->avn", axes, relative)
-    reach = depth * rig.tangent
-    return rig.size * np.stack([1 + across / reach, 1 - above / reach], axis=-1) / 2
-
-
-def _framing(store: Store, index: int) -> Framing:
-    shard, row = store.locate(index)
-    file = store.path / "shards" / shard / "shapes.json"
-    try:
-        frame = read_json(file)["shapes"][row]["frame"]
-        return Framing(np.asarray(frame["centre"], dtype=np.float64), float(frame["scale"]))
-    except (KeyError, IndexError, TypeError) as error:
-        raise StoreError(f"{file}: does not say how shapes are framed; prepare again") from error
 
 
 def _dotted(view: Bytes, places: Doubles) -> Bytes:

@@ -108,6 +108,7 @@ class ClassificationTask(Task):
     weighs_shapes = True
     arrays = ("predictions", "probabilities")
     teacher_answer = "logits"
+    few_labels_objective = ("logits:9",)
 
     def check_store(self, store: Store) -> None:
         """Two classes at least."""
@@ -164,12 +165,13 @@ class ClassificationTask(Task):
         """Class probabilities [n, K] and the likeliest class [n]."""
         with torch.inference_mode():
             logits = [model(batch.points.to(device)).float() for batch in batches]
-        return self.teacher_predictions(torch.cat(logits))
+        return _answers(torch.cat(logits))
 
-    def teacher_predictions(self, answer: Tensor) -> Arrays:
+    def teacher_predictions(
+        self, answer: Tensor, labels: Indices, known: Labels, ours: Arrays
+    ) -> Arrays:
         """The same, of logits [n, K]."""
-        probabilities = answer.softmax(dim=1).cpu().numpy()
-        return {"predictions": probabilities.argmax(axis=1), "probabilities": probabilities}
+        return _answers(answer)
 
     def measure(self, labels: Indices, arrays: Arrays, known: Labels) -> ClassificationMetrics:
         """Accuracies and confusion."""
@@ -198,3 +200,9 @@ class ClassificationTask(Task):
         from pointmcd.tasks._class_sections import class_sections
 
         return class_sections(shown, every, store)
+
+
+def _answers(logits: Tensor) -> Arrays:
+    """Likeliest class [n] and probabilities [n, K]."""
+    probabilities = logits.softmax(dim=1).cpu().numpy()
+    return {"predictions": probabilities.argmax(axis=1), "probabilities": probabilities}

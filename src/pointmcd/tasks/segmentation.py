@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from pointmcd.data.dataset import Batch
+from pointmcd.data.dataset import NO_LOGIT, Batch
 from pointmcd.data.store import Store
 from pointmcd.distill.objective import Objectives
 from pointmcd.errors import StoreError
@@ -114,6 +114,8 @@ class SegmentationTask(Task):
     )
     weighs_shapes = True
     arrays = ("truth", "predictions")
+    teacher_answer = "point_logits"
+    few_labels_objective = ("point_logits:1",)
     #: The method's own; its scale of 0.8 to 1.2 is 1 / 1.2 to 1.2 here.
     recipes = MappingProxyType(
         {
@@ -225,6 +227,18 @@ class SegmentationTask(Task):
                 found.append(logits.argmax(dim=2).cpu())
         both = {"truth": truth, "predictions": found}
         return {name: torch.cat(rows).numpy().astype(np.int16) for name, rows in both.items()}
+
+    def teacher_predictions(
+        self, answer: Tensor, labels: Indices, known: Labels, ours: Arrays
+    ) -> Arrays:
+        """The same, of logits [n, N, most parts]; a point that no view sees is of the main part."""
+        truth = ours["truth"]
+        answer = answer[:, : truth.shape[1]]
+        unseen = (answer <= NO_LOGIT).all(dim=2, keepdim=True)
+        mass = answer.softmax(dim=2).masked_fill(unseen, 0.0).sum(dim=1, keepdim=True)
+        found = torch.where(unseen, mass, answer).argmax(dim=2).numpy()
+        predictions = (found + known.part_ranges[labels, :1]).astype(np.int16)
+        return {"truth": truth, "predictions": predictions}
 
     def measure(self, labels: Indices, arrays: Arrays, known: Labels) -> SegmentationMetrics:
         """Mean IoUs and point accuracy."""

@@ -140,6 +140,7 @@ class Task(Scoring, ABC):
         wording: of its test metrics; a task without labels has none.
         weighs_shapes: whether `loss` heeds the `weights` of a batch, as --class-weights needs.
         arrays: names of what `predictions` gives, beside the true labels in the file of a run.
+        few_labels_objective: what distillation minimises by default where few labels are known.
         teacher_answer: the output by which a teacher does the task itself; None: no teacher does.
         name: what it is registered by, without options.
     """
@@ -158,6 +159,7 @@ class Task(Scoring, ABC):
     weighs_shapes: ClassVar[bool] = False
     arrays: ClassVar[tuple[str, ...]] = ()
     teacher_answer: ClassVar[str | None] = None
+    few_labels_objective: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, name: str, options: Any) -> None:
         self.name, self.options = name, options
@@ -255,8 +257,17 @@ class Task(Scoring, ABC):
         """
         raise NotImplementedError(f"task {self.name} has no test metrics")
 
-    def teacher_predictions(self, answer: Tensor) -> Arrays:
-        """Return arrays as `predictions` does, of a teacher's output `teacher_answer` [n, ...]."""
+    def teacher_predictions(
+        self, answer: Tensor, labels: Indices, known: Labels, ours: Arrays
+    ) -> Arrays:
+        """Return arrays as `predictions` does, of a teacher's output `teacher_answer` [n, ...].
+
+        Args:
+            answer: the output.
+            labels: class ids [n] of the shapes.
+            known: classes and parts.
+            ours: what `predictions` returned for a student on the same shapes.
+        """
         raise NotImplementedError
 
     def scored(self, arrays: Arrays) -> Bools | None:

@@ -8,8 +8,9 @@ import numpy as np
 
 from pointmcd.data.splits import labelled_train
 from pointmcd.data.store import Store
+from pointmcd.tasks.task import Task
 from pointmcd.teachers.stored import map_output
-from pointmcd.training.config import FEW_LABELS_OBJECTIVE, TrainConfig
+from pointmcd.training.config import TrainConfig
 from pointmcd.training.inputs import count_shapes, find_teacher
 from pointmcd.training.run import Run
 from pointmcd.training.train import train
@@ -44,9 +45,9 @@ def decide(config: TrainConfig) -> Decision:
     config.check()
     store, task = Store(config.store, config.labels), config.described_task
     teacher = find_teacher(config, store)
-    if teacher is None or not task.labelled or task.teacher_answer not in teacher["outputs"]:
-        return Decision(config, "distils: its teacher does not do the task itself, to be compared")
-    config = replace(config, objective=config.objective or FEW_LABELS_OBJECTIVE)
+    if teacher is None or not _compared(task, teacher):
+        return Decision(config, "distils: its teacher cannot be compared with a baseline")
+    config = replace(config, objective=config.objective or task.few_labels_objective)
     train_shapes = count_shapes(config, store)
     labelled = len(labelled_train(store, config.label_fraction, config.seed))
     few = labelled < _FEW * train_shapes
@@ -58,6 +59,11 @@ def decide(config: TrainConfig) -> Decision:
     needed = _LEAD_FEW if few else _LEAD_ALL
     reason = f"{known}; {measured}, {ahead:+.1f} points ({needed:+.0f} or more pay)"
     return Decision(config, f"distils: {reason}") if ahead >= needed else _baseline(config, reason)
+
+
+def _compared(task: Task, teacher: dict[str, Any]) -> bool:
+    """Return whether a teacher classifies shapes as the task does."""
+    return task.best == "val_accuracy" and task.teacher_answer in teacher["outputs"]
 
 
 def _baseline(config: TrainConfig, reason: str) -> Decision:

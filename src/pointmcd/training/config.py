@@ -67,7 +67,7 @@ class TrainConfig:
     label_fraction: float = 1.0
     """Fraction of each class's train shapes whose labels are used, at least one shape; drawn by the
     seed. They are repeated until an epoch has about as many steps as with all. Objectives
-    learn from all train shapes, except in segmentation."""
+    learn from all train shapes."""
     unlabelled: Annotated[tuple[Path, ...], metavar("STORE [STORE ...]")] = ()
     """More prepared stores, of the same rig, whose shapes outside their test splits the objectives
     learn from too; their labels, if any, are not read."""
@@ -97,8 +97,8 @@ class TrainConfig:
     objective: UseAppendAction[Annotated[tuple[str, ...], metavar("NAME:WEIGHT")]] = ()
     """What distillation minimises, as NAME:WEIGHT or NAME:WEIGHT,OPTION=VALUE; give the option once
     for each objective. By default the recipe's: vafp:3 (the cosine distance of geometric and visual
-    descriptors), with --label-fraction logits:9 (the class probabilities) if the teacher has any,
-    in the paper recipe vafp:1,distance=l1,start=plain."""
+    descriptors), with few labels logits:9 (class probabilities) or point_logits:1 (those of the
+    points' parts), if the teacher has any, in the paper recipe vafp:1,distance=l1,start=plain."""
     distill_course: Advanced[Course] = "constant"
     """Weights of the objectives over the epochs: constant; decay (cosine to zero); first
     (distillation alone, then the task alone)."""
@@ -309,8 +309,6 @@ _LEAST = {
 USUAL_STEPS, _LEAST_EPOCHS = 1000, 40
 #: What distillation minimises where a run names no objective.
 DEFAULT_OBJECTIVE = ("vafp:3",)
-#: The same where only some labels are known, if the teacher answers the task itself.
-FEW_LABELS_OBJECTIVE = ("logits:9",)
 #: Fields that a recipe sets; tasks and students add their own. `paper` is the method's own setting
 #: (see docs/how-it-works.md).
 _RECIPES: dict[str, dict[str, Any]] = {

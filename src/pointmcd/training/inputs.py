@@ -16,7 +16,7 @@ from pointmcd.errors import StoreError
 from pointmcd.teachers.describe import describe_store
 from pointmcd.teachers.features import StoredRows
 from pointmcd.teachers.stored import map_output, resolve_teacher
-from pointmcd.training.config import FEW_LABELS_OBJECTIVE, TrainConfig
+from pointmcd.training.config import TrainConfig
 from pointmcd.typing import Indices
 
 #: Added to the seed of a run for what must be drawn otherwise.
@@ -47,8 +47,9 @@ def with_objectives(
     """
     if teacher is None or config.objective or not _has_unlabelled(config, store):
         return config
-    answers = config.described_task.teacher_answer in teacher["outputs"]
-    return replace(config, objective=FEW_LABELS_OBJECTIVE) if answers else config
+    few = replace(config, objective=config.described_task.few_labels_objective)
+    read = {name for term in few.terms for name in term.outputs}
+    return few if read <= {*teacher["outputs"]} else config
 
 
 #: What gives batches to a step.
@@ -116,8 +117,8 @@ def unlabelled_dataset(
 
     Those of the stores of unlabelled shapes are among them.
 
-    None for a baseline, where all labels are known, and for a task whose model takes the class of a
-    shape: it has nothing to go through without.
+    None for a baseline, and where all labels are known. A model that takes the class of a shape is
+    told it for these too.
     """
     if teacher is None or not _has_unlabelled(config, store):
         return None
@@ -140,7 +141,11 @@ def _every_train_shape(
         )
         augmentation = _augmentation(config, one, seed + number)
         options: dict[str, Any] = {"augmentation": augmentation, "repeats": repeats}
-        members.append(_dataset(config, one, indices, outputs, labelled=False, **options))
+        # A model that is told the class is told it here too; parts are not read.
+        told = "labels" in config.described_task.input_names
+        members.append(
+            _dataset(config, one, indices, outputs, labelled=told, parts=False, **options)
+        )
     return JoinedDataset(members) if len(members) > 1 else members[0]
 
 
@@ -156,7 +161,7 @@ def _outputs_for(
 def _has_unlabelled(config: TrainConfig, store: Store) -> bool:
     task, known = config.described_task, labelled_train(store, config.label_fraction, config.seed)
     every = len(known) == len(store.indices("train")) and not config.unlabelled
-    return task.labelled and not every and "labels" not in task.input_names
+    return task.labelled and not every
 
 
 def _with_variants(config: TrainConfig, store: Store, indices: Indices) -> Indices:
@@ -209,6 +214,7 @@ def _dataset(
 ) -> ShapeDataset:
     task = config.described_task
     labelled = options.pop("labelled", task.labelled)
+    parts = options.pop("parts", labelled and task.dense)
     return ShapeDataset(
         store,
         indices,
@@ -216,7 +222,7 @@ def _dataset(
         outputs,
         config.visibility,
         config.pairing,
-        parts=labelled and task.dense,
+        parts=parts,
         labelled=labelled,
         **options,
     )

@@ -9,11 +9,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pointmcd.data.dataset import NO_LOGIT, POINT_LOGITS
 from pointmcd.metrics.part_iou import pixel_iou
 from pointmcd.teachers.lesson import register_lesson
 from pointmcd.teachers.lessons.parts_network import PartsDecoder
 from pointmcd.teachers.maps import MapLesson, MapOptions
 from pointmcd.typing import Indices
+from pointmcd.views.places import project_points, stored_framing
+from pointmcd.views.rig import Rig
 
 #: Pixels drawn of each view for one step: a fraction of the work of all of them.
 PIXELS = 2048
@@ -91,6 +94,31 @@ class SegmentationLesson(MapLesson):
         pixels = self.teacher(self._inputs(views), labels)
         said = self.decoder.predict(pixels, views.shape[-1], *self._range(index))
         return np.asarray(said.cpu())
+
+    def outputs(self, indices: Indices) -> dict[str, Tensor]:
+        """Return descriptors [n, V, 512], and the logits of the class's parts at the points.
+
+        These, `point_logits` [n, N, most parts of a class], are means over the views that see a
+        point; `NO_LOGIT` where none does, and beyond the parts of the class.
+        """
+        told = [self._point_logits(int(index)) for index in indices]
+        return super().outputs(indices) | {POINT_LOGITS: torch.stack(told).half()}
+
+    def _point_logits(self, index: int) -> Tensor:
+        row, count = np.array([index]), self.store.num_points
+        rig, (start, stop) = Rig.from_json(self.store.rig), self._range(index)
+        framing = stored_framing(self.store, index)
+        places = project_points(self.store.points(row, count)[0], rig, framing)
+        at = torch.from_numpy(2 * places / rig.size - 1).float().to(self.device)
+        views = torch.from_numpy(self.store.views(index))
+        labels = torch.from_numpy(self.store.labels(np.full(len(views), index))).to(self.device)
+        logits = self.decoder.logits_at(self.teacher(self._inputs(views), labels), at)
+        seen = torch.from_numpy(self.store.visibility(row, count)[0].T).to(self.device)
+        sums = (logits[:, 1 + start : 1 + stop] * seen[:, None]).sum(dim=0).T
+        means = sums / seen.sum(dim=0)[:, None].clamp(min=1)
+        told = torch.full((count, int(np.ptp(self.part_ranges, axis=1).max())), NO_LOGIT)
+        told[:, : stop - start] = torch.where(seen.any(dim=0)[:, None], means, NO_LOGIT).cpu()
+        return told
 
     def _range(self, index: int) -> tuple[int, int]:
         """The parts of a shape's class: first global id, and the one after the last."""

@@ -1,9 +1,11 @@
+from pathlib import Path
+
 import numpy as np
 
 from pointmcd.data.store import Store
 from pointmcd.files import read_json
-from pointmcd.report.gallery import project_points
 from pointmcd.views.framing import Framing
+from pointmcd.views.places import project_points
 from pointmcd.views.raycast import pixel_rays
 from pointmcd.views.rig import Rig, get_rig
 
@@ -21,11 +23,12 @@ def test_points_on_a_pixels_ray_are_projected_onto_it() -> None:
         np.testing.assert_allclose(places, np.stack([columns, rows], axis=1), atol=1e-3)
 
 
-def test_visible_points_lie_on_the_picture_of_the_shape(store: Store) -> None:
+def test_visible_points_lie_on_the_picture_of_the_shape(tiny_store: Path) -> None:
+    store = Store(tiny_store)
     rig, (name, row) = Rig.from_json(store.rig), store.locate(0)
     frame = read_json(store.path / "shards" / name / "shapes.json")["shapes"][row]["frame"]
     index = np.array([0])
-    points, visible = store.points(index, 256)[0], store.visibility(index, 256)[0]
+    points, visible = store.points(index, 128)[0], store.visibility(index, 128)[0]
     places = project_points(points, rig, Framing(np.array(frame["centre"]), frame["scale"]))
     for view, picture in enumerate(store.views(0)):
         column, line = places[view][visible[:, view]].astype(int).T
