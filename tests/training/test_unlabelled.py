@@ -106,8 +106,10 @@ def test_parts_are_learnt_where_the_class_is_known(make, parts_store, tmp_path):
     teach(TeachConfig(path, task="features", device="cpu"))
     options = {"task": "segmentation", "student": "pointnet", "points": 32}
     trainer = trainer_of(make("a", path, **(FEW | options)))
-    assert trainer.unlabelled is None
-    assert trainer.dataset.teacher is not None
+    batch = trainer.unlabelled.__getitems__(list(range(12)))
+    assert batch.parts is None
+    assert set(batch.labels.tolist()) == {0, 1}  # an input of the model
+    assert trainer.dataset.__getitems__([0]).parts is not None
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from pointmcd.cli.compare import compare
 from pointmcd.cli.demo import demo
 from pointmcd.cli.doctor import doctor
 from pointmcd.cli.download import download
+from pointmcd.cli.embed import embed
 from pointmcd.cli.evaluate import evaluate
 from pointmcd.cli.export import export
 from pointmcd.cli.output import UsageError, print_line
@@ -22,6 +23,7 @@ from pointmcd.cli.prepare import prepare
 from pointmcd.cli.probe import probe
 from pointmcd.cli.report import report
 from pointmcd.cli.settings import SETTINGS
+from pointmcd.cli.similar import similar
 from pointmcd.cli.teach import teach
 from pointmcd.cli.teachers import teachers
 from pointmcd.cli.train import train_command
@@ -84,6 +86,8 @@ def _commands(arguments: Sequence[str]) -> dict[str, Callable[..., Any]]:
         "evaluate": evaluate,
         "compare": compare,
         "probe": probe,
+        "embed": embed,
+        "similar": similar,
         "predict": predict,
         "report": report,
         "export": export,

@@ -1,0 +1,39 @@
+"""`pointmcd similar`."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from tyro.conf import Positional
+
+from pointmcd.cli.output import print_tables
+from pointmcd.options import DEVICE, RUN, STORE, Flag, metavar
+
+
+def similar(
+    run: Positional[Annotated[Path, RUN]],
+    file: Positional[Annotated[Path, metavar("FILE")]],
+    store: Positional[Annotated[Path, STORE]],
+    count: int = 10,
+    checkpoint: Literal["last", "best"] = "last",
+    device: Annotated[str, DEVICE] = "auto",
+    columns: Annotated[str | None, metavar("X,Y,Z")] = None,
+    markdown: Flag = False,
+) -> None:
+    """List the shapes of a store that are most similar to a mesh or point cloud.
+
+    Args:
+        run: The run whose student embeds both.
+        file: A mesh or point cloud file.
+        store: Where to look.
+        count: How many shapes.
+        checkpoint: Checkpoint of the last epoch, or the best on the validation split.
+        device: cpu, cuda, mps or auto.
+        columns: Columns of x, y and z in a text table or array, as in 2,3,4.
+        markdown: Print Markdown.
+    """
+    from pointmcd.probing.embed import similar as find
+    from pointmcd.tables import result_table
+
+    found = find(run, file, store, count, checkpoint, device, columns)
+    rows = [(one.name, one.label or "-", f"{one.similarity:.3f}") for one in found]
+    print_tables([result_table(("shape", "class", "similarity"), rows, f"like {file}")], markdown)

@@ -1,0 +1,179 @@
+"""Embeddings of whole shapes, of a trained student or a teacher: to keep, and to search by."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+import torch
+
+from pointmcd.data.store import Store
+from pointmcd.device import pick_device
+from pointmcd.errors import ConfigError, StoreError
+from pointmcd.extras import import_extra
+from pointmcd.files import replacing
+from pointmcd.probing.features import embed_shapes, pool
+from pointmcd.shapes.clouds import read_points
+from pointmcd.teachers.stored import map_output
+from pointmcd.training.model import load_model
+from pointmcd.training.run import Run
+from pointmcd.training.trainer import evaluating
+from pointmcd.typing import Floats
+
+_ENDINGS = (".npz", ".csv", ".parquet")
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Embeddings of all shapes of a store.
+
+    Attributes:
+        names: of the shapes.
+        labels: their classes; None for a shape without.
+        splits: "train", "val", "test" or "none".
+        features: float32 [S, D].
+    """
+
+    names: tuple[str, ...]
+    labels: tuple[str | None, ...]
+    splits: tuple[str, ...]
+    features: Floats
+
+    def save(self, path: str | Path) -> Path:
+        """Write them as .npz (names, labels, splits, features), .csv or .parquet.
+
+        Tables have the columns name, class, split, e0, e1, ...
+
+        Raises:
+            ConfigError: for another ending, or when pyarrow is absent.
+        """
+        path = Path(path)
+        write = dict(zip(_ENDINGS, (self._npz, self._csv, self._parquet), strict=True))
+        if path.suffix.lower() not in write:
+            raise ConfigError(f"--out {path}: must end in {', '.join(_ENDINGS)}")
+        with replacing(path) as temporary:
+            write[path.suffix.lower()](temporary)
+        return path
+
+    def _texts(self) -> dict[str, list[str]]:
+        classes = [label or "" for label in self.labels]
+        return {"name": [*self.names], "class": classes, "split": [*self.splits]}
+
+    def _npz(self, path: Path) -> None:
+        texts = self._texts()
+        with path.open("wb") as file:
+            np.savez(
+                file,
+                features=self.features,
+                names=np.array(texts["name"]),
+                labels=np.array(texts["class"]),
+                splits=np.array(texts["split"]),
+            )
+
+    def _csv(self, path: Path) -> None:
+        texts = self._texts()
+        with path.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            writer.writerow([*texts, *(f"e{i}" for i in range(self.features.shape[1]))])
+            for row, values in zip(zip(*texts.values(), strict=True), self.features, strict=True):
+                writer.writerow([*row, *(f"{value:.7g}" for value in values)])
+
+    def _parquet(self, path: Path) -> None:
+        arrow = import_extra("pyarrow", "parquet", "--out *.parquet")
+        parquet = import_extra("pyarrow.parquet", "parquet", "--out *.parquet")
+        columns = {f"e{i}": values for i, values in enumerate(self.features.T)}
+        parquet.write_table(arrow.table({**self._texts(), **columns}), path)
+
+
+def embed(
+    store: str | Path,
+    run: str | Path | None = None,
+    teacher: str | None = None,
+    pooling: str = "max",
+    checkpoint: str = "last",
+    device: str = "auto",
+) -> Embeddings:
+    """Embed every shape of a store by the student of a run, or by a teacher of the store.
+
+    Args:
+        store: any store; no label decides an embedding.
+        run: the run whose student embeds the points.
+        teacher: name of a teacher in the store, whose view descriptors are pooled.
+        pooling: "max", "mean" or "both", over points or views.
+        checkpoint: of the run: "last" or "best".
+        device: cpu, cuda, mps or auto.
+
+    Raises:
+        ConfigError: unless a run or a teacher is given, and not both.
+        StoreError: when the store has too few points, or no such teacher.
+        RunError: when the run cannot be used.
+    """
+    if (run is None) == (teacher is None):
+        raise ConfigError("embed: give --run RUN or --teacher NAME")
+    data = Store(Path(store))
+    every = np.arange(len(data.shapes))
+    if run is not None:
+        student, points = _student(Run(Path(run)), checkpoint, device)
+        features = embed_shapes(student, data, every, points, pooling, pick_device(device))
+    else:
+        rows = map_output(data, str(teacher), "descriptors", every)[:]
+        features = pool(torch.from_numpy(rows), pooling).numpy()
+    columns = zip(*((s.name, s.label, s.split) for s in data.shapes), strict=True)
+    names, labels, splits = map(tuple, columns)
+    return Embeddings(names, labels, splits, features)
+
+
+def _student(run: Run, checkpoint: str, device: str) -> tuple[Any, int]:
+    """The student of a finished run, and how many points of a shape it takes."""
+    run.refuse_unfinished()
+    return cast(Any, load_model(run, checkpoint, pick_device(device))).student, run.config.points
+
+
+class Neighbour(NamedTuple):
+    """A shape of a store beside a file: its name, its class, and the cosine similarity."""
+
+    name: str
+    label: str | None
+    similarity: float
+
+
+def similar(
+    run: str | Path,
+    file: str | Path,
+    store: str | Path,
+    count: int = 10,
+    checkpoint: str = "last",
+    device: str = "auto",
+    columns: str | None = None,
+) -> list[Neighbour]:
+    """Return the shapes of a store whose embeddings are nearest to that of a file, nearest first.
+
+    Args:
+        run: the run whose student embeds file and store.
+        file: a mesh or a point cloud.
+        store: where to look.
+        count: how many shapes.
+        checkpoint: "last" or "best".
+        device: cpu, cuda, mps or auto.
+        columns: x, y and z in a text table, as in `predict`.
+
+    Raises:
+        ConfigError: when `count` is below 1.
+        ShapeError: when the file cannot be read.
+        StoreError, RunError: when store or run cannot be used.
+    """
+    if count < 1:
+        raise ConfigError(f"--count {count}: must be at least 1")
+    student, points = _student(Run(Path(run)), checkpoint, device)
+    cloud = read_points(Path(file), points, seed=0, columns=columns)
+    with evaluating(student):
+        given = torch.from_numpy(cloud)[None].to(pick_device(device))
+        query = pool(student(given).embeddings.float(), "max").cpu().numpy()[0]
+    found = embed(store, run, checkpoint=checkpoint, device=device)
+    if not len(found.names):
+        raise StoreError(f"{store}: holds no shapes")
+    lengths = np.linalg.norm(found.features, axis=1) * np.linalg.norm(query)
+    likeness = found.features @ query / np.where(lengths > 0, lengths, 1.0)
+    best = np.argsort(-likeness, kind="stable")[:count]
+    return [Neighbour(found.names[i], found.labels[i], float(likeness[i])) for i in best]

@@ -1,0 +1,136 @@
+"""Embeddings of a store's shapes, their files, and the search by them."""
+
+import csv
+import sys
+import types
+
+import numpy as np
+import pytest
+import torch
+
+from pointmcd.data.store import Store
+from pointmcd.device import pick_device
+from pointmcd.errors import ConfigError, RunError, ShapeError, StoreError
+from pointmcd.probing.embed import Embeddings, embed, similar
+from pointmcd.shapes.clouds import read_points
+from pointmcd.teachers.stored import map_output
+from pointmcd.training.model import load_model
+from pointmcd.training.run import Run
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def found(taught_store, trained_run):
+    return embed(taught_store, trained_run, device="cpu")
+
+
+def test_a_students_embeddings_are_maxima_over_points(taught_store, trained_run, found):
+    store = Store(taught_store)
+    assert found.names == tuple(shape.name for shape in store.shapes)
+    assert found.labels == tuple(shape.label for shape in store.shapes)
+    assert found.splits == tuple(shape.split for shape in store.shapes)
+    model = load_model(Run(trained_run), "last", pick_device("cpu")).eval()
+    points = torch.from_numpy(store.points(np.array([4]), 64))
+    with torch.inference_mode():
+        wanted = model.student(points).embeddings.max(dim=1).values[0]
+    np.testing.assert_allclose(found.features[4], wanted, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("pooling", ["max", "mean", "both"])
+def test_a_teachers_are_its_descriptors_pooled(taught_store, pooling):
+    features = embed(taught_store, teacher="lite0", pooling=pooling).features
+    rows = map_output(Store(taught_store), "lite0", "descriptors", np.arange(18))[:]
+    both = {"max": rows.max(axis=1), "mean": rows.mean(axis=1)}
+    wanted = both.get(pooling, np.concatenate([*both.values()], axis=1))
+    np.testing.assert_allclose(features, wanted, rtol=1e-5)
+
+
+@pytest.mark.parametrize("options", [{}, {"run": "r", "teacher": "lite0"}])
+def test_one_of_run_and_teacher(taught_store, options):
+    with pytest.raises(ConfigError, match="give --run RUN or --teacher NAME"):
+        embed(taught_store, **options)
+
+
+def test_what_is_not_there(taught_store, tmp_path):
+    with pytest.raises(StoreError, match="no teacher nobody"):
+        embed(taught_store, teacher="nobody")
+    with pytest.raises(RunError, match="is not a run folder"):
+        embed(taught_store, run=tmp_path)
+
+
+EXAMPLE = Embeddings(
+    ("a,b", "椅子"),
+    ("chair", None),
+    ("train", "test"),
+    np.array([[1.5, -2], [0.1, 3e9]], np.float32),
+)
+
+
+def test_a_table_of_embeddings(tmp_path):
+    with EXAMPLE.save(tmp_path / "e.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["name", "class", "split", "e0", "e1"]
+    assert rows[1] == ["a,b", "chair", "train", "1.5", "-2"]
+    assert rows[2][:3] == ["椅子", "", "test"]
+    np.testing.assert_array_equal(np.array(rows[2][3:], np.float32), EXAMPLE.features[1])
+
+
+def test_arrays_of_embeddings(tmp_path):
+    with np.load(EXAMPLE.save(str(tmp_path / "e.npz"))) as arrays:
+        assert {name: arrays[name].tolist() for name in ("names", "labels", "splits")} == {
+            "names": ["a,b", "椅子"],
+            "labels": ["chair", ""],
+            "splits": ["train", "test"],
+        }
+        np.testing.assert_array_equal(arrays["features"], EXAMPLE.features)
+
+
+def test_a_parquet_file_gets_the_same_columns(tmp_path, monkeypatch):
+    written = {}
+    arrow, parquet = types.ModuleType("pyarrow"), types.ModuleType("pyarrow.parquet")
+    arrow.table = dict
+    parquet.write_table = lambda table, path: (written.update(table), path.write_bytes(b"x"))
+    monkeypatch.setitem(sys.modules, "pyarrow", arrow)
+    monkeypatch.setitem(sys.modules, "pyarrow.parquet", parquet)
+    EXAMPLE.save(tmp_path / "e.parquet")
+    assert [*written] == ["name", "class", "split", "e0", "e1"]
+    assert written["e1"].tolist() == EXAMPLE.features[:, 1].tolist()
+
+
+def test_what_cannot_be_written(tmp_path, monkeypatch):
+    with pytest.raises(ConfigError, match=r"e\.txt: must end in \.npz, \.csv, \.parquet"):
+        EXAMPLE.save(tmp_path / "e.txt")
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ConfigError, match=r"pip install 'pointmcd\[parquet\]'"):
+        EXAMPLE.save(tmp_path / "e.parquet")
+    assert not [*tmp_path.iterdir()]
+
+
+def test_neighbours_are_ordered_by_the_cosine(taught_store, trained_run, furniture_root, found):
+    mesh = next((furniture_root / "bed" / "test").glob("*.off"))
+    model = load_model(Run(trained_run), "last", pick_device("cpu")).eval()
+    points = torch.from_numpy(read_points(mesh, 64, seed=0))[None]
+    with torch.inference_mode():
+        query = model.student(points).embeddings.max(dim=1).values[0].numpy()
+    rows = np.vstack([query, found.features])
+    unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    cosines = unit[1:] @ unit[0]
+    order = np.argsort(-cosines, kind="stable")[:5]
+    neighbours = similar(trained_run, mesh, taught_store, 5, device="cpu")
+    assert [one.name for one in neighbours] == [found.names[i] for i in order]
+    assert [one.label for one in neighbours] == [found.labels[i] for i in order]
+    assert [one.similarity for one in neighbours] == pytest.approx(cosines[order], abs=1e-5)
+
+
+def test_more_neighbours_than_shapes(taught_store, trained_run, furniture_root):
+    mesh = next((furniture_root / "bed" / "test").glob("*.off"))
+    assert len(similar(trained_run, mesh, taught_store, 100, device="cpu")) == 18
+
+
+def test_what_cannot_be_searched(taught_store, trained_run, tmp_path):
+    (tmp_path / "a.off").write_text("OFF\n")
+    with pytest.raises(ShapeError):
+        similar(trained_run, tmp_path / "a.off", taught_store, device="cpu")
+    with pytest.raises(ConfigError, match="--count 0: must be at least 1"):
+        similar(trained_run, tmp_path / "a.off", taught_store, 0)
