@@ -1,7 +1,8 @@
 """The progress bar of all long work: count, share, time left."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from datetime import timedelta
 from threading import Event, Thread
 from typing import Any
 
@@ -28,6 +29,8 @@ def _plain(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
 
 
+#: Seconds between lines of progress where there is no terminal.
+LOG_SECONDS = 10.0
 #: Progress and notices go to standard error, so that tables on standard output can be piped.
 console = _Messages(stderr=True, emoji=False, markup=False, highlight=False)  # module:Name, [0]
 
@@ -44,8 +47,38 @@ def progress_bar(shown: bool = True) -> Iterator[Progress]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
+    live = console.is_terminal or console.is_jupyter
     with Progress(*columns, console=console, refresh_per_second=4, disable=not shown) as progress:
-        yield progress
+        lines = _Lines(progress, shown and not live)
+        with repeating(lines.write, LOG_SECONDS) if lines.wanted else nullcontext():
+            yield progress
+
+
+class _Lines:
+    """Progress as lines, for a log file or a pipe, where a bar would show nothing but its end."""
+
+    def __init__(self, progress: Progress, wanted: bool) -> None:
+        self.wanted, self._progress = wanted, progress
+        self._written: dict[int, float] = {}
+
+    def write(self) -> None:
+        """Write one line for each task that went on since the last time."""
+        for task in self._progress.tasks:
+            if not task.finished and self._written.get(task.id) != task.completed:
+                self._written[task.id] = task.completed
+                total = "?" if task.total is None else f"{task.total:g}"
+                left = (
+                    "" if task.time_remaining is None else f", left {_clock(task.time_remaining)}"
+                )
+                console.print(
+                    f"{task.description} {int(task.completed)}/{total}"
+                    f" after {_clock(task.elapsed or 0.0)}{left} {task.fields.get('note', '')}",
+                    soft_wrap=True,
+                )
+
+
+def _clock(seconds: float) -> str:
+    return str(timedelta(seconds=int(seconds)))
 
 
 @contextmanager
