@@ -74,7 +74,10 @@ def test_only_train_shapes_have_variants_each_with_content_of_its_own(varied):
     store = Store(varied)
     held = np.concatenate([store.indices("train"), store.indices("val")])
     assert store.shape_of.tolist() == [*range(14), *np.repeat(np.sort(held), 2)]
-    assert sum(len(indices) for _, indices in store.shard_ranges()) == 14 + 18
+    for variants, count in ((False, 14), (True, 14 + 18)):
+        ranges = [indices for _, indices in store.shard_ranges(variants)]
+        assert np.concatenate(ranges).tolist() == list(range(count))
+        assert all(map(len, ranges))
     rows = np.arange(14 + 18)
     assert len({cloud.tobytes() for cloud in store.points(rows, 32)}) == len(rows)
     assert len({store.views(row).tobytes() for row in rows}) == len(rows)

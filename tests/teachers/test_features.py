@@ -68,7 +68,7 @@ def test_features_of_another_make_are_refused_and_kept(store, tiny_store, tmp_pa
     with pytest.raises(StoreError, match=r"f: features of another store or encoder; delete"):
         encode_store(store, Brightness(), tmp_path / "f", CPU, "y")
     other = Store(copy_store(tiny_store, tmp_path / "other"))
-    other.meta["fingerprint"] = "0" * 16
+    other.own_fingerprint = "0" * 16
     with pytest.raises(StoreError, match="features of another store or encoder"):
         encode_store(other, Brightness(), tmp_path / "f", CPU, "x")
     assert files_of(tmp_path / "f") == before

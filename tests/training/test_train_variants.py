@@ -10,6 +10,7 @@ from store_copies import copy_store, edit_json
 from pointmcd.data.splits import labelled_train
 from pointmcd.data.store import Store
 from pointmcd.evaluation.evaluate import evaluate
+from pointmcd.labelling.propose import shape_features
 from pointmcd.teachers import trained as trained_module
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.describe import describe_shapes
@@ -78,6 +79,7 @@ def test_a_teacher_of_another_store_describes_shapes_alone(store, tiny_store, tm
     mine = copy_store(store, tmp_path / "mine", without=("teachers",))
     found = describe_shapes(other / "teachers" / "lite0-features", Store(mine), torch.device("cpu"))
     assert len(found) == len(Store(mine).shapes)
+    assert len(shape_features(Store(mine))) == len(Store(mine).shapes)
 
 
 def test_the_head_learns_from_variants_of_labelled_shapes_alone(

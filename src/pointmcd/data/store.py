@@ -190,10 +190,12 @@ class Store:
             )
         return self.parts
 
-    def shard_ranges(self) -> Iterator[tuple[str, Indices]]:
-        """Yield each shard's name and the indices of the shapes and variants in it."""
+    def shard_ranges(self, variants: bool = False) -> Iterator[tuple[str, Indices]]:
+        """Yield each shard's name and the indices of the shapes, or of all rows, in it."""
+        last = len(self.shape_of if variants else self.shapes)
         for shard, start, end in zip(self.shards, self._starts[:-1], self._starts[1:], strict=True):
-            yield shard, np.arange(start, end)
+            if start < last:
+                yield shard, np.arange(start, min(end, last))
 
     def locate(self, index: int) -> tuple[str, int]:
         """Return the shard of shape `index`, and its row there."""

@@ -68,7 +68,7 @@ def describe_store(
     lesson.prepare()
     with torch.inference_mode(), progress_bar() as progress:
         task = progress.add_task("described", total=len(other.shape_of), note="")
-        for shard, indices in other.shard_ranges():
+        for shard, indices in other.shard_ranges(variants=True):
             outputs = lesson.outputs(indices)
             for name, tensor in outputs.items():
                 save_array(there / name / f"{shard}.npy", tensor.cpu().numpy())
@@ -105,8 +105,8 @@ def _compute(lesson: Lesson) -> Floats:
     lesson.prepare()
     found = []
     with progress_bar() as progress:
-        task = progress.add_task("described", total=len(lesson.store.shape_of), note="")
+        task = progress.add_task("described", total=len(lesson.store.shapes), note="")
         for _, indices in lesson.store.shard_ranges():
             found.append(lesson.outputs(indices)["descriptors"].float().cpu().numpy())
             progress.advance(task, len(indices))
-    return np.concatenate(found)[: len(lesson.store.shapes)]  # variants follow them
+    return np.concatenate(found)

@@ -70,7 +70,7 @@ def encode_store(
     encoder = encoder.to(device).eval()
     with progress_bar() as progress:
         task = progress.add_task("views encoded", total=len(store.shape_of), note="")
-        for shard, indices in store.shard_ranges():
+        for shard, indices in store.shard_ranges(variants=True):
             path = folder / f"{shard}.npy"
             if not path.exists():
                 rows = []

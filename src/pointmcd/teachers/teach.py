@@ -113,7 +113,7 @@ def export_teacher(lesson: Lesson, scores: dict[str, Any], folder: Path) -> None
             name: [os.path.relpath(path, folder) for path in paths]
             for name, paths in lesson.cached.items()
         }
-        for shard, indices in store.shard_ranges():
+        for shard, indices in store.shard_ranges(variants=True):
             for name, tensor in lesson.outputs(indices).items():
                 save_array(temporary / name / f"{shard}.npy", tensor.cpu().numpy())
                 outputs[name] = name
