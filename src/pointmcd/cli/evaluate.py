@@ -48,9 +48,11 @@ def evaluate(
         )
     from pointmcd.evaluation.evaluate import evaluate as measure
     from pointmcd.evaluation.voting import suffix, wording
+    from pointmcd.training.run import Run
 
     results = measure(run, split, store, device, voting)
-    shapes = f"{results['last'].count} shapes{wording(voting)}"
+    fitted = "" if (fit := Run(run).fit_on) == "train" else f", fitted on {fit}"
+    shapes = f"{results['last'].count} shapes{fitted}{wording(voting)}"
     out.print(metrics_table(f"{run}: {split}, {shapes}, in percent", results))
     for picture in sorted(run.glob(f"*-{split}-last{suffix(voting)}.png")):
         print_line(str(picture))

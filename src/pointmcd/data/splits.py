@@ -69,7 +69,8 @@ def labelled_train(store: Store, fraction: float = 1.0, seed: int = 0) -> Indice
     """Return indices of the train shapes whose labels are known, or a fraction of every class.
 
     All train shapes are returned where none has a label. Teachers and students of one fraction and
-    seed know the labels of the same shapes.
+    seed know the labels of the same shapes; where the validation split is in train, a fraction of
+    it is known besides.
     """
     indices = store.indices("train")
     known = [i for i in indices if store.shapes[i].label is not None]
@@ -77,8 +78,12 @@ def labelled_train(store: Store, fraction: float = 1.0, seed: int = 0) -> Indice
     if fraction == 1:
         return indices
     records = [store.shapes[i] for i in indices]
-    names, labels = [r.name for r in records], [r.label for r in records]
-    return indices[keep_share(names, labels, fraction, seed)]
+    # The validation split is drawn from by itself: a teacher fitted without it knows no more.
+    groups = [
+        f"{record.label}/{index in store.from_validation}"
+        for index, record in zip(indices, records, strict=True)
+    ]
+    return indices[keep_share([r.name for r in records], groups, fraction, seed)]
 
 
 def assign_test(

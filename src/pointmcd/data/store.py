@@ -58,6 +58,7 @@ class Store:
         shape_of: of each index, that of its shape, int64: itself, and for the variants (deformed
             copies of train shapes), whose indices come after those of all shapes, what they are
             copies of. No split has variants; what is stored of a shape is stored of them too.
+        from_validation: indices of the train shapes that `with_validation` has put there.
 
     Raises:
         StoreError: when the folder is absent, incomplete, or of another format version.
@@ -75,6 +76,7 @@ class Store:
         variant_of = np.array(self.meta.get("variant_of", []), dtype=np.int64)
         self.shape_of = np.concatenate([np.arange(len(self.shapes)), variant_of])
         self.own_fingerprint, self.label_file = self._fingerprint(), labels
+        self.from_validation: frozenset[int] = frozenset()
         if labels is not None:
             self._relabel(labels)
 
@@ -98,6 +100,20 @@ class Store:
         bare.classes = list(classes)
         bare.shapes = [replace(shape, label=None) for shape in self.shapes]
         return bare
+
+    def with_validation(self) -> "Store":
+        """Return the same store, of the same fingerprint, with its validation split in train.
+
+        Raises:
+            StoreError: when it has none.
+        """
+        joined = copy(self)
+        joined.fingerprint = self.fingerprint
+        joined.from_validation = frozenset(self.indices("val").tolist())
+        joined.shapes = [replace(s, split="train") if s.split == "val" else s for s in self.shapes]
+        if not joined.from_validation:
+            raise StoreError(f"{self.path}: has no validation split; leave out --fit-on")
+        return joined
 
     @cached_property
     def fingerprint(self) -> str:

@@ -20,8 +20,6 @@ from pointmcd.training.model import load_model
 from pointmcd.training.run import Run
 from pointmcd.typing import Indices
 
-CHECKPOINTS = ("last", "best")
-
 
 def evaluate(
     run: Path,
@@ -32,6 +30,7 @@ def evaluate(
 ) -> dict[str, Metrics]:
     """Metrics of a finished run on a split, for its last and its best-on-validation checkpoint.
 
+    A run that fits the validation split too has no such best one.
     With a teacher that does the task itself, its metrics on the same shapes come as "teacher".
     Writes `<split>.json` and `predictions-<split>-<checkpoint>.npz` into the run folder, and the
     pictures of its task, as `confusion-<split>-<checkpoint>.png`. What voting gives is in files of
@@ -56,7 +55,7 @@ def evaluate(
     dataset = ShapeDataset(data, indices, opened.config.points, parts=task.dense)
     names = [data.shapes[i].name for i in indices]
     results: dict[str, Metrics] = {}
-    for checkpoint in CHECKPOINTS:
+    for checkpoint in opened.checkpoints:
         model = load_model(opened, checkpoint, where)
         vote(model, voting)
         arrays = task.predictions(model, evaluation_loader(dataset), where)
@@ -74,12 +73,14 @@ def evaluate(
         kept = {"names": np.array(names), "labels": dataset.labels, **arrays}
         save_arrays(run / f"predictions-{split}-teacher.npz", kept)
         results["teacher"] = task.measure(dataset.labels, arrays, opened.labels)
-    _, state = load_checkpoint(opened.checkpoint("best"))
     found = {checkpoint: metrics.as_dict() for checkpoint, metrics in results.items()}
     about: dict[str, Any] = {"split": split}
     if voting > 1:
         about["voting"] = {"votes": voting, "factors": FACTORS, "seed": SEED}
-    about["best_epoch"] = state["epoch"]
+    if "best" in opened.checkpoints:
+        about["best_epoch"] = load_checkpoint(opened.checkpoint("best"))[1]["epoch"]
+    else:
+        about["fit_on"] = opened.fit_on
     write_json(run / f"{split}{suffix(voting)}.json", {**about, **found})
     return results
 
@@ -88,7 +89,8 @@ def open_evaluation(path: Path, split: str, store: Path | None) -> tuple[Run, St
     """Open a run, the store that it was trained on, and the indices of a split's shapes.
 
     Raises:
-        RunError: when the run is not finished, or was trained without labels or on another store.
+        RunError: when the run is not finished, was trained without labels or on another store, or
+            was fitted on the validation split that is asked for.
         StoreError: when the split has no shapes.
     """
     run = Run(path)
@@ -101,6 +103,8 @@ def open_evaluation(path: Path, split: str, store: Path | None) -> tuple[Run, St
             f"{run.path}: trained on another store than {data.path} (its rig, renderer, points,"
             " classes or splits differ); give the one it was trained on with --store"
         )
+    if split == "val" and "best" not in run.checkpoints:
+        raise RunError(f"{run.path}: was fitted on {run.fit_on}; use --split test")
     indices = data.indices(split)
     if not len(indices):
         raise StoreError(f"{data.path}: no shapes in the {split} split; nothing to evaluate")

@@ -24,6 +24,7 @@ def read_result(run: Path, checkpoint: Checkpoint = "last", voting: int = 1) -> 
     """
     opened = Run(run)
     opened.refuse_pretrained()
+    opened.require(checkpoint)
     task = opened.task
     again = f"evaluate it with: pointmcd evaluate {run}" + (f" --voting {voting}" * (voting > 1))
     file = run / f"predictions-test-{checkpoint}{suffix(voting)}.npz"

@@ -45,7 +45,7 @@ def export_run(
         to: the format.
         out: the file (onnx) or folder (safetensors); `export.onnx` or `export` in that folder by
             default.
-        checkpoint: "best" (on the validation split) or "last".
+        checkpoint: "best" (on the validation split, if that was not fitted) or "last".
         points: the only number of points that the ONNX file takes; by default it takes any from 2.
 
     Returns:
@@ -92,6 +92,7 @@ class _Export:
 def _run(folder: Path, checkpoint: str, points: int | None) -> _Export:
     run = Run(folder)
     run.refuse_unfinished()
+    checkpoint = run.kept(checkpoint)
     model = load_model(run, checkpoint, torch.device("cpu"))
     described = about(run, model, checkpoint)
     write = partial(write_run_onnx, run, model, points=points, about=described)

@@ -41,7 +41,7 @@ def predict(
             CLASS/NAME or CLASS/{train,test}/NAME. A run with a single class needs neither.
         out: folder for what the task writes (segmentation: NAME-parts.ply and NAME-parts.png); by
             default nothing is written. An input file is never written over.
-        checkpoint: "best" (on the validation split) or "last".
+        checkpoint: "best" (on the validation split, if that was not fitted) or "last".
         device: cpu, cuda, mps or auto.
         columns: which columns of text tables and arrays are x, y and z, like "2,3,4" (counted from
             1) or "east,north,up"; by default their names or places tell.

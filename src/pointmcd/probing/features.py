@@ -29,6 +29,7 @@ def trained_student(
     run: Run, config: ProbeConfig, store: Store, device: torch.device
 ) -> Iterator[Encoder]:
     """Yield the student of a run's last or best checkpoint."""
+    run.require(config.checkpoint)
     student = cast(Any, load_model(run, config.checkpoint, device)).student
     yield _encoder(student, run, store, config.pooling, device)
 

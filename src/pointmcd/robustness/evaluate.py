@@ -11,7 +11,7 @@ import numpy as np
 from pointmcd.data.dataset import ShapeDataset, Transform, evaluation_loader
 from pointmcd.device import pick_device
 from pointmcd.errors import RunError
-from pointmcd.evaluation.evaluate import CHECKPOINTS, open_evaluation
+from pointmcd.evaluation.evaluate import open_evaluation
 from pointmcd.progress import progress_bar
 from pointmcd.robustness.registry import CORRUPTIONS, SEVERITIES, corrupted
 from pointmcd.robustness.result import CorruptionResult, read_corrupted, write_corrupted
@@ -27,7 +27,7 @@ def evaluate_corrupted(
     store: Path | None = None,
     device: str = "auto",
 ) -> dict[str, CorruptionResult]:
-    """Errors of a finished run at each severity of corruptions, for both of its checkpoints.
+    """Errors of a finished run at each severity of corruptions, for each of its checkpoints.
 
     All points that the store holds are corrupted, and of what is left the run takes its number,
     farthest first, as it does without. Writes the score of every shape and the errors,
@@ -47,7 +47,7 @@ def evaluate_corrupted(
             " clouds (a corrupted point has no true part)"
         )
     task, where = opened.task, pick_device(device)
-    models = {name: load_model(opened, name, where) for name in CHECKPOINTS}
+    models = {name: load_model(opened, name, where) for name in opened.checkpoints}
 
     def scores(transform: Transform | None) -> dict[str, Doubles]:
         dataset = ShapeDataset(data, indices, opened.config.points, transform=transform)
@@ -71,7 +71,7 @@ def evaluate_corrupted(
                 bar.advance(bar_task)
     names, labels = tuple(data.shapes[i].name for i in indices), data.labels(indices)
     results = {}
-    for checkpoint in CHECKPOINTS:
+    for checkpoint in opened.checkpoints:
         fresh = {name: np.stack([one[checkpoint] for one in rows]) for name, rows in found.items()}
         result = CorruptionResult(names, labels, clean[checkpoint], fresh)
         results[checkpoint] = _keep(opened, split, checkpoint, result)

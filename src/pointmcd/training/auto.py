@@ -79,6 +79,7 @@ def _lead(config: TrainConfig, store: Store, teacher: dict[str, Any]) -> tuple[f
     sized = config.for_shapes(count_shapes(config, store))
     quick = replace(
         _baseline(sized, "").config,
+        fit_on="train",
         epochs=math.ceil(sized.epochs * _QUICK),
         out=config.folder.with_name(f"{config.folder.name}-quick"),
     )

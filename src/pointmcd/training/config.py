@@ -43,6 +43,7 @@ LATER_FIELDS: dict[str, Any] = {
     "sampling": "plain",
     "class_weights": "none",
     "variants": True,
+    "fit_on": "train",
 }
 
 
@@ -74,6 +75,9 @@ class TrainConfig:
     labels: Annotated[Path | None, metavar("FILE")] = None
     """Label file (path,class) whose labels are used instead of the store's, outside the test split;
     all other shapes are learnt from without labels. `teach` with the same file first."""
+    fit_on: Literal["train", "train+val"] = "train"
+    """Shapes to fit: train, or train+val once all settings are chosen: then nothing is validated,
+    there is no best checkpoint, and the last is what is used."""
     epochs: int = 0
     """Passes over the train split; 0: as many as make 1,000 steps, at least 40."""
     batch_size: int = 0
@@ -174,6 +178,7 @@ class TrainConfig:
             "" if self.task == TrainConfig.task else f"-{re.sub('[^A-Za-z0-9]+', '-', self.task)}"
         )
         share = "" if self.label_fraction == 1 else f"-{self.label_fraction:g}"
+        share += "" if self.fit_on == "train" else f"-{self.fit_on}"
         share += "" if self.labels is None else f"-labels-{labels_digest(self.labels)}"
         name = f"{self.store.resolve().name}{task}-{student}-{self.arm}-s{self.seed}{share}"
         return self.out if self.out is not None else Path("runs") / name

@@ -42,14 +42,19 @@ def check_start(start: dict[str, Any], config: TrainConfig, store: Store) -> Non
         store: what it trains on.
 
     Raises:
-        ConfigError: when pretraining would start from labels, or a share of a store's labels from
-            all of them.
+        ConfigError: when pretraining would start from labels, a share of a store's labels from
+            all of them, or what is validated from labels of the validation split.
     """
     known: list[str] = start["labels_of"]
     if known and not config.described_task.labelled:
         raise ConfigError(
             f"--init {start['run']}: learnt from labels; --task {config.task} starts from a run"
             " without labels, or from nothing"
+        )
+    if config.fit_on == "train" and store.own_fingerprint in start["validation_of"]:
+        raise ConfigError(
+            f"--init {start['run']}: learnt the labels of this store's validation split; give"
+            " --fit-on train+val too"
         )
     few = "--labels" if config.labels else "--label-fraction" if config.label_fraction < 1 else ""
     if few and store.own_fingerprint in known:
@@ -82,14 +87,20 @@ def describe_start(run: Run) -> dict[str, Any]:
         "fingerprint": digest.hexdigest()[:16],
         "teacher": (meta["teacher"] or {}).get("name"),
         "labels_of": _labels_of(meta),
+        "validation_of": _labels_of(meta, validation=True),
         **{key: meta[key] for key in kept},
     }
 
 
-def _labels_of(meta: dict[str, Any]) -> list[str]:
-    """The stores whose labels reached a run, by itself or by what it started from."""
-    known = set((meta.get("init") or {}).get("labels_of", ()))
-    if get_task(meta["task"]).labelled:
+def _labels_of(meta: dict[str, Any], validation: bool = False) -> list[str]:
+    """The stores whose labels reached a run, by itself or by what it started from.
+
+    With `validation`, those whose validation split's did.
+    """
+    key = "validation_of" if validation else "labels_of"
+    known = set((meta.get("init") or {}).get(key, ()))
+    fitted = not validation or meta["settings"].get("fit_on") == "train+val"
+    if get_task(meta["task"]).labelled and fitted:
         known.add(meta["store_fingerprint"])
         known.add(meta.get("own_fingerprint", meta["store_fingerprint"]))  # with a label file
     return sorted(known)

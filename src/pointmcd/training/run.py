@@ -143,9 +143,32 @@ class Run:
                 " with pointmcd probe, or fine-tune it with pointmcd train --init"
             )
 
+    @property
+    def fit_on(self) -> str:
+        """The splits that it was fitted to: "train" or "train+val"."""
+        return str(self.meta["settings"].get("fit_on", "train"))
+
+    @property
+    def checkpoints(self) -> tuple[str, ...]:
+        """Its checkpoints: "last" and, where there was something to validate on, "best"."""
+        return ("last", "best") if self.fit_on == "train" else ("last",)
+
+    def kept(self, which: str) -> str:
+        """Return the checkpoint that a name means: the last where there is no best."""
+        return "last" if which == "best" and "best" not in self.checkpoints else which
+
+    def require(self, which: str) -> None:
+        """Refuse a run without such a checkpoint where one is compared with others.
+
+        Raises:
+            RunError: saying why there is none.
+        """
+        if self.kept(which) != which:
+            raise RunError(f"{self.path}: fits {self.fit_on} and has no best checkpoint; use last")
+
     def checkpoint(self, which: str) -> Path:
-        """The file of the "last" or "best" checkpoint."""
-        return self.path / f"{which}.safetensors"
+        """The file of the checkpoint that a name means."""
+        return self.path / f"{self.kept(which)}.safetensors"
 
     def metrics(self) -> list[dict[str, Any]]:
         """One record per epoch; a last line that was cut short is dropped.

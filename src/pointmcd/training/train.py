@@ -41,8 +41,8 @@ def train(config: TrainConfig) -> Path:
     """Train a student; a finished run is kept, an interrupted one continues.
 
     The run holds the checkpoint of the last epoch and the one that was best on the validation
-    split. The test split is not read here. Under `accelerate launch` every process calls this; one
-    writes, and all return, or raise the same error.
+    split, if that is not fitted too. The test split is not read here. Under `accelerate launch`
+    every process calls this; one writes, and all return, or raise the same error.
 
     Returns:
         the run folder.
@@ -64,6 +64,10 @@ def train(config: TrainConfig) -> Path:
         trainer = Trainer(config, plan.store, plan.teacher)
         if run is None and is_main():
             _warn_of_few_steps(trainer)
+            if config.fit_on == "train+val":
+                console.print(
+                    "note: fits train and val: nothing is validated, the last epoch counts"
+                )
         run = run or main_first(lambda: _begin(plan, trainer))
         _run_epochs(trainer, run)
     return run.path
@@ -85,6 +89,8 @@ def _plan(config: TrainConfig) -> _Plan:
     """Check everything that can be refused before the model is made."""
     config.check()
     store = Store(config.store, config.labels)
+    if config.fit_on == "train+val":
+        store = store.with_validation()
     _check_store(config, store)
     teacher = find_teacher(config, store)
     if teacher is not None and not config.described_task.labelled:
@@ -255,7 +261,7 @@ def _keep(trainer: Trainer, run: Run, record: dict[str, Any], best: float | None
     score: float | None = record[trainer.task.best]
     run.append(record)
     # Without a validation split the best epoch is the last.
-    if score is None or best is None or score > best:
+    if "best" in run.checkpoints and (score is None or best is None or score > best):
         best = score
         trainer.save(run.checkpoint("best"), {"epoch": record["epoch"]}, whole=False)
     trainer.save(run.checkpoint("last"), {"epoch": record["epoch"], "best": best}, whole=True)
