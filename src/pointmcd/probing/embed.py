@@ -127,6 +127,7 @@ def embed(
 def _student(run: Run, checkpoint: str, device: str) -> tuple[Any, int]:
     """The student of a finished run, and how many points of a shape it takes."""
     run.refuse_unfinished()
+    run.require(checkpoint)
     return cast(Any, load_model(run, checkpoint, pick_device(device))).student, run.config.points
 
 
