@@ -12,6 +12,7 @@ from store_copies import copy_store
 
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, PointMCDError, StoreError
+from pointmcd.evaluation.evaluate import evaluate_teacher
 from pointmcd.inference.export import export_run
 from pointmcd.inference.predict import predict
 from pointmcd.inference.teacher import as_images, open_teacher
@@ -95,6 +96,25 @@ def test_one_that_learnt_from_a_label_file(teachers, tiny_store, tmp_path):
     wanted = np.concatenate([np.load(p) for p in sorted((folder / "logits").glob("*.npy"))])
     said = probabilities(found, meta["classes"])
     assert np.allclose(said, torch.from_numpy(wanted[0]).softmax(0), atol=2e-3)
+
+
+def test_its_accuracy(teachers, cli, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    opened, folder = Store(teachers), teachers / "teachers" / "joined"
+    for split in ("test", "val"):
+        indices = opened.indices(split)
+        said = stored_logits(teachers, "joined")[indices].argmax(axis=1)
+        wanted = float((said == opened.labels(indices)).mean())
+        assert evaluate_teacher(folder, split).overall_accuracy == pytest.approx(wanted)
+    status, out, err = cli("evaluate", folder, "--split", "val")
+    assert (status, err) == (0, "")
+    assert "val, 3 shapes, in percent" in out
+    assert f"{100 * wanted:.1f}" in out
+    status, out, err = cli("evaluate", folder, "--voting", "4")
+    assert (status, out) == (1, "")
+    assert err == "pointmcd: --voting 4: is for runs; leave it out with a teacher\n"
+    with pytest.raises(ConfigError, match="lite0-features: a teacher of --task features names no"):
+        evaluate_teacher(teachers / "teachers" / "lite0-features")
 
 
 def test_bad_files_and_renderings_that_it_never_learnt_from(teachers, tmp_path, cli):

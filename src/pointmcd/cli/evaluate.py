@@ -25,10 +25,10 @@ def evaluate(
     device: Annotated[str, DEVICE] = "auto",
     voting: Annotated[int, metavar("K")] = 1,
 ) -> None:
-    """Measure a run on a split of its store: accuracy or mIoU, overall and by class.
+    """Measure a run or teacher on a split of its store: accuracy or mIoU, overall and by class.
 
     Args:
-        run: Folder of the run; the results are kept in it.
+        run: Folder of the run, which keeps the results, or of a teacher (STORE/teachers/NAME).
         split: Split of the store.
         store: The store, if it has moved.
         corrupt: Measure errors on corrupted clouds instead: all, or comma-separated corruptions.
@@ -37,6 +37,12 @@ def evaluate(
         voting: Take the mean over K rescaled copies of each cloud, as some published results do;
             its results are kept and shown apart from those of the model alone (1).
     """
+    from pointmcd.teachers.stored import is_teacher
+
+    if is_teacher(run):
+        given = {"--store": store, "--corrupt": corrupt, "--against": against}
+        _evaluate_teacher(run, split, given | {"--voting": None if voting == 1 else voting})
+        return
     if corrupt is not None:
         if voting != 1:
             raise ConfigError(f"--voting {voting}: not with --corrupt; leave one out")
@@ -56,6 +62,17 @@ def evaluate(
     out.print(metrics_table(f"{run}: {split}, {shapes}, in percent", results))
     for picture in sorted(run.glob(f"*-{split}-last{suffix(voting)}.png")):
         print_line(str(picture))
+
+
+def _evaluate_teacher(folder: Path, split: str, given: "Mapping[str, object]") -> None:
+    from pointmcd.evaluation.evaluate import evaluate_teacher
+
+    for name, value in given.items():
+        if value is not None:
+            raise ConfigError(f"{name} {value}: is for runs; leave it out with a teacher")
+    metrics = evaluate_teacher(folder, split)
+    title = f"{folder}: {split}, {metrics.count} shapes, in percent"
+    out.print(metrics_table(title, {"teacher": metrics}))
 
 
 def _evaluate_corrupted(

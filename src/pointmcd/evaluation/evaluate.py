@@ -10,12 +10,13 @@ from pointmcd.checkpoint import load_checkpoint
 from pointmcd.data.dataset import ShapeDataset, evaluation_loader
 from pointmcd.data.store import Store
 from pointmcd.device import pick_device
-from pointmcd.errors import RunError, StoreError
+from pointmcd.errors import ConfigError, RunError, StoreError
 from pointmcd.evaluation.voting import FACTORS, SEED, check_votes, suffix, vote, wording
 from pointmcd.files import replacing, write_json
 from pointmcd.metrics.metrics import Metrics
 from pointmcd.tasks.results import Arrays
-from pointmcd.teachers.stored import map_output, read_teacher
+from pointmcd.tasks.task import Labels, task_of_lesson
+from pointmcd.teachers.stored import map_output, open_teacher_store, read_teacher
 from pointmcd.training.model import load_model
 from pointmcd.training.run import Run
 from pointmcd.typing import Indices
@@ -83,6 +84,32 @@ def evaluate(
         about["fit_on"] = opened.fit_on
     write_json(run / f"{split}{suffix(voting)}.json", {**about, **found})
     return results
+
+
+def evaluate_teacher(folder: Path, split: str = "test") -> Metrics:
+    """Metrics of a teacher on a split of its store, from what the store holds of it.
+
+    Args:
+        folder: of a teacher that gives one answer for each shape, STORE/teachers/NAME.
+        split: "test", "val" or "train"; of train it knows the labels.
+
+    Raises:
+        StoreError: when the teacher does not match its store, or the split has no shapes.
+        ConfigError: when it does no task, or one of points.
+    """
+    store, teacher = open_teacher_store(folder)
+    task = task_of_lesson(teacher["task"])
+    if task is None or task.dense:
+        raise ConfigError(
+            f"{folder}: a teacher of --task {teacher['task']} names no classes of shapes; pointmcd"
+            " evaluate of a run shows what its teacher reaches"
+        )
+    indices, known = store.indices(split), Labels(store.classes, store.parts)
+    if not len(indices):
+        raise StoreError(f"{store.path}: no shapes in the {split} split; nothing to evaluate")
+    labels = store.labels(indices)
+    said = torch.from_numpy(map_output(store, teacher, str(task.teacher_answer), indices)[:])
+    return task.measure(labels, task.teacher_predictions(said.float(), labels, known, {}), known)
 
 
 def open_evaluation(path: Path, split: str, store: Path | None) -> tuple[Run, Store, Indices]:

@@ -14,7 +14,8 @@ from pointmcd.errors import ConfigError
 from pointmcd.files import replacing
 from pointmcd.inference.export_onnx import write_run_onnx, write_teacher_onnx
 from pointmcd.inference.model_card import about, model_card, teacher_card
-from pointmcd.inference.teacher import about_teacher, is_teacher, open_teacher, refuse_run_options
+from pointmcd.inference.teacher import about_teacher, open_teacher, refuse_run_options
+from pointmcd.teachers.stored import is_teacher
 from pointmcd.training.model import load_model
 from pointmcd.training.run import Run
 

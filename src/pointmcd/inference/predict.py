@@ -12,9 +12,10 @@ from pointmcd.data.dataset import Batch
 from pointmcd.datasets.layout import SPLITS
 from pointmcd.device import pick_device
 from pointmcd.errors import ConfigError, ShapeError
-from pointmcd.inference.teacher import is_teacher, predict_by_views, refuse_run_options
+from pointmcd.inference.teacher import predict_by_views, refuse_run_options
 from pointmcd.shapes.clouds import read_points
 from pointmcd.tasks.task import InputFile, Labels, Prediction, Task
+from pointmcd.teachers.stored import is_teacher
 from pointmcd.training.model import load_model
 from pointmcd.training.run import Run
 

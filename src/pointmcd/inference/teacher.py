@@ -9,19 +9,18 @@ import torch
 from torch import Tensor, nn
 
 import pointmcd
-from pointmcd.data.labels import LABELS
 from pointmcd.data.store import Store
 from pointmcd.datasets.cloud_folder import FileCloud
 from pointmcd.datasets.sources import CloudSource, ShapeSource
 from pointmcd.datasets.tree import TreeFile
-from pointmcd.errors import ConfigError, ShapeError, StoreError
+from pointmcd.errors import ConfigError, ShapeError
 from pointmcd.preparation.prepare_shape import PreparedShape, prepare_shape
 from pointmcd.shapes.cloud_files import parse_cloud
 from pointmcd.shapes.clouds import refuse_other_files
 from pointmcd.shapes.formats import CLOUD_SUFFIXES
 from pointmcd.tasks.task import InputFile, Labels, Prediction, Task, task_of_lesson
 from pointmcd.teachers.describe import load_lesson
-from pointmcd.teachers.stored import read_teacher
+from pointmcd.teachers.stored import open_teacher_store
 from pointmcd.views import splats
 from pointmcd.views.render import RENDERER
 from pointmcd.views.rig import Rig
@@ -56,11 +55,6 @@ class Teacher:
         return Rig.from_json(self.store.rig, "store.json")
 
 
-def is_teacher(folder: Path) -> bool:
-    """Return whether a folder is a teacher's, and not a run's."""
-    return (folder / "teacher.json").is_file()
-
-
 def refuse_run_options(checkpoint: str, **options: Any) -> None:
     """Refuse options that a teacher has no use for, where they are set.
 
@@ -81,15 +75,7 @@ def open_teacher(folder: Path, device: torch.device) -> Teacher:
         ConfigError: when it does no task, as one that learnt without labels, or its image encoder
             cannot be had.
     """
-    path = folder.absolute().parents[1]
-    if not (path / "store.json").is_file():
-        raise StoreError(
-            f"{folder}: is no longer in its store, which has the cameras and the classes; put it"
-            " into STORE/teachers"
-        )
-    labels = folder / LABELS
-    store = Store(path, labels if labels.is_file() else None)
-    meta = read_teacher(store, folder.absolute().name)
+    store, meta = open_teacher_store(folder)
     task = task_of_lesson(meta["task"])
     if task is None:
         raise ConfigError(

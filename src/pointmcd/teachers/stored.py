@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from pointmcd.checkpoint import load_checkpoint
+from pointmcd.data.labels import LABELS
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, StoreError
 from pointmcd.files import read_json
@@ -106,6 +107,30 @@ def read_teacher(store: Store, name: str) -> dict[str, Any]:
             f" pointmcd teach {store.path} {meta['command']} --overwrite"
         )
     return meta | {"name": name}  # a copy under another name is known by that
+
+
+def is_teacher(folder: Path) -> bool:
+    """Return whether a folder is a teacher's, and not a run's."""
+    return (folder / "teacher.json").is_file()
+
+
+def open_teacher_store(folder: Path) -> tuple[Store, dict[str, Any]]:
+    """Return the store of the teacher at STORE/teachers/NAME, with the labels that it learnt from.
+
+    The second value is its teacher.json.
+
+    Raises:
+        StoreError: when the teacher lies outside its store, or does not match it.
+    """
+    path = folder.absolute().parents[1]
+    if not (path / "store.json").is_file():
+        raise StoreError(
+            f"{folder}: is no longer in its store, which has the cameras and the classes; put it"
+            " into STORE/teachers"
+        )
+    labels = folder / LABELS
+    store = Store(path, labels if labels.is_file() else None)
+    return store, read_teacher(store, folder.absolute().name)
 
 
 def check_format(teacher: Mapping[str, Any], folder: Path) -> dict[str, Any]:
