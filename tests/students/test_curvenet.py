@@ -6,10 +6,13 @@ from torch import nn
 from torch.nn import functional as F
 
 from benchmarks.speed.published.curvenet import aggregate
+from pointmcd.ops.farthest_batch import sample_farthest
 from pointmcd.ops.neighbours import gather_rows
 from pointmcd.students._curves import CurveAggregation, CurveGrouping
 from pointmcd.students._lpfa import LPFA, FirstLPFA, Graph
+from pointmcd.students.base import PointFeatures
 from pointmcd.students.curvenet import Level
+from pointmcd.students.curvenet_parts import AttentionGate, CurvePartHead
 from pointmcd.students.registry import create_student
 
 
@@ -107,6 +110,46 @@ def test_a_ball_keeps_the_largest_features():
         for m in range(5):
             inside = (points[b] - kept.graph.points[b, m]).norm(dim=1) <= 0.6
             assert torch.equal(kept.features[b, m], level.features[b, inside].amax(dim=0))
+
+
+def test_points_are_in_farthest_point_order_and_are_put_back():
+    points = cloud(2, 40)
+    levels = create_student("curvenet").eval().encoder(points)
+    order = sample_farthest(points, 40)
+    assert torch.equal(levels[0].index, order)
+    assert torch.equal(levels[0].restored(levels[0].graph.points), points)
+    assert [level.index.shape[1] for level in levels] == [40, 10, 2]
+    for level in levels:
+        assert torch.equal(level.index, order[:, : level.index.shape[1]])
+        assert torch.equal(level.graph.points, gather_rows(points, level.index))
+
+
+def test_a_gate_weighs_each_point_of_the_skip_link():
+    torch.manual_seed(0)
+    gate = AttentionGate(6, 4).eval()
+    carried, own = torch.randn(2, 9, 6), torch.randn(2, 9, 4)
+    for b in range(2):
+        for n in range(9):
+            both = gate.carried(carried[b, n][None]) + gate.own(own[b, n][None])
+            weight = torch.sigmoid(gate.weight(F.leaky_relu(both, 0.2))[0, 0])
+            torch.testing.assert_close(gate(carried, own)[b, n], own[b, n] * weight)
+
+
+def test_the_head_for_parts_excites_channels_shape_by_shape():
+    torch.manual_seed(0)
+    head = CurvePartHead(5, num_classes=2, num_parts=3, k=4).eval()
+    points, local, onehot = cloud(2, 12), torch.randn(2, 12, 5), torch.eye(2)
+    found = torch.cat([points, local, onehot[:, None].expand(-1, 12, -1)], 2)
+    graph = Graph.of(points, 4)
+    for block in head.blocks:
+        found = block(found, graph)
+    found = F.leaky_relu(head.layer(found), 0.2)
+    wanted = []
+    for shape in found:
+        squeezed = F.leaky_relu(head.squeeze(shape.mean(dim=0)[None]), 0.2)
+        wanted.append(head.classifier(shape * torch.sigmoid(head.excite(squeezed))))
+    features = PointFeatures(points, local=local)
+    torch.testing.assert_close(head(points, features, onehot), torch.stack(wanted))
 
 
 def test_a_graphs_curves_must_move_on():

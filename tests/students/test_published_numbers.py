@@ -96,6 +96,7 @@ def test_dropout_and_activations_of_heads_for_parts(name, dropout, slope):
         ("pointnet2", 1_406_706),
         ("pointnet2-msg", 1_751_898),
         ("dgcnn", 1_460_411),
+        ("curvenet", 5_288_404),
     ],
 )
 def test_parameters_for_the_parts_of_shapenetpart(name, count):
@@ -184,6 +185,9 @@ CURVENET_PARTS = [
     (256, 128, 0.8, 4, False),
     (512, 32, 1.2, 2, False),
     (512, 32, 1.2, 4, False),
+    (1024, 8, 31, 2, False),
+    (1024, 8, 31, 4, False),
+    (1024, 8, 31, 4, False),
 ]
 
 
@@ -219,16 +223,42 @@ def test_curvenet_has_as_many_parameters_as_published():
 def test_curvenet_propagates_features_for_parts():
     student = create_student("curvenet", dense=True)
     assert [widths(up.first) + widths(up.second) for up in student.up] == [
+        chain(1024 + 512, 512, 512),
         chain(512 + 256, 256, 256),
         chain(256 + 128, 128, 128),
         chain(128 + 64, 64, 64),
     ]
-    assert [(up.cic.block.channels, up.cic.block.ratio) for up in student.up] == [
-        (256, 4),
-        (128, 4),
-        (64, 4),
+    assert [widths(up.gate) for up in student.up] == [
+        [(1024, 256), (512, 256), (256, 1)],
+        [(512, 128), (256, 128), (128, 1)],
+        [(256, 64), (128, 64), (64, 1)],
+        [(128, 32), (64, 32), (32, 1)],
     ]
-    assert widths(student.embed) == [(256, 1024)]
+    *blocks, last = (up.cic for up in student.up)
+    assert last is None
+    assert [(cic.block.channels, cic.block.ratio, cic.block.curves) for cic in blocks] == [
+        (512, 4, False),
+        (256, 4, False),
+        (128, 4, True),
+    ]
+    assert widths(student.pool) == [(512, 64), (1024, 128)]
+
+
+def test_curvenets_end_for_parts():
+    student = create_student("curvenet", dense=True)
+    head = student.part_head(16, 50)
+    inner = [cic.reduce.linear for cic in head.blocks]
+    channels = 3 + 64 + 64 + 128 + 16
+    assert [(x.in_features, x.out_features) for x in inner] == [(channels, 68), (256, 64)]
+    assert [(cic.block.channels, cic.block.curves) for cic in head.blocks] == [(256, True)] * 2
+    end = (head.layer, head.squeeze, head.excite, head.classifier)
+    assert [widths(x) if isinstance(x, nn.Module) else x for x in end] == [
+        [(256, 256)],
+        [(256, 32)],
+        [(32, 256)],
+        [(256, 50)],
+    ]
+    assert head.dropout.p == 0.5
 
 
 def test_curvenet_pools_balls_of_the_radius_of_the_first_block_with_fewer_points(monkeypatch):
@@ -238,7 +268,7 @@ def test_curvenet_pools_balls_of_the_radius_of_the_first_block_with_fewer_points
         balls.append((points.shape[1], centres.shape[1], radius, k))
         return torch.zeros(*centres.shape[:2], k, dtype=torch.int64)
 
-    monkeypatch.setattr("pointmcd.students.curvenet.ball_query", watch)
+    monkeypatch.setattr("pointmcd.students.curvenet.ball_group", watch)
     for dense, count in ((False, 1024), (True, 2048)):
         create_student("curvenet", dense).eval()(torch.randn(1, count, 3))
     assert balls == [
@@ -247,4 +277,5 @@ def test_curvenet_pools_balls_of_the_radius_of_the_first_block_with_fewer_points
         (2048, 512, 0.4, 32),
         (512, 128, 0.8, 32),
         (128, 32, 1.2, 32),
+        (32, 8, 31, 32),
     ]

@@ -41,7 +41,7 @@ def pretrain(make, store):
 
 
 #: What a student has for parts behind its embeddings.
-FOR_POINTS = ("student.to_", "student.up.1.", "student.up.2.", "student.up.3.")
+FOR_POINTS = ("student.to_", "student.up.2.", "student.up.3.", "student.pool.")
 
 
 def refuse(*_):

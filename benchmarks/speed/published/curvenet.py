@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from benchmarks.speed.published.grouping import ball, farthest, rows
+from benchmarks.speed.published.grouping import ball, farthest, first_in_ball, rows
 from benchmarks.speed.published.layers import convolve, normalise, shared
 
 SLOPE = 0.2
@@ -18,17 +18,17 @@ SLOPE = 0.2
 def curvenet(student: Any, points: Tensor) -> tuple[Tensor, Tensor, None]:
     """Encode points [B, N, 3]: embeddings [B, 1024, M], their index [B, M], no penalty."""
     encoder, count = student.encoder, points.shape[1]
-    index = torch.arange(count, device=points.device).expand(points.shape[:2])
+    index = farthest(points, count)
+    points = points.gather(1, index[:, :, None].expand(-1, -1, 3))
     order = ball(points, points, torch.inf, encoder.k + 1)
     features, share = aggregate(encoder.first, None, points, order[:, :, : encoder.k]), 1
     for block, layer in zip(encoder.plan, encoder.blocks, strict=True):
         if block.share != share:
             share = block.share
-            kept = farthest(points, count // share)
-            centres = points.gather(1, kept[:, :, None].expand(-1, -1, 3))
-            near = ball(centres, points, block.radius, encoder.k)
+            centres, index = points[:, : count // share], index[:, : count // share]
+            near = first_in_ball(centres, points, block.radius, encoder.k)
             features = rows(features, near).max(dim=2).values
-            points, index = centres, index.gather(1, kept)
+            points = centres
             order = ball(points, points, torch.inf, encoder.k + 1)
         features = intervene(layer, features, points, order[:, :, : encoder.k], order[:, :, 1:])
     return shared(features.transpose(1, 2), student.embed), index, None
