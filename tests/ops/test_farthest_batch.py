@@ -18,11 +18,11 @@ def naive_from_centroid(points, count):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])  # numba and torch paths
-@pytest.mark.parametrize("count", [1, 2, 13, 30, 100])
+@pytest.mark.parametrize("count", [1, 2, 13, 30, 100, None])
 def test_batches_equal_the_definition(dtype, count):
     points = torch.randn(3, 30, 3, generator=torch.Generator().manual_seed(0)).to(dtype)
     found = sample_farthest(points, count)
-    assert torch.equal(found, naive_from_centroid(points.double(), count))
+    assert torch.equal(found, naive_from_centroid(points.double(), count or 30))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

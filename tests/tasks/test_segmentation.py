@@ -102,6 +102,20 @@ def test_the_head_equals_the_plain_concatenation(training, kept, layout):
     assert last.abs().max() > 0
 
 
+@pytest.mark.parametrize("layout", PUBLISHED.values(), ids=PUBLISHED)
+def test_single_precision_stays_and_half_precision_leaves_coordinates_exact(layout):
+    head = head_of(layout=layout).eval()
+    points, local = torch.randn(2, 9, 3), torch.randn(2, 9, 5)
+    features = PointFeatures(torch.randn(2, 4, 7), local=local)
+    doubled = PointFeatures(features.embeddings.double(), local=local.double())
+    wanted = head(points.double(), doubled, onehot(2, 0).double())
+    found = head.float()(points, features, onehot(2, 0))
+    torch.testing.assert_close(found.double(), wanted, rtol=1e-4, atol=1e-4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        own = head._own(points, local)
+    assert own.dtype == (torch.float32 if layout.points else torch.bfloat16)
+
+
 def test_dropout_is_in_training_alone():
     head = head_of(dropout=True)
     embeddings, local = torch.randn(2, 4, 7).double(), torch.randn(2, 9, 5).double()

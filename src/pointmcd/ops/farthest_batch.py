@@ -13,7 +13,7 @@ from pointmcd.typing import Array
 
 
 @torch.no_grad()
-def sample_farthest(points: Tensor, count: int) -> Tensor:
+def sample_farthest(points: Tensor, count: int | None = None) -> Tensor:
     """Sample farthest points of each cloud, beginning with the one farthest from the centroid.
 
     That start belongs to the shape, not to the order in the file: permuted clouds give the same
@@ -21,7 +21,7 @@ def sample_farthest(points: Tensor, count: int) -> Tensor:
 
     Args:
         points: float [B, N, 3], N at least 1.
-        count: how many; all N where the cloud is smaller.
+        count: how many; None, or where the cloud is smaller: all N.
 
     Returns:
         int64 [B, min(count, N)], distinct in each cloud, even where its points coincide.
@@ -29,9 +29,10 @@ def sample_farthest(points: Tensor, count: int) -> Tensor:
     Raises:
         ValueError: when the clouds are empty or `count` is not positive.
     """
-    if count < 1 or points.shape[1] < 1:
-        raise ValueError(f"count is {count} of {points.shape[1]} points; both must be 1 or more")
-    count = smaller(count, points.shape[1])
+    every = points.shape[1]
+    if every < 1 or (count is not None and count < 1):
+        raise ValueError(f"count is {count} of {every} points; both must be 1 or more")
+    count = every if count is None else smaller(count, every)
     if isinstance(count, torch.SymInt):  # traced for any size: a loop that cannot be unrolled
         traced: Tensor = _sample_open(points, count)
         return traced

@@ -139,7 +139,7 @@ class Encoder(nn.Module):
 
     def forward(self, points: Tensor) -> list[Level]:
         """Points [B, N, 3] -> the last level of each share of points, the finest first."""
-        order = sample_farthest(points, points.shape[1])
+        order = sample_farthest(points)
         graph = Graph.of(gather_rows(points, order), self.k)
         levels = [Level(graph, order, self.first(graph))]
         share = 1

@@ -89,14 +89,17 @@ class PartHead(nn.Module):
         whole, local = self.label(onehot), local_features(points, features)
         if self.layout.pooled:
             whole = torch.cat([max_over_points(features.embeddings), whole], dim=1)
-        # Half precision is too coarse for coordinates.
-        with torch.autocast(points.device.type, enabled=not self.layout.points):
-            if self.layout.points:
-                local = torch.cat([points.to(local), local], dim=2).to(self.local.weight)
-            own = self.local(local)
-        summed = own + self.whole(whole)[:, None]
+        summed = self._own(points, local) + self.whole(whole)[:, None]
         logits: Tensor = self.rest(self.first(summed.flatten(0, 1)))
         return logits.view(*local.shape[:2], -1)
+
+    def _own(self, points: Tensor, local: Tensor) -> Tensor:
+        """The share of the first layer that differs from point to point, [B, N, width]."""
+        if not self.layout.points:
+            return self.local(local)  # type: ignore[no-any-return]
+        with torch.autocast(points.device.type, enabled=False):  # too coarse for coordinates
+            weight = self.local.weight
+            return self.local(torch.cat([points.to(weight), local.to(weight)], dim=2))  # type: ignore[no-any-return]
 
 
 def local_features(points: Tensor, features: PointFeatures) -> Tensor:

@@ -13,8 +13,8 @@ Deliberate differences:
 - Layers before a batch norm have no bias (the norm's own shift makes it redundant).
 - The cloud is first put in farthest-point order, from the point farthest from the centroid, so that
   the first k in a ball are well spread and a permuted cloud gives the same features; published is
-  the order of the file. `pointnet2-nearest` groups the k nearest instead: with 1,024 points of
-  psb25, 19 of 20 balls of the first level hold more than k, and its groups reach to 0.12, not 0.2.
+  the order of the file. `pointnet2-nearest` groups the k nearest instead, which reach less far in
+  every ball of more than k points. Which is more accurate has not been measured.
 - Clouds of fewer than 1,024 points keep half and an eighth of them, the published ratios.
 - Points have no normals. The published segmentation network reads them beside the positions.
 - The class one-hot joins in the last propagation of both; published for multi-scale alone.
@@ -193,7 +193,7 @@ class PointNet2(nn.Module):
     def _encode(self, points: Tensor) -> PointFeatures:
         count = points.shape[1]
         kept = smaller(128, larger(1, count // 8))
-        order = sample_farthest(points, count)
+        order = sample_farthest(points)
         ordered = gather_rows(points, order)
         fine = self.first(Level(ordered, ordered[:, :, :0]), smaller(512, larger(1, count // 2)))
         coarse = self.second(fine, kept)
