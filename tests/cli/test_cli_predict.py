@@ -1,6 +1,8 @@
 """`pointmcd predict`: classes, parts, and files that cannot be read."""
 
+import csv
 import shutil
+from pathlib import Path
 
 import trimesh
 from PIL import Image
@@ -75,3 +77,34 @@ def test_a_run_of_classes_is_given_no_label(refused, trained_run, chair, tmp_pat
     assert line.startswith("--label chair: ")
     assert str(trained_run) in line
     assert not (tmp_path / "found").exists()
+
+
+def test_a_folder_becomes_a_table_and_folders_of_classes(
+    cli, trained_run, furniture_root, tmp_path
+):
+    meshes = tmp_path / "meshes"
+    meshes.mkdir()
+    for path in sorted((furniture_root / "bed" / "test").glob("*.off"))[:3]:
+        (meshes / path.name).write_bytes(path.read_bytes())
+    (meshes / "broken.off").write_text("OFF\nx")
+    (meshes / "picture.jpg").write_text("")
+    table, sorted_ = tmp_path / "out.csv", tmp_path / "sorted"
+    status, out, err = cli(
+        "predict", trained_run, meshes, "--csv", table, "--sort-into", sorted_, "--device", "cpu"
+    )
+    assert status == 1  # one file cannot be read; the others are done
+    assert out == f"{table}\n{sorted_}\n"
+    assert "note: not read: 1 .jpg" in err
+    assert "broken.off" in err
+    rows = list(csv.DictReader(table.open(encoding="utf-8")))
+    assert len(rows) == 3
+    assert list(rows[0])[:3] == ["file", "class", "confidence"]
+    assert 0 < float(rows[0]["confidence"]) <= 1
+    for row in rows:
+        copy = sorted_ / row["class"] / Path(row["file"]).name
+        assert copy.read_bytes() == Path(row["file"]).read_bytes()
+
+
+def test_links_need_a_folder(cli, trained_run):
+    status, _, err = cli("predict", trained_run, "x.off", "--link")
+    assert (status, "--link is for --sort-into" in err) == (2, True)

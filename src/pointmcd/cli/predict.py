@@ -1,23 +1,33 @@
 """`pointmcd predict`."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import tyro
 from rich.table import Column, Table
 from rich.text import Text
 from tyro.conf import Positional
 
-from pointmcd.cli.output import UsageError, out
+from pointmcd.cli.output import UsageError, out, print_line
 from pointmcd.errors import PointMCDError
-from pointmcd.options import DEVICE, RUN, metavar
+from pointmcd.options import DEVICE, RUN, Flag, metavar
+
+if TYPE_CHECKING:
+    from pointmcd.tasks.task import Prediction
+
+
+#: Files for which no progress is shown.
+_FEW = 5
 
 
 def predict(
     run: Positional[Annotated[Path, RUN]],
-    files: Positional[Annotated[tuple[Path, ...], metavar("FILE [FILE ...]")]],
+    files: Positional[Annotated[tuple[Path, ...], metavar("FILE|FOLDER [FILE|FOLDER ...]")]],
     label: Annotated[str | None, metavar("CLASS")] = None,
     out_folder: Annotated[Path, tyro.conf.arg(name="out", metavar="FOLDER")] = Path("parts"),
+    csv: Annotated[Path | None, metavar("FILE")] = None,
+    sort_into: Annotated[Path | None, metavar("FOLDER")] = None,
+    link: Flag = False,
     checkpoint: Literal["last", "best"] = "best",
     device: Annotated[str, DEVICE] = "auto",
     columns: Annotated[str | None, metavar("X,Y,Z")] = None,
@@ -26,9 +36,12 @@ def predict(
 
     Args:
         run: Folder of the run, or of a teacher (STORE/teachers/NAME), which renders the files.
-        files: Mesh or point cloud files.
+        files: Mesh or point cloud files; of folders, all in them.
         label: If the run labels parts, the class of the files; by default the name of their folder.
         out_folder: If the run labels parts, the folder for NAME-parts.ply and NAME-parts.png.
+        csv: Write the table to this file instead of printing it.
+        sort_into: Copy each file into FOLDER/CLASS.
+        link: With --sort-into, make hard links rather than copies.
         checkpoint: Checkpoint of the last epoch, or the best on the validation split.
         device: cpu, cuda, mps or auto.
         columns: Columns of x, y and z in text tables and arrays: numbers from 1 or names, as in
@@ -36,20 +49,49 @@ def predict(
     """
     if not files:
         raise UsageError("predict: no files; name meshes or point clouds after the run")
+    if link and sort_into is None:
+        raise UsageError("predict: --link is for --sort-into FOLDER")
+    from pointmcd.inference.files import find_files, write_table
     from pointmcd.inference.predict import predict as predictions
+    from pointmcd.progress import console, progress_bar
 
-    rows, faults = [], []
-    for prediction in predictions(run, files, label, out_folder, checkpoint, device, columns):
-        if prediction.fault is None:
-            rows.append(
-                {"file": str(prediction.path), **prediction.cells(), "read": prediction.read}
-            )
-        else:
-            faults.append(prediction.fault)
-    if rows:
-        table = Table(*(Column(name, overflow="fold") for name in rows[0]))
-        for row in rows:
-            table.add_row(*map(Text, row.values()))  # a name in [brackets] is no markup
-        out.print(table)
+    found, passed_over = find_files(files)
+    if passed_over:
+        console.print(f"note: {passed_over}", soft_wrap=True)
+    known: list[Prediction] = []
+    faults: list[str] = []
+    with progress_bar(shown=len(found) > _FEW) as progress:
+        task = progress.add_task("predict", total=len(found), note="")
+        for one in predictions(run, found, label, out_folder, checkpoint, device, columns):
+            progress.advance(task)
+            if one.fault is None:
+                known.append(one)
+            else:
+                faults.append(one.fault)
+    if csv is not None:
+        rows = [{"file": str(one.path), **one.row(), "read": one.read} for one in known]
+        write_table(csv, rows)
+        print_line(str(csv))
+    elif known:
+        _print([{"file": str(one.path), **one.cells(), "read": one.read} for one in known])
+    if sort_into is not None:
+        _sort(known, sort_into, link)
     if faults:
         raise PointMCDError("\n".join(faults))
+
+
+def _print(rows: list[dict[str, str]]) -> None:
+    table = Table(*(Column(name, overflow="fold") for name in rows[0]))
+    for row in rows:
+        table.add_row(*map(Text, row.values()))  # a name in [brackets] is no markup
+    out.print(table)
+
+
+def _sort(known: "list[Prediction]", folder: Path, link: bool) -> None:
+    from pointmcd.inference.files import sort_into
+
+    labels = [getattr(one, "label", None) for one in known]
+    if None in labels or any("class" not in one.cells() for one in known):
+        raise UsageError("predict: --sort-into is for runs that classify")
+    sort_into(folder, [one.path for one in known], [str(label) for label in labels], link)
+    print_line(str(folder))

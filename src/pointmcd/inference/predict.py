@@ -16,6 +16,7 @@ from pointmcd.inference.teacher import predict_by_views, refuse_run_options
 from pointmcd.shapes.clouds import read_points
 from pointmcd.tasks.task import InputFile, Labels, Prediction, Task
 from pointmcd.teachers.stored import is_teacher
+from pointmcd.training.calibration import temperature_of
 from pointmcd.training.model import load_model
 from pointmcd.training.run import Run
 
@@ -32,7 +33,9 @@ def predict(
     """Predict on files one after the other; a bad file is reported and does not stop the rest.
 
     As many points as the run was trained with are taken from each file (on the surface of a mesh,
-    in the unit sphere). A teacher (STORE/teachers/NAME) sees the file as its store was rendered.
+    in the unit sphere). Confidences are calibrated on the shapes that training held out, where
+    there were enough (calibration.json). A teacher (STORE/teachers/NAME) sees the file as its store
+    was rendered.
 
     Args:
         run: the folder of a run, or of a teacher that does a task itself.
@@ -69,7 +72,10 @@ def predict(
     if len(labels.classes) == 1:
         label = labels.classes[0]
     where = pick_device(device)
-    model = load_model(opened, checkpoint, where)
+    model, temperature = (
+        load_model(opened, checkpoint, where),
+        temperature_of(opened, checkpoint),
+    )
     written = task.written if out else ()
     for path, targets in zip(paths, output_paths(paths, Path(out or "."), written), strict=True):
         try:
@@ -80,7 +86,8 @@ def predict(
         except ShapeError as error:
             yield task.prediction(path, fault=str(error))
             continue
-        found = task.predict(_output(model, task, labels, file, where), file, labels)
+        output = _output(model, task, labels, file, where) / temperature
+        found = task.predict(output, file, labels)
         yield replace(found, read="; ".join(notes) or "mesh")
 
 

@@ -71,6 +71,16 @@ class ClassPrediction(Prediction):
         rest = ", ".join(f"{name} {share:.0%}" for name, share in self.ranking[1:3])
         return {"class": str(self.label), "confidence": f"{self.confidence:.0%}", "next": rest}
 
+    def row(self) -> dict[str, str]:
+        """The class, its probability from 0 to 1, and the second class with its own."""
+        name, share = self.ranking[1] if len(self.ranking) > 1 else ("", 0.0)
+        return {
+            "class": str(self.label),
+            "confidence": f"{self.confidence:.4f}",
+            "second class": name,
+            "second confidence": f"{share:.4f}",
+        }
+
 
 @dataclass(frozen=True)
 class ClassificationOptions:

@@ -81,6 +81,10 @@ class Prediction:
         """Columns of the printed table after that of the file, and their values."""
         return {}
 
+    def row(self) -> dict[str, str]:
+        """The same for a program to read, as in a CSV file."""
+        return self.cells()
+
 
 @dataclass(frozen=True)
 class Wording:

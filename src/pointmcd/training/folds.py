@@ -10,9 +10,11 @@ from pointmcd.data.splits import fold_members
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError
 from pointmcd.files import write_json
+from pointmcd.tasks.results import Arrays
 from pointmcd.teachers.settings import config_of
 from pointmcd.teachers.stored import resolve_teacher
 from pointmcd.teachers.teach import teach
+from pointmcd.training.calibration import fit, held_out
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.run import Run
 from pointmcd.training.train import train
@@ -64,14 +66,19 @@ def cross_validate(config: TrainConfig, folds: int) -> CrossValidation:
     store = Store(config.store, config.labels)
     rows = _labelled(store)
     parent = config.folder.with_name(f"{config.folder.name}-folds")
-    correct = 0
+    held_out_said: list[Arrays] = []
     for number, held in enumerate(_folds(rows, folds, config), start=1):
         file = parent / f"{number}.csv"
         write_labels(file, [r._replace(split="val" if r.path in held else "train") for r in rows])
-        correct += _fold(replace(config, labels=file, out=parent / str(number)), store, len(held))
+        held_out_said.append(_fold(replace(config, labels=file, out=parent / str(number)), store))
+    correct = sum(
+        int((said["probabilities"].argmax(axis=1) == said["labels"]).sum())
+        for said in held_out_said
+    )
     interval = binomtest(correct, len(rows)).proportion_ci(method="wilson")
     found = CrossValidation(correct, len(rows), float(interval.low), float(interval.high))
-    write_json(parent / "folds.json", {**vars(found), "accuracy": found.accuracy, "folds": folds})
+    about = {"accuracy": found.accuracy, "folds": folds, "calibration": fit(held_out_said)}
+    write_json(parent / "folds.json", {**vars(found), **about})
     return found
 
 
@@ -89,12 +96,12 @@ def _folds(rows: Sequence[LabelRow], folds: int, config: TrainConfig) -> list[se
     return [{names[i] for i in fold} for fold in members]
 
 
-def _fold(config: TrainConfig, store: Store, held: int) -> int:
-    """Train a fold; return how many of the shapes held out were right in the last epoch."""
+def _fold(config: TrainConfig, store: Store) -> Arrays:
+    """Train a fold; return labels of the shapes held out, and probabilities in the last epoch."""
     if config.teacher is not None:
         config = replace(config, teacher=_teacher(config, store))
-    accuracy = Run(train(config)).metrics()[-1]["val_accuracy"]
-    return round(float(accuracy) * held)
+    run = Run(train(config))
+    return held_out(run, run.open_store(), "last")
 
 
 def _teacher(config: TrainConfig, store: Store) -> str:

@@ -14,6 +14,7 @@ from pointmcd.errors import ConfigError, RunError, StoreError
 from pointmcd.files import is_temporary, remove, remove_stale
 from pointmcd.progress import console, progress_bar
 from pointmcd.teachers.stored import check_labels
+from pointmcd.training.calibration import calibrate
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.finetune import check_start, describe_start
 from pointmcd.training.inputs import count_shapes, find_teacher, with_objectives
@@ -251,6 +252,7 @@ def _run_epochs(trainer: Trainer, run: Run) -> None:
             progress.update(task, advance=1, note=_note(record, trainer.task.best))
     with agreed():
         if is_main():
+            calibrate(run, trainer.store)
             run.finish()
 
 

@@ -1,0 +1,93 @@
+"""Files to predict on: folders are searched, and files are sorted into folders of their classes."""
+
+import csv
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from itertools import count
+from pathlib import Path
+
+from pointmcd.errors import PointMCDError, ShapeError
+from pointmcd.files import replacing
+from pointmcd.shapes.formats import CLOUD_SUFFIXES, mesh_suffixes
+
+
+def find_files(paths: Sequence[str | Path]) -> tuple[list[Path], str]:
+    """Return files, each once, with all meshes and clouds in the folders, and what was passed over.
+
+    Hidden files and folders are left out.
+
+    Raises:
+        ShapeError: when a folder holds no file that can be read.
+    """
+    found: dict[Path, None] = {}
+    others: Counter[str] = Counter()
+    known = mesh_suffixes() | CLOUD_SUFFIXES
+    for path in map(Path, paths):
+        if not path.is_dir():
+            found[path] = None
+            continue
+        below = [file for file in sorted(path.rglob("*")) if file.is_file()]
+        below = [f for f in below if not any(p.startswith(".") for p in f.relative_to(path).parts)]
+        shapes = [file for file in below if file.suffix[1:].lower() in known]
+        if not shapes:
+            raise ShapeError(f"{path}: holds no mesh and no point cloud")
+        found.update(dict.fromkeys(shapes))
+        others.update(f.suffix.lower() or "without a suffix" for f in below if f not in found)
+    told = ", ".join(f"{number:,} {kind}" for kind, number in sorted(others.items()))
+    return list(found), told and f"not read: {told}"
+
+
+def write_table(path: Path, rows: Sequence[dict[str, str]]) -> None:
+    """Write rows of the same columns as CSV; none are written as an empty file.
+
+    Raises:
+        PointMCDError: when it cannot be written.
+    """
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]) if rows else [], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def sort_into(folder: Path, files: Sequence[Path], labels: Sequence[str], link: bool) -> list[Path]:
+    """Copy, or hard-link, files into FOLDER/CLASS; no file is ever replaced.
+
+    Of two files of one name the second becomes NAME-2; a file that is there already, the same byte
+    for byte, stays as it is.
+
+    Returns:
+        where each file is now.
+
+    Raises:
+        PointMCDError: when a file cannot be written, or cannot be linked.
+    """
+    return [
+        _put(path, folder / _safe(label), link) for path, label in zip(files, labels, strict=True)
+    ]
+
+
+def _safe(label: str) -> str:
+    """Return a class as the name of one folder."""
+    name = label.replace("/", "-").replace("\\", "-").strip()
+    return f"_{name}" if name in ("", ".", "..") else name
+
+
+def _put(path: Path, folder: Path, link: bool) -> Path:
+    for number in count(1):
+        target = folder / (path.name if number == 1 else f"{path.stem}-{number}{path.suffix}")
+        if not target.exists():
+            break
+        if target.samefile(path) or target.read_bytes() == path.read_bytes():
+            return target
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if link:
+            target.hardlink_to(path)
+        else:
+            with replacing(target) as temporary:
+                shutil.copyfile(path, temporary)
+    except OSError as error:
+        advice = "; leave out --link to copy" if link else ""
+        raise PointMCDError(f"{target}: cannot be written: {error.strerror}{advice}") from error
+    return target

@@ -1,0 +1,69 @@
+"""Folders to predict on, tables of predictions, and files sorted into classes."""
+
+import csv
+
+import pytest
+
+from pointmcd.errors import PointMCDError, ShapeError
+from pointmcd.inference.files import find_files, sort_into, write_table
+
+
+def touch(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+
+
+def test_folders_are_searched_and_files_are_taken_as_they_are(tmp_path):
+    touch(
+        tmp_path, "b/x.OFF", "b/deep/y.npy", "b/read.me", "b/z.jpg", "b/.hidden/a.off", "b/.a.off"
+    )
+    files, note = find_files([tmp_path / "none.off", tmp_path / "b", str(tmp_path / "b" / "x.OFF")])
+    names = [file.relative_to(tmp_path).as_posix() for file in files]
+    assert names == ["none.off", "b/deep/y.npy", "b/x.OFF"]  # a file that is absent is told later
+    assert note == "not read: 1 .jpg, 1 .me"
+
+
+def test_a_folder_without_shapes(tmp_path):
+    touch(tmp_path, "a/readme.pdf")
+    with pytest.raises(ShapeError, match="holds no mesh and no point cloud"):
+        find_files([tmp_path / "a"])
+    assert find_files([]) == ([], "")
+
+
+def test_a_table(tmp_path):
+    rows = [{"file": 'a,"b".off', "class": "椅"}, {"file": "c\nd", "class": ""}]
+    write_table(tmp_path / "t.csv", rows)
+    with (tmp_path / "t.csv").open(encoding="utf-8", newline="") as file:
+        assert list(csv.DictReader(file)) == rows
+    write_table(tmp_path / "t.csv", [])
+    assert (tmp_path / "t.csv").read_text().strip() == ""
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_files_are_sorted_and_none_is_replaced(tmp_path, link):
+    touch(tmp_path, "one/a.off", "two/a.off", "b.off")
+    files = [tmp_path / name for name in ("one/a.off", "two/a.off", "b.off")]
+    where = sort_into(tmp_path / "out", files, ["chair", "chair", "a/b"], link)
+    names = [path.relative_to(tmp_path / "out").as_posix() for path in where]
+    assert names == ["chair/a.off", "chair/a-2.off", "a-b/b.off"]
+    assert [path.read_text() for path in where] == ["one/a.off", "two/a.off", "b.off"]
+    assert where[0].samefile(files[0]) is link
+    assert sort_into(tmp_path / "out", files, ["chair", "chair", "a/b"], link) == where
+
+
+@pytest.mark.parametrize(
+    ("label", "name"), [("..", "_.."), ("", "_"), (" x ", "x"), ("a\\b", "a-b")]
+)
+def test_a_class_is_one_folder_below(tmp_path, label, name):
+    touch(tmp_path, "a.off")
+    (where,) = sort_into(tmp_path / "out", [tmp_path / "a.off"], [label], False)
+    assert where == tmp_path / "out" / name / "a.off"
+
+
+def test_what_cannot_be_written(tmp_path):
+    touch(tmp_path, "a.off", "out")
+    with pytest.raises(PointMCDError, match="cannot be written"):
+        sort_into(tmp_path / "out", [tmp_path / "a.off"], ["x"], False)
+    with pytest.raises(PointMCDError, match="leave out --link to copy"):
+        sort_into(tmp_path / "out", [tmp_path / "a.off"], ["x"], True)

@@ -1,0 +1,88 @@
+"""The temperature that a run keeps, and the confidence that predict tells."""
+
+import numpy as np
+import pytest
+import torch
+
+from pointmcd.data.store import Store
+from pointmcd.files import read_json, write_json
+from pointmcd.inference.predict import predict
+from pointmcd.metrics.calibration import fit_temperature
+from pointmcd.training import calibration
+from pointmcd.training.calibration import calibrate, held_out, temperature_of
+from pointmcd.training.folds import cross_validate
+from pointmcd.training.run import Run
+from pointmcd.training.train import train
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+def test_a_run_is_calibrated_on_its_validation_split(make, taught_store, monkeypatch):
+    monkeypatch.setattr(calibration, "LEAST_SHAPES", 3)
+    run = Run(train(make("a")))
+    found = read_json(run.path / "calibration.json")
+    assert set(found) == {"last", "best"}
+    said = held_out(run, Store(taught_store), "best")
+    assert found["best"]["shapes"] == len(said["labels"]) == 3
+    wanted = fit_temperature(said["probabilities"], said["labels"])
+    assert temperature_of(run, "best") == pytest.approx(wanted)
+
+
+def test_few_shapes_and_pretraining_have_no_temperature(make, taught_store):
+    run = Run(train(make("a")))
+    assert not (run.path / "calibration.json").exists()
+    assert temperature_of(run, "last") == 1.0
+
+
+def test_confidences_are_softened_and_classes_stay(make, furniture_root, monkeypatch):
+    run = Run(train(make("a")))
+    mesh = next((furniture_root / "bed" / "test").glob("*.off"))
+    (before,) = predict(run.path, [mesh], device="cpu")
+    write_json(run.path / "calibration.json", {"best": {"temperature": 2.0}})
+    (after,) = predict(run.path, [mesh], device="cpu")
+    assert after.label == before.label
+    powers = np.array([share**0.5 for _, share in before.ranking])
+    wanted = powers / powers.sum()
+    np.testing.assert_allclose([share for _, share in after.ranking], wanted, rtol=1e-4)
+    (last,) = predict(run.path, [mesh], device="cpu", checkpoint="last")
+    assert last.confidence == pytest.approx(before.confidence, abs=0.5)
+
+
+def test_folds_calibrate_the_run_that_has_no_validation_split(
+    make, taught_store, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(calibration, "LEAST_SHAPES", 6)
+    file, store = tmp_path / "labels.csv", Store(taught_store)
+    shapes = [s for s in store.shapes if s.split == "train"]
+    file.write_text("".join(f"{s.name},{s.label}\n" for s in shapes))
+    config = make("a", labels=file)
+    cross_validate(config, 3)
+    folds = read_json(config.folder.with_name("a-folds") / "folds.json")
+    run = Run(train(config))
+    assert folds["calibration"]["shapes"] == 9
+    assert temperature_of(run, "last") == folds["calibration"]["temperature"]
+    parts = []
+    for number in "123":
+        fold = Run(config.folder.with_name("a-folds") / number)
+        parts.append(held_out(fold, fold.open_store(), "last"))
+    said, labels = (np.concatenate([p[k] for p in parts]) for k in ("probabilities", "labels"))
+    assert folds["calibration"]["temperature"] == pytest.approx(fit_temperature(said, labels))
+    assert folds["correct"] == (said.argmax(axis=1) == labels).sum()
+
+
+def test_calibration_comes_before_the_end(make, monkeypatch):
+    """A run that is killed while it is calibrated is calibrated when it goes on."""
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("pointmcd.training.train.calibrate", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(make("a"))
+    monkeypatch.setattr(calibration, "LEAST_SHAPES", 3)
+    run = Run(train(make("a")))
+    assert run.finished
+    assert (run.path / "calibration.json").exists()
+    calibrate(run, run.open_store())
+    assert torch.isfinite(torch.tensor(temperature_of(run, "last")))
