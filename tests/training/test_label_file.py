@@ -157,6 +157,12 @@ def test_cross_validation_goes_on_where_it_was_stopped(make, store, labels, monk
     assert cross_validate(config, 2) == wanted
 
 
+def test_folds_hold_out_whatever_the_run_itself_is_fitted_on(make, store, labels):
+    config = make("a", store, labels=labels, teacher=None, fit_on="train+val")
+    assert cross_validate(config, 2).shapes == 6
+    assert Run(config.folder.with_name("a-folds") / "1").meta["shapes"]["val"] == 3
+
+
 def test_cross_validation_over_the_labels_of_the_store(make, store):
     found = cross_validate(make("a", store, teacher="lite0", objective=("logits:1",)), 2)
     assert found.shapes == 12  # train and val

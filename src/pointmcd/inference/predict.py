@@ -72,10 +72,8 @@ def predict(
     if len(labels.classes) == 1:
         label = labels.classes[0]
     where = pick_device(device)
-    model, temperature = (
-        load_model(opened, checkpoint, where),
-        temperature_of(opened, checkpoint),
-    )
+    model = load_model(opened, checkpoint, where)
+    temperature = temperature_of(opened, checkpoint)
     written = task.written if out else ()
     for path, targets in zip(paths, output_paths(paths, Path(out or "."), written), strict=True):
         try:

@@ -29,9 +29,9 @@ def calibrate(run: Run, store: Store) -> None:
     if not len(store.indices("val")):
         folds = run.path.with_name(f"{run.path.name}-folds") / "folds.json"
         known = read_json(folds).get("calibration") if folds.exists() else None
-        found = {} if known is None else {"last": known, "best": known}
+        found = {} if known is None else dict.fromkeys(run.checkpoints, known)
     else:
-        fitted = {one: fit([held_out(run, store, one)]) for one in ("last", "best")}
+        fitted = {one: fit([held_out(run, store, one)]) for one in run.checkpoints}
         found = {one: result for one, result in fitted.items() if result is not None}
     if found:
         write_json(run.path / CALIBRATION, found)
@@ -65,4 +65,4 @@ def temperature_of(run: Run, checkpoint: str) -> float:
     """Return the temperature of a run's checkpoint; 1 where none was fitted."""
     file = run.path / CALIBRATION
     known = read_json(file) if file.exists() else {}
-    return float(known.get(checkpoint, {}).get("temperature", 1.0))
+    return float(known.get(run.kept(checkpoint), {}).get("temperature", 1.0))

@@ -70,7 +70,8 @@ def cross_validate(config: TrainConfig, folds: int) -> CrossValidation:
     for number, held in enumerate(_folds(rows, folds, config), start=1):
         file = parent / f"{number}.csv"
         write_labels(file, [r._replace(split="val" if r.path in held else "train") for r in rows])
-        held_out_said.append(_fold(replace(config, labels=file, out=parent / str(number)), store))
+        fold = replace(config, labels=file, out=parent / str(number), fit_on="train")
+        held_out_said.append(_fold(fold, store))
     correct = sum(
         int((said["probabilities"].argmax(axis=1) == said["labels"]).sum())
         for said in held_out_said
