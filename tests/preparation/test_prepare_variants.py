@@ -240,3 +240,16 @@ def test_the_command_says_how_many(cli, few_meshes, small_rig, tmp_path):
     assert printed.strip().endswith("14 shapes, 9 variants, 0 skipped")
     plan = json.loads((tmp_path / "store" / "plan.json").read_text())
     assert (plan["variants"], len(plan["items"])) == (1, 14)
+
+
+def test_a_twin_that_is_dropped_takes_its_variants_with_it(few_meshes, quick, tmp_path):
+    root = shutil.copytree(few_meshes, tmp_path / "meshes")
+    original = min((root / "chair" / "test").iterdir())
+    shutil.copy(original, root / "chair" / "train" / "copy.off")
+    options = quick | {"points": 256, "twins": "drop", "variants": 1}
+    store = Store(prepare(PrepareConfig(root, tmp_path / "store", **options)).store)
+    assert store.meta["twins"] == [["chair/train/copy", f"chair/test/{original.stem}"]]
+    drawn = store.with_variants(np.concatenate([store.indices("train"), store.indices("val")]))
+    names = [store.shapes[index].name for index in store.shape_of[drawn]]
+    assert "chair/train/copy" not in names
+    assert len(names) == 2 * 9
