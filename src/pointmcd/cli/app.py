@@ -17,6 +17,7 @@ from pointmcd.cli.download import download
 from pointmcd.cli.embed import embed
 from pointmcd.cli.evaluate import evaluate
 from pointmcd.cli.export import export
+from pointmcd.cli.label import label
 from pointmcd.cli.output import UsageError, print_line
 from pointmcd.cli.predict import predict
 from pointmcd.cli.prepare import prepare
@@ -80,6 +81,7 @@ def _commands(arguments: Sequence[str]) -> dict[str, Callable[..., Any]]:
     return {
         "download": download,
         "prepare": prepare,
+        "label": label,
         "teach": teach,
         "teachers": teachers,
         "train": train_command(arguments),

@@ -33,16 +33,20 @@ class LabelRow(NamedTuple):
     line: int = 0
 
 
-def read_labels(path: Path) -> list[LabelRow]:
+def read_labels(path: Path, empty: bool = False) -> list[LabelRow]:
     """Read a label file: columns `path`, `class` and maybe `split`, separated by `,`, `;` or tabs.
 
     A first line that names no columns is a shape. Rows without a class are left out.
+
+    Args:
+        path: the file.
+        empty: whether it may hold no labels yet.
 
     Raises:
         ConfigError: when the file cannot be read, or a line is none of a label file.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = path.read_bytes().decode("utf-8-sig")  # a name may hold any end of a line
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "is not a text in UTF-8"
         raise ConfigError(f"--labels {path}: cannot be read: {reason}") from error
@@ -57,7 +61,7 @@ def read_labels(path: Path) -> list[LabelRow]:
         ) from error
     columns, table = _columns(table)
     rows = [_row(path, line, cells, columns) for line, cells in table]
-    if not any(row.label for row in rows):
+    if not empty and not any(row.label for row in rows):
         raise ConfigError(f"--labels {path}: holds no labels; its columns are path and class")
     return [row for row in rows if row.label]
 
@@ -80,7 +84,7 @@ def _row(path: Path, line: int, cells: list[str], columns: list[int]) -> LabelRo
     split = "".join(cells[i].strip().lower() for i in columns[2:] if i < len(cells))
     if split and split not in _SPLITS:
         raise ConfigError(f"{here}: split {split}: use one of {', '.join(_SPLITS)}, or none")
-    return LabelRow(cells[columns[0]].strip(), cells[columns[1]].strip(), split or None, line)
+    return LabelRow(cells[columns[0]], cells[columns[1]].strip(), split or None, line)
 
 
 def write_labels(path: Path, rows: Sequence[LabelRow]) -> None:
@@ -98,7 +102,9 @@ def labels_digest(path: Path) -> str:
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:8]
 
 
-def match_labels(names: Sequence[str], path: Path, where: Path) -> dict[int, LabelRow]:
+def match_labels(
+    names: Sequence[str], path: Path, where: Path, empty: bool = False
+) -> dict[int, LabelRow]:
     """Return the row of each labelled shape of a label file, by its position in `names`.
 
     A row's path is the name of a shape, with or without the file's suffix, and may begin with
@@ -108,13 +114,14 @@ def match_labels(names: Sequence[str], path: Path, where: Path) -> dict[int, Lab
         names: of the shapes.
         path: of the label file.
         where: the store or source that holds the shapes, for errors.
+        empty: whether the file may hold no labels yet.
 
     Raises:
         ConfigError: when a path is no shape or more than one, or a shape has two classes.
     """
     places = {name: i for i, name in enumerate(names)}
     found: dict[int, LabelRow] = {}
-    for row in read_labels(path):
+    for row in read_labels(path, empty):
         index = _find(row.path, places)
         if index is None:
             raise ConfigError(
@@ -132,7 +139,9 @@ def match_labels(names: Sequence[str], path: Path, where: Path) -> dict[int, Lab
 
 def _find(text: str, places: Mapping[str, int]) -> int | None:
     """Return the position of the shape that a path means."""
-    path = PurePosixPath(text.replace("\\", "/"))
+    if text in places:
+        return places[text]
+    path = PurePosixPath(text.strip().replace("\\", "/"))
     parts = [part for part in path.parts if part not in (".", "/")]
     for above in range(len(parts)):
         below = PurePosixPath(*parts[above:])

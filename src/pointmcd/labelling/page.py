@@ -1,0 +1,187 @@
+"""The page on which shapes are labelled: one self-contained HTML file."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from pointmcd import __version__
+from pointmcd.data.labels import LabelRow, match_labels
+from pointmcd.data.store import Store
+from pointmcd.device import pick_device
+from pointmcd.errors import ConfigError
+from pointmcd.files import replacing
+from pointmcd.labelling.guesses import class_probabilities, open_run
+from pointmcd.labelling.propose import propose, shape_features
+from pointmcd.labelling.thumbnails import picture_kind, thumbnails
+from pointmcd.typing import Floats
+
+#: The parts of the page's script, in order.
+_SCRIPTS = ("csv.js", "labels.js", "grid.js", "page.js")
+
+
+@dataclass(frozen=True)
+class LabelPage:
+    """What the page shows.
+
+    Attributes:
+        store: the shapes.
+        labels: rows of the shapes that are labelled, by index.
+        order: indices of all shapes, the proposed ones first.
+        proposed: how many those are.
+        pictures: one per shape, in base64.
+        classes: known before any label, such as those of the run.
+        probabilities: of these classes for every shape, [S, K]; None without a run.
+    """
+
+    store: Store
+    labels: Mapping[int, LabelRow]
+    order: list[int]
+    proposed: int
+    pictures: list[str]
+    classes: tuple[str, ...] = ()
+    probabilities: Floats | None = None
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the shapes."""
+        return [shape.name for shape in self.store.shapes]
+
+    def data(self, file: Path | None = None) -> dict[str, Any]:
+        """Return all but the pictures, as JSON values.
+
+        Args:
+            file: where the labels are saved by `--serve`; None for a page that stands alone.
+        """
+        labels = [[i, row.label, row.split] for i, row in sorted(self.labels.items())]
+        own = sorted({row.label for row in self.labels.values()} - set(self.classes))
+        return {
+            "base": hashlib.sha256(json.dumps(labels).encode()).hexdigest()[:16],
+            "classes": [*self.classes, *own],
+            "file": None if file is None else str(file),
+            "fingerprint": self.store.own_fingerprint,
+            "guesses": self._guesses(),
+            "kind": picture_kind(),
+            "labels": labels,
+            "names": self.names,
+            "order": self.order,
+            "proposed": self.proposed,
+            "save": None if file is None else "labels",
+            "store": self.store.path.resolve().name,
+            "test": self.store.indices("test").tolist(),
+            "version": __version__,
+        }
+
+    def _guesses(self) -> dict[str, Any] | None:
+        if self.probabilities is None:
+            return None
+        best = self.probabilities.argmax(axis=1)
+        # Rounded down: 100% is for what is certain.
+        sure = np.floor(100 * self.probabilities.max(axis=1))
+        return {"best": best.tolist(), "classes": list(self.classes), "sure": sure.tolist()}
+
+    def html(self, labels: Mapping[int, LabelRow] | None = None, file: Path | None = None) -> str:
+        """Return the page, with other labels where they are given."""
+        page = self if labels is None else replace(self, labels=labels)
+        environment = Environment(
+            loader=PackageLoader("pointmcd.labelling"),
+            autoescape=True,
+            undefined=StrictUndefined,
+            trim_blocks=True,
+            lstrip_blocks=True,
+        )
+        script = "\n".join(map(_source, _SCRIPTS))
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        return environment.get_template("label.html.j2").render(
+            data=page.data(file),
+            pictures=self.pictures,
+            script=Markup(script),
+            script_hash=f"sha256-{digest}",
+            style=Markup(_source("page.css")),
+        )
+
+
+def _source(name: str) -> str:
+    return (files("pointmcd.labelling") / "templates" / name).read_text(encoding="utf-8")
+
+
+def label_page(
+    store: str | Path,
+    labels: Path | None = None,
+    run: Path | None = None,
+    count: int = 50,
+    device: str = "auto",
+) -> LabelPage:
+    """Collect what the page shows of a store.
+
+    Args:
+        store: the folder.
+        labels: a label file to begin with; by default that of the run, else the store's own labels.
+        run: a run on the store, whose guesses are shown, and help to choose.
+        count: how many shapes are proposed.
+        device: cpu, cuda, mps or auto.
+
+    Raises:
+        StoreError, RunError: when store or run cannot be used, or do not belong together.
+        ConfigError: when a label names no shape of the store, or `count` is below 1.
+    """
+    if count < 1:  # told now, not after the views are encoded
+        raise ConfigError(f"--count {count}: must be at least 1")
+    opened = Store(Path(store))
+    guessing = None if run is None else open_run(run, opened)
+    file = labels or (guessing and guessing.label_file)
+    rows = read_rows(opened, file) if file else _own_labels(opened)
+    probabilities = None if guessing is None else class_probabilities(guessing, opened, device)
+    features = shape_features(opened, device=str(pick_device(device)))
+    first = propose(opened, count, sorted(rows), features, probabilities)
+    others = np.setdiff1d(np.arange(len(opened.shapes)), first).tolist()
+    last = set(opened.indices("test").tolist())
+    return LabelPage(
+        opened,
+        rows,
+        [*first, *sorted(others, key=last.__contains__)],
+        len(first),
+        thumbnails(opened),
+        () if guessing is None else tuple(guessing.labels.classes),
+        probabilities,
+    )
+
+
+def read_rows(store: Store, file: Path) -> dict[int, LabelRow]:
+    """Return the rows of a label file by the index of the shape, each with its name in the store.
+
+    Raises:
+        ConfigError: when a row names no shape, or a shape has two classes.
+    """
+    names = [shape.name for shape in store.shapes]
+    found = match_labels(names, file, store.path, empty=True)
+    return {index: row._replace(path=names[index]) for index, row in found.items()}
+
+
+def _own_labels(store: Store) -> dict[int, LabelRow]:
+    shapes = enumerate(store.shapes)
+    return {i: LabelRow(one.name, one.label) for i, one in shapes if one.label is not None}
+
+
+def write_label_page(page: LabelPage, out: Path) -> Path:
+    """Write the page as a file that opens from disk.
+
+    Args:
+        page: what it shows.
+        out: the file, or a folder in which to write labels.html.
+
+    Returns:
+        The file.
+    """
+    file = out / "labels.html" if out.is_dir() else out
+    with replacing(file) as temporary:
+        temporary.write_text(page.html(), encoding="utf-8")
+    return file

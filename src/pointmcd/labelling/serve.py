@@ -1,0 +1,206 @@
+"""The page on this machine alone, with labels that are saved after every change."""
+
+import json
+import secrets
+import sys
+from collections.abc import Mapping
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from pointmcd.data.labels import LabelRow, write_labels
+from pointmcd.errors import PointMCDError
+from pointmcd.labelling.page import LabelPage, read_rows
+
+#: Of one request, in bytes, and of a class, in characters.
+_MOST_BYTES, _LONGEST_CLASS = 16 << 20, 200
+_HEADERS = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+class LabelFile:
+    """A label file that follows changes, and changes of others to the file.
+
+    Attributes:
+        path: the file.
+        labels: rows by index.
+    """
+
+    def __init__(self, path: Path, page: LabelPage) -> None:
+        self.path, self._store = path, page.store
+        self.labels = dict(page.labels)
+        self._splits = {i: row.split for i, row in page.labels.items() if row.split}
+        self._lock, self._seen = Lock(), _identity(path)
+
+    def change(self, changes: Mapping[int, str | None]) -> int:
+        """Apply changes (None: no label), save the file, return how many labels there are.
+
+        Raises:
+            PointMCDError: when the file cannot be written, or has become unreadable.
+        """
+        with self._lock:
+            labels = dict(self._current())
+            for index, label in changes.items():
+                labels.pop(index, None)
+                if label is not None:
+                    name = self._store.shapes[index].name
+                    labels[index] = LabelRow(name, label, self._splits.get(index))
+            write_labels(self.path, [labels[index] for index in sorted(labels)])
+            self.labels, self._seen = labels, _identity(self.path)
+            return len(labels)
+
+    def current(self) -> dict[int, LabelRow]:
+        """Return the labels as they are now, in the file if another program has changed it."""
+        with self._lock:
+            self.labels = self._current()
+            return dict(self.labels)
+
+    def _current(self) -> dict[int, LabelRow]:
+        found = _identity(self.path)
+        if found in (None, self._seen):
+            return self.labels
+        rows = read_rows(self._store, self.path)
+        self._splits |= {i: row.split for i, row in rows.items() if row.split}
+        self._seen = found
+        return rows
+
+
+def _identity(path: Path) -> tuple[int, int, int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_mtime_ns, stat.st_size
+
+
+class LabelServer(ThreadingHTTPServer):
+    """A server on 127.0.0.1 for whoever knows its URL.
+
+    Args:
+        page: what it shows.
+        file: where the labels are saved.
+    """
+
+    daemon_threads = True
+
+    def __init__(self, page: LabelPage, file: Path) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.page, self.file = page, LabelFile(file, page)
+        self.token = secrets.token_urlsafe(16)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Print nothing where a browser has gone away; else as usual."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port."""
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    @property
+    def url(self) -> str:
+        """Address of the page."""
+        return f"{self.origin}/{self.token}/"
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: LabelServer
+    protocol_version = "HTTP/1.1"
+    timeout = 60
+
+    def do_GET(self) -> None:
+        if not self._allowed(""):
+            return
+        try:
+            labels = self.server.file.current()
+        except PointMCDError as error:
+            self._answer(HTTPStatus.CONFLICT, str(error))
+            return
+        page = self.server.page.html(labels, self.server.file.path)
+        self._answer(HTTPStatus.OK, page, "text/html")
+
+    def do_POST(self) -> None:
+        if not self._allowed("labels"):
+            return
+        changes = self._changes()
+        if changes is None:
+            return
+        try:
+            count = self.server.file.change(changes)
+        except PointMCDError as error:
+            self._answer(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
+            return
+        self._answer(HTTPStatus.OK, json.dumps({"labels": count}), "application/json")
+
+    def _allowed(self, name: str) -> bool:
+        """Refuse other sites (Host and Origin are the browser's own words) and other paths."""
+        own = self.server.origin
+        host, origin = self.headers.get("Host"), self.headers.get("Origin")
+        if host != own.partition("//")[2] or origin not in (None, own):
+            self._refuse(HTTPStatus.FORBIDDEN)
+            return False
+        wanted = f"/{self.server.token}/{name}"
+        if not secrets.compare_digest(self.path.encode(), wanted.encode()):
+            self._refuse(HTTPStatus.NOT_FOUND)
+            return False
+        return True
+
+    def _changes(self) -> dict[int, str | None] | None:
+        """Return the changes of a request; None where it was refused."""
+        length = self.headers.get("Content-Length", "")
+        if not (length.isascii() and length.isdigit()):
+            self._refuse(HTTPStatus.LENGTH_REQUIRED)
+            return None
+        if int(length) > _MOST_BYTES:
+            self._refuse(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+            return None
+        if self.headers.get_content_type() != "application/json":
+            self._refuse(HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
+            return None
+        try:
+            return _parsed(json.loads(self.rfile.read(int(length))), len(self.server.page.names))
+        except (ValueError, TypeError, KeyError, RecursionError):
+            self._refuse(HTTPStatus.BAD_REQUEST)
+            return None
+
+    def _refuse(self, status: HTTPStatus) -> None:
+        self.close_connection = True  # what else was sent stays unread
+        self._answer(status, status.phrase)
+
+    def _answer(self, status: HTTPStatus, text: str, kind: str = "text/plain") -> None:
+        content = text.encode()
+        self.send_response(status)
+        self.send_header("Content-Type", f"{kind}; charset=utf-8")
+        self.send_header("Content-Length", str(len(content)))
+        for name, value in _HEADERS.items():
+            self.send_header(name, value)
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Print nothing."""
+
+
+def _parsed(request: Any, shapes: int) -> dict[int, str | None]:
+    """Return the changes by index.
+
+    Raises:
+        ValueError, TypeError, KeyError: when the request is none of the page's.
+    """
+    found: dict[int, str | None] = {}
+    for index, label in request["changes"]:
+        if type(index) is not int or not 0 <= index < shapes:
+            raise ValueError("no such shape")
+        found[index] = None if label is None else str.strip(label)
+        if label is not None and not 0 < len(str(found[index])) <= _LONGEST_CLASS:
+            raise ValueError("no such class")
+    return found
