@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
 from pointmcd import __version__
 from pointmcd.data.labels import LabelRow, match_labels
@@ -103,9 +102,9 @@ class LabelPage:
         return environment.get_template("label.html.j2").render(
             data=page.data(file),
             pictures=self.pictures,
-            script=Markup(script),
+            script=script,
             script_hash=f"sha256-{digest}",
-            style=Markup(_source("page.css")),
+            style=_source("page.css"),
         )
 
 
