@@ -142,7 +142,7 @@ def test_guesses_are_confirmed_and_corrected(browser, taught_store, trained_run,
     made = label_page(taught_store, tmp_path / "none.csv", trained_run, 4, "cpu")
     fresh(browser, write_label_page(made, tmp_path).as_uri())
     shapes = order(browser)
-    guess = dict(zip(made.names, made.probabilities.argmax(axis=1), strict=True))
+    guess = dict(zip(made.names, made.guesses.probabilities.argmax(axis=1), strict=True))
     guess = {name: ["bed", "chair", "lamp"][best] for name, best in guess.items()}
     browser.keys("c")
     assert labels(browser) == {shapes[0]: guess[shapes[0]]}

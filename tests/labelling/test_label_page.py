@@ -19,6 +19,7 @@ from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, PointMCDError, RunError, StoreError
 from pointmcd.files import read_json, write_json
 from pointmcd.labelling import thumbnails as pictures
+from pointmcd.labelling.guesses import guess
 from pointmcd.labelling.page import label_page, write_label_page
 from pointmcd.labelling.thumbnails import cropped, telling_view, thumbnails
 
@@ -88,9 +89,30 @@ def test_guesses_of_a_run(taught_store, trained_run, tmp_path):
     page = label_page(taught_store, tmp_path / "none.csv", trained_run, 4, "cpu")
     guesses = page.data()["guesses"]
     assert guesses["classes"] == page.data()["classes"] == ["bed", "chair", "lamp"]
-    assert page.probabilities.shape == (18, 3)
-    assert guesses["best"] == page.probabilities.argmax(axis=1).tolist()
+    assert page.guesses.probabilities.shape == (18, 3)
+    assert guesses["best"] == page.guesses.probabilities.argmax(axis=1).tolist()
     assert all(33 <= sure <= 100 and sure == int(sure) for sure in guesses["sure"])
+
+
+def test_guesses_are_calibrated(taught_store, trained_run, tmp_path):
+    run = shutil.copytree(trained_run, tmp_path / "run")
+    (run / "calibration.json").unlink(missing_ok=True)
+    plain = guess(run, Store(taught_store), "cpu").probabilities
+    write_json(run / "calibration.json", {"best": {"temperature": 4.0}})
+    soft = guess(run, Store(taught_store), "cpu").probabilities
+    np.testing.assert_array_equal(soft.argmax(axis=1), plain.argmax(axis=1))
+    assert (soft.max(axis=1) < plain.max(axis=1)).all()
+
+
+def test_guesses_of_a_teacher(taught_store, hard_store):
+    teacher = taught_store / "teachers" / "lite0"
+    found = guess(teacher, Store(taught_store))
+    logits = np.concatenate([np.load(f) for f in sorted(teacher.glob("logits/*.npy"))])
+    assert found.classes == ["bed", "chair", "lamp"]
+    np.testing.assert_array_equal(found.probabilities.argmax(axis=1), logits.argmax(axis=1))
+    np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, rtol=1e-5)
+    with pytest.raises(RunError, match="learnt from another store than"):
+        guess(teacher, Store(hard_store))
 
 
 def test_the_labels_of_a_run_come_with_it(taught_store, trained_run, tmp_path):
@@ -103,7 +125,7 @@ def test_the_labels_of_a_run_come_with_it(taught_store, trained_run, tmp_path):
 def test_what_cannot_be_used(taught_store, trained_run, hard_store, tmp_path):
     with pytest.raises(StoreError, match="no such store"):
         label_page(tmp_path / "none")
-    with pytest.raises(RunError, match="trained on another store than"):
+    with pytest.raises(RunError, match="learnt from another store than"):
         label_page(hard_store, run=trained_run)
     with pytest.raises(ConfigError, match="--count 0: must be at least 1"):
         label_page(taught_store, count=0)
@@ -223,7 +245,7 @@ def test_the_command(cli, hard_store, tmp_path):
 def test_no_run_no_page(cli, hard_store, trained_run, tmp_path):
     status, _, error = cli("label", hard_store, "--run", trained_run, "--out", tmp_path / "x.html")
     assert status == 1
-    assert "trained on another store" in error
+    assert "learnt from another store" in error
     assert error.count("pointmcd:") == 1
     assert not (tmp_path / "x.html").exists()
 

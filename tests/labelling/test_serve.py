@@ -151,7 +151,8 @@ def test_without_the_token_there_is_nothing(server):
         {"changes": [["0", "x"]]},
         {"changes": [[0, 5]]},
         {"changes": [[0, "  "]]},
-        {"changes": [[0, "x" * 201]]},
+        {"changes": [[0, "x" * 1001]]},
+        {"changes": [[0, "\ud800"]]},
         {"changes": [[1, "fine"], [0, ["x"]]]},
     ],
 )

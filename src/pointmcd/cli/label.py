@@ -29,7 +29,8 @@ def label(
         out_file: Page to write; labels.html by default.
         labels: Label file to begin with; by default that of --run, else the labels in the store.
             With --serve also the file that is saved: labels.csv by default.
-        run: Run on the store; its guesses are to be confirmed or corrected.
+        run: Run on the store, or teacher (STORE/teachers/NAME); its guesses are to be confirmed or
+            corrected.
         count: Shapes to propose.
         serve: Show the page on this machine at once, and save the labels after every change.
         device: cpu, cuda, mps or auto.

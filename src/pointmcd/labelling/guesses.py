@@ -1,45 +1,81 @@
-"""Guesses of a run for the shapes of a store, to be confirmed or corrected."""
+"""Guesses for the shapes of a store, by a run or a teacher, to be confirmed or corrected."""
 
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+import torch
 
 from pointmcd.data.dataset import ShapeDataset, evaluation_loader
 from pointmcd.data.store import Store
 from pointmcd.device import pick_device
 from pointmcd.errors import RunError
+from pointmcd.metrics.calibration import soften
+from pointmcd.tasks.task import Labels, Task, task_of_lesson
+from pointmcd.teachers.stored import is_teacher, map_output, open_teacher_store
+from pointmcd.training.calibration import temperature_of
 from pointmcd.training.model import load_model
 from pointmcd.training.run import Run
-from pointmcd.typing import Floats
+from pointmcd.typing import Doubles
 
 
-def open_run(path: Path, store: Store) -> Run:
-    """Open a finished run that names classes and was trained on these shapes, whatever the labels.
+class Guesses(NamedTuple):
+    """What a model says of all shapes of a store.
+
+    Attributes:
+        classes: the K names.
+        probabilities: float64 [S, K].
+        label_file: the labels that the model learnt from; None where the store's own.
+    """
+
+    classes: list[str]
+    probabilities: Doubles
+    label_file: Path | None
+
+
+def guess(model: Path, store: Store, device: str = "auto") -> Guesses:
+    """Return the guesses of a run, or of a teacher of the store, for every shape.
+
+    A run's are of the checkpoint that was best on the validation split and calibrated, as those of
+    `predict`.
 
     Raises:
-        RunError: when it is no such run.
+        RunError: when it names no classes, is not finished, or learnt from other shapes.
+        StoreError: when the teacher does not match its store.
     """
+    return _of_teacher(model, store) if is_teacher(model) else _of_run(model, store, device)
+
+
+def _of_run(path: Path, store: Store, device: str) -> Guesses:
     run = Run(path)
     run.refuse_unfinished()
     run.refuse_pretrained()
-    if "probabilities" not in run.task.arrays:
-        raise RunError(f"{path}: names no classes of shapes; give a run of classification")
-    if run.meta.get("own_fingerprint", run.meta["store_fingerprint"]) != store.own_fingerprint:
-        raise RunError(
-            f"{path}: trained on another store than {store.path}, on {run.meta['store']}; label"
-            " that one, or train on this one"
-        )
-    return run
-
-
-def class_probabilities(run: Run, store: Store, device: str = "auto") -> Floats:
-    """Return the probabilities of the run's classes for every shape, float32 [S, K].
-
-    They are of the checkpoint that was best on the validation split, as in `predict`.
-    """
+    _check(path, run.task, run.meta.get("own_fingerprint", run.meta["store_fingerprint"]), store)
     where = pick_device(device)
     every = np.arange(len(store.shapes))
     dataset = ShapeDataset(store, every, run.config.points, labelled=False)
-    model = load_model(run, "best", where)
-    arrays = run.task.predictions(model, evaluation_loader(dataset), where)
-    return np.asarray(arrays["probabilities"], dtype=np.float32)
+    arrays = run.task.predictions(load_model(run, "best", where), evaluation_loader(dataset), where)
+    probabilities = soften(arrays["probabilities"], temperature_of(run, "best"))
+    return Guesses(run.labels.classes, probabilities, run.label_file)
+
+
+def _of_teacher(path: Path, store: Store) -> Guesses:
+    own, meta = open_teacher_store(path)
+    task = task_of_lesson(meta["task"])
+    _check(path, task, own.own_fingerprint, store)
+    assert task is not None
+    every = np.arange(len(own.shapes))
+    answer = torch.from_numpy(map_output(own, meta, str(task.teacher_answer), every)[:]).float()
+    unread = np.full(len(every), -1)
+    arrays = task.teacher_predictions(answer, unread, Labels(own.classes, own.parts), {})
+    return Guesses(own.classes, arrays["probabilities"].astype(np.float64), own.label_file)
+
+
+def _check(path: Path, task: Task | None, fingerprint: str, store: Store) -> None:
+    if task is None or "probabilities" not in task.arrays:
+        raise RunError(f"{path}: names no classes of shapes; give a run of classification")
+    if fingerprint != store.own_fingerprint:
+        raise RunError(
+            f"{path}: learnt from another store than {store.path}; label that one, or train on"
+            " this one"
+        )

@@ -18,10 +18,9 @@ from pointmcd.data.store import Store
 from pointmcd.device import pick_device
 from pointmcd.errors import ConfigError
 from pointmcd.files import replacing
-from pointmcd.labelling.guesses import class_probabilities, open_run
+from pointmcd.labelling.guesses import Guesses, guess
 from pointmcd.labelling.propose import propose, shape_features
 from pointmcd.labelling.thumbnails import picture_kind, thumbnails
-from pointmcd.typing import Floats
 
 #: The parts of the page's script, in order.
 _SCRIPTS = ("csv.js", "labels.js", "grid.js", "page.js")
@@ -37,8 +36,7 @@ class LabelPage:
         order: indices of all shapes, the proposed ones first.
         proposed: how many those are.
         pictures: one per shape, in base64.
-        classes: known before any label, such as those of the run.
-        probabilities: of these classes for every shape, [S, K]; None without a run.
+        guesses: of a model for every shape, if there is one.
     """
 
     store: Store
@@ -46,8 +44,7 @@ class LabelPage:
     order: list[int]
     proposed: int
     pictures: list[str]
-    classes: tuple[str, ...] = ()
-    probabilities: Floats | None = None
+    guesses: Guesses | None = None
 
     @property
     def names(self) -> list[str]:
@@ -61,10 +58,11 @@ class LabelPage:
             file: where the labels are saved by `--serve`; None for a page that stands alone.
         """
         labels = [[i, row.label, row.split] for i, row in sorted(self.labels.items())]
-        own = sorted({row.label for row in self.labels.values()} - set(self.classes))
+        known = [] if self.guesses is None else self.guesses.classes
+        own = sorted({row.label for row in self.labels.values()} - set(known))
         return {
             "base": hashlib.sha256(json.dumps(labels).encode()).hexdigest()[:16],
-            "classes": [*self.classes, *own],
+            "classes": [*known, *own],
             "file": None if file is None else str(file),
             "fingerprint": self.store.own_fingerprint,
             "guesses": self._guesses(),
@@ -80,12 +78,13 @@ class LabelPage:
         }
 
     def _guesses(self) -> dict[str, Any] | None:
-        if self.probabilities is None:
+        if self.guesses is None:
             return None
-        best = self.probabilities.argmax(axis=1)
+        said = self.guesses.probabilities
         # Rounded down: 100% is for what is certain.
-        sure = np.floor(100 * self.probabilities.max(axis=1))
-        return {"best": best.tolist(), "classes": list(self.classes), "sure": sure.tolist()}
+        sure = np.floor(100 * said.max(axis=1)).astype(int).tolist()
+        best = said.argmax(axis=1).tolist()
+        return {"best": best, "classes": self.guesses.classes, "sure": sure}
 
     def html(self, labels: Mapping[int, LabelRow] | None = None, file: Path | None = None) -> str:
         """Return the page, with other labels where they are given."""
@@ -124,7 +123,7 @@ def label_page(
     Args:
         store: the folder.
         labels: a label file to begin with; by default that of the run, else the store's own labels.
-        run: a run on the store, whose guesses are shown, and help to choose.
+        run: a run on the store, or a teacher in it, whose guesses are shown, and help to choose.
         count: how many shapes are proposed.
         device: cpu, cuda, mps or auto.
 
@@ -135,12 +134,13 @@ def label_page(
     if count < 1:  # told now, not after the views are encoded
         raise ConfigError(f"--count {count}: must be at least 1")
     opened = Store(Path(store))
-    guessing = None if run is None else open_run(run, opened)
-    file = labels or (guessing and guessing.label_file)
-    rows = read_rows(opened, file) if file else _own_labels(opened)
-    probabilities = None if guessing is None else class_probabilities(guessing, opened, device)
+    given = None if labels is None else read_rows(opened, labels)
+    guesses = None if run is None else guess(run, opened, device)
+    learnt = guesses.label_file if guesses else None
+    own = read_rows(opened, learnt) if learnt else _own_labels(opened)
+    rows = own if given is None else given
     features = shape_features(opened, device=str(pick_device(device)))
-    first = propose(opened, count, sorted(rows), features, probabilities)
+    first = propose(opened, count, sorted(rows), features, guesses and guesses.probabilities)
     others = np.setdiff1d(np.arange(len(opened.shapes)), first).tolist()
     last = set(opened.indices("test").tolist())
     return LabelPage(
@@ -149,8 +149,7 @@ def label_page(
         [*first, *sorted(others, key=last.__contains__)],
         len(first),
         thumbnails(opened),
-        () if guessing is None else tuple(guessing.labels.classes),
-        probabilities,
+        guesses,
     )
 
 

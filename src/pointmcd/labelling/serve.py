@@ -14,8 +14,8 @@ from pointmcd.data.labels import LabelRow, write_labels
 from pointmcd.errors import PointMCDError
 from pointmcd.labelling.page import LabelPage, read_rows
 
-#: Of one request, in bytes, and of a class, in characters.
-_MOST_BYTES, _LONGEST_CLASS = 16 << 20, 200
+#: Bytes of one request, and of a class.
+_MOST_BYTES, _LONGEST_CLASS = 16 << 20, 1000
 _HEADERS = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "frame-ancestors 'none'",
@@ -201,6 +201,6 @@ def _parsed(request: Any, shapes: int) -> dict[int, str | None]:
         if type(index) is not int or not 0 <= index < shapes:
             raise ValueError("no such shape")
         found[index] = None if label is None else str.strip(label)
-        if label is not None and not 0 < len(str(found[index])) <= _LONGEST_CLASS:
+        if label is not None and not 0 < len(str(found[index]).encode()) <= _LONGEST_CLASS:
             raise ValueError("no such class")
     return found

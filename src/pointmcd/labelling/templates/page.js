@@ -244,6 +244,7 @@ async function open(file) {
     const index = find(row.path);
     if (index === undefined) faults.push(`line ${row.line}: ${row.path} is no shape of this page`);
     else if (found.has(index) && found.get(index).label !== row.label) faults.push(`line ${row.line}: ${names[index]} has another class above`);
+    else if (row.label.length > 200) faults.push(`line ${row.line}: has a class of more than 200 letters`);
     else found.set(index, row);
   }
   for (const [index, row] of found) if (row.split) labels.splits.set(index, row.split);
