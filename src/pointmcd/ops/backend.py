@@ -19,6 +19,8 @@ from pointmcd.typing import Array, compiled_with
 TRITON_DEVICES = ["cuda"]
 #: Triton's kernels were compiled for this and later; older GPUs take the torch path.
 _TRITON_CAPABILITY = (8, 0)
+#: Devices that have no float64; tests add the CPU.
+DEVICES_WITHOUT_DOUBLE = ["mps"]
 _TRITON_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
@@ -57,6 +59,12 @@ def numba_fits(*tensors: Tensor) -> bool:
     """Return whether the CPU kernels, of float32, may be used; an exported program has none."""
     fits = all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
     return fits and not torch.compiler.is_compiling()
+
+
+def double_of(tensor: Tensor) -> torch.dtype:
+    """Return float64, or float32 where a tensor's device has no other."""
+    has_none = tensor.device.type in DEVICES_WITHOUT_DOUBLE
+    return torch.float32 if has_none else torch.float64
 
 
 def smaller(first: int, second: int) -> int:

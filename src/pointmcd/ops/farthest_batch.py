@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pointmcd.ops.backend import numba_fits, parallel_kernel, smaller
+from pointmcd.ops.backend import double_of, numba_fits, parallel_kernel, smaller
 from pointmcd.typing import Array
 
 
@@ -36,7 +36,7 @@ def sample_farthest(points: Tensor, count: int | None = None) -> Tensor:
     if isinstance(count, torch.SymInt):  # traced for any size: a loop that cannot be unrolled
         traced: Tensor = _sample_open(points, count)
         return traced
-    centroid = points.double().mean(dim=1, keepdim=True).to(points)
+    centroid = points.to(double_of(points)).mean(dim=1, keepdim=True).to(points)
     order = points.new_zeros(len(points), count, dtype=torch.int64)
     order[:, 0] = _squared_distance(points, centroid).argmax(dim=1)
     if numba_fits(points):

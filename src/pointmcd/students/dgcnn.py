@@ -38,6 +38,7 @@ from pointmcd.ops.neighbours import neighbour_max
 from pointmcd.students.base import PointFeatures
 from pointmcd.students.heads import HeadLayout
 from pointmcd.students.part_heads import PartHead, PartLayout
+from pointmcd.students.precision import full_precision
 from pointmcd.students.registry import register_student
 
 SLOPE = 0.2
@@ -167,7 +168,9 @@ class DGCNNSegmentation(nn.Module):
 
     def forward(self, points: Tensor) -> PointFeatures:
         """Points [B, N, 3] -> embeddings [B, N, 1024], local [B, N, 192]."""
-        points = torch.bmm(points, self.transform(points))
+        transform = self.transform(points)
+        with full_precision(points):
+            points = torch.bmm(points, transform.to(points))
         outputs = []
         for edge in self.edges:
             points = edge(points)

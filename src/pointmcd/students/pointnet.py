@@ -25,6 +25,7 @@ from pointmcd.ops.linear_norm import linear_bn_relu
 from pointmcd.students.base import PointFeatures
 from pointmcd.students.heads import HeadLayout
 from pointmcd.students.part_heads import PartHead, PartLayout
+from pointmcd.students.precision import full_precision
 from pointmcd.students.registry import register_student
 
 
@@ -92,8 +93,7 @@ class PointNet(nn.Module):
 
     def forward(self, points: Tensor) -> PointFeatures:
         """Points [B, N, 3] -> embeddings [B, N, 1024] and the orthogonality penalty."""
-        points = torch.bmm(points, self.input_transform(points))
-        features = self.first(points)
+        features = self.first[1](aligned_layer(points, self.input_transform, self.first[0]))
         transform = self.feature_transform(features)
         embeddings = self.second(torch.bmm(features, transform))
         return PointFeatures(embeddings, penalty=orthogonality(transform))
@@ -119,8 +119,10 @@ class PointNetParts(nn.Module):
 
     def forward(self, points: Tensor) -> PointFeatures:
         """Points [B, N, 3] -> embeddings [B, N, 2048], local [B, N, 960] and the penalty."""
-        points, outputs = torch.bmm(points, self.input_transform(points)), []
-        for layer in self.first:
+        first, *others = self.first
+        points = aligned_layer(points, self.input_transform, first)
+        outputs = [points]
+        for layer in others:
             points = layer(points)
             outputs.append(points)
         transform = self.feature_transform(points)
@@ -132,6 +134,14 @@ class PointNetParts(nn.Module):
     def part_head(self, num_classes: int, num_parts: int) -> nn.Module:
         """Return the published head for K classes and P parts."""
         return PartHead(self, num_classes, num_parts, PartLayout(dropout=(0.2, 0.2, 0.0)))
+
+
+def aligned_layer(points: Tensor, transform: nn.Module, layer: nn.Module) -> Tensor:
+    """Apply a layer to points [B, N, 3] turned by their T-Net's matrix: [B, N, C]."""
+    with full_precision(points):
+        points = points.to(next(layer.parameters()))
+        features: Tensor = layer(torch.bmm(points, transform(points)))
+    return features
 
 
 def orthogonality(transform: Tensor) -> Tensor:

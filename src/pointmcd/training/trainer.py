@@ -31,6 +31,7 @@ from pointmcd.distill.objective import Objectives, Setup
 from pointmcd.distill.statistics import channel_statistics
 from pointmcd.errors import ConfigError, RunError
 from pointmcd.ops.batch_norm import synchronise
+from pointmcd.students.precision import protect_coordinates
 from pointmcd.tasks.task import Labels, Scores, Task
 from pointmcd.teachers.stored import teacher_weights
 from pointmcd.training.averages import ExponentialAverage
@@ -110,6 +111,9 @@ class Trainer:
         if config.init is not None:
             start_from(self.module, Run(config.init))
         set_dropout(self.module, config.dropout)
+        if config.precision != "no":
+            student: Any = self.module.student
+            protect_coordinates(student)
         self.training = StudentTraining(self.task, self.module, self._objectives())
         self.average = self._average()
         self.weights = self._class_weights()
