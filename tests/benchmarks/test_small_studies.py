@@ -5,10 +5,12 @@ import zipfile
 from functools import partial
 
 import pytest
+from dataset_layouts import write_modelnet_npy
 
 from benchmarks.corruptions import __main__ as corruptions
 from benchmarks.hidden_points import __main__ as hidden_points
 from benchmarks.hidden_points import cloud_views
+from benchmarks.modelnet40 import __main__ as modelnet40
 from benchmarks.psb25 import __main__ as psb25
 from benchmarks.psb_parts17 import __main__ as psb_parts17
 from benchmarks.shared.trials import BOTH, Trial
@@ -108,3 +110,22 @@ def test_teachers(run, monkeypatch, tiny_store, tmp_path):
     page = run(teachers, tiny_store, tmp_path / "work")
     assert "3 validation shapes of 3 classes in percent, 10% of the labels, draws 0 to 1" in page
     assert len([line for line in page.splitlines() if line.startswith("| ")]) == 2 + 2 + 1 + 3
+
+
+def test_modelnet40(run, furniture_root, tmp_path):
+    clouds = write_modelnet_npy(furniture_root, tmp_path / "clouds")
+    sizes = ("--points", 64, "--epochs", 1, "--pretrain-epochs", 1, "--seeds", 1)
+    call = (modelnet40, clouds, tmp_path / "work", *sizes, "--workers", 1)
+    page = run(*call)
+    assert "3 classes, " in page
+    assert "| prepare | " in page
+    assert "| teach | " in page
+    assert "## pointnet, 100% of the labels" in page
+    assert "## pointnet, 10% of the labels (3 shapes)" in page
+    assert "pointmcd prepare modelnet40:clouds STORE --points 64" in page
+    assert "pointmcd teach STORE --label-fraction 0.1 --seed 0" in page
+    assert "| distilled | 0 | " in page
+    assert "| pointnet-pretrained-s0 | " in page
+    assert "| PointNet | 89.2 | " in page
+    assert run(*call) == page  # goes on where it ended: nothing is left to do
+    assert "10% of the labels" not in run(*call, "--page", "--fractions", 1)

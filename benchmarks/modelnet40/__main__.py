@@ -1,0 +1,208 @@
+"""Students on ModelNet40's official test split, beside the published figures.
+
+    python -m benchmarks.modelnet40 ../shared/data/modelnet40_1024.zip WORK
+
+prepares WORK/store, teaches, trains baselines and distilled students with a fraction of the labels
+and with all, pretrains students without labels for a linear SVM, goes on where it was interrupted,
+and writes benchmarks/results/modelnet40.md with what is done so far. The test split is read once,
+at the end of each run. Options cut it to size; what they leave out is left out of the page.
+"""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.modelnet40.published import CLASSIFIED, PROBED
+from benchmarks.modelnet40.timing import timed, timing_rows
+from benchmarks.shared.page import ROOT, machine, table, write
+from benchmarks.shared.trials import BOTH, describe, describe_store, parser, trained_and_evaluated
+from pointmcd.data.splits import labelled_train
+from pointmcd.data.store import Store
+from pointmcd.evaluation.compare import compare
+from pointmcd.evaluation.comparison_table import comparison_table
+from pointmcd.preparation.config import PrepareConfig
+from pointmcd.preparation.prepare import prepare
+from pointmcd.probing.config import ProbeConfig
+from pointmcd.probing.probe import probe
+from pointmcd.probing.scores import probe_table
+from pointmcd.tables import to_markdown
+from pointmcd.teachers.config import TeachConfig
+from pointmcd.teachers.teach import teach
+from pointmcd.training.config import TrainConfig
+from pointmcd.training.run import Run
+from pointmcd.training.train import train
+
+PAGE = ROOT / "benchmarks" / "results" / "modelnet40.md"
+STUDENTS = ("pointnet", "pointnet2", "dgcnn", "curvenet")
+
+
+def options() -> argparse.ArgumentParser:
+    """Return the parser of the command."""
+    made = parser(__doc__)
+    made.add_argument("--points", type=int, default=1024, help="per shape")
+    made.add_argument("--students", nargs="*", default=["pointnet"], choices=STUDENTS)
+    made.add_argument(
+        "--fractions", nargs="*", type=float, default=[0.1, 1.0], help="of the labels"
+    )
+    made.add_argument("--seeds", type=int, default=5, help="how many")
+    made.add_argument("--epochs", type=int, default=0, help="0: as many as `train` takes")
+    made.add_argument("--pretrain-epochs", type=int, default=0, help="0: as many as `train` takes")
+    made.add_argument("--workers", type=int, help="processes that prepare; one for each core")
+    made.add_argument("--no-probe", action="store_true", help="pretrain no student for the SVM")
+    made.add_argument("--page", action="store_true", help="train nothing, write the page")
+    return made
+
+
+def source_of(path: Path) -> str:
+    """Return the source of clouds whose folders are those of the zip."""
+    return f"modelnet40:{path}"
+
+
+def supervised(
+    chosen: argparse.Namespace, student: str, variant: str, fraction: float, seed: int
+) -> TrainConfig:
+    """Return a run with that fraction of the labels."""
+    return TrainConfig(
+        chosen.work / "store",
+        chosen.work / "runs" / f"{student}-{variant}-{fraction:g}-s{seed}",
+        student=student,
+        teacher=None if variant == "baseline" else "lite0",
+        label_fraction=fraction,
+        points=chosen.points,
+        epochs=chosen.epochs,
+        seed=seed,
+    )
+
+
+def pretraining(chosen: argparse.Namespace, student: str, seed: int) -> TrainConfig:
+    """Return a run that sees no label."""
+    return TrainConfig(
+        chosen.work / "store",
+        chosen.work / "runs" / f"{student}-pretrained-s{seed}",
+        task="pretrain",
+        student=student,
+        points=chosen.points,
+        epochs=chosen.pretrain_epochs,
+        seed=seed,
+    )
+
+
+def run_all(chosen: argparse.Namespace) -> None:
+    """Prepare, teach and train, seed by seed, so that an interruption leaves whole seeds."""
+    work, store = chosen.work, chosen.work / "store"
+    with timed(work, "prepare", store):
+        prepare(
+            PrepareConfig(
+                source_of(chosen.source), store, points=chosen.points, workers=chosen.workers
+            )
+        )
+    for seed in range(chosen.seeds):
+        for fraction in chosen.fractions:
+            with timed(work, "teach", store / "features"):  # the first: it encodes all views
+                teach(teaching(store, fraction, seed))
+            for student in chosen.students:
+                for variant in BOTH:
+                    trained_and_evaluated(supervised(chosen, student, variant, fraction, seed))
+        if not chosen.no_probe:
+            teach(TeachConfig(store, task="features"))
+            for student in chosen.students:
+                train(pretraining(chosen, student, seed))
+
+
+def teaching(store: Path, fraction: float, seed: int) -> TeachConfig:
+    """Return the teacher of a run: of all labels there is one, else one for each seed's labels."""
+    return TeachConfig(store, label_fraction=fraction, seed=0 if fraction == 1 else seed)
+
+
+def page(chosen: argparse.Namespace) -> Iterator[str]:
+    """Yield the page, paragraph by paragraph."""
+    store = Store(chosen.work / "store")
+    yield "# ModelNet40"
+    yield (
+        "Written by `python -m benchmarks.modelnet40 ../shared/data/modelnet40_1024.zip WORK`;"
+        " `--help` lists its options. A section holds the runs that are finished."
+    )
+    yield (
+        f"{len(store.classes)} classes, {describe_store(store)}; official test split;"
+        f" {chosen.points} points of each shape in training and test, one fixed sample without"
+        " normals; no voting. Views are splatted from the points. Validation is held out of train"
+        " and never trained on, while published figures are of training on all of train. Nothing"
+        f" was chosen on the test split. {machine()}"
+    )
+    if rows := timing_rows(chosen.work, len(store.shapes)):
+        yield "## Time"
+        yield table(["step", "core hours", "hours", "core seconds a shape"], rows)
+    for student in STUDENTS:
+        for fraction in (1.0, *(f for f in chosen.fractions if f < 1)):
+            yield from section(chosen, store, student, fraction)
+    yield "## Published, on all labels"
+    yield table(["network", "overall accuracy", "where"], CLASSIFIED)
+    yield from probe_section(chosen)
+    yield "## Published, linear SVM on frozen features"
+    yield table(["method", "overall accuracy", "where"], PROBED)
+
+
+def section(
+    chosen: argparse.Namespace, store: Store, student: str, fraction: float
+) -> Iterator[str]:
+    """Yield the comparison of a student's finished runs, and the commands of its first."""
+    runs = {v: [supervised(chosen, student, v, fraction, s) for s in range(99)] for v in BOTH}
+    done = [
+        seed
+        for seed, pair in enumerate(zip(*runs.values(), strict=True))
+        if all((config.folder / "test.json").exists() for config in pair)
+    ]
+    if not done:
+        return
+    baseline, distilled = ([runs[variant][seed].folder for seed in done] for variant in BOTH)
+    first = Run(baseline[0])
+    count = len(labelled_train(store, fraction, done[0]))
+    yield f"## {student}, {fraction:.0%} of the labels ({count:,} shapes)"
+    yield "\n".join(["```sh", *commands(chosen, student, fraction, done[0]), "```"])
+    yield f"Settings: {describe(first.config)}, {first.config.epochs} epochs."
+    yield to_markdown(comparison_table(compare(distilled, baseline)))
+
+
+def commands(chosen: argparse.Namespace, student: str, fraction: float, seed: int) -> Iterator[str]:
+    """Yield the commands that make one seed's rows, without this study."""
+    known = f" --label-fraction {fraction:g} --seed {seed}" if fraction < 1 else ""
+    own = f"--student {student} --points {chosen.points} --epochs {chosen.epochs} --seed {seed}"
+    own += f" --label-fraction {fraction:g}" if fraction < 1 else ""
+    yield f"pointmcd prepare {source_of(Path(chosen.source.name))} STORE --points {chosen.points}"
+    yield f"pointmcd teach STORE{known}"
+    yield f"pointmcd train STORE {own} --no-distill --out runs/baseline"
+    yield f"pointmcd train STORE {own} --out runs/distilled"
+    yield "pointmcd evaluate runs/baseline"
+    yield "pointmcd evaluate runs/distilled"
+
+
+def probe_section(chosen: argparse.Namespace) -> Iterator[str]:
+    """Yield the scores of frozen students that were pretrained without labels."""
+    for student in STUDENTS:
+        runs = [pretraining(chosen, student, seed).folder for seed in range(99)]
+        finished = [
+            run for run in runs if (run / "run.json").exists() and Run(run).meta["finished"]
+        ]
+        if finished:
+            first, *others = finished
+            rows = probe(ProbeConfig(first, chosen.work / "store", tuple(others)))
+            config = Run(first).config
+            yield f"## {student}, pretrained without labels and frozen"
+            yield (
+                f"On ModelNet40's train split without val; the SVM is fitted on train and val."
+                f" Settings: {describe(config)}, {config.epochs} epochs."
+            )
+            yield to_markdown(probe_table(rows))
+
+
+def main() -> None:
+    """Do everything, from the clouds to the page."""
+    chosen = options().parse_args()
+    if not chosen.page:
+        run_all(chosen)
+    PAGE.parent.mkdir(exist_ok=True)
+    write(PAGE, page(chosen))
+
+
+if __name__ == "__main__":
+    main()
