@@ -138,4 +138,4 @@ def test_pictures_are_those_of_plain_numpy_but_for_rounding(label, monkeypatch):
     off = np.abs(found.pictures[0] - np.rint(wanted))
     assert off.max() <= 1
     assert (off > 0).mean() < 1e-3
-    np.testing.assert_allclose(found.depths[0], nearest[1::3, 1::3], rtol=1e-6)
+    np.testing.assert_allclose(found.inverse_depths[0], 1 / nearest[1::3, 1::3], rtol=1e-6)

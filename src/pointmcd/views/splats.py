@@ -1,7 +1,7 @@
 """Grey views of a cloud from every camera of a rig, and the point that each pixel shows."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -9,7 +9,7 @@ from scipy.spatial import cKDTree
 
 from pointmcd.shapes.mesh import Mesh
 from pointmcd.typing import Array, Bytes, Doubles, Floats, Ints, Reals, kernel
-from pointmcd.views.ellipses import draw_ellipses, place_ellipses
+from pointmcd.views.ellipses import Ellipses, draw_ellipses, place_ellipses
 from pointmcd.views.framing import Framing, frame
 from pointmcd.views.holes import small_holes
 from pointmcd.views.neighbourhoods import strays
@@ -31,14 +31,14 @@ class Splats:
 
     Attributes:
         pictures: uint8 [V, size, size].
-        depths: float32 [size, size] of each view, at the middles of pixels; infinity: background.
+        inverse_depths: float32 [V, size, size], at the middles of pixels; 0 for background.
         framing: the similarity from the cloud's frame to the rig's.
         points: the cloud [N, 3] in the rig's frame.
         rig: the cameras.
     """
 
     pictures: Bytes
-    depths: Sequence[Floats]
+    inverse_depths: Floats
     framing: Framing
     points: Doubles
     rig: Rig
@@ -49,7 +49,8 @@ class Splats:
 
         -1 for background.
         """
-        return nearest_points(self.points, self.rig, self.depths)
+        with np.errstate(divide="ignore"):
+            return nearest_points(self.points, self.rig, 1 / self.inverse_depths)
 
 
 def splat_views(points: Reals, rig: Rig) -> Splats:
@@ -65,10 +66,24 @@ def splat_views(points: Reals, rig: Rig) -> Splats:
     places = np.unique(points.astype(np.float64), axis=0)
     surfels = fit_surfels(places[~strays(places)])
     framing = frame_points(surfels.ends, rig)
+    surfels = replace(
+        surfels, centres=framing.apply(surfels.centres), lengths=surfels.lengths * framing.scale
+    )
+    # Among points drawn by chance there are always some wide gaps: holes smaller than one ellipse.
+    reach = float(np.median(surfels.lengths[:, 0])) / (rig.distance * rig.tangent)
+    most = np.pi * (reach * rig.size * _FINER / 2) ** 2
+    pictures = np.empty((len(rig), rig.size, rig.size), dtype=np.uint8)
+    inverse_depths = np.empty(pictures.shape, dtype=np.float32)
     canvas = np.empty((3, rig.size * _FINER, rig.size * _FINER), dtype=np.float32)
-    drawn = [_draw(surfels, framing, rig, view, canvas) for view in range(len(rig))]
-    pictures, depths = zip(*drawn, strict=True)
-    return Splats(np.stack(pictures), depths, framing, framing.apply(points), rig)
+    middle = slice(_FINER // 2, None, _FINER)
+    for view in range(len(rig)):
+        draw_ellipses(_seen_from(surfels, rig, view), rig.tangent, canvas)
+        holes, nearest = small_holes(canvas[0] > 0, most)
+        places = canvas.reshape(3, -1)
+        places[:, holes] = places[:, nearest]
+        _shrink(canvas[1], canvas[2], pictures[view])
+        inverse_depths[view] = canvas[0, middle, middle]
+    return Splats(pictures, inverse_depths, framing, framing.apply(points), rig)
 
 
 def frame_points(points: Reals, rig: Rig) -> Framing:
@@ -77,33 +92,21 @@ def frame_points(points: Reals, rig: Rig) -> Framing:
     return frame(Mesh(points.astype(np.float64), alone), rig)
 
 
-def _draw(
-    surfels: Surfels, framing: Framing, rig: Rig, view: int, canvas: Floats
-) -> tuple[Bytes, Floats]:
-    """Return an image, and the depth at the centres of its pixels: float32 [size, size]."""
+def _seen_from(surfels: Surfels, rig: Rig, view: int) -> Ellipses:
+    """Turn surfels of the rig's frame into a camera's axes, and light them."""
     frames = rig.frames
     camera = np.stack([frames.right[view], frames.up[view], frames.forward[view]])
-    centres = (framing.apply(surfels.centres) - frames.position[view]) @ camera.T
-    axes, lengths = surfels.axes @ camera.T, surfels.lengths * framing.scale
+    axes = surfels.axes @ camera.T
     facing = np.abs(axes[:, 2] @ (LIGHT * [1, 1, -1]))
     greys = DARKEST + (BRIGHTEST - DARKEST) * np.minimum(facing, 1)
-    draw_ellipses(place_ellipses(centres, axes, lengths, greys), rig.tangent, canvas)
-    # Among points drawn by chance there are always some wide gaps: holes smaller than one ellipse.
-    reach = float(np.median(lengths[:, 0])) / (rig.distance * rig.tangent) * len(canvas[0]) / 2
-    holes, nearest = small_holes(canvas[0] > 0, np.pi * reach**2)
-    places = canvas.reshape(3, -1)
-    places[:, holes] = places[:, nearest]
-    middle = slice(_FINER // 2, None, _FINER)
-    inverse = canvas[0, middle, middle]
-    depths = np.divide(1, inverse, where=inverse > 0, out=np.full_like(inverse, np.inf))
-    return _shrink(canvas[1], canvas[2]), depths
+    centres = (surfels.centres - frames.position[view]) @ camera.T
+    return place_ellipses(centres, axes, surfels.lengths, greys)
 
 
 @kernel
-def _shrink(weights: Array, shades: Array) -> Array:
+def _shrink(weights: Array, shades: Array, picture: Array) -> None:
     """Average the greys of places [S * _FINER, S * _FINER] to pixels, uint8 [S, S]."""
-    size = len(weights) // _FINER
-    picture = np.empty((size, size), dtype=np.uint8)
+    size = len(picture)
     for row in range(size):
         for column in range(size):
             total = np.float32(0)
@@ -112,7 +115,6 @@ def _shrink(weights: Array, shades: Array) -> Array:
                     weight = weights[i, j]
                     total += shades[i, j] / weight if weight > 0 else np.float32(BACKGROUND)
             picture[row, column] = np.rint(total / np.float32(_FINER**2))
-    return picture
 
 
 def nearest_points(points: Doubles, rig: Rig, depths: Sequence[Floats]) -> Ints:
