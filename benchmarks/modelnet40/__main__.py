@@ -10,13 +10,14 @@ at the end of each run. Options cut it to size; what they leave out is left out 
 
 import argparse
 from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from benchmarks.modelnet40.published import CLASSIFIED, PROBED
 from benchmarks.modelnet40.timing import timed, timing_rows
 from benchmarks.shared.page import ROOT, machine, table, write
 from benchmarks.shared.trials import BOTH, describe, describe_store, parser, trained_and_evaluated
-from pointmcd.data.splits import labelled_train
 from pointmcd.data.store import Store
 from pointmcd.evaluation.compare import compare
 from pointmcd.evaluation.comparison_table import comparison_table
@@ -34,6 +35,7 @@ from pointmcd.training.train import train
 
 PAGE = ROOT / "benchmarks" / "results" / "modelnet40.md"
 STUDENTS = ("pointnet", "pointnet2", "dgcnn", "curvenet")
+FITTED = ("train", "train+val")
 
 
 def options() -> argparse.ArgumentParser:
@@ -44,6 +46,7 @@ def options() -> argparse.ArgumentParser:
     made.add_argument(
         "--fractions", nargs="*", type=float, default=[0.1, 1.0], help="of the labels"
     )
+    made.add_argument("--fit-on", nargs="*", default=FITTED[:1], choices=FITTED)
     made.add_argument("--seeds", type=int, default=5, help="how many")
     made.add_argument("--epochs", type=int, default=0, help="0: as many as `train` takes")
     made.add_argument("--pretrain-epochs", type=int, default=0, help="0: as many as `train` takes")
@@ -58,20 +61,43 @@ def source_of(path: Path) -> str:
     return f"modelnet40:{path}"
 
 
-def supervised(
-    chosen: argparse.Namespace, student: str, variant: str, fraction: float, seed: int
-) -> TrainConfig:
-    """Return a run with that fraction of the labels."""
-    return TrainConfig(
-        chosen.work / "store",
-        chosen.work / "runs" / f"{student}-{variant}-{fraction:g}-s{seed}",
-        student=student,
-        teacher=None if variant == "baseline" else "lite0",
-        label_fraction=fraction,
-        points=chosen.points,
-        epochs=chosen.epochs,
-        seed=seed,
-    )
+@dataclass(frozen=True)
+class Cell:
+    """What the runs of one section have in common: a student, and what it is fitted on."""
+
+    student: str
+    fraction: float
+    fit_on: str = "train"
+
+    def config(self, chosen: argparse.Namespace, variant: str, seed: int) -> TrainConfig:
+        """Return the settings of one run."""
+        own = "" if self.fit_on == "train" else f"-{self.fit_on}"
+        name = f"{self.student}-{variant}-{self.fraction:g}{own}-s{seed}"
+        return TrainConfig(
+            chosen.work / "store",
+            chosen.work / "runs" / name,
+            student=self.student,
+            teacher=None if variant == "baseline" else "lite0",
+            label_fraction=self.fraction,
+            points=chosen.points,
+            epochs=chosen.epochs,
+            seed=seed,
+            **({"fit_on": self.fit_on} if own else {}),
+        )
+
+    def commands(self, chosen: argparse.Namespace, seed: int) -> Iterator[str]:
+        """Yield the commands that make one seed's rows, without this study."""
+        of_labels = f" --label-fraction {self.fraction:g}" if self.fraction < 1 else ""
+        own = f"--student {self.student} --points {chosen.points} --epochs {chosen.epochs}"
+        own += f"{of_labels} --seed {seed}"
+        own += "" if self.fit_on == "train" else f" --fit-on {self.fit_on}"
+        source = source_of(Path(chosen.source.name))
+        yield f"pointmcd prepare {source} STORE --points {chosen.points}"
+        yield f"pointmcd teach STORE{of_labels}{f' --seed {seed}' if of_labels else ''}"
+        yield f"pointmcd train STORE {own} --no-distill --out runs/baseline"
+        yield f"pointmcd train STORE {own} --out runs/distilled"
+        yield "pointmcd evaluate runs/baseline"
+        yield "pointmcd evaluate runs/distilled"
 
 
 def pretraining(chosen: argparse.Namespace, student: str, seed: int) -> TrainConfig:
@@ -100,9 +126,11 @@ def run_all(chosen: argparse.Namespace) -> None:
         for fraction in chosen.fractions:
             with timed(work, "teach", store / "features"):  # the first: it encodes all views
                 teach(teaching(store, fraction, seed))
-            for student in chosen.students:
+            for student, fit_on in product(chosen.students, chosen.fit_on):
                 for variant in BOTH:
-                    trained_and_evaluated(supervised(chosen, student, variant, fraction, seed))
+                    trained_and_evaluated(
+                        Cell(student, fraction, fit_on).config(chosen, variant, seed)
+                    )
         if not chosen.no_probe:
             teach(TeachConfig(store, task="features"))
             for student in chosen.students:
@@ -125,16 +153,16 @@ def page(chosen: argparse.Namespace) -> Iterator[str]:
     yield (
         f"{len(store.classes)} classes, {describe_store(store)}; official test split;"
         f" {chosen.points} points of each shape in training and test, one fixed sample without"
-        " normals; no voting. Views are splatted from the points. Validation is held out of train"
-        " and never trained on, while published figures are of training on all of train. Nothing"
-        f" was chosen on the test split. {machine()}"
+        " normals; no voting. Views are splatted from the points. Where a section says train,"
+        " validation is held out of it; published figures are of all of train (train+val here)."
+        f" Nothing was chosen on the test split. {machine()}"
     )
     if rows := timing_rows(chosen.work, len(store.shapes)):
         yield "## Time"
         yield table(["step", "core hours", "hours", "core seconds a shape"], rows)
-    for student in STUDENTS:
-        for fraction in (1.0, *(f for f in chosen.fractions if f < 1)):
-            yield from section(chosen, store, student, fraction)
+    fractions = (1.0, *(fraction for fraction in chosen.fractions if fraction < 1))
+    for student, fraction, fit_on in product(STUDENTS, fractions, FITTED):
+        yield from section(chosen, Cell(student, fraction, fit_on))
     yield "## Published, on all labels"
     yield table(["network", "overall accuracy", "where"], CLASSIFIED)
     yield from probe_section(chosen)
@@ -142,38 +170,19 @@ def page(chosen: argparse.Namespace) -> Iterator[str]:
     yield table(["method", "overall accuracy", "where"], PROBED)
 
 
-def section(
-    chosen: argparse.Namespace, store: Store, student: str, fraction: float
-) -> Iterator[str]:
-    """Yield the comparison of a student's finished runs, and the commands of its first."""
-    runs = {v: [supervised(chosen, student, v, fraction, s) for s in range(99)] for v in BOTH}
-    done = [
-        seed
-        for seed, pair in enumerate(zip(*runs.values(), strict=True))
-        if all((config.folder / "test.json").exists() for config in pair)
-    ]
+def section(chosen: argparse.Namespace, cell: Cell) -> Iterator[str]:
+    """Yield the comparison of a cell's finished runs, and the commands of its first seed."""
+    pairs = {s: [cell.config(chosen, variant, s).folder for variant in BOTH] for s in range(99)}
+    done = {s: pair for s, pair in pairs.items() if all((r / "test.json").exists() for r in pair)}
     if not done:
         return
-    baseline, distilled = ([runs[variant][seed].folder for seed in done] for variant in BOTH)
-    first = Run(baseline[0])
-    count = len(labelled_train(store, fraction, done[0]))
-    yield f"## {student}, {fraction:.0%} of the labels ({count:,} shapes)"
-    yield "\n".join(["```sh", *commands(chosen, student, fraction, done[0]), "```"])
+    baseline, distilled = zip(*done.values(), strict=True)
+    first, seed = Run(baseline[0]), min(done)
+    known = f"{cell.fraction:.0%} of the labels ({first.meta['shapes']['train']:,} shapes)"
+    yield f"## {cell.student}, {known}, fitted on {cell.fit_on}"
+    yield "\n".join(["```sh", *cell.commands(chosen, seed), "```"])
     yield f"Settings: {describe(first.config)}, {first.config.epochs} epochs."
     yield to_markdown(comparison_table(compare(distilled, baseline)))
-
-
-def commands(chosen: argparse.Namespace, student: str, fraction: float, seed: int) -> Iterator[str]:
-    """Yield the commands that make one seed's rows, without this study."""
-    known = f" --label-fraction {fraction:g} --seed {seed}" if fraction < 1 else ""
-    own = f"--student {student} --points {chosen.points} --epochs {chosen.epochs} --seed {seed}"
-    own += f" --label-fraction {fraction:g}" if fraction < 1 else ""
-    yield f"pointmcd prepare {source_of(Path(chosen.source.name))} STORE --points {chosen.points}"
-    yield f"pointmcd teach STORE{known}"
-    yield f"pointmcd train STORE {own} --no-distill --out runs/baseline"
-    yield f"pointmcd train STORE {own} --out runs/distilled"
-    yield "pointmcd evaluate runs/baseline"
-    yield "pointmcd evaluate runs/distilled"
 
 
 def probe_section(chosen: argparse.Namespace) -> Iterator[str]:
@@ -189,7 +198,7 @@ def probe_section(chosen: argparse.Namespace) -> Iterator[str]:
             config = Run(first).config
             yield f"## {student}, pretrained without labels and frozen"
             yield (
-                f"On ModelNet40's train split without val; the SVM is fitted on train and val."
+                "On ModelNet40's train split without val; the SVM is fitted on train and val."
                 f" Settings: {describe(config)}, {config.epochs} epochs."
             )
             yield to_markdown(probe_table(rows))

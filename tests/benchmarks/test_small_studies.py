@@ -121,7 +121,7 @@ def test_modelnet40(run, furniture_root, tmp_path):
     assert "| prepare | " in page
     assert "| teach | " in page
     assert "## pointnet, 100% of the labels" in page
-    assert "## pointnet, 10% of the labels (3 shapes)" in page
+    assert "## pointnet, 10% of the labels (3 shapes), fitted on train" in page
     assert "pointmcd prepare modelnet40:clouds STORE --points 64" in page
     assert "pointmcd teach STORE --label-fraction 0.1 --seed 0" in page
     assert "| distilled | 0 | " in page
