@@ -46,7 +46,7 @@ def options() -> argparse.ArgumentParser:
     made.add_argument(
         "--fractions", nargs="*", type=float, default=[0.1, 1.0], help="of the labels"
     )
-    made.add_argument("--fit-on", nargs="*", default=FITTED[:1], choices=FITTED)
+    made.add_argument("--fit-on", nargs="*", default=FITTED, choices=FITTED)
     made.add_argument("--seeds", type=int, default=5, help="how many")
     made.add_argument("--epochs", type=int, default=0, help="0: as many as `train` takes")
     made.add_argument("--pretrain-epochs", type=int, default=0, help="0: as many as `train` takes")
@@ -82,7 +82,7 @@ class Cell:
             points=chosen.points,
             epochs=chosen.epochs,
             seed=seed,
-            **({"fit_on": self.fit_on} if own else {}),
+            fit_on=self.fit_on,
         )
 
     def commands(self, chosen: argparse.Namespace, seed: int) -> Iterator[str]:

@@ -11,6 +11,7 @@ from benchmarks.corruptions import __main__ as corruptions
 from benchmarks.hidden_points import __main__ as hidden_points
 from benchmarks.hidden_points import cloud_views
 from benchmarks.modelnet40 import __main__ as modelnet40
+from benchmarks.modelnet40.cost import cost
 from benchmarks.psb25 import __main__ as psb25
 from benchmarks.psb_parts17 import __main__ as psb_parts17
 from benchmarks.shared.trials import BOTH, Trial
@@ -124,8 +125,13 @@ def test_modelnet40(run, furniture_root, tmp_path):
     assert "## pointnet, 10% of the labels (3 shapes), fitted on train" in page
     assert "pointmcd prepare modelnet40:clouds STORE --points 64" in page
     assert "pointmcd teach STORE --label-fraction 0.1 --seed 0" in page
+    assert "## pointnet, 100% of the labels (6 shapes), fitted on train+val" in page
+    assert "--epochs 1 --seed 0 --fit-on train+val --no-distill" in page
     assert "| distilled | 0 | " in page
     assert "| pointnet-pretrained-s0 | " in page
     assert "| PointNet | 89.2 | " in page
     assert run(*call) == page  # goes on where it ended: nothing is left to do
     assert "10% of the labels" not in run(*call, "--page", "--fractions", 1)
+    shapes, *seconds = cost(f"modelnet40:{clouds}", 3, tmp_path / "cost")
+    assert shapes == 9
+    assert all(0 < each < 60 for each in seconds)
