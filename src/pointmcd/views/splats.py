@@ -1,6 +1,6 @@
 """Grey views of a cloud from every camera of a rig, and the point that each pixel shows."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -50,7 +50,7 @@ class Splats:
         -1 for background.
         """
         with np.errstate(divide="ignore"):
-            return nearest_points(self.points, self.rig, 1 / self.inverse_depths)
+            return nearest_points(self.points, self.rig, np.reciprocal(self.inverse_depths))
 
 
 def splat_views(points: Reals, rig: Rig) -> Splats:
@@ -79,8 +79,8 @@ def splat_views(points: Reals, rig: Rig) -> Splats:
     for view in range(len(rig)):
         draw_ellipses(_seen_from(surfels, rig, view), rig.tangent, canvas)
         holes, nearest = small_holes(canvas[0] > 0, most)
-        places = canvas.reshape(3, -1)
-        places[:, holes] = places[:, nearest]
+        flat = canvas.reshape(3, -1)
+        flat[:, holes] = flat[:, nearest]
         _shrink(canvas[1], canvas[2], pictures[view])
         inverse_depths[view] = canvas[0, middle, middle]
     return Splats(pictures, inverse_depths, framing, framing.apply(points), rig)
@@ -117,7 +117,7 @@ def _shrink(weights: Array, shades: Array, picture: Array) -> None:
             picture[row, column] = np.rint(total / np.float32(_FINER**2))
 
 
-def nearest_points(points: Doubles, rig: Rig, depths: Sequence[Floats]) -> Ints:
+def nearest_points(points: Doubles, rig: Rig, depths: Iterable[Floats]) -> Ints:
     """Return which point is nearest to what each pixel's middle shows: int32 [V, S, S].
 
     Points [N, 3] are in the rig's frame; `depths` are those of each view's pixels, infinity for
