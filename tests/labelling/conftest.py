@@ -1,20 +1,31 @@
 import shutil
+from pathlib import Path
 
 import pytest
 from hard_names import HARD_NAMES
 from store_copies import edit_shapes
 
 
-@pytest.fixture
-def hard_store(taught_store, tmp_path):
-    """A store whose shapes have no labels, and the first of which have hard names."""
-    store = tmp_path / "hard </title> store"
-    shutil.copytree(taught_store, store, ignore=shutil.ignore_patterns("teachers"))
+def harden(source: Path, target: Path) -> Path:
+    """Copy a store without its labels; its first shapes get hard names."""
+    shutil.copytree(source, target, ignore=shutil.ignore_patterns("teachers"))
     names = iter(HARD_NAMES)
 
     def change(record):
         record["name"] = next(names, record["name"])
         record |= {"class": None, "split": "train"}
 
-    edit_shapes(store, change)
-    return store
+    edit_shapes(target, change)
+    return target
+
+
+@pytest.fixture
+def hard_store(taught_store, tmp_path):
+    """A store of 18 shapes without labels, some with hard names, whose views are encoded."""
+    return harden(taught_store, tmp_path / "hard </title> store")
+
+
+@pytest.fixture
+def plain_store(tiny_store, tmp_path):
+    """The same without encoded views."""
+    return harden(tiny_store, tmp_path / "store")

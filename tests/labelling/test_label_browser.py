@@ -54,7 +54,7 @@ def settle(browser, expression, seconds=10.0):
 
 def fresh(browser, url):
     browser.open(url)
-    browser.run("localStorage.clear(); removeEventListener('x', null); return 1")
+    browser.run("localStorage.clear(); return 1")
     browser.open(url)
 
 
@@ -175,6 +175,27 @@ def test_work_upon_other_labels_is_offered_not_mixed_in(browser, hard_store, tmp
     browser.open(second.as_uri())
     assert labels(browser) == {shapes[0]: "mine"}
     assert browser.run("document.getElementById('earlier').hidden")
+
+
+def test_a_file_is_dropped_on_the_page(browser, page):
+    fresh(browser, page.as_uri())
+    text = (
+        "path,class,split\n椅子/стул/كرسي.obj,chair,val\nnowhere,x,\n[red]name[/red],[b]bold[/b],\n"
+    )
+    drop = """
+        const files = new DataTransfer();
+        files.items.add(new File([arguments[0]], "labels.csv"));
+        document.dispatchEvent(new DragEvent("drop", { dataTransfer: files }));
+        return 1"""
+    browser.run(drop, text)
+    settle(browser, "labels.count > 0")
+    assert labels(browser) == {"椅子/стул/كرسي": "chair", "[red]name[/red]": "[b]bold[/b]"}
+    said = browser.run("document.getElementById('said').textContent")
+    assert "2 labels, 2 of them new. 1 line left out; line 3: nowhere is no shape" in said
+    assert browser.run("writeLabels(labels.rows(names))").startswith("path,class,split\n")
+    browser.run(drop, 'path,class\na,"x')
+    settle(browser, "document.getElementById('said').textContent.includes('quote')")
+    assert len(labels(browser)) == 2  # nothing is taken from a damaged file
 
 
 @pytest.mark.parametrize(

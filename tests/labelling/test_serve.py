@@ -7,19 +7,21 @@ import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 from hard_names import HARD_NAMES
 
 from pointmcd.data.labels import LabelRow, read_labels, write_labels
-from pointmcd.labelling.page import label_page
+from pointmcd.data.store import Store
+from pointmcd.labelling.page import LabelPage
 from pointmcd.labelling.serve import LabelServer
 
 JSON = {"Content-Type": "application/json"}
 
 
 @pytest.fixture
-def server(hard_store, tmp_path):
-    page = label_page(hard_store, count=3, device="cpu")
+def server(plain_store, tmp_path):
+    page = LabelPage(Store(plain_store), {}, list(range(18)), 3, ["AAAA"] * 18)
     with LabelServer(page, tmp_path / "labels.csv") as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -172,15 +174,19 @@ def test_too_much_is_not_read(server, length, status):
     connection.close()
 
 
-def test_the_command_ends_with_where_the_labels_are(cli, hard_store, tmp_path, monkeypatch):
+def test_the_command_ends_with_where_the_labels_are(cli, plain_store, tmp_path, monkeypatch):
     file = tmp_path / "mine.csv"
 
     def label_and_interrupt(server):
         server.file.change({2: "bed"})
         raise KeyboardInterrupt
 
+    def features(store, device):
+        return np.random.default_rng(0).normal(size=(len(store.shapes), 8))
+
     monkeypatch.setattr(LabelServer, "serve_forever", label_and_interrupt)
-    arguments = ("label", hard_store, "--serve", "--labels", file, "--count", 3, "--device", "cpu")
+    monkeypatch.setattr("pointmcd.labelling.page.shape_features", features)
+    arguments = ("label", plain_store, "--serve", "--labels", file, "--count", 3, "--device", "cpu")
     status, printed, told = cli(*arguments)
     assert status == 0
     url, last = printed.splitlines()

@@ -12,6 +12,7 @@ class Grid {
     this.active = 0;
     this.anchor = 0;
     this.cards = new Map();
+    this.spare = []; // cards out of sight, to be used again
     element.addEventListener("scroll", () => this.frame(), { passive: true });
     new ResizeObserver(() => this.measure()).observe(element);
     element.addEventListener("click", (event) => this.click(event));
@@ -54,8 +55,9 @@ class Grid {
     const top = Math.floor(this.element.scrollTop / this.step) - 2;
     const bottom = Math.ceil((this.element.scrollTop + this.element.clientHeight) / this.step) + 2;
     const from = Math.max(0, top) * this.columns, to = Math.min(this.items.length, bottom * this.columns);
-    for (const [position, card] of this.cards) if (position < from || position >= to) { card.remove(); this.cards.delete(position); }
+    for (const [position, card] of this.cards) if (position < from || position >= to) { this.spare.push(card); this.cards.delete(position); }
     for (let position = from; position < to; position++) this.place(position);
+    for (const card of this.spare.splice(0)) card.remove();
     const current = this.cards.get(this.active);
     if (current) this.element.setAttribute("aria-activedescendant", current.id);
     else this.element.removeAttribute("aria-activedescendant");
@@ -65,12 +67,15 @@ class Grid {
     const index = this.items[position];
     let card = this.cards.get(position);
     if (!card) {
-      card = document.createElement("div");
-      card.setAttribute("role", "option");
+      card = this.spare.pop();
+      if (!card) {
+        card = document.createElement("div");
+        card.setAttribute("role", "option");
+        this.inner.append(card);
+      }
       card.id = `card-${position}`;
       card.dataset.position = position;
       this.cards.set(position, card);
-      this.inner.append(card);
     }
     const [row, column] = [Math.floor(position / this.columns), position % this.columns];
     Object.assign(card.style, {

@@ -31,7 +31,7 @@ function draw(card, index) {
   card.dataset.state = state;
   if (card.dataset.index !== String(index)) {
     card.dataset.index = index;
-    card.innerHTML = '<span class="tile"><img alt="" decoding="async"></span><span class="rank"></span><span class="sure"></span><span class="tick">✓</span><span class="name"></span><span class="label"></span>';
+    if (!card.firstChild) card.innerHTML = '<span class="tile"><img alt="" decoding="async"></span><span class="rank"></span><span class="sure"></span><span class="tick">✓</span><span class="name"></span><span class="label"></span>';
     card.querySelector("img").src = `data:${data.kind};base64,${pictures[index]}`;
     const name = card.querySelector(".name");
     name.textContent = names[index].split("/").at(-1);
@@ -73,6 +73,13 @@ function tellTarget() {
 
 // Filters and order
 
+let sorted = null;
+function byName() {
+  const { compare } = new Intl.Collator(undefined, { numeric: true });
+  sorted ??= [...data.order].sort((a, b) => compare(names[a], names[b]) || a - b);
+  return sorted;
+}
+
 function shown() {
   const which = document.querySelector("input[name=which]:checked").value;
   const [kind, name] = $("of").value ? JSON.parse($("of").value) : [];
@@ -81,11 +88,10 @@ function shown() {
     all: () => true, proposed: (index) => rank.has(index),
     unlabelled: (index) => labels.of[index] === null, labelled: (index) => labels.of[index] !== null,
   }[which];
-  const items = data.order.filter((index) => keep(index)
+  const by = $("sort").value;
+  const items = (by === "name" ? byName() : data.order).filter((index) => keep(index)
     && (kind !== "label" || labels.of[index] === name) && (kind !== "guess" || guessOf(index)?.label === name)
     && (!words || names[index].toLowerCase().includes(words)));
-  const by = $("sort").value;
-  if (by === "name") items.sort((a, b) => names[a].localeCompare(names[b], undefined, { numeric: true }) || a - b);
   if (by === "sure") items.sort((a, b) => (guessOf(b)?.sure ?? -1) - (guessOf(a)?.sure ?? -1) || place.get(a) - place.get(b));
   if (by === "unsure") items.sort((a, b) => (guessOf(a)?.sure ?? 101) - (guessOf(b)?.sure ?? 101) || place.get(a) - place.get(b));
   return items;
