@@ -117,6 +117,7 @@ def test_fields_that_are_absent_have_their_defaults():
         ({}, "store: missing"),
         ({"store": "s", "points": "many"}, "points: 'many' is not int"),
         ({"store": "s", "lr": None}, "lr: None is not float"),
+        ({"store": "s", "ema_decay": "most"}, "ema_decay: 'most' is not float | None"),
         ({"store": "s", "colour": 1}, "colour: unknown"),
     ],
 )

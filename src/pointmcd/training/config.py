@@ -386,8 +386,10 @@ def config_from_dict(values: dict[str, Any]) -> TrainConfig:
     if values.get("store") is None:
         raise ConfigError("config field store: missing")
     for name, wanted in get_type_hints(TrainConfig).items():
-        fits = (int, float) if wanted is float else wanted
-        if wanted in (int, float, str, bool) and not isinstance(values.get(name, wanted()), fits):
-            raise ConfigError(f"config field {name}: {values[name]!r} is not {wanted.__name__}")
+        fits = wanted | int if wanted in (float, float | None) else wanted
+        checked = name in values and wanted in (int, float, str, bool, float | None)
+        if checked and not isinstance(values[name], fits):
+            kind = getattr(wanted, "__name__", wanted)
+            raise ConfigError(f"config field {name}: {values[name]!r} is not {kind}")
     lists = {name: tuple(values.get(name) or ()) for name in ("objective", "unlabelled")}
     return TrainConfig(**(values | lists))
