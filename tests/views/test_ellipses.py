@@ -88,6 +88,21 @@ def test_ellipses_beyond_the_borders_and_edge_on():
     np.testing.assert_allclose(found, shades, atol=0.01)
 
 
+def test_ellipses_as_long_as_they_are_far_draw_nothing_that_they_do_not_meet():
+    """Few points before a wide lens; cut short, their ellipses cover a part of themselves."""
+    centres, axes, lengths, greys = ellipses(12, 3)
+    lengths = lengths + 5.0
+    depths, _ = drawn(centres, axes, lengths, greys, size=60)
+    wanted, _ = drawn_plainly(centres, axes, lengths, greys, TANGENT, 60)
+    covered = np.isfinite(depths)
+    assert covered.mean() > 0.5
+    assert np.isfinite(wanted[covered]).all()
+    one = drawn(centres[:1], axes[:1], lengths[:1], greys[:1], size=60)[0]
+    plainly = drawn_plainly(centres[:1], axes[:1], lengths[:1], greys[:1], TANGENT, 60)[0]
+    met = np.isfinite(one)
+    np.testing.assert_allclose(one[met], plainly[met], rtol=1e-5)
+
+
 def holes_plainly(drawn, most):
     labels, count = ndimage.label(~drawn)
     small = np.bincount(labels.reshape(-1), minlength=count + 1) < most

@@ -11,6 +11,8 @@ _GRAZING = 0.05
 #: Rays within this many places of the centre (half a pixel's diagonal) meet an ellipse in any case,
 #: so that none slips between rays.
 _SLACK = 2.2
+#: An ellipse reaches towards the camera by this fraction of its centre's depth at most.
+_NEAREST = 0.9
 #: Weight of an ellipse at its rim, and where it is met by that rule.
 _RIM = np.float32(1e-4)
 _ZERO, _ONE = np.float32(0), np.float32(1)
@@ -41,7 +43,13 @@ class Ellipses:
 
 
 def place_ellipses(centres: Doubles, axes: Doubles, lengths: Doubles, greys: Doubles) -> Ellipses:
-    """Describe ellipses by centres [N, 3], unit axes [N, 3, 3] and half axes [N, 2]."""
+    """Describe ellipses by centres [N, 3], unit axes [N, 3, 3] and half axes [N, 2].
+
+    Centres are before the camera; an ellipse that would reach it is smaller.
+    """
+    deep = np.sqrt(((axes[:, :2, 2] * lengths) ** 2).sum(axis=1))
+    most = _NEAREST * centres[:, 2]
+    lengths = lengths * (most / np.maximum(deep, most))[:, None]
     offsets = (axes[:, 2] * centres).sum(axis=1)
     normals = np.where(offsets[:, None] < 0, -axes[:, 2], axes[:, 2])
     offsets = np.maximum(np.abs(offsets), 1e-12)
@@ -52,13 +60,13 @@ def place_ellipses(centres: Doubles, axes: Doubles, lengths: Doubles, greys: Dou
     # The rim's lowest and highest v, by the dual conic of c + p cos + q sin.
     rim = axes[:, :2, 1:] * lengths[:, :, None]
     dual = rim.transpose(0, 2, 1) @ rim - centres[:, 1:, None] * centres[:, None, 1:]
-    mixed, deep = dual[:, 0, 1], dual[:, 1, 1]
-    root = np.sqrt(np.maximum(mixed**2 - dual[:, 0, 0] * deep, 0))
+    mixed, along = dual[:, 0, 1], dual[:, 1, 1]
+    root = np.sqrt(np.maximum(mixed**2 - dual[:, 0, 0] * along, 0))
     inverse = 1 / centres[:, 2:]
     return Ellipses(
         forms=np.concatenate([within, plane[:, None]], axis=1),
         centres=np.concatenate([centres[:, :2] * inverse, inverse], axis=1),
-        heights=np.stack([(mixed + root) / deep, (mixed - root) / deep], axis=1),
+        heights=np.stack([(mixed + root) / along, (mixed - root) / along], axis=1),
         least=_GRAZING / offsets,
         thickness=lengths[:, 1].astype(np.float32),
         greys=greys.astype(np.float32),
