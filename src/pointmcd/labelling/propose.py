@@ -15,7 +15,7 @@ from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.features import cache_features, gather_rows
 from pointmcd.typing import Doubles, Floats
 
-#: The strategy that was best where it was measured (benchmarks/labelling).
+#: Chosen from the literature; the best on psb25 too (benchmarks/labelling).
 DEFAULT_STRATEGY = "typical"
 #: Dimensions that distances are computed in.
 _DIMENSIONS = 64
