@@ -14,6 +14,10 @@ def own_text(error: Exception, otherwise: str) -> str:
     return str(error) if isinstance(error, PointMCDError | FormatError) else otherwise
 
 
+#: Characters of an error's text that are shown: some files hold names as long as themselves.
+_LONGEST = 1500
+
+
 class PointMCDError(Exception):
     """Base class: the command line prints its text as one line and exits with status 1."""
 
@@ -21,8 +25,11 @@ class PointMCDError(Exception):
     printed_elsewhere = False
 
     def __str__(self) -> str:
-        """Return the text in one line, whatever names of files it repeats."""
-        return "\\n".join(super().__str__().splitlines())
+        """Return the text in one short line, whatever names of files it repeats."""
+        text = "\\n".join(super().__str__().splitlines())
+        if len(text) <= _LONGEST:
+            return text
+        return f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
 
 
 class ShapeError(PointMCDError):

@@ -108,3 +108,12 @@ def test_a_folder_becomes_a_table_and_folders_of_classes(
 def test_links_need_a_folder(cli, trained_run):
     status, _, err = cli("predict", trained_run, "x.off", "--link")
     assert (status, "--link is for --sort-into" in err) == (2, True)
+
+
+def test_each_file_that_cannot_be_read_has_a_line(cli, trained_run, tmp_path):
+    for name in "abc":
+        (tmp_path / f"{name}.off").write_text("OFF\nx")
+    status, _, err = cli("predict", trained_run, tmp_path, *CPU)
+    assert status == 1
+    lines = err.splitlines()
+    assert [line.split(".off")[0] for line in lines] == [f"pointmcd: {tmp_path}/{n}" for n in "abc"]

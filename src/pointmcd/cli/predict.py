@@ -76,8 +76,10 @@ def predict(
         _print([{"file": str(one.path), **one.cells(), "read": one.read} for one in known])
     if sort_into is not None:
         _sort(known, sort_into, link)
+    for fault in faults[:-1]:
+        console.print(f"pointmcd: {fault}", style="red", soft_wrap=True)
     if faults:
-        raise PointMCDError("\n".join(faults))
+        raise PointMCDError(faults[-1])
 
 
 def _print(rows: list[dict[str, str]]) -> None:
