@@ -11,7 +11,7 @@ from tyro.conf import Positional, UseAppendAction
 from pointmcd.data.augment import RotationName
 from pointmcd.data.labels import labels_digest
 from pointmcd.errors import ConfigError
-from pointmcd.options import DEVICE, RUN, STORE, Advanced, metavar
+from pointmcd.options import DEVICE, RUN, STORE, Advanced, Flag, metavar
 from pointmcd.settings import check_choices, convert_paths, option
 from pointmcd.specs import Spec
 
@@ -131,8 +131,9 @@ class TrainConfig:
     """Augmentation: per-axis shift, in radii of the unit sphere."""
     rotation: RotationName = "none"
     """Augmentation: rotation about the up axis, or any rotation; visibility stays as it was."""
-    variants: bool = True
-    """Augmentation: each epoch, take a shape or one of its variants, where the store has any."""
+    variants: Flag = True
+    """Leave out the variants of shapes: in each epoch a shape or one of its variants is taken,
+    where the store has any."""
     resample: bool = False
     """Augmentation: draw the points anew each epoch from all in the store."""
     visibility: Advanced[Literal["exact", "all"]] = "exact"
