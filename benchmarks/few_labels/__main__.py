@@ -30,6 +30,7 @@ VARIANTS = {
     "baseline": None,
     "logits": ("logits:9",),
     "vafp": ("vafp:3",),
+    "vafp-all": ("vafp:3",),
     "logits-vafp": ("logits:9", "vafp:3"),
     "logits-view_logits": ("logits:9", "view_logits:9"),
     "logits-contrast": ("logits:9", "contrast:0.5"),
@@ -45,6 +46,7 @@ def config_of(work: Path, variant: str, fraction: float, seed: int) -> TrainConf
         work / "runs" / f"{variant}-{fraction:g}-s{seed}",
         teacher=None if objective is None else "lite0",
         objective=objective or (),
+        visibility="all" if variant.endswith("-all") else "exact",
         label_fraction=fraction,
         points=POINTS,
         epochs=EPOCHS,
@@ -71,7 +73,8 @@ def section(work: Path, title: str, fraction: float) -> Iterator[str]:
             [config_of(work, name, fraction, s).folder for s in paired]
             for name in (variant, "baseline")
         )
-        yield f"`{'`, `'.join(VARIANTS[variant] or ())}`:"
+        control = ", every point visible in every view" if variant.endswith("-all") else ""
+        yield f"`{'`, `'.join(VARIANTS[variant] or ())}`{control}:"
         yield to_markdown(comparison_table(compare(runs, baseline)))
 
 
