@@ -41,7 +41,9 @@ def test_a_folder_whose_name_has_a_colon_is_a_path(furniture_root, tmp_path):
 
 def test_another_set_says_where_to_get_the_right_one(tmp_path):
     (tmp_path / "photo.jpg").write_bytes(b"")
-    with pytest.raises(ShapeError, match=r"known layout \(hdf5, resampled, off, npy\); fetch") as caught:
+    with pytest.raises(
+        ShapeError, match=r"known layout \(hdf5, resampled, off, npy\); fetch"
+    ) as caught:
         find_shapes(f"modelnet40:{tmp_path}")
     assert "\n" not in str(caught.value)
 
