@@ -106,6 +106,7 @@ def test_label_by_keyboard_and_mouse_undo_save_and_read_back(browser, page, tmp_
     assert labels(browser) == wanted
     browser.click("#over")
     browser.click("#sure button[value=yes]")
+    settle(browser, "labels.count === 0")  # the dialog closes first
     assert labels(browser) == {}
     browser.choose_file("#file", file)
     settle(browser, "labels.count > 0")
