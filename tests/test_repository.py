@@ -33,6 +33,7 @@ GROUND = (
     "extras",
     "onnx_file",
     "tables",
+    "templates",
     "typing",
 )
 ROOMS = (

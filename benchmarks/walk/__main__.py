@@ -8,7 +8,6 @@ docs/few-labels.md. The classes of all other shapes are compared at the end alon
 benchmarks/walk/README.md; the sections of other sets stay.
 """
 
-import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,7 +92,6 @@ def main() -> None:
     options.add_argument("--epochs", type=int, default=12)
     given = options.parse_args()
     own = list(walk(given.source, given.work, given.labels, given.folds, given.epochs))
-    (given.work / "section.json").write_text(json.dumps(own))
     head = (
         "# From a folder without labels to a classifier",
         "Written by `python -m benchmarks.walk ../shared/data/SET.zip WORK`; `--help` lists its"

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from store_copies import copy_store, edit_json
+from trainers import steps_of
 
 from pointmcd.data.splits import labelled_train
 from pointmcd.data.store import Store
@@ -37,20 +38,6 @@ def store(varied_store, tmp_path_factory):
 @pytest.fixture
 def varied(make, store):
     return lambda out, **options: make(out, store, **options)
-
-
-def steps_of(config, monkeypatch):
-    """The batches of each step of a run."""
-    seen, step = [], Trainer._step
-
-    def spy(self, batch, weights, unlabelled=None):
-        seen.append((batch, unlabelled))
-        return step(self, batch, weights, unlabelled)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_step", spy)
-        train(config)
-    return seen
 
 
 def rows_of(clouds, store):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from store_copies import copy_store
-from trainers import trainer_of
+from trainers import steps_of, trainer_of
 
 from pointmcd.data.splits import labelled_train
 from pointmcd.data.store import Store
@@ -14,7 +14,6 @@ from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach
 from pointmcd.training.run import Run
 from pointmcd.training.train import learning_curve, train
-from pointmcd.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 FEW = {"label_fraction": 0.34, "teacher": "lite0-features", "batch_size": 3}
@@ -31,20 +30,6 @@ def store(taught_store, tmp_path_factory):
 @pytest.fixture
 def few(make, store):
     return lambda out, **options: make(out, store, **(FEW | options))
-
-
-def steps_of(config, monkeypatch):
-    """The batches of each step of a run."""
-    seen, step = [], Trainer._step
-
-    def spy(self, batch, weights, unlabelled=None):
-        seen.append((batch, unlabelled))
-        return step(self, batch, weights, unlabelled)
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Trainer, "_step", spy)
-        train(config)
-    return seen
 
 
 def test_a_step_has_labelled_shapes_and_a_batch_of_all(few, store, monkeypatch):

@@ -117,7 +117,7 @@ def match_labels(
         empty: whether the file may hold no labels yet.
 
     Raises:
-        ConfigError: when a path is no shape or more than one, or a shape has two classes.
+        ConfigError: when a path is no shape, or a shape has two classes.
     """
     places = {name: i for i, name in enumerate(names)}
     found: dict[int, LabelRow] = {}

@@ -38,7 +38,7 @@ def other_notes(
     unread = resembling_lists(others)
     if unread:
         notes.append(f"{_told(unread)}: named like a list of a split, but not read as one")
-    kinds = Counter(kind for file in others.difference(unread) if (kind := _kind(file)))
+    kinds = Counter(kind for file in others.difference(unread) if (kind := kind_of(file)))
     if with_parts:
         kinds.pop(".seg", None)
     if kinds:
@@ -53,10 +53,10 @@ def kinds_text(kinds: Counter[str]) -> str:
 
 def count_kinds(tree: FileTree) -> Counter[str]:
     """Count the files of each kind, without hidden ones and litter."""
-    return Counter(kind for file in tree.files if (kind := _kind(file)))
+    return Counter(kind for file in tree.files if (kind := kind_of(file)))
 
 
-def _kind(file: str) -> str | None:
+def kind_of(file: str) -> str | None:
     """Return the suffix of a file; None for one that nobody misses."""
     path = PurePosixPath(file.lower())
     if any(part.startswith(".") or part == "__macosx" for part in path.parts):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 
+from pointmcd.datasets.other_files import kind_of, kinds_text
 from pointmcd.errors import PointMCDError, ShapeError
 from pointmcd.files import replacing
 from pointmcd.shapes.formats import CLOUD_SUFFIXES, mesh_suffixes
@@ -15,7 +16,7 @@ from pointmcd.shapes.formats import CLOUD_SUFFIXES, mesh_suffixes
 def find_files(paths: Sequence[str | Path]) -> tuple[list[Path], str]:
     """Return files, each once, with all meshes and clouds in the folders, and what was passed over.
 
-    Hidden files and folders are left out.
+    Hidden files and folders are left out, and companions of meshes are not told of.
 
     Raises:
         ShapeError: when a folder holds no file that can be read.
@@ -27,15 +28,14 @@ def find_files(paths: Sequence[str | Path]) -> tuple[list[Path], str]:
         if not path.is_dir():
             found[path] = None
             continue
-        below = [file for file in sorted(path.rglob("*")) if file.is_file()]
-        below = [f for f in below if not any(p.startswith(".") for p in f.relative_to(path).parts)]
-        shapes = [file for file in below if file.suffix[1:].lower() in known]
+        files = [file for file in sorted(path.rglob("*")) if file.is_file()]
+        kinds = {file: kind_of(file.relative_to(path).as_posix()) for file in files}
+        shapes = [file for file, kind in kinds.items() if kind and kind[1:] in known]
         if not shapes:
             raise ShapeError(f"{path}: holds no mesh and no point cloud")
         found.update(dict.fromkeys(shapes))
-        others.update(f.suffix.lower() or "without a suffix" for f in below if f not in found)
-    told = ", ".join(f"{number:,} {kind}" for kind, number in sorted(others.items()))
-    return list(found), told and f"not read: {told}"
+        others.update(kind for file, kind in kinds.items() if kind and file not in found)
+    return list(found), f"not read: {kinds_text(others)}" if others else ""
 
 
 def write_table(path: Path, rows: Sequence[dict[str, str]]) -> None:

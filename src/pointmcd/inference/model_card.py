@@ -4,7 +4,6 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from torch import nn
 
 import pointmcd
@@ -12,6 +11,7 @@ from pointmcd.encoders.image_encoder import weights_licence
 from pointmcd.errors import PointMCDError
 from pointmcd.files import read_json
 from pointmcd.inference.teacher import Teacher
+from pointmcd.templates import load_template
 from pointmcd.training.run import Run
 
 #: What must be done to points before the model sees them; `read_points` does it.
@@ -64,7 +64,7 @@ def model_card(run: Run, described: dict[str, Any]) -> str:
     """
     encoder = ((run.meta["teacher"] or {}).get("settings") or {}).get("teacher")
     tested = run.path / "test.json"
-    return _template("model_card.md.j2").render(
+    return load_template("pointmcd.inference", "model_card.md.j2").render(
         about=described,
         meta=run.meta,
         run=run.path,
@@ -78,7 +78,7 @@ def model_card(run: Run, described: dict[str, Any]) -> str:
 def teacher_card(teacher: Teacher, described: dict[str, Any]) -> str:
     """Write a teacher's card, as `model_card` does a run's."""
     splits = [shape.split for shape in teacher.store.shapes]
-    return _template("teacher_card.md.j2").render(
+    return load_template("pointmcd.inference", "teacher_card.md.j2").render(
         about=described,
         meta=teacher.meta,
         folder=teacher.folder,
@@ -86,17 +86,6 @@ def teacher_card(teacher: Teacher, described: dict[str, Any]) -> str:
         counts={split: splits.count(split) for split in ("train", "val", "test")},
         scores={name: value for name, value in teacher.meta.items() if name.startswith("val_")},
     )
-
-
-def _template(name: str) -> Template:
-    environment = Environment(
-        loader=PackageLoader("pointmcd.inference"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template(name)
 
 
 def _source(store: Path) -> str | None:

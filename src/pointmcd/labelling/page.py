@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from pointmcd import __version__
 from pointmcd.data.labels import LabelRow, match_labels
@@ -21,6 +20,7 @@ from pointmcd.files import replacing
 from pointmcd.labelling.guesses import Guesses, guess
 from pointmcd.labelling.propose import propose, shape_features
 from pointmcd.labelling.thumbnails import picture_kind, thumbnails
+from pointmcd.templates import load_template
 
 #: The parts of the page's script, in order.
 _SCRIPTS = ("csv.js", "labels.js", "grid.js", "page.js")
@@ -89,16 +89,9 @@ class LabelPage:
     def html(self, labels: Mapping[int, LabelRow] | None = None, file: Path | None = None) -> str:
         """Return the page, with other labels where they are given."""
         page = self if labels is None else replace(self, labels=labels)
-        environment = Environment(
-            loader=PackageLoader("pointmcd.labelling"),
-            autoescape=True,
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
         script = "\n".join(map(_source, _SCRIPTS))
         digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-        return environment.get_template("label.html.j2").render(
+        return load_template("pointmcd.labelling", "label.html.j2").render(
             data=page.data(file),
             pictures=self.pictures,
             script=script,

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from pointmcd.errors import RunError
 from pointmcd.evaluation.compare import compare
 from pointmcd.files import replacing
 from pointmcd.report.content import page_content
+from pointmcd.templates import load_template
 from pointmcd.training.run import Run
 
 
@@ -42,14 +41,7 @@ def write_report(
         comparisons.append(compare(runs, baseline, "best"))
     votes = set.intersection(*(_votes(run) for run in (*runs, *baseline)))
     comparisons += [compare(runs, baseline, "last", voting=number) for number in sorted(votes)]
-    environment = Environment(
-        loader=PackageLoader("pointmcd.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    html = environment.get_template("report.html.j2").render(
+    html = load_template("pointmcd.report", "report.html.j2").render(
         page_content(comparisons, compare(over_labels) if over_labels else None)
     )
     file = out / "report.html" if out.is_dir() else out

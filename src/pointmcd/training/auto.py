@@ -67,8 +67,11 @@ def _compared(task: Task, teacher: dict[str, Any]) -> bool:
 
 
 def _baseline(config: TrainConfig, reason: str) -> Decision:
-    alone = replace(config, teacher=None, objective=())
-    return Decision(alone, f"does not distil: {reason}")
+    return Decision(_alone(config), f"does not distil: {reason}")
+
+
+def _alone(config: TrainConfig) -> TrainConfig:
+    return replace(config, teacher=None, objective=())
 
 
 def _lead(config: TrainConfig, store: Store, teacher: dict[str, Any]) -> tuple[float, str]:
@@ -78,7 +81,7 @@ def _lead(config: TrainConfig, store: Store, teacher: dict[str, Any]) -> tuple[f
     theirs = float(np.mean(logits.argmax(axis=1) == store.labels(val)))
     sized = config.for_shapes(count_shapes(config, store))
     quick = replace(
-        _baseline(sized, "").config,
+        _alone(sized),
         fit_on="train",
         epochs=math.ceil(sized.epochs * _QUICK),
         out=config.folder.with_name(f"{config.folder.name}-quick"),

@@ -238,6 +238,11 @@ class TrainConfig:
         return read_terms(self.objectives)
 
     @property
+    def teacher_outputs(self) -> tuple[str, ...]:
+        """The teacher's outputs that the objectives read, each once."""
+        return tuple(dict.fromkeys(name for term in self.terms for name in term.outputs))
+
+    @property
     def objectives(self) -> tuple[str, ...]:
         """The objectives as written, or the default one; none for a baseline."""
         return () if self.teacher is None else self.objective or DEFAULT_OBJECTIVE

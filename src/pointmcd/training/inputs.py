@@ -21,6 +21,8 @@ from pointmcd.typing import Indices
 
 #: Added to the seed of a run for what must be drawn otherwise.
 _OTHER_SEED = 500_009
+#: What gives batches to a step.
+TrainShapes = ShapeDataset | JoinedDataset
 
 
 def find_teacher(config: TrainConfig, store: Store) -> dict[str, Any] | None:
@@ -48,12 +50,7 @@ def with_objectives(
     if teacher is None or config.objective or not _has_unlabelled(config, store):
         return config
     few = replace(config, objective=config.described_task.few_labels_objective)
-    read = {name for term in few.terms for name in term.outputs}
-    return few if read <= {*teacher["outputs"]} else config
-
-
-#: What gives batches to a step.
-TrainShapes = ShapeDataset | JoinedDataset
+    return few if {*few.teacher_outputs} <= {*teacher["outputs"]} else config
 
 
 def open_unlabelled(config: TrainConfig, store: Store) -> list[Store]:
@@ -154,8 +151,7 @@ def _outputs_for(
 ) -> dict[str, Targets]:
     """The teacher's outputs that the objectives read, for shapes of another store."""
     folders = describe_store(store, teacher, other, pick_device(config.device))
-    names = dict.fromkeys(name for term in config.terms for name in term.outputs)
-    return {name: StoredRows(other, folders[name], indices) for name in names}
+    return {name: StoredRows(other, folders[name], indices) for name in config.teacher_outputs}
 
 
 def _has_unlabelled(config: TrainConfig, store: Store) -> bool:
@@ -201,8 +197,7 @@ def map_outputs(
     Raises:
         StoreError: when the teacher has no such output.
     """
-    names = dict.fromkeys(name for term in config.terms for name in term.outputs)
-    return {name: map_output(store, teacher, name, indices) for name in names}
+    return {name: map_output(store, teacher, name, indices) for name in config.teacher_outputs}
 
 
 def _dataset(

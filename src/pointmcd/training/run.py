@@ -20,7 +20,6 @@ from pointmcd.files import read_json, replacing, write_json
 from pointmcd.tasks.task import Labels, Task, get_task
 from pointmcd.training.config import TrainConfig, config_from_dict
 
-#: The copy of the label file in a run folder.
 #: Held in a run folder while it is trained in.
 LOCK = ".lock"
 #: Raised whenever run folders change in a way that older code would misread.
