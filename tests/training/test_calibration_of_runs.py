@@ -70,6 +70,18 @@ def test_folds_calibrate_the_run_that_has_no_validation_split(
     assert folds["correct"] == (said.argmax(axis=1) == labels).sum()
 
 
+def test_folds_of_other_labels_do_not_calibrate(make, taught_store, tmp_path, monkeypatch):
+    monkeypatch.setattr(calibration, "LEAST_SHAPES", 6)
+    shapes = [s for s in Store(taught_store).shapes if s.split == "train"]
+    files = tmp_path / "all.csv", tmp_path / "fewer.csv"
+    for count, file in zip((9, 8), files, strict=True):
+        file.write_text("".join(f"{s.name},{s.label}\n" for s in shapes[:count]))
+    cross_validate(make("a", labels=files[0]), 3)
+    other = Run(train(make("a", labels=files[1])))  # of the same name
+    assert not (other.path / "calibration.json").exists()
+    assert temperature_of(other, "last") == 1.0
+
+
 def test_calibration_comes_before_the_end(make, monkeypatch):
     """A run that is killed while it is calibrated is calibrated when it goes on."""
 

@@ -3,9 +3,9 @@
 from typing import Any
 
 import numpy as np
-import torch
 
 from pointmcd.data.store import Store
+from pointmcd.device import pick_device
 from pointmcd.files import read_json, write_json
 from pointmcd.metrics.calibration import calibration_error, fit_temperature, soften
 from pointmcd.tasks.results import Arrays
@@ -14,6 +14,8 @@ from pointmcd.training.model import load_model
 from pointmcd.training.run import Run
 
 CALIBRATION = "calibration.json"
+#: What a run and the folds that stand for it must have in common.
+FOLD_KEYS = ("student", "arm", "store_fingerprint")
 #: Held-out shapes below which a temperature would be chance.
 LEAST_SHAPES = 20
 
@@ -27,8 +29,7 @@ def calibrate(run: Run, store: Store) -> None:
     if "probabilities" not in run.task.arrays:
         return
     if not len(store.indices("val")):
-        folds = run.path.with_name(f"{run.path.name}-folds") / "folds.json"
-        known = read_json(folds).get("calibration") if folds.exists() else None
+        known = _of_folds(run)
         found = {} if known is None else dict.fromkeys(run.checkpoints, known)
     else:
         fitted = {one: fit([held_out(run, store, one)]) for one in run.checkpoints}
@@ -37,12 +38,23 @@ def calibrate(run: Run, store: Store) -> None:
         write_json(run.path / CALIBRATION, found)
 
 
+def _of_folds(run: Run) -> dict[str, Any] | None:
+    """Return what the folds of this very student and these labels gave; None without such."""
+    file = run.path.with_name(f"{run.path.name}-folds") / "folds.json"
+    folds = read_json(file) if file.exists() else {}
+    if any(folds.get(key) != run.meta[key] for key in FOLD_KEYS):
+        return None  # of an earlier run of that name
+    found: dict[str, Any] | None = folds.get("calibration")
+    return found
+
+
 def held_out(run: Run, store: Store, checkpoint: str) -> Arrays:
     """Return the probabilities [n, K] and labels [n] of the validation shapes, by a checkpoint."""
     batches = validation_loader(run.config, store, None)
     assert batches is not None
-    model = load_model(run, checkpoint, torch.device("cpu"))
-    said = run.task.predictions(model, batches, torch.device("cpu"))["probabilities"]
+    device = pick_device(run.config.device)
+    model = load_model(run, checkpoint, device)
+    said = run.task.predictions(model, batches, device)["probabilities"]
     return {"probabilities": said, "labels": store.labels(store.indices("val"))}
 
 

@@ -14,7 +14,7 @@ from pointmcd.tasks.results import Arrays
 from pointmcd.teachers.settings import config_of
 from pointmcd.teachers.stored import resolve_teacher
 from pointmcd.teachers.teach import teach
-from pointmcd.training.calibration import fit, held_out
+from pointmcd.training.calibration import FOLD_KEYS, fit, held_out
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.run import Run
 from pointmcd.training.train import train
@@ -78,7 +78,8 @@ def cross_validate(config: TrainConfig, folds: int) -> CrossValidation:
     )
     interval = binomtest(correct, len(rows)).proportion_ci(method="wilson")
     found = CrossValidation(correct, len(rows), float(interval.low), float(interval.high))
-    about = {"accuracy": found.accuracy, "folds": folds, "calibration": fit(held_out_said)}
+    of = dict(zip(FOLD_KEYS, (config.student, config.arm, store.fingerprint), strict=True))
+    about = {**of, "accuracy": found.accuracy, "folds": folds, "calibration": fit(held_out_said)}
     write_json(parent / "folds.json", {**vars(found), **about})
     return found
 
