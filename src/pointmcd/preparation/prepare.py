@@ -172,7 +172,7 @@ def _content(
     variants = records[len(shapes) :]
     names, labels = [s["name"] for s in shapes], [s["class"] for s in shapes]
     dropped = {name for name, _ in twins} if plan.config.twins == "drop" else set()
-    # Rows of shards are counted through the shapes: who is left out keeps his, in no split.
+    # Rows of shards are counted through the shapes: one that is left out keeps its row.
     splits = ["none" if s["name"] in dropped else s["split"] for s in shapes]
     splits = assign_validation(names, labels, splits, plan.config.val_fraction, plan.config.seed)
     parts = plan.parts or {}
