@@ -16,7 +16,7 @@ from pointmcd.shapes.formats import CLOUD_SUFFIXES, mesh_suffixes
 def find_files(paths: Sequence[str | Path]) -> tuple[list[Path], str]:
     """Return files, each once, with all meshes and clouds in the folders, and what was passed over.
 
-    Hidden files and folders are left out, and companions of meshes are not told of.
+    Hidden files and folders are left out; companions of meshes (.mtl) are not mentioned.
 
     Raises:
         ShapeError: when a folder holds no file that can be read.

@@ -128,7 +128,7 @@ class Trainer:
 
     @property
     def judged(self) -> StudentTraining:
-        """What is validated and kept: the average of the weights if there is one, or they."""
+        """What is validated and kept: the average of the weights, else the model itself."""
         if self.average is None:
             return self.training
         averaged: Any = self.average.module

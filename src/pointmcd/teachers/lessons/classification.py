@@ -62,7 +62,7 @@ class MultiViewHeads(nn.Module):
 
 
 class JoinedHeads(nn.Module):
-    """Heads for each of several encoders, which learn by themselves and answer with their mean.
+    """Heads for each of several encoders, trained separately; their logits are averaged.
 
     Their descriptors stand side by side, [B, V, 512 times the encoders], and so do the weights of
     their classifiers in `classifier`, which gives the mean of their logits: what holds for the
@@ -142,7 +142,7 @@ class MultiViewTeacher(nn.Module):
         return output
 
     def each(self, inputs: Tensor) -> list[TeacherOutput]:
-        """The same inputs -> the output of each encoder's heads, which learn by themselves."""
+        """The same inputs -> the output of each encoder's heads, which are trained separately."""
         return self.heads.each(self._features(inputs))
 
     def _features(self, inputs: Tensor) -> Tensor:
@@ -267,7 +267,7 @@ class ClassificationLesson(TrainedLesson):
                 self.teacher.heads.join()
 
     def _learn_heads(self) -> None:
-        """Train the heads on the frozen encoder first: heads of no use would make it forget.
+        """Train the heads on the frozen encoder first: untrained ones would distort its features.
 
         (Kumar et al., "Fine-Tuning can Distort Pretrained Features and Underperform
         Out-of-Distribution", ICLR 2022)
