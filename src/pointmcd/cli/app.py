@@ -18,6 +18,7 @@ from pointmcd.cli.embed import embed
 from pointmcd.cli.evaluate import evaluate
 from pointmcd.cli.export import export
 from pointmcd.cli.label import label
+from pointmcd.cli.map import map_page
 from pointmcd.cli.output import UsageError, print_line
 from pointmcd.cli.predict import predict
 from pointmcd.cli.prepare import prepare
@@ -90,6 +91,7 @@ def _commands(arguments: Sequence[str]) -> dict[str, Callable[..., Any]]:
         "probe": probe,
         "embed": embed,
         "similar": similar,
+        "map": map_page,
         "predict": predict,
         "report": report,
         "export": export,

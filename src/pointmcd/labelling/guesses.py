@@ -1,7 +1,7 @@
 """Guesses for the shapes of a store, by a run or a teacher, to be confirmed or corrected."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -31,6 +31,13 @@ class Guesses(NamedTuple):
     classes: list[str]
     probabilities: Doubles
     label_file: Path | None
+
+    def summary(self) -> dict[str, Any]:
+        """Return classes, and for each shape the likeliest and its percentage, as JSON values."""
+        # Rounded down: 100% is for what is certain.
+        sure = np.floor(100 * self.probabilities.max(axis=1)).astype(int).tolist()
+        best = self.probabilities.argmax(axis=1).tolist()
+        return {"best": best, "classes": self.classes, "sure": sure}
 
 
 def guess(model: Path, store: Store, device: str = "auto") -> Guesses:

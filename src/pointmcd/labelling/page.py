@@ -1,11 +1,9 @@
 """The page on which shapes are labelled: one self-contained HTML file."""
 
-import base64
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +14,10 @@ from pointmcd.data.labels import LabelRow, match_labels
 from pointmcd.data.store import Store
 from pointmcd.device import pick_device
 from pointmcd.errors import ConfigError
-from pointmcd.files import replacing
 from pointmcd.labelling.guesses import Guesses, guess
+from pointmcd.labelling.html import render, write_page
 from pointmcd.labelling.propose import propose, shape_features
 from pointmcd.labelling.thumbnails import picture_kind, thumbnails
-from pointmcd.templates import load_template
 
 #: The parts of the page's script, in order.
 _SCRIPTS = ("csv.js", "labels.js", "grid.js", "page.js")
@@ -65,7 +62,7 @@ class LabelPage:
             "classes": [*known, *own],
             "file": None if file is None else str(file),
             "fingerprint": self.store.own_fingerprint,
-            "guesses": self._guesses(),
+            "guesses": None if self.guesses is None else self.guesses.summary(),
             "kind": picture_kind(),
             "labels": labels,
             "names": self.names,
@@ -77,31 +74,10 @@ class LabelPage:
             "version": __version__,
         }
 
-    def _guesses(self) -> dict[str, Any] | None:
-        if self.guesses is None:
-            return None
-        said = self.guesses.probabilities
-        # Rounded down: 100% is for what is certain.
-        sure = np.floor(100 * said.max(axis=1)).astype(int).tolist()
-        best = said.argmax(axis=1).tolist()
-        return {"best": best, "classes": self.guesses.classes, "sure": sure}
-
     def html(self, labels: Mapping[int, LabelRow] | None = None, file: Path | None = None) -> str:
         """Return the page, with other labels where they are given."""
         page = self if labels is None else replace(self, labels=labels)
-        script = "\n".join(map(_source, _SCRIPTS))
-        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-        return load_template("pointmcd.labelling", "label.html.j2").render(
-            data=page.data(file),
-            pictures=self.pictures,
-            script=script,
-            script_hash=f"sha256-{digest}",
-            style=_source("page.css"),
-        )
-
-
-def _source(name: str) -> str:
-    return (files("pointmcd.labelling") / "templates" / name).read_text(encoding="utf-8")
+        return render("label.html.j2", page.data(file), self.pictures, _SCRIPTS)
 
 
 def label_page(
@@ -130,7 +106,7 @@ def label_page(
     given = None if labels is None else read_rows(opened, labels)
     guesses = None if run is None else guess(run, opened, device)
     learnt = guesses.label_file if guesses else None
-    own = read_rows(opened, learnt) if learnt else _own_labels(opened)
+    own = read_rows(opened, learnt) if learnt else own_rows(opened)
     rows = own if given is None else given
     features = shape_features(opened, device=str(pick_device(device)))
     first = propose(opened, count, sorted(rows), features, guesses and guesses.probabilities)
@@ -157,7 +133,8 @@ def read_rows(store: Store, file: Path) -> dict[int, LabelRow]:
     return {index: row._replace(path=names[index]) for index, row in found.items()}
 
 
-def _own_labels(store: Store) -> dict[int, LabelRow]:
+def own_rows(store: Store) -> dict[int, LabelRow]:
+    """Return the rows of the store's own labels by the index of the shape."""
     shapes = enumerate(store.shapes)
     return {i: LabelRow(one.name, one.label) for i, one in shapes if one.label is not None}
 
@@ -172,7 +149,4 @@ def write_label_page(page: LabelPage, out: Path) -> Path:
     Returns:
         The file.
     """
-    file = out / "labels.html" if out.is_dir() else out
-    with replacing(file) as temporary:
-        temporary.write_text(page.html(), encoding="utf-8")
-    return file
+    return write_page(page.html(), out, "labels.html")

@@ -50,7 +50,7 @@ def propose(
     known = np.unique(np.asarray(labelled, dtype=np.int64))
     outside_test = np.concatenate([store.indices("train"), store.indices("val")])
     pool = Pool(
-        features=_unit_rows(np.asarray(features, dtype=np.float64)),
+        features=unit_rows(np.asarray(features, dtype=np.float64)),
         labelled=known,
         allowed=np.setdiff1d(outside_test, known),
         probabilities=None if probabilities is None else np.asarray(probabilities, np.float64),
@@ -64,8 +64,8 @@ def propose(
     return chosen
 
 
-def _unit_rows(features: Doubles) -> Doubles:
-    """Standardised features in at most 64 principal dimensions, rows of length 1."""
+def unit_rows(features: Doubles) -> Doubles:
+    """Return standardised features [S, F] in at most 64 principal dimensions, rows of length 1."""
     spread = features.std(axis=0)
     if not spread.any():  # equal shapes
         return np.zeros_like(features)

@@ -1,15 +1,11 @@
 // The page: what keys, buttons and files do to the labels.
 
-const $ = (id) => document.getElementById(id);
-const data = JSON.parse($("data").textContent);
-const pictures = JSON.parse($("pictures").textContent);
 const { names, guesses } = data;
 const rank = new Map(data.order.slice(0, data.proposed).map((index, place) => [index, place + 1]));
 const place = new Map(data.order.map((index, position) => [index, position]));
 const test = new Set(data.test);
 const find = finder(names);
-const plural = (count, word) => `${count.toLocaleString("en")} ${word}${count === 1 ? "" : "s"}`;
-const colour = (label) => `hsl(${Math.round(labels.classes.indexOf(label) * 137.5) % 360} 62% 46%)`;
+const colour = (label) => hue(labels.classes.indexOf(label));
 
 const labels = new Labels(names.length, data.labels, data.classes);
 const keeper = data.save ? null : new Keeper(data.fingerprint, data.base, labels);
@@ -32,7 +28,7 @@ function draw(card, index) {
   if (card.dataset.index !== String(index)) {
     card.dataset.index = index;
     if (!card.firstChild) card.innerHTML = '<span class="tile"><img alt="" decoding="async"></span><span class="rank"></span><span class="sure"></span><span class="tick">✓</span><span class="name"></span><span class="label"></span>';
-    card.querySelector("img").src = `data:${data.kind};base64,${pictures[index]}`;
+    card.querySelector("img").src = picture(index);
     const name = card.querySelector(".name");
     name.textContent = names[index].split("/").at(-1);
     card.title = names[index];

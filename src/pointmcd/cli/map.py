@@ -1,0 +1,40 @@
+"""`pointmcd map`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from tyro.conf import Positional
+
+from pointmcd.cli.output import print_line
+from pointmcd.errors import ConfigError
+from pointmcd.options import DEVICE, RUN, STORE, Flag, metavar
+
+
+def map_page(
+    store: Positional[Annotated[Path, STORE]],
+    out_file: Annotated[Path, tyro.conf.arg(name="out", metavar="FILE")] = Path("map.html"),
+    run: Annotated[Path | None, RUN] = None,
+    teacher: Annotated[str | None, metavar("TEACHER")] = None,
+    labels: Annotated[Path | None, metavar("FILE")] = None,
+    device: Annotated[str, DEVICE] = "auto",
+    overwrite: Flag = False,
+) -> None:
+    """Write a self-contained page with a map of all shapes, near-duplicates and outliers.
+
+    Args:
+        store: Folder of the store.
+        out_file: Page to write, or a folder for it.
+        run: Run whose student embeds the points, and whose guesses are shown; by default the image
+            encoder's features of the views are laid out.
+        teacher: Teacher in the store, in place of a run.
+        labels: Label file; by default that of the run, else the labels in the store.
+        device: cpu, cuda, mps or auto.
+        overwrite: Replace a page of that name.
+    """
+    file = out_file / "map.html" if out_file.is_dir() else out_file
+    if file.exists() and not overwrite:
+        raise ConfigError(f"--out {file}: exists; name another file, or give --overwrite")
+    from pointmcd.labelling.map import shape_map
+
+    print_line(str(shape_map(store, run, teacher, labels, device).save(file)))

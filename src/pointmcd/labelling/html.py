@@ -1,0 +1,46 @@
+"""Self-contained pages: script, style, data and pictures of shapes in one HTML file."""
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from pointmcd.files import replacing
+from pointmcd.templates import load_template
+
+
+def render(
+    template: str, data: Mapping[str, Any], pictures: Sequence[str], scripts: Sequence[str]
+) -> str:
+    """Return the page of a template of this package, which runs no script but its own.
+
+    Args:
+        template: NAME.html.j2; NAME.css is its style, after base.css.
+        data: JSON values for the script.
+        pictures: one per shape, in base64.
+        scripts: file names, in order, after base.js.
+    """
+    script = "\n".join(map(_source, ("base.js", *scripts)))
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    own = template.replace(".html.j2", ".css")
+    return load_template("pointmcd.labelling", template).render(
+        data=data,
+        pictures=pictures,
+        script=script,
+        script_hash=f"sha256-{digest}",
+        style="\n".join(map(_source, ("base.css", own))),
+    )
+
+
+def _source(name: str) -> str:
+    return (files("pointmcd.labelling") / "templates" / name).read_text(encoding="utf-8")
+
+
+def write_page(html: str, out: Path, name: str) -> Path:
+    """Write a page to a file, or into a folder by a name, and return the file."""
+    file = out / name if out.is_dir() else out
+    with replacing(file) as temporary:
+        temporary.write_text(html, encoding="utf-8")
+    return file

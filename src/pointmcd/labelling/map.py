@@ -1,0 +1,130 @@
+"""A map of the shapes of a store: one self-contained page, its points coloured by class."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pointmcd import __version__
+from pointmcd.data.store import Store
+from pointmcd.device import pick_device
+from pointmcd.errors import RunError
+from pointmcd.labelling.guesses import Guesses, guess
+from pointmcd.labelling.html import render, write_page
+from pointmcd.labelling.layout import lay_out, nearest_pairs, neighbours, outliers
+from pointmcd.labelling.page import own_rows, read_rows
+from pointmcd.labelling.propose import shape_features, unit_rows
+from pointmcd.labelling.thumbnails import picture_kind, thumbnails
+from pointmcd.probing.embed import embed
+from pointmcd.teachers.stored import teacher_folder
+from pointmcd.typing import Doubles
+
+#: Pairs and outliers that are listed.
+LISTED = 40
+
+
+@dataclass(frozen=True)
+class ShapeMap:
+    """What the page shows.
+
+    Attributes:
+        store: the shapes.
+        places: of all shapes, [S, 2] from 0 to 1.
+        pairs: indices of the nearest pairs and their cosine similarities, most similar first.
+        outliers: indices of the shapes that are like no other, the strangest first.
+        labels: the class of each shape; None where it is not known.
+        pictures: one per shape, in base64.
+        features: what the places come from, in words.
+        guesses: of a model for every shape, if there is one.
+    """
+
+    store: Store
+    places: Doubles
+    pairs: list[tuple[int, int, float]]
+    outliers: list[int]
+    labels: list[str | None]
+    pictures: list[str]
+    features: str
+    guesses: Guesses | None = None
+
+    def data(self) -> dict[str, Any]:
+        """Return all but the pictures, as JSON values."""
+        return {
+            "features": self.features,
+            "guesses": None if self.guesses is None else self.guesses.summary(),
+            "kind": picture_kind(),
+            "labels": self.labels,
+            "names": [shape.name for shape in self.store.shapes],
+            "outliers": self.outliers,
+            "pairs": [[i, j, round(likeness, 3)] for i, j, likeness in self.pairs],
+            "places": self.places.round(4).tolist(),
+            "splits": [shape.split for shape in self.store.shapes],
+            "store": self.store.path.resolve().name,
+            "version": __version__,
+        }
+
+    def html(self) -> str:
+        """Return the page."""
+        return render("map.html.j2", self.data(), self.pictures, ("map.js",))
+
+    def save(self, out: str | Path) -> Path:
+        """Write the page to a file, or to map.html in a folder, and return the file."""
+        return write_page(self.html(), Path(out), "map.html")
+
+
+def shape_map(
+    store: str | Path,
+    run: str | Path | None = None,
+    teacher: str | None = None,
+    labels: str | Path | None = None,
+    device: str = "auto",
+) -> ShapeMap:
+    """Lay out the shapes of a store, those that a model finds alike side by side.
+
+    Args:
+        store: the folder.
+        run: a run whose student embeds the points; if it classifies, with its guesses.
+        teacher: name of a teacher in the store, whose descriptors are taken, and its guesses.
+            Without either, the features of the default image encoder are.
+        labels: a label file in place of the labels in the store.
+        device: cpu, cuda, mps or auto.
+
+    Raises:
+        StoreError, RunError: when store, teacher or run cannot be used, or do not belong together.
+        ConfigError: when both a run and a teacher are given, or a label names no shape.
+    """
+    opened = Store(Path(store))
+    if run is None and teacher is None:
+        features, told = shape_features(opened, device=str(pick_device(device))), "lite0"
+    else:
+        features, told = embed(store, run, teacher, device=device).features, str(teacher or run)
+    guesses = _guesses(opened, run, teacher, device)
+    file = labels or (guesses.label_file if guesses else None)
+    known = read_rows(opened, Path(file)) if file else own_rows(opened)
+    rows = unit_rows(np.asarray(features, np.float64))
+    distances, indices = neighbours(rows)
+    # Rows have length 1: |a - b|^2 = 2 - 2 cos.
+    pairs = [(i, j, 1 - d * d / 2) for i, j, d in nearest_pairs(distances, indices, LISTED)]
+    return ShapeMap(
+        opened,
+        lay_out(rows),
+        pairs,
+        outliers(distances, LISTED),
+        [known[i].label if i in known else None for i in range(len(opened.shapes))],
+        thumbnails(opened),
+        told,
+        guesses,
+    )
+
+
+def _guesses(
+    store: Store, run: str | Path | None, teacher: str | None, device: str
+) -> Guesses | None:
+    """What the model says of all shapes; None where it names no classes, or not of this store."""
+    if run is None and teacher is None:
+        return None
+    try:
+        return guess(Path(run) if run else teacher_folder(store, str(teacher)), store, device)
+    except RunError:
+        return None

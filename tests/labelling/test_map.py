@@ -1,0 +1,128 @@
+"""The map of a store: places, nearest pairs, outliers, and the page."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from hard_names import HARD_NAMES
+
+from pointmcd.data.labels import LabelRow, write_labels
+from pointmcd.data.store import Store
+from pointmcd.errors import ConfigError, StoreError
+from pointmcd.labelling.layout import lay_out, nearest_pairs, neighbours, outliers
+from pointmcd.labelling.map import shape_map
+
+
+def clusters(count=12, seed=0):
+    """Three groups of rows, far from each other."""
+    generator = np.random.default_rng(seed)
+    centres = 10 * np.eye(3, 8)
+    return np.repeat(centres, count, axis=0) + 0.1 * generator.normal(size=(3 * count, 8))
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 4, 5, 40])
+def test_places_lie_within_the_map(count):
+    rows = np.random.default_rng(1).normal(size=(count, 6))
+    places = lay_out(rows)
+    assert places.shape == (count, 2)
+    assert np.isfinite(places).all()
+    assert (places >= 0).all()
+    assert (places <= 1).all()
+    assert len(np.unique(places, axis=0)) == count
+    np.testing.assert_array_equal(places, lay_out(rows))
+
+
+def test_equal_shapes_have_places():
+    assert np.isfinite(lay_out(np.zeros((9, 4)))).all()
+
+
+def test_groups_stay_together():
+    places = lay_out(clusters())
+    group = np.repeat(np.arange(3), 12)
+    distances = np.linalg.norm(places[:, None] - places, axis=2)
+    np.fill_diagonal(distances, np.inf)
+    assert (group[distances.argmin(axis=1)] == group).all()
+
+
+def test_nearest_pairs_against_all_pairs():
+    rows = np.random.default_rng(2).normal(size=(30, 5))
+    rows[7] = rows[19]  # twins
+    found = nearest_pairs(*neighbours(rows), 10)
+    every = sorted(
+        (float(np.linalg.norm(rows[i] - rows[j])), i, j) for i in range(30) for j in range(i)
+    )
+    assert found[0][:2] == (7, 19)
+    assert [pair[:2] for pair in found] == [(j, i) for _, i, j in every[:10]]
+    np.testing.assert_allclose([pair[2] for pair in found], [one[0] for one in every[:10]])
+
+
+def test_the_stranger_comes_first():
+    rows = clusters()
+    rows[5] = 30.0
+    assert outliers(neighbours(rows)[0], 3)[0] == 5
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_no_neighbours(count):
+    distances, indices = neighbours(np.zeros((count, 3)))
+    assert nearest_pairs(distances, indices, 5) == []
+    assert outliers(distances, 5) == []
+
+
+def test_many_equal_rows_are_their_own_neighbours_never():
+    _, indices = neighbours(np.zeros((20, 3)))
+    assert (indices != np.arange(20)[:, None]).all()
+
+
+def test_the_page_of_a_store_without_labels(hard_store):
+    made = shape_map(hard_store, device="cpu")
+    data = made.data()
+    assert data["names"][: len(HARD_NAMES)] == list(HARD_NAMES)
+    assert set(data["labels"]) == {None}
+    assert data["guesses"] is None
+    assert len(data["places"]) == 18
+    html = made.html()
+    assert json.dumps(HARD_NAMES[0])[1:-1] in html or HARD_NAMES[0] in html
+    assert html.count("</script>") == 3  # no name ends one
+    assert "http" not in html.replace("http-equiv", "")
+
+
+def test_a_run_and_a_teacher_bring_their_guesses(taught_store, trained_run):
+    by_run = shape_map(taught_store, run=trained_run, device="cpu")
+    by_teacher = shape_map(str(taught_store), teacher="lite0", device="cpu")
+    for made in (by_run, by_teacher):
+        assert made.data()["guesses"]["classes"] == ["bed", "chair", "lamp"]
+        assert made.labels == [shape.label for shape in Store(taught_store).shapes]
+    assert not np.array_equal(by_run.places, by_teacher.places)
+
+
+def test_a_run_of_another_store_lays_out_but_does_not_guess(hard_store, trained_run):
+    assert shape_map(hard_store, run=trained_run, device="cpu").guesses is None
+
+
+def test_labels_of_the_run_and_of_a_file(taught_store, trained_run, tmp_path):
+    name = Store(taught_store).shapes[3].name
+    write_labels(tmp_path / "some.csv", [LabelRow(name, "sofa")])
+    run = shutil.copytree(trained_run, tmp_path / "run")
+    shutil.copy(tmp_path / "some.csv", run / "labels.csv")
+    wanted = [None] * 3 + ["sofa"] + [None] * 14
+    assert shape_map(taught_store, run=run, device="cpu").labels == wanted
+    assert shape_map(taught_store, labels=tmp_path / "some.csv", device="cpu").labels == wanted
+
+
+def test_what_cannot_be_mapped(taught_store, trained_run, tmp_path):
+    with pytest.raises(StoreError, match="no such store"):
+        shape_map(tmp_path / "none")
+    with pytest.raises(ConfigError, match="give --run RUN or --teacher NAME"):
+        shape_map(taught_store, run=trained_run, teacher="lite0", device="cpu")
+    with pytest.raises(StoreError, match="no teacher none"):
+        shape_map(taught_store, teacher="none", device="cpu")
+
+
+def test_the_command(cli, hard_store, tmp_path):
+    status, printed, _ = cli("map", hard_store, "--device", "cpu", "--out", tmp_path)
+    assert (status, printed) == (0, f"{tmp_path / 'map.html'}\n")
+    status, _, error = cli("map", hard_store, "--device", "cpu", "--out", tmp_path)
+    assert status == 1
+    assert "map.html: exists; name another file, or give --overwrite" in error
