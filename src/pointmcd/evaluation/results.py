@@ -9,6 +9,7 @@ import numpy as np
 from pointmcd.errors import FormatError, PointMCDError, RunError, own_text
 from pointmcd.evaluation.voting import suffix
 from pointmcd.tasks.results import Arrays, Checkpoint, RunResult
+from pointmcd.training.calibration import temperature_of
 from pointmcd.training.config import LATER_FIELDS
 from pointmcd.training.run import Run
 
@@ -48,7 +49,10 @@ def read_result(run: Path, checkpoint: Checkpoint = "last", voting: int = 1) -> 
         raise RunError(f"{file}: is damaged ({own_text(error, _UNREADABLE)}); {again}") from error
     settings: dict[str, Any] = {"init": None, "unlabelled": []} | LATER_FIELDS | opened.settings
     shapes = tuple(map(str, kept.pop("names")))
-    return RunResult(run, opened.meta, settings, checkpoint, shapes, labels, kept, metrics, voting)
+    heat = 1.0 if checkpoint == "teacher" else temperature_of(opened, checkpoint)
+    return RunResult(
+        run, opened.meta, settings, checkpoint, shapes, labels, kept, metrics, voting, heat
+    )
 
 
 def has_teacher(run: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from pointmcd import __version__
@@ -42,6 +43,7 @@ def page_content(
     curves = curves_figure(variants, colours)
     learning = learning_curve_figure(over_labels or main)
     line, evidence = headline(main)
+    rows = setting_rows(variants)
     students = dict.fromkeys(variant.results[0].student for variant in variants)
     return {
         "version": __version__,
@@ -60,10 +62,13 @@ def page_content(
         "gains": _gains(main),
         "sections": _sections(main, store),
         **_sheets(store, main),
-        "settings": setting_rows(variants),
+        "settings": [row for row in rows if row[2]],
+        "same_settings": [row for row in rows if not row[2]],
         "facts": trained_on(variants),
         "runs": [
-            (variant.label, str(result.path)) for variant in variants for result in variant.results
+            (variant.label, str(Path(*result.path.resolve().parts[-2:])))
+            for variant in variants
+            for result in variant.results
         ],
     }
 

@@ -1,6 +1,7 @@
 """Settings and training data of each variant, as rows for the page."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from pointmcd.tasks.results import RunResult, Variant
@@ -16,9 +17,15 @@ def setting_rows(variants: Sequence[Variant]) -> list[tuple[str, list[str], bool
     rows = []
     for name in names:
         values = [config.get(name) for config in configs]
-        texts = ["-" if value is None else str(value) for value in values]
+        texts = ["-" if value is None else _without_folders(value) for value in values]
         rows.append((name, texts, len(set(texts)) > 1))
     return sorted(rows, key=lambda row: not row[2])
+
+
+def _without_folders(value: Any) -> str:
+    """The text of a value; of an absolute path its name, for the page leaves this machine."""
+    path = Path(str(value))
+    return path.name if path.is_absolute() else str(value)
 
 
 def trained_on(variants: Sequence[Variant]) -> list[tuple[str, str]]:
@@ -31,7 +38,7 @@ def trained_on(variants: Sequence[Variant]) -> list[tuple[str, str]]:
         "Shapes": ", ".join(f"{count} {split}" for split, count in shapes.items()),
         "Classes": f"{len(info['classes'])}: {', '.join(info['classes'])}",
         "Parts": _parts(info.get("parts") or {}),
-        "Store": f"{info['store']} (fingerprint {info['store_fingerprint']})",
+        "Store": f"{Path(info['store']).name} (fingerprint {info['store_fingerprint']})",
         "Seeds": _join(f"{one.label} {', '.join(map(str, one.seeds))}" for one in variants),
         "Students": _join(map(_student, first)),
         "Teachers": _join(_teacher(result.info.get("teacher")) for result in first),

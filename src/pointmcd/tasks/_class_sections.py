@@ -1,5 +1,6 @@
-"""Sections of a report on classification: confusion, and shapes that variants disagree on."""
+"""Sections of a report on classification: confusion, disagreements, mistakes, confidence."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,9 +8,12 @@ from typing import Any
 import numpy as np
 
 from pointmcd.data.store import Store
+from pointmcd.metrics.calibration import calibration_error, soften
 from pointmcd.plots.confusion import confusion_figure
-from pointmcd.plots.style import Picture, picture_uri, png_uri
-from pointmcd.tasks.results import Section, Variant, majority_class
+from pointmcd.plots.reliability import reliability_figure
+from pointmcd.plots.style import Picture, picture_uri, png_uri, svg_uri, variant_colours
+from pointmcd.tasks.results import RunResult, Section, Variant, majority_class
+from pointmcd.typing import Indices
 
 #: Up to this many classes, two confusion pictures stand side by side.
 _FEW_CLASSES = 12
@@ -30,15 +34,72 @@ class Mistake:
 def class_sections(
     shown: Sequence[Variant], every: Sequence[Variant], store: Store | str
 ) -> list[Section]:
-    """Confusions, and mistakes where there is a baseline; see `Task.sections`."""
+    """Confusions, disagreements with the baseline, mistakes, confidence; see `Task.sections`."""
     few = len(every[0].results[0].classes) <= _FEW_CLASSES
     pictures = {"confusions": [_confusion(variant) for variant in every], "few_classes": few}
     sections = [Section("confusion", "Confusion", "confusion.html.j2", pictures)]
     if len(shown) == 2:
         pictured = store if isinstance(store, Store) else None
         values = {"mistakes": _mistakes(shown[0], shown[1], pictured)}
-        sections.append(Section("mistakes", "Mistakes", "mistakes.html.j2", values))
+        sections.append(Section("mistakes", "Disagreements", "mistakes.html.j2", values))
+    wrong = {"variants": [_wrong(variant) for variant in every]}
+    sections.append(Section("wrong", "Mistakes", "wrong.html.j2", wrong))
+    sections.append(Section("confidence", "Confidence", "confidence.html.j2", _confidence(every)))
     return sections
+
+
+def _wrong(variant: Variant) -> dict[str, Any]:
+    """The shapes that a seed has wrong: name, class, and what seeds said, as often as they did."""
+    first, results = variant.results[0], variant.results
+    said = np.stack([result.arrays["predictions"] for result in results])
+    sure = np.mean([result.arrays["probabilities"].max(axis=1) for result in results], axis=0)
+    missed = (said != first.labels).mean(axis=0)
+    rows = sorted(np.flatnonzero(missed), key=lambda row: (-missed[row], -sure[row], row))
+    return {
+        "label": variant.label,
+        "count": len(first.labels),
+        "rows": [
+            (first.names[row], first.classes[first.labels[row]], _guesses(said[:, row], first))
+            for row in rows
+        ],
+    }
+
+
+def _guesses(said: Indices, result: RunResult) -> str:
+    """Predicted classes of the seeds: `sofa`, or `sofa 2, chair 1` where they differ."""
+    counts = Counter(result.classes[one] for one in said).most_common()
+    names = [f"{name} {count}" for name, count in counts]
+    return counts[0][0] if len(counts) == 1 else ", ".join(names)
+
+
+def _confidence(every: Sequence[Variant]) -> dict[str, Any]:
+    """The reliability diagram of all variants, each in words too."""
+    said, texts = {}, []
+    for variant in every:
+        heats = [result.temperature for result in variant.results]
+        soft = np.concatenate(
+            [
+                soften(r.arrays["probabilities"], heat)
+                for r, heat in zip(variant.results, heats, strict=True)
+            ]
+        )
+        labels = np.concatenate([result.labels for result in variant.results])
+        said[variant.label] = soft.max(axis=1), soft.argmax(axis=1) == labels
+        sure, right = (values.mean() for values in said[variant.label])
+        error = calibration_error(soft, labels)
+        texts.append(
+            f"{variant.label}: {sure:.0%} sure on average, {right:.0%} right; expected calibration"
+            f" error {error:.1%}, temperature {', '.join(f'{heat:.2f}' for heat in heats)}."
+        )
+    fitted = any(result.temperature != 1 for variant in every for result in variant.results)
+    colours = variant_colours(said)
+    return {
+        "uri": svg_uri(reliability_figure(said, colours)),
+        "texts": texts,
+        "fitted": "calibrated on shapes that training held out."
+        if fitted
+        else "not calibrated, as fewer than 20 shapes were held out.",
+    }
 
 
 def _confusion(variant: Variant) -> dict[str, str]:

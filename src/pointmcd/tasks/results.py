@@ -51,6 +51,7 @@ class RunResult:
         arrays: what the model said of them.
         metrics: how good that is.
         voting: how many rescaled copies of each cloud were voted over; 1: none.
+        temperature: by which `predict` divides logits of that checkpoint; 1: none was fitted.
     """
 
     path: Path
@@ -62,6 +63,7 @@ class RunResult:
     arrays: Arrays
     metrics: Metrics
     voting: int = 1
+    temperature: float = 1.0
 
     @property
     def scores(self) -> Doubles:
