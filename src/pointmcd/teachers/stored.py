@@ -18,7 +18,7 @@ from pointmcd.teachers.lesson import LESSONS
 from pointmcd.teachers.settings import command_for, split_name, teacher_name
 from pointmcd.typing import Indices
 
-TEACHER_FORMAT = 2
+TEACHER_FORMAT = 3
 
 
 def teacher_folder(store: Store, name: str) -> Path:

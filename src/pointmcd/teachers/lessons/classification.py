@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -16,14 +17,17 @@ from pointmcd.ops.cross_entropy import smoothed_cross_entropy
 from pointmcd.teachers.augment import augment_views
 from pointmcd.teachers.features import cache_features, gather_rows
 from pointmcd.teachers.lesson import DESCRIPTOR_SIZE, Endings, register_lesson
+from pointmcd.teachers.propagation import certainty, pooled_views, propagate
 from pointmcd.teachers.settings import teacher_name
 from pointmcd.teachers.stored import work_file
 from pointmcd.teachers.trained import TrainedLesson, TrainedOptions
-from pointmcd.typing import Array, Indices
+from pointmcd.typing import Array, Doubles, Floats, Indices
 
 #: Views whose maps are in memory at once where the encoder is trained; of 224 x 224 and lite0,
 #: 1.2 GB on the CPU, and half of 5 GB on a GPU with mixed precision.
 _CPU_VIEWS, _GPU_VIEWS = 16, 64
+#: Shapes whose features are in memory at once where all are read.
+_ROWS_AT_ONCE = 1024
 
 
 class TeacherOutput(NamedTuple):
@@ -109,13 +113,18 @@ def _block(channels: int) -> nn.Sequential:
     )
 
 
-def teacher_loss(output: TeacherOutput, labels: Tensor, smoothing: float) -> Tensor:
-    """Return CE(shape) + CE(views), both smoothed; labels int64 [B] -> scalar."""
+def teacher_loss(
+    output: TeacherOutput, labels: Tensor, smoothing: float, weights: Tensor | None = None
+) -> Tensor:
+    """Return CE(shape) + CE(views), both smoothed; labels int64 [B], weights [B] -> scalar."""
     views = output.view_logits.shape[1]
     on_views = smoothed_cross_entropy(
-        output.view_logits.flatten(0, 1), labels.repeat_interleave(views), smoothing
+        output.view_logits.flatten(0, 1),
+        labels.repeat_interleave(views),
+        smoothing,
+        None if weights is None else weights.repeat_interleave(views),
     )
-    return smoothed_cross_entropy(output.logits, labels, smoothing) + on_views
+    return smoothed_cross_entropy(output.logits, labels, smoothing, weights) + on_views
 
 
 class MultiViewTeacher(nn.Module):
@@ -188,12 +197,17 @@ class ImageClassifier(nn.Module):
 
 @dataclass(frozen=True)
 class ClassificationOptions(TrainedOptions):
-    """Options of the classification lesson; `label_smoothing` is shared among the other classes."""
+    """Options of the classification lesson; `label_smoothing` is shared among the other classes.
+
+    With `propagate`, train shapes without a known label join in with a class that alike shapes and
+    a first teacher, of the labels alone, give them.
+    """
 
     epochs: int = 128
     batch_size: int = 48
     final_lr: float = 1e-6
     label_smoothing: float = 0.2
+    propagate: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -222,7 +236,11 @@ class FinetuneOptions(ClassificationOptions):
 
 @register_lesson("classification")
 class ClassificationLesson(TrainedLesson):
-    """Classify whole shapes and single views; a frozen encoder's features are cached once."""
+    """Classify whole shapes and single views; a frozen encoder's features are cached once.
+
+    Where train shapes have no known label, heads of the labels alone are trained first, and those
+    shapes take part with a class of their neighbours (`propagation.py`), weighed by its certainty.
+    """
 
     options_type = ClassificationOptions
     endings: ClassVar[Endings] = {"": {}}
@@ -237,6 +255,9 @@ class ClassificationLesson(TrainedLesson):
         torch.manual_seed(self.config.seed)
         classes, finetune = len(self.store.classes), self.config.finetune
         self.teacher = MultiViewTeacher(self.encoder, classes, finetune).to(self.device)
+        self.labelled = self.train
+        #: Class ids and weights by the index of a shape; of the labelled shapes 1.
+        self.targets: dict[int, tuple[int, float]] = {}
 
     @classmethod
     def default_options(cls, finetune: bool) -> ClassificationOptions:
@@ -259,9 +280,13 @@ class ClassificationLesson(TrainedLesson):
 
     def fit(self) -> None:
         """Train the heads, or the encoder under heads that know their task already."""
-        if self.config.finetune and not self.begun:
-            self._learn_heads()
+        if self.config.finetune:
+            if not self.begun:
+                self._learn_heads()
+        elif self.options.propagate and len(self.labelled) < len(self.store.indices("train")):
+            self._guess_labels()
         super().fit()
+        remove(self._work_of("labelled"))  # kept till now, for a fit that is interrupted
         if isinstance(self.teacher.heads, JoinedHeads):
             with torch.no_grad():
                 self.teacher.heads.join()
@@ -273,29 +298,74 @@ class ClassificationLesson(TrainedLesson):
         Out-of-Distribution", ICLR 2022)
         """
         schedule: dict[str, Any] = dict.fromkeys(("epochs", "batch_size", "lr", "final_lr"))
-        config = replace(
-            self.config,
-            **schedule,
-            name=f"{teacher_name(type(self), self.config)}-heads",
-            finetune=False,
-            options={},
-        )
+        first = self._first("heads", finetune=False, options={}, **schedule)
+        self.teacher.heads.load_state_dict(first.teacher.heads.state_dict())
+        remove(self._work_of("heads"))
+
+    def _name_of(self, ending: str) -> str:
+        return f"{teacher_name(type(self), self.config)}-{ending}"
+
+    def _work_of(self, ending: str) -> Path:
+        return work_file(self.store, self._name_of(ending))
+
+    def _first(self, ending: str, **changes: Any) -> "ClassificationLesson":
+        """Train a teacher with other settings, kept in a work file alone."""
+        config = replace(self.config, **changes, name=self._name_of(ending))
         encoder = ImageEncoder(config.teacher, config.seed, config.weights)
         first = type(self)(self.store, config, self.device, encoder)
         first.prepare()
         first.fit()
-        self.teacher.heads.load_state_dict(first.teacher.heads.state_dict())
-        remove(work_file(self.store, str(config.name)))
+        return first
+
+    def _guess_labels(self) -> None:
+        """Give every train shape a class and a weight."""
+        options = {**self.config.options, "propagate": "false"}
+        first = self._first("labelled", options=options)
+        every = self.store.indices("train")
+        labels = np.full(len(self.store.shapes), -1, dtype=np.int64)
+        labels[self.labelled] = self.store.labels(self.labelled)
+        found = propagate(self._rows(every), labels[every], first.probabilities(every))
+        weights = np.where(labels[every] >= 0, 1.0, certainty(found))
+        classes = found.argmax(axis=1)
+        self.targets = dict(
+            zip(every.tolist(), zip(classes.tolist(), weights.tolist(), strict=True), strict=True)
+        )
+        self.train = every
+
+    def _rows(self, indices: Indices) -> Floats:
+        """Pooled features [n, 2 F] of the views of shapes, a shard at a time."""
+        parts = np.array_split(indices, max(1, len(indices) // _ROWS_AT_ONCE))
+        folders = self.cached["features"]
+        return np.concatenate(
+            [pooled_views(gather_rows(self.store, folders, part)) for part in parts]
+        )
+
+    @torch.inference_mode()
+    def probabilities(self, indices: Indices) -> Doubles:
+        """Class probabilities [n, K] of the teacher as it is."""
+        self.teacher.eval()
+        parts = np.array_split(indices, max(1, len(indices) // _ROWS_AT_ONCE))
+        said = [self._forward(part).logits.softmax(dim=1).cpu().numpy() for part in parts]
+        return np.concatenate(said).astype(np.float64)
 
     def loss(self, indices: Indices) -> Tensor:
         """Return the cross-entropy of shapes and of single views, smoothed."""
-        labels = torch.from_numpy(self.store.labels(indices)).to(self.device)
+        labels, weights = (one.to(self.device) for one in self._targets(indices))
         inputs = self._drawn(indices) if self.config.finetune else self._inputs(indices)
         each = (
-            teacher_loss(output, labels, self.options.label_smoothing)
+            teacher_loss(output, labels, self.options.label_smoothing, weights)
             for output in self.teacher.each(inputs)
         )
         return torch.stack(list(each)).sum()
+
+    def _targets(self, indices: Indices) -> tuple[Tensor, Tensor]:
+        """Classes and weights [n] of train shapes or variants of them."""
+        if not self.targets:
+            labels = torch.from_numpy(self.store.labels(indices))
+            return labels, torch.ones(len(labels))
+        shapes = self.store.shape_of[indices].tolist()
+        classes, weights = zip(*(self.targets[one] for one in shapes), strict=True)
+        return torch.tensor(classes), torch.tensor(weights, dtype=torch.float32)
 
     def _drawn(self, indices: Indices) -> Tensor:
         """Some views of each shape, uint8 [n, v, S, S], drawn and changed at random."""
