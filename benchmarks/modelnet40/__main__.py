@@ -41,7 +41,8 @@ FITTED = ("train", "train+val")
 def options() -> argparse.ArgumentParser:
     """Return the parser of the command."""
     made = parser(__doc__)
-    made.add_argument("--points", type=int, default=1024, help="per shape")
+    made.add_argument("--stored", type=int, default=1024, help="points of a shape in the store")
+    made.add_argument("--points", type=int, default=1024, help="of a shape in training and test")
     made.add_argument("--students", nargs="*", default=["pointnet"], choices=STUDENTS)
     made.add_argument(
         "--fractions", nargs="*", type=float, default=[0.1, 1.0], help="of the labels"
@@ -92,7 +93,7 @@ class Cell:
         own += f"{of_labels} --seed {seed}"
         own += "" if self.fit_on == "train" else f" --fit-on {self.fit_on}"
         source = source_of(Path(chosen.source.name))
-        yield f"pointmcd prepare {source} STORE --points {chosen.points}"
+        yield f"pointmcd prepare {source} STORE --points {chosen.stored}"
         yield f"pointmcd teach STORE{of_labels}{f' --seed {seed}' if of_labels else ''}"
         yield f"pointmcd train STORE {own} --no-distill --out runs/baseline"
         yield f"pointmcd train STORE {own} --out runs/distilled"
@@ -119,7 +120,7 @@ def run_all(chosen: argparse.Namespace) -> None:
     with timed(work, "prepare", store):
         prepare(
             PrepareConfig(
-                source_of(chosen.source), store, points=chosen.points, workers=chosen.workers
+                source_of(chosen.source), store, points=chosen.stored, workers=chosen.workers
             )
         )
     for seed in range(chosen.seeds):

@@ -6,12 +6,14 @@ from functools import partial
 
 import pytest
 from dataset_layouts import write_modelnet_npy
+from store_copies import copy_store
 
 from benchmarks.corruptions import __main__ as corruptions
 from benchmarks.hidden_points import __main__ as hidden_points
 from benchmarks.hidden_points import cloud_views
 from benchmarks.modelnet40 import __main__ as modelnet40
 from benchmarks.modelnet40.cost import cost
+from benchmarks.propagation import __main__ as propagation
 from benchmarks.psb25 import __main__ as psb25
 from benchmarks.psb_parts17 import __main__ as psb_parts17
 from benchmarks.shared.trials import BOTH, Trial
@@ -113,9 +115,17 @@ def test_teachers(run, monkeypatch, tiny_store, tmp_path):
     assert len([line for line in page.splitlines() if line.startswith("| ")]) == 2 + 2 + 1 + 3
 
 
+def test_propagation(run, tiny_store, tmp_path):
+    store = copy_store(tiny_store, tmp_path / "store")
+    page = run(propagation, store, "tiny", "--fraction", 0.34, "--draws", 2)
+    assert "## tiny, 34% of the labels" in page
+    assert "| with spread classes | " in page
+    assert "| difference | " in page
+
+
 def test_modelnet40(run, furniture_root, tmp_path):
     clouds = write_modelnet_npy(furniture_root, tmp_path / "clouds")
-    sizes = ("--points", 64, "--epochs", 1, "--pretrain-epochs", 1, "--seeds", 1)
+    sizes = ("--stored", 64, "--points", 32, "--epochs", 1, "--pretrain-epochs", 1, "--seeds", 1)
     call = (modelnet40, clouds, tmp_path / "work", *sizes, "--workers", 1)
     page = run(*call)
     assert "3 classes, " in page

@@ -90,7 +90,7 @@ def test_it_says_what_it_is(taught_store):
     assert said["classes"] == ["bed", "chair", "lamp"]
     assert said["settings"]["lr"] == 1e-3
     assert (said["name"], said["shapes"], said["val_shapes"]) == ("lite0", 18, 3)
-    assert (said["format"], said["descriptor_size"]) == (2, 512)
+    assert (said["format"], said["descriptor_size"]) == (3, 512)
     assert len(said["fingerprint"]) == 16
 
 

@@ -29,6 +29,7 @@ from pointmcd.cli.similar import similar
 from pointmcd.cli.teach import teach
 from pointmcd.cli.teachers import teachers
 from pointmcd.cli.train import train_command
+from pointmcd.cli.view import view
 from pointmcd.errors import ConfigError, PointMCDError
 from pointmcd.progress import console
 
@@ -94,6 +95,7 @@ def _commands(arguments: Sequence[str]) -> dict[str, Callable[..., Any]]:
         "map": map_page,
         "predict": predict,
         "report": report,
+        "view": view,
         "export": export,
         "demo": demo,
         "doctor": doctor,

@@ -11,9 +11,18 @@ from torch import Tensor
 from pointmcd.files import replacing
 from pointmcd.plots.colours import part_paint
 from pointmcd.tasks.task import InputFile, Labels, Prediction
+from pointmcd.typing import Floats, Indices
 
 if TYPE_CHECKING:  # it imports matplotlib, which no training needs
     from pointmcd.plots.parts import PaintedCloud
+
+
+def _no_points() -> Floats:
+    return np.zeros((0, 3), dtype=np.float32)
+
+
+def _no_parts() -> Indices:
+    return np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -25,12 +34,16 @@ class PartPrediction(Prediction):
         parts: share of the points of each part of the class, 0 to 1; empty beside a fault.
         ply: the coloured cloud; None where nothing was written.
         picture: the same as a PNG; None where nothing was written.
+        points: distinct points of the file, float32 [n, 3]; none beside a fault.
+        point_parts: the part of each, int64 [n], counted from 0 in its class.
     """
 
     label: str | None = None
     parts: dict[str, float] = field(default_factory=dict)
     ply: Path | None = None
     picture: Path | None = None
+    points: Floats = field(default_factory=_no_points, repr=False, compare=False)
+    point_parts: Indices = field(default_factory=_no_parts, repr=False, compare=False)
 
     def cells(self) -> dict[str, str]:
         """The class, the shares of its parts, and the files."""
@@ -71,6 +84,8 @@ def predict_parts(logits: Tensor, file: InputFile, labels: Labels) -> PartPredic
         parts=dict(zip(names, shares.tolist(), strict=True)),
         ply=ply,
         picture=picture,
+        points=file.points[distinct],
+        point_parts=parts,
     )
 
 

@@ -1,5 +1,6 @@
 """The classification lesson: heads on an encoder's pooled features of all views."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +27,8 @@ from pointmcd.typing import Array, Doubles, Floats, Indices
 #: Views whose maps are in memory at once where the encoder is trained; of 224 x 224 and lite0,
 #: 1.2 GB on the CPU, and half of 5 GB on a GPU with mixed precision.
 _CPU_VIEWS, _GPU_VIEWS = 16, 64
+#: Steps that suffice where most classes are guesses; many shapes would take `epochs` too long.
+_GUESSED_STEPS = 1500
 #: Shapes whose features are in memory at once where all are read.
 _ROWS_AT_ONCE = 1024
 
@@ -331,6 +334,9 @@ class ClassificationLesson(TrainedLesson):
             zip(every.tolist(), zip(classes.tolist(), weights.tolist(), strict=True), strict=True)
         )
         self.train = every
+        steps = math.ceil(len(every) / self.options.batch_size)
+        epochs = min(self.options.epochs, max(1, round(_GUESSED_STEPS / steps)))
+        self.options = replace(self.options, epochs=epochs)
 
     def _rows(self, indices: Indices) -> Floats:
         """Pooled features [n, 2 F] of the views of shapes, a shard at a time."""

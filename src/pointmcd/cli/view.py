@@ -1,0 +1,38 @@
+"""`pointmcd view`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from tyro.conf import Positional
+
+from pointmcd.cli.output import print_line
+from pointmcd.errors import ConfigError
+from pointmcd.options import RUN, Flag, metavar
+
+
+def view(
+    subject: Positional[Annotated[Path, metavar("FILE|FOLDER|STORE|RUN")]],
+    out_file: Annotated[Path, tyro.conf.arg(name="out", metavar="FILE")] = Path("view.html"),
+    run: Annotated[Path | None, RUN] = None,
+    shapes: Annotated[tuple[str, ...], metavar("NAME [NAME ...]")] = (),
+    label: Annotated[str | None, metavar("CLASS")] = None,
+    overwrite: Flag = False,
+) -> None:
+    """Write a self-contained page on which shapes can be turned: points, views, predictions.
+
+    Args:
+        subject: A mesh or cloud file, or a folder of them; a store, with the points that each view
+            sees; or an evaluated run, with its predictions for test shapes, the wrong ones first.
+        out_file: Page to write, or a folder for it.
+        run: Of files: a run that predicts on them.
+        shapes: Of a store or run: names of shapes; by default 24.
+        label: Of files: their class, if the run labels parts.
+        overwrite: Replace a page of that name.
+    """
+    file = out_file / "view.html" if out_file.is_dir() else out_file
+    if file.exists() and not overwrite:
+        raise ConfigError(f"--out {file}: exists; name another file, or give --overwrite")
+    from pointmcd.report.view import view as write_view
+
+    print_line(str(write_view(subject, file, run, shapes, label)))

@@ -1,0 +1,218 @@
+"""Shapes to turn by hand: one self-contained page of points, what views see, and predictions."""
+
+import base64
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pointmcd.data.store import Store
+from pointmcd.errors import ConfigError, ShapeError
+from pointmcd.evaluation.results import read_result
+from pointmcd.extras import import_extra
+from pointmcd.files import replacing
+from pointmcd.inference.files import find_files
+from pointmcd.inference.predict import predict
+from pointmcd.metrics.calibration import soften
+from pointmcd.plots.colours import part_colours
+from pointmcd.shapes.clouds import read_points
+from pointmcd.tasks.part_prediction import PartPrediction
+from pointmcd.tasks.results import RunResult
+from pointmcd.templates import load_template
+from pointmcd.training.run import Run
+from pointmcd.typing import Floats, Integers
+
+#: Points of a file, and shapes on one page where none is named.
+POINTS, SHAPES = 2048, 24
+_SEEN, _HIDDEN, _UNKNOWN = "#d55e00", "#b9c2cd", "#c8c8c8"
+
+
+@dataclass(frozen=True)
+class Paint:
+    """Groups of points: the group of each [N], and names and colours of the groups."""
+
+    groups: Integers
+    names: Sequence[str]
+    colours: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A shape to look at: points [N, 3], a line about it, and ways to colour it by their names."""
+
+    name: str
+    note: str
+    points: Floats
+    paints: dict[str, Paint] = field(default_factory=dict)
+
+
+def part_groups(parts: Integers, names: Sequence[str]) -> Paint:
+    """Colour points by their parts [N], counted from 0; -1: without a label."""
+    colours = [f"#{bytes(colour).hex()}" for colour in part_colours(len(names))]
+    return Paint(np.where(parts < 0, len(names), parts), [*names, "no label"], [*colours, _UNKNOWN])
+
+
+def view(
+    subject: str | Path,
+    out: str | Path,
+    run: str | Path | None = None,
+    shapes: Sequence[str] = (),
+    label: str | None = None,
+) -> Path:
+    """Write a page on which shapes can be turned, and return the file.
+
+    Args:
+        subject: a mesh or cloud file or a folder of them; a store, with what each view sees; or an
+            evaluated run, with what it predicts for test shapes, the wrong ones first.
+        out: the page, or a folder in which to write view.html.
+        run: of files: a run that predicts on them.
+        shapes: of a store or run: names of shapes; by default 24, spread over all.
+        label: of files: their class, for a run that labels parts.
+
+    Raises:
+        ShapeError, StoreError, RunError: when file, store or run cannot be read.
+        ConfigError: when plotly is absent, or a shape has no such name.
+    """
+    plotly = import_extra("plotly.offline", "view", "view")
+    path = Path(subject)
+    if (path / "store.json").is_file():
+        scenes = _of_store(Store(path), shapes)
+    elif (path / "run.json").is_file():
+        scenes = _of_run(path, shapes)
+    else:
+        scenes = _of_files(path, run, label)
+    page = load_template("pointmcd.report", "view.html.j2").render(
+        title=path.resolve().name,
+        data=[_json(scene) for scene in scenes],
+        library=plotly.get_plotlyjs(),
+        script=(files("pointmcd.report") / "templates" / "view.js").read_text(encoding="utf-8"),
+    )
+    file = Path(out) / "view.html" if Path(out).is_dir() else Path(out)
+    with replacing(file) as temporary:
+        temporary.write_text(page, encoding="utf-8")
+    return file
+
+
+def _of_files(path: Path, run: str | Path | None, label: str | None) -> Iterator[Scene]:
+    found, _ = find_files([path])
+    if run is None:
+        for file in found[:SHAPES]:
+            notes: list[str] = []
+            points = read_points(file, POINTS, seed=0, notes=notes)
+            yield Scene(file.name, "; ".join(notes) or "mesh", points)
+        return
+    for said in predict(run, found[:SHAPES], label):
+        if said.fault is not None:
+            raise ShapeError(said.fault)
+        note = ", ".join(f"{name} {text}" for name, text in said.cells().items() if text)
+        if isinstance(said, PartPrediction):
+            paints = {"predicted parts": part_groups(said.point_parts, list(said.parts))}
+            yield Scene(said.path.name, note, said.points, paints)
+        else:
+            yield Scene(said.path.name, note, read_points(said.path, POINTS, seed=0))
+
+
+def _of_store(store: Store, shapes: Sequence[str]) -> Iterator[Scene]:
+    for index in _chosen(store, shapes, np.arange(len(store.shapes))):
+        shape = store.shapes[index]
+        yield _scene(
+            store, index, f"{shape.label or 'no label'}, {shape.split}", _parts(store, index)
+        )
+
+
+def _of_run(path: Path, shapes: Sequence[str]) -> Iterator[Scene]:
+    run, result = Run(path), read_result(path)
+    store = run.open_store()
+    place = {shape.name: index for index, shape in enumerate(store.shapes)}
+    rows = np.argsort(result.scores, kind="stable")  # the worst first
+    known = [place[result.names[row]] for row in rows if result.names[row] in place]
+    row_of = {name: row for row, name in enumerate(result.names)}
+    for index in _chosen(store, shapes, np.array(known, dtype=np.int64), spread=False):
+        row = row_of[store.shapes[index].name]
+        yield _scene(
+            store, index, _told(result, row), _parts(store, index) | _said(result, row, run)
+        )
+
+
+def _chosen(store: Store, names: Sequence[str], among: Integers, spread: bool = True) -> list[int]:
+    """Indices of named shapes, or of some of those there are.
+
+    Raises:
+        ConfigError: when there is no shape of that name.
+    """
+    if not names:
+        count = min(SHAPES, len(among))
+        picked = np.linspace(0, len(among), count, endpoint=False).astype(int)
+        return [int(i) for i in (among[picked] if spread else among[:count])]
+    place = {store.shapes[int(index)].name: int(index) for index in among}
+    if unknown := next((name for name in names if name not in place), None):
+        raise ConfigError(f"--shapes {unknown}: is no shape here; `pointmcd map` shows the names")
+    return [place[name] for name in names]
+
+
+def _scene(store: Store, index: int, note: str, paints: dict[str, Paint]) -> Scene:
+    """A shape of a store, coloured by its parts if they are known, and by what each view sees."""
+    row, count = np.array([index]), store.num_points
+    seen = store.visibility(row, count)[0]
+    views = {
+        f"seen by view {number + 1}": Paint(
+            np.where(seen[:, number], 0, 1), ["seen", "hidden"], [_SEEN, _HIDDEN]
+        )
+        for number in range(seen.shape[1])
+    }
+    return Scene(store.shapes[index].name, note, store.points(row, count)[0], paints | views)
+
+
+def _parts(store: Store, index: int) -> dict[str, Paint]:
+    """The labelled parts of a shape, where the store has some."""
+    label = store.shapes[index].label
+    if store.parts is None or label is None:
+        return {}
+    row = np.array([index])
+    first = store.part_ranges[store.classes.index(label), 0]
+    labels = store.part_labels(row, store.num_points)[0] - first
+    return {"labelled parts": part_groups(labels, store.parts[label])}
+
+
+def _told(result: RunResult, row: int) -> str:
+    """The class of a test shape, and what the run says of it."""
+    label = result.classes[result.labels[row]]
+    if "probabilities" not in result.arrays:
+        return f"{label}, {100 * result.scores[row]:.0f}% mIoU"
+    said = result.arrays["predictions"][row]
+    sure = soften(result.arrays["probabilities"][row : row + 1], result.temperature).max()
+    return f"is {label}, predicted as {result.classes[said]} ({sure:.0%})"
+
+
+def _said(result: RunResult, row: int, run: Run) -> dict[str, Paint]:
+    """The parts that a run predicts for the first points of a test shape."""
+    if "truth" not in result.arrays or run.labels.parts is None:
+        return {}
+    first = run.labels.part_ranges[result.labels[row], 0]
+    names = run.labels.parts[result.classes[result.labels[row]]]
+    return {"predicted parts": part_groups(result.arrays["predictions"][row] - first, names)}
+
+
+def _json(scene: Scene) -> dict[str, Any]:
+    """A scene as JSON; points beyond the groups of a paint are not shown with it."""
+    return {
+        "name": scene.name,
+        "note": scene.note,
+        "points": _base64(scene.points.astype("<f4")),
+        "paints": [
+            {
+                "name": name,
+                "groups": _base64(paint.groups.astype(np.uint8)),
+                "names": list(paint.names),
+                "colours": list(paint.colours),
+            }
+            for name, paint in scene.paints.items()
+        ],
+    }
+
+
+def _base64(array: np.ndarray[Any, Any]) -> str:
+    return base64.b64encode(np.ascontiguousarray(array).tobytes()).decode("ascii")
