@@ -24,6 +24,13 @@ def result_table(
     return table
 
 
+def table_rows(table: Table) -> list[dict[str, str]]:
+    """Return the rows of a table of texts, by the titles of its columns."""
+    names = [str(column.header) for column in table.columns]
+    cells = zip(*(map(str, column.cells) for column in table.columns), strict=True)
+    return [dict(zip(names, row, strict=True)) for row in cells]
+
+
 def to_markdown(table: Table) -> str:
     """Return a table of texts as Markdown: its title in bold, its rows, its notes as a list.
 

@@ -87,7 +87,7 @@ def test_without_labels_and_corrupted(run, monkeypatch, tiny_store, tmp_path):
     monkeypatch.setattr(corruptions, "SEEDS", (0,))
     page = run(corruptions, data, work)
     assert "| occlusion | " in page
-    assert "| distilled | 0 | " in page
+    assert "| distilled | 1 (seed 0) | " in page
 
 
 def test_hidden_points(run, monkeypatch, tmp_path):
@@ -137,7 +137,7 @@ def test_modelnet40(run, furniture_root, tmp_path):
     assert "pointmcd teach STORE --label-fraction 0.1 --seed 0" in page
     assert "## pointnet, 100% of the labels (6 shapes), fitted on train+val" in page
     assert "--epochs 1 --seed 0 --fit-on train+val --no-distill" in page
-    assert "| distilled | 0 | " in page
+    assert "| distilled | 1 (seed 0) | " in page
     assert "| pointnet-pretrained-s0 | " in page
     assert "| PointNet | 89.2 | " in page
     assert run(*call) == page  # goes on where it ended: nothing is left to do

@@ -250,7 +250,7 @@ def test_the_command_line_compares_over_seeds(bench, cli):
         saved(run, result(0.1, 0.2, 0.3))
     status, out, _ = cli("compare", *ours, "--baseline", *theirs, "--corrupted", "--markdown")
     assert status == 0
-    assert "| distilled | 0, 1, 2 | 0.0 ± 0.0 | 20.0 ± 0.0 | 100.0 ± 0.0 |" in out
+    assert "| distilled | 3 (0, 1, 2) | 0.0 ± 0.0 | 20.0 ± 0.0 | 100.0 ± 0.0 |" in out
     assert "| lidar | 10.0 | 10.0 (100.0) |" in out
     status, out, _ = cli("compare", *ours, "--baseline", *theirs, "--corrupted")
     assert status == 0

@@ -5,8 +5,10 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional
 
-from pointmcd.cli.output import UsageError, print_tables
+from pointmcd.cli.output import Form, FormOptions, UsageError, print_tables
 from pointmcd.options import RUNS, Flag, metavar
+
+_TEXT = Form()
 
 
 def compare(
@@ -15,7 +17,7 @@ def compare(
     checkpoint: Literal["last", "best"] = "last",
     corrupted: Flag = False,
     voting: Annotated[int, metavar("K")] = 1,
-    markdown: Flag = False,
+    form: FormOptions = _TEXT,
 ) -> None:
     """Compare evaluated runs: mean and std over seeds, paired differences, tests.
 
@@ -25,12 +27,13 @@ def compare(
         checkpoint: Checkpoint of the last epoch, or the best on the validation split.
         corrupted: Compare on the clouds of pointmcd evaluate --corrupt.
         voting: Compare the results of pointmcd evaluate --voting K, of every run (1).
-        markdown: Print Markdown.
+        form: Form of the output.
     """
     if not runs:
         raise UsageError("compare: no runs; give their folders")
     if corrupted and voting != 1:
         raise UsageError(f"compare: --voting {voting}: not with --corrupted; leave one out")
+    records = None
     if corrupted:
         from pointmcd.robustness.result import compare_corrupted
         from pointmcd.robustness.tables import corrupted_tables
@@ -38,7 +41,8 @@ def compare(
         tables = corrupted_tables(compare_corrupted(runs, baseline, checkpoint))
     else:
         from pointmcd.evaluation.compare import compare as compare_clean
-        from pointmcd.evaluation.comparison_table import comparison_table
+        from pointmcd.evaluation.comparison_table import comparison_records, comparison_table
 
-        tables = [comparison_table(compare_clean(runs, baseline, checkpoint, voting=voting))]
-    print_tables(tables, markdown)
+        found = compare_clean(runs, baseline, checkpoint, voting=voting)
+        tables, records = [comparison_table(found)], comparison_records(found)
+    print_tables(tables, form, records)

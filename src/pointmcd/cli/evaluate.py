@@ -2,18 +2,20 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from rich.table import Table
 from rich.text import Text
 from tyro.conf import Positional
 
-from pointmcd.cli.output import out, print_line
+from pointmcd.cli.output import Form, FormOptions, print_line, print_tables
 from pointmcd.errors import ConfigError
 from pointmcd.options import DEVICE, RUN, STORE, metavar
 
 if TYPE_CHECKING:  # they import torch, which would slow every --help
     from pointmcd.metrics.metrics import Metrics
+
+_TEXT = Form()
 
 
 def evaluate(
@@ -24,6 +26,7 @@ def evaluate(
     against: Annotated[Path | None, RUN] = None,
     device: Annotated[str, DEVICE] = "auto",
     voting: Annotated[int, metavar("K")] = 1,
+    form: FormOptions = _TEXT,
 ) -> None:
     """Measure a run or teacher on a split of its store: accuracy or mIoU, overall and by class.
 
@@ -36,17 +39,18 @@ def evaluate(
         device: cpu, cuda, mps or auto.
         voting: Take the mean over K rescaled copies of each cloud, as some published results do;
             its results are kept and shown apart from those of the model alone (1).
+        form: Form of the output.
     """
     from pointmcd.teachers.stored import is_teacher
 
     if is_teacher(run):
         given = {"--store": store, "--corrupt": corrupt, "--against": against}
-        _evaluate_teacher(run, split, given | {"--voting": None if voting == 1 else voting})
+        _evaluate_teacher(run, split, given | {"--voting": None if voting == 1 else voting}, form)
         return
     if corrupt is not None:
         if voting != 1:
             raise ConfigError(f"--voting {voting}: not with --corrupt; leave one out")
-        _evaluate_corrupted(run, split, store, corrupt, against, device)
+        _evaluate_corrupted(run, split, store, corrupt, against, device, form)
         return
     if against is not None:
         raise ConfigError(
@@ -59,12 +63,14 @@ def evaluate(
     results = measure(run, split, store, device, voting)
     fitted = "" if (fit := Run(run).fit_on) == "train" else f", fitted on {fit}"
     shapes = f"{results['last'].count} shapes{fitted}{wording(voting)}"
-    out.print(metrics_table(f"{run}: {split}, {shapes}, in percent", results))
+    title = f"{run}: {split}, {shapes}, in percent"
+    print_tables([metrics_table(title, results)], form, metric_records(results))
     for picture in sorted(run.glob(f"*-{split}-last{suffix(voting)}.png")):
-        print_line(str(picture))
+        if form == _TEXT:
+            print_line(str(picture))
 
 
-def _evaluate_teacher(folder: Path, split: str, given: "Mapping[str, object]") -> None:
+def _evaluate_teacher(folder: Path, split: str, given: "Mapping[str, object]", form: Form) -> None:
     from pointmcd.evaluation.evaluate import evaluate_teacher
 
     for name, value in given.items():
@@ -72,11 +78,18 @@ def _evaluate_teacher(folder: Path, split: str, given: "Mapping[str, object]") -
             raise ConfigError(f"{name} {value}: is for runs; leave it out with a teacher")
     metrics = evaluate_teacher(folder, split)
     title = f"{folder}: {split}, {metrics.count} shapes, in percent"
-    out.print(metrics_table(title, {"teacher": metrics}))
+    results = {"teacher": metrics}
+    print_tables([metrics_table(title, results)], form, metric_records(results))
 
 
 def _evaluate_corrupted(
-    run: Path, split: str, store: Path | None, corrupt: str, against: Path | None, device: str
+    run: Path,
+    split: str,
+    store: Path | None,
+    corrupt: str,
+    against: Path | None,
+    device: str,
+    form: Form,
 ) -> None:
     from pointmcd.robustness.evaluate import evaluate_corrupted
     from pointmcd.robustness.registry import parse_names
@@ -89,8 +102,30 @@ def _evaluate_corrupted(
     result = evaluate_corrupted(run, names, split, store, device)["last"].only(names)
     ratios = ratios_against(against, run, result, split, "last") if against else None
     title = f"{run}: {split}, corrupted, {len(result.names)} shapes, last epoch"
-    out.print(corrupted_table(title, result, ratios))
-    print_line(str(run / f"corrupted-{split}-last.json"))
+    print_tables([corrupted_table(title, result, ratios)], form)
+    if form == _TEXT:
+        print_line(str(run / f"corrupted-{split}-last.json"))
+
+
+def _interval(metrics: "Metrics") -> str:
+    from pointmcd.metrics.statistics import score_interval
+
+    low, high = score_interval(metrics.scores)
+    return f"{100 * low:.1f} to {100 * high:.1f}"
+
+
+def metric_records(results: "Mapping[str, Metrics]") -> list[dict[str, Any]]:
+    """Return one record per checkpoint: its metrics and those of each class, as fractions."""
+    from pointmcd.metrics.statistics import score_interval
+
+    records = []
+    for name, metrics in results.items():
+        low, high = score_interval(metrics.scores)
+        records.append(
+            {"checkpoint": name, "shapes": metrics.count, **metrics.main, "low": low, "high": high}
+            | {f"class {label}": value for label, value in metrics.per_class.items()}
+        )
+    return records
 
 
 def metrics_table(title: str, results: "Mapping[str, Metrics]") -> Table:
@@ -104,7 +139,10 @@ def metrics_table(title: str, results: "Mapping[str, Metrics]") -> Table:
     names = list(every[0].main)
     for name in names:
         cells = (f"{100 * metrics.main[name]:.1f}" for metrics in every)
-        table.add_row(name, *cells, end_section=name == names[-1])
+        table.add_row(name, *cells)
+        if name == names[0]:
+            table.add_row("  95% interval", *map(_interval, every))
+    table.add_section()
     for name in every[0].per_class:
         values = [metrics.per_class[name] for metrics in every]
         table.add_row(Text(name), *("-" if v is None else f"{100 * v:.1f}" for v in values))

@@ -1,13 +1,18 @@
 """Printing of results, and the usage errors of commands."""
 
-from collections.abc import Iterable
-from typing import NoReturn
+import csv
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, NoReturn
 
 from rich.console import Console
 from rich.table import Table
+from tyro.conf import arg
 
 from pointmcd.errors import PointMCDError
-from pointmcd.tables import to_markdown
+from pointmcd.options import Flag
+from pointmcd.tables import table_rows, to_markdown
 
 
 class UsageError(PointMCDError):
@@ -30,10 +35,53 @@ def print_line(text: str) -> None:
     out.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def print_tables(tables: Iterable[Table], markdown: bool) -> None:
-    """Print tables, or their Markdown as it is."""
+@dataclass(frozen=True)
+class Form:
+    """Form in which tables are printed."""
+
+    markdown: Flag = False
+    """Print Markdown."""
+    json: Flag = False
+    """Print JSON: a list with an object for each row."""
+    csv: Flag = False
+    """Print CSV."""
+
+
+#: The type of a command's parameter `form`.
+FormOptions = Annotated[Form, arg(name="")]
+
+
+def print_tables(
+    tables: Iterable[Table], form: Form, records: Sequence[Mapping[str, Any]] | None = None
+) -> None:
+    """Print tables in a form.
+
+    Args:
+        tables: what people read.
+        form: one of its switches, or none.
+        records: the same for programs, JSON values by name; by default the texts of the tables.
+
+    Raises:
+        UsageError: when several forms are asked for.
+    """
+    if form.markdown + form.json + form.csv > 1:
+        raise UsageError("--markdown, --json and --csv: choose one")
+    if form.json or form.csv:
+        given = [row for table in tables for row in table_rows(table)]
+        _print_records(given if records is None else records, form.json)
+        return
     for number, table in enumerate(tables):
-        if markdown:
+        if form.markdown:
             out.file.write("\n" * bool(number) + to_markdown(table))
         else:
             out.print(table)
+
+
+def _print_records(records: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+    if as_json:
+        out.file.write(json.dumps(records, indent=1, ensure_ascii=False) + "\n")
+        return
+    columns = list(dict.fromkeys(name for record in records for name in record))
+    writer = csv.DictWriter(out.file, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)

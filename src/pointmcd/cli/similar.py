@@ -5,8 +5,10 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional
 
-from pointmcd.cli.output import print_tables
-from pointmcd.options import DEVICE, RUN, STORE, Flag, metavar
+from pointmcd.cli.output import Form, FormOptions, print_tables
+from pointmcd.options import DEVICE, RUN, STORE, metavar
+
+_TEXT = Form()
 
 
 def similar(
@@ -17,7 +19,7 @@ def similar(
     checkpoint: Literal["last", "best"] = "last",
     device: Annotated[str, DEVICE] = "auto",
     columns: Annotated[str | None, metavar("X,Y,Z")] = None,
-    markdown: Flag = False,
+    form: FormOptions = _TEXT,
 ) -> None:
     """List the shapes of a store that are most similar to a mesh or point cloud.
 
@@ -29,11 +31,11 @@ def similar(
         checkpoint: Checkpoint of the last epoch, or the best on the validation split.
         device: cpu, cuda, mps or auto.
         columns: Columns of x, y and z in a text table or array, as in 2,3,4.
-        markdown: Print Markdown.
+        form: Form of the output.
     """
     from pointmcd.probing.embed import similar as find
     from pointmcd.tables import result_table
 
     found = find(run, file, store, count, checkpoint, device, columns)
     rows = [(one.name, one.label or "-", f"{one.similarity:.3f}") for one in found]
-    print_tables([result_table(("shape", "class", "similarity"), rows, f"like {file}")], markdown)
+    print_tables([result_table(("shape", "class", "similarity"), rows, f"like {file}")], form)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from pointmcd.cli.output import UsageError, print_line
+from pointmcd.cli.output import Form, UsageError, print_line, print_tables
 from pointmcd.options import Flag, metavar
 from pointmcd.training.config import (
     RECIPES,
@@ -31,6 +31,7 @@ def train_command(arguments: Sequence[str]) -> Callable[..., None]:
         distill: Literal["always", "auto"] = distils,
         learning_curve: Flag = False,
         folds: Annotated[int | None, metavar("K")] = None,
+        seeds: Annotated[str | None, metavar("LIST")] = None,
     ) -> None:
         """Train a student on a store, distilled from a teacher or alone (--no-distill).
 
@@ -43,6 +44,8 @@ def train_command(arguments: Sequence[str]) -> Callable[..., None]:
                 split: how far the teacher is ahead of a quick baseline, and how many labels there
                 are.
             learning_curve: Train on 1, 5, 10, 20 and 100% of the labels, a run each.
+            seeds: Train with each of these seeds (0-4, or 0,2,5), the baseline too; evaluate all
+                runs on the test split, and compare them.
             folds: Cross-validate first: K runs that each hold out another part of the labelled
                 shapes, for an accuracy where there is no test split.
         """
@@ -59,8 +62,13 @@ def train_command(arguments: Sequence[str]) -> Callable[..., None]:
             settings = replace(settings, teacher=None)
         elif distill == "auto":
             settings = _decided(settings)
-        if folds is not None and learning_curve:
-            raise UsageError("train: --folds does not go with --learning-curve; leave one out")
+        several = {"folds": folds, "learning-curve": learning_curve or None, "seeds": seeds}
+        given = [f"--{name}" for name, value in several.items() if value is not None]
+        if len(given) > 1:
+            raise UsageError(f"train: {given[0]} does not go with {given[1]}; leave one out")
+        if seeds is not None:
+            _compare_seeds(settings, seeds)
+            return
         if folds is not None:
             _cross_validate(settings, folds)
         for folder in run_all(settings) if learning_curve else [run(settings)]:
@@ -79,6 +87,19 @@ def _decided(config: TrainConfig) -> TrainConfig:
     if is_main():
         console.print(f"note: {decision.reason}", soft_wrap=True)
     return decision.config
+
+
+def _compare_seeds(config: TrainConfig, seeds: str) -> None:
+    from pointmcd.evaluation.comparison_table import comparison_table
+    from pointmcd.evaluation.seeds import read_seeds, train_seeds
+    from pointmcd.training.processes import is_main
+
+    found = train_seeds(config, read_seeds(seeds))
+    if is_main():
+        print_tables([comparison_table(found)], Form())
+        for variant in found.all_variants:
+            for result in variant.results:
+                print_line(str(result.path))
 
 
 def _cross_validate(config: TrainConfig, folds: int) -> None:

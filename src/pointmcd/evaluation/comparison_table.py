@@ -1,6 +1,7 @@
 """A comparison as a table."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from rich.table import Table
 
@@ -8,6 +9,7 @@ from pointmcd.evaluation.compare import Comparison
 from pointmcd.evaluation.voting import wording
 from pointmcd.metrics.statistics import Interval, PairedTest, Spread
 from pointmcd.tables import result_table
+from pointmcd.tasks.results import Variant
 
 
 def columns(comparison: Comparison) -> tuple[str, ...]:
@@ -32,10 +34,58 @@ def comparison_table(comparison: Comparison) -> Table:
 def comparison_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
     """One row of texts per variant, the baseline first, teachers last, matching `columns`."""
     for variant, difference in (*comparison.rows, *comparison.teachers):
-        seeds = ", ".join(map(str, variant.seeds))
-        scores = (percent(variant.score), percent(variant.class_score))
+        scores = (score_text(variant), percent(variant.class_score))
         gain = interval_text(difference.overall) if difference else ""
-        yield variant.label, seeds, *scores, gain, _test_text(difference.test) if difference else ""
+        yield (
+            variant.label,
+            seeds_text(variant),
+            *scores,
+            gain,
+            _test_text(difference.test) if difference else "",
+        )
+
+
+def comparison_records(comparison: Comparison) -> list[dict[str, Any]]:
+    """Return one record of JSON values per variant; scores, differences and p as fractions."""
+    records = []
+    for variant, difference in (*comparison.rows, *comparison.teachers):
+        low, high = variant.interval
+        record: dict[str, Any] = {
+            "variant": variant.label,
+            "seeds": " ".join(map(str, variant.seeds)),
+            "score": variant.score.mean,
+            "std": variant.score.std,
+            "low": low,
+            "high": high,
+            "class_score": variant.class_score.mean,
+            "class_std": variant.class_score.std,
+        }
+        if difference:
+            overall, test = difference.overall, difference.test
+            record |= {"difference": overall.mean, "difference_low": overall.low}
+            record |= {"difference_high": overall.high, "p": test.p}
+            record |= {"gained": test.gained, "lost": test.lost}
+        records.append(record)
+    return records
+
+
+def seeds_text(variant: Variant) -> str:
+    """Number of seeds, and which: "3 (0, 1, 2)", "1 (seed 0)"."""
+    seeds = ", ".join(map(str, variant.seeds))
+    return f"{len(variant.seeds)} ({seeds})" if len(variant.seeds) > 1 else f"1 (seed {seeds})"
+
+
+def score_text(variant: Variant) -> str:
+    """Mean and standard deviation over seeds; of one seed its 95% interval over test shapes."""
+    if len(variant.seeds) > 1:
+        return percent(variant.score)
+    return f"{percent(variant.score)} [{range_text(variant.interval)}]"
+
+
+def range_text(interval: tuple[float, float]) -> str:
+    """An interval in percent: "69.2, 88.1"."""
+    low, high = interval
+    return f"{100 * low:.1f}, {100 * high:.1f}"
 
 
 def table_title(comparison: Comparison) -> str:
@@ -50,6 +100,8 @@ def notes(comparison: Comparison) -> list[str]:
     words = comparison.task.wording
     baseline = comparison.baseline.label if comparison.baseline else ""
     texts = [f"{words.plural} in percent: mean ± standard deviation over seeds (ddof 1)."]
+    if any(len(variant.seeds) == 1 for variant in comparison.all_variants):
+        texts.append("In brackets after one seed: 95% interval over test shapes (Wilson's).")
     if comparison.differences:
         paired = all(d.paired_by_seed for d in comparison.differences)
         how = "paired by seed and shape" if paired else "paired by shape, averaged over seeds"

@@ -7,7 +7,7 @@ import numpy as np
 from rich.table import Table
 
 from pointmcd.evaluation.compare import Comparison
-from pointmcd.evaluation.comparison_table import interval_text, percent
+from pointmcd.evaluation.comparison_table import interval_text, percent, seeds_text
 from pointmcd.metrics.statistics import Interval, Spread
 from pointmcd.robustness.registry import SEVERITIES
 from pointmcd.robustness.result import CorruptionResult, corruption_errors
@@ -86,8 +86,7 @@ def _rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
     for variant, difference in comparison.rows:
         clean = Spread.of([1 - result.class_score for result in variant.results])
         error = Spread.of([1 - result.score for result in variant.results])
-        seeds = ", ".join(map(str, variant.seeds))
-        cells = (variant.label, seeds, percent(clean), percent(error))
+        cells = (variant.label, seeds_text(variant), percent(clean), percent(error))
         if comparison.baseline is None:
             yield cells
             continue

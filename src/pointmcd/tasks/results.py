@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from pointmcd.metrics.metrics import Metrics
 from pointmcd.metrics.part_iou import class_means
-from pointmcd.metrics.statistics import Spread, majority_vote
+from pointmcd.metrics.statistics import Spread, majority_vote, score_interval
 from pointmcd.typing import Doubles, Indices
 
 #: "teacher": not of a checkpoint, but of the run's teacher.
@@ -124,6 +124,11 @@ class Variant:
     def score(self) -> Spread:
         """The main metric, over seeds."""
         return Spread.of([result.score for result in self.results])
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95% interval of the main metric over test shapes, of all seeds together."""
+        return score_interval(self.scores.mean(axis=0))
 
     @property
     def class_score(self) -> Spread:

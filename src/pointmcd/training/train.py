@@ -145,13 +145,23 @@ def learning_curve(config: TrainConfig, shares: Sequence[float] = SHARES) -> lis
     Raises:
         ConfigError: when the task has no labels, or a share is given already.
     """
-    join(config.device)
     with agreed():
         _check_curve(config)
-        runs = [_with_share(config, share) for share in shares]
-        for run in runs:  # a teacher that is missing is missed before hours of training
-            _plan(run)
+    runs = [_with_share(config, share) for share in shares]
+    check_runs(runs)
     return [train(run) for run in runs]
+
+
+def check_runs(configs: Sequence[TrainConfig]) -> None:
+    """Refuse what `train` would refuse, such as a missing teacher, before hours of training.
+
+    Raises:
+        StoreError, ConfigError, RunError: as `train`.
+    """
+    join(configs[0].device)
+    with agreed():
+        for config in configs:
+            _plan(config)
 
 
 def _check_curve(config: TrainConfig) -> None:

@@ -1,0 +1,94 @@
+"""Train, evaluate and compare in one go, with several seeds."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from pointmcd.data.store import Store
+from pointmcd.errors import ConfigError
+from pointmcd.evaluation.compare import Comparison, compare
+from pointmcd.evaluation.evaluate import evaluate
+from pointmcd.teachers.config import TeachConfig
+from pointmcd.teachers.teach import teach
+from pointmcd.training.config import TrainConfig
+from pointmcd.training.processes import join, process_count
+from pointmcd.training.train import check_runs, train
+
+_SEEDS = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
+
+
+def read_seeds(text: str) -> list[int]:
+    """Return the seeds of a list such as `0-4` or `0,2,5`, in order, each once.
+
+    Raises:
+        ConfigError: when it is no such list.
+    """
+    if not _SEEDS.fullmatch(text):
+        raise ConfigError(f"--seeds {text}: write a list such as 0-4 or 0,2,5")
+    found: set[int] = set()
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        if int(last or first) < int(first):
+            raise ConfigError(f"--seeds {text}: {part} counts down; write {last}-{first}")
+        found.update(range(int(first), int(last or first) + 1))
+    return sorted(found)
+
+
+def train_seeds(config: TrainConfig, seeds: Sequence[int]) -> Comparison:
+    """Train a run and its baseline with each seed, evaluate them, and compare them.
+
+    The baseline has the same settings but no teacher; settings without a teacher are trained alone.
+    Teachers of few labels are made for each seed where they are absent. What is finished is kept.
+
+    Args:
+        config: the settings; with `out`, the run folders are OUT-VARIANT-sSEED.
+        seeds: one or more, whatever the seed in the settings.
+
+    Raises:
+        ConfigError: when the task has no labels, or a setting cannot be used.
+        StoreError: when the store or a teacher does not fit; nothing is trained then.
+        RunError: when a folder holds a run of other settings.
+    """
+    join(config.device)
+    if process_count() > 1:
+        raise ConfigError("--seeds: runs in one process; start it without a launcher")
+    if not config.described_task.labelled:
+        raise ConfigError(
+            f"--seeds: --task {config.task} is judged by `pointmcd probe`; leave it out"
+        )
+    if not len(Store(config.store, config.labels).indices("test")):
+        raise ConfigError(f"--seeds: {config.store} has no test split to compare on; use --folds")
+    variants = [config] if config.teacher is None else [replace(config, teacher=None), config]
+    runs = [_seeded(variant, seed) for seed in seeds for variant in variants]
+    for run in runs:
+        _make_teacher(run)
+    check_runs(runs)
+    for run in runs:
+        evaluate(train(run), device=run.device)
+    ours = [run.folder for run in runs if run.teacher == config.teacher]
+    theirs = [run.folder for run in runs if run.teacher != config.teacher]
+    return compare(ours, theirs)
+
+
+def _seeded(config: TrainConfig, seed: int) -> TrainConfig:
+    out = config.out
+    if out is not None:
+        out = out.resolve() if out.name in ("", "..") else out
+        out = out.with_name(f"{out.name}-{config.arm}-s{seed}")
+    return replace(config, seed=seed, out=out)
+
+
+def _make_teacher(config: TrainConfig) -> None:
+    """Make the teacher that knows the labels of this seed; of all labels there is one for all."""
+    if config.teacher is not None and config.label_fraction < 1:
+        lesson = config.described_task.lesson
+        teach(
+            TeachConfig(
+                config.store,
+                config.teacher,
+                task=lesson,
+                label_fraction=config.label_fraction,
+                seed=config.seed,
+                device=config.device,
+            )
+        )

@@ -1,0 +1,59 @@
+"""Tables for programs: JSON and CSV of what people read."""
+
+import csv
+import io
+import json
+
+import pytest
+
+
+@pytest.fixture(scope="module")
+def bench_runs(tmp_path_factory):
+    from synthetic_runs import Bench
+
+    bench = Bench(tmp_path_factory.mktemp("runs"))
+    return bench.variant("distilled", 0.9, (0, 1)), bench.variant("baseline", 0.6, (0, 1))
+
+
+def test_a_comparison(cli, bench_runs):
+    runs, baseline = bench_runs
+    status, out, _ = cli("compare", *runs, "--baseline", *baseline, "--json")
+    rows = json.loads(out)
+    assert status == 0
+    assert [row["variant"] for row in rows] == ["baseline", "distilled"]
+    assert rows[1]["difference"] == pytest.approx(rows[1]["score"] - rows[0]["score"])
+    assert rows[1]["low"] < rows[1]["score"] < rows[1]["high"]
+    assert "difference" not in rows[0]
+    _, out, _ = cli("compare", *runs, "--baseline", *baseline, "--csv")
+    read = list(csv.DictReader(io.StringIO(out)))
+    assert [float(row["score"]) for row in read] == [row["score"] for row in rows]
+    assert read[0]["difference"] == ""
+
+
+def test_one_form_at_a_time(cli, bench_runs):
+    status, _, error = cli("compare", *bench_runs[0], "--json", "--csv")
+    assert status == 2
+    assert "--markdown, --json and --csv: choose one" in error
+
+
+def test_an_evaluation(cli, trained_run, tmp_path):
+    import shutil
+
+    run = shutil.copytree(trained_run, tmp_path / "run")
+    status, out, _ = cli("evaluate", run, "--device", "cpu", "--json")
+    rows = json.loads(out)
+    assert status == 0
+    assert rows[0]["checkpoint"] == "last"
+    assert rows[0]["low"] < rows[0]["overall accuracy"] < rows[0]["high"] or rows[0]["low"] == 0
+    assert {"class bed", "class chair", "class lamp"} <= set(rows[0])
+    assert ".png" not in out
+    _, out, _ = cli("evaluate", run, "--device", "cpu")
+    assert "95% interval" in out
+    assert ".png" in out
+
+
+def test_similar_shapes(cli, taught_store, trained_run, tmp_path):
+    (tmp_path / "b.off").write_text("OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n")
+    _, out, _ = cli("similar", trained_run, tmp_path / "b.off", taught_store, "--count", 2, "--csv")
+    rows = list(csv.DictReader(io.StringIO(out)))
+    assert [set(row) for row in rows] == [{"shape", "class", "similarity"}] * 2
