@@ -2,9 +2,12 @@
 
 import importlib
 import json
+from dataclasses import replace
 
 import pytest
 
+from pointmcd.data.labels import LabelRow, write_labels
+from pointmcd.data.store import Store
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.run import Run
 from pointmcd.training.train import train
@@ -158,3 +161,58 @@ def test_folds_of_a_learning_curve_are_refused(cli, taught_store):
     status, _, err = cli("train", taught_store, "--learning-curve", "--folds", 3)
     assert status != 0
     assert "--folds" in err
+
+
+def test_the_config_of_a_run_again(cli, taught_store, tmp_path):
+    first = tmp_path / "first"
+    options = ["--objective", "logits:2", "--lr", 0.002, "--seed", 3, *TINY]
+    assert cli("train", taught_store, "--out", first, *options)[0] == 0
+    file = first / "config.yaml"
+    assert cli("train", "--config", file, "--out", tmp_path / "same")[0] == 0
+    wanted, same = Run(first).config, Run(tmp_path / "same").config
+    assert replace(same, out=first) == wanted
+    assert (tmp_path / "same" / "last.safetensors").read_bytes() == (
+        first / "last.safetensors"
+    ).read_bytes()
+    changed = ["--config", file, "--lr", 0.5, "--no-distill", "--out", tmp_path / "other"]
+    assert cli("train", *changed)[0] == 0
+    other = Run(tmp_path / "other").config
+    assert (other.lr, other.seed, other.teacher) == (0.5, 3, None)
+
+
+def test_a_config_with_its_label_file(cli, taught_store, tmp_path):
+    names = [shape.name for shape in Store(taught_store).shapes if shape.split == "train"]
+    rows = [LabelRow(name, name.split("/")[0]) for name in names]
+    write_labels(tmp_path / "labels.csv", rows)
+    options = ["--no-distill", "--labels", tmp_path / "labels.csv", *TINY]
+    assert cli("train", taught_store, "--out", tmp_path / "first", *options)[0] == 0
+    (tmp_path / "labels.csv").unlink()
+    again = ["--config", tmp_path / "first" / "config.yaml", "--out", tmp_path / "again"]
+    assert cli("train", *again)[0] == 0
+    assert Run(tmp_path / "again").label_file is not None
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (None, "config.yaml: cannot be read as YAML"),
+        ("a: [", "config.yaml: cannot be read as YAML"),
+        ("3", "config.yaml: holds no settings"),
+        ("store: s\nnothing: 1", "config field nothing: unknown to this version"),
+        ("lr: 0.1", "config field store: missing"),
+        ("store: s\nlr: fast", "config field lr: 'fast' is not float"),
+    ],
+)
+def test_a_config_that_cannot_be_used(cli, tmp_path, content, line):
+    if content is not None:
+        (tmp_path / "config.yaml").write_text(content)
+    status, _, error = cli("train", "--config", tmp_path / "config.yaml")
+    assert status == 1
+    assert line in error
+
+
+def test_a_config_and_a_recipe(cli, tmp_path):
+    (tmp_path / "config.yaml").write_text("store: s")
+    status, _, error = cli("train", "--config", tmp_path / "config.yaml", "--recipe", "paper")
+    assert status == 2
+    assert "--config does not go with --recipe" in error

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Annotated, Literal
 
 import tyro
@@ -20,12 +21,14 @@ from pointmcd.training.config import (
 
 def train_command(arguments: Sequence[str]) -> Callable[..., None]:
     """Return the command, its defaults those of the recipe that the arguments name."""
-    default = _default(arguments)
+    file = _value_of("--config", arguments, "") if arguments[:1] == ["train"] else ""
+    default = _default(arguments, file)
     auto = _value_of("--recipe", arguments, RECIPES[0]) == "auto"
     distils: Literal["always", "auto"] = "auto" if auto else "always"
 
     def train(
-        config: Annotated[TrainConfig, tyro.conf.arg(name="")] = default,
+        settings: Annotated[TrainConfig, tyro.conf.arg(name="")] = default,
+        config: Annotated[Path | None, metavar("FILE")] = None,  # read before parsing, too
         recipe: Literal["short", "auto", "paper"] = "short",  # read before parsing, for defaults
         no_distill: Flag = False,
         distill: Literal["always", "auto"] = distils,
@@ -36,7 +39,9 @@ def train_command(arguments: Sequence[str]) -> Callable[..., None]:
         """Train a student on a store, distilled from a teacher or alone (--no-distill).
 
         Args:
-            config: Settings of the run.
+            settings: Settings of the run.
+            config: The config.yaml of a run: settings that are not given are taken from it, but
+                for the run's folder.
             recipe: Defaults: short (for small data and short schedules), auto (the same with
                 --distill auto) or paper (as published).
             no_distill: Train the baseline: without a teacher, everything else equal.
@@ -53,11 +58,17 @@ def train_command(arguments: Sequence[str]) -> Callable[..., None]:
         from pointmcd.training.train import learning_curve as run_all
         from pointmcd.training.train import train as run
 
-        settings = replace(
-            config,
-            objective=config.objective or recipe_objective(recipe),
-            task=recipe_task(config.task, recipe),
-        )
+        if config is not None:
+            from pointmcd.training.run import read_config
+
+            objective = settings.objective or read_config(config).objective
+            settings = replace(settings, objective=objective)
+        else:
+            settings = replace(
+                settings,
+                objective=settings.objective or recipe_objective(recipe),
+                task=recipe_task(settings.task, recipe),
+            )
         if no_distill:
             settings = replace(settings, teacher=None)
         elif distill == "auto":
@@ -114,7 +125,13 @@ def _cross_validate(config: TrainConfig, folds: int) -> None:
         )
 
 
-def _default(arguments: Sequence[str]) -> TrainConfig:
+def _default(arguments: Sequence[str], file: str) -> TrainConfig:
+    if file:
+        if _value_of("--recipe", arguments, ""):
+            raise UsageError("train: --config does not go with --recipe; leave one out")
+        from pointmcd.training.run import read_config  # imports torch, which would slow --help
+
+        return replace(read_config(Path(file)), objective=())
     default = TrainConfig(
         store=tyro.MISSING,
         task=_value_of("--task", arguments, TrainConfig.task),

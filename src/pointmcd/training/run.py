@@ -69,14 +69,10 @@ class Run:
         Raises:
             RunError: when it is absent or damaged.
         """
-        file = self.path / "config.yaml"
         try:
-            settings = yaml.safe_load(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError, yaml.YAMLError) as error:
-            raise RunError(f"{file}: cannot be read as YAML; train again") from error
-        if not isinstance(settings, dict):
-            raise RunError(f"{file}: holds no settings; train again")
-        return settings
+            return _read_settings(self.path / "config.yaml")
+        except RunError as error:
+            raise RunError(f"{error}; train again") from error
 
     @property
     def config(self) -> TrainConfig:
@@ -242,6 +238,31 @@ def _read_meta(file: Path) -> dict[str, Any]:
     if missing:
         raise RunError(f"{file}: lacks {', '.join(missing)}; train again")
     return dict(meta)
+
+
+def read_config(file: str | Path) -> TrainConfig:
+    """Read the settings of a run from its config.yaml, for another run like it.
+
+    Its folder is left out, and its label file is the copy that the run keeps, if it does.
+
+    Raises:
+        RunError: when the file cannot be read.
+        ConfigError: when a field of it is unknown, missing or of another type.
+    """
+    file = Path(file)
+    kept = file.parent / LABELS
+    config = replace(config_from_dict(_read_settings(file)), out=None, overwrite=False)
+    return replace(config, labels=kept) if config.labels and kept.exists() else config
+
+
+def _read_settings(file: Path) -> dict[str, Any]:
+    try:
+        settings = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise RunError(f"{file}: cannot be read as YAML") from error
+    if not isinstance(settings, dict):
+        raise RunError(f"{file}: holds no settings")
+    return settings
 
 
 def create_run(
