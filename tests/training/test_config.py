@@ -90,7 +90,12 @@ def test_what_decides_the_result_and_what_does_not():
     assert elsewhere.decisive() == plain.decisive()
     left_out = {f.name for f in fields(TrainConfig)} - plain.decisive().keys()
     unsaid = {*LATER_FIELDS, "unlabelled"}  # at what was done before there was a choice
-    assert left_out == {"store", "out", "init", "labels", "device", "workers", "overwrite"} | unsaid
+    assert (
+        left_out
+        == {"store", "out", "init", "labels", "device", "workers", "overwrite"}
+        | {"keep_checkpoints"}
+        | unsaid
+    )
     assert TrainConfig(STORE, resample=True).decisive() != plain.decisive()
     assert TrainConfig(STORE, variants=False).decisive() != plain.decisive()
 

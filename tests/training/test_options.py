@@ -163,7 +163,7 @@ def test_what_is_validated_and_kept_is_the_average(make, monkeypatch):
         return logged
 
     monkeypatch.setattr(Trainer, "_step", spy)
-    folder = train(make("a", ema_decay=0.5, epochs=4))
+    folder = train(make("a", ema_decay=0.5, epochs=4, keep_checkpoints=True))
     share, expected = 0.0, seen[0]
     for number, now in enumerate(seen[1:], start=2):
         share = min(0.5, number / (9 + number))

@@ -53,8 +53,33 @@ def test_what_a_run_leaves(make, taught_store):
     ]
 
 
-def test_the_last_checkpoint_is_whole_and_the_best_holds_the_model_alone(make):
+def test_the_checkpoints_of_a_finished_run_hold_the_model_alone(make, monkeypatch):
+    kept = train(make("kept", teacher="lite0", keep_checkpoints=True))
+    whole, state = load_checkpoint(kept / "last.safetensors")
     folder = train(make("a", teacher="lite0"))
+    last, same = load_checkpoint(folder / "last.safetensors")
+    assert same == state
+    assert {n: t for n, t in whole.items() if n.startswith("model.")}.keys() == last.keys()
+    assert all(torch.equal(whole[name], last[name]) for name in last)
+
+
+def test_a_run_killed_at_its_end_is_finished(make, monkeypatch):
+    calm = train(make("calm", teacher="lite0"))
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "finish", _interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            train(make("killed", teacher="lite0"))
+    killed = train(make("killed", teacher="lite0"))
+    assert Run(killed).finished
+    assert (killed / "last.safetensors").read_bytes() == (calm / "last.safetensors").read_bytes()
+
+
+def _interrupt(*_):
+    raise KeyboardInterrupt
+
+
+def test_a_kept_last_checkpoint_is_whole_and_the_best_holds_the_model_alone(make):
+    folder = train(make("a", teacher="lite0", keep_checkpoints=True))
     last, state = load_checkpoint(folder / "last.safetensors")
     best, _ = load_checkpoint(folder / "best.safetensors")
     assert {name.split(".")[0] for name in last} == {"model", "optimizer", "objectives"}
@@ -191,7 +216,9 @@ def test_without_a_validation_part(make, store, content):
 
 
 def test_a_batch_larger_than_the_train_part_is_the_train_part(make, content):
-    large, whole = (content(train(make(str(n), batch_size=n))) for n in (1000, 9))
+    large, whole = (
+        content(train(make(str(n), batch_size=n, keep_checkpoints=True))) for n in (1000, 9)
+    )
     assert large["last"] == whole["last"]
     assert large["records"] == whole["records"]
     assert int(np.frombuffer(large["last"]["optimizer.0.step"][2], np.float32)[0]) == 2

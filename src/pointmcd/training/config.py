@@ -23,7 +23,9 @@ Course = Literal["constant", "decay", "first"]
 
 
 #: Settings that cannot change what is learnt.
-PLACE_FIELDS = {"store", "out", "init", "labels", "device", "workers", "overwrite"}
+PLACE_FIELDS = {
+    *("store", "out", "init", "labels", "device", "workers", "overwrite", "keep_checkpoints")
+}
 #: Settings that a baseline does not read.
 DISTILLATION_FIELDS = {
     "objective",
@@ -147,6 +149,9 @@ class TrainConfig:
     """cpu, or auto: the device that accelerate finds."""
     workers: Advanced[int] = 0
     """Loader processes; 0 loads in the training process."""
+    keep_checkpoints: Advanced[bool] = False
+    """Keep the state of optimizer and objectives in the last checkpoint of a finished run, which is
+    three times as large with it."""
     overwrite: bool = False
     """Replace a run of other settings in that folder."""
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pointmcd.checkpoint import load_checkpoint
+from pointmcd.checkpoint import load_checkpoint, save_checkpoint, under_prefix, with_prefix
 from pointmcd.data.labels import LABELS
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, RunError, StoreError
@@ -245,14 +245,14 @@ def _first_difference(plan: _Plan, meta: dict[str, Any]) -> str | None:
 
 
 def _run_epochs(trainer: Trainer, run: Run) -> None:
-    start, best = 0, None
+    start, best, total = 0, None, trainer.config.epochs
     with agreed():
         last = run.checkpoint("last")
         if last.exists():
             tensors, state = load_checkpoint(last)
-            trainer.load(tensors, str(last))
             start, best = int(state["epoch"]), state["best"]
-    total = trainer.config.epochs
+            if start < total:
+                trainer.load(tensors, str(last))
     with progress_bar(shown=is_main()) as progress:
         task = progress.add_task(run.path.name, total=total, completed=start, note="")
         for epoch in range(start, total):
@@ -263,7 +263,15 @@ def _run_epochs(trainer: Trainer, run: Run) -> None:
     with agreed():
         if is_main():
             calibrate(run, trainer.store)
+            if not trainer.config.keep_checkpoints:
+                _drop_optimizer(last)
             run.finish()
+
+
+def _drop_optimizer(checkpoint: Path) -> None:
+    """Leave the model alone in the checkpoint of the last epoch, with which nothing goes on."""
+    tensors, state = load_checkpoint(checkpoint)
+    save_checkpoint(checkpoint, with_prefix("model", under_prefix("model", tensors)), state)
 
 
 def _keep(trainer: Trainer, run: Run, record: dict[str, Any], best: float | None) -> float | None:
