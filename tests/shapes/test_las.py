@@ -35,7 +35,7 @@ def las(points, version, kind, scale, offsets):
 def test_what_laspy_writes_is_read(form, count, scale, offsets):
     points = np.random.default_rng(count).normal(size=(count, 3)) * 20 + offsets
     data = las(points, *form, scale, offsets)
-    found = parse_cloud(data, "las", "a")
+    found = parse_cloud(data, "las", "a").points
     np.testing.assert_allclose(found, points, rtol=0, atol=scale)
     np.testing.assert_array_equal(found, laspy.read(BytesIO(data)).xyz)
 

@@ -13,7 +13,7 @@ from pointmcd.shapes.pcd import _unpack_lzf, parse_pcd
 
 @pytest.mark.parametrize("kind", BODIES)
 def test_every_kind_gives_the_points(kind):
-    read = parse_pcd(header(50, kind) + BODIES[kind](POINTS))
+    read = parse_pcd(header(50, kind) + BODIES[kind](POINTS)).points
     assert read.dtype == np.float64
     np.testing.assert_array_equal(read, POINTS)
 
@@ -23,7 +23,7 @@ def test_gaps_are_dropped(kind):
     holes = POINTS.copy()
     holes[7], holes[9, 1] = np.nan, np.nan
     kept = np.delete(POINTS, [7, 9], axis=0)
-    np.testing.assert_array_equal(parse_pcd(header(50, kind) + BODIES[kind](holes)), kept)
+    np.testing.assert_array_equal(parse_pcd(header(50, kind) + BODIES[kind](holes)).points, kept)
 
 
 @pytest.mark.parametrize("kind", BODIES)
@@ -35,13 +35,13 @@ def test_truncated_points_are_refused(kind):
 
 @pytest.mark.parametrize("kind", BODIES)
 def test_no_points(kind):
-    assert parse_pcd(header(0, kind) + BODIES[kind](POINTS[:0])).shape == (0, 3)
+    assert parse_pcd(header(0, kind) + BODIES[kind](POINTS[:0])).points.shape == (0, 3)
 
 
 def test_comments_old_keys_and_a_count_by_width_and_height():
     text = header(2, "ascii").replace(b"POINTS 2\n", b"WIDTH 1\nHEIGHT 2\n")
     text = text.replace(b"FIELDS", b"COLUMNS") + BODIES["ascii"](POINTS[:1]) + b"# half\n"
-    np.testing.assert_array_equal(parse_pcd(text + BODIES["ascii"](POINTS[1:2])), POINTS[:2])
+    np.testing.assert_array_equal(parse_pcd(text + BODIES["ascii"](POINTS[1:2])).points, POINTS[:2])
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,9 @@ def test_lines_that_do_not_fit_the_header(text, words):
 def test_windows_newlines_capital_names_and_no_counts():
     fields = "FIELDS X Y Z\nSIZE 8 8 8\nTYPE F F F\n"
     text = header(2, "ascii", fields) + b"1 2 3\n4 5 6\n"
-    np.testing.assert_array_equal(parse_pcd(text.replace(b"\n", b"\r\n")), [[1, 2, 3], [4, 5, 6]])
+    np.testing.assert_array_equal(
+        parse_pcd(text.replace(b"\n", b"\r\n")).points, [[1, 2, 3], [4, 5, 6]]
+    )
 
 
 @pytest.mark.parametrize(
@@ -124,4 +126,4 @@ def test_pypcd4_and_we_read_the_same(names, types, count, encoding):
     pypcd4.PointCloud.from_points(columns, names, types).save(file, pypcd4.Encoding(encoding))
     data = file.getvalue()
     theirs = pypcd4.PointCloud.from_fileobj(BytesIO(data)).numpy(("x", "y", "z"))
-    np.testing.assert_allclose(parse_pcd(data), theirs, rtol=1e-9)
+    np.testing.assert_allclose(parse_pcd(data).points, theirs, rtol=1e-9)

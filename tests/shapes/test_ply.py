@@ -154,7 +154,7 @@ def test_a_cloud_has_no_faces():
     header = f"element vertex 4\n{XYZ}element edge 1\nproperty int vertex1\nproperty int vertex2\n"
     header += f"element extrinsic 1\nproperty float a\nelement face 0\n{LIST}"
     data = text(header, [*SQUARE, "0 1", "7"])
-    assert parse_points(data).tolist() == [[0, 0, 0], [2, 0, 0], [2, 1, 0], [0, 1, 0]]
+    assert parse_points(data).points.tolist() == [[0, 0, 0], [2, 0, 0], [2, 1, 0], [0, 1, 0]]
     refused(data, "no faces")
     assert parse_points(square(["3 0 1 2", "3 0 2 3"])) is None
 

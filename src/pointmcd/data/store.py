@@ -18,6 +18,7 @@ from PIL import Image
 from pointmcd.data.labels import match_labels
 from pointmcd.errors import ConfigError, StoreError
 from pointmcd.files import read_json
+from pointmcd.shapes.features import chosen_kinds
 from pointmcd.typing import Array, Bools, Bytes, Doubles, Floats, Indices, Shorts
 
 #: Raised whenever the layout on disk changes in a way that older code would misread.
@@ -52,6 +53,7 @@ class Store:
         path: the folder.
         meta: the content of store.json.
         classes: sorted class names; a class id is a position in this list.
+        features: names of the features of points that it holds.
         parts: names of each class's parts; None for a store without part labels. A part's global
             id counts through the classes in order.
         shapes: one record per shape, in shard order; an index counts along this list.
@@ -69,6 +71,7 @@ class Store:
         self.path = Path(path)
         self.meta = _read_meta(self.path)
         self.classes: list[str] = self.meta["classes"]
+        self.features: tuple[str, ...] = tuple(self.meta.get("features", ()))
         self.parts: dict[str, list[str]] | None = self.meta.get("parts")
         self.shapes = [ShapeRecord(s["name"], s["class"], s["split"]) for s in self.meta["shapes"]]
         self.shards: list[str] = self.meta["shards"]
@@ -218,9 +221,22 @@ class Store:
         shard = bisect_right(self._starts, index) - 1
         return self.shards[shard], index - self._starts[shard]
 
-    def points(self, indices: Indices, count: int) -> Floats:
-        """The first `count` points in farthest-point order, float32 [n, count, 3]."""
-        return self._gather("points", indices, count).astype(np.float32, copy=False)
+    def points(self, indices: Indices, count: int, features: Sequence[str] = ()) -> Floats:
+        """The first `count` points in farthest-point order, float32 [n, count, 3 + F].
+
+        Behind the coordinates are the F channels of the features that are named.
+        """
+        points = self._gather("points", indices, count).astype(np.float32, copy=False)
+        kinds = chosen_kinds(features)
+        for kind in kinds:
+            if kind.name not in self.features:
+                raise StoreError(
+                    f"{self.path}: holds no {kind.name}; prepare it again with --features"
+                    f" {' '.join(one.name for one in kinds)}, into another folder or with"
+                    " --overwrite"
+                )
+        beside = (kind.unpack(self._gather(kind.name, indices, count)) for kind in kinds)
+        return np.concatenate([points, *beside], axis=2) if kinds else points
 
     def visibility(self, indices: Indices, count: int) -> Bools:
         """Visibility of the first `count` points in each view, bool [n, count, V]."""

@@ -14,8 +14,9 @@ from pointmcd.datasets.sources import Cloud, CloudSource, check_finite
 from pointmcd.datasets.tree import TreeFile
 from pointmcd.errors import FormatError, ShapeError
 from pointmcd.extras import import_extra
+from pointmcd.shapes.features import NORMALS
 from pointmcd.shapes.formats import MAX_BYTES, reading
-from pointmcd.typing import Indices
+from pointmcd.typing import Floats, Indices
 
 #: Bytes of unpacked chunks that HDF5 keeps: rows are read in order, and a chunk spans many.
 _CHUNK_CACHE = 32 << 20
@@ -35,7 +36,21 @@ class ArrayCloud(CloudSource):
         """Read the row; raises ShapeError like `CloudSource.read_cloud`."""
         with reading(self.location):
             points = np.asarray(_rows(self.file.path, "data")[self.row])
-        return Cloud(check_finite(points, self.location))
+            features = self._features()
+        return Cloud(check_finite(points, self.location), features=features)
+
+    def _features(self) -> dict[str, Floats]:
+        """Return normals, where they are wanted and an HDF5 file has an array `normal`."""
+        if NORMALS.name not in self.features or self.file.path.suffix.lower() == ".npy":
+            return {}
+        try:
+            rows = _rows(self.file.path, "normal")
+        except FormatError:  # it has none
+            return {}
+        normals = np.asarray(rows[self.row])
+        if normals.shape[1:] != (3,) or len(rows) != len(_rows(self.file.path, "data")):
+            raise FormatError(f"normal is {rows.shape}, not one vector for each point of data")
+        return {NORMALS.name: NORMALS.read(normals)}
 
 
 def array_clouds(

@@ -35,13 +35,14 @@ class FileCloud(CloudSource):
         """Read the points; raises ShapeError like `CloudSource.read_cloud`."""
         notes: list[str] = []
         data, suffix = self.file.read(), self.file.suffix
-        points = parse_cloud(data, suffix, self.location, self.columns, notes)
-        if points is None:
+        rows = parse_cloud(data, suffix, self.location, self.columns, notes, self.features)
+        if rows is None:
             raise ShapeError(f"{self.location}: has faces; prepare meshes apart from clouds")
         parts = self.read_labels()
-        if parts is not None and len(parts) != len(points):
-            raise ShapeError(f"{self.location}: {len(parts)} part labels for {len(points)} points")
-        return Cloud(check_finite(points, self.location), parts, notes)
+        count = len(rows.points)
+        if parts is not None and len(parts) != count:
+            raise ShapeError(f"{self.location}: {len(parts)} part labels for {count} points")
+        return Cloud(check_finite(rows.points, self.location), parts, notes, rows.features)
 
 
 def list_clouds(source: FileTree | Path | str) -> list[FileCloud]:

@@ -9,7 +9,7 @@ import numpy as np
 from pointmcd.datasets.annotations import parse_labels
 from pointmcd.datasets.tree import FileTree, TreeFile
 from pointmcd.errors import ShapeError
-from pointmcd.typing import Doubles, Reals, Shorts
+from pointmcd.typing import Doubles, Floats, Reals, Shorts
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class ShapeSource:
         parts: names of the parts of its class, or None where the set has no part labels.
         labels: file with one part label per face (of a cloud: per point), or None.
         variant: 0: the shape itself; from 1, the number of a deformed copy.
+        features: names of the features of points that are wanted.
     """
 
     name: str
@@ -35,6 +36,7 @@ class ShapeSource:
     parts: tuple[str, ...] | None = None
     labels: TreeFile | None = None
     variant: int = 0
+    features: tuple[str, ...] = ()
 
     @property
     def location(self) -> str:
@@ -60,11 +62,13 @@ class Cloud:
         points: as in the file, finite, float64 `[N, 3]`, N at least 1.
         parts: part label of each point, int16 `[N]`, counted from 0 in the shape's class, or None.
         notes: one line each on a reading that is not plain.
+        features: those of the wanted features that the source has, float32 `[N, 3]`, by name.
     """
 
     points: Doubles
     parts: Shorts | None = None
     notes: Sequence[str] = ()
+    features: Mapping[str, Floats] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from tyro.constructors import PrimitiveConstructorSpec
 from pointmcd.errors import ConfigError
 from pointmcd.options import Advanced, metavar
 from pointmcd.settings import check_choices, convert_paths, option
+from pointmcd.shapes.features import chosen_names
 from pointmcd.views.rig import Rig
 
 Backend = Literal["processes", "dask", "ray"]
@@ -44,6 +45,9 @@ class PrepareConfig:
     columns: Annotated[str | None, metavar("X,Y,Z")] = None
     """Columns of x, y and z in text tables and arrays: numbers from 1 or names, as in 2,3,4; by
     default their names in the file or their places tell."""
+    features: Annotated[tuple[str, ...], metavar("NAME [NAME ...]")] = ()
+    """Features of the points to keep for `train --features`: normals (of meshes those of the faces,
+    of clouds those in the file), colours (of files that have them), or both."""
     variants: int = 0
     """Deformed copies of each train shape, each with its own points, views and visibility; in each
     epoch, training draws the shape or one of them."""
@@ -70,6 +74,7 @@ class PrepareConfig:
 
     def __post_init__(self) -> None:
         convert_paths(self)
+        object.__setattr__(self, "features", chosen_names(self.features))
 
     def check(self) -> None:
         """Refuse values that cannot be meant, or do not fit together.

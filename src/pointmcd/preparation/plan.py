@@ -55,6 +55,7 @@ class Plan:
         """Return the content of plan.json."""
         return {
             **{name: getattr(self.config, name) for name in _DECISIVE},
+            **({"features": " ".join(self.config.features)} if self.config.features else {}),
             "format": STORE_FORMAT,
             "pointmcd": __version__,
             "source": self.source,
@@ -77,7 +78,7 @@ def make_plan(config: PrepareConfig, found: Found) -> Plan:
     Raises:
         ConfigError: when the rig is unknown or cannot be read, or the label file does not fit.
     """
-    sources = found.listing.sources
+    sources = tuple(replace(item, features=config.features) for item in found.listing.sources)
     if config.labels is not None:
         sources = with_labels(sources, config.labels, Path(found.text))
     # Names of the parts of each class that occurs.
@@ -178,8 +179,9 @@ def _check_same(store: Path, plan: Plan) -> None:
                 f" {STORE_FORMAT}; {remedy}"
             )
     # Older plans do not name them.
-    begun = {"twins": "warn", "variants": 0, **read_json(store / "plan.json")}
-    for field, old, new in _differences("", begun, plan.to_json()):
+    older = {"twins": "warn", "variants": 0, "features": "none"}
+    begun = {**older, **read_json(store / "plan.json")}
+    for field, old, new in _differences("", begun, {"features": "none", **plan.to_json()}):
         raise StoreError(f"{store}: was begun with {field} {old}, not {new}; {remedy}")
 
 

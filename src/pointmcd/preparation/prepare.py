@@ -182,6 +182,7 @@ def _content(
         **identity(plan),
         "classes": classes,
         "parts": {label: list(parts[label]) for label in classes} if parts else None,
+        **({"features": list(plan.config.features)} if plan.config.features else {}),
         "shards": list(full),
         "counts": [len(records) for records in full.values()],
         "notes": split_notes(labels, splits) + (part_notes(parts, shapes, splits) if parts else []),

@@ -1,11 +1,11 @@
 """One shape as a store holds it: points, visibility, views, and parts where it has labels."""
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
-from trimesh.triangles import points_to_barycentric
 
 from pointmcd.datasets.folder import load_shape
 from pointmcd.datasets.sources import Cloud, CloudSource, ShapeSource
@@ -13,9 +13,11 @@ from pointmcd.errors import ShapeError, own_text
 from pointmcd.shapes.alignment import OnSurface, align
 from pointmcd.shapes.clouds import cloud_order, normalise_cloud
 from pointmcd.shapes.deformation import deform
+from pointmcd.shapes.features import DIRECTIONS, turned, wanted
+from pointmcd.shapes.formats import reading
 from pointmcd.shapes.mesh import Mesh, normalise, read_mesh
-from pointmcd.shapes.sampling import sample_surface
-from pointmcd.typing import Bools, Bytes, Floats, Indices, Ints, Shorts
+from pointmcd.shapes.sampling import barycentric, sample_surface, surface_features
+from pointmcd.typing import Bools, Bytes, Doubles, Floats, Indices, Ints, Shorts
 from pointmcd.views.framing import Framing
 from pointmcd.views.hidden_points import hidden_point_removal
 from pointmcd.views.raycast import Raycaster, centre_rays, visible_points
@@ -43,6 +45,7 @@ class PreparedShape:
         triangles: of the mesh that the views show; 0 where they are splatted.
         notes: one line each on what a reader of results should know.
         read: points in the file of a cloud; 0 for a mesh.
+        features: float32 [P, 3] by name, those that the source's `features` names.
     """
 
     points: Floats
@@ -54,6 +57,7 @@ class PreparedShape:
     triangles: int
     notes: Sequence[str] = ()
     read: int = 0
+    features: Mapping[str, Floats] = field(default_factory=dict)
 
 
 def prepare_shape(source: ShapeSource, count: int, rig: Rig, seed: int) -> PreparedShape:
@@ -66,17 +70,21 @@ def prepare_shape(source: ShapeSource, count: int, rig: Rig, seed: int) -> Prepa
     `seed` is that of all samples and deformations.
 
     Raises:
-        ShapeError: when a file cannot be used, or a cloud and its mesh do not belong together.
+        ShapeError: when a file cannot be used or lacks a feature that is wanted, or a cloud and
+            its mesh do not belong together.
     """
     if source.fault is not None:
         raise ShapeError(f"{source.location}: {source.fault}")
     own = shape_seed(seed, source.name, source.variant)
     if isinstance(source, CloudSource):
-        return _prepare_cloud(source, count, rig, own)
-    mesh = load_shape(source)
-    if source.variant:
-        mesh = normalise(replace(mesh, vertices=deform(mesh.vertices, own)))
-    return _prepare_mesh(mesh, count, rig, own)
+        shape = _prepare_cloud(source, count, rig, own)
+    else:
+        mesh = load_shape(source)
+        if source.variant:
+            mesh = normalise(replace(mesh, vertices=deform(mesh.vertices, own)))
+        with reading(source.location):
+            shape = _prepare_mesh(mesh, count, rig, own, source.features)
+    return replace(shape, features=wanted(shape.features, source.features, source.location))
 
 
 def shape_seed(seed: int, name: str, variant: int = 0) -> int:
@@ -85,7 +93,9 @@ def shape_seed(seed: int, name: str, variant: int = 0) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
 
 
-def _prepare_mesh(mesh: Mesh, count: int, rig: Rig, seed: int) -> PreparedShape:
+def _prepare_mesh(
+    mesh: Mesh, count: int, rig: Rig, seed: int, features: Sequence[str]
+) -> PreparedShape:
     points, face = sample_surface(mesh, count, seed)
     caster = Raycaster(mesh, rig)
     return PreparedShape(
@@ -96,12 +106,14 @@ def _prepare_mesh(mesh: Mesh, count: int, rig: Rig, seed: int) -> PreparedShape:
         pixels=None if mesh.parts is None else _pixel_labels(mesh.parts, face_maps(caster)),
         framing=caster.framing,
         triangles=len(mesh.faces),
+        features=surface_features(mesh, points, face) if features else {},
     )
 
 
 def _prepare_cloud(source: CloudSource, count: int, rig: Rig, seed: int) -> PreparedShape:
     read = source.read_cloud()
-    cloud = Cloud(normalise_cloud(read.points, source.location), read.parts)
+    points = normalise_cloud(read.points, source.location)
+    cloud = Cloud(points, read.parts, features=read.features)
     notes = list(read.notes)
     if len(cloud.points) < count:
         notes.append(f"{source.name}: {len(cloud.points)} points, repeated to {count}")
@@ -113,7 +125,8 @@ def _prepare_cloud(source: CloudSource, count: int, rig: Rig, seed: int) -> Prep
     else:
         if source.variant:
             moved = normalise_cloud(deform(cloud.points, seed), source.location)
-            cloud = replace(cloud, points=moved)
+            features = _turned(cloud.features, cloud.points, seed)
+            cloud = replace(cloud, points=moved, features=features)
         whole = _by_splats(cloud, rig)
         if source.wants_mesh:
             lacking = "no mesh beside the cloud; views are splatted from its points"
@@ -127,6 +140,7 @@ def _prepare_cloud(source: CloudSource, count: int, rig: Rig, seed: int) -> Prep
         visibility=whole.visibility[order],
         notes=notes,
         read=len(read.points),
+        features={name: values[order] for name, values in whole.features.items()},
     )
 
 
@@ -138,7 +152,18 @@ def _thinned(cloud: Cloud, order: Indices) -> tuple[Cloud, Indices]:
     drawn = np.random.default_rng(count).permutation(count)[:MAX_POINTS]
     kept = np.union1d(drawn, order)
     parts = None if cloud.parts is None else cloud.parts[kept]
-    return Cloud(cloud.points[kept], parts), np.searchsorted(kept, order)
+    features = {name: values[kept] for name, values in cloud.features.items()}
+    thinned = Cloud(cloud.points[kept], parts, features=features)
+    return thinned, np.searchsorted(kept, order)
+
+
+def _turned(features: Mapping[str, Floats], points: Doubles, seed: int) -> dict[str, Floats]:
+    """Return features of a cloud [N, 3] after a deformation."""
+    move = partial(deform, seed=seed)
+    return {
+        name: turned(values, points, move) if name in DIRECTIONS else values
+        for name, values in features.items()
+    }
 
 
 def _by_splats(cloud: Cloud, rig: Rig) -> PreparedShape:
@@ -152,6 +177,7 @@ def _by_splats(cloud: Cloud, rig: Rig) -> PreparedShape:
         pixels=None if cloud.parts is None else _pixel_labels(cloud.parts, drawn.shown),
         framing=drawn.framing,
         triangles=0,
+        features=cloud.features,
     )
 
 
@@ -164,6 +190,8 @@ def _by_mesh(cloud: Cloud, mesh: Mesh, source: CloudSource, rig: Rig, seed: int)
         raise ShapeError(f"{source.location}: does not fit {source.mesh}: {reason}") from error
     if source.variant:
         cloud, aligned, on = _deformed(cloud, aligned, on, seed)
+    # What the cloud itself has counts.
+    beside = surface_features(aligned, on.points, on.face) if source.features else {}
     caster = Raycaster(aligned, rig)
     pixels = None
     if cloud.parts is not None:
@@ -179,22 +207,25 @@ def _by_mesh(cloud: Cloud, mesh: Mesh, source: CloudSource, rig: Rig, seed: int)
         pixels=pixels,
         framing=caster.framing,
         triangles=len(mesh.faces),
+        features={**beside, **cloud.features},
     )
 
 
 def _deformed(cloud: Cloud, mesh: Mesh, on: OnSurface, seed: int) -> tuple[Cloud, Mesh, OnSurface]:
     """Deform a mesh, and carry a cloud that is aligned with it along on the faces."""
     corners = mesh.faces[on.face]
-    with np.errstate(all="ignore"):  # of thin faces
-        weights = points_to_barycentric(mesh.vertices[corners], on.points)
-    weights = np.nan_to_num(weights, nan=1).clip(1e-9, 1)[:, :, None]
+    weights = barycentric(mesh.vertices[corners], on.points)[:, :, None]
     vertices = deform(mesh.vertices, seed)
-    places = (weights * vertices[corners]).sum(axis=1) / weights.sum(axis=1)
+    places = (weights * vertices[corners]).sum(axis=1)
     points = places + (cloud.points - on.points)
     centre = points.mean(axis=0)
     radius = np.linalg.norm(points - centre, axis=1).max()
     return (
-        replace(cloud, points=(points - centre) / radius),
+        replace(
+            cloud,
+            points=(points - centre) / radius,
+            features=_turned(cloud.features, cloud.points, seed),
+        ),
         replace(mesh, vertices=(vertices - centre) / radius),
         replace(on, points=(places - centre) / radius),
     )

@@ -1,5 +1,6 @@
 """Point cloud files in any format, from their content: text, NumPy, PLY, PCD and LAS."""
 
+from collections.abc import Sequence
 from io import BytesIO
 
 import numpy as np
@@ -7,12 +8,12 @@ import numpy as np
 from pointmcd.errors import FormatError
 from pointmcd.extras import import_extra
 from pointmcd.shapes.columns import Rows
+from pointmcd.shapes.features import KINDS, named_columns
 from pointmcd.shapes.formats import reading
 from pointmcd.shapes.numpy_file import read_array
 from pointmcd.shapes.pcd import parse_pcd
 from pointmcd.shapes.ply import parse_points
 from pointmcd.shapes.text_table import read_table
-from pointmcd.typing import Doubles
 
 
 def parse_cloud(
@@ -21,8 +22,11 @@ def parse_cloud(
     name: str,
     columns: str | None = None,
     notes: list[str] | None = None,
-) -> Doubles | None:
+    features: Sequence[str] = (),
+) -> Rows | None:
     """Read the positions of a cloud, `[N, 3]`, N at least 1; None for a PLY file with faces.
+
+    Features that it has come as students take them, float32 `[N, 3]`.
 
     Args:
         data: the file.
@@ -31,42 +35,39 @@ def parse_cloud(
         columns: which columns of a text table or array are x, y and z: three numbers counted
             from 1, or names, with commas. By default their names or places tell.
         notes: is given one line on a reading that is not plain.
+        features: names of those to read.
 
     Raises:
         ShapeError: when the content is not that.
         ConfigError: when the type needs a package that is absent.
     """
+    with reading(name, "points"):
+        rows = _rows(data, suffix, name, columns, features)
+        if rows is None:
+            return None
+        if not len(rows.points):
+            raise FormatError("no points")
+        if rows.note and notes is not None:
+            notes.append(rows.note)
+        values = {k.name: k.read(rows.features[k.name]) for k in KINDS if k.name in rows.features}
+        return Rows(rows.points.astype(np.float64), rows.note, values)
+
+
+def _rows(
+    data: bytes, suffix: str, name: str, columns: str | None, features: Sequence[str]
+) -> Rows | None:
     if suffix == "ply":
-        return ply_points(data, name)
-    with reading(name, "points"):
-        points, note = _rows(data, suffix, name, columns)
-        if not len(points):
-            raise FormatError("no points")
-        if note and notes is not None:
-            notes.append(note)
-        return points.astype(np.float64)
-
-
-def _rows(data: bytes, suffix: str, name: str, columns: str | None) -> Rows:
+        return parse_points(data, features)
     if suffix == "npy":
-        return read_array(data, columns)
+        return read_array(data, columns, features)
     if suffix == "pcd":
-        return Rows(parse_pcd(data))
+        return parse_pcd(data, features)
     if suffix in ("las", "laz"):
-        return Rows(_las_rows(name, data))
-    return read_table(data, columns)
+        return _las_rows(name, data, features)
+    return read_table(data, columns, features)
 
 
-def ply_points(data: bytes, name: str) -> Doubles | None:
-    """Read the points of a PLY file as `parse_cloud` does; None for one with faces."""
-    with reading(name, "points"):
-        points = parse_points(data)
-        if points is not None and not len(points):
-            raise FormatError("no points")
-        return points
-
-
-def _las_rows(name: str, data: bytes) -> Doubles:
+def _las_rows(name: str, data: bytes, features: Sequence[str]) -> Rows:
     laspy = import_extra("laspy", "las", name)
     if data[104:105] >= b"\x80":  # the format of the points says that they are compressed
         import_extra("lazrs", "las", name)
@@ -74,4 +75,10 @@ def _las_rows(name: str, data: bytes) -> Doubles:
     if len(las.points) != las.header.point_count:
         found = f"{len(las.points)} of {las.header.point_count} points"
         raise FormatError(f"it holds {found}; the file is truncated")
-    return np.asarray(las.xyz, dtype=np.float64)
+    names = list(las.point_format.dimension_names)
+    places = named_columns([one.lower() for one in names], features)
+    values = {
+        kind: np.column_stack([np.asarray(las[names[column]]) for column in columns])
+        for kind, columns in places.items()
+    }
+    return Rows(np.asarray(las.xyz, dtype=np.float64), None, values)

@@ -1,5 +1,6 @@
 """Read any mesh or point cloud file as points, as a trained encoder takes them."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +8,10 @@ import numpy as np
 from pointmcd.errors import FormatError, ShapeError
 from pointmcd.ops.farthest_points import farthest_points
 from pointmcd.shapes.cloud_files import parse_cloud
-from pointmcd.shapes.formats import CLOUD_SUFFIXES, mesh_suffixes, read_file
+from pointmcd.shapes.features import wanted
+from pointmcd.shapes.formats import CLOUD_SUFFIXES, mesh_suffixes, read_file, reading
 from pointmcd.shapes.mesh import normalise, read_mesh, unit_box, unit_sphere
-from pointmcd.shapes.sampling import sample_surface
+from pointmcd.shapes.sampling import sample_surface, surface_features
 from pointmcd.typing import Doubles, Floats, Indices
 
 
@@ -19,6 +21,7 @@ def read_points(
     seed: int,
     columns: str | None = None,
     notes: list[str] | None = None,
+    features: Sequence[str] = (),
 ) -> Floats:
     """Read a mesh or point cloud file as points in the unit sphere, in farthest-point order.
 
@@ -34,25 +37,32 @@ def read_points(
         columns: which columns of a text table or array are x, y and z, where that must be said:
             three numbers counted from 1, or names, with commas.
         notes: is given the number of points of a cloud, and what else is to be known of it.
+        features: names of the features that the points must have.
 
     Returns:
-        float32 `[P, 3]`.
+        float32 `[P, 3 + F]`: coordinates, then the channels of the features.
 
     Raises:
-        ShapeError: when the file is absent, of another type, empty, or has NaN or infinite points.
+        ShapeError: when the file is absent, of another type, empty, has NaN or infinite points, or
+            lacks a feature.
     """
     refuse_other_files(path)
-    suffix, name, points = path.suffix[1:].lower(), str(path), None
+    suffix, name, rows = path.suffix[1:].lower(), str(path), None
     if suffix in CLOUD_SUFFIXES:
-        points = parse_cloud(read_file(path, name), suffix, name, columns, notes)
-    if points is None:
-        return sample_surface(normalise(read_mesh(path, name, suffix)), count, seed)[0]
-    if not np.isfinite(points).all():
+        rows = parse_cloud(read_file(path, name), suffix, name, columns, notes, features)
+    if rows is None:
+        mesh = normalise(read_mesh(path, name, suffix))
+        points, face = sample_surface(mesh, count, seed)
+        with reading(name):
+            found = surface_features(mesh, points, face) if features else {}
+        return np.concatenate([points, *wanted(found, features, name).values()], axis=1)
+    if not np.isfinite(rows.points).all():
         raise ShapeError(f"{name}: a point is NaN or infinite")
     if notes is not None:
-        notes.append(f"{len(points):,} points")
-    cloud = normalise_cloud(points, name).astype(np.float32)
-    return np.asarray(cloud[cloud_order(cloud, count)])
+        notes.append(f"{len(rows.points):,} points")
+    cloud = normalise_cloud(rows.points, name).astype(np.float32)
+    beside = wanted(rows.features, features, name).values()
+    return np.concatenate([cloud, *beside], axis=1)[cloud_order(cloud, count)]
 
 
 def refuse_other_files(path: Path) -> None:

@@ -1,12 +1,14 @@
 """Columns of a table of points: which hold x, y and z, by their names or by their places."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
 
 from pointmcd.errors import FormatError
+from pointmcd.shapes.features import placed_columns, unit_length
 from pointmcd.typing import Array, Doubles
 
 #: Columns above which a table without names is no table of points: a picture, or [3, points].
@@ -41,10 +43,11 @@ OTHERS = frozenset(
 
 
 class Rows(NamedTuple):
-    """Positions `[N, 3]`, and a note on how they were read."""
+    """Positions `[N, 3]`, a note on how they were read, and features `[N, 3]` as in the file."""
 
     points: Array
     note: str | None = None
+    features: Mapping[str, Array] = MappingProxyType({})
 
 
 def axis_columns(names: Sequence[str]) -> list[int] | None:
@@ -90,8 +93,10 @@ def chosen_columns(columns: str, names: Sequence[str] | None, width: int) -> lis
     return found
 
 
-def first_columns(table: Array) -> Rows:
+def first_columns(table: Array, features: Sequence[str] = ()) -> Rows:
     """Return x, y and z of a table without names `[N, C]`; one of `[3, N]` or `[6, N]` is turned.
+
+    Features of these names are given too, where the columns behind look like them.
 
     Raises:
         FormatError: when the table is too wide, or its first columns look like others.
@@ -106,7 +111,8 @@ def first_columns(table: Array) -> Rows:
         raise FormatError(f"{told}; {advice}" if width > 3 else told)
     if looks := _looks(table):
         raise FormatError(f"{looks}; {HINT}")
-    return Rows(table[:, :3], note)
+    beside = placed_columns(table, features) if features else {}
+    return Rows(table[:, :3], note, {name: table[:, found] for name, found in beside.items()})
 
 
 def _looks(table: Array) -> str:
@@ -122,9 +128,9 @@ def _looks(table: Array) -> str:
     if width >= 6 and not whole[3:].all():  # whole numbers behind are colours
         if whole[:3].all() and not whole[3:].any() and _within(first, 255):
             return "its first columns look like colours"
-        if not _unit(then) and _unit(first):
+        if not unit_length(then) and unit_length(first):
             return "its first columns look like normals"
-        if not _unit(then) and _within(first, 1) and not _within(then, 1):
+        if not unit_length(then) and _within(first, 1) and not _within(then, 1):
             return "its first columns look like colours"
     if width >= 5 and whole[:2].all() and not whole[2:5].any() and values[:, :2].min() >= 0:
         return "its first columns look like rows and columns of a picture"
@@ -142,13 +148,6 @@ def _within(values: Doubles, highest: int) -> bool:
 def _seconds(column: Doubles, steps: Doubles) -> bool:
     """Return whether a column rises, above all coordinates of maps: time since 1970 or so."""
     return bool(column[0] > 1e8 and (steps >= 0).all())
-
-
-def _unit(vectors: Doubles) -> bool:
-    """Return whether vectors are of length 1, or 0, as of points without a normal."""
-    with np.errstate(all="ignore"):
-        lengths = np.linalg.norm(vectors, axis=1)
-    return bool((np.minimum(np.abs(lengths - 1), lengths) < 1e-2).all())
 
 
 def cleaned(name: str) -> str:

@@ -19,7 +19,7 @@ from pointmcd.shapes.off import parse_off
 from pointmcd.shapes.ply import parse_ply
 from pointmcd.shapes.polygons import Polygons, check_number, triangulate
 from pointmcd.shapes.stl import parse_stl
-from pointmcd.typing import Doubles, Indices, Shorts
+from pointmcd.typing import Array, Doubles, Indices, Shorts
 
 #: Readers of our own; trimesh reads the other types.
 _READERS: dict[str, Callable[[bytes], Polygons]] = {
@@ -38,17 +38,24 @@ class Mesh:
         vertices: float64 `[Vn, 3]`.
         faces: indices into `vertices`, int64 `[F, 3]`, F at least 1.
         parts: part label of each face, int16 `[F]`, counted from 0 in the shape's class, or None.
+        colours: of the corners of each face as in the file, `[F, 3, 3]`, or None.
     """
 
     vertices: Doubles
     faces: Indices
     parts: Shorts | None = None
+    colours: Array | None = None
 
     @property
     def double_areas(self) -> Doubles:
         """Twice the area of each face, `[F]`; use it on framed coordinates only."""
+        return np.asarray(np.linalg.norm(self.cross_products, axis=1))
+
+    @property
+    def cross_products(self) -> Doubles:
+        """Normals of the faces, as long as twice their areas, `[F, 3]`."""
         first, second, third = np.moveaxis(self.vertices[self.faces], 1, 0)
-        return np.asarray(np.linalg.norm(np.cross(second - first, third - first), axis=1))
+        return np.asarray(np.cross(second - first, third - first))
 
 
 def read_mesh(
@@ -100,13 +107,22 @@ def _triangles(polygons: Polygons, parts: Shorts | None) -> Mesh:
     finite = np.asarray(np.isfinite(polygons.vertices).all(axis=1))
     if not finite[faces].all():
         raise FormatError("a vertex is NaN or infinite")
+    colours = _corner_colours(polygons, faces, polygon)
     if parts is None:
-        return Mesh(polygons.vertices, faces)
+        return Mesh(polygons.vertices, faces, None, colours)
     if len(parts) != len(polygons.counts):
         raise FormatError(
             f"{len(parts)} part labels for {len(polygons.counts)} faces; one per face is needed"
         )
-    return Mesh(polygons.vertices, faces, parts[polygon])
+    return Mesh(polygons.vertices, faces, parts[polygon], colours)
+
+
+def _corner_colours(polygons: Polygons, faces: Indices, polygon: Indices) -> Array | None:
+    if polygons.vertex_colours is not None:
+        return polygons.vertex_colours[faces]
+    if polygons.face_colours is None:
+        return None
+    return polygons.face_colours[polygon][:, None].repeat(3, axis=1)
 
 
 def normalise(mesh: Mesh) -> Mesh:
@@ -193,7 +209,8 @@ def _without_degenerate_faces(mesh: Mesh) -> Mesh:
     if not whole.any():
         raise FormatError("all faces are degenerate: none has an area")
     parts = None if mesh.parts is None else mesh.parts[whole]
-    return Mesh(mesh.vertices, mesh.faces[whole], parts)
+    colours = None if mesh.colours is None else mesh.colours[whole]
+    return Mesh(mesh.vertices, mesh.faces[whole], parts, colours)
 
 
 def _framed(mesh: Mesh) -> tuple[Mesh, float]:
@@ -204,7 +221,8 @@ def _framed(mesh: Mesh) -> tuple[Mesh, float]:
         vertices, rounding = unit_box(mesh.vertices[used])
     except FormatError as error:
         raise FormatError(f"all faces are degenerate: {error}") from error
-    return Mesh(vertices, (np.cumsum(used) - 1)[mesh.faces], mesh.parts), rounding
+    faces = (np.cumsum(used) - 1)[mesh.faces]
+    return Mesh(vertices, faces, mesh.parts, mesh.colours), rounding
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Points in a `.npy` file: an array of numbers, or of records with the fields x, y and z."""
 
 import warnings
+from collections.abc import Sequence
 from io import BytesIO
 
 import numpy as np
@@ -14,24 +15,27 @@ from pointmcd.shapes.columns import (
     Rows,
     axis_columns,
     chosen_columns,
+    cleaned,
     first_columns,
 )
+from pointmcd.shapes.features import named_columns
 from pointmcd.typing import Array
 
 
-def read_array(data: bytes, columns: str | None = None) -> Rows:
+def read_array(data: bytes, columns: str | None = None, features: Sequence[str] = ()) -> Rows:
     """Read positions of an array `[N, 3 or more]`, or turned `[3 or 6, N]`, or of N records.
 
     Args:
         data: the file.
         columns: which columns are x, y and z, where a user says it.
+        features: names of those to read where it has them.
 
     Raises:
         FormatError: saying what is wrong with the content.
     """
     array = _array(data)
     if array.dtype.names is not None:
-        return Rows(_from_records(array.reshape(-1), columns))
+        return _from_records(array.reshape(-1), columns, features)
     if array.ndim > 2:
         array = array.reshape([n for n in array.shape if n != 1])
     if array.ndim != 2 or array.shape[1] < 2:
@@ -42,22 +46,28 @@ def read_array(data: bytes, columns: str | None = None) -> Rows:
     if height in (3, 6) and 3 <= width <= MAX_COLUMNS and (height, width) != (6, 3):
         told = f"an array of {height} x {width} may be of {height} points or of {width}"
         raise FormatError(f"{told}; --columns 1,2,3 takes {height}")
-    return first_columns(array)
+    return first_columns(array, features)
 
 
-def _from_records(records: Array, columns: str | None) -> Array:
+def _from_records(records: Array, columns: str | None, features: Sequence[str]) -> Rows:
     dtype = records.dtype
     assert dtype.names is not None
     assert dtype.fields is not None
     kinds = {name: kind for name, (kind, *_) in dtype.fields.items()}
     names = [name for name in dtype.names if kinds[name].kind in "fiu"]
     found = chosen_columns(columns, names, len(names)) if columns else axis_columns(names)
+    known = named_columns([cleaned(name) for name in names], features)
+    beside = {kind: _stacked(records, [names[i] for i in at]) for kind, at in known.items()}
     whole = [n for n in dtype.names if kinds[n].shape == (3,) and n.lower() in POSITION_WORDS]
     if found is None and len(whole) == 1 and kinds[whole[0]].base.kind in "fiu":
-        return np.asarray(records[whole[0]])
+        return Rows(np.asarray(records[whole[0]]), None, beside)
     if found is None:
         raise FormatError(f"its fields are {', '.join(dtype.names)[:80]}, not x, y and z; {HINT}")
-    return np.column_stack([records[names[column]] for column in found])
+    return Rows(_stacked(records, [names[column] for column in found]), None, beside)
+
+
+def _stacked(records: Array, names: Sequence[str]) -> Array:
+    return np.column_stack([records[name] for name in names])
 
 
 def _array(data: bytes) -> Array:

@@ -33,7 +33,8 @@ def parse_obj(data: bytes) -> Polygons:
     faces = [rest for kind, rest in statements if kind[:1] in b"fF"]
     if len(vertices) + len(faces) < len(statements):
         _refuse_others(statements)
-    return Polygons(_positions(vertices), *_corners(faces, is_vertex))
+    positions, colours = _positions(vertices)
+    return Polygons(positions, *_corners(faces, is_vertex), vertex_colours=colours)
 
 
 def _statements(text: bytes) -> list[tuple[bytes, bytes]]:
@@ -54,14 +55,19 @@ def _refuse_others(statements: list[tuple[bytes, bytes]]) -> None:
         raise FormatError(f"free-form surfaces ({min(kinds)}) are not read; save it as polygons")
 
 
-def _positions(lines: list[bytes]) -> Doubles:
-    """Read the first three numbers of each line, `[V, 3]`; a weight or colours may follow."""
+def _positions(lines: list[bytes]) -> tuple[Doubles, Doubles | None]:
+    """Read the first three numbers of each line, `[V, 3]`, and colours, where three others follow.
+
+    One more number is a weight.
+    """
     text = b"\n".join(lines)
     words = words_per_line(text)[: len(lines)]
     if (words < 3).any():
         raise FormatError(f"a vertex of {words.min()} coordinates; three are needed")
     numbers = parse_numbers(text, int(words.sum()))
-    return np.asarray(numbers[(np.cumsum(words) - words)[:, None] + np.arange(3)])
+    first = (np.cumsum(words) - words)[:, None] + np.arange(3)
+    coloured = len(words) > 0 and bool((words == 6).all())
+    return numbers[first], numbers[first + 3] if coloured else None
 
 
 def _corners(lines: list[bytes], is_vertex: Bools) -> tuple[Indices, Indices]:

@@ -4,11 +4,15 @@ pypcd4 reads whole files equally, but it takes a truncated one for a smaller clo
 without COUNT and numbers separated by two spaces, and needs pydantic and an extension in C.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from pointmcd.errors import FormatError
+from pointmcd.shapes.columns import Rows
+from pointmcd.shapes.features import COLOURS, named_columns
 from pointmcd.shapes.text import clean_text
-from pointmcd.typing import Bytes, Doubles, kernel
+from pointmcd.typing import Array, Bytes, kernel
 
 _KINDS = {"F": "f", "I": "i", "U": "u"}
 _AXES = ("x", "y", "z")
@@ -16,8 +20,12 @@ _OLD_KEYS = {"COLUMNS": "FIELDS"}
 _TRUNCATED = "the header promises {} points, {} {} follow it; the file is truncated"
 
 
-def parse_pcd(data: bytes) -> Doubles:
+def parse_pcd(data: bytes, features: Sequence[str] = ()) -> Rows:
     """Read the positions of a PCD file, `[N, 3]`; points that are NaN, PCL's gaps, are dropped.
+
+    Args:
+        data: the file.
+        features: names of those to read where it has them.
 
     Raises:
         FormatError: saying what is wrong with the content.
@@ -26,16 +34,40 @@ def parse_pcd(data: bytes) -> Doubles:
     point, count, kind = _point(header), int(header["POINTS"][0]), header["DATA"][0].lower()
     if count < 0:
         raise FormatError(f"the header promises {count} points")
-    body = data[start:]
+    body, beside = data[start:], _beside(header, point, features)
+    fields = [*_AXES, *(field for found in beside.values() for field in found)]
     if kind == "ascii":
-        points = _from_text(body, point, count)
+        columns = _from_text(body, point, count, fields)
     elif kind == "binary":
-        points = _from_bytes(body, point, count, by_field=False)
+        columns = _from_bytes(body, point, count, fields, by_field=False)
     elif kind == "binary_compressed":
-        points = _from_bytes(_unpacked(body), point, count, by_field=True)
+        columns = _from_bytes(_unpacked(body), point, count, fields, by_field=True)
     else:
         raise FormatError(f"DATA {kind} is none of ascii, binary and binary_compressed")
-    return points[~np.isnan(points).any(axis=1)]
+    points = np.column_stack(columns[:3]).astype(np.float64)
+    kept, rest = ~np.isnan(points).any(axis=1), iter(columns[3:])
+    values = {name: _values([next(rest) for _ in found]) for name, found in beside.items()}
+    return Rows(points[kept], None, {name: found[kept] for name, found in values.items()})
+
+
+def _beside(
+    header: dict[str, list[str]], point: np.dtype[np.void], features: Sequence[str]
+) -> dict[str, list[str]]:
+    """Return the fields of each feature, by their names in the layout of a point."""
+    names, fields = [name.lower() for name in header["FIELDS"]], point.names or ()
+    found = {kind: [fields[i] for i in at] for kind, at in named_columns(names, features).items()}
+    packed = [field for name, field in zip(names, fields, strict=True) if name in ("rgb", "rgba")]
+    if COLOURS.name in features and packed and point[packed[0]].itemsize == 4:
+        found.setdefault(COLOURS.name, packed[:1])
+    return found
+
+
+def _values(columns: Sequence[Array]) -> Array:
+    """Return a feature `[N, 3]`; PCL packs a colour into the bits of one number."""
+    if len(columns) > 1:
+        return np.column_stack(columns)
+    bits = columns[0].astype("<f4").view("<u4") if columns[0].dtype.kind == "f" else columns[0]
+    return np.stack([bits >> shift & 255 for shift in (16, 8, 0)], axis=1).astype(np.uint8)
 
 
 def _header(data: bytes) -> tuple[dict[str, list[str]], int]:
@@ -73,7 +105,9 @@ def _point(header: dict[str, list[str]]) -> np.dtype[np.void]:
     return np.dtype(fields)
 
 
-def _from_text(body: bytes, point: np.dtype[np.void], count: int) -> Doubles:
+def _from_text(
+    body: bytes, point: np.dtype[np.void], count: int, fields: Sequence[str]
+) -> list[Array]:
     text = clean_text(body).decode("ascii", "replace")
     lines = [line for line in text.splitlines() if line.strip()]
     if len(lines) < count:
@@ -81,7 +115,7 @@ def _from_text(body: bytes, point: np.dtype[np.void], count: int) -> Doubles:
     if len(lines) > count:
         raise FormatError(f"the header promises {count} points, but {len(lines)} lines follow it")
     if not count:
-        return np.empty((0, 3))
+        return [np.empty(0) for _ in fields]
     numbers = [name for name in point.names or () for _ in range(point[name].shape[0])]
     try:
         rows = np.loadtxt(lines, ndmin=2)
@@ -89,21 +123,26 @@ def _from_text(body: bytes, point: np.dtype[np.void], count: int) -> Doubles:
         rows = np.empty((0, 0))
     if rows.shape != (count, len(numbers)):
         raise FormatError(f"its lines do not all hold the {len(numbers)} numbers of a point")
-    return rows[:, [numbers.index(axis) for axis in _AXES]]
+    columns = [(field, rows[:, numbers.index(field)]) for field in fields]
+    # Whole numbers keep all bits of a packed colour.
+    return [
+        column if point[field].base.kind == "f" else column.astype(np.int64)
+        for field, column in columns
+    ]
 
 
-def _from_bytes(body: bytes, point: np.dtype[np.void], count: int, by_field: bool) -> Doubles:
+def _from_bytes(
+    body: bytes, point: np.dtype[np.void], count: int, fields: Sequence[str], by_field: bool
+) -> list[Array]:
     """Read point after point, or the first field of all points, then the second, and so on."""
     if len(body) < count * point.itemsize:
         raise FormatError(_TRUNCATED.format(count, len(body), "bytes"))
-    if by_field:
-        assert point.fields is not None  # for mypy
-        fields = (point.fields[axis] for axis in _AXES)
-        columns = [np.frombuffer(body, field[0], count, field[1] * count) for field in fields]
-    else:
+    if not by_field:
         rows = np.frombuffer(body, point, count)
-        columns = [rows[axis] for axis in _AXES]
-    return np.column_stack(columns).astype(np.float64)
+        return [rows[field][:, 0] for field in fields]
+    assert point.fields is not None  # for mypy
+    places = (point.fields[field] for field in fields)
+    return [np.frombuffer(body, kind, count, at * count)[:, 0] for kind, at, *_ in places]
 
 
 def _unpacked(body: bytes) -> bytes:

@@ -1,16 +1,19 @@
 """PLY files: the points of a cloud, or the faces and strips of a mesh."""
 
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
 from pointmcd.errors import FormatError
+from pointmcd.shapes.columns import Rows
+from pointmcd.shapes.features import COLOURS, named_columns
 from pointmcd.shapes.ply_header import Element, Header, read_header
-from pointmcd.shapes.ply_rows import Rows, read_rows
+from pointmcd.shapes.ply_rows import ElementRows, read_rows
 from pointmcd.shapes.polygons import Polygons
 from pointmcd.shapes.strips import strip_triangles
 from pointmcd.shapes.text import whole_numbers
-from pointmcd.typing import Doubles, Indices
+from pointmcd.typing import Array, Doubles, Indices
 
 _FACES = ("face", "faces")
 _STRIPS = ("tristrips", "tristrip")
@@ -52,35 +55,62 @@ def parse_ply(data: bytes) -> Polygons:
     faces = holds_faces(header)
     rows = read_rows(data, header)
     corners, counts = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    colours: list[Array | None] = []
     for one in rows if faces else ():
         if one.element.name in (*_FACES, *_STRIPS) and one.element.count:
             found = _corners(one)
-            found = _triangles(*found) if one.element.name in _STRIPS else found
+            strips = one.element.name in _STRIPS
+            found = _triangles(*found) if strips else found
+            colours.append(None if strips else _features(one, (COLOURS.name,)).get(COLOURS.name))
             corners.append(found[0])
             counts.append(found[1])
-    return Polygons(_vertices(rows), np.concatenate(corners), np.concatenate(counts))
+    of_vertices = _features(_vertex_rows(rows), (COLOURS.name,)).get(COLOURS.name)
+    of_faces = colours[0] if len(colours) == 1 else None
+    vertices = _vertices(rows)
+    return Polygons(
+        vertices, np.concatenate(corners), np.concatenate(counts), of_vertices, of_faces
+    )
 
 
-def parse_points(data: bytes) -> Doubles | None:
+def parse_points(data: bytes, features: Sequence[str] = ()) -> Rows | None:
     """Read the points of a PLY file, `[N, 3]`, or return None where it is a mesh.
+
+    Args:
+        data: the file.
+        features: names of those to read where it has them.
 
     Raises:
         FormatError: as `parse_ply`.
     """
     header = read_header(data)
-    return None if holds_faces(header) else _vertices(read_rows(data, header))
+    if holds_faces(header):
+        return None
+    rows = read_rows(data, header)
+    return Rows(_vertices(rows), None, _features(_vertex_rows(rows), features))
 
 
-def _vertices(rows: list[Rows]) -> Doubles:
+def _features(rows: ElementRows, features: Sequence[str]) -> dict[str, Array]:
+    """Return the features that the properties of an element hold, `[rows, 3]`, by name."""
+    names = ["" if one.counted else one.name for one in rows.element.properties]
+    columns = named_columns(names, features)
+    return {name: np.column_stack([*map(rows.values, at)]) for name, at in columns.items()}
+
+
+def _vertex_rows(rows: list[ElementRows]) -> ElementRows:
     found = [one for one in rows if one.element.name in ("vertex", "vertices")]
     if len(found) != 1:
         names = ", ".join(one.element.name for one in rows) or "none"
         raise FormatError(f"it needs one element vertex; its elements: {names[:80]}")
-    columns = [_index(found[0].element, axis) for axis in "xyz"]
-    points = np.empty((found[0].element.count, 3))
+    return found[0]
+
+
+def _vertices(rows: list[ElementRows]) -> Doubles:
+    found = _vertex_rows(rows)
+    columns = [_index(found.element, axis) for axis in "xyz"]
+    points = np.empty((found.element.count, 3))
     with np.errstate(invalid="ignore"):  # NaN of any kind is refused later
         for axis, column in enumerate(columns):
-            points[:, axis] = found[0].values(column)
+            points[:, axis] = found.values(column)
     return points
 
 
@@ -93,7 +123,7 @@ def _index(element: Element, name: str) -> int:
     return named[0]
 
 
-def _corners(rows: Rows) -> tuple[Indices, Indices]:
+def _corners(rows: ElementRows) -> tuple[Indices, Indices]:
     """Return the corners of all faces, one face after another, and their numbers."""
     properties = rows.element.properties
     lists = {i: one.name for i, one in enumerate(properties) if one.counted}

@@ -47,7 +47,7 @@ class _Body:
 
 
 @dataclass(frozen=True, eq=False)
-class Rows:
+class ElementRows:
     """The values of an element; `end` is the cell behind its last row."""
 
     element: Element
@@ -84,7 +84,7 @@ class Rows:
         return self._body.take(places, kind), lengths
 
 
-def read_rows(data: bytes, header: Header) -> list[Rows]:
+def read_rows(data: bytes, header: Header) -> list[ElementRows]:
     """Find the values of all elements.
 
     Raises:
@@ -93,7 +93,7 @@ def read_rows(data: bytes, header: Header) -> list[Rows]:
     """
     body = data[header.size :]
     cells = np.frombuffer(body, np.uint8) if header.order else _numbers(body)
-    at, found = 0, list[Rows]()
+    at, found = 0, list[ElementRows]()
     for element in header.elements:
         found.append(_rows(_Body(cells, header.order), element, at))
         at = found[-1].end
@@ -111,7 +111,7 @@ def _numbers(text: bytes) -> Doubles:
     return parse_numbers(NOT_FINITE.sub(b"nan", text), count)
 
 
-def _rows(body: _Body, element: Element, start: int) -> Rows:
+def _rows(body: _Body, element: Element, start: int) -> ElementRows:
     """Find the rows of an element that begin at a cell."""
     least = sum(body.size(one.counted or one.type) for one in element.properties)
     if element.count and not least:
@@ -129,7 +129,7 @@ def _rows(body: _Body, element: Element, start: int) -> Rows:
     return rows
 
 
-def _placed(body: _Body, element: Element, start: int, lengths: Indices) -> Rows:
+def _placed(body: _Body, element: Element, start: int, lengths: Indices) -> ElementRows:
     """Place all values of rows, given the lengths of their lists, `[rows, lists]`."""
     width: int | Indices = 0
     offsets, columns = list[int | Indices](), iter(lengths.T)
@@ -140,7 +140,7 @@ def _placed(body: _Body, element: Element, start: int, lengths: Indices) -> Rows
     widths = np.broadcast_to(np.asarray(width, dtype=np.int64), len(lengths))
     ends = start + np.cumsum(widths)
     end = int(ends[-1]) if len(ends) else start
-    return Rows(element, end, body, ends - widths, offsets, lengths)
+    return ElementRows(element, end, body, ends - widths, offsets, lengths)
 
 
 def _walked(body: _Body, element: Element, start: int, count: int) -> Indices:

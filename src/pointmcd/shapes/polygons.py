@@ -6,7 +6,7 @@ import mapbox_earcut
 import numpy as np
 
 from pointmcd.errors import FormatError
-from pointmcd.typing import Doubles, Indices
+from pointmcd.typing import Array, Doubles, Indices
 
 #: Corners above which a polygon that is not convex is refused: to clip its ears takes too long.
 MAX_CORNERS = 10_000
@@ -28,11 +28,15 @@ class Polygons:
         vertices: float64 `[V, 3]`.
         corners: indices into `vertices`, of one polygon after another, int64 `[K]`.
         counts: number of corners of each polygon, int64 `[P]`; their sum is K.
+        vertex_colours: of each vertex as in the file, `[V, 3]`, or None.
+        face_colours: of each polygon, `[P, 3]`, or None.
     """
 
     vertices: Doubles
     corners: Indices
     counts: Indices
+    vertex_colours: Array | None = None
+    face_colours: Array | None = None
 
 
 def check_number(triangles: int) -> None:

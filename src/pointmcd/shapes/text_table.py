@@ -11,7 +11,15 @@ from csv import reader
 import numpy as np
 
 from pointmcd.errors import FormatError
-from pointmcd.shapes.columns import HINT, Rows, axis_columns, chosen_columns, first_columns
+from pointmcd.shapes.columns import (
+    HINT,
+    Rows,
+    axis_columns,
+    chosen_columns,
+    cleaned,
+    first_columns,
+)
+from pointmcd.shapes.features import named_columns
 from pointmcd.shapes.table_header import is_number, names_and_count
 from pointmcd.shapes.text import decode
 from pointmcd.typing import Array
@@ -32,12 +40,13 @@ _BLANK = " \t\r\n,;|"
 _OTHERS = {"ply": "PLY", "off": "OFF", "coff": "OFF", "noff": "OFF", "solid": "STL"}
 
 
-def read_table(data: bytes, columns: str | None = None) -> Rows:
-    """Read x, y and z of each row.
+def read_table(data: bytes, columns: str | None = None, features: Sequence[str] = ()) -> Rows:
+    """Read x, y and z of each row, and features where it has them.
 
     Args:
         data: the file.
         columns: which columns are x, y and z, where a user says it.
+        features: names of those to read.
 
     Raises:
         FormatError: saying what is wrong with the content.
@@ -58,9 +67,11 @@ def read_table(data: bytes, columns: str | None = None) -> Rows:
         fault = "truncated" if count > len(rows) else "followed by other rows"
         raise FormatError(f"{count} points are announced, but {len(rows)} found; {fault}")
     found = _columns(columns, names, width)
-    if found is not None:
-        return Rows(_load(rows, separator, fields, found))
-    return _by_place(rows, separator, fields, width)
+    if found is None:
+        return _by_place(rows, separator, fields, width, features)
+    beside = named_columns([cleaned(name) for name in names or ()], features)
+    values = {name: _load(rows, separator, fields, where) for name, where in beside.items()}
+    return Rows(_load(rows, separator, fields, found), None, values)
 
 
 def _columns(columns: str | None, names: list[str] | None, width: int) -> list[int] | None:
@@ -73,13 +84,19 @@ def _columns(columns: str | None, names: list[str] | None, width: int) -> list[i
     return axis_columns(names) or ([1, 2, 3] if not names[0] and width > 3 else None)
 
 
-def _by_place(rows: list[str], separator: str | None, fields: list[list[str]], width: int) -> Rows:
+def _by_place(
+    rows: list[str],
+    separator: str | None,
+    fields: list[list[str]],
+    width: int,
+    features: Sequence[str],
+) -> Rows:
     numbers = next((n for n in range(width) if not is_number(fields[0][n])), width)
     if numbers < 3:
         raise FormatError(f"the first three columns are not all numbers; {HINT}")
     if separator == "," and numbers >= 6 and _may_be_decimals(fields):
         raise FormatError(f"its commas may be those of decimal numbers; {HINT}")
-    return first_columns(_load(rows, separator, fields, range(numbers)))
+    return first_columns(_load(rows, separator, fields, range(numbers)), features)
 
 
 def _text(data: bytes) -> str:

@@ -8,6 +8,7 @@ import numpy as np
 from pointmcd.datasets.sources import Cloud, CloudSource, check_finite
 from pointmcd.datasets.tree import TreeFile
 from pointmcd.errors import ShapeError
+from pointmcd.shapes.features import NORMALS
 from pointmcd.shapes.formats import reading
 from pointmcd.typing import Doubles, Shorts
 
@@ -26,15 +27,18 @@ class LabelledCloudSource(CloudSource):
         """Read points and labels; raises ShapeError like `CloudSource.read_cloud`."""
         if self.fault is not None:
             raise ShapeError(f"{self.location}: {self.fault}")
+        features = {}
         if self.labels is None:
             rows, where = _rows(self.file, 7, "x y z nx ny nz label"), self.location
             points, labels = rows[:, :3], rows[:, -1]
+            features = {NORMALS.name: NORMALS.read(rows[:, 3:6])}
         else:
             points, where = _rows(self.file, 3, "x y z"), self.labels.name
             labels = _rows(self.labels, 1, "one label")[:, 0]
         if len(labels) != len(points):
             raise ShapeError(f"{where}: {len(labels)} labels for {len(points)} points")
-        return Cloud(check_finite(points, self.location), self._local(labels, where))
+        parts = self._local(labels, where)
+        return Cloud(check_finite(points, self.location), parts, features=features)
 
     def _local(self, labels: Doubles, where: str) -> Shorts:
         """Count labels from 0 in the class."""
