@@ -50,29 +50,35 @@ class Graph:
 class PlaceEncoding(nn.Module):
     """Batch norm of W [p_i, p_j, p_j - p_i] over all edges, as a sum a_i + b_j."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, extra_channels: int = 0) -> None:
         super().__init__()
-        self.linear = nn.Linear(9, channels, bias=False)
+        self.linear = nn.Linear(3 * (3 + extra_channels), channels, bias=False)
         self.norm = nn.BatchNorm1d(channels)
 
-    def forward(self, graph: Graph) -> tuple[Tensor, Tensor]:
-        """Return the term a of each edge's own point and b of its neighbour, both [B, N, C]."""
-        own, other, step = self.linear.weight.split(3, dim=1)
+    def forward(self, graph: Graph, points: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return the term a of each edge's own point and b of its neighbour, both [B, N, C].
+
+        Points p are [B, N, 3 + F]; by default those of the graph.
+        """
+        own, other, step = self.linear.weight.chunk(3, dim=1)
         weight = torch.cat([other + step, own - step], dim=1)
-        points = graph.points
+        points = graph.points if points is None else points
         return normed_edges(points, points, graph.near, weight, self.norm)
 
 
 class FirstLPFA(nn.Module):
-    """Local aggregation of coordinates alone: the max of the encoded edges, [B, N, C]."""
+    """Local aggregation of the input alone: the max of the encoded edges, [B, N, C]."""
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, extra_channels: int = 0) -> None:
         super().__init__()
-        self.place = PlaceEncoding(channels)
+        self.place = PlaceEncoding(channels, extra_channels)
 
-    def forward(self, graph: Graph) -> Tensor:
-        """A graph of N points -> [B, N, C]. The max is taken of b_j alone: all else is monotone."""
-        own, other = self.place(graph)
+    def forward(self, graph: Graph, points: Tensor | None = None) -> Tensor:
+        """A graph of N points -> [B, N, C]. The max is taken of b_j alone: all else is monotone.
+
+        `points` [B, N, 3 + F] are those of the graph with their extra channels; None: without.
+        """
+        own, other = self.place(graph, points)
         return F.leaky_relu(own + neighbour_max(other, graph.near), SLOPE)
 
 

@@ -27,6 +27,8 @@ _FORMS = {
 def check_student(student: Given, num_points: int = 128) -> None:
     """Check that a student keeps the contract of students.
 
+    It is given points [B, N, 3 + F] with F its `extra_channels`, 0 where it has no such attribute.
+
     It checks `num_features`; shapes, types and finite values of all that `PointFeatures` holds, for
     several numbers of points; finite gradients, also where the points of a cloud coincide; that in
     evaluation outputs are the same from call to call and whatever else is in the batch, and no
@@ -66,9 +68,11 @@ def _make(given: Given) -> nn.Module:
 
 
 def _clouds(student: nn.Module, count: int) -> Tensor:
-    """Three random clouds in the unit sphere, [3, N, 3]; in the last, every point is the same."""
+    """Three random clouds in the unit sphere, [3, N, 3 + F]; in the last, all points are one."""
     points = torch.randn(3, count, 3)
     points /= points.norm(dim=2).amax(dim=1)[:, None, None]
+    if extra := int(getattr(student, "extra_channels", 0)):
+        points = torch.cat([points, torch.rand(3, count, extra)], dim=2)
     points[2] = 0.5
     return points.to(next(student.parameters()))
 

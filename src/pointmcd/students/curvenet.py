@@ -8,6 +8,10 @@ blocks) as published for classification. LeakyReLU(0.2), but for the ReLU before
 Parameters: 1,070,552; with the published head for 40 classes (max and mean pooling, 2048-512-40)
 2,140,672, which is 2.04 x 2^20: the paper says 2.04 M.
 
+Extra channels, such as normals, are encoded beside the coordinates by the first LPFA, in all three
+of own, neighbour and difference; neighbours, curves and all later layers go by coordinates alone.
+The paper has no network with more channels: this is ours.
+
 Deliberate differences:
 - The cloud is first put in farthest-point order, from the point farthest from the centroid, as in
   `pointnet2.py`: the balls that are pooled take their first k points.
@@ -130,18 +134,19 @@ class Level:
 class Encoder(nn.Module):
     """The first LPFA and the blocks."""
 
-    def __init__(self, blocks: tuple[Block, ...], k: int) -> None:
+    def __init__(self, blocks: tuple[Block, ...], k: int, extra_channels: int = 0) -> None:
         super().__init__()
         self.plan, self.k = blocks, k
-        self.first = FirstLPFA(FIRST)
+        self.first = FirstLPFA(FIRST, extra_channels)
         widths = (FIRST, *(block.channels for block in blocks))
         self.blocks = nn.ModuleList(CIC(a, b) for a, b in zip(widths, blocks, strict=False))
 
     def forward(self, points: Tensor) -> list[Level]:
-        """Points [B, N, 3] -> the last level of each share of points, the finest first."""
-        order = sample_farthest(points)
-        graph = Graph.of(gather_rows(points, order), self.k)
-        levels = [Level(graph, order, self.first(graph))]
+        """Points [B, N, 3 + F] -> the last level of each share of points, the finest first."""
+        order = sample_farthest(points[:, :, :3].contiguous())
+        ordered = gather_rows(points, order)
+        graph = Graph.of(ordered[:, :, :3].contiguous(), self.k)
+        levels = [Level(graph, order, self.first(graph, ordered))]
         share = 1
         for block, cic in zip(self.plan, self.blocks, strict=True):
             if block.share != share:
@@ -162,13 +167,14 @@ class CurveNet(nn.Module):
         {task: {"clip_gradients": 1.0} for task in ("classification", "segmentation", "pretrain")}
     )
 
-    def __init__(self, k: int = 20) -> None:
+    def __init__(self, k: int = 20, extra_channels: int = 0) -> None:
         super().__init__()
-        self.encoder = Encoder(CLASSIFICATION, k)
+        self.extra_channels = extra_channels
+        self.encoder = Encoder(CLASSIFICATION, k, extra_channels)
         self.embed = SharedLayer(512, self.num_features)
 
     def forward(self, points: Tensor) -> PointFeatures:
-        """Points [B, N, 3] -> embeddings [B, max(N // 16, 1), 1024]."""
+        """Points [B, N, 3 + F] -> embeddings [B, max(N // 16, 1), 1024]."""
         with torch.autocast(points.device.type, enabled=False):  # statistics need full precision
             level = self.encoder(points.to(self.embed.linear.weight))[-1]
             return PointFeatures(self.embed(level.features), level.index)

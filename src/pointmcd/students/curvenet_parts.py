@@ -100,13 +100,19 @@ class CurvePartHead(nn.Module):
         self.classifier = nn.Linear(width, num_parts)
 
     def forward(self, points: Tensor, features: PointFeatures, onehot: Tensor) -> Tensor:
-        """Points [B, N, 3], the student's features, classes [B, K] -> logits [B, N, P]."""
+        """Points [B, N, 3 + F], the student's features, classes [B, K] -> logits [B, N, P].
+
+        Of the points, coordinates alone are read.
+        """
         with torch.autocast(points.device.type, enabled=False):  # statistics need full precision
             assert features.local is not None
             weight = self.classifier.weight
-            points, local = points.to(weight), features.local.to(weight)
+            points, local = points[:, :, :3].to(weight), features.local.to(weight)
             classes = onehot.to(points)[:, None].expand(-1, points.shape[1], -1)
-            found, graph = torch.cat([points, local, classes], dim=2), Graph.of(points, self.k)
+            found, graph = (
+                torch.cat([points, local, classes], dim=2),
+                Graph.of(points.contiguous(), self.k),
+            )
             for block in self.blocks:
                 found = block(found, graph)
             found = F.leaky_relu(self.layer(found), SLOPE)
@@ -123,9 +129,10 @@ class CurveNetSegmentation(nn.Module):
     num_features = DECODER[1].channels
     num_local = FINEST + sum(POOLED)
 
-    def __init__(self, k: int = NEIGHBOURS) -> None:
+    def __init__(self, k: int = NEIGHBOURS, extra_channels: int = 0) -> None:
         super().__init__()
-        self.encoder = Encoder(SEGMENTATION, k)
+        self.extra_channels = extra_channels
+        self.encoder = Encoder(SEGMENTATION, k, extra_channels)
         widths = [SEGMENTATION[-1].channels, *(block.channels for block in DECODER), FINEST]
         self.up = nn.ModuleList(
             Propagation(coarse, fine, block)
@@ -136,7 +143,7 @@ class CurveNetSegmentation(nn.Module):
         )
 
     def forward(self, points: Tensor) -> PointFeatures:
-        """Points [B, N, 3] -> embeddings [B, max(N // 16, 1), 256], local [B, N, 256]."""
+        """Points [B, N, 3 + F] -> embeddings [B, max(N // 16, 1), 256], local [B, N, 256]."""
         with torch.autocast(points.device.type, enabled=False):  # statistics need full precision
             levels = self.encoder(points.to(self.encoder.first.place.linear.weight))
             pooled = [

@@ -7,6 +7,10 @@ convolutions of two, two and one layers (64 each), concatenated and mapped to 1,
 concatenation is what its head reads beside the pooled embeddings (skip links) and the class, which
 has a layer of 64; its layers are 256, 256 and 128, dropout 0.5 after the first two.
 
+Extra channels, such as normals, are joined with the coordinates in the edges of the first layer,
+whose neighbours are the nearest by coordinates alone, as in the authors' network for scenes, which
+reads colours. The spatial transform reads and turns coordinates alone.
+
 Deliberate difference: no layer before a batch norm has a bias.
 
 Parameters for part segmentation (16 classes, 50 parts): 1,460,411. The paper gives a number for
@@ -21,6 +25,7 @@ mean and covariance of h over all edges (ops/edge_layer.py). Values, gradients a
 statistics are those of the published form.
 """
 
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import ClassVar
 
@@ -53,11 +58,11 @@ class EdgeConv(nn.Module):
         self.linear = nn.Linear(2 * channels_in, channels, bias=False)
         self.norm = nn.BatchNorm1d(channels)
 
-    def forward(self, points: Tensor) -> Tensor:
-        """[B, N, C_in] -> [B, N, C]."""
+    def forward(self, points: Tensor, by: int | None = None) -> Tensor:
+        """[B, N, C_in] -> [B, N, C]; neighbours are the nearest in the first `by` channels."""
         with torch.autocast(points.device.type, enabled=False):  # statistics need full precision
             points = points.to(self.linear.weight)
-            return self.convolve(points, nearest_neighbours(points, self.k))
+            return self.convolve(points, nearest_neighbours(points[:, :, :by].contiguous(), self.k))
 
     def convolve(self, points: Tensor, index: Tensor) -> Tensor:
         """Convolve on given neighbours, int64 [B, N, k]."""
@@ -134,19 +139,17 @@ class DGCNN(nn.Module):
     num_features = 1024
     head: ClassVar[HeadLayout] = HeadLayout((512, 256), (0.5, 0.5), slope=SLOPE, mean=True)
 
-    def __init__(self, k: int = 20) -> None:
+    def __init__(self, k: int = 20, extra_channels: int = 0) -> None:
         super().__init__()
-        widths = (3, 64, 64, 128, 256)
+        self.extra_channels = extra_channels
+        widths = (3 + extra_channels, 64, 64, 128, 256)
         self.edges = nn.ModuleList(EdgeConv(a, b, k) for a, b in pairwise(widths))
         self.linear = nn.Linear(sum(widths[1:]), self.num_features, bias=False)
         self.norm = nn.BatchNorm1d(self.num_features)
 
     def forward(self, points: Tensor) -> PointFeatures:
-        """Points [B, N, 3] -> embeddings [B, N, 1024]."""
-        outputs = []
-        for edge in self.edges:
-            points = edge(points)
-            outputs.append(points)
+        """Points [B, N, 3 + F] -> embeddings [B, N, 1024]."""
+        outputs = convolved(points, self.edges)
         return PointFeatures(normed_leaky(self.linear, self.norm, torch.cat(outputs, dim=2)))
 
 
@@ -157,30 +160,43 @@ class DGCNNSegmentation(nn.Module):
     num_features = 1024
     num_local = 192
 
-    def __init__(self, k: int = 40) -> None:
+    def __init__(self, k: int = 40, extra_channels: int = 0) -> None:
         super().__init__()
+        self.extra_channels = extra_channels
         self.transform = SpatialTransform(k)
         self.edges = nn.ModuleList(
-            [TwoLayerEdgeConv(3, 64, k), TwoLayerEdgeConv(64, 64, k), EdgeConv(64, 64, k)]
+            [
+                TwoLayerEdgeConv(3 + extra_channels, 64, k),
+                TwoLayerEdgeConv(64, 64, k),
+                EdgeConv(64, 64, k),
+            ]
         )
         self.linear = nn.Linear(self.num_local, self.num_features, bias=False)
         self.norm = nn.BatchNorm1d(self.num_features)
 
     def forward(self, points: Tensor) -> PointFeatures:
-        """Points [B, N, 3] -> embeddings [B, N, 1024], local [B, N, 192]."""
-        transform = self.transform(points)
+        """Points [B, N, 3 + F] -> embeddings [B, N, 1024], local [B, N, 192]."""
+        places = points[:, :, :3].contiguous()
+        transform = self.transform(places)
         with full_precision(points):
-            points = torch.bmm(points, transform.to(points))
-        outputs = []
-        for edge in self.edges:
-            points = edge(points)
-            outputs.append(points)
-        local = torch.cat(outputs, dim=2)
+            turned = torch.bmm(places, transform.to(points))
+        if self.extra_channels:
+            turned = torch.cat([turned, points[:, :, 3:]], dim=2)
+        local = torch.cat(convolved(turned, self.edges), dim=2)
         return PointFeatures(normed_leaky(self.linear, self.norm, local), local=local)
 
     def part_head(self, num_classes: int, num_parts: int) -> nn.Module:
         """Return the published head for K classes and P parts."""
         return PartHead(self, num_classes, num_parts, PartLayout(slope=SLOPE, class_width=64))
+
+
+def convolved(points: Tensor, edges: Iterable[nn.Module]) -> list[Tensor]:
+    """Return the outputs of edge convolutions, one after the other, on points [B, N, 3 + F]."""
+    outputs: list[Tensor] = []
+    for edge in edges:
+        # Coordinates tell the neighbours of the first, whatever else there is.
+        outputs.append(edge(outputs[-1]) if outputs else edge(points, by=3))
+    return outputs
 
 
 def normed_leaky(linear: nn.Linear, norm: nn.BatchNorm1d, points: Tensor) -> Tensor:

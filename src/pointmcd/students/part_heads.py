@@ -1,7 +1,8 @@
 """Part segmentation heads: features of a student and the shape's class -> logits of every point.
 
 A student brings its own by a method `part_head(num_classes, num_parts)`; its module takes points
-[B, N, 3], the student's `PointFeatures` and the one-hot class [B, K], and returns logits [B, N, P].
+[B, N, 3 + F], the student's `PointFeatures` and the one-hot class [B, K], and returns logits
+[B, N, P].
 """
 
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ class PartLayout:
         dropout: probability after each hidden layer.
         slope: of the leaky ReLU; 0 is a ReLU.
         pooled: whether the max over the embeddings is read beside the local features.
-        points: whether the coordinates are.
+        points: whether the coordinates are, and the extra channels of the student.
         class_width: of a layer on the class, with batch norm; 0: the one-hot class itself is read.
     """
 
@@ -74,7 +75,8 @@ class PartHead(nn.Module):
                 *hidden_layer(layout.class_width, 0.0, layout.slope),
             )
             width = layout.class_width
-        self.local = nn.Linear(num_local + 3 * layout.points, first, bias=False)
+        extra: int = getattr(student, "extra_channels", 0)
+        self.local = nn.Linear(num_local + (3 + extra) * layout.points, first, bias=False)
         self.whole = nn.Linear(channels * layout.pooled + width, first, bias=False)
         self.first = nn.Sequential(*hidden_layer(first, dropout[0], layout.slope))
         layers: list[nn.Module] = []
@@ -85,7 +87,7 @@ class PartHead(nn.Module):
         self.rest = nn.Sequential(*layers, nn.Linear(first, num_parts))
 
     def forward(self, points: Tensor, features: PointFeatures, onehot: Tensor) -> Tensor:
-        """Points [B, N, 3], a student's features, classes [B, K] -> logits [B, N, P]."""
+        """Points [B, N, 3 + F], a student's features, classes [B, K] -> logits [B, N, P]."""
         whole, local = self.label(onehot), local_features(points, features)
         if self.layout.pooled:
             whole = torch.cat([max_over_points(features.embeddings), whole], dim=1)
@@ -108,5 +110,6 @@ def local_features(points: Tensor, features: PointFeatures) -> Tensor:
         return features.local
     if features.index is None:
         return features.embeddings
-    at = points.gather(1, features.index[:, :, None].expand(-1, -1, points.shape[2]))
-    return interpolate(features.embeddings, at, points)
+    places = points[:, :, :3].contiguous()
+    at = places.gather(1, features.index[:, :, None].expand(-1, -1, 3))
+    return interpolate(features.embeddings, at, places)

@@ -11,10 +11,15 @@ redundant). The paper names no dropout in part segmentation; 0.2 after the first
 head is that of the authors' code. Batch norms are folded into the layers before them
 (pointmcd.ops.linear_norm), which is exact.
 
+Extra channels, such as normals, are joined with the coordinates at the input, behind the input
+transform: its T-Net reads and turns coordinates alone. The paper names extra channels (Sec. 3), and
+gives no network that has both.
+
 Parameters for part segmentation (16 classes, 50 parts): 7,843,387. The paper gives none.
 """
 
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import torch
@@ -82,17 +87,18 @@ class PointNet(nn.Module):
         "segmentation": {"epochs": 200, "task_weight": 0.1, "label_smoothing": 0.05},
     }
 
-    def __init__(self) -> None:
+    def __init__(self, extra_channels: int = 0) -> None:
         super().__init__()
+        self.extra_channels = extra_channels
         self.input_transform = TransformNet(3)
-        self.first = nn.Sequential(SharedLayer(3, 64), SharedLayer(64, 64))
+        self.first = nn.Sequential(SharedLayer(3 + extra_channels, 64), SharedLayer(64, 64))
         self.feature_transform = TransformNet(64)
         self.second = nn.Sequential(
             SharedLayer(64, 64), SharedLayer(64, 128), SharedLayer(128, self.num_features)
         )
 
     def forward(self, points: Tensor) -> PointFeatures:
-        """Points [B, N, 3] -> embeddings [B, N, 1024] and the orthogonality penalty."""
+        """Points [B, N, 3 + F] -> embeddings [B, N, 1024] and the orthogonality penalty."""
         features = self.first[1](aligned_layer(points, self.input_transform, self.first[0]))
         transform = self.feature_transform(features)
         embeddings = self.second(torch.bmm(features, transform))
@@ -107,18 +113,18 @@ class PointNetParts(nn.Module):
     num_local = 64 + 3 * 128 + 512
     method_form = PointNet
 
-    def __init__(self) -> None:
+    def __init__(self, extra_channels: int = 0) -> None:
         super().__init__()
+        self.extra_channels = extra_channels
         self.input_transform = TransformNet(3)
-        self.first = nn.ModuleList(
-            [SharedLayer(3, 64), SharedLayer(64, 128), SharedLayer(128, 128)]
-        )
+        widths = (3 + extra_channels, 64, 128, 128)
+        self.first = nn.ModuleList(SharedLayer(a, b) for a, b in pairwise(widths))
         self.feature_transform = TransformNet(128)
         self.second = SharedLayer(128, 512)
         self.third = SharedLayer(512, self.num_features)
 
     def forward(self, points: Tensor) -> PointFeatures:
-        """Points [B, N, 3] -> embeddings [B, N, 2048], local [B, N, 960] and the penalty."""
+        """Points [B, N, 3 + F] -> embeddings [B, N, 2048], local [B, N, 960] and the penalty."""
         first, *others = self.first
         points = aligned_layer(points, self.input_transform, first)
         outputs = [points]
@@ -137,10 +143,14 @@ class PointNetParts(nn.Module):
 
 
 def aligned_layer(points: Tensor, transform: nn.Module, layer: nn.Module) -> Tensor:
-    """Apply a layer to points [B, N, 3] turned by their T-Net's matrix: [B, N, C]."""
+    """Apply a layer to points [B, N, 3 + F] turned by their T-Net's matrix: [B, N, C]."""
     with full_precision(points):
         points = points.to(next(layer.parameters()))
-        features: Tensor = layer(torch.bmm(points, transform(points)))
+        places = points[:, :, :3]
+        turned = torch.bmm(places, transform(places))
+        if points.shape[2] > 3:
+            turned = torch.cat([turned, points[:, :, 3:]], dim=2)
+        features: Tensor = layer(turned)
     return features
 
 

@@ -9,6 +9,10 @@ ReLU follow every layer. For part segmentation, features are propagated back wit
 256-256, 256-128, 128-128-128), and the groups are those of the authors' segmentation code: 64
 neighbours in the first single-scale level, two radii (0.4, 0.8) in the second multi-scale level.
 
+Extra channels, such as normals, are features of the points beside their relative coordinates in
+the first set abstraction, and beside the positions in the last propagation, as in the authors'
+networks with normals; groups are by coordinates alone.
+
 Deliberate differences:
 - Layers before a batch norm have no bias (the norm's own shift makes it redundant).
 - The cloud is first put in farthest-point order, from the point farthest from the centroid, so that
@@ -16,7 +20,6 @@ Deliberate differences:
   the order of the file. `pointnet2-nearest` groups the k nearest instead, which reach less far in
   every ball of more than k points. Which is more accurate has not been measured.
 - Clouds of fewer than 1,024 points keep half and an eighth of them, the published ratios.
-- Points have no normals. The published segmentation network reads them beside the positions.
 - The class one-hot joins in the last propagation of both; published for multi-scale alone.
 - The first layer of an MLP is taken once per point and then copied to the groups, or interpolated:
   W [p_j - c_i, f_j] = W [p_j, f_j] - W_p c_i, and interpolation is linear too. Values are the same.
@@ -168,34 +171,41 @@ class PointNet2(nn.Module):
         scales: of the two set abstractions.
         propagate: carry the embeddings to all points (eq. 2): [B, N, 1024], of the same max.
         nearest: group the nearest points in a ball, not the first in farthest-point order.
+        extra_channels: F, of the points behind their coordinates.
     """
 
     num_features = 1024
     head: ClassVar[HeadLayout] = HeadLayout((512, 256), (0.5, 0.5))
 
     def __init__(
-        self, scales: Scales = SINGLE, propagate: bool = False, nearest: bool = False
+        self,
+        scales: Scales = SINGLE,
+        propagate: bool = False,
+        nearest: bool = False,
+        extra_channels: int = 0,
     ) -> None:
         super().__init__()
-        self.propagate = propagate
+        self.propagate, self.extra_channels = propagate, extra_channels
         fine, coarse = (sum(scale.widths[-1] for scale in level) for level in scales)
-        self.first = SetAbstraction(0, scales[0], nearest)
+        self.first = SetAbstraction(extra_channels, scales[0], nearest)
         self.second = SetAbstraction(fine, scales[1], nearest)
         widths = (3 + coarse, 256, 512, self.num_features)
         layers = [SharedLayer(a, b) for a, b in pairwise(widths)]
         self.last = nn.Sequential(*layers)
 
     def forward(self, points: Tensor) -> PointFeatures:
-        """Points [B, N, 3] -> embeddings, with the index of their points if not propagated."""
+        """Points [B, N, 3 + F] -> embeddings, with the index of their points if not propagated."""
         with torch.autocast(points.device.type, enabled=False):  # small differences need it
-            return self._encode(points.to(next(self.parameters())))
+            points = points.to(next(self.parameters()))
+            return self._encode(points[:, :, :3].contiguous(), points[:, :, 3:])
 
-    def _encode(self, points: Tensor) -> PointFeatures:
+    def _encode(self, points: Tensor, extra: Tensor) -> PointFeatures:
         count = points.shape[1]
         kept = smaller(128, larger(1, count // 8))
         order = sample_farthest(points)
         ordered = gather_rows(points, order)
-        fine = self.first(Level(ordered, ordered[:, :, :0]), smaller(512, larger(1, count // 2)))
+        features = gather_rows(extra, order) if self.extra_channels else extra
+        fine = self.first(Level(ordered, features), smaller(512, larger(1, count // 2)))
         coarse = self.second(fine, kept)
         embeddings = self.last(torch.cat([coarse.points, coarse.features], dim=2))
         local = self._local(points, fine, coarse, embeddings)
@@ -219,9 +229,13 @@ class PointNet2Parts(PointNet2):
     num_local = 128
 
     def __init__(
-        self, scales: Scales = SINGLE_PARTS, propagate: bool = False, nearest: bool = False
+        self,
+        scales: Scales = SINGLE_PARTS,
+        propagate: bool = False,
+        nearest: bool = False,
+        extra_channels: int = 0,
     ) -> None:
-        super().__init__(scales, propagate, nearest)
+        super().__init__(scales, propagate, nearest, extra_channels)
         fine, coarse = (sum(scale.widths[-1] for scale in level) for level in scales)
         self.to_coarse = Propagation(self.num_features, coarse, (256, 256))
         self.to_fine = Propagation(256, fine, (256, self.num_local))
@@ -240,39 +254,39 @@ class PointNet2Parts(PointNet2):
 
 
 @register_student("pointnet2-propagated")
-def pointnet2_propagated() -> PointNet2:
+def pointnet2_propagated(extra_channels: int = 0) -> PointNet2:
     """Single scale, its embeddings carried to all points."""
-    return PointNet2(propagate=True)
+    return PointNet2(propagate=True, extra_channels=extra_channels)
 
 
 @register_student("pointnet2-nearest")
-def pointnet2_nearest() -> PointNet2:
+def pointnet2_nearest(extra_channels: int = 0) -> PointNet2:
     """Single scale, its groups the nearest points in each ball."""
-    return PointNet2(nearest=True)
+    return PointNet2(nearest=True, extra_channels=extra_channels)
 
 
 @register_student("pointnet2-msg")
-def pointnet2_msg(propagate: bool = False) -> PointNet2:
+def pointnet2_msg(propagate: bool = False, extra_channels: int = 0) -> PointNet2:
     """Multi-scale grouping."""
-    return PointNet2(MULTI, propagate)
+    return PointNet2(MULTI, propagate, extra_channels=extra_channels)
 
 
 register_student("pointnet2", dense=True)(PointNet2Parts)
 
 
 @register_student("pointnet2-propagated", dense=True)
-def pointnet2_parts_propagated() -> PointNet2:
+def pointnet2_parts_propagated(extra_channels: int = 0) -> PointNet2:
     """Single scale, its embeddings carried to all points, with `local` besides."""
-    return PointNet2Parts(propagate=True)
+    return PointNet2Parts(propagate=True, extra_channels=extra_channels)
 
 
 @register_student("pointnet2-nearest", dense=True)
-def pointnet2_parts_nearest() -> PointNet2:
+def pointnet2_parts_nearest(extra_channels: int = 0) -> PointNet2:
     """Single scale, its groups the nearest points in each ball."""
-    return PointNet2Parts(nearest=True)
+    return PointNet2Parts(nearest=True, extra_channels=extra_channels)
 
 
 @register_student("pointnet2-msg", dense=True)
-def pointnet2_msg_parts(propagate: bool = False) -> PointNet2:
+def pointnet2_msg_parts(propagate: bool = False, extra_channels: int = 0) -> PointNet2:
     """Multi-scale grouping, with the scales published for part segmentation."""
-    return PointNet2Parts(MULTI_PARTS, propagate)
+    return PointNet2Parts(MULTI_PARTS, propagate, extra_channels=extra_channels)
