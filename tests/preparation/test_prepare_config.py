@@ -46,6 +46,7 @@ def test_the_command_line_sets_every_field(cli, configs):
         up="z",
         labels="labels.csv",
         columns="4,5,6",
+        features=("normals", "colours"),
         variants=4,
         seed=3,
         workers=2,
@@ -63,7 +64,8 @@ def test_the_command_line_sets_every_field(cli, configs):
     for name in (field.name for field in fields(PrepareConfig)[2:]):
         value = getattr(wanted, name)
         assert value != getattr(default, name)
-        given += [f"--{name.replace('_', '-')}", *([] if value is True else [value])]
+        words = value if isinstance(value, tuple) else [] if value is True else [value]
+        given += [f"--{name.replace('_', '-')}", *words]
     assert cli("prepare", wanted.source, wanted.store, *given)[0] == 0
     assert configs == [wanted]
 

@@ -89,7 +89,7 @@ def test_what_decides_the_result_and_what_does_not():
     elsewhere = TrainConfig(Path("x"), Path("y"), device="cpu", workers=3, overwrite=True)
     assert elsewhere.decisive() == plain.decisive()
     left_out = {f.name for f in fields(TrainConfig)} - plain.decisive().keys()
-    unsaid = {*LATER_FIELDS, "unlabelled"}  # at what was done before there was a choice
+    unsaid = {*LATER_FIELDS, "unlabelled", "features"}  # at what was done before there was a choice
     assert (
         left_out
         == {"store", "out", "init", "labels", "device", "workers", "overwrite"}

@@ -1,10 +1,12 @@
 """Augmentation of point clouds, drawn per shape and epoch: no order or worker count changes it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
+from pointmcd.shapes.features import directions, unit
 from pointmcd.typing import Doubles, Floats, Indices
 
 #: none; up: about the axis that points up; any: every orientation alike.
@@ -44,17 +46,28 @@ class Augmentation:
             return np.arange(count)
         return np.sort(generator.choice(available, size=count, replace=False))
 
-    def move(self, generator: np.random.Generator, points: Floats) -> Floats:
-        """Turn, scale and shift points [N, 3].
+    def move(
+        self, generator: np.random.Generator, points: Floats, features: Sequence[str] = ()
+    ) -> Floats:
+        """Turn, scale and shift points [N, 3 + F] with those features.
 
+        Normals stay square to the surface: they turn with the points, and are divided by the
+        factors of the axes (the inverse transpose of the map), then scaled to length 1 again.
         Visibility stays as it is: the views show the shape before it moved, and the point that a
         camera saw is still the same point.
         """
-        if self.rotation != "none":
-            points = (points @ self._turn(generator).T).astype(np.float32)
+        turn = None if self.rotation == "none" else self._turn(generator).T
         factors = generator.uniform(1 / self.scale, self.scale, size=3)
         offsets = generator.uniform(-self.shift, self.shift, size=3)
-        return (points * factors + offsets).astype(np.float32)
+        moved: Floats = points.copy()
+        for columns in (slice(0, 3), *directions(features)):
+            vectors = points[:, columns]
+            if turn is not None:
+                vectors = (vectors @ turn).astype(np.float32)
+            moved[:, columns] = (
+                unit(vectors / factors) if columns.start else vectors * factors + offsets
+            )
+        return moved
 
     def _turn(self, generator: np.random.Generator) -> Doubles:
         from scipy.spatial.transform import Rotation  # slow, and few runs turn

@@ -15,7 +15,7 @@ from pointmcd.errors import ConfigError
 from pointmcd.typing import Array, Bools, Floats, Indices
 
 _CHOICES = {"visibility": ("exact", "all"), "pairing": ("true", "wrong", "shuffled")}
-#: Takes all stored points [P, 3] of a shape and its name; gives points [P, 3], float32.
+#: Takes all stored points [P, 3 + F] of a shape and its name; gives as many, float32.
 Transform = Callable[[Floats, str], Floats]
 #: A teacher's logit of a part that a point cannot have, or that no view tells; float16's lowest.
 NO_LOGIT = -65504.0
@@ -26,7 +26,9 @@ EVALUATION_BATCH = 64
 
 
 class Batch(NamedTuple):
-    """Points [B, N, 3] and labels [B], -1 if unread; global part ids [B, N] if asked for.
+    """Points [B, N, 3 + F] and labels [B], -1 if unread; global part ids [B, N] if asked for.
+
+    Behind the coordinates are the F channels of the features that the run takes.
 
     With a teacher also visibility [B, N, V] and those of its outputs that were asked for, by name:
     [B, V, D] for one of views, [B, D] for one of shapes. Where shapes count differently in the
@@ -69,6 +71,7 @@ class ShapeDataset(Dataset[Batch]):
         labelled: False: no label is read, every one is -1.
         transform: changes the stored points of a shape before the first `points` are taken.
         repeats: how often a pass goes through the shapes, each time augmented anew.
+        features: names of the features that points have behind their coordinates.
 
     Attributes:
         rows: the indices, then those of the variants that the augmentation draws from.
@@ -87,6 +90,7 @@ class ShapeDataset(Dataset[Batch]):
         labelled: bool = True,
         repeats: int = 1,
         transform: Transform | None = None,
+        features: Sequence[str] = (),
     ) -> None:
         self.visibility, self.pairing = visibility, pairing
         for field, choices in _CHOICES.items():
@@ -99,7 +103,7 @@ class ShapeDataset(Dataset[Batch]):
         self.store, self.indices, self.count, self.labelled = store, indices, points, labelled
         self.labels = store.labels(indices) if labelled else np.full(len(indices), -1)
         self.repeats, self.transform, self.augmentation = repeats, transform, augmentation
-        self.teacher, self.parts, self.epoch = teacher, parts, 0
+        self.teacher, self.parts, self.features, self.epoch = teacher, parts, features, 0
         varied = augmentation is not None and augmentation.variants
         self.rows = store.with_variants(indices) if varied else indices
         self._place = np.zeros(len(store.shape_of), dtype=np.int64)  # in `rows`, by index
@@ -107,8 +111,8 @@ class ShapeDataset(Dataset[Batch]):
         for name, output in (teacher or {}).items():
             if output.shape[0] != len(self.rows):
                 raise ValueError(f"{name}: {output.shape[0]} outputs for {len(self.rows)} rows")
-        # An impossible count, or parts that the store lacks, fail here, not in mid-training.
-        store.points(indices[:1], points)
+        # An impossible count, features or parts that the store lacks, fail here, not in training.
+        self._stored(indices[:1], points)
         if parts:
             store.part_labels(indices[:1], points)
 
@@ -180,22 +184,26 @@ class ShapeDataset(Dataset[Batch]):
     def _points(
         self, rows: Indices, generators: Sequence[np.random.Generator]
     ) -> tuple[Floats, Indices | None]:
-        """Points [B, N, 3] and which of the stored ones they are [B, N]; None: the first N."""
+        """Points [B, N, 3 + F] and which of the stored ones they are [B, N]; None: the first N."""
         augmentation, transform = self.augmentation, self.transform
         if transform is not None:
-            whole = zip(rows, self.store.points(rows, self.store.num_points), strict=True)
+            whole = zip(rows, self._stored(rows, self.store.num_points), strict=True)
             moved = [transform(cloud, self.store.shapes[row].name) for row, cloud in whole]
             return np.stack([cloud[: self.count] for cloud in moved]), None
         if augmentation is None:
-            return self.store.points(rows, self.count), None
+            return self._stored(rows, self.count), None
         held = self.store.num_points if augmentation.resample else self.count
         clouds, choices = [], []
-        stored = self.store.points(rows, held)
+        stored = self._stored(rows, held)
         for cloud, generator in zip(stored, generators, strict=True):
             choice = augmentation.choose(generator, held, self.count)
-            clouds.append(augmentation.move(generator, cloud[choice]))
+            clouds.append(augmentation.move(generator, cloud[choice], self.features))
             choices.append(choice)
         return np.stack(clouds), np.stack(choices) if augmentation.resample else None
+
+    def _stored(self, rows: Indices, count: int) -> Floats:
+        """The first points of some rows with their features, [n, count, 3 + F]."""
+        return self.store.points(rows, count, self.features)
 
     def _read(
         self, read: Callable[[Indices, int], Array], rows: Indices, chosen: Indices | None

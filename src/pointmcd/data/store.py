@@ -227,16 +227,19 @@ class Store:
         Behind the coordinates are the F channels of the features that are named.
         """
         points = self._gather("points", indices, count).astype(np.float32, copy=False)
+        self.check_features(features)
         kinds = chosen_kinds(features)
-        for kind in kinds:
-            if kind.name not in self.features:
-                raise StoreError(
-                    f"{self.path}: holds no {kind.name}; prepare it again with --features"
-                    f" {' '.join(one.name for one in kinds)}, into another folder or with"
-                    " --overwrite"
-                )
         beside = (kind.unpack(self._gather(kind.name, indices, count)) for kind in kinds)
         return np.concatenate([points, *beside], axis=2) if kinds else points
+
+    def check_features(self, names: Sequence[str]) -> None:
+        """Refuse a store that lacks one of these features; the StoreError says what to run."""
+        for name in names:
+            if name not in self.features:
+                raise StoreError(
+                    f"{self.path}: holds no {name} of its points; prepare it again with --features"
+                    f" {' '.join(names)}, into another folder or with --overwrite"
+                )
 
     def visibility(self, indices: Indices, count: int) -> Bools:
         """Visibility of the first `count` points in each view, bool [n, count, V]."""

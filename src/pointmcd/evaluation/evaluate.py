@@ -53,12 +53,14 @@ def evaluate(
     check_votes(voting)
     opened, data, indices = open_evaluation(run, split, store)
     task, where = opened.task, pick_device(device)
-    dataset = ShapeDataset(data, indices, opened.config.points, parts=task.dense)
+    dataset = ShapeDataset(
+        data, indices, opened.config.points, parts=task.dense, features=opened.features
+    )
     names = [data.shapes[i].name for i in indices]
     results: dict[str, Metrics] = {}
     for checkpoint in opened.checkpoints:
         model = load_model(opened, checkpoint, where)
-        vote(model, voting)
+        vote(model, voting, opened.features)
         arrays = task.predictions(model, evaluation_loader(dataset), where)
         metrics = task.measure(dataset.labels, arrays, opened.labels)
         results[checkpoint] = metrics

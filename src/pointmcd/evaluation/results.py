@@ -47,7 +47,9 @@ def read_result(run: Path, checkpoint: Checkpoint = "last", voting: int = 1) -> 
         metrics = task.measure(labels, kept, opened.labels)
     except (PointMCDError, ValueError, KeyError) as error:
         raise RunError(f"{file}: is damaged ({own_text(error, _UNREADABLE)}); {again}") from error
-    settings: dict[str, Any] = {"init": None, "unlabelled": []} | LATER_FIELDS | opened.settings
+    settings: dict[str, Any] = (
+        {"init": None, "unlabelled": [], "features": []} | LATER_FIELDS | opened.settings
+    )
     shapes = tuple(map(str, kept.pop("names")))
     heat = 1.0 if checkpoint == "teacher" else temperature_of(opened, checkpoint)
     return RunResult(

@@ -5,12 +5,15 @@ after it): a few tenths of a point that the model alone has not. It is never don
 it gives is kept in files of its own and named wherever it is shown.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from pointmcd.errors import ConfigError
+from pointmcd.shapes.features import directions
 
 #: Range of the factors, uniform, of each axis; and the seed that draws them.
 FACTORS, SEED = (0.8, 1.2), 0
@@ -26,19 +29,29 @@ def check_votes(votes: int) -> None:
         raise ConfigError(f"--voting {votes}: must be at least 1; 1 is without voting")
 
 
-def vote(model: nn.Module, votes: int) -> None:
-    """Let a model return the mean of its outputs (logits) over copies of its points [B, N, 3].
+def vote(model: nn.Module, votes: int, features: Sequence[str] = ()) -> None:
+    """Let a model return the mean of its outputs (logits) over copies of its points [B, N, 3 + F].
 
     The first copy is the cloud as it is. Each other one has a factor for each axis, the same for
-    all clouds, so that what is said of one does not depend on the others.
+    all clouds, so that what is said of one does not depend on the others. Normals among the
+    features are divided by the factors and scaled to length 1.
     """
     plain, low, high = model.forward, *FACTORS
     generator = torch.Generator().manual_seed(SEED)
     factors = low + (high - low) * torch.rand(votes, 3, generator=generator)
     factors[0] = 1.0
 
+    def scaled(points: Tensor, factor: Tensor) -> Tensor:
+        if points.shape[2] == 3:
+            return points * factor
+        copy = points.clone()
+        copy[:, :, :3] *= factor
+        for columns in directions(features):
+            copy[:, :, columns] = F.normalize(points[:, :, columns] / factor, dim=2)
+        return copy
+
     def voted(points: Tensor, *others: Tensor) -> Any:
-        copies = (plain(points * factor, *others).float() for factor in factors.to(points))
+        copies = (plain(scaled(points, factor), *others).float() for factor in factors.to(points))
         return torch.stack(list(copies)).mean(dim=0)
 
     if votes > 1:

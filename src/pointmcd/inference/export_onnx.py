@@ -16,6 +16,7 @@ from pointmcd.extras import import_extra
 from pointmcd.files import replacing
 from pointmcd.inference.teacher import Teacher, as_images
 from pointmcd.onnx_file import EXTRA, OnnxModule, write_onnx
+from pointmcd.shapes.features import count_channels
 from pointmcd.training.run import Run
 
 #: How far ONNX Runtime may be from torch, in units of the largest value where that is above 1.
@@ -96,7 +97,7 @@ def _write(
     try:
         write_onnx(
             model,
-            _inputs(run, _random(_TRACED[0], points or _TRACED[1])),
+            _inputs(run, _random(run, _TRACED[0], points or _TRACED[1])),
             path,
             _WHAT,
             inputs=task.input_names,
@@ -136,24 +137,26 @@ def _examples(run: Run, points: int | None) -> Iterator[tuple[Tensor, ...]]:
 
 
 def _inputs(run: Run, points: Tensor) -> tuple[Tensor, ...]:
-    """Inputs of the model: points [B, N, 3], and class ids [B], each class in turn."""
+    """Inputs of the model: points [B, N, 3 + F], and class ids [B], each class in turn."""
     labels = torch.arange(len(points)) % max(1, len(run.labels.classes))
     return run.task.inputs(Batch(points, labels))
 
 
 def _stored(run: Run, batch: int, count: int) -> Tensor:
-    """Points [B, N, 3] of the first shapes of the run's store; random where it has fewer."""
+    """Points [B, N, 3 + F] of the first shapes of the run's store; random where it has fewer."""
     try:
         store = run.open_store()
+        store.check_features(run.features)
     except StoreError:
-        return _random(batch, count)
+        return _random(run, batch, count)
     if len(store.shapes) < batch or store.num_points < count:
-        return _random(batch, count)
-    return torch.from_numpy(np.array(store.points(np.arange(batch), count)))
+        return _random(run, batch, count)
+    return torch.from_numpy(np.array(store.points(np.arange(batch), count, run.features)))
 
 
-def _random(batch: int, count: int) -> Tensor:
-    """Normal clouds [B, N, 3] in the unit sphere, the same each time."""
-    points = torch.randn(batch, count, 3, generator=torch.Generator().manual_seed(0))
-    cloud: Tensor = points / points.norm(dim=2).amax(dim=1)[:, None, None]
-    return cloud
+def _random(run: Run, batch: int, count: int) -> Tensor:
+    """Normal clouds [B, N, 3 + F] in the unit sphere, features too, the same each time."""
+    generator = torch.Generator().manual_seed(0)
+    points = torch.randn(batch, count, 3, generator=generator)
+    beside = torch.rand(batch, count, count_channels(run.features), generator=generator)
+    return torch.cat([points / points.norm(dim=2).amax(dim=1)[:, None, None], beside], dim=2)

@@ -11,6 +11,7 @@ from pointmcd.encoders.image_encoder import weights_licence
 from pointmcd.errors import PointMCDError
 from pointmcd.files import read_json
 from pointmcd.inference.teacher import Teacher
+from pointmcd.shapes.features import channel_names
 from pointmcd.templates import load_template
 from pointmcd.training.run import Run
 
@@ -37,6 +38,7 @@ def about(run: Run, model: nn.Module, checkpoint: str) -> dict[str, Any]:
         "student": meta["student"],
         **run.task.described_labels(run.labels),
         "points": run.config.points,
+        "channels": channel_names(run.features),
         "preprocessing": PREPROCESSING,
         "run": {key: meta[key] for key in ("arm", "seed", "store_fingerprint", "settings")},
         "checkpoint": checkpoint,

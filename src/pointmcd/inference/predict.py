@@ -33,9 +33,9 @@ def predict(
     """Predict on files one after the other; a bad file is reported and does not stop the rest.
 
     As many points as the run was trained with are taken from each file (on the surface of a mesh,
-    in the unit sphere). Confidences are calibrated on the shapes that training held out, where
-    there were enough (calibration.json). A teacher (STORE/teachers/NAME) sees the file as its store
-    was rendered.
+    in the unit sphere), with the features that it takes, which a cloud must then have. Confidences
+    are calibrated on the shapes that training held out, where there were enough (calibration.json).
+    A teacher (STORE/teachers/NAME) sees the file as its store was rendered.
 
     Args:
         run: the folder of a run, or of a teacher that does a task itself.
@@ -79,7 +79,7 @@ def predict(
         try:
             known = label or _class_of(path, labels.classes) if _told(task) else None
             notes: list[str] = []
-            cloud = read_points(path, points, seed=0, columns=columns, notes=notes)
+            cloud = read_points(path, points, 0, columns, notes, opened.features)
             file = InputFile(path, cloud, known, targets)
         except ShapeError as error:
             yield task.prediction(path, fault=str(error))

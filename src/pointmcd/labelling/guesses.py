@@ -60,7 +60,7 @@ def _of_run(path: Path, store: Store, device: str) -> Guesses:
     _check(path, run.task, run.meta.get("own_fingerprint", run.meta["store_fingerprint"]), store)
     where = pick_device(device)
     every = np.arange(len(store.shapes))
-    dataset = ShapeDataset(store, every, run.config.points, labelled=False)
+    dataset = ShapeDataset(store, every, run.config.points, labelled=False, features=run.features)
     arrays = run.task.predictions(load_model(run, "best", where), evaluation_loader(dataset), where)
     probabilities = soften(arrays["probabilities"], temperature_of(run, "best"))
     return Guesses(run.labels.classes, probabilities, run.label_file)

@@ -114,8 +114,10 @@ def embed(
     data = Store(Path(store))
     every = np.arange(len(data.shapes))
     if run is not None:
-        student, points = _student(Run(Path(run)), checkpoint, device)
-        features = embed_shapes(student, data, every, points, pooling, pick_device(device))
+        opened = Run(Path(run))
+        student, points = _student(opened, checkpoint, device)
+        where, taken = pick_device(device), opened.features
+        features = embed_shapes(student, data, every, points, pooling, where, taken)
     else:
         rows = map_output(data, str(teacher), "descriptors", every)[:]
         features = pool(torch.from_numpy(rows), pooling).numpy()
@@ -166,8 +168,9 @@ def similar(
     """
     if count < 1:
         raise ConfigError(f"--count {count}: must be at least 1")
-    student, points = _student(Run(Path(run)), checkpoint, device)
-    cloud = read_points(Path(file), points, seed=0, columns=columns)
+    opened = Run(Path(run))
+    student, points = _student(opened, checkpoint, device)
+    cloud = read_points(Path(file), points, 0, columns, features=opened.features)
     with evaluating(student):
         given = torch.from_numpy(cloud)[None].to(pick_device(device))
         query = pool(student(given).embeddings.float(), "max").cpu().numpy()[0]

@@ -1,6 +1,6 @@
 """Frozen features of shapes: embeddings of a trained or random student, or a teacher's."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -41,7 +41,7 @@ def random_students(
     for seed in RANDOM_SEEDS:
         torch.manual_seed(seed)
         student = cast(Any, new_model(run)).student.to(device)
-        calibrate(student, store, run.config.points, device)
+        calibrate(student, store, run.config.points, device, run.features)
         yield _encoder(student, run, store, config.pooling, device)
 
 
@@ -54,18 +54,24 @@ def teacher(
 
 
 def _encoder(student: Any, run: Run, store: Store, pooling: str, device: torch.device) -> Encoder:
-    points = run.config.points
-    return lambda indices: embed_shapes(student, store, indices, points, pooling, device)
+    points, features = run.config.points, run.features
+    return lambda indices: embed_shapes(student, store, indices, points, pooling, device, features)
 
 
 def embed_shapes(
-    student: Any, store: Store, indices: Indices, points: int, pooling: str, device: torch.device
+    student: Any,
+    store: Store,
+    indices: Indices,
+    points: int,
+    pooling: str,
+    device: torch.device,
+    features: Sequence[str] = (),
 ) -> Floats:
     """Return pooled embeddings [n, C or 2 C] of a frozen student on `device`; no label is read.
 
-    `points` is how many of each shape it sees, `pooling` as of `pool`.
+    `points` is how many of each shape it sees, with `features`; `pooling` as of `pool`.
     """
-    dataset = ShapeDataset(store, indices, points, labelled=False)
+    dataset = ShapeDataset(store, indices, points, labelled=False, features=features)
     found = []
     with evaluating(student):
         for batch in evaluation_loader(dataset):
@@ -82,13 +88,20 @@ def pool(rows: Tensor, pooling: str) -> Tensor:
     return mean if pooling == "mean" else torch.cat([max_over_points(rows), mean], dim=1)
 
 
-def calibrate(student: nn.Module, store: Store, points: int, device: torch.device) -> None:
+def calibrate(
+    student: nn.Module,
+    store: Store,
+    points: int,
+    device: torch.device,
+    features: Sequence[str] = (),
+) -> None:
     """Set the batch norms of a student that was never trained: one pass over the train split.
 
     Without it a network of random weights is not even normalised, and the reference too weak.
     """
     # Stores are sorted by class: in their order a batch would vary less than the whole.
     order = np.random.default_rng(0).permutation(store.indices("train"))
-    batches = evaluation_loader(ShapeDataset(store, order, points, labelled=False))
+    dataset = ShapeDataset(store, order, points, labelled=False, features=features)
+    batches = evaluation_loader(dataset)
     update_bn((batch.points for batch in batches if len(batch.points) > 1), student, device)
     student.eval()

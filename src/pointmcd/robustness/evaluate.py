@@ -50,7 +50,9 @@ def evaluate_corrupted(
     models = {name: load_model(opened, name, where) for name in opened.checkpoints}
 
     def scores(transform: Transform | None) -> dict[str, Doubles]:
-        dataset = ShapeDataset(data, indices, opened.config.points, transform=transform)
+        dataset = ShapeDataset(
+            data, indices, opened.config.points, transform=transform, features=opened.features
+        )
         batches = list(evaluation_loader(dataset))  # the clouds are made once for both
         said = {name: task.predictions(model, batches, where) for name, model in models.items()}
         measured = {
@@ -67,7 +69,8 @@ def evaluate_corrupted(
             bar.update(bar_task, note=name)
             found[name] = []
             for severity in SEVERITIES:
-                found[name].append(scores(partial(corrupted, name=name, severity=severity)))
+                corrupt = partial(corrupted, name=name, severity=severity, features=opened.features)
+                found[name].append(scores(corrupt))
                 bar.advance(bar_task)
     names, labels = tuple(data.shapes[i].name for i in indices), data.labels(indices)
     results = {}

@@ -1,13 +1,15 @@
 """The corruptions by name, and the clouds that every run is shown of them."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from pointmcd.errors import ConfigError
 from pointmcd.robustness import corruptions
+from pointmcd.shapes.features import directions, turned
 from pointmcd.typing import Doubles, Floats, Reals
 
 #: A corruption and its strength by severity, 1 to 5: a count, a share of the points, degrees, or
@@ -32,6 +34,10 @@ CORRUPTIONS: dict[str, Corruption] = {
     "inverse-rbf": (corruptions.inverse_rbf, (0.05, 0.1, 0.15, 0.2, 0.25)),
 }
 SEVERITIES = (1, 2, 3, 4, 5)
+#: Those that move each point by itself, so that row i stays row i.
+_NOISE = frozenset(("uniform", "gaussian", "impulse"))
+#: Those that are maps of space, with which normals turn.
+_MAPS = frozenset(("rotation", "shear", "ffd", "rbf", "inverse-rbf"))
 
 #: Raised whenever a cloud would come out otherwise: metrics of two versions are not comparable.
 CORRUPTION_VERSION = 1
@@ -52,24 +58,45 @@ def parse_names(text: str) -> tuple[str, ...]:
     return tuple(name for name in CORRUPTIONS if name in given)
 
 
-def corrupted(points: Reals, shape: str, name: str, severity: int) -> Floats:
+def corrupted(
+    points: Reals, shape: str, name: str, severity: int, features: Sequence[str] = ()
+) -> Floats:
     """A shape's cloud as a corruption leaves it, centred at its mean, farthest point at 1.
 
     The randomness comes from the shape's name, the corruption and the severity alone: every run
     sees the same clouds, whatever else is evaluated, in whatever order.
 
+    Coordinates are corrupted as they are without features. Noise leaves features as they are; maps
+    of space turn normals along; what drops or adds points gives each the features of the point of
+    the whole cloud that is nearest to it.
+
     Args:
-        points: [N, 3] in farthest-point order; of the result, float32 [N, 3], too the first are a
-            good sample.
+        points: [N, 3 + F] in farthest-point order; of the result, float32 [N, 3 + F], too the first
+            are a good sample.
         shape: unique name of the shape.
         name: one of `CORRUPTIONS`.
         severity: 1 to 5.
+        features: names of those behind the coordinates.
     """
     digest = hashlib.sha256(f"{_SEED}/{shape}/{name}/{severity}".encode()).digest()
-    generator = np.random.default_rng(np.frombuffer(digest, dtype="<u4"))
     corrupt, strengths = CORRUPTIONS[name]
-    moved = corrupt(points.astype(np.float64), strengths[severity - 1], generator)
+
+    def move(cloud: Doubles) -> Doubles:
+        generator = np.random.default_rng(np.frombuffer(digest, dtype="<u4"))
+        return corrupt(cloud, strengths[severity - 1], generator)
+
+    places = points[:, :3].astype(np.float64)
+    moved = move(places)
+    beside = points[:, 3:].astype(np.float32)
+    if features and name in _MAPS:
+        for columns in directions(features):
+            beside[:, columns.start - 3 : columns.stop - 3] = turned(
+                points[:, columns].astype(np.float32), places, move
+            )
+    elif features and name not in _NOISE:
+        beside = beside[cKDTree(places).query(moved)[1]]
     # As `predict` brings in any cloud that it is given; nobody knows where the whole shape was.
     centred = moved - moved.mean(axis=0)
     radius = np.linalg.norm(centred, axis=1).max()
-    return np.asarray(centred / (radius if radius > 0 else 1), dtype=np.float32)
+    coordinates = np.asarray(centred / (radius if radius > 0 else 1), dtype=np.float32)
+    return np.concatenate([coordinates, beside], axis=1) if features else coordinates

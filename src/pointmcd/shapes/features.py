@@ -24,6 +24,7 @@ class FeatureKind:
 
     Attributes:
         name: in options, error texts, and the name of its file in a shard.
+        told: names of its channels, with their range, for readers of an exported model.
         dtype: of that file.
         scale: what stands for 1 there.
         direction: whether it is a vector square to the surface, which turns with the shape.
@@ -31,6 +32,7 @@ class FeatureKind:
     """
 
     name: str
+    told: tuple[str, str, str]
     dtype: type[np.integer[Any]]
     scale: int
     direction: bool
@@ -44,7 +46,7 @@ class FeatureKind:
         Raises:
             FormatError: for colours that are no numbers in 0..1, 0..255 or 0..65535.
         """
-        return _unit(values) if self.direction else _colours(values)
+        return unit(values) if self.direction else _colours(values)
 
     def pack(self, values: Floats) -> Array:
         """Return values as they are on disk."""
@@ -53,11 +55,12 @@ class FeatureKind:
     def unpack(self, stored: Array) -> Floats:
         """Return what was packed; normals are within 0.4 degrees of what they were."""
         values = stored.astype(np.float32) / np.float32(self.scale)
-        return _unit(values) if self.direction else values
+        return unit(values) if self.direction else values
 
 
 NORMALS = FeatureKind(
     "normals",
+    ("normal x (-1..1)", "normal y (-1..1)", "normal z (-1..1)"),
     np.int8,
     127,
     direction=True,
@@ -68,6 +71,7 @@ NORMALS = FeatureKind(
 )
 COLOURS = FeatureKind(
     "colours",
+    ("red (0..1)", "green (0..1)", "blue (0..1)"),
     np.uint8,
     255,
     direction=False,
@@ -108,6 +112,11 @@ def chosen_names(names: Sequence[str] | str) -> tuple[str, ...]:
 def count_channels(names: Sequence[str]) -> int:
     """Return F, the number of channels of these features together."""
     return sum(kind.channels for kind in chosen_kinds(names))
+
+
+def channel_names(names: Sequence[str]) -> list[str]:
+    """Return what the channels of points [N, 3 + F] are."""
+    return ["x", "y", "z", *(told for kind in chosen_kinds(names) for told in kind.told)]
 
 
 def directions(names: Sequence[str]) -> Iterator[slice]:
@@ -189,15 +198,15 @@ def turned(normals: Floats, points: Reals, move: Callable[[Doubles], Doubles]) -
     """
     normal, places = normals.astype(np.float64), np.asarray(points, dtype=np.float64)
     axis = np.eye(3)[np.abs(normal).argmin(axis=1)]
-    first = _unit(np.cross(normal, axis)).astype(np.float64)
+    first = unit(np.cross(normal, axis)).astype(np.float64)
     second = np.cross(normal, first)
     moved = move(np.concatenate([places, places + _STEP * first, places + _STEP * second]))
     base, one, two = np.split(moved, 3)
     # A vector of no length has no tangents either, and stays.
-    return _unit(np.cross(one - base, two - base) / _STEP**2)
+    return unit(np.cross(one - base, two - base) / _STEP**2)
 
 
-def _unit(vectors: Array) -> Floats:
+def unit(vectors: Array) -> Floats:
     """Scale vectors [..., 3] to length 1; those that have none, or are not finite, become 0."""
     with np.errstate(all="ignore"):
         values = np.nan_to_num(vectors.astype(np.float64), posinf=0, neginf=0)

@@ -42,7 +42,7 @@ class Classifier(nn.Module):
         self.head = ClassificationHead(student.num_features, num_classes, layout)  # type: ignore[arg-type]
 
     def forward(self, points: Tensor) -> Tensor:
-        """Points [B, N, 3] in the unit sphere -> logits [B, K]."""
+        """Points [B, N, 3 + F] in the unit sphere -> logits [B, K]."""
         logits, _ = self.with_features(points)
         return logits
 
@@ -128,10 +128,11 @@ class ClassificationTask(Task):
                 " CLASS/NAME or CLASS/{train,test}/NAME folders"
             )
 
-    def build_model(self, student: str, labels: Labels) -> nn.Module:
+    def build_model(self, student: str, labels: Labels, extra_channels: int = 0) -> nn.Module:
         """A Classifier."""
         published = self.options.head == "published"
-        return Classifier(create_student(student), len(labels.classes), published)
+        encoder = create_student(student, extra_channels=extra_channels)
+        return Classifier(encoder, len(labels.classes), published)
 
     def loss(self, logits: Tensor, batch: Batch, label_smoothing: float) -> Tensor:
         """Smoothed cross entropy of the classes."""

@@ -73,7 +73,7 @@ def predict_parts(logits: Tensor, file: InputFile, labels: Labels) -> PartPredic
     if file.targets:
         from pointmcd.plots.parts import PaintedCloud
 
-        cloud = PaintedCloud(file.points[distinct], parts, f"{file.path.name}: {file.label}")
+        cloud = PaintedCloud(file.points[distinct, :3], parts, f"{file.path.name}: {file.label}")
         write_ply(file.targets[0], cloud, names, first)
         write_picture(file.targets[1], cloud, names)
     shares = np.bincount(parts, minlength=len(names)) / len(parts)

@@ -25,7 +25,7 @@ class PretrainingModel(nn.Module):
         self.student = student
 
     def forward(self, points: Tensor) -> Tensor:
-        """Points [B, N, 3] in the unit sphere -> max-pooled embedding [B, C]."""
+        """Points [B, N, 3 + F] in the unit sphere -> max-pooled embedding [B, C]."""
         return max_over_points(self.student(points).embeddings)
 
     def with_features(self, points: Tensor) -> tuple[Tensor, PointFeatures]:
@@ -65,9 +65,10 @@ class PretrainingTask(Task):
     def check_store(self, store: Store) -> None:
         """Any store will do."""
 
-    def build_model(self, student: str, labels: Labels) -> nn.Module:
+    def build_model(self, student: str, labels: Labels, extra_channels: int = 0) -> nn.Module:
         """A student alone."""
-        return PretrainingModel(create_student(student, dense=self.dense))
+        encoder = create_student(student, dense=self.dense, extra_channels=extra_channels)
+        return PretrainingModel(encoder)
 
     def loss(self, logits: Tensor, batch: Batch, label_smoothing: float) -> Tensor:
         """Return 0: there are no labels."""

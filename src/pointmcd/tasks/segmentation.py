@@ -61,7 +61,7 @@ class Segmenter(nn.Module):
         self.head: nn.Module = make(num_classes, len(parts))
 
     def forward(self, points: Tensor, labels: Tensor) -> Tensor:
-        """Points [B, N, 3] in the unit sphere, class ids [B] -> logits [B, N, P]."""
+        """Points [B, N, 3 + F] in the unit sphere, class ids [B] -> logits [B, N, P]."""
         logits, _ = self.with_features(points, labels)
         return logits
 
@@ -143,10 +143,12 @@ class SegmentationTask(Task):
         if store.num_parts < 2:  # a store without part labels is refused here too
             raise StoreError(f"{store.path}: one part in all; segmentation needs at least two")
 
-    def build_model(self, student: str, labels: Labels) -> nn.Module:
+    def build_model(self, student: str, labels: Labels, extra_channels: int = 0) -> nn.Module:
         """A Segmenter."""
         published = self.options.head == "published"
-        encoder = create_student(student, dense=True, published=published)
+        encoder = create_student(
+            student, dense=True, published=published, extra_channels=extra_channels
+        )
         return Segmenter(encoder, len(labels.classes), labels.part_ranges, published)
 
     def loss(self, logits: Tensor, batch: Batch, label_smoothing: float) -> Tensor:

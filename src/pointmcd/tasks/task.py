@@ -52,7 +52,7 @@ class InputFile:
 
     Attributes:
         path: the file.
-        points: its points as the model takes them, float32 [N, 3].
+        points: its points as the model takes them, float32 [N, 3 + F].
         label: its class, for a model that takes `labels`; None for any other.
         targets: where to write each of the task's `written`; empty where nothing is to be written.
     """
@@ -182,11 +182,16 @@ class Task(Scoring, ABC):
         """
 
     @abstractmethod
-    def build_model(self, student: str, labels: Labels) -> nn.Module:
+    def build_model(self, student: str, labels: Labels, extra_channels: int = 0) -> nn.Module:
         """Return a student with the task's head, initialised from torch's global generator.
 
+        Args:
+            student: what `create_student` takes.
+            labels: what it is trained on.
+            extra_channels: F, of points [B, N, 3 + F], for `create_student`.
+
         Raises:
-            ConfigError: when there is no such student.
+            ConfigError: when there is no such student, or it does not take extra channels.
         """
 
     def inputs(self, batch: Batch) -> tuple[Tensor, ...]:

@@ -13,6 +13,7 @@ from pointmcd.data.labels import labels_digest
 from pointmcd.errors import ConfigError
 from pointmcd.options import DEVICE, RUN, STORE, Advanced, Flag, metavar
 from pointmcd.settings import check_choices, convert_paths, option
+from pointmcd.shapes.features import chosen_names
 from pointmcd.specs import Spec
 
 if TYPE_CHECKING:  # they import torch, which would slow every --help
@@ -86,6 +87,9 @@ class TrainConfig:
     """Shapes per step, over all processes; 0: 32, of fewer than 320 train shapes 16 or 8."""
     points: int = 1024
     """Points per shape."""
+    features: Annotated[tuple[str, ...], metavar("NAME [NAME ...]")] = ()
+    """Features that the student takes beside the coordinates: normals, colours, or both, which the
+    store must hold (prepare --features)."""
     seed: int = 0
     """Seed of weights, order and augmentation."""
     optimizer: Literal["sgd", "adamw"] = "adamw"
@@ -158,6 +162,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         convert_paths(self)
         object.__setattr__(self, "unlabelled", tuple(map(Path, self.unlabelled)))
+        object.__setattr__(self, "features", chosen_names(self.features))
 
     @property
     def arm(self) -> str:
@@ -183,6 +188,7 @@ class TrainConfig:
         task = (
             "" if self.task == TrainConfig.task else f"-{re.sub('[^A-Za-z0-9]+', '-', self.task)}"
         )
+        task += "".join(f"-{name}" for name in self.features)
         share = "" if self.label_fraction == 1 else f"-{self.label_fraction:g}"
         share += "" if self.fit_on == "train" else f"-{self.fit_on}"
         share += "" if self.labels is None else f"-labels-{labels_digest(self.labels)}"
@@ -205,6 +211,10 @@ class TrainConfig:
             whole["unlabelled"] = [Store(path).fingerprint for path in self.unlabelled]
         else:
             left_out.add("unlabelled")
+        if self.features:
+            whole["features"] = list(self.features)
+        else:
+            left_out.add("features")
         return {k: v for k, v in whole.items() if k not in left_out} | known
 
     def for_shapes(self, count: int) -> "TrainConfig":
@@ -402,5 +412,6 @@ def config_from_dict(values: dict[str, Any]) -> TrainConfig:
         if checked and not isinstance(values[name], fits):
             kind = getattr(wanted, "__name__", wanted)
             raise ConfigError(f"config field {name}: {values[name]!r} is not {kind}")
-    lists = {name: tuple(values.get(name) or ()) for name in ("objective", "unlabelled")}
+    several = ("objective", "unlabelled", "features")
+    lists = {name: tuple(values.get(name) or ()) for name in several}
     return TrainConfig(**(values | lists))

@@ -59,7 +59,8 @@ def open_unlabelled(config: TrainConfig, store: Store) -> list[Store]:
     A baseline does not learn from them, but takes as many steps as if it did.
 
     Raises:
-        StoreError: when one is the store itself, has another rig, or no shape to learn from.
+        StoreError: when one is the store itself, has another rig, no shape to learn from, or lacks
+            a feature.
     """
     others = [Store(path) for path in config.unlabelled]
     for other in others:
@@ -70,6 +71,7 @@ def open_unlabelled(config: TrainConfig, store: Store) -> list[Store]:
                 f"--unlabelled {other.path}: has another rig than {store.path}; prepare it with the"
                 " same --rig and --up"
             )
+        other.check_features(config.features)
         if not len(_outside_test(other)):
             raise StoreError(f"--unlabelled {other.path}: no shapes outside its test split")
     return others
@@ -219,5 +221,6 @@ def _dataset(
         config.pairing,
         parts=parts,
         labelled=labelled,
+        features=config.features,
         **options,
     )

@@ -1,9 +1,15 @@
 """A run's model, loaded for inference: points alone (and a class), no views, no mask."""
 
+from collections.abc import Sequence
+from inspect import signature
+
 import torch
 from torch import nn
 
 from pointmcd.checkpoint import load_checkpoint, load_module, under_prefix
+from pointmcd.errors import ConfigError
+from pointmcd.shapes.features import count_channels
+from pointmcd.tasks.task import Labels, Task
 from pointmcd.training.run import Run
 
 
@@ -23,4 +29,20 @@ def load_model(run: Run, checkpoint: str, device: torch.device) -> nn.Module:
 
 def new_model(run: Run) -> nn.Module:
     """The model of a run as it is before training, with weights from torch's global generator."""
-    return run.task.build_model(run.meta["student"], run.labels)
+    return build_model(run.task, run.meta["student"], run.labels, run.features)
+
+
+def build_model(task: Task, student: str, labels: Labels, features: Sequence[str]) -> nn.Module:
+    """The model of a task whose student takes points with these features.
+
+    Raises:
+        ConfigError: when there is no such student, or task or student have no place for features.
+    """
+    if not features:  # a task of a user's own need not know of them
+        return task.build_model(student, labels)
+    if "extra_channels" not in signature(task.build_model).parameters:
+        raise ConfigError(
+            f"--task {task.name}: its build_model takes no extra_channels, which --features needs;"
+            " let it pass them to create_student, or leave out --features"
+        )
+    return task.build_model(student, labels, extra_channels=count_channels(features))

@@ -17,6 +17,7 @@ from pointmcd.data.labels import LABELS, read_labels, write_labels
 from pointmcd.data.store import Store
 from pointmcd.errors import PointMCDError, RunError
 from pointmcd.files import read_json, replacing, write_json
+from pointmcd.shapes.features import chosen_names
 from pointmcd.tasks.task import Labels, Task, get_task
 from pointmcd.training.config import TrainConfig, config_from_dict
 
@@ -111,6 +112,11 @@ class Run:
     def labels(self) -> Labels:
         """The classes and parts that it was trained on."""
         return Labels(self.meta["classes"], self.meta.get("parts"))
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The features of points that its student takes behind the coordinates."""
+        return chosen_names(self.meta["settings"].get("features", ()))
 
     @property
     def finished(self) -> bool:
@@ -286,6 +292,7 @@ def create_run(
     folder = config.folder
     values = asdict(config) | {"store": str(config.store), "out": str(folder)}
     values["objective"] = list(config.objectives or config.objective)
+    values["features"] = list(config.features)
     values["unlabelled"] = [str(path) for path in config.unlabelled]
     for name in ("init", "labels"):
         values[name] = None if values[name] is None else str(values[name])

@@ -127,6 +127,14 @@ def _start(config: TrainConfig, store: Store) -> dict[str, Any] | None:
             f"--init {config.init}: is a {run.meta['student']}, the run a {config.student}; give"
             f" --student {run.meta['student']}"
         )
+    if run.features != config.features:
+        theirs, ours = (
+            " and ".join(one) or "no features" for one in (run.features, config.features)
+        )
+        again = (
+            f"give --features {' '.join(run.features)}" if run.features else "leave out --features"
+        )
+        raise ConfigError(f"--init {config.init}: takes {theirs}, the run {ours}; {again}")
     start = describe_start(run)
     check_start(start, config, store)
     return start

@@ -43,6 +43,7 @@ from pointmcd.training.inputs import (
     unlabelled_dataset,
     validation_loader,
 )
+from pointmcd.training.model import build_model
 from pointmcd.training.processes import agreed, check_shared, process_count, process_index
 from pointmcd.training.run import Run
 
@@ -107,7 +108,8 @@ class Trainer:
         check_shared(config.batch_size, len(self.dataset))
         # The model is made first: runs of one seed start from the same weights.
         torch.manual_seed(config.seed)
-        self.module = self.task.build_model(config.student, Labels(store.classes, store.parts))
+        labels = Labels(store.classes, store.parts)
+        self.module = build_model(self.task, config.student, labels, config.features)
         if config.init is not None:
             start_from(self.module, Run(config.init))
         set_dropout(self.module, config.dropout)
