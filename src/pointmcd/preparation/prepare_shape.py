@@ -113,6 +113,9 @@ def _prepare_mesh(
 def _prepare_cloud(source: CloudSource, count: int, rig: Rig, seed: int) -> PreparedShape:
     read = source.read_cloud()
     points = normalise_cloud(read.points, source.location)
+    for name, values in read.features.items():
+        if values.shape != points.shape:
+            raise ShapeError(f"{source.location}: {len(values)} {name} for {len(points)} points")
     cloud = Cloud(points, read.parts, features=read.features)
     notes = list(read.notes)
     if len(cloud.points) < count:

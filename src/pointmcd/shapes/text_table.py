@@ -70,8 +70,9 @@ def read_table(data: bytes, columns: str | None = None, features: Sequence[str] 
     if found is None:
         return _by_place(rows, separator, fields, width, features)
     beside = named_columns([cleaned(name) for name in names or ()], features)
-    values = {name: _load(rows, separator, fields, where) for name, where in beside.items()}
-    return Rows(_load(rows, separator, fields, found), None, values)
+    every = [*found, *(column for at in beside.values() for column in at)]
+    points, *values = np.split(_load(rows, separator, fields, every), 1 + len(beside), axis=1)
+    return Rows(points, None, dict(zip(beside, values, strict=True)))
 
 
 def _columns(columns: str | None, names: list[str] | None, width: int) -> list[int] | None:
