@@ -1,18 +1,25 @@
 """Stores that keep normals and colours, and those that do not."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import trimesh
 from store_copies import files_of
 
 from pointmcd.data.store import Store
-from pointmcd.errors import StoreError
+from pointmcd.datasets.array_cloud import array_clouds
+from pointmcd.datasets.cloud_folder import FileCloud
+from pointmcd.datasets.tree import TreeFile
+from pointmcd.errors import ShapeError, StoreError
 from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare
-from pointmcd.shapes.deformation import deform
+from pointmcd.preparation.prepare_shape import prepare_shape
+from pointmcd.views.rig import Rig
 
 RNG = np.random.default_rng(0)
+RIG = Rig("three", ((30.0, 0.0), (30.0, 120.0), (-30.0, 240.0)), size=48)
 
 
 def cylinder(count=300):
@@ -76,7 +83,6 @@ def test_a_variant_has_normals_of_its_own(clouds, small_rig, tmp_path, monkeypat
     radius = points * [1, 0, 1] * [1 / 9, 0, 4]  # gradient of x^2 / 9 + 4 z^2
     radius /= np.linalg.norm(radius, axis=2, keepdims=True)
     assert np.median((radius * normals).sum(axis=2)) > 0.99
-    assert deform is not stretched
 
 
 def test_a_store_without_is_what_it_was(few_meshes, small_rig, tmp_path):
@@ -102,7 +108,9 @@ def test_of_a_mesh_they_are_square_to_its_faces(few_meshes, small_rig, tmp_path)
 
 
 def test_a_store_that_lacks_them_says_what_to_run(tiny_store, few_meshes, small_rig, tmp_path):
-    with pytest.raises(StoreError, match="holds no normals; prepare it again with --features norm"):
+    with pytest.raises(
+        StoreError, match="holds no normals of its points; prepare it again with --feat"
+    ):
         Store(tiny_store).points(np.array([0]), 8, ("normals",))
     shared = {"points": 32, "rig": small_rig, "workers": 1}
     prepare(PrepareConfig(few_meshes, tmp_path / "s", **shared))
@@ -122,3 +130,49 @@ def test_no_shape_has_them(clouds, small_rig, tmp_path, few_meshes):
                 workers=1,
             )
         )
+
+
+@pytest.mark.parametrize("variant", [0, 1])
+def test_a_cloud_with_a_mesh_has_its_normals(variant, tmp_path):
+    mesh = trimesh.creation.box((1, 0.5, 0.8))
+    mesh.export(tmp_path / "a.obj")
+    points = np.asarray(trimesh.sample.sample_surface(mesh, 400, seed=1)[0])
+    np.savetxt(tmp_path / "a.xyz", points)
+    file = TreeFile(tmp_path / "a.xyz", "a")
+    options = {"mesh": tmp_path / "a.obj", "variant": variant, "features": ("normals",)}
+    shape = prepare_shape(FileCloud("a", None, "train", file, **options), 128, RIG, 0)
+    normals = shape.features["normals"]
+    assert normals.shape == (128, 3)
+    outwards = (normals * shape.points).sum(axis=1) > 0  # a box is star-shaped, deformed or not
+    assert outwards.mean() > 0.98
+    axes = np.sort(np.abs(normals), axis=1)
+    assert (axes[:, 2] > 0.999).all() == (variant == 0)
+
+
+def test_what_does_not_fit_the_points(tmp_path):
+    np.savetxt(tmp_path / "a.xyz", np.random.default_rng(0).normal(size=(9, 3)))
+    source = Wrong("a", None, None, TreeFile(tmp_path / "a.xyz", "a"), features=("normals",))
+    with pytest.raises(ShapeError, match="a: 8 normals for 9 points"):
+        prepare_shape(source, 4, RIG, 0)
+
+
+class Wrong(FileCloud):
+    def read_cloud(self):
+        return replace(super().read_cloud(), features={"normals": np.ones((8, 3), np.float32)})
+
+
+def test_rows_of_an_hdf5_file(tmp_path):
+    h5py = pytest.importorskip("h5py")
+    points = np.random.default_rng(0).normal(size=(2, 40, 3)).astype(np.float32)
+    normals = points / np.linalg.norm(points, axis=2, keepdims=True)
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["data"], file["label"], file["normal"] = points, np.array([0, 0]), normals
+    with h5py.File(tmp_path / "b.h5", "w") as file:
+        file["data"], file["label"] = points, np.array([0, 0])
+    for name in "ab":
+        _, row = array_clouds(tmp_path / f"{name}.h5", ["x"], "train")
+        assert row.read_cloud().features == {}
+        found = replace(row, features=("normals", "colours")).read_cloud().features
+        assert [*found] == (["normals"] if name == "a" else [])
+    found = replace(array_clouds(tmp_path / "a.h5", ["x"], "train")[1], features=("normals",))
+    np.testing.assert_allclose(found.read_cloud().features["normals"], normals[1], atol=1e-6)

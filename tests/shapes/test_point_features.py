@@ -168,6 +168,14 @@ def coloured_square(kind):
             f"v {x} {y} {z} {r / 255} 0 0" for (x, y, z), (r, *_) in zip(square, red, strict=True)
         ]
         return "obj", "\n".join([*rows, *(f"f {a + 1} {b + 1} {c + 1}" for a, b, c in faces)])
+    if kind in ("coff", "cnoff"):
+        between = "0 0 1 " if kind == "cnoff" else ""
+        rows = [
+            f"{x} {y} {z} {between}{r} 0 0 255"
+            for (x, y, z), (r, *_) in zip(square, red, strict=True)
+        ]
+        head = [kind.upper(), "4 2 0"]
+        return "off", "\n".join([*head, *rows, *(f"3 {a} {b} {c}" for a, b, c in faces)])
     mesh = trimesh.Trimesh(square, faces, process=False)
     if kind == "ply":
         mesh.visual.vertex_colors = np.column_stack([red, np.full(4, 255)]).astype(np.uint8)
@@ -176,7 +184,7 @@ def coloured_square(kind):
     return "ply", mesh.export(file_type="ply")
 
 
-@pytest.mark.parametrize("kind", ["ply", "obj", "faces"])
+@pytest.mark.parametrize("kind", ["ply", "obj", "coff", "cnoff", "faces"])
 def test_colours_of_a_mesh_follow_its_surface(kind, tmp_path):
     suffix, data = coloured_square(kind)
     path = tmp_path / f"a.{suffix}"

@@ -51,7 +51,7 @@ def name_variants(groups: Sequence[tuple[RunResult, ...]], scoring: Scoring) -> 
     for name, group in zip(names, groups, strict=True):
         twins = [_settings(r) for n, r in zip(names, firsts, strict=True) if n == name]
         odd = ", ".join(
-            f"{key} {' '.join(map(str, value)) if isinstance(value, list) else value}"
+            f"{key} {' '.join(map(str, value)) or 'none' if isinstance(value, list) else value}"
             for key, value in _settings(group[0]).items()
             if any(twin.get(key) != value for twin in twins)
         )

@@ -14,7 +14,9 @@ _PREFIX = re.compile(r"(ST|C|N)*", re.I)
 
 
 def parse_off(data: bytes) -> Polygons:
-    """Read the vertices and faces of an OFF file; colours, normals and textures are passed over.
+    """Read the vertices and faces of an OFF file, and colours of vertices (COFF).
+
+    Normals, textures and colours of faces are passed over.
 
     Raises:
         FormatError: saying what is wrong with the content.
@@ -23,7 +25,7 @@ def parse_off(data: bytes) -> Polygons:
     vertices, faces, body = _after_counts(body)
     words = words_per_line(body)
     words = words[words > 0]
-    polygons = _by_lines(body, words, vertices, faces)
+    polygons = _by_lines(body, words, vertices, faces, prefix)
     if polygons is None:
         polygons = _by_words(body, words, vertices, faces, prefix)
     if polygons is None:
@@ -63,7 +65,9 @@ def _after_counts(body: bytes) -> tuple[int, int, bytes]:
     return int(counts[0]), int(counts[1]), b" ".join(counts[3:]) + b"\n" + body
 
 
-def _by_lines(body: bytes, words: Indices, vertices: int, faces: int) -> Polygons | None:
+def _by_lines(
+    body: bytes, words: Indices, vertices: int, faces: int, prefix: str
+) -> Polygons | None:
     """Read one vertex or face a line, whatever follows it there; None for another layout.
 
     Behind the last one there may be words, but no numbers.
@@ -78,7 +82,8 @@ def _by_lines(body: bytes, words: Indices, vertices: int, faces: int) -> Polygon
             return None  # more rows than the header promises
         body, words = b"\n".join(lines[:total]), words[:total]
     numbers = parse_numbers(body, int(words.sum()))
-    return _polygons(numbers, vertices, width, (np.cumsum(words) - words)[vertices:])
+    starts = (np.cumsum(words) - words)[vertices:]
+    return _polygons(numbers, vertices, width, starts, prefix)
 
 
 def _by_words(
@@ -95,11 +100,14 @@ def _by_words(
             starts.append(at)
             at += 1 + int(min(values[at], len(values)))
         if len(starts) == faces and at == len(values):
-            return _polygons(numbers, vertices, width + colours, np.asarray(starts, np.int64))
+            places = np.asarray(starts, np.int64)
+            return _polygons(numbers, vertices, width + colours, places, prefix)
     return None
 
 
-def _polygons(numbers: Doubles, vertices: int, width: int, starts: Indices) -> Polygons | None:
+def _polygons(
+    numbers: Doubles, vertices: int, width: int, starts: Indices, prefix: str
+) -> Polygons | None:
     """Take vertices from the first columns of rows, faces where each `count index index ...` is."""
     counts = whole_numbers(numbers[starts], "the number of corners of a face")
     room = np.diff(np.append(starts, len(numbers))) - 1
@@ -108,4 +116,8 @@ def _polygons(numbers: Doubles, vertices: int, width: int, starts: Indices) -> P
     places = np.repeat(starts + 1 - (np.cumsum(counts) - counts), counts)
     places += np.arange(len(places))
     corners = whole_numbers(numbers[places], "a face index")
-    return Polygons(numbers[: vertices * width].reshape(vertices, width)[:, :3], corners, counts)
+    rows = numbers[: vertices * width].reshape(vertices, width)
+    first = 6 if "N" in prefix else 3  # colours stand behind normals
+    coloured = "C" in prefix and width >= first + 3
+    colours = rows[:, first : first + 3] if coloured else None
+    return Polygons(rows[:, :3], corners, counts, colours)

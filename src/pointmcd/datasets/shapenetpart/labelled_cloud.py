@@ -31,7 +31,8 @@ class LabelledCloudSource(CloudSource):
         if self.labels is None:
             rows, where = _rows(self.file, 7, "x y z nx ny nz label"), self.location
             points, labels = rows[:, :3], rows[:, -1]
-            features = {NORMALS.name: NORMALS.read(rows[:, 3:6])}
+            if NORMALS.name in self.features:
+                features = {NORMALS.name: NORMALS.read(rows[:, 3:6])}
         else:
             points, where = _rows(self.file, 3, "x y z"), self.labels.name
             labels = _rows(self.labels, 1, "one label")[:, 0]
