@@ -97,7 +97,7 @@ def test_every_command_takes_the_run(rich_run, rich_store, tiny_store, tmp_path)
     assert len(embed(rich_store, run).names) == 18
     assert guess(run, Store(rich_store)).probabilities.shape == (18, 3)
     mesh = next((tiny_store.parent / "meshes" / "chair" / "test").glob("*.off"))
-    assert similar(run, mesh, rich_store)[0].likeness > 0.5
+    assert similar(run, mesh, rich_store)[0].similarity > 0.5
 
 
 def test_normals_are_learnt_from(rich_run, rich_store):

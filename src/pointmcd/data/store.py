@@ -18,7 +18,7 @@ from PIL import Image
 from pointmcd.data.labels import match_labels
 from pointmcd.errors import ConfigError, StoreError
 from pointmcd.files import read_json
-from pointmcd.shapes.features import chosen_kinds
+from pointmcd.shapes.features import chosen_kinds, chosen_names
 from pointmcd.typing import Array, Bools, Bytes, Doubles, Floats, Indices, Shorts
 
 #: Raised whenever the layout on disk changes in a way that older code would misread.
@@ -236,9 +236,10 @@ class Store:
         """Refuse a store that lacks one of these features; the StoreError says what to run."""
         for name in names:
             if name not in self.features:
+                every = " ".join(chosen_names([*self.features, *names]))
                 raise StoreError(
                     f"{self.path}: holds no {name} of its points; prepare it again with --features"
-                    f" {' '.join(names)}, into another folder or with --overwrite"
+                    f" {every}, into another folder or with --overwrite"
                 )
 
     def visibility(self, indices: Indices, count: int) -> Bools:
