@@ -255,9 +255,9 @@ def test_a_last_batch_of_one_shape_does_no_harm(store, batches_of):
 def test_only_the_train_part_is_looked_at(store, monkeypatch):
     seen, points = [], Store.points
 
-    def note(self, indices, count):
+    def note(self, indices, count, features=()):
         seen.extend(indices)
-        return points(self, indices, count)
+        return points(self, indices, count, features)
 
     monkeypatch.setattr(Store, "points", note)
     calibrate(TinyStudent(), store, POINTS, CPU)
