@@ -45,8 +45,7 @@ CLIPPED = {"clip_gradients": 1.0}
 #: Fields that say which run it is, or where, and not how it is trained.
 NAMED = {
     *("store", "out", "task", "student", "teacher", "init", "seed", "labels", "unlabelled"),
-    "features",
-    *("device", "workers", "overwrite"),
+    *("device", "workers", "overwrite", "features", "keep_checkpoints"),
 }
 
 
