@@ -138,3 +138,30 @@ def test_a_group_of_ties_few_or_none(group):
     assert group(centres, points, 1.0, 5)[0, 0].tolist() == [1, 2, 3, 4, 1]
     assert group(centres, points[:, 1:], 0.1, 2)[0, 2].tolist() == [0, 0]  # the nearest, once more
     assert ball_group(centres, points[:, :1], 0.1, 4).tolist() == [[[0], [0], [0]]]
+
+
+def odd_clouds(kind, near, count):
+    """Centres and clouds: random, full of ties, or with what is no number."""
+    generator = torch.Generator().manual_seed(count)
+    points = torch.randn(2, count, 3, generator=generator)
+    centres = torch.cat([points[:, :2], torch.randn(2, near, 3, generator=generator)], dim=1)
+    if kind == "ties":
+        points, centres = points.round(), centres.round()
+    elif kind == "nan":
+        points[0, count // 2], centres[1, 1] = torch.nan, torch.nan
+        points[1, 0, 2] = torch.inf
+    return centres, points
+
+
+@pytest.mark.parametrize("kind", ["random", "ties", "nan"])
+@pytest.mark.parametrize("first", [True, False])
+@pytest.mark.parametrize(("radius", "k", "count"), [(0.5, 9, 37), (1.0, 4, 3), (torch.inf, 5, 20)])
+def test_triton_finds_the_same_points(first, kind, radius, k, count, triton_device, monkeypatch):
+    from pointmcd.ops.gpu import ball_query as gpu
+
+    monkeypatch.setattr(gpu, "_POINTS", 16)  # several tiles
+    centres, points = odd_clouds(kind, 5, count)
+    wanted = _query_numba(centres, points, radius, min(k, count), first=first)
+    query = ball_group if first else ball_query
+    found = query(centres.to(triton_device), points.to(triton_device), radius, k).cpu()
+    assert torch.equal(found, wanted)  # ties too

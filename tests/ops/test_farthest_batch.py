@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from pointmcd.ops.farthest_batch import sample_farthest
+from pointmcd.ops.farthest_batch import _sample_torch, sample_farthest
 
 
 def naive_from_centroid(points, count):
@@ -90,3 +90,32 @@ def test_in_onnx_the_same_points_are_taken(traced, shape, kind):
     elif kind == "one place":
         points = torch.ones_like(points)
     assert torch.equal(traced(points), Sampled()(points))
+
+
+def damaged(kind, batch, count):
+    """Random clouds, clouds full of ties, or clouds with what is no number."""
+    points = torch.randn(batch, count, 3, generator=torch.Generator().manual_seed(count))
+    if kind == "ties":
+        return points.round()
+    if kind == "nan":
+        points[0, count // 2] = torch.nan
+        points[-1, 0, 1] = torch.inf
+    return points
+
+
+@pytest.mark.parametrize("kind", ["random", "ties", "nan"])
+@pytest.mark.parametrize(("count", "taken"), [(1, 4), (2, 2), (37, 37), (64, 20)])
+def test_triton_takes_the_same_points(kind, count, taken, triton_device):
+    points = damaged(kind, 2, count)
+    wanted = sample_farthest(points.double(), taken)  # torch
+    found = sample_farthest(points.to(triton_device), taken).cpu()
+    assert torch.equal(found, wanted)
+    assert all(len(set(row)) == min(count, taken) for row in found.tolist())
+
+
+def test_triton_in_slices_of_another_layout(triton_device):
+    points = torch.randn(3, 21, 5)[:, :, 1:4].to(triton_device)
+    order = sample_farthest(points, 6)
+    plain = order.clone()
+    _sample_torch(points, plain)
+    assert torch.equal(order, plain)

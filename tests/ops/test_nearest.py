@@ -75,3 +75,28 @@ def test_threads_and_the_company_in_a_batch_change_nothing():
 
 def test_no_clouds():
     assert nearest_neighbours(torch.randn(0, 5, 3), 2).shape == (0, 5, 2)
+
+
+@pytest.mark.parametrize(("count", "channels", "k"), [(1, 3, 4), (37, 5, 7), (40, 1, 40)])
+def test_triton_finds_the_same_neighbours(count, channels, k, triton_device):
+    points = torch.randn(2, count, channels, generator=torch.Generator().manual_seed(0))
+    wanted = nearest_neighbours(points.double(), k).sort(dim=2).values
+    found = nearest_neighbours(points.to(triton_device), k).cpu()
+    assert torch.equal(found.sort(dim=2).values, wanted)
+    if count > 1:
+        assert torch.equal(found[:, :, 0], torch.arange(count).expand(2, count))
+
+
+@pytest.mark.parametrize("bad", [0.0, torch.nan, torch.inf, -torch.inf, 1e30])
+def test_triton_s_neighbours_are_distinct(bad, triton_device):
+    points = torch.randn(2, 21, 3)
+    points[0, 3], points[1] = bad, bad
+    index = nearest_neighbours(points.to(triton_device), 8).cpu()
+    assert all(len(set(row)) == 8 for cloud in index.tolist() for row in cloud)
+    assert index.min() >= 0
+    assert index.max() < 21
+
+
+def test_triton_takes_the_first_of_equals(triton_device):
+    points = torch.ones(1, 9, 2, device=triton_device)
+    assert nearest_neighbours(points, 3).tolist() == [[[0, 1, 2]] * 9]

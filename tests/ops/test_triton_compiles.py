@@ -13,7 +13,9 @@ import pytest
 
 #: Bytes of shared memory that every GPU of capability 8.0 or later gives a program.
 SHARED = 99 * 1024
-KERNELS = ["max", "gather", "pool", "unpool", "forward", "backward"]
+KERNELS = ["max", "gather", "pool", "unpool"]
+#: Those that take float32 alone.
+FULL_KERNELS = ["forward", "backward", "farthest", "query", "group", "nearest"]
 
 
 @pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not installed")
@@ -22,7 +24,11 @@ KERNELS = ["max", "gather", "pool", "unpool", "forward", "backward"]
     [
         (80, "widest"),
         *(pytest.param(80, case, marks=pytest.mark.slow) for case in ("odd", "ones", "half")),
-        *(pytest.param(90, case, marks=pytest.mark.slow) for case in ("widest", "odd", "half")),
+        *(
+            pytest.param(capability, case, marks=pytest.mark.slow)
+            for capability in (90, 100)
+            for case in ("widest", "odd", "half")
+        ),
     ],
 )
 def test_every_launch_compiles(capability, case, tmp_path):
@@ -36,7 +42,8 @@ def test_every_launch_compiles(capability, case, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     made = json.loads(done.stdout)
-    assert {f"{name}_kernel" for name in KERNELS[: 4 if case == "half" else 6]} == set(made)
+    names = KERNELS if case == "half" else KERNELS + FULL_KERNELS
+    assert {f"{name}_kernel" for name in names} == set(made)
     assert all(kernel["bytes"] > 0 for kernel in made.values())
     assert all(kernel["shared"] <= SHARED for kernel in made.values()), made
 
@@ -76,7 +83,7 @@ def launch_all(batch, count, k, views, narrow, wide, dtype):
     """Forward and backward of every operation, as the library calls them."""
     import torch
 
-    from pointmcd.ops.gpu import edge_layer, masked_max, neighbours
+    from pointmcd.ops.gpu import ball_query, edge_layer, farthest, masked_max, nearest, neighbours
 
     values = torch.zeros(batch, count, narrow, dtype=dtype)
     seen = torch.ones(batch, count, views, dtype=torch.bool)
@@ -91,6 +98,11 @@ def launch_all(batch, count, k, views, narrow, wide, dtype):
     extreme, where, mean, covariance = edge_layer.forward(values, values, index, weight, sign, 0.2)
     saved = (values, values, index, weight, where, mean)
     edge_layer.backward(saved, extreme, covariance, mean, 0.2)
+    points, order = values[:, :, :1].expand(-1, -1, 3), index[:, :, 0].contiguous()
+    farthest.sample(points, order)
+    for first in (True, False):
+        ball_query.query(points, points, 0.25, k, first)
+    nearest.nearest(values, values[:, :, 0], k)
 
 
 if __name__ == "__main__":

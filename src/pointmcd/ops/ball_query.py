@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pointmcd.ops.backend import numba_fits, parallel_kernel, smaller
+from pointmcd.ops.backend import numba_fits, parallel_kernel, smaller, triton_fits
 from pointmcd.typing import Array, kernel
 
 
@@ -33,8 +33,12 @@ def ball_query(centres: Tensor, points: Tensor, radius: float, k: int) -> Tensor
         ValueError: when the clouds are empty or `k` is not positive.
     """
     k = _checked(k, points)
-    if numba_fits(points, centres):
-        return _query_numba(centres, points, radius, k)
+    if _triton_fits(centres, points):
+        from pointmcd.ops.gpu import ball_query as gpu
+
+        return gpu.query(centres, points, _limit(radius), k, first=False)
+    if numba_fits(centres, points):
+        return _query_numba(centres, points, radius, k, first=False)
     return _query_torch(centres, points, radius, k)
 
 
@@ -52,9 +56,17 @@ def ball_group(centres: Tensor, points: Tensor, radius: float, k: int) -> Tensor
         int64 [B, M, min(k, N)], in the order of the points.
     """
     k = _checked(k, points)
-    if numba_fits(points, centres):
+    if _triton_fits(centres, points):
+        from pointmcd.ops.gpu import ball_query as gpu
+
+        return gpu.query(centres, points, _limit(radius), k, first=True)
+    if numba_fits(centres, points):
         return _query_numba(centres, points, radius, k, first=True)
     return _group_torch(centres, points, radius, k)
+
+
+def _triton_fits(centres: Tensor, points: Tensor) -> bool:
+    return triton_fits(centres, points) and centres.dtype == points.dtype == torch.float32
 
 
 def _checked(k: int, points: Tensor) -> int:
@@ -64,33 +76,33 @@ def _checked(k: int, points: Tensor) -> int:
 
 
 def _query_torch(centres: Tensor, points: Tensor, radius: float, k: int) -> Tensor:
-    distances, radius = _distances(centres, points, radius)
-    nearest, index = distances.topk(k, dim=2, largest=False)
-    return torch.where(nearest <= radius, index, index[:, :, :1])
+    nearest, index = _squares(centres, points).topk(k, dim=2, largest=False)
+    return torch.where(nearest <= _limit(radius), index, index[:, :, :1])
 
 
 def _group_torch(centres: Tensor, points: Tensor, radius: float, k: int) -> Tensor:
-    distances, radius = _distances(centres, points, radius)
+    squares = _squares(centres, points)
     place, count = torch.arange(points.shape[1], device=points.device), points.shape[1]
-    inside = torch.where(distances <= radius, place, count)
+    inside = torch.where(squares <= _limit(radius), place, count)
     first = inside.topk(k, dim=2, largest=False).values
-    nearest = distances.argmin(dim=2, keepdim=True)
+    nearest = squares.argmin(dim=2, keepdim=True)
     padding = torch.where(first[:, :, :1] < count, first[:, :, :1], nearest)
     return torch.where(first < count, first, padding)
 
 
-def _distances(centres: Tensor, points: Tensor, radius: float) -> tuple[Tensor, float]:
-    """Return distances [B, M, N] and the radius, or the squares of both.
+def _squares(centres: Tensor, points: Tensor) -> Tensor:
+    """Return squared distances [B, M, N], by differences, as the kernels have them.
 
-    By differences: those by matrix product are not exactly 0 for a point itself.
+    Those by matrix product are not exactly 0 for a point itself.
     """
-    if not torch.compiler.is_compiling():
-        mode = "donot_use_mm_for_euclid_dist"
-        return torch.cdist(centres, points, compute_mode=mode), radius
-    # As the kernel has it, in operations that ONNX knows too.
     pairs = zip(centres.unbind(dim=2), points.unbind(dim=2), strict=True)
     x, y, z = ((c[:, :, None] - p[:, None]).square() for c, p in pairs)
-    return x + y + z, float(np.float32(radius) ** 2)
+    return x + y + z
+
+
+def _limit(radius: float) -> float:
+    """Return the squared radius, rounded as the kernels of float32 have it."""
+    return float(np.float32(radius) ** 2)
 
 
 def _query_numba(

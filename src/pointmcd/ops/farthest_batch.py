@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pointmcd.ops.backend import double_of, numba_fits, parallel_kernel, smaller
+from pointmcd.ops.backend import double_of, numba_fits, parallel_kernel, smaller, triton_fits
 from pointmcd.typing import Array
 
 
@@ -39,11 +39,23 @@ def sample_farthest(points: Tensor, count: int | None = None) -> Tensor:
     centroid = points.to(double_of(points)).mean(dim=1, keepdim=True).to(points)
     order = points.new_zeros(len(points), count, dtype=torch.int64)
     order[:, 0] = _squared_distance(points, centroid).argmax(dim=1)
-    if numba_fits(points):
+    if _triton_fits(points):
+        from pointmcd.ops.gpu import farthest as gpu
+
+        gpu.sample(points, order)
+    elif numba_fits(points):
         _sample_kernel(points.transpose(1, 2), order)
     else:
         _sample_torch(points, order)
     return order
+
+
+def _triton_fits(points: Tensor) -> bool:
+    if not triton_fits(points) or points.dtype != torch.float32:
+        return False
+    from pointmcd.ops.gpu.farthest import MOST_POINTS
+
+    return points.shape[1] <= MOST_POINTS
 
 
 def _sample_torch(points: Tensor, order: Tensor) -> None:
@@ -52,7 +64,8 @@ def _sample_torch(points: Tensor, order: Tensor) -> None:
     for i in range(1, order.shape[1]):
         chosen = order[:, i - 1, None]
         last = points.gather(1, chosen[:, :, None].expand(-1, -1, 3))
-        nearest = torch.minimum(nearest, _squared_distance(points, last))
+        square = _squared_distance(points, last)
+        nearest = torch.where(square < nearest, square, nearest)  # what is no number is passed over
         nearest.scatter_(1, chosen, -1)
         order[:, i] = nearest.argmax(dim=1)
 

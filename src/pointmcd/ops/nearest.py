@@ -7,7 +7,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pointmcd.ops.backend import blas_on_one_thread, numba_fits, parallel_kernel, smaller
+from pointmcd.ops.backend import (
+    blas_on_one_thread,
+    numba_fits,
+    parallel_kernel,
+    smaller,
+    triton_fits,
+)
 from pointmcd.typing import Array, kernel
 
 #: Points whose nearness to all others is multiplied out at a time: it stays in a CPU's cache.
@@ -29,6 +35,10 @@ def nearest_neighbours(points: Tensor, k: int) -> Tensor:
     """
     k = smaller(k, points.shape[1])
     squares = points.square().sum(dim=2)
+    if _triton_fits(points):
+        from pointmcd.ops.gpu import nearest as gpu
+
+        return gpu.nearest(points, squares, k)
     if not numba_fits(points):
         nearness = torch.baddbmm(-squares[:, None, :], points, points.transpose(1, 2), alpha=2)
         return nearness.topk(k, dim=2, sorted=False).indices
@@ -36,6 +46,14 @@ def nearest_neighbours(points: Tensor, k: int) -> Tensor:
     with blas_on_one_thread():  # the threads are numba's
         _nearest_kernel(points, (2 * points).transpose(1, 2), squares, index)
     return index
+
+
+def _triton_fits(points: Tensor) -> bool:
+    if not triton_fits(points) or points.dtype != torch.float32:
+        return False
+    from pointmcd.ops.gpu.nearest import MOST_POINTS
+
+    return points.shape[1] <= MOST_POINTS
 
 
 @parallel_kernel
