@@ -20,7 +20,7 @@ READY_DEV := $(VENV)/.ready-dev
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 COVERAGE := --cov --cov-report=term:skip-covered --cov-fail-under=85
 
-.PHONY: help setup setup-dev demo test test-all bench lint format package clean
+.PHONY: help setup setup-dev demo test test-all bench bench-gpu lint format package clean
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -38,6 +38,9 @@ test-all: lint package ## The same with the slow tests
 
 bench: $(READY_DEV) ## Measure speed beside the published formulation: benchmarks/speed/README.md
 	$(BIN)/python -m benchmarks.speed
+
+bench-gpu: $(READY_DEV) ## Measure steps, kernels and parity on a GPU: benchmarks/results/speed_gpu.md
+	$(BIN)/python -m benchmarks.speed.gpu
 
 lint: $(READY_DEV) ## Formatting, lint rules and strict types
 	$(BIN)/ruff format --check .

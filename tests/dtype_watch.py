@@ -1,6 +1,10 @@
 """Devices that are not here: modes that refuse what they could not do, and the paths they take."""
 
+import importlib
+import pkgutil
 import sys
+from collections import Counter
+from contextlib import nullcontext
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -41,4 +45,57 @@ def without_kernels(monkeypatch, doubles=True):
         if name.startswith("pointmcd.") and hasattr(module, "numba_fits"):
             monkeypatch.setattr(module, "numba_fits", lambda *_: False)
     if not doubles:
-        monkeypatch.setattr(backend, "DEVICES_WITHOUT_DOUBLE", ["mps", "cpu"])
+        monkeypatch.setattr(backend, "DEVICES_WITHOUT_DOUBLE", ["cuda", "mps", "cpu"])
+
+
+class CountOperations(TorchDispatchMode):
+    """Count what would be launches on a GPU: operations that make or change values.
+
+    Attributes:
+        launches: how often each came.
+    """
+
+    #: Operations that wait for the device, or whose results are of a size that only it knows.
+    WAITS = ("_local_scalar_dense", "item", "nonzero", "bincount", "unique", "masked_select")
+
+    def __init__(self):
+        super().__init__()
+        self.launches = Counter()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func._schema.name.removeprefix("aten::")
+        if name.startswith(self.WAITS):
+            raise AssertionError(f"{name} waits for the device")
+        returned = [one.alias_info for one in func._schema.returns]
+        view = any(alias is not None and not alias.is_write for alias in returned)
+        if not view and name != "detach" and not name.startswith(("empty", "new_empty")):
+            self.launches[name] += 1
+        return func(*args, **(kwargs or {}))
+
+
+class _Launch:
+    """Stands for a Triton kernel; counts its launches."""
+
+    def __init__(self, name, launches):
+        self.name, self.launches = name, launches
+
+    def __getitem__(self, grid):
+        return self
+
+    def __call__(self, *args, **options):
+        self.launches[self.name] += 1
+
+
+def like_a_gpu(monkeypatch, launches):
+    """Let the meta device, which computes nothing, take a GPU's path; count Triton's launches."""
+    from pointmcd.ops import gpu
+
+    for found in pkgutil.iter_modules(gpu.__path__):
+        module = importlib.import_module(f"{gpu.__name__}.{found.name}")
+        for name in [name for name in vars(module) if name.endswith("_kernel")]:
+            if name != "gpu_kernel":
+                monkeypatch.setattr(module, name, _Launch(name, launches))
+    monkeypatch.setattr(backend, "TRITON_DEVICES", ["cuda", "meta"])
+    monkeypatch.setattr(backend, "_has_triton", lambda device: True)
+    monkeypatch.setattr(backend, "DEVICES_WITHOUT_DOUBLE", ["cuda", "mps", "meta"])
+    monkeypatch.setattr(torch, "autocast", lambda *args, **options: nullcontext())

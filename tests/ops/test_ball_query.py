@@ -155,12 +155,12 @@ def odd_clouds(kind, near, count):
 
 @pytest.mark.parametrize("kind", ["random", "ties", "nan"])
 @pytest.mark.parametrize("first", [True, False])
-@pytest.mark.parametrize(("radius", "k", "count"), [(0.5, 9, 37), (1.0, 4, 3), (torch.inf, 5, 20)])
+@pytest.mark.parametrize(("radius", "k", "count"), [(0.5, 5, 21), (1.0, 4, 3), (torch.inf, 3, 17)])
 def test_triton_finds_the_same_points(first, kind, radius, k, count, triton_device, monkeypatch):
     from pointmcd.ops.gpu import ball_query as gpu
 
     monkeypatch.setattr(gpu, "_POINTS", 16)  # several tiles
-    centres, points = odd_clouds(kind, 5, count)
+    centres, points = odd_clouds(kind, 1, count)
     wanted = _query_numba(centres, points, radius, min(k, count), first=first)
     query = ball_group if first else ball_query
     found = query(centres.to(triton_device), points.to(triton_device), radius, k).cpu()

@@ -48,16 +48,19 @@ def naive(own, other, index, weight, largest, slope):
 
 
 def values_and_gradients(
-    function, own, other, index, weight, largest, dtype=torch.float64, device="cpu"
+    function, own, other, index, weight, largest, dtype=torch.float64, device="cpu", read=1.0
 ):
-    """Of a loss that reads all three outputs, so that every way back is taken."""
+    """Of a loss that reads all three outputs, so that every way back is taken.
+
+    `read` [B, N, C2] is a factor of the extremes in it.
+    """
     leaves = [x.to(dtype, copy=True).requires_grad_() for x in (own, other, weight)]
     there = [x.to(device) for x in (*leaves[:2], index, leaves[2], largest)]
     outputs = [x.cpu() for x in function(*there, SLOPE)]
     generator = torch.Generator().manual_seed(1)
     loss = sum(
-        scale * (x * torch.randn(x.shape, generator=generator, dtype=torch.float64).to(x)).sum()
-        for scale, x in zip((1, 30, 30), outputs, strict=True)
+        (scale * x * torch.randn(x.shape, generator=generator, dtype=torch.float64).to(x)).sum()
+        for scale, x in zip((read, 30, 30), outputs, strict=True)
     )
     loss.backward()
     return [x.detach() for x in outputs] + [x.grad for x in leaves]
@@ -118,16 +121,39 @@ def test_triton_is_chosen_only_where_it_fits(triton_device, monkeypatch):
     assert not _triton_fits(own, other, weight)
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def clear_extremes(own, other, index, weight, largest, gap=1e-3):
+    """1 where the best neighbour leads the second by more than float32 rounds, else 0."""
+    edges = torch.stack([rows[near] for rows, near in zip(other, index, strict=True)])
+    edges = torch.nn.functional.leaky_relu(edges + own[:, :, None], SLOPE)
+    products = edges @ (torch.where(largest, 1, -1)[:, None] * weight).T
+    best, second = products.topk(2, dim=2).values.unbind(dim=2)
+    return (best - second > gap).double()
+
+
 @pytest.mark.parametrize("wide", [64, 128])
-def test_full_size_on_a_gpu(wide, triton_device):
-    inputs = [x.cuda() for x in case(8, 512, 40, 64, wide)]
-    wanted = values_and_gradients(edge_layer_reference, *inputs, device="cuda")
-    found = values_and_gradients(edge_layer, *inputs, dtype=torch.float32, device="cuda")
+@pytest.mark.parametrize(
+    ("device", "batch"),
+    [
+        pytest.param("cpu", 2),
+        pytest.param("cpu", 8, marks=pytest.mark.slow),
+        pytest.param(
+            "cuda",
+            8,
+            marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"),
+        ),
+    ],
+)
+def test_full_size(wide, device, batch):
+    # Of 524,288 extremes a few lead by less than float32 resolves. Another neighbour then takes
+    # the gradient, which changes a whole row of the weight's, one in 128. They are not read.
+    inputs = case(batch, 512, 40, 64, wide)
+    read = clear_extremes(*inputs)
+    assert read.mean() > 0.999
+    wanted = values_and_gradients(edge_layer_reference, *inputs, read=read)
+    inputs = [x.to(device) for x in inputs]
+    found = values_and_gradients(edge_layer, *inputs, torch.float32, device, read.float())
     for name, a, b in zip(NAMES, wanted, found, strict=True):
-        # A near tie may give the gradient of an extreme to another edge.
-        close = torch.isclose(b.double(), a, rtol=1e-3, atol=1e-3)
-        assert close.float().mean() > 0.999, name
+        torch.testing.assert_close(b.double().cpu(), a, msg=name, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("path", ["numba", "triton"])

@@ -1,7 +1,12 @@
 import pytest
 import torch
 
-from pointmcd.ops.edge_moments import edge_moments, neighbour_spread, neighbour_sum
+from pointmcd.ops.edge_moments import (
+    _spread_sorted,
+    edge_moments,
+    neighbour_spread,
+    neighbour_sum,
+)
 
 
 def graph(batch=3, centres=11, count=15, k=4, seed=0, dtype=torch.float64):
@@ -70,3 +75,11 @@ def test_spreading_is_the_transpose_of_summing(dtype):
 
 def test_no_clouds():
     assert neighbour_sum(torch.zeros(0, 5, 3), torch.zeros(0, 4, 2, dtype=torch.int64)).numel() == 0
+
+
+def test_spreading_in_order_of_the_targets_equals_one_scatter_a_neighbour():
+    values, index = torch.randn(2, 7, 4, dtype=torch.float64), torch.randint(0, 5, (2, 7, 3))
+    index[0] = 2  # most points are nobody's neighbour
+    found = _spread_sorted(values, index, 9)
+    torch.testing.assert_close(found, neighbour_spread(values, index, 9))
+    assert not found[0, 3:].any()

@@ -1,7 +1,9 @@
 """Relations: shapes of a batch lie to each other as they do for the teacher."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -65,6 +67,15 @@ def _angles(rows: Tensor) -> Tensor:
         rows[None] - rows[:, None], dim=2
     )  # [B, B, D], from the first to the second
     cosines = steps @ steps.transpose(1, 2)
-    equal = torch.eye(count, dtype=torch.bool, device=rows.device)
+    return cosines.flatten().index_select(0, _triples(count, rows.device))
+
+
+@lru_cache(maxsize=8)
+def _triples(count: int, device: torch.device) -> Tensor:
+    """Places of different rows i, j, k among all [count, count, count]; made once, on the CPU.
+
+    To choose them by a mask would wait for a GPU in every step.
+    """
+    equal = np.eye(count, dtype=np.bool_)
     degenerate = equal[:, :, None] | equal[:, None, :] | equal[None]
-    return cosines[~degenerate]
+    return torch.from_numpy(np.flatnonzero(~degenerate)).to(device)

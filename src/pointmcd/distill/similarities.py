@@ -53,11 +53,11 @@ class Similarities(ViewObjective):
     def forward(self, features: PointFeatures, logits: Tensor, batch: Batch) -> Tensor:
         """Mean divergence over shapes and views; in training the teacher's rows join the queue."""
         ours, theirs = (F.normalize(x, dim=2).flatten(0, 1) for x in self.pairs(features, batch))
+        queue = self.queue.clone()  # the buffer is written to before the backward pass reads it
         mine, wanted = (
-            F.log_softmax(x @ self.queue.T / self.options.temperature, dim=1)
-            for x in (ours, theirs)
+            F.log_softmax(x @ queue.T / self.options.temperature, dim=1) for x in (ours, theirs)
         )
         loss = F.kl_div(mine, wanted, reduction="batchmean", log_target=True)
         if self.training:
-            self.queue = torch.cat([theirs.detach(), self.queue])[: len(self.queue)]
+            self.queue.copy_(torch.cat([theirs.detach(), queue])[: len(queue)])
         return loss

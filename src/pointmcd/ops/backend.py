@@ -19,8 +19,8 @@ from pointmcd.typing import Array, compiled_with
 TRITON_DEVICES = ["cuda"]
 #: Triton's kernels were compiled for this and later; older GPUs take the torch path.
 _TRITON_CAPABILITY = (8, 0)
-#: Devices that have no float64; tests add the CPU.
-DEVICES_WITHOUT_DOUBLE = ["mps"]
+#: Devices that have no float64 (MPS), or a slow one (most GPUs); tests add the CPU.
+DEVICES_WITHOUT_DOUBLE = ["cuda", "mps"]
 _TRITON_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
 
@@ -62,7 +62,7 @@ def numba_fits(*tensors: Tensor) -> bool:
 
 
 def double_of(tensor: Tensor) -> torch.dtype:
-    """Return float64, or float32 where a tensor's device has no other."""
+    """Return float64, or float32 where a tensor's device has no fast one."""
     has_none = tensor.device.type in DEVICES_WITHOUT_DOUBLE
     return torch.float32 if has_none else torch.float64
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from pointmcd.ops import edge_layer_numba
-from pointmcd.ops.backend import numba_fits, triton_fits
+from pointmcd.ops.backend import double_of, numba_fits, triton_fits
 from pointmcd.ops.neighbours import gather_rows
 
 #: What the registers of a GPU hold: channels of the edges, and of the layer.
@@ -107,8 +107,9 @@ class _EdgeLayer(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, None, Tensor, None, None]:
         edges = ctx.saved_tensors[2].numel()
         # Through the moments, an edge receives (h - mean) mix + share.
-        mix = (grad_covariance + grad_covariance.T).double() / edges
-        share = grad_mean.double() / edges
+        kind = double_of(grad)
+        mix = (grad_covariance + grad_covariance.T).to(kind) / edges
+        share = grad_mean.to(kind) / edges
         grads = ctx.kernels.backward(ctx.saved_tensors, grad, mix, share, ctx.slope)
         grad_own, grad_other, grad_weight = grads
         return grad_own, grad_other, None, grad_weight, None, None

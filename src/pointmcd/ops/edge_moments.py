@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from pointmcd.ops.backend import double_of, numba_fits, parallel_kernel
 from pointmcd.ops.batch_norm import batch_statistics, running_statistics
 from pointmcd.ops.linear_norm import moment_statistics
-from pointmcd.ops.neighbours import gather_rows
+from pointmcd.ops.neighbours import edges_by_target, gather_rows
 from pointmcd.typing import Array
 
 
@@ -51,8 +51,8 @@ def normed_edges(
         weight: W, float [E, C + D].
         norm: over E and all edges; in training its running statistics are updated.
         short: W takes the difference of ends that lie close together, so that little is left of
-            their own moments: these are taken in float64, or every edge is made where there is
-            none.
+            their own moments: these are taken in float64 on a CPU, and elsewhere every edge is
+            made.
 
     Returns:
         (a [B, M, E], b [B, N, E]).
@@ -122,9 +122,9 @@ class _EdgeMoments(torch.autograd.Function):
 def _degree(other: Tensor, index: Tensor) -> Tensor:
     """Count the points that each is a neighbour of, [B, N, 1]."""
     batch, count, _ = other.shape
-    below = count * torch.arange(batch, device=index.device)[:, None, None]
-    times = torch.bincount((index + below).flatten(), minlength=batch * count)
-    return times.to(other).view(batch, count, 1)
+    near = index.flatten(1)  # bincount would wait for a GPU
+    times = other.new_zeros(batch, count).scatter_add_(1, near, other.new_ones(()).expand_as(near))
+    return times[:, :, None]
 
 
 def neighbour_sum(values: Tensor, index: Tensor) -> Tensor:
@@ -140,13 +140,24 @@ def neighbour_sum(values: Tensor, index: Tensor) -> Tensor:
 def neighbour_spread(values: Tensor, index: Tensor, count: int) -> Tensor:
     """Add each point's values [B, M, C] to its neighbours, [B, N, C]: the transpose."""
     batch, _, channels = values.shape
-    out = values.new_zeros(batch, count, channels)
     if numba_fits(values):
+        out = values.new_zeros(batch, count, channels)
         _spread_kernel(values, index, out)
         return out
-    for neighbour in index.unbind(dim=2):
-        out.scatter_add_(1, neighbour[:, :, None].expand(-1, -1, channels), values)
-    return out
+    if values.device.type == "cpu":
+        out = values.new_zeros(batch, count, channels)
+        for neighbour in index.unbind(dim=2):
+            out.scatter_add_(1, neighbour[:, :, None].expand(-1, -1, channels), values)
+        return out
+    return _spread_sorted(values, index, count)
+
+
+def _spread_sorted(values: Tensor, index: Tensor, count: int) -> Tensor:
+    """The same in a fixed order and few launches, for a GPU."""
+    batch, _, channels = values.shape
+    sources, starts = edges_by_target(index, count)
+    total, *_ = torch.embedding_bag(values.flatten(0, 1), sources, starts[:-1], mode=0)
+    return total.view(batch, count, channels)
 
 
 @parallel_kernel

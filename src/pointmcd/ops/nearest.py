@@ -40,12 +40,16 @@ def nearest_neighbours(points: Tensor, k: int) -> Tensor:
 
         return gpu.nearest(points, squares, k)
     if not numba_fits(points):
-        nearness = torch.baddbmm(-squares[:, None, :], points, points.transpose(1, 2), alpha=2)
-        return nearness.topk(k, dim=2, sorted=False).indices
+        return _nearest_torch(points, squares, k)
     index = torch.empty(*points.shape[:2], k, dtype=torch.int64)
     with blas_on_one_thread():  # the threads are numba's
         _nearest_kernel(points, (2 * points).transpose(1, 2), squares, index)
     return index
+
+
+def _nearest_torch(points: Tensor, squares: Tensor, k: int) -> Tensor:
+    nearness = torch.baddbmm(-squares[:, None, :], points, points.transpose(1, 2), alpha=2)
+    return nearness.topk(k, dim=2, sorted=False).indices
 
 
 def _triton_fits(points: Tensor) -> bool:

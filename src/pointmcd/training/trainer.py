@@ -3,7 +3,7 @@
 import copy
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from pointmcd.students.precision import protect_coordinates
 from pointmcd.tasks.task import Labels, Scores, Task
 from pointmcd.teachers.stored import teacher_weights
 from pointmcd.training.averages import ExponentialAverage
+from pointmcd.training.capture import CapturedStep, GraphRecorder, Logged, Recorder
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.finetune import start_from
 from pointmcd.training.inputs import (
@@ -92,11 +93,15 @@ class Trainer:
         if process_count() > 1:
             self.accelerator.ddp_handler.find_unused_parameters = self._leaves_some_unused()
             synchronise(self.training)
-        optimizer = _optimizer(config, self.training)
+        device = self.accelerator.device
+        optimizer = _optimizer(config, self.training, device if self.captures else None)
         pairs = zip(self._datasets, self.orders, strict=False)
         loaders = [_train_loader(config, dataset, order) for dataset, order in pairs]
         prepared = self.accelerator.prepare(self.training, optimizer, *loaders)
         self.model, self.optimizer, *self.loaders = prepared
+        self.make_step: Callable[..., Logged] = self._step
+        if self.captures:
+            self.make_step = CapturedStep(self._step, self._state, self._recorder(), device)
 
     def _build(self) -> None:
         """Everything that can be refused; no process waits for another."""
@@ -127,6 +132,28 @@ class Trainer:
     def _datasets(self) -> list[TrainShapes]:
         """The data sets of which each gives a batch to a step."""
         return [self.dataset] if self.unlabelled is None else [self.dataset, self.unlabelled]
+
+    @property
+    def captures(self) -> bool:
+        """Whether steps are recorded and replayed: on one GPU, for plugs of this package.
+
+        Those of others may draw numbers or count in Python, which a recording would fix. The
+        average of the weights and the scaling of float16 wait for the host in each step.
+        """
+        parts: list[Any] = [self.task, self.module.student, *self.training.objectives.values()]
+        ours = all(type(part).__module__.startswith("pointmcd.") for part in parts)
+        alone = process_count() == 1 and self.average is None
+        return self._on_gpu() and ours and alone and self.config.precision != "fp16"
+
+    def _on_gpu(self) -> bool:
+        return self.accelerator.device.type == "cuda"
+
+    def _recorder(self) -> Recorder:
+        return GraphRecorder()
+
+    def _state(self) -> list[Tensor]:
+        """Parameters and buffers."""
+        return [*self.training.parameters(), *self.training.buffers()]
 
     @property
     def judged(self) -> StudentTraining:
@@ -193,7 +220,10 @@ class Trainer:
             loader.set_epoch(epoch)
         lr = learning_rate(config, epoch)
         for group in self.optimizer.param_groups:
-            group["lr"] = lr
+            if isinstance(group["lr"], Tensor):  # which a recorded step reads
+                group["lr"].fill_(lr)
+            else:
+                group["lr"] = lr
         means = self._train(loss_weights(config, epoch))
         scores = self._validate()
         with agreed():
@@ -232,7 +262,7 @@ class Trainer:
         names: list[str] = []
         sums = torch.zeros((), device=self.accelerator.device)
         for batch, *unlabelled in zip(*self.loaders, strict=False):
-            logged = self._step(batch, weights, *unlabelled)
+            logged = self.make_step(batch, weights, *unlabelled)
             names = list(logged)
             means = torch.stack([*logged.values(), torch.ones_like(logged[names[0]])])
             sums = sums + means * len(batch.points)
@@ -240,8 +270,11 @@ class Trainer:
         return {name: total / count for name, total in zip(names, totals, strict=True)}
 
     def _step(
-        self, batch: Batch, weights: tuple[float, float], unlabelled: Batch | None = None
-    ) -> dict[str, Tensor]:
+        self,
+        batch: Batch,
+        weights: tuple[float | Tensor, float | Tensor],
+        unlabelled: Batch | None = None,
+    ) -> Logged:
         """One optimiser step.
 
         Returns:
@@ -369,12 +402,18 @@ def set_dropout(model: nn.Module, probability: float | None) -> None:
         layer.p = layer.p if probability is None else probability
 
 
-def _optimizer(config: TrainConfig, module: nn.Module) -> torch.optim.Optimizer:
+def _optimizer(
+    config: TrainConfig, module: nn.Module, recorded_on: torch.device | None = None
+) -> torch.optim.Optimizer:
+    """Make the optimiser; a recorded step reads its learning rate from the device."""
+    options: dict[str, Any] = {"lr": config.lr, "weight_decay": config.weight_decay}
+    if recorded_on is not None:
+        module.to(recorded_on)  # fused optimisers look where the parameters are
+        options |= {"lr": torch.tensor(config.lr, device=recorded_on), "fused": True}
     if config.optimizer == "sgd":
-        return torch.optim.SGD(
-            module.parameters(), lr=config.lr, momentum=0.9, weight_decay=config.weight_decay
-        )
-    return torch.optim.AdamW(module.parameters(), lr=config.lr, weight_decay=config.weight_decay)
+        return torch.optim.SGD(module.parameters(), momentum=0.9, **options)
+    capturable = recorded_on is not None
+    return torch.optim.AdamW(module.parameters(), capturable=capturable, **options)
 
 
 @contextmanager

@@ -2,9 +2,9 @@
 
 A tile is some points and one neighbour of each, so that the extremes are running ones and no k is
 padded. Products are in full float32: batch statistics follow from them. Moments are taken about a
-centre near the mean, summed in float32 by one program and in float64 over all programs. What
-neighbours receive is added atomically: the order of that sum, and with it the last bits of
-`other`'s gradient, may change from run to run.
+centre near the mean, and summed apart by each program. What neighbours receive is added
+atomically: the order of that sum, and with it the last bits of `other`'s gradient, may change from
+run to run.
 """
 
 import torch
@@ -28,7 +28,7 @@ def forward(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return the extreme, its neighbour's number (int32), both [B, N, C2], mean and covariance.
 
-    The moments are float64, [C1] and [C1, C1]. `sign` [C2] is -1 where the extreme is the min.
+    The moments are [C1] and [C1, C1]. `sign` [C2] is -1 where the extreme is the min.
     """
     own, other, index = own.contiguous(), other.contiguous(), index.contiguous()
     wide, narrow = weight.shape
@@ -62,8 +62,8 @@ def forward(
             _tile(wide),
             num_warps=_WARPS,
         )
-    offset = totals.sum(dim=0, dtype=torch.float64) / index.numel()
-    gram = grams.sum(dim=0, dtype=torch.float64) / index.numel()
+    offset = totals.sum(dim=0) / index.numel()
+    gram = grams.sum(dim=0) / index.numel()
     return extreme, where, centre + offset, gram - offset[:, None] * offset
 
 

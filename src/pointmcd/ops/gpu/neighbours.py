@@ -10,6 +10,7 @@ import triton.language as tl
 from torch import Tensor
 
 from pointmcd.ops.gpu.compare import beats
+from pointmcd.ops.neighbours import edges_by_target
 from pointmcd.typing import gpu_kernel
 
 #: Points and channels of a tile.
@@ -63,24 +64,6 @@ def backward(grad: Tensor, index: Tensor, where: Tensor, count: int) -> Tensor:
             num_warps=1,
         )
     return out
-
-
-def edges_by_target(index: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Sort the edges of all clouds by the point they lead to.
-
-    Args:
-        index: int64 [B, M, k].
-        count: N, the points that edges may lead to in each cloud.
-
-    Returns:
-        (sources int32 [B M k], the point each edge starts from, counted through all clouds, in
-        ascending order for each target; starts int32 [B N + 1], where each target's edges begin).
-    """
-    batch, _, k = index.shape
-    clouds = count * torch.arange(batch, device=index.device)[:, None, None]
-    targets, order = (index + clouds).flatten().sort(stable=True)
-    bounds = torch.arange(batch * count + 1, device=index.device)
-    return (order // k).int(), torch.searchsorted(targets, bounds, out_int32=True)
 
 
 @gpu_kernel

@@ -1,0 +1,223 @@
+"""Steps, kernels, memory, parity with the CPU and the tests, on one GPU: `make bench-gpu`.
+
+    python -m benchmarks.speed.gpu [--device cuda] [--out PAGE] [--small]
+
+It ends within six minutes on one H100. `--small --device cpu` goes through all of it in seconds, to
+test the script: its figures mean nothing.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from benchmarks.growth.synthetic_store import TEACHER, write_store
+from benchmarks.shared.page import ROOT, machine, table, write
+from benchmarks.shared.steps import Inputs, make_module, random_batch
+from benchmarks.speed.gpu_kernels import kernels
+from benchmarks.speed.gpu_parity import parity
+from benchmarks.speed.published.students import FORWARD, distilled
+from pointmcd.ops.cross_entropy import smoothed_cross_entropy
+from pointmcd.training.capture import CapturedStep, GraphRecorder, Logged
+from pointmcd.training.config import TrainConfig
+from pointmcd.training.inputs import find_teacher
+from pointmcd.training.trainer import Trainer
+
+PAGE = ROOT / "benchmarks" / "results" / "speed_gpu.md"
+#: Student, batch and the milliseconds that a step of ours is to take at most.
+STEPS = (
+    ("pointnet", 32, 5.0),
+    ("pointnet", 64, None),
+    ("dgcnn", 24, 10.0),
+    ("pointnet2", 24, 12.0),
+    ("curvenet", 24, 25.0),
+)
+#: Steps or calls that are timed, the share of the loader's shapes, seconds left to the tests.
+REPEATS, SHAPES, TEST_SECONDS = 20, 10_000, 150
+Step = Callable[..., Logged]
+
+
+def settle(device: torch.device) -> None:
+    """Wait until the device has done all it was asked for."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def timed(call: Callable[[], Any], device: torch.device, repeats: int) -> tuple[float, float]:
+    """Return the median milliseconds of a call, after three, and its peak extra MiB (CUDA)."""
+    for _ in range(3 if repeats > 1 else 1):
+        call()
+    settle(device)
+    before = 0
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        call()
+        settle(device)
+        times.append(time.perf_counter() - start)
+    peak = torch.cuda.max_memory_allocated(device) - before if device.type == "cuda" else 0
+    return 1e3 * statistics.median(times), peak / 2**20
+
+
+def plain_step(
+    module: nn.Module,
+    forward: Callable[..., tuple[Tensor, ...]],
+    optimizer: torch.optim.Optimizer,
+    precision: Callable[[], AbstractContextManager[Any]],
+) -> Step:
+    """Return what makes one distilled step on given inputs."""
+
+    def step(inputs: Inputs) -> Logged:
+        with precision():
+            logits, descriptors, penalty = forward(inputs.points, inputs.seen)
+        task = smoothed_cross_entropy(logits.float(), inputs.labels, 0.2)
+        distance = F.l1_loss(descriptors.float(), inputs.targets)
+        loss = task + distance + 0.001 * penalty.float()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        return {"loss": loss.detach()}
+
+    return step
+
+
+def step_of(name: str, how: str, bf16: bool, device: torch.device) -> Step:
+    """Return the step of a student: "published", "plain" (ours) or "recorded" (ours)."""
+    module = make_module(name).to(device)
+    forward: Any = partial(distilled, FORWARD[name], module) if how == "published" else module
+    rate = torch.tensor(0.01, device=device)
+    optimizer = torch.optim.SGD(module.parameters(), lr=rate, momentum=0.9, fused=True)
+    precision: Any = partial(torch.autocast, device.type, torch.bfloat16) if bf16 else nullcontext
+    step = plain_step(module, forward, optimizer, precision)
+    if how != "recorded" or device.type != "cuda":
+        return step
+    state = [*module.parameters(), *module.buffers()]
+    return CapturedStep(step, lambda: state, GraphRecorder(), device)
+
+
+def step_rows(device: torch.device, small: bool) -> Iterator[list[object]]:
+    """Time the steps of every student, published and ours, in float32 and bfloat16."""
+    for name, batch, most in STEPS[:1] if small else STEPS:
+        inputs = random_batch(4, 128) if small else random_batch(batch)
+        inputs = Inputs(*(tensor.to(device) for tensor in inputs))
+        row: list[object] = [f"{name}, {len(inputs.points)}"]
+        for bf16 in (False, True):
+            for how in ("published", "plain", "recorded"):
+                call = partial(step_of(name, how, bf16, device), inputs)
+                # A recorded step warms up three times, and is recorded in the fourth.
+                call()
+                row.append("{:.1f} ({:,.0f})".format(*timed(call, device, 1 if small else REPEATS)))
+        yield [*row, "" if most is None else f"{most:g}"]
+
+
+def busy(device: torch.device, small: bool) -> str:
+    """Return the share of an epoch of PointNet in which the device computes.
+
+    The yardstick is the time of as many steps on one batch that is there already.
+    """
+    shapes = 40 if small else SHAPES
+    with TemporaryDirectory() as folder:
+        store = write_store(Path(folder) / "store", shapes, 1024, 128 if small else 1024)
+        config = TrainConfig(
+            store.path,
+            Path(folder) / "run",
+            task="pretrain",
+            student="pointnet",
+            teacher=TEACHER,
+            objective=("vafp:1",),
+            points=128 if small else 1024,
+            batch_size=8 if small else 32,
+            device=str(device),
+        )
+        trainer = Trainer(config, store, find_teacher(config, store))
+        trainer._train((0.0, 1.0))
+        settle(device)
+        start = time.perf_counter()
+        trainer._train((0.0, 1.0))
+        settle(device)
+        epoch = time.perf_counter() - start
+        batch = next(iter(trainer.loaders[0]))
+        alone, _ = timed(
+            lambda: trainer.make_step(batch, (0.0, 1.0)), device, 1 if small else REPEATS
+        )
+    share = trainer.steps * alone / 1e3 / epoch
+    return (
+        f"{trainer.steps} steps in {epoch:.2f} s; {alone:.2f} ms a step alone: busy {share:.0%}"
+        " (goal: over 90%)."
+    )
+
+
+def tested(small: bool) -> str:
+    """Run the tests of operations and students where the GPU is; return the end of the output."""
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "--no-header"]
+    command += ["tests/ops/test_backend.py"] if small else ["tests/ops", "tests/students"]
+    try:
+        done = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, timeout=TEST_SECONDS
+        )
+    except subprocess.TimeoutExpired as stopped:
+        said = stopped.stdout or b""
+        return said.decode()[-2000:] + f"\nstopped after {TEST_SECONDS} s"
+    lines = done.stdout.splitlines()
+    return "\n".join([*(line for line in lines if line.startswith("FAILED")), *lines[-1:]])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and write the page; the tests run last, so that nothing waits for them."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--out", type=Path, default=PAGE)
+    parser.add_argument("--small", action="store_true")
+    options = parser.parse_args(arguments)
+    device, small = torch.device(options.device), options.small
+    if device.type == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda: there is no GPU here")
+    parts = [
+        "# Speed on a GPU",
+        f"Written by `make bench-gpu`{' in its small form: no figure counts' if small else ''}.",
+        machine("triton") if device.type == "cuda" else machine(),
+    ]
+
+    def add(*more: str) -> None:
+        parts.extend(more)
+        write(options.out, parts)  # what is measured stays, whatever comes after
+
+    head = ["values and gradients on the device and the CPU", "embeddings and logits", "gradients"]
+    add("## Parity", table(head, parity(device, small)))
+    kinds = [
+        f"{how}, {kind}"
+        for kind in ("float32", "bf16")
+        for how in ("published", "ours, plain", "ours, recorded")
+    ]
+    add(
+        "## A train step",
+        f"Milliseconds, median of {REPEATS} (peak extra MiB), of a distilled step: 1,024 points,"
+        " 12 views, forward, both losses, backward, SGD.",
+        table(["student, batch", *kinds, "at most"], step_rows(device, small)),
+    )
+    time_it = partial(timed, device=device, repeats=1 if small else REPEATS)
+    head = ["kernel, forward (and backward)", "torch, ms", "ours, ms", "ratio", "GB/s", "at most"]
+    add("## Kernels alone", table(head, kernels(device, small, time_it)))
+    add("## The loader", busy(device, small))
+    add("## Tests", f"```\n{tested(small)}\n```")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,38 @@
+"""The script of `make bench-gpu`, on the CPU."""
+
+import pytest
+import torch
+
+from benchmarks.speed import gpu
+from benchmarks.speed.gpu_parity import difference
+
+
+@pytest.mark.usefixtures("one_thread")
+def test_the_small_form_goes_through_every_part(tmp_path, monkeypatch):
+    monkeypatch.setattr(gpu, "tested", lambda small: "1 passed")
+    page = tmp_path / "page.md"
+    assert gpu.main(["--device", "cpu", "--small", "--out", str(page)]) == 0
+    text = page.read_text(encoding="utf-8")
+    parts = [line for line in text.splitlines() if line.startswith("## ")]
+    assert [part[3:] for part in parts] == [
+        "Parity",
+        "A train step",
+        "Kernels alone",
+        "The loader",
+        "Tests",
+    ]
+    assert "| pointnet2, segmentation | 0.0e+00 | 0.0e+00 |" in text
+    assert "busy " in text
+    assert "1 passed" in text
+
+
+def test_a_gpu_that_is_not_there_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(SystemExit):
+        gpu.main([])
+    assert "no GPU here" in capsys.readouterr().err
+
+
+def test_a_difference_is_in_units_of_the_largest_value():
+    assert difference(torch.tensor([0.0, 4.0]), torch.tensor([1.0, 4.0])) == 0.25
+    assert difference(torch.zeros(2), torch.zeros(2)) == 0

@@ -1,0 +1,158 @@
+"""Recorded steps, with a recorder that calls the step again where a GPU would replay it."""
+
+import pytest
+import torch
+from dtype_watch import CountOperations
+from torch import nn
+from trainers import trainer_of
+
+from pointmcd.training.capture import WARM_UP, CapturedStep
+from pointmcd.training.train import train
+from pointmcd.training.trainer import Trainer
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+CPU = torch.device("cpu")
+DISTILLED = {"teacher": "lite0", "objective": ("vafp", "similarities"), "batch_size": 4}
+
+
+class Again:
+    """Replays by calling the step; what it logs stays in one place."""
+
+    replays = 0
+
+    def warm_up(self, step):
+        return step()
+
+    def record(self, step):
+        logged = {}
+
+        def replay():
+            type(self).replays += 1
+            for name, value in step().items():
+                logged.setdefault(name, torch.empty_like(value)).copy_(value)
+
+        return replay, logged
+
+
+class Refuses(Again):
+    def record(self, step):
+        raise RuntimeError("operation not permitted when stream is capturing\nmore")
+
+
+@pytest.fixture
+def recording(monkeypatch):
+    """Let the CPU record; return what changes the recorder."""
+    monkeypatch.setattr(Trainer, "_on_gpu", lambda self: True)
+    monkeypatch.setattr(Again, "replays", 0)
+
+    def use(kind):
+        monkeypatch.setattr(Trainer, "_recorder", lambda self: kind())
+
+    use(Again)
+    return use
+
+
+def weights_of(run):
+    from pointmcd.checkpoint import load_checkpoint
+
+    return load_checkpoint(run / "last.safetensors")[0]
+
+
+def assert_same(first, second):
+    first, second = weights_of(first), weights_of(second)
+    assert first.keys() == second.keys()
+    for name, tensor in first.items():
+        assert torch.equal(tensor, second[name]), name
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_replays_equal_plain_steps_over_a_schedule(make, optimizer, recording):
+    options = DISTILLED | {"epochs": 3, "warmup_epochs": 1, "optimizer": optimizer}
+    options |= {"distill_course": "first", "student": "pointnet"}
+    recorded = train(make("a", **options))
+    assert Again.replays == 6 - WARM_UP
+    recording(Refuses)
+    with pytest.warns(UserWarning, match="not recorded on the GPU.*not permitted") as said:
+        plain = train(make("b", **options))
+    assert sum("not recorded" in str(one.message) for one in said) == 1
+    assert_same(recorded, plain)
+
+
+def test_a_resumed_run_ends_as_one_that_was_not_interrupted(make, recording, monkeypatch):
+    options = DISTILLED | {"epochs": 4, "student": "pointnet"}
+    whole = train(make("a", **options))
+    epoch = Trainer.epoch
+
+    def stop(self, number):
+        if number == 2:
+            raise KeyboardInterrupt
+        return epoch(self, number)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Trainer, "epoch", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train(make("b", **options))
+    assert_same(whole, train(make("b", **options)))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"ema_decay": 0.9}, {"student": "tiny_student:TinyStudent"}],
+    ids=["average", "plug"],
+)
+def test_what_cannot_be_recorded_takes_plain_steps(make, options, recording):
+    trainer = trainer_of(make("a", **DISTILLED, **options))
+    assert not trainer.captures
+    assert trainer.make_step == trainer._step
+
+
+def test_a_cpu_records_nothing(make):
+    assert not trainer_of(make("a", **DISTILLED)).captures
+
+
+def test_few_operations_are_left_outside_of_a_recording(make, recording):
+    class Nothing(Again):
+        def record(self, step):
+            return (lambda: None), step()
+
+    recording(Nothing)
+    trainer = trainer_of(make("a", **DISTILLED, student="pointnet"))
+    batch = trainer.dataset.__getitems__([0, 3, 6, 1])
+    for _ in range(WARM_UP + 1):
+        trainer.make_step(batch, (1.0, 1.0))
+    with CountOperations() as counted:
+        trainer.make_step(batch, (1.0, 0.5))
+    assert 0 < sum(counted.launches.values()) < 20, counted.launches
+
+
+def stepper(step, layer, recorder=None):
+    return CapturedStep(step, lambda: [*layer.parameters(), *layer.buffers()], recorder, CPU)
+
+
+def test_inputs_of_another_size_take_the_plain_step():
+    seen, layer = [], nn.Linear(1, 1)
+
+    def step(points, factor):
+        seen.append(type(factor))
+        return {"sum": points.sum() * factor}
+
+    make_step = stepper(step, layer, Again())
+    for number in range(2 * WARM_UP):
+        assert make_step(torch.full((2,), float(number)), 0.5)["sum"] == number
+    assert set(seen) == {torch.Tensor}
+    assert make_step(torch.ones(3), 0.5)["sum"] == 1.5
+    assert seen[-1] is float
+    assert make_step(torch.ones(2), 2.0)["sum"] == 4
+
+
+def test_a_buffer_that_a_step_replaces_ends_the_recording():
+    layer = nn.BatchNorm1d(1)
+
+    def step(points):
+        layer.running_mean = layer.running_mean + points.mean()
+        return {"mean": layer.running_mean.sum()}
+
+    make_step = stepper(step, layer, Again())
+    with pytest.warns(UserWarning, match="copy_"):
+        found = [make_step(torch.ones(2))["mean"].item() for _ in range(6)]
+    assert found == [1, 2, 3, 4, 5, 6]
