@@ -45,6 +45,7 @@ STEPS = (
 )
 #: Steps or calls that are timed, the share of the loader's shapes, seconds left to the tests.
 REPEATS, SHAPES, TEST_SECONDS = 20, 10_000, 150
+TESTS = ["tests/ops", "tests/students", "tests/training/test_capture.py"]
 Step = Callable[..., Logged]
 
 
@@ -164,7 +165,7 @@ def busy(device: torch.device, small: bool) -> str:
 def tested(small: bool) -> str:
     """Run the tests of operations and students where the GPU is; return the end of the output."""
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "--no-header"]
-    command += ["tests/ops/test_backend.py"] if small else ["tests/ops", "tests/students"]
+    command += ["tests/ops/test_backend.py"] if small else TESTS
     try:
         done = subprocess.run(
             command, cwd=ROOT, capture_output=True, text=True, timeout=TEST_SECONDS

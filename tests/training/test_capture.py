@@ -156,3 +156,17 @@ def test_a_buffer_that_a_step_replaces_ends_the_recording():
     with pytest.warns(UserWarning, match="copy_"):
         found = [make_step(torch.ones(2))["mean"].item() for _ in range(6)]
     assert found == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("student", ["pointnet", "dgcnn", "pointnet2", "curvenet"])
+def test_on_a_gpu_replays_are_near_plain_steps(make, student, monkeypatch):
+    options = DISTILLED | {"epochs": 3, "student": student, "device": "cuda", "lr": 1e-4}
+    recorded = trainer_of(make("a", **options))
+    monkeypatch.setattr(Trainer, "captures", False)
+    plain = trainer_of(make("b", **options))
+    assert isinstance(recorded.make_step, CapturedStep)
+    for epoch in range(3):
+        found, wanted = recorded.epoch(epoch), plain.epoch(epoch)
+        assert found["vafp_loss"] == pytest.approx(wanted["vafp_loss"], rel=0.02), epoch
+    assert recorded.make_step.recorded is not None

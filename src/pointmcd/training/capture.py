@@ -43,7 +43,8 @@ class GraphRecorder:
     def record(self, step: Callable[[], Logged]) -> tuple[Callable[[], None], Logged]:
         """Record a step; `RuntimeError` where it waits for the host."""
         graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, stream=self.stream):
+        # Threads that load batches may use the GPU meanwhile.
+        with torch.cuda.graph(graph, stream=self.stream, capture_error_mode="thread_local"):
             logged = step()
         return graph.replay, logged
 

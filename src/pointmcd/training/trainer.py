@@ -146,7 +146,7 @@ class Trainer:
         return self._on_gpu() and ours and alone and self.config.precision != "fp16"
 
     def _on_gpu(self) -> bool:
-        return self.accelerator.device.type == "cuda"
+        return bool(self.accelerator.device.type == "cuda")
 
     def _recorder(self) -> Recorder:
         return GraphRecorder()
