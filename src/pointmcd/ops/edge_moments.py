@@ -15,7 +15,8 @@ from torch.nn import functional as F
 from pointmcd.ops.backend import double_of, numba_fits, parallel_kernel
 from pointmcd.ops.batch_norm import batch_statistics, running_statistics
 from pointmcd.ops.linear_norm import moment_statistics
-from pointmcd.ops.neighbours import edges_by_target, gather_rows
+from pointmcd.ops.neighbours import gather_rows
+from pointmcd.ops.scatter import edges_by_target
 from pointmcd.typing import Array
 
 

@@ -20,24 +20,6 @@ def gather_rows(values: Tensor, index: Tensor) -> Tensor:
     return values.flatten(0, 1).index_select(0, rows.flatten()).view(*index.shape, channels)
 
 
-def edges_by_target(index: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Sort the edges of all clouds by the point they lead to.
-
-    Args:
-        index: int64 [B, M, k].
-        count: N, the points that edges may lead to in each cloud.
-
-    Returns:
-        (sources int32 [B M k], the point each edge starts from, counted through all clouds, in
-        ascending order for each target; starts int32 [B N + 1], where each target's edges begin).
-    """
-    batch, _, k = index.shape
-    clouds = count * torch.arange(batch, device=index.device)[:, None, None]
-    targets, order = (index + clouds).flatten().sort(stable=True)
-    bounds = torch.arange(batch * count + 1, device=index.device)
-    return (order // k).int(), torch.searchsorted(targets, bounds, out_int32=True)
-
-
 def neighbour_max(values: Tensor, index: Tensor) -> Tensor:
     """Pool each point's neighbours by max, channel by channel.
 

@@ -1,6 +1,7 @@
 """Backward of max pooling: scatter gradients to argmax points."""
 
 import numba
+import torch
 from torch import Tensor
 
 from pointmcd.ops.backend import parallel_kernel
@@ -27,6 +28,24 @@ def scatter_torch(grad: Tensor, where: Tensor, count: int) -> Tensor:
     """Do the same on any device, in any type."""
     out = grad.new_zeros(len(grad), count, grad.shape[2])
     return out.scatter_add_(1, where.clamp(min=0).long(), grad * (where >= 0))
+
+
+def edges_by_target(index: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """Sort the edges of all clouds by the point they lead to.
+
+    Args:
+        index: int64 [B, M, k].
+        count: N, the points that edges may lead to in each cloud.
+
+    Returns:
+        (sources int32 [B M k], the point each edge starts from, counted through all clouds, in
+        ascending order for each target; starts int32 [B N + 1], where each target's edges begin).
+    """
+    batch, _, k = index.shape
+    clouds = count * torch.arange(batch, device=index.device)[:, None, None]
+    targets, order = (index + clouds).flatten().sort(stable=True)
+    bounds = torch.arange(batch * count + 1, device=index.device)
+    return (order // k).int(), torch.searchsorted(targets, bounds, out_int32=True)
 
 
 @parallel_kernel

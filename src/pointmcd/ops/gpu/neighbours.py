@@ -10,7 +10,7 @@ import triton.language as tl
 from torch import Tensor
 
 from pointmcd.ops.gpu.compare import beats
-from pointmcd.ops.neighbours import edges_by_target
+from pointmcd.ops.scatter import edges_by_target
 from pointmcd.typing import gpu_kernel
 
 #: Points and channels of a tile.
