@@ -7,7 +7,8 @@ from zipfile import ZipFile
 
 from pointmcd.datasets.furniture import furniture10
 from pointmcd.errors import RunError
-from pointmcd.evaluation.compare import Comparison, compare
+from pointmcd.evaluation.compare import compare
+from pointmcd.evaluation.comparison_table import Comparison
 from pointmcd.evaluation.evaluate import evaluate
 from pointmcd.files import replacing
 from pointmcd.inference.predict import predict

@@ -23,7 +23,7 @@ _LONG_AGO = 86400.0
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it becomes `path`, on failure it is removed.
 
     The caller creates a file or a folder there. An existing file is replaced atomically; an
@@ -32,6 +32,7 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         PointMCDError: when the operating system refuses (a full disk, missing rights).
     """
+    path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}@{_HOST}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,20 +89,20 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: str | Path, value: Any) -> None:
     """Write `value` as readable JSON, atomically."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(value, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: str | Path) -> Any:
     """Read JSON.
 
     Raises:
         PointMCDError: when the file is absent or is not JSON.
     """
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise PointMCDError(f"{path}: does not exist") from error
     except OSError as error:

@@ -1,6 +1,7 @@
 """Tables of results: written once, for the terminal and as Markdown."""
 
 from collections.abc import Iterable, Sequence
+from html import escape
 
 from rich.table import Table
 from rich.text import Text
@@ -29,6 +30,19 @@ def table_rows(table: Table) -> list[dict[str, str]]:
     names = [str(column.header) for column in table.columns]
     cells = zip(*(map(str, column.cells) for column in table.columns), strict=True)
     return [dict(zip(names, row, strict=True)) for row in cells]
+
+
+def to_html(table: Table) -> str:
+    """Return a table of texts as an HTML table, its title above it and its notes below."""
+    heads = [str(column.header) for column in table.columns]
+    rows = [heads, *(list(row.values()) for row in table_rows(table))]
+    lines = (
+        "".join(f"<{kind}>{escape(cell)}</{kind}>" for cell in row)
+        for kind, row in zip(["th", *["td"] * len(rows)], rows, strict=False)
+    )
+    body = "".join(f"<tr>{line}</tr>" for line in lines)
+    notes = "<br>".join(map(escape, str(table.caption or "").splitlines()))
+    return f"<p><b>{escape(str(table.title or ''))}</b></p><table>{body}</table><p>{notes}</p>"
 
 
 def to_markdown(table: Table) -> str:

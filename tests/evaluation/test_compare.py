@@ -10,8 +10,8 @@ from rich.console import Console
 from synthetic_runs import Bench
 
 from pointmcd.errors import RunError
-from pointmcd.evaluation.compare import Comparison, compare
-from pointmcd.evaluation.comparison_table import comparison_table
+from pointmcd.evaluation.compare import compare
+from pointmcd.evaluation.comparison_table import Comparison, comparison_table
 from pointmcd.tables import to_markdown
 from pointmcd.training.run import RUN_FORMAT
 

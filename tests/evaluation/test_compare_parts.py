@@ -11,8 +11,8 @@ from rich.console import Console
 from synthetic_runs import PARTS, Bench, PartsBench
 
 from pointmcd.errors import ConfigError, RunError
-from pointmcd.evaluation.compare import Comparison, compare
-from pointmcd.evaluation.comparison_table import comparison_table
+from pointmcd.evaluation.compare import compare
+from pointmcd.evaluation.comparison_table import Comparison, comparison_table
 from pointmcd.evaluation.results import read_result
 from pointmcd.tables import to_markdown
 

@@ -33,7 +33,7 @@ class LabelRow(NamedTuple):
     line: int = 0
 
 
-def read_labels(path: Path, empty: bool = False) -> list[LabelRow]:
+def read_labels(path: str | Path, empty: bool = False) -> list[LabelRow]:
     """Read a label file: columns `path`, `class` and maybe `split`, separated by `,`, `;` or tabs.
 
     A first line that names no columns is a shape. Rows without a class are left out.
@@ -46,7 +46,7 @@ def read_labels(path: Path, empty: bool = False) -> list[LabelRow]:
         ConfigError: when the file cannot be read, or a line is none of a label file.
     """
     try:
-        text = path.read_bytes().decode("utf-8-sig")  # a name may hold any end of a line
+        text = Path(path).read_bytes().decode("utf-8-sig")  # a name may hold any end of a line
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "is not a text in UTF-8"
         raise ConfigError(f"--labels {path}: cannot be read: {reason}") from error
@@ -77,7 +77,7 @@ def _columns(table: list[tuple[int, list[str]]]) -> tuple[list[int], list[tuple[
     return [paths[0], classes[0], *splits[:1]], table[1:]
 
 
-def _row(path: Path, line: int, cells: list[str], columns: list[int]) -> LabelRow:
+def _row(path: str | Path, line: int, cells: list[str], columns: list[int]) -> LabelRow:
     here = f"--labels {path}: line {line}"
     if len(cells) <= max(columns[:2]):
         raise ConfigError(f"{here}: has no class; write path,class")
@@ -87,7 +87,7 @@ def _row(path: Path, line: int, cells: list[str], columns: list[int]) -> LabelRo
     return LabelRow(cells[columns[0]], cells[columns[1]].strip(), split or None, line)
 
 
-def write_labels(path: Path, rows: Sequence[LabelRow]) -> None:
+def write_labels(path: str | Path, rows: Sequence[LabelRow]) -> None:
     """Write a label file; the same rows give the same bytes."""
     split = any(row.split for row in rows)
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
@@ -96,7 +96,7 @@ def write_labels(path: Path, rows: Sequence[LabelRow]) -> None:
         writer.writerows([row.path, row.label, row.split or ""][: 2 + split] for row in rows)
 
 
-def labels_digest(path: Path) -> str:
+def labels_digest(path: str | Path) -> str:
     """Return a short hash of what a label file says, whatever its order and form."""
     rows = sorted((row.path, row.label, row.split or "") for row in read_labels(path))
     return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:8]

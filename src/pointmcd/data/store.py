@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import astuple, dataclass, replace
@@ -67,7 +68,7 @@ class Store:
         ConfigError: when the label file is of no use for these shapes.
     """
 
-    def __init__(self, path: Path, labels: Path | None = None) -> None:
+    def __init__(self, path: str | Path, labels: str | Path | None = None) -> None:
         self.path = Path(path)
         self.meta = _read_meta(self.path)
         self.classes: list[str] = self.meta["classes"]
@@ -78,10 +79,17 @@ class Store:
         self._starts = list(accumulate(self.meta["counts"], initial=0))
         variant_of = np.array(self.meta.get("variant_of", []), dtype=np.int64)
         self.shape_of = np.concatenate([np.arange(len(self.shapes)), variant_of])
+        labels = None if labels is None else Path(labels)
         self.own_fingerprint, self.label_file = self._fingerprint(), labels
         self.from_validation: frozenset[int] = frozenset()
         if labels is not None:
             self._relabel(labels)
+
+    def __repr__(self) -> str:
+        counts = Counter(shape.split for shape in self.shapes)
+        known = [f"{counts[split]} {split}" for split in ("train", "val", "test") if counts[split]]
+        text = ", ".join([f"{len(self.shapes)} shapes", f"{len(self.classes)} classes", *known])
+        return f"<Store {self.path}: {text}>"
 
     def _relabel(self, file: Path) -> None:
         if self.parts is not None:

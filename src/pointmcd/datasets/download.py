@@ -36,7 +36,7 @@ class Fetched:
     published: bool
 
 
-def download(name: str, folder: Path = Path(), layout: str | None = None) -> Fetched:
+def download(name: str, folder: str | Path = ".", layout: str | None = None) -> Fetched:
     """Fetch a data set's archive; run again it continues, or checks what is there.
 
     Args:

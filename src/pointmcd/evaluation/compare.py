@@ -3,91 +3,25 @@
 import json
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from pointmcd.errors import RunError
+from pointmcd.evaluation.comparison_table import Comparison, Difference
 from pointmcd.evaluation.grouping import group_runs, name_variants, unequal_settings
 from pointmcd.evaluation.results import has_teacher, read_result
 from pointmcd.evaluation.voting import check_votes
-from pointmcd.metrics.statistics import Interval, PairedTest, bootstrap_difference
+from pointmcd.metrics.statistics import bootstrap_difference
 from pointmcd.tasks.results import Checkpoint, RunResult, Variant
-from pointmcd.tasks.task import Scoring, Task, get_task
-
-
-@dataclass(frozen=True)
-class Difference:
-    """One variant minus the baseline; scores are fractions.
-
-    Attributes:
-        variant: its label.
-        paired_by_seed: both sides have the same seeds, and seed s is compared with seed s;
-            otherwise each side's score per shape is averaged over its seeds.
-        overall: difference in overall accuracy or instance mIoU with its 95% interval.
-        class_score: difference in the mean over classes.
-        per_class: difference in the score of each class; None without test shapes.
-        test: paired test with one score per shape for all seeds of each side: McNemar's on the
-            majority vote, or Wilcoxon's on the mean IoU averaged over the seeds.
-        by_seed: the same test for each seed; empty unless paired by seed.
-    """
-
-    variant: str
-    paired_by_seed: bool
-    overall: Interval
-    class_score: float
-    per_class: dict[str, float | None]
-    test: PairedTest
-    by_seed: dict[int, PairedTest]
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Result of `compare`.
-
-    Attributes:
-        checkpoint: "last" or "best" (on the validation split).
-        count: number of test shapes.
-        baseline: the variant that the others are held against, or None.
-        variants: the other variants.
-        differences: one per variant, in the same order; empty without a baseline.
-        warnings: what may make the comparison unfair, to be shown beside it.
-        teachers: the teachers of the runs where they do the task themselves, one row each.
-        voting: how many rescaled copies of each cloud every run voted over; 1: none.
-    """
-
-    checkpoint: Checkpoint
-    count: int
-    baseline: Variant | None
-    variants: tuple[Variant, ...]
-    differences: tuple[Difference, ...]
-    warnings: tuple[str, ...]
-    teachers: tuple[tuple[Variant, Difference | None], ...] = ()
-    voting: int = 1
-
-    @property
-    def all_variants(self) -> tuple[Variant, ...]:
-        """The baseline, where there is one, and the variants."""
-        return tuple(variant for variant, _ in self.rows)
-
-    @property
-    def rows(self) -> list[tuple[Variant, Difference | None]]:
-        """All variants with their differences; the baseline, or none at all, has None."""
-        differences = self.differences or (None,) * len(self.variants)
-        first = [(self.baseline, None)] if self.baseline else []
-        return [*first, *zip(self.variants, differences, strict=True)]
-
-    @property
-    def task(self) -> Task:
-        """The task of all runs."""
-        return get_task(self.variants[0].results[0].info["task"])
+from pointmcd.tasks.task import Scoring, get_task
 
 
 def compare(
-    runs: Sequence[Path],
-    baseline: Sequence[Path] = (),
+    runs: Sequence[str | Path],
+    baseline: Sequence[str | Path] = (),
     checkpoint: Checkpoint = "last",
     read: Callable[[Path, Checkpoint], RunResult] = read_result,
     scoring: Scoring | None = None,

@@ -1,15 +1,98 @@
-"""A comparison as a table."""
+"""A comparison of variants, and its table."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from rich.table import Table
 
-from pointmcd.evaluation.compare import Comparison
 from pointmcd.evaluation.voting import wording
+from pointmcd.extras import import_extra
 from pointmcd.metrics.statistics import Interval, PairedTest, Spread
-from pointmcd.tables import result_table
-from pointmcd.tasks.results import Variant
+from pointmcd.tables import result_table, to_html, to_markdown
+from pointmcd.tasks.results import Checkpoint, Variant
+from pointmcd.tasks.task import Task, get_task
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One variant minus the baseline; scores are fractions.
+
+    Attributes:
+        variant: its label.
+        paired_by_seed: both sides have the same seeds, and seed s is compared with seed s;
+            otherwise each side's score per shape is averaged over its seeds.
+        overall: difference in overall accuracy or instance mIoU with its 95% interval.
+        class_score: difference in the mean over classes.
+        per_class: difference in the score of each class; None without test shapes.
+        test: paired test with one score per shape for all seeds of each side: McNemar's on the
+            majority vote, or Wilcoxon's on the mean IoU averaged over the seeds.
+        by_seed: the same test for each seed; empty unless paired by seed.
+    """
+
+    variant: str
+    paired_by_seed: bool
+    overall: Interval
+    class_score: float
+    per_class: dict[str, float | None]
+    test: PairedTest
+    by_seed: dict[int, PairedTest]
+
+
+@dataclass(frozen=True, repr=False)
+class Comparison:
+    """Result of `compare`; printed it is a table, in a notebook too.
+
+    Attributes:
+        checkpoint: "last" or "best" (on the validation split).
+        count: number of test shapes.
+        baseline: the variant that the others are held against, or None.
+        variants: the other variants.
+        differences: one per variant, in the same order; empty without a baseline.
+        warnings: what may make the comparison unfair, to be shown beside it.
+        teachers: the teachers of the runs where they do the task themselves, one row each.
+        voting: how many rescaled copies of each cloud every run voted over; 1: none.
+    """
+
+    checkpoint: Checkpoint
+    count: int
+    baseline: Variant | None
+    variants: tuple[Variant, ...]
+    differences: tuple[Difference, ...]
+    warnings: tuple[str, ...]
+    teachers: tuple[tuple[Variant, Difference | None], ...] = ()
+    voting: int = 1
+
+    def __repr__(self) -> str:
+        return to_markdown(comparison_table(self))
+
+    def _repr_html_(self) -> str:
+        return to_html(comparison_table(self))
+
+    def to_frame(self) -> Any:
+        """Return a pandas DataFrame with a row for each variant; scores are fractions.
+
+        Raises:
+            ConfigError: when pandas is absent.
+        """
+        return import_extra("pandas", "pandas", "to_frame").DataFrame(comparison_records(self))
+
+    @property
+    def all_variants(self) -> tuple[Variant, ...]:
+        """The baseline, where there is one, and the variants."""
+        return tuple(variant for variant, _ in self.rows)
+
+    @property
+    def rows(self) -> list[tuple[Variant, Difference | None]]:
+        """All variants with their differences; the baseline, or none at all, has None."""
+        differences = self.differences or (None,) * len(self.variants)
+        first = [(self.baseline, None)] if self.baseline else []
+        return [*first, *zip(self.variants, differences, strict=True)]
+
+    @property
+    def task(self) -> Task:
+        """The task of all runs."""
+        return get_task(self.variants[0].results[0].info["task"])
 
 
 def columns(comparison: Comparison) -> tuple[str, ...]:

@@ -23,9 +23,9 @@ from pointmcd.typing import Indices
 
 
 def evaluate(
-    run: Path,
+    run: str | Path,
     split: str = "test",
-    store: Path | None = None,
+    store: str | Path | None = None,
     device: str = "auto",
     voting: int = 1,
 ) -> dict[str, Metrics]:
@@ -51,6 +51,7 @@ def evaluate(
         ConfigError: when `voting` is below 1.
     """
     check_votes(voting)
+    run = Path(run)
     opened, data, indices = open_evaluation(run, split, store)
     task, where = opened.task, pick_device(device)
     dataset = ShapeDataset(
@@ -88,7 +89,7 @@ def evaluate(
     return results
 
 
-def evaluate_teacher(folder: Path, split: str = "test") -> Metrics:
+def evaluate_teacher(folder: str | Path, split: str = "test") -> Metrics:
     """Metrics of a teacher on a split of its store, from what the store holds of it.
 
     Args:
@@ -99,7 +100,7 @@ def evaluate_teacher(folder: Path, split: str = "test") -> Metrics:
         StoreError: when the teacher does not match its store, or the split has no shapes.
         ConfigError: when it does no task, or one of points.
     """
-    store, teacher = open_teacher_store(folder)
+    store, teacher = open_teacher_store(Path(folder))
     task = task_of_lesson(teacher["task"])
     if task is None or task.dense:
         raise ConfigError(
@@ -114,7 +115,9 @@ def evaluate_teacher(folder: Path, split: str = "test") -> Metrics:
     return task.measure(labels, task.teacher_predictions(said.float(), labels, known, {}), known)
 
 
-def open_evaluation(path: Path, split: str, store: Path | None) -> tuple[Run, Store, Indices]:
+def open_evaluation(
+    path: str | Path, split: str, store: str | Path | None
+) -> tuple[Run, Store, Indices]:
     """Open a run, the store that it was trained on, and the indices of a split's shapes.
 
     Raises:

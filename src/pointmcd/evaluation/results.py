@@ -16,13 +16,14 @@ from pointmcd.training.run import Run
 _UNREADABLE = "not the arrays of an evaluation"
 
 
-def read_result(run: Path, checkpoint: Checkpoint = "last", voting: int = 1) -> RunResult:
+def read_result(run: str | Path, checkpoint: Checkpoint = "last", voting: int = 1) -> RunResult:
     """Read a run folder and its predictions on the test split, of so many votes each.
 
     Raises:
         RunError: when the folder is no run, is not evaluated (so), or is damaged.
         ConfigError: when this installation lacks its task.
     """
+    run = Path(run)
     opened = Run(run)
     opened.refuse_pretrained()
     opened.require(checkpoint)

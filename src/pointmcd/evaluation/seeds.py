@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError
-from pointmcd.evaluation.compare import Comparison, compare
+from pointmcd.evaluation.compare import compare
+from pointmcd.evaluation.comparison_table import Comparison
 from pointmcd.evaluation.evaluate import evaluate
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach

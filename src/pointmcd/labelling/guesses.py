@@ -40,7 +40,7 @@ class Guesses(NamedTuple):
         return {"best": best, "classes": self.classes, "sure": sure}
 
 
-def guess(model: Path, store: Store, device: str = "auto") -> Guesses:
+def guess(model: str | Path, store: Store, device: str = "auto") -> Guesses:
     """Return the guesses of a run, or of a teacher of the store, for every shape.
 
     A run's are of the checkpoint that was best on the validation split and calibrated, as those of
@@ -50,6 +50,7 @@ def guess(model: Path, store: Store, device: str = "auto") -> Guesses:
         RunError: when it names no classes, is not finished, or learnt from other shapes.
         StoreError: when the teacher does not match its store.
     """
+    model = Path(model)
     return _of_teacher(model, store) if is_teacher(model) else _of_run(model, store, device)
 
 

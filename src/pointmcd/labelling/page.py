@@ -82,8 +82,8 @@ class LabelPage:
 
 def label_page(
     store: str | Path,
-    labels: Path | None = None,
-    run: Path | None = None,
+    labels: str | Path | None = None,
+    run: str | Path | None = None,
     count: int = 50,
     device: str = "auto",
 ) -> LabelPage:
@@ -122,14 +122,14 @@ def label_page(
     )
 
 
-def read_rows(store: Store, file: Path) -> dict[int, LabelRow]:
+def read_rows(store: Store, file: str | Path) -> dict[int, LabelRow]:
     """Return the rows of a label file by the index of the shape, each with its name in the store.
 
     Raises:
         ConfigError: when a row names no shape, or a shape has two classes.
     """
     names = [shape.name for shape in store.shapes]
-    found = match_labels(names, file, store.path, empty=True)
+    found = match_labels(names, Path(file), store.path, empty=True)
     return {index: row._replace(path=names[index]) for index, row in found.items()}
 
 
@@ -139,7 +139,7 @@ def own_rows(store: Store) -> dict[int, LabelRow]:
     return {i: LabelRow(one.name, one.label) for i, one in shapes if one.label is not None}
 
 
-def write_label_page(page: LabelPage, out: Path) -> Path:
+def write_label_page(page: LabelPage, out: str | Path) -> Path:
     """Write the page as a file that opens from disk.
 
     Args:
@@ -149,4 +149,4 @@ def write_label_page(page: LabelPage, out: Path) -> Path:
     Returns:
         The file.
     """
-    return write_page(page.html(), out, "labels.html")
+    return write_page(page.html(), Path(out), "labels.html")

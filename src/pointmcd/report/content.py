@@ -8,8 +8,9 @@ from typing import Any
 from pointmcd import __version__
 from pointmcd.data.store import Store
 from pointmcd.errors import PointMCDError
-from pointmcd.evaluation.compare import Comparison, Difference
 from pointmcd.evaluation.comparison_table import (
+    Comparison,
+    Difference,
     columns,
     comparison_rows,
     interval_text,

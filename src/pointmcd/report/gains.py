@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from pointmcd.evaluation.compare import Difference
+from pointmcd.evaluation.comparison_table import Difference
 from pointmcd.plots.confusion import readable
 from pointmcd.plots.style import GAIN, LOSS, tidy
 from pointmcd.tasks.task import Wording

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from pointmcd.evaluation.compare import Comparison
+from pointmcd.evaluation.comparison_table import Comparison
 from pointmcd.plots.style import tidy, variant_colours
 from pointmcd.tasks.results import Variant
 

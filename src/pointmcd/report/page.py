@@ -12,10 +12,10 @@ from pointmcd.training.run import Run
 
 
 def write_report(
-    runs: Sequence[Path],
-    out: Path,
-    baseline: Sequence[Path] = (),
-    over_labels: Sequence[Path] = (),
+    runs: Sequence[str | Path],
+    out: str | Path,
+    baseline: Sequence[str | Path] = (),
+    over_labels: Sequence[str | Path] = (),
 ) -> Path:
     """Write one self-contained HTML page about evaluated runs.
 
@@ -35,16 +35,16 @@ def write_report(
     """
     if not runs:
         raise RunError("no runs to report on: give at least one run folder")
-    runs, baseline = _split([Path(run) for run in runs], [Path(run) for run in baseline])
-    comparisons = [compare(runs, baseline, "last")]
-    if all((run / "predictions-test-best.npz").is_file() for run in (*runs, *baseline)):
-        comparisons.append(compare(runs, baseline, "best"))
-    votes = set.intersection(*(_votes(run) for run in (*runs, *baseline)))
-    comparisons += [compare(runs, baseline, "last", voting=number) for number in sorted(votes)]
+    shown, held = _split([Path(run) for run in runs], [Path(run) for run in baseline])
+    comparisons = [compare(shown, held, "last")]
+    if all((run / "predictions-test-best.npz").is_file() for run in (*shown, *held)):
+        comparisons.append(compare(shown, held, "best"))
+    votes = set.intersection(*(_votes(run) for run in (*shown, *held)))
+    comparisons += [compare(shown, held, "last", voting=number) for number in sorted(votes)]
     html = load_template("pointmcd.report", "report.html.j2").render(
         page_content(comparisons, compare(over_labels) if over_labels else None)
     )
-    file = out / "report.html" if out.is_dir() else out
+    file = Path(out) / "report.html" if Path(out).is_dir() else Path(out)
     with replacing(file) as temporary:
         temporary.write_text(html, encoding="utf-8")
     return file

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from pointmcd.errors import FormatError, RunError, own_text
-from pointmcd.evaluation.compare import Comparison, compare
+from pointmcd.evaluation.compare import compare
+from pointmcd.evaluation.comparison_table import Comparison
 from pointmcd.evaluation.evaluate import save_arrays
 from pointmcd.evaluation.results import read_arrays
 from pointmcd.files import write_json

@@ -6,8 +6,7 @@ from typing import Any, cast
 import numpy as np
 from rich.table import Table
 
-from pointmcd.evaluation.compare import Comparison
-from pointmcd.evaluation.comparison_table import interval_text, percent, seeds_text
+from pointmcd.evaluation.comparison_table import Comparison, interval_text, percent, seeds_text
 from pointmcd.metrics.statistics import Interval, Spread
 from pointmcd.robustness.registry import SEVERITIES
 from pointmcd.robustness.result import CorruptionResult, corruption_errors

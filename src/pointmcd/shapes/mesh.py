@@ -59,9 +59,9 @@ class Mesh:
 
 
 def read_mesh(
-    data: Path | bytes,
-    name: str,
-    file_type: str,
+    data: str | Path | bytes,
+    name: str | None = None,
+    file_type: str | None = None,
     parts: Shorts | None = None,
     beside: Beside | None = None,
 ) -> Mesh:
@@ -71,15 +71,18 @@ def read_mesh(
 
     Args:
         data: the file, or its content.
-        name: the file as error texts call it.
-        file_type: suffix, in any case, with or without the dot.
+        name: the file as error texts call it; by default its path.
+        file_type: suffix, in any case, with or without the dot; by default that of the path.
         parts: part label of each face, in the order of the file; a polygon is one face.
         beside: reads the files that a .gltf names; by default those in the folder of a path.
 
     Raises:
         ShapeError: when the content is no usable mesh, or has not as many faces as labels.
     """
-    kind = file_type.lower().lstrip(".")
+    data = Path(data) if isinstance(data, str) else data
+    path = data if isinstance(data, Path) else Path("mesh")
+    name = str(path) if name is None else name
+    kind = (path.suffix if file_type is None else file_type).lower().lstrip(".")
     content = read_file(data, name) if isinstance(data, Path) else data
     with reading(name, kind):
         if not content.strip():

@@ -54,7 +54,7 @@ class Run:
         RunError: when the folder holds no run, or one of another format.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
         file = self.path / "run.json"
         if not file.is_file():
@@ -62,6 +62,11 @@ class Run:
                 f"{path}: is not a run folder (no run.json); make one with pointmcd train"
             )
         self.meta: dict[str, Any] = _read_meta(file)
+
+    def __repr__(self) -> str:
+        about = (self.meta["student"], self.meta["task"], self.meta["arm"])
+        seed, state = self.meta["seed"], "finished" if self.finished else "not finished"
+        return f"<Run {self.path}: {', '.join(about)}, seed {seed}, {state}>"
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -91,7 +96,7 @@ class Run:
         file = self.path / LABELS
         return file if file.exists() else None
 
-    def open_store(self, path: Path | None = None) -> Store:
+    def open_store(self, path: str | Path | None = None) -> Store:
         """Open the store that it was trained on, with its label file, or a copy at another path.
 
         Raises:

@@ -1,0 +1,75 @@
+"""Paths as text, wherever a public function or a config takes a path."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+import pointmcd
+from pointmcd.data.labels import LabelRow, read_labels, write_labels
+from pointmcd.evaluation.seeds import train_seeds
+from pointmcd.labelling.map import shape_map
+from pointmcd.labelling.page import label_page, write_label_page
+from pointmcd.report.view import view
+
+TINY = {"student": "tiny_student:TinyStudent", "epochs": 1, "points": 32, "batch_size": 4}
+
+
+@pytest.fixture
+def text(tmp_path, monkeypatch):
+    """A function from names to relative paths in a folder of the test, which is the current one."""
+    monkeypatch.chdir(tmp_path)
+    return str
+
+
+@pytest.fixture
+def mesh(text):
+    Path("a.off").write_text("OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n")
+    return "a.off"
+
+
+def test_from_meshes_to_a_report(tiny_store, text, mesh):
+    source, device = str(tiny_store.parent / "meshes"), "cpu"
+    pointmcd.prepare(pointmcd.PrepareConfig(source, "store", points=64, workers=1))
+    store = pointmcd.Store("store")
+    assert len(store.shapes) == 18
+    write_labels("labels.csv", [LabelRow(one.name, str(one.label)) for one in store.shapes])
+    assert len(read_labels("labels.csv")) == 18
+    pointmcd.Store("store", labels="labels.csv")
+    pointmcd.teach(pointmcd.TeachConfig("store", epochs=1, device=device))
+    config = pointmcd.TrainConfig("store", out="run", device=device, **TINY)
+    run = pointmcd.train(config)
+    pointmcd.evaluate("run", store="store", device=device)
+    base = str(pointmcd.train(pointmcd.TrainConfig("store", teacher=None, device=device, **TINY)))
+    pointmcd.evaluate(base, device=device)
+    pointmcd.compare(["run"], [base])
+    assert pointmcd.write_report(["run"], "report.html", [base]).exists()
+    assert next(iter(pointmcd.predict("run", [mesh], device=device))).fault is None
+    pointmcd.embed("store", "run", device=device).save("e.npz")
+    assert pointmcd.similar("run", mesh, "store", device=device)
+    pointmcd.export_run("run", "exported")
+    assert pointmcd.map_output(store, "lite0", "logits", store.indices("train")).shape[1] == 3
+    assert view("store", ".").exists()
+    assert shape_map("store", run="run", device=device).save(".").exists()
+    page = label_page("store", labels="labels.csv", run="run", device=device)
+    assert write_label_page(page, ".").exists()
+    train_seeds(pointmcd.TrainConfig("store", out="seeds", device=device, **TINY), [0])
+    assert run.name == "run"
+
+
+def test_probing_and_starting_from_a_run(taught_store, text):
+    shutil.copytree(taught_store, "store")
+    first = pointmcd.TrainConfig("store", teacher=None, out="first", device="cpu", **TINY)
+    pointmcd.train(first)
+    again = pointmcd.TrainConfig("store", teacher=None, init="first", device="cpu", **TINY)
+    pointmcd.train(again)
+    assert pointmcd.probe(pointmcd.ProbeConfig("first", "store", device="cpu"))
+    curve = pointmcd.TrainConfig("store", teacher=None, out="curve", device="cpu", **TINY)
+    assert pointmcd.learning_curve(curve, shares=(1.0,))
+
+
+def test_shapes_and_sources(tiny_store, mesh):
+    assert len(pointmcd.read_mesh(mesh).faces) == 1
+    from pointmcd.datasets.registry import find_shapes
+
+    assert find_shapes(str(tiny_store.parent / "meshes"))
