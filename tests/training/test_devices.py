@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from accelerate import PartialState
 from dtype_watch import NoDoubles, NoRounding, without_kernels
 from trainers import trainer_of
 
@@ -34,3 +35,8 @@ def test_a_step_in_parts_with_every_option(make, parts_store, monkeypatch):
     with NoDoubles():
         logged = [trainer._step(batch, (1.0, 0.0)) for _ in range(2)]
     assert all(torch.isfinite(value) for one in logged for value in one.values())
+
+
+def test_a_trainer_is_on_its_own_device_after_one_on_another(make):
+    PartialState()._shared_state["device"] = torch.device("meta")
+    assert trainer_of(make("a", device="cpu")).accelerator.device.type == "cpu"

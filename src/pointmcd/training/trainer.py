@@ -353,7 +353,8 @@ def loss_weights(config: TrainConfig, epoch: int) -> tuple[float, float]:
 
 def _accelerator(config: TrainConfig) -> Accelerator:
     # accelerate keeps its settings per process; another run in this process may differ.
-    AcceleratorState._reset_state()
+    # The processes of a launch have met with theirs; they keep it, and so their device.
+    AcceleratorState._reset_state(reset_partial_state=process_count() == 1)
     on_cpu = pick_device(config.device).type == "cpu"  # refuses one that is not there
     if on_cpu and config.precision == "fp16":  # accelerate would pass over it in silence
         raise ConfigError("--precision fp16: needs a GPU; use bf16 or no")
