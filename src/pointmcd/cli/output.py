@@ -3,11 +3,13 @@
 import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import Annotated, Any, NoReturn
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from tyro.conf import arg
 
 from pointmcd.errors import PointMCDError
@@ -74,7 +76,16 @@ def print_tables(
         if form.markdown:
             out.file.write("\n" * bool(number) + to_markdown(table))
         else:
-            out.print(table)
+            _print_table(table)
+
+
+def _print_table(table: Table) -> None:
+    """Print the title in one line, whatever its length: rich would fold it to the table's width."""
+    if table.title:
+        out.print(Text(str(table.title), style="table.title"), soft_wrap=True)
+    bare = copy(table)
+    bare.title = None
+    out.print(bare)
 
 
 def _print_records(records: Sequence[Mapping[str, Any]], as_json: bool) -> None:
