@@ -29,7 +29,7 @@ from benchmarks.speed.gpu_kernels import kernels
 from benchmarks.speed.gpu_parity import parity
 from benchmarks.speed.published.students import FORWARD, distilled
 from pointmcd.ops.cross_entropy import smoothed_cross_entropy
-from pointmcd.training.capture import CapturedStep, GraphRecorder, Logged
+from pointmcd.training.capture import CapturedStep, GraphRecorder, Logged, optimizer_moments
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.inputs import find_teacher
 from pointmcd.training.trainer import Trainer
@@ -107,7 +107,9 @@ def step_of(name: str, how: str, bf16: bool, device: torch.device) -> Step:
     if how != "recorded" or device.type != "cuda":
         return step
     state = [*module.parameters(), *module.buffers()]
-    return CapturedStep(step, lambda: state, GraphRecorder(), device)
+    return CapturedStep(
+        step, lambda: state, GraphRecorder(), device, lambda: optimizer_moments(optimizer)
+    )
 
 
 def step_rows(device: torch.device, small: bool) -> Iterator[list[object]]:

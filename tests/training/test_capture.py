@@ -33,6 +33,12 @@ class Again:
 
         return replay, logged
 
+    def random_state(self):
+        return torch.get_rng_state()
+
+    def restore_random(self, state):
+        torch.set_rng_state(state)
+
 
 class Refuses(Again):
     def record(self, step):
@@ -111,11 +117,13 @@ def test_a_cpu_records_nothing(make):
 
 
 def test_few_operations_are_left_outside_of_a_recording(make, recording):
-    class Nothing(Again):
+    class OnlyTheFirst(Again):  # which is held to the plain step
         def record(self, step):
-            return (lambda: None), step()
+            right, logged = super().record(step)
+            calls = iter([right])
+            return (lambda: next(calls, int)()), logged
 
-    recording(Nothing)
+    recording(OnlyTheFirst)
     trainer = trainer_of(make("a", **DISTILLED, student="pointnet"))
     batch = trainer.dataset.__getitems__([0, 3, 6, 1])
     for _ in range(WARM_UP + 1):
@@ -123,6 +131,31 @@ def test_few_operations_are_left_outside_of_a_recording(make, recording):
     with CountOperations() as counted:
         trainer.make_step(batch, (1.0, 0.5))
     assert 0 < sum(counted.launches.values()) < 20, counted.launches
+
+
+@pytest.mark.parametrize("fault", ["twice", "nan", "logs"])
+def test_a_replay_that_does_something_else_is_not_used(make, recording, fault):
+    class Faulty(Again):
+        def record(self, step):
+            right, logged = super().record(step)
+
+            def replay():
+                right()
+                if fault == "twice":
+                    right()
+                for value in logged.values():
+                    value += {"nan": float("nan"), "logs": 0.5}.get(fault, 0)
+
+            return replay, logged
+
+    options = DISTILLED | {"epochs": 3, "student": "pointnet"}
+    recording(Refuses)
+    with pytest.warns(UserWarning, match="not permitted"):
+        plain = train(make("plain", **options))
+    recording(Faulty)
+    with pytest.warns(UserWarning, match="a replay differs from the plain step"):
+        found = train(make("faulty", **options))
+    assert_same(plain, found)
 
 
 def stepper(step, layer, recorder=None):

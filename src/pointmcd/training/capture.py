@@ -25,6 +25,12 @@ class Recorder(Protocol):
     def record(self, step: Callable[[], Logged]) -> tuple[Callable[[], None], Logged]:
         """Return what replays the step and where it then leaves what it logs; make no step."""
 
+    def random_state(self) -> Tensor:
+        """Return the state of the device's random numbers."""
+
+    def restore_random(self, state: Tensor) -> None:
+        """Set it."""
+
 
 class GraphRecorder:
     """Records into a CUDA graph."""
@@ -48,17 +54,27 @@ class GraphRecorder:
             logged = step()
         return graph.replay, logged
 
+    def random_state(self) -> Tensor:
+        """Return the state of the GPU's random numbers."""
+        return torch.cuda.get_rng_state()
+
+    def restore_random(self, state: Tensor) -> None:
+        """Set it."""
+        torch.cuda.set_rng_state(state)
+
 
 class CapturedStep:
     """Makes steps, after the first few by replaying a recorded one on inputs of fixed places.
 
     Numbers among the inputs become scalars on the device, so that a schedule reaches the recorded
-    step. Inputs of other sizes, and all where the step cannot be recorded, take the plain step.
+    step. Inputs of other sizes, and all where the step cannot be recorded, take the plain step; so
+    do all where the first replay does not what the plain step does.
 
     Args:
         step: makes one step from nested tuples and dicts of tensors, numbers and None.
         state: lists the tensors that a step writes to, parameters and buffers: they must stay
             where they are.
+        moments: lists what the optimiser keeps.
         recorder: of the device.
         device: where numbers go.
     """
@@ -69,8 +85,10 @@ class CapturedStep:
         state: Callable[[], list[Tensor]],
         recorder: Recorder,
         device: torch.device,
+        moments: Callable[[], list[Tensor]] = list,
     ) -> None:
         self.step, self.state, self.recorder, self.device = step, state, recorder, device
+        self.moments = moments
         self.inputs: list[Any] = []
         self.layout: tuple[TreeSpec, list[Any]] | None = None
         self.places: list[int] = []
@@ -89,7 +107,7 @@ class CapturedStep:
             return self.step(*inputs)
         self._fill(leaves)
         if self.recorded is None and self.steps >= WARM_UP:
-            self._record()
+            return self._record()
         if self.recorded is None:
             self.steps += 1
             logged = self.recorder.warm_up(self._fixed_step)
@@ -117,11 +135,27 @@ class CapturedStep:
         assert self.layout is not None
         return self.step(*tree_unflatten(self.inputs, self.layout[0]))
 
-    def _record(self) -> None:
+    def _record(self) -> Logged:
+        """Record, and make one step: the plain one, to which the first replay is held."""
         try:
             self.recorded = self.recorder.record(self._fixed_step)
         except RuntimeError as error:
             self._give_up(first_line(error))
+            return self._fixed_step()
+        state = [*self.state(), *self.moments()]
+        before, chance = [one.detach().clone() for one in state], self.recorder.random_state()
+        replay, logged = self.recorded
+        replay()
+        replayed = [one.detach().clone() for one in (*state, *logged.values())]
+        with torch.no_grad():
+            for one, old in zip(state, before, strict=True):
+                one.copy_(old)
+        self.recorder.restore_random(chance)
+        wanted = self._fixed_step()
+        if not _near(replayed, [*state, *wanted.values()], before):
+            self.recorded = None
+            self._give_up("a replay differs from the plain step")
+        return wanted
 
     def _check_places(self) -> None:
         """Give up where a step puts new tensors into the state: a replay would read the old."""
@@ -133,6 +167,31 @@ class CapturedStep:
     def _give_up(self, why: str) -> None:
         self.fails = True
         warnings.warn(f"steps are not recorded on the GPU, so they are slower: {why}", stacklevel=2)
+
+
+def optimizer_moments(optimizer: torch.optim.Optimizer) -> list[Tensor]:
+    """Return the tensors that an optimiser keeps of its parameters."""
+    kept = (value for own in optimizer.state.values() for value in own.values())
+    return [value for value in kept if isinstance(value, Tensor)]
+
+
+def _near(found: list[Tensor], wanted: list[Tensor], before: list[Tensor]) -> bool:
+    """Return whether a step changed its state as another did, but for rounding.
+
+    An optimiser of normalised steps turns the rounding of a gradient near zero into a whole step:
+    the difference of all changes together may be a tenth of them.
+    """
+    pairs = list(zip(found, wanted, strict=True))
+    if not all(bool(torch.isfinite(one).all()) for one, _ in pairs):
+        return False
+    moved = [one.detach() - old for (_, one), old in zip(pairs, before, strict=False)]
+    apart = [one - other.detach() for one, other in pairs[: len(before)]]
+    logged = all(torch.allclose(one, other, 0.01, 1e-4) for one, other in pairs[len(before) :])
+    return logged and _length(apart) <= 0.1 * _length(moved) + 1e-6
+
+
+def _length(tensors: list[Tensor]) -> float:
+    return float(sum(float(one.double().square().sum()) for one in tensors) ** 0.5)
 
 
 def _form(leaf: Any) -> Any:

@@ -35,7 +35,13 @@ from pointmcd.students.precision import protect_coordinates
 from pointmcd.tasks.task import Labels, Scores, Task
 from pointmcd.teachers.stored import teacher_weights
 from pointmcd.training.averages import ExponentialAverage
-from pointmcd.training.capture import CapturedStep, GraphRecorder, Logged, Recorder
+from pointmcd.training.capture import (
+    CapturedStep,
+    GraphRecorder,
+    Logged,
+    Recorder,
+    optimizer_moments,
+)
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.finetune import start_from
 from pointmcd.training.inputs import (
@@ -101,7 +107,13 @@ class Trainer:
         self.model, self.optimizer, *self.loaders = prepared
         self.make_step: Callable[..., Logged] = self._step
         if self.captures:
-            self.make_step = CapturedStep(self._step, self._state, self._recorder(), device)
+            self.make_step = CapturedStep(
+                self._step,
+                self._state,
+                self._recorder(),
+                device,
+                lambda: optimizer_moments(self.optimizer),
+            )
 
     def _build(self) -> None:
         """Everything that can be refused; no process waits for another."""
