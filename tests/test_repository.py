@@ -39,7 +39,7 @@ GROUND = (
 ROOMS = (
     *("ops", "plots", "metrics", "students", "shapes", "data", "distill", "datasets", "views"),
     *("encoders", "tasks", "preparation", "teachers", "training", "evaluation", "inference"),
-    *("probing", "robustness", "labelling", "report", "demo", "cli", "__main__"),
+    *("probing", "robustness", "labelling", "report", "estimators", "demo", "cli", "__main__"),
 )
 LEVEL = dict.fromkeys(GROUND, 0) | {room: level for level, room in enumerate(ROOMS, 1)}
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

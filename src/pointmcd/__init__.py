@@ -13,6 +13,8 @@ _PUBLIC = {
     "Lesson": "pointmcd.teachers.lesson",
     "LessonOptions": "pointmcd.teachers.lesson",
     "Objective": "pointmcd.distill.objective",
+    "PointCloudClassifier": "pointmcd.estimators.classifier",
+    "PointCloudEmbedder": "pointmcd.estimators.classifier",
     "PointFeatures": "pointmcd.students.base",
     "PointMCDError": "pointmcd.errors",
     "PrepareConfig": "pointmcd.preparation.config",

@@ -1,0 +1,137 @@
+"""The estimators as users of scikit-learn call them, on small real clouds."""
+
+import pickle
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+
+import pointmcd
+from pointmcd.data.store import Store
+from pointmcd.errors import ConfigError, ShapeError
+from pointmcd.estimators.classifier import PointCloudClassifier, PointCloudEmbedder
+from pointmcd.training.run import Run
+
+TINY = {"student": "tiny_student:TinyStudent", "points": 64, "epochs": 3, "batch_size": 4}
+TINY |= {"workers": 1, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def shapes(tiny_store):
+    """Clouds [18, 64, 3] and their classes."""
+    store = Store(tiny_store)
+    every = np.arange(len(store.shapes))
+    return store.points(every, 64), np.array([str(one.label) for one in store.shapes])
+
+
+@pytest.fixture(scope="module")
+def baseline(shapes):
+    return PointCloudClassifier(teacher=None, **TINY).fit(*shapes)
+
+
+def test_it_predicts_classes_and_probabilities(baseline, shapes):
+    clouds, labels = shapes
+    said = baseline.predict_proba(clouds)
+    assert baseline.classes_.tolist() == ["bed", "chair", "lamp"]
+    assert said.shape == (18, 3)
+    np.testing.assert_allclose(said.sum(axis=1), 1, rtol=1e-5)
+    assert (baseline.predict(clouds) == baseline.classes_[said.argmax(axis=1)]).all()
+    assert baseline.score(clouds, labels) == np.mean(baseline.predict(clouds) == labels)
+    assert baseline.predict(clouds[:0]).shape == (0,)
+
+
+def test_place_and_size_of_a_cloud_do_not_matter(baseline, shapes):
+    clouds = shapes[0][:4]
+    moved = [3.0 * cloud.astype(np.float64) + [1, 2, 3] for cloud in clouds]
+    np.testing.assert_allclose(
+        baseline.predict_proba(moved), baseline.predict_proba(clouds), atol=1e-4
+    )
+
+
+def test_a_distilled_one_learns_from_shapes_without_label(shapes, tmp_path):
+    clouds, labels = shapes
+    numbers = np.unique(labels, return_inverse=True)[1]
+    numbers[1::2] = -1  # as in scikit-learn's semi-supervised estimators
+    made = PointCloudClassifier("tiny_student:TinyStudent", folder=tmp_path, **_without("student"))
+    made.fit(list(clouds), numbers)
+    run = Run(tmp_path / "run")
+    assert run.meta["teacher"]["name"].startswith("lite0-labels-")
+    assert run.config.objective == ("logits:9",)
+    assert run.meta["shapes"]["train"] == (numbers >= 0).sum()
+    assert set(made.predict(clouds)) <= set(made.classes_.tolist())
+
+
+def _without(name):
+    return {key: value for key, value in TINY.items() if key != name}
+
+
+def test_the_same_state_gives_the_same_answers(baseline, shapes):
+    again = clone(baseline)
+    assert not hasattr(again, "model_")
+    np.testing.assert_array_equal(
+        again.fit(*shapes).predict_proba(shapes[0]), baseline.predict_proba(shapes[0])
+    )
+    other = clone(baseline).set_params(random_state=1).fit(*shapes)
+    assert not np.array_equal(other.predict_proba(shapes[0]), baseline.predict_proba(shapes[0]))
+
+
+def test_a_fitted_one_is_pickled_with_its_weights(baseline, shapes):
+    there = pickle.loads(pickle.dumps(baseline))
+    np.testing.assert_array_equal(there.predict_proba(shapes[0]), baseline.predict_proba(shapes[0]))
+
+
+def test_files_of_meshes(tiny_store, tmp_path):
+    files = sorted(map(str, (tiny_store.parent / "meshes").rglob("*.off")))
+    labels = [file.split("/")[-3] for file in files]
+    made = PointCloudClassifier(teacher=None, **TINY).fit(files, labels)
+    assert made.predict(np.array(files[:2])).shape == (2,)
+    assert set(made.classes_) == set(labels)
+
+
+def test_in_a_grid_search_and_a_pipeline(shapes):
+    clouds, labels = shapes
+    search = GridSearchCV(PointCloudClassifier(teacher=None, **TINY), {"epochs": [1, 2]}, cv=2)
+    search.fit(clouds, labels)
+    assert search.best_params_["epochs"] in (1, 2)
+    made = make_pipeline(PointCloudEmbedder(teacher=None, **TINY), LogisticRegression())
+    made.fit(clouds, labels)
+    assert made.predict(clouds[:3]).shape == (3,)
+    rows = made[0].transform(clouds)
+    assert rows.shape == (18, made[0].model_.student.num_features)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "text"),
+    [
+        (lambda x, y: (x[:3], y), ConfigError, "X has 3 shapes, y 18 labels"),
+        (lambda x, y: (x, ["bed"] * 18), ConfigError, "y: names 1 classes"),
+        (lambda x, y: (x, [None] * 18), ConfigError, "y: names 0 classes"),
+        (lambda x, y: (x[0], y), ShapeError, r"an array of clouds is \[S, N, 3\], not \[64, 3\]"),
+        (
+            lambda x, y: ([c[:, :2] for c in x], y),
+            ShapeError,
+            r"a cloud is \[N, 3\], not \[64, 2\]",
+        ),
+        (lambda x, y: ([*x[:-1], x[0] * np.nan], y), ShapeError, "a point is NaN or infinite"),
+        (lambda x, y: (["gone.off"] * 18, y), ShapeError, "gone.off: does not exist"),
+        (lambda x, y: ("gone.off", y), ShapeError, "is one path; give a list"),
+    ],
+)
+def test_what_cannot_be_fitted(shapes, change, error, text):
+    clouds, labels = change(*shapes)
+    with pytest.raises(error, match=text):
+        PointCloudClassifier(teacher=None, **TINY).fit(clouds, labels)
+
+
+def test_not_fitted(shapes):
+    with pytest.raises(NotFittedError):
+        PointCloudClassifier().predict(shapes[0])
+
+
+def test_public_names():
+    assert pointmcd.PointCloudClassifier is PointCloudClassifier
+    assert pointmcd.PointCloudEmbedder is PointCloudEmbedder
