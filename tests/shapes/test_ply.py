@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.lib.recfunctions import repack_fields
 
 from pointmcd.errors import ShapeError
-from pointmcd.shapes.cloud_files import parse_cloud
+from pointmcd.shapes.cloud_files import parse_rows
 from pointmcd.shapes.mesh import read_mesh
 from pointmcd.shapes.ply import parse_ply, parse_points
 from pointmcd.shapes.polygons import Polygons
@@ -130,7 +130,7 @@ def test_faces_of_another_form_are_refused_by_name_and_are_no_cloud(header, word
     rows = ["3 0 1 2", "3 0 2 3"] if "list" in header else ["0", "1"]
     refused(square(rows, header), word)
     with pytest.raises(ShapeError, match=word):
-        parse_cloud(square(rows, header), "ply", "a.ply")
+        parse_rows(square(rows, header), "ply", "a.ply")
 
 
 def test_faces_of_three_numbers_are_refused_by_the_names_of_their_properties():

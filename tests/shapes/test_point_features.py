@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pointmcd.errors import ConfigError, FormatError, ShapeError
-from pointmcd.shapes.cloud_files import parse_cloud
+from pointmcd.shapes.cloud_files import parse_cloud, parse_rows, ply_points
 from pointmcd.shapes.clouds import read_points
 from pointmcd.shapes.deformation import deform
 from pointmcd.shapes.features import COLOURS, KINDS, NORMALS, chosen_names, turned
@@ -93,12 +93,12 @@ CLOUDS = {
 @pytest.mark.parametrize("kind", CLOUDS)
 def test_clouds(kind):
     suffix, data = CLOUDS[kind]
-    found = parse_cloud(data, suffix, "a", features=BOTH)
+    found = parse_rows(data, suffix, "a", features=BOTH)
     np.testing.assert_allclose(found.points, POINTS, atol=1e-5)
     np.testing.assert_allclose(found.features["normals"], SPHERE, atol=1e-5)
     np.testing.assert_allclose(found.features["colours"], BYTES / 255, atol=1e-4)
     assert all(values.dtype == np.float32 for values in found.features.values())
-    assert dict(parse_cloud(data, suffix, "a").features) == {}  # nobody asked
+    assert dict(parse_rows(data, suffix, "a").features) == {}  # nobody asked
 
 
 def test_las_files_have_colours():
@@ -108,7 +108,7 @@ def test_las_files_have_colours():
     las.red, las.green, las.blue = (BYTES.astype(np.uint16) * 257).T
     file = BytesIO()
     las.write(file)
-    found = parse_cloud(file.getvalue(), "las", "a", features=BOTH)
+    found = parse_rows(file.getvalue(), "las", "a", features=BOTH)
     assert [*found.features] == ["colours"]
     np.testing.assert_allclose(found.features["colours"], BYTES / 255, atol=1e-6)
 
@@ -117,7 +117,7 @@ def test_las_files_have_colours():
     "columns", [(POINTS,), (POINTS, POINTS), (POINTS, BYTES[:, :1]), (POINTS, BYTES / 255)]
 )
 def test_nothing_is_taken_for_features_that_may_be_others(columns):
-    found = parse_cloud(text("", *columns), "xyz", "a", features=BOTH)
+    found = parse_rows(text("", *columns), "xyz", "a", features=BOTH)
     assert dict(found.features) == {}
 
 
@@ -126,7 +126,7 @@ def test_points_that_are_gaps_take_their_features_along(tmp_path):
     start = data.index(b"DATA binary\n") + len("DATA binary\n")
     rows = bytearray(data[start:])
     rows[28 * 3 + 16 : 28 * 3 + 20] = np.float32(np.nan).tobytes()
-    found = parse_cloud(data[:start] + bytes(rows), "pcd", "a", features=BOTH)
+    found = parse_rows(data[:start] + bytes(rows), "pcd", "a", features=BOTH)
     np.testing.assert_allclose(found.features["normals"], np.delete(SPHERE, 3, 0), atol=1e-5)
 
 
@@ -228,3 +228,12 @@ def test_normals_of_a_deformed_sphere_are_square_to_it(seed):
     found = turned(sphere.vertices.astype(np.float32), sphere.vertices, partial(deform, seed=seed))
     assert (found * moved.vertex_normals).sum(axis=1).min() > 0.995
     assert turned(np.zeros((3, 3), np.float32), POINTS[:3], partial(deform, seed=seed)).any() == 0
+
+
+def test_positions_alone():
+    data = b"1 2 3\n4 5 6\n"
+    np.testing.assert_array_equal(parse_cloud(data, "xyz", "a"), [[1, 2, 3], [4, 5, 6]])
+    head = b"ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nproperty float y\n"
+    assert ply_points(head + b"property float z\nend_header\n1 2 3\n", "a").tolist() == [[1, 2, 3]]
+    faces = head + b"property float z\nelement face 1\nproperty list uchar int vertex_indices\n"
+    assert ply_points(faces + b"end_header\n1 2 3\n3 0 0 0\n", "a") is None

@@ -10,7 +10,7 @@ from pointmcd.datasets.sources import Cloud, CloudSource, Listing, check_finite
 from pointmcd.datasets.split_lists import find_split_lists
 from pointmcd.datasets.tree import FileTree, open_tree
 from pointmcd.errors import ShapeError
-from pointmcd.shapes.cloud_files import parse_cloud
+from pointmcd.shapes.cloud_files import parse_rows
 from pointmcd.shapes.formats import CLOUD_SUFFIXES, mesh_suffixes
 from pointmcd.shapes.ply import holds_faces
 from pointmcd.shapes.ply_header import read_header
@@ -35,7 +35,7 @@ class FileCloud(CloudSource):
         """Read the points; raises ShapeError like `CloudSource.read_cloud`."""
         notes: list[str] = []
         data, suffix = self.file.read(), self.file.suffix
-        rows = parse_cloud(data, suffix, self.location, self.columns, notes, self.features)
+        rows = parse_rows(data, suffix, self.location, self.columns, notes, self.features)
         if rows is None:
             raise ShapeError(f"{self.location}: has faces; prepare meshes apart from clouds")
         parts = self.read_labels()

@@ -15,7 +15,7 @@ from pointmcd.datasets.sources import CloudSource, ShapeSource
 from pointmcd.datasets.tree import TreeFile
 from pointmcd.errors import ConfigError, ShapeError
 from pointmcd.preparation.prepare_shape import PreparedShape, prepare_shape
-from pointmcd.shapes.cloud_files import parse_cloud
+from pointmcd.shapes.cloud_files import parse_rows
 from pointmcd.shapes.clouds import refuse_other_files
 from pointmcd.shapes.formats import CLOUD_SUFFIXES
 from pointmcd.tasks.task import InputFile, Labels, Prediction, Task, task_of_lesson
@@ -121,7 +121,7 @@ def _source(path: Path, columns: str | None) -> ShapeSource:
     """A file as a shape to prepare, without a class."""
     refuse_other_files(path)
     file = TreeFile(path.absolute(), str(path))
-    if file.suffix == "ply" and parse_cloud(file.read(), "ply", file.name) is None:
+    if file.suffix == "ply" and parse_rows(file.read(), "ply", file.name) is None:
         return ShapeSource(path.stem, None, None, file)  # it has faces
     if file.suffix in CLOUD_SUFFIXES:
         return FileCloud(path.stem, None, None, file, columns=columns)

@@ -7,7 +7,7 @@ import numpy as np
 
 from pointmcd.errors import FormatError, ShapeError
 from pointmcd.ops.farthest_points import farthest_points
-from pointmcd.shapes.cloud_files import parse_cloud
+from pointmcd.shapes.cloud_files import parse_rows
 from pointmcd.shapes.features import wanted
 from pointmcd.shapes.formats import CLOUD_SUFFIXES, mesh_suffixes, read_file, reading
 from pointmcd.shapes.mesh import normalise, read_mesh, unit_box, unit_sphere
@@ -49,7 +49,7 @@ def read_points(
     refuse_other_files(path)
     suffix, name, rows = path.suffix[1:].lower(), str(path), None
     if suffix in CLOUD_SUFFIXES:
-        rows = parse_cloud(read_file(path, name), suffix, name, columns, notes, features)
+        rows = parse_rows(read_file(path, name), suffix, name, columns, notes, features)
     if rows is None:
         mesh = normalise(read_mesh(path, name, suffix))
         points, face = sample_surface(mesh, count, seed)
