@@ -110,6 +110,11 @@ def test_in_a_grid_search_and_a_pipeline(shapes):
         (lambda x, y: (x[:3], y), ConfigError, "X has 3 shapes, y 18 labels"),
         (lambda x, y: (x, ["bed"] * 18), ConfigError, "y: names 1 classes"),
         (lambda x, y: (x, [None] * 18), ConfigError, "y: names 0 classes"),
+        (lambda x, y: (x, np.array(["a", "b", -1] * 6)), ConfigError, "'-1', 'nan' or 'None'"),
+        (lambda x, y: (x, np.array(["a", "b", np.nan] * 6)), ConfigError, "'-1', 'nan' or 'None'"),
+        (lambda x, y: (x, ["a", 1] * 9), ConfigError, "all texts or all numbers"),
+        (lambda x, y: (x, [("a", 1), ("b", 2)] * 9), ConfigError, "all texts or all numbers"),
+        (lambda x, y: (x, np.array([[0], [1]] * 9)), ConfigError, "all texts or all numbers"),
         (lambda x, y: (x[0], y), ShapeError, r"an array of clouds is \[S, N, 3\], not \[64, 3\]"),
         (
             lambda x, y: ([c[:, :2] for c in x], y),

@@ -171,6 +171,7 @@ class PointCloudClassifier(ClassifierMixin, _PointCloudEstimator):  # type: igno
         shapes, labels = _listed(X), list(y)
         if len(shapes) != len(labels):
             raise ConfigError(f"X has {len(shapes)} shapes, y {len(labels)} labels")
+        _check_labels(labels)
         known = [not _unknown(label) for label in labels]
         self.classes_ = np.unique([one for one, there in zip(labels, known, strict=True) if there])
         if len(self.classes_) < 2:
@@ -253,8 +254,20 @@ def _write(shapes: Sequence[Any], folder: Path) -> list[str]:
     return names
 
 
+def _check_labels(labels: Sequence[Any]) -> None:
+    """Refuse what numpy would change: a -1 or NaN among texts is a class of that name there."""
+    known = [one for one in labels if not _unknown(one)]
+    texts = [isinstance(one, str) for one in known]
+    if any(isinstance(one, np.ndarray | list | tuple) for one in known) or len({*texts}) > 1:
+        raise ConfigError("y: labels must be all texts or all numbers, one for each shape")
+    if {"-1", "nan", "None"} & {one for one in known if isinstance(one, str)}:
+        raise ConfigError("y: has '-1', 'nan' or 'None' as text; mark unknown labels by None")
+
+
 def _unknown(label: Any) -> bool:
     """Whether a label is None, NaN, or -1."""
+    if isinstance(label, np.ndarray):
+        return False
     return label is None or label != label or (not isinstance(label, str) and label == -1)
 
 
