@@ -9,10 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, RunError, ShapeError
 from pointmcd.report.view import SHAPES, view
+from pointmcd.tasks.part_prediction import predict_parts
+from pointmcd.tasks.task import InputFile, Labels
 
 pytest.importorskip("plotly")
 
@@ -133,3 +136,13 @@ def test_the_command(cli, store, tmp_path):
     status, _, error = cli("view", store.path, "--out", tmp_path)
     assert status == 1
     assert "view.html: exists; name another file, or give --overwrite" in error
+
+
+def test_a_prediction_with_normals_shows_coordinates_alone():
+    labels = Labels(["bed"], {"bed": ["low", "high"]})
+    points = np.random.default_rng(0).normal(size=(5, 6)).astype(np.float32)
+    found = predict_parts(
+        torch.eye(2)[[0, 1, 1, 0, 1]], InputFile(Path("a"), points, "bed"), labels
+    )
+    np.testing.assert_array_equal(found.points, points[:, :3])
+    assert found.point_parts.tolist() == [0, 1, 1, 0, 1]

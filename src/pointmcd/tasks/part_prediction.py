@@ -84,7 +84,7 @@ def predict_parts(logits: Tensor, file: InputFile, labels: Labels) -> PartPredic
         parts=dict(zip(names, shares.tolist(), strict=True)),
         ply=ply,
         picture=picture,
-        points=file.points[distinct],
+        points=file.points[distinct, :3],
         point_parts=parts,
     )
 
