@@ -51,6 +51,23 @@ def replacing(path: str | Path) -> Iterator[Path]:
             remove(temporary)
 
 
+def page_file(out: str | Path, name: str) -> Path:
+    """Return the file of a page: `out`, or a file of that name in it where it is a folder."""
+    return Path(out) / name if Path(out).is_dir() else Path(out)
+
+
+def write_page(html: str, out: str | Path, name: str) -> Path:
+    """Write a page to `page_file(out, name)`, and return the file.
+
+    Raises:
+        PointMCDError: when it cannot be written.
+    """
+    file = page_file(out, name)
+    with replacing(file) as temporary:
+        temporary.write_text(html, encoding="utf-8")
+    return file
+
+
 def is_temporary(path: Path) -> bool:
     """Return whether a file or folder is one that `replacing` has not finished."""
     return _TEMPORARY.fullmatch(path.name) is not None

@@ -1,5 +1,7 @@
 """Templates of pages and cards, kept in `templates/` beside the modules that fill them."""
 
+from importlib.resources import files
+
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 
@@ -18,3 +20,8 @@ def load_template(package: str, name: str) -> Template:
         keep_trailing_newline=not html,
     )
     return environment.get_template(name)
+
+
+def template_text(package: str, name: str) -> str:
+    """Return a file of a package's `templates/` as it is, such as a script or a style."""
+    return (files(package) / "templates" / name).read_text(encoding="utf-8")

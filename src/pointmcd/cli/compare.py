@@ -5,10 +5,8 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional
 
-from pointmcd.cli.output import Form, FormOptions, UsageError, print_tables
+from pointmcd.cli.output import TEXT, FormOptions, UsageError, print_tables
 from pointmcd.options import RUNS, Flag, metavar
-
-_TEXT = Form()
 
 
 def compare(
@@ -17,7 +15,7 @@ def compare(
     checkpoint: Literal["last", "best"] = "last",
     corrupted: Flag = False,
     voting: Annotated[int, metavar("K")] = 1,
-    form: FormOptions = _TEXT,
+    form: FormOptions = TEXT,
 ) -> None:
     """Compare evaluated runs: mean and std over seeds, paired differences, tests.
 

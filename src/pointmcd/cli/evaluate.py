@@ -8,14 +8,12 @@ from rich.table import Table
 from rich.text import Text
 from tyro.conf import Positional
 
-from pointmcd.cli.output import Form, FormOptions, print_line, print_tables
+from pointmcd.cli.output import TEXT, Form, FormOptions, print_line, print_tables
 from pointmcd.errors import ConfigError
 from pointmcd.options import DEVICE, RUN, STORE, metavar
 
 if TYPE_CHECKING:  # they import torch, which would slow every --help
     from pointmcd.metrics.metrics import Metrics
-
-_TEXT = Form()
 
 
 def evaluate(
@@ -26,7 +24,7 @@ def evaluate(
     against: Annotated[Path | None, RUN] = None,
     device: Annotated[str, DEVICE] = "auto",
     voting: Annotated[int, metavar("K")] = 1,
-    form: FormOptions = _TEXT,
+    form: FormOptions = TEXT,
 ) -> None:
     """Measure a run or teacher on a split of its store: accuracy or mIoU, overall and by class.
 
@@ -66,7 +64,7 @@ def evaluate(
     title = f"{run}: {split}, {shapes}, in percent"
     print_tables([metrics_table(title, results)], form, metric_records(results))
     for picture in sorted(run.glob(f"*-{split}-last{suffix(voting)}.png")):
-        if form == _TEXT:
+        if form == TEXT:
             print_line(str(picture))
 
 
@@ -103,7 +101,7 @@ def _evaluate_corrupted(
     ratios = ratios_against(against, run, result, split, "last") if against else None
     title = f"{run}: {split}, corrupted, {len(result.names)} shapes, last epoch"
     print_tables([corrupted_table(title, result, ratios)], form)
-    if form == _TEXT:
+    if form == TEXT:
         print_line(str(run / f"corrupted-{split}-last.json"))
 
 

@@ -6,8 +6,7 @@ from typing import Annotated
 import tyro
 from tyro.conf import Positional
 
-from pointmcd.cli.output import UsageError, print_line
-from pointmcd.errors import ConfigError
+from pointmcd.cli.output import UsageError, free_page, print_line
 from pointmcd.options import DEVICE, RUN, STORE, Flag, metavar
 from pointmcd.progress import console
 
@@ -41,10 +40,7 @@ def label(
             raise UsageError("label: --out is for a page without --serve; leave one of them out")
         _serve(store, labels or Path("labels.csv"), run, count, device)
         return
-    out_file = out_file or Path("labels.html")
-    file = out_file / "labels.html" if out_file.is_dir() else out_file
-    if file.exists() and not overwrite:
-        raise ConfigError(f"--out {file}: exists; name another file, or give --overwrite")
+    file = free_page(out_file or Path("labels.html"), "labels.html", overwrite)
     from pointmcd.labelling.page import label_page, write_label_page
 
     print_line(str(write_label_page(label_page(store, labels, run, count, device), file)))

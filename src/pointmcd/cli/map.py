@@ -6,8 +6,7 @@ from typing import Annotated
 import tyro
 from tyro.conf import Positional
 
-from pointmcd.cli.output import print_line
-from pointmcd.errors import ConfigError
+from pointmcd.cli.output import free_page, print_line
 from pointmcd.options import DEVICE, RUN, STORE, Flag, metavar
 
 
@@ -32,9 +31,7 @@ def map_page(
         device: cpu, cuda, mps or auto.
         overwrite: Replace a page of that name.
     """
-    file = out_file / "map.html" if out_file.is_dir() else out_file
-    if file.exists() and not overwrite:
-        raise ConfigError(f"--out {file}: exists; name another file, or give --overwrite")
+    file = free_page(out_file, "map.html", overwrite)
     from pointmcd.labelling.map import shape_map
 
     print_line(str(shape_map(store, run, teacher, labels, device).save(file)))

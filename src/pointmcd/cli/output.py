@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 from rich.console import Console
@@ -12,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 from tyro.conf import arg
 
-from pointmcd.errors import PointMCDError
+from pointmcd.errors import ConfigError, PointMCDError
+from pointmcd.files import page_file
 from pointmcd.options import Flag
 from pointmcd.tables import table_rows, to_markdown
 
@@ -37,6 +39,18 @@ def print_line(text: str) -> None:
     out.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
+def free_page(out: Path, name: str, overwrite: bool) -> Path:
+    """Return the file of a page that is to be written, unless it is there already.
+
+    Raises:
+        ConfigError: when it is, and may not be replaced.
+    """
+    file = page_file(out, name)
+    if file.exists() and not overwrite:
+        raise ConfigError(f"--out {file}: exists; name another file, or give --overwrite")
+    return file
+
+
 @dataclass(frozen=True)
 class Form:
     """Form in which tables are printed."""
@@ -49,8 +63,9 @@ class Form:
     """Print CSV."""
 
 
-#: The type of a command's parameter `form`.
+#: The type of a command's parameter `form`, and its default: tables for people.
 FormOptions = Annotated[Form, arg(name="")]
+TEXT = Form()
 
 
 def print_tables(

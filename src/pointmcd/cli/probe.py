@@ -4,13 +4,11 @@ from typing import Annotated
 
 from tyro.conf import arg
 
-from pointmcd.cli.output import Form, FormOptions, print_tables
+from pointmcd.cli.output import TEXT, FormOptions, print_tables
 from pointmcd.probing.config import ProbeConfig
 
-_TEXT = Form()
 
-
-def probe(config: Annotated[ProbeConfig, arg(name="")], form: FormOptions = _TEXT) -> None:
+def probe(config: Annotated[ProbeConfig, arg(name="")], form: FormOptions = TEXT) -> None:
     """Evaluate frozen features: SVM, kNN, few-shot, retrieval.
 
     Args:

@@ -6,8 +6,7 @@ from typing import Annotated
 import tyro
 from tyro.conf import Positional
 
-from pointmcd.cli.output import UsageError, print_line
-from pointmcd.errors import ConfigError
+from pointmcd.cli.output import UsageError, free_page, print_line
 from pointmcd.options import RUNS, Flag
 
 
@@ -27,9 +26,7 @@ def report(
     """
     if not runs:
         raise UsageError("report: no runs; give their folders")
-    page = out_file / "report.html" if out_file.is_dir() else out_file
-    if page.exists() and not overwrite:
-        raise ConfigError(f"--out {page}: exists; name another file, or give --overwrite")
+    page = free_page(out_file, "report.html", overwrite)
     from pointmcd.report.page import write_report
 
     print_line(str(write_report(runs, page, baseline)))

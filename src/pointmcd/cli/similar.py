@@ -5,10 +5,8 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional
 
-from pointmcd.cli.output import Form, FormOptions, print_tables
+from pointmcd.cli.output import TEXT, FormOptions, print_tables
 from pointmcd.options import DEVICE, RUN, STORE, metavar
-
-_TEXT = Form()
 
 
 def similar(
@@ -19,7 +17,7 @@ def similar(
     checkpoint: Literal["last", "best"] = "last",
     device: Annotated[str, DEVICE] = "auto",
     columns: Annotated[str | None, metavar("X,Y,Z")] = None,
-    form: FormOptions = _TEXT,
+    form: FormOptions = TEXT,
 ) -> None:
     """List the shapes of a store that are most similar to a mesh or point cloud.
 

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from pointmcd.cli.output import Form, UsageError, print_line, print_tables
+from pointmcd.cli.output import TEXT, UsageError, print_line, print_tables
 from pointmcd.options import Flag, metavar
 from pointmcd.training.config import (
     RECIPES,
@@ -107,7 +107,7 @@ def _compare_seeds(config: TrainConfig, seeds: str) -> None:
 
     found = train_seeds(config, read_seeds(seeds))
     if is_main():
-        print_tables([comparison_table(found)], Form())
+        print_tables([comparison_table(found)], TEXT)
         for variant in found.all_variants:
             for result in variant.results:
                 print_line(str(result.path))

@@ -6,8 +6,7 @@ from typing import Annotated
 import tyro
 from tyro.conf import Positional
 
-from pointmcd.cli.output import print_line
-from pointmcd.errors import ConfigError
+from pointmcd.cli.output import free_page, print_line
 from pointmcd.options import RUN, Flag, metavar
 
 
@@ -30,9 +29,7 @@ def view(
         label: Of files: their class, if the run labels parts.
         overwrite: Replace a page of that name.
     """
-    file = out_file / "view.html" if out_file.is_dir() else out_file
-    if file.exists() and not overwrite:
-        raise ConfigError(f"--out {file}: exists; name another file, or give --overwrite")
+    file = free_page(out_file, "view.html", overwrite)
     from pointmcd.report.view import view as write_view
 
     print_line(str(write_view(subject, file, run, shapes, label)))

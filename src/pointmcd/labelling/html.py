@@ -3,12 +3,12 @@
 import base64
 import hashlib
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
-from pathlib import Path
+from functools import partial
 from typing import Any
 
-from pointmcd.files import replacing
-from pointmcd.templates import load_template
+from pointmcd.templates import load_template, template_text
+
+_source = partial(template_text, "pointmcd.labelling")
 
 
 def render(
@@ -32,15 +32,3 @@ def render(
         script_hash=f"sha256-{digest}",
         style="\n".join(map(_source, ("base.css", own))),
     )
-
-
-def _source(name: str) -> str:
-    return (files("pointmcd.labelling") / "templates" / name).read_text(encoding="utf-8")
-
-
-def write_page(html: str, out: Path, name: str) -> Path:
-    """Write a page to a file, or into a folder by a name, and return the file."""
-    file = out / name if out.is_dir() else out
-    with replacing(file) as temporary:
-        temporary.write_text(html, encoding="utf-8")
-    return file

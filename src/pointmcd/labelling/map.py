@@ -10,8 +10,9 @@ from pointmcd import __version__
 from pointmcd.data.store import Store
 from pointmcd.device import pick_device
 from pointmcd.errors import RunError
+from pointmcd.files import write_page
 from pointmcd.labelling.guesses import Guesses, guess
-from pointmcd.labelling.html import render, write_page
+from pointmcd.labelling.html import render
 from pointmcd.labelling.layout import lay_out, nearest_pairs, neighbours, outliers
 from pointmcd.labelling.page import own_rows, read_rows
 from pointmcd.labelling.propose import shape_features, unit_rows
@@ -70,7 +71,7 @@ class ShapeMap:
 
     def save(self, out: str | Path) -> Path:
         """Write the page to a file, or to map.html in a folder, and return the file."""
-        return write_page(self.html(), Path(out), "map.html")
+        return write_page(self.html(), out, "map.html")
 
 
 def shape_map(

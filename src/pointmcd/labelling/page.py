@@ -14,8 +14,9 @@ from pointmcd.data.labels import LabelRow, match_labels
 from pointmcd.data.store import Store
 from pointmcd.device import pick_device
 from pointmcd.errors import ConfigError
+from pointmcd.files import write_page
 from pointmcd.labelling.guesses import Guesses, guess
-from pointmcd.labelling.html import render, write_page
+from pointmcd.labelling.html import render
 from pointmcd.labelling.propose import propose, shape_features
 from pointmcd.labelling.thumbnails import picture_kind, thumbnails
 
@@ -149,4 +150,4 @@ def write_label_page(page: LabelPage, out: str | Path) -> Path:
     Returns:
         The file.
     """
-    return write_page(page.html(), Path(out), "labels.html")
+    return write_page(page.html(), out, "labels.html")

@@ -13,6 +13,7 @@ from pointmcd.errors import ConfigError
 from pointmcd.labelling.strategy import STRATEGIES, Pool
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.features import cache_features, gather_rows
+from pointmcd.teachers.propagation import of_length_one, standardised
 from pointmcd.typing import Doubles, Floats
 
 #: Chosen from the literature; the best on psb25 too (benchmarks/labelling).
@@ -66,13 +67,10 @@ def propose(
 
 def unit_rows(features: Doubles) -> Doubles:
     """Return standardised features [S, F] in at most 64 principal dimensions, rows of length 1."""
-    spread = features.std(axis=0)
-    if not spread.any():  # equal shapes
+    if not features.std(axis=0).any():  # equal shapes
         return np.zeros_like(features)
-    standard = (features - features.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
-    rows = PCA(min(_DIMENSIONS, *features.shape), svd_solver="full").fit_transform(standard)
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.where(lengths > 0, lengths, 1.0))
+    components = PCA(min(_DIMENSIONS, *features.shape), svd_solver="full")
+    return np.asarray(of_length_one(components.fit_transform(standardised(features))))
 
 
 def shape_features(

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pointmcd.errors import RunError
 from pointmcd.evaluation.compare import compare
-from pointmcd.files import replacing
+from pointmcd.files import write_page
 from pointmcd.report.content import page_content
 from pointmcd.templates import load_template
 from pointmcd.training.run import Run
@@ -44,10 +44,7 @@ def write_report(
     html = load_template("pointmcd.report", "report.html.j2").render(
         page_content(comparisons, compare(over_labels) if over_labels else None)
     )
-    file = Path(out) / "report.html" if Path(out).is_dir() else Path(out)
-    with replacing(file) as temporary:
-        temporary.write_text(html, encoding="utf-8")
-    return file
+    return write_page(html, out, "report.html")
 
 
 def _votes(run: Path) -> set[int]:

@@ -3,7 +3,6 @@
 import base64
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, ShapeError
 from pointmcd.evaluation.results import read_result
 from pointmcd.extras import import_extra
-from pointmcd.files import replacing
+from pointmcd.files import write_page
 from pointmcd.inference.files import find_files
 from pointmcd.inference.predict import predict
 from pointmcd.metrics.calibration import soften
@@ -21,7 +20,7 @@ from pointmcd.plots.colours import part_colours
 from pointmcd.shapes.clouds import read_points
 from pointmcd.tasks.part_prediction import PartPrediction
 from pointmcd.tasks.results import RunResult
-from pointmcd.templates import load_template
+from pointmcd.templates import load_template, template_text
 from pointmcd.training.run import Run
 from pointmcd.typing import Floats, Integers
 
@@ -84,16 +83,13 @@ def view(
         scenes = _of_run(path, shapes)
     else:
         scenes = _of_files(path, run, label)
-    page = load_template("pointmcd.report", "view.html.j2").render(
+    html = load_template("pointmcd.report", "view.html.j2").render(
         title=path.resolve().name,
         data=[_json(scene) for scene in scenes],
         library=plotly.get_plotlyjs(),
-        script=(files("pointmcd.report") / "templates" / "view.js").read_text(encoding="utf-8"),
+        script=template_text("pointmcd.report", "view.js"),
     )
-    file = Path(out) / "view.html" if Path(out).is_dir() else Path(out)
-    with replacing(file) as temporary:
-        temporary.write_text(page, encoding="utf-8")
-    return file
+    return write_page(html, out, "view.html")
 
 
 def _of_files(path: Path, run: str | Path | None, label: str | None) -> Iterator[Scene]:

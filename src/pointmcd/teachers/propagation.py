@@ -5,7 +5,7 @@ from scipy.sparse import csr_array, diags_array, eye_array
 from scipy.sparse.linalg import cg
 from sklearn.neighbors import NearestNeighbors
 
-from pointmcd.typing import Doubles, Floats, Indices
+from pointmcd.typing import Doubles, Floats, Indices, Reals
 
 #: Neighbours of a shape, the power of their likeness, and how far labels spread (alpha).
 _NEIGHBOURS, _POWER, _SPREAD = 7, 3, 0.8
@@ -54,10 +54,19 @@ def certainty(probabilities: Doubles) -> Doubles:
 
 def unit_rows(rows: Floats) -> Floats:
     """Return rows [n, F] whose channels are standardised, of length 1."""
+    return np.asarray(of_length_one(standardised(rows)), dtype=np.float32)
+
+
+def standardised(rows: Reals) -> Reals:
+    """Return rows [n, F] whose channels have mean 0 and deviation 1; constant ones become 0."""
     spread = rows.std(axis=0)
-    standard = (rows - rows.mean(axis=0)) / np.where(spread > 0, spread, 1)
-    lengths = np.linalg.norm(standard, axis=1, keepdims=True)
-    return np.asarray(standard / np.where(lengths > 0, lengths, 1), dtype=np.float32)
+    return np.asarray((rows - rows.mean(axis=0)) / np.where(spread > 0, spread, 1))
+
+
+def of_length_one(rows: Reals) -> Reals:
+    """Return rows [n, F] scaled to length 1; rows of zeros stay."""
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    return np.asarray(rows / np.where(lengths > 0, lengths, 1))
 
 
 def _graph(rows: Floats) -> csr_array:

@@ -340,18 +340,16 @@ class ClassificationLesson(TrainedLesson):
 
     def _rows(self, indices: Indices) -> Floats:
         """Pooled features [n, 2 F] of the views of shapes, a shard at a time."""
-        parts = np.array_split(indices, max(1, len(indices) // _ROWS_AT_ONCE))
         folders = self.cached["features"]
-        return np.concatenate(
-            [pooled_views(gather_rows(self.store, folders, part)) for part in parts]
-        )
+        rows = (gather_rows(self.store, folders, some) for some in _some_at_once(indices))
+        return np.concatenate([pooled_views(views) for views in rows])
 
     @torch.inference_mode()
     def probabilities(self, indices: Indices) -> Doubles:
         """Class probabilities [n, K] of the teacher as it is."""
         self.teacher.eval()
-        parts = np.array_split(indices, max(1, len(indices) // _ROWS_AT_ONCE))
-        said = [self._forward(part).logits.softmax(dim=1).cpu().numpy() for part in parts]
+        outputs = (self._forward(some).logits for some in _some_at_once(indices))
+        said = [logits.softmax(dim=1).cpu().numpy() for logits in outputs]
         return np.concatenate(said).astype(np.float64)
 
     def loss(self, indices: Indices) -> Tensor:
@@ -427,3 +425,7 @@ class ClassificationLesson(TrainedLesson):
         else:
             rows = gather_rows(self.store, self.cached["features"], indices)
         return torch.from_numpy(rows).to(self.device)
+
+
+def _some_at_once(indices: Indices) -> list[Indices]:
+    return np.array_split(indices, max(1, len(indices) // _ROWS_AT_ONCE))
