@@ -29,7 +29,7 @@ class Recorder(Protocol):
         """Return the state of the device's random numbers."""
 
     def restore_random(self, state: Tensor) -> None:
-        """Set it."""
+        """Set the state of the device's random numbers."""
 
 
 class GraphRecorder:
@@ -59,7 +59,7 @@ class GraphRecorder:
         return torch.cuda.get_rng_state()
 
     def restore_random(self, state: Tensor) -> None:
-        """Set it."""
+        """Set the state of the GPU's random numbers."""
         torch.cuda.set_rng_state(state)
 
 
