@@ -13,7 +13,7 @@ import pytest
 
 #: Bytes of shared memory that every GPU of capability 8.0 or later gives a program.
 SHARED = 99 * 1024
-KERNELS = ["max", "gather", "pool", "unpool"]
+KERNELS = ["pack", "max", "gather", "pool", "unpool"]
 #: Those that take float32 alone.
 FULL_KERNELS = ["forward", "backward", "farthest", "query", "group", "nearest"]
 

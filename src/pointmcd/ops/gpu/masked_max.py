@@ -9,11 +9,16 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-from pointmcd.ops.gpu.compare import beats
 from pointmcd.typing import gpu_kernel
 
-#: Points and channels of a tile.
-_POINTS, _CHANNELS = 32, 64
+#: Of a tile of the forward pass: views, points and channels, and its warps.
+_VIEWS, _POINTS, _CHANNELS, _WARPS = 16, 8, 32, 4
+#: Points and channels of a tile of the backward pass, and its warps.
+_BACK_POINTS, _BACK_CHANNELS, _BACK_WARPS = 32, 64, 4
+#: Points whose visibility one program packs into bits.
+_PACKED = 128
+#: Keys of what no point has, and of what is not a number: below and above all others.
+_UNSEEN, _BROKEN = tl.constexpr(-(2**31)), tl.constexpr(2**31 - 1)
 
 
 def forward(embeddings: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:
@@ -24,19 +29,25 @@ def forward(embeddings: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:
     argmax = torch.empty_like(pooled, dtype=torch.int32)
     if pooled.numel() == 0:
         return pooled, argmax
-    by_view = visibility.transpose(1, 2).contiguous().view(torch.uint8)
-    grid = (batch * views, triton.cdiv(channels, _CHANNELS))
+    blocks = triton.cdiv(views, _VIEWS)
+    words = torch.empty(batch, blocks, points, dtype=torch.int32, device=embeddings.device)
+    seen = visibility.contiguous().view(torch.uint8)
     with torch.cuda.device_of(embeddings):
-        max_kernel[grid](
+        pack_kernel[(batch * triton.cdiv(points, _PACKED), blocks)](
+            seen, words, views, points, _VIEWS, _PACKED
+        )
+        max_kernel[(triton.cdiv(channels, _CHANNELS), blocks, batch)](
             embeddings.contiguous(),
-            by_view,
+            words,
             pooled,
             argmax,
             views,
             points,
             channels,
+            _VIEWS,
             _POINTS,
             _CHANNELS,
+            num_warps=_WARPS,
         )
     return pooled, argmax
 
@@ -47,49 +58,101 @@ def backward(grad: Tensor, argmax: Tensor, points: int) -> Tensor:
     out = grad.new_empty(batch, points, channels)
     if out.numel() == 0:
         return out
-    grid = (batch * triton.cdiv(points, _POINTS), triton.cdiv(channels, _CHANNELS))
+    grid = (batch * triton.cdiv(points, _BACK_POINTS), triton.cdiv(channels, _BACK_CHANNELS))
     with torch.cuda.device_of(grad):
         gather_kernel[grid](
-            grad.contiguous(), argmax, out, views, points, channels, _POINTS, _CHANNELS
+            grad.contiguous(),
+            argmax,
+            out,
+            views,
+            points,
+            channels,
+            _BACK_POINTS,
+            _BACK_CHANNELS,
+            num_warps=_BACK_WARPS,
         )
     return out
 
 
 @gpu_kernel
+def pack_kernel(
+    seen: tl.tensor,
+    words: tl.tensor,
+    views: tl.tensor,
+    points: tl.tensor,
+    VIEWS: tl.constexpr,  # noqa: N803
+    POINTS: tl.constexpr,  # noqa: N803
+) -> None:
+    """Write for some points of one shape a word of bits, one for each of some views."""
+    blocks = tl.cdiv(points, POINTS)
+    shape = (tl.program_id(0) // blocks).to(tl.int64)
+    point = tl.program_id(0) % blocks * POINTS + tl.arange(0, POINTS)
+    bit = tl.arange(0, VIEWS)
+    view = tl.program_id(1) * VIEWS + bit
+    inside = (point < points)[:, None] & (view < views)[None, :]
+    offset = (shape * points + point)[:, None] * views + view[None, :]
+    flags = (tl.load(seen + offset, mask=inside, other=0) != 0).to(tl.int32)
+    word = tl.sum(flags << bit[None, :], axis=1)
+    output = (shape * tl.num_programs(1) + tl.program_id(1)) * points + point
+    tl.store(words + output, word, mask=point < points)
+
+
+@gpu_kernel
 def max_kernel(
     embeddings: tl.tensor,
-    by_view: tl.tensor,
+    words: tl.tensor,
     pooled: tl.tensor,
     argmax: tl.tensor,
     views: tl.tensor,
     points: tl.tensor,
     channels: tl.tensor,
+    VIEWS: tl.constexpr,  # noqa: N803
     POINTS: tl.constexpr,  # noqa: N803
     CHANNELS: tl.constexpr,  # noqa: N803
 ) -> None:
-    """Pool one view of one shape in some channels; each row of the tile keeps its own best."""
-    task = tl.program_id(0).to(tl.int64)
-    channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
-    best = tl.full((POINTS, CHANNELS), float("-inf"), tl.float32)
-    where = tl.full((POINTS, CHANNELS), -1, tl.int32)
+    """Pool some channels of one shape in some views: every embedding is read once.
+
+    Values are compared as integers of the same order, above which is NaN and below which is what no
+    view sees: one comparison each.
+    """
+    shape = tl.program_id(2).to(tl.int64)
+    channel = tl.program_id(0) * CHANNELS + tl.arange(0, CHANNELS)
+    bit, lane = tl.arange(0, VIEWS), tl.arange(0, POINTS)
+    words += (shape * tl.num_programs(1) + tl.program_id(1)) * points
+    best = tl.full((VIEWS, POINTS, CHANNELS), _UNSEEN, tl.int32)
+    where = tl.full((VIEWS, POINTS, CHANNELS), -1, tl.int32)
     for start in range(0, points, POINTS):
-        point = start + tl.arange(0, POINTS)
-        seen = tl.load(by_view + task * points + point, mask=point < points, other=0) != 0
-        read = seen[:, None] & (channel < channels)[None, :]
-        offset = (task // views * points + point)[:, None] * channels + channel[None, :]
-        value = tl.load(embeddings + offset, mask=read, other=0.0).to(tl.float32)
-        better = read & ((where < 0) | beats(value, best))
-        best = tl.where(better, value, best)
-        where = tl.where(better, point[:, None], where)
-    broken = best != best
-    hidden = tl.max(broken.to(tl.int32), axis=0)[None, :] > 0
-    top = tl.where(hidden, broken, best == tl.max(best, axis=0)[None, :]) & (where >= 0)
-    first = tl.min(tl.where(top, where, points), axis=0)
-    # No two rows hold the same point, so one value at most is added.
-    value = tl.sum(tl.where(where == first[None, :], best, 0.0), axis=0)
-    output = task * channels + channel
-    tl.store(pooled + output, value, mask=channel < channels)
-    tl.store(argmax + output, tl.where(first < points, first, -1), mask=channel < channels)
+        point = start + lane
+        word = tl.load(words + point, mask=point < points, other=0)
+        read = (point < points)[:, None] & (channel < channels)[None, :]
+        offset = (shape * points + point)[:, None] * channels + channel[None, :]
+        key = key_of(tl.load(embeddings + offset, mask=read, other=0.0).to(tl.float32))
+        seen = ((word[None, :] >> bit[:, None]) & 1) != 0
+        better = seen[:, :, None] & (key[None, :, :] > best)
+        best = tl.where(better, key[None, :, :], best)
+        where = tl.where(better, point[None, :, None], where)
+    top = tl.max(best, axis=1)
+    first = tl.min(tl.where((best == top[:, None, :]) & (where >= 0), where, points), axis=1)
+    view = tl.program_id(1) * VIEWS + bit
+    output = (shape * views + view)[:, None] * channels + channel[None, :]
+    inside = (view < views)[:, None] & (channel < channels)[None, :]
+    tl.store(pooled + output, tl.where(first < points, value_of(top), 0.0), mask=inside)
+    tl.store(argmax + output, tl.where(first < points, first, -1), mask=inside)
+
+
+@gpu_kernel
+def key_of(value: tl.tensor) -> tl.tensor:
+    """Return int32 keys of the order of float32 values, both zeros alike, NaN above all."""
+    bits = (value + 0.0).to(tl.int32, bitcast=True)
+    key = bits ^ ((bits >> 31) & 0x7FFFFFFF)
+    return tl.where(value != value, _BROKEN, key)
+
+
+@gpu_kernel
+def value_of(key: tl.tensor) -> tl.tensor:
+    """Return the values of keys."""
+    bits = key ^ ((key >> 31) & 0x7FFFFFFF)
+    return bits.to(tl.float32, bitcast=True)
 
 
 @gpu_kernel
