@@ -99,3 +99,4 @@ def like_a_gpu(monkeypatch, launches):
     monkeypatch.setattr(backend, "_has_triton", lambda device: True)
     monkeypatch.setattr(backend, "DEVICES_WITHOUT_DOUBLE", ["cuda", "mps", "meta"])
     monkeypatch.setattr(torch, "autocast", lambda *args, **options: nullcontext())
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda device: False)

@@ -2,7 +2,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from pointmcd.ops.edge_sum import edge_sum
+from pointmcd.ops import backend
+from pointmcd.ops.edge_sum import edge_bn_relu, edge_sum
 
 
 def naive(own, other, index, slope):
@@ -48,3 +49,20 @@ def test_transposed_inputs_give_the_same():
     assert torch.equal(
         edge_sum(own, other, index, 0.1), edge_sum(own, other.contiguous(), index, 0.1)
     )
+
+
+def test_batch_norm_of_all_edges_is_the_same_where_there_is_no_float64(monkeypatch):
+    torch.manual_seed(0)
+    own, other = torch.randn(2, 5, 3), torch.randn(2, 9, 4)
+    index, weight = torch.randint(9, (2, 5, 6)), torch.randn(8, 7)
+    results = []
+    for devices in ([], ["cpu"]):
+        monkeypatch.setattr(backend, "DEVICES_WITHOUT_DOUBLE", devices)
+        norm = torch.nn.BatchNorm1d(8)
+        leaves = [tensor.clone().requires_grad_() for tensor in (own, other, weight)]
+        edges = edge_bn_relu(leaves[0], leaves[1], index, leaves[2], norm)
+        (edges * torch.arange(8)).square().sum().backward()
+        grads = [leaf.grad for leaf in leaves]
+        results.append([edges.detach(), *grads, norm.weight.grad, *norm.buffers()])
+    for wanted, found in zip(*results, strict=True):
+        torch.testing.assert_close(found, wanted, rtol=1e-3, atol=1e-3)

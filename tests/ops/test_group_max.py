@@ -1,3 +1,5 @@
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -6,6 +8,7 @@ from pointmcd.ops.group_max import (
     _backward_numba,
     _backward_torch,
     _extreme,
+    _extremes,
     linear_bn_relu_max,
 )
 
@@ -68,3 +71,60 @@ def test_both_backward_passes_agree():
         results.append([backward(grad, groups, weight, where, grad_groups), grad_groups])
     for wanted, found in zip(*results, strict=True):
         torch.testing.assert_close(found, wanted)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize(
+    ("count", "k", "narrow", "wide"),
+    [(5, 4, 3, 6), (2, 70, 20, 70), (1, 2, 1, 1), (3, 16, 128, 64), (1100, 2, 3, 2)],
+)
+def test_the_kernels_of_a_gpu_equal_the_plain_order(
+    count, k, narrow, wide, training, triton_device
+):
+    torch.manual_seed(0)
+    groups, weights = torch.randn(count, k, narrow) + 1, torch.randn(count, wide)
+    linear, norm = nn.Linear(narrow, wide, bias=False), nn.BatchNorm1d(wide).train(training)
+    nn.init.uniform_(norm.weight, -1, 1)
+    results = []
+    for function, device in ((plain, "cpu"), (linear_bn_relu_max, triton_device)):
+        layer, own = copy.deepcopy(linear).to(device), copy.deepcopy(norm).to(device)
+        leaf = groups.to(device).requires_grad_()
+        value = function(leaf, layer, own)
+        (value * weights.to(device)).sum().backward()
+        grads = [leaf.grad, layer.weight.grad, own.weight.grad, own.bias.grad]
+        results.append([value.detach(), *grads, *own.buffers()])
+    for wanted, found in zip(*results, strict=True):
+        torch.testing.assert_close(found.cpu(), wanted, rtol=1e-3, atol=1e-3)
+
+
+def test_the_kernels_find_the_first_of_equals_and_what_is_no_number(triton_device):
+    groups = torch.randint(-1, 2, (30, 21, 2)).float()
+    groups[3, 4] = torch.nan
+    groups[5] = -torch.inf
+    weight = torch.eye(2).repeat(3, 1)
+    wanted, first = _extremes(groups.double(), weight.double())
+    first = torch.where(wanted.isnan(), 4, first)
+    values, where = gpu_forward()(groups.to(triton_device), weight.abs().to(triton_device))
+    torch.testing.assert_close(values.cpu()[6:], wanted.float()[6:], equal_nan=True)
+    assert torch.equal(where.cpu()[6:].long(), first[6:])
+    assert values.cpu()[3].isnan().all()
+
+
+def test_bfloat16_members_are_multiplied_as_such(triton_device):
+    torch.manual_seed(0)
+    groups = torch.randn(6, 20, 8).bfloat16().to(triton_device).requires_grad_()
+    linear, norm = (
+        layer.to(triton_device) for layer in (nn.Linear(8, 5, bias=False), nn.BatchNorm1d(5))
+    )
+    value = linear_bn_relu_max(groups, linear, norm)
+    value.sum().backward()
+    assert value.dtype == torch.float32
+    assert groups.grad.dtype == torch.bfloat16
+    wanted = plain(groups.detach().float(), linear, norm)
+    torch.testing.assert_close(value, wanted, rtol=0.05, atol=0.05)
+
+
+def gpu_forward():
+    from pointmcd.ops.gpu.group_max import forward
+
+    return forward

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+from pointmcd.ops import linear_norm
 from pointmcd.ops.group_max import linear_bn_relu_max
 from pointmcd.ops.linear_norm import linear_bn_relu
 
@@ -39,8 +40,12 @@ def leaky_then_max(points, linear, norm):
 @pytest.mark.parametrize("ours", [linear_bn_relu_max, relu_then_max, leaky_then_max])
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])  # plain and numba paths
-def test_values_gradients_and_statistics_equal_the_plain_order(ours, training, dtype):
+@pytest.mark.parametrize("folds", [True, False])
+def test_values_gradients_and_statistics_equal_the_plain_order(
+    ours, training, dtype, folds, monkeypatch
+):
     torch.manual_seed(0)
+    monkeypatch.setattr(linear_norm, "_folding_pays", lambda *_: folds)
     linear, norm = layers(dtype=dtype)
     twins = copy.deepcopy((linear, norm))
     points = torch.randn(4, 11, 6, dtype=dtype) + 3
@@ -100,3 +105,14 @@ def test_mixed_precision_works():
     with torch.autocast("cpu", torch.bfloat16):
         linear_bn_relu(points, linear, norm).sum().backward()
     assert points.grad.isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("rows", "narrow", "wide", "folds"),
+    [(32, 128, 1024, True), (32, 64, 128, False), (24, 512, 1024, False), (16, 128, 1024, False)],
+)
+def test_a_gpu_folds_wide_layers_on_few_channels(rows, narrow, wide, folds):
+    with torch.device("meta"):
+        points, linear = torch.empty(rows, 1024, narrow), nn.Linear(narrow, wide, bias=False)
+    assert linear_norm._folding_pays(points, linear) == folds
+    assert linear_norm._folding_pays(torch.empty(1, 1, narrow), linear)

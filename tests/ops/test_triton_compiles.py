@@ -13,7 +13,7 @@ import pytest
 
 #: Bytes of shared memory that every GPU of capability 8.0 or later gives a program.
 SHARED = 99 * 1024
-KERNELS = ["pack", "max", "gather", "pool", "unpool"]
+KERNELS = ["pack", "max", "gather", "pool", "unpool", "extreme", "members", "weight"]
 #: Those that take float32 alone.
 FULL_KERNELS = ["forward", "backward", "farthest", "query", "group", "nearest"]
 
@@ -83,7 +83,15 @@ def launch_all(batch, count, k, views, narrow, wide, dtype):
     """Forward and backward of every operation, as the library calls them."""
     import torch
 
-    from pointmcd.ops.gpu import ball_query, edge_layer, farthest, masked_max, nearest, neighbours
+    from pointmcd.ops.gpu import (
+        ball_query,
+        edge_layer,
+        farthest,
+        group_max,
+        masked_max,
+        nearest,
+        neighbours,
+    )
 
     values = torch.zeros(batch, count, narrow, dtype=dtype)
     seen = torch.ones(batch, count, views, dtype=torch.bool)
@@ -92,9 +100,11 @@ def launch_all(batch, count, k, views, narrow, wide, dtype):
     masked_max.backward(pooled, argmax, count)
     most, where = neighbours.forward(values, index)
     neighbours.backward(most, index, where, count)
+    weight, sign = torch.zeros(wide, narrow), torch.ones(wide)
+    most, where = group_max.forward(values, weight)
+    group_max.backward(most, values, weight, where, values.float())
     if dtype is not torch.float32:
         return
-    weight, sign = torch.zeros(wide, narrow), torch.ones(wide)
     extreme, where, mean, covariance = edge_layer.forward(values, values, index, weight, sign, 0.2)
     saved = (values, values, index, weight, where, mean)
     edge_layer.backward(saved, extreme, covariance, mean, 0.2)

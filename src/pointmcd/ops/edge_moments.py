@@ -12,10 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pointmcd.ops.backend import double_of, numba_fits, parallel_kernel
-from pointmcd.ops.batch_norm import batch_statistics, running_statistics
+from pointmcd.ops.backend import numba_fits, parallel_kernel
+from pointmcd.ops.batch_norm import running_statistics
 from pointmcd.ops.linear_norm import moment_statistics
-from pointmcd.ops.neighbours import gather_rows
 from pointmcd.ops.scatter import edges_by_target
 from pointmcd.typing import Array
 
@@ -52,15 +51,13 @@ def normed_edges(
         weight: W, float [E, C + D].
         norm: over E and all edges; in training its running statistics are updated.
         short: W takes the difference of ends that lie close together, so that little is left of
-            their own moments: these are taken in float64 on a CPU, and elsewhere every edge is
-            made.
+            their own moments: these are taken in float64. Where a device has none, make the edges
+            (`pointmcd.ops.edge_sum.edge_bn_relu`).
 
     Returns:
         (a [B, M, E], b [B, N, E]).
     """
-    if norm.training and short and double_of(own) != torch.float64:
-        mean, var = _edge_statistics(own, other, index, weight, norm)
-    elif norm.training:
+    if norm.training:
         kind = torch.float64 if short else own.dtype
         moments = edge_moments(own.to(kind), other.to(kind), index)
         mean, var = moment_statistics(*moments, index.numel(), weight.to(kind), norm)
@@ -70,16 +67,6 @@ def normed_edges(
     scale = norm.weight * torch.rsqrt(var + norm.eps)
     to_other, to_own = (weight * scale[:, None]).split([other.shape[2], own.shape[2]], dim=1)
     return F.linear(own, to_own, norm.bias - mean * scale), F.linear(other, to_other)
-
-
-def _edge_statistics(
-    own: Tensor, other: Tensor, index: Tensor, weight: Tensor, norm: nn.BatchNorm1d
-) -> tuple[Tensor, Tensor]:
-    """Return mean and biased variance [E] of W [other_j, own_i], from all edges [B, M, k, E]."""
-    to_other, to_own = weight.split([other.shape[2], own.shape[2]], dim=1)
-    edges = gather_rows(F.linear(other, to_other), index) + F.linear(own, to_own)[:, :, None]
-    var, mean = torch.var_mean(edges.flatten(0, 2), dim=0, correction=0)
-    return batch_statistics(norm, mean, var, index.numel())
 
 
 class _EdgeMoments(torch.autograd.Function):

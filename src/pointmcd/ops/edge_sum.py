@@ -1,14 +1,15 @@
-"""LeakyReLU or ReLU of edges that are the sum of their two ends, in one pass."""
+"""LeakyReLU or ReLU of edges that are the sum of their two ends, in one pass, and batch norm."""
 
 from typing import Any
 
 import numba
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pointmcd.ops.backend import numba_fits, parallel_kernel
+from pointmcd.ops.backend import double_of, numba_fits, parallel_kernel
+from pointmcd.ops.edge_moments import normed_edges
 from pointmcd.ops.neighbours import gather_rows
 from pointmcd.typing import Array
 
@@ -29,6 +30,28 @@ def edge_sum(own: Tensor, other: Tensor, index: Tensor, slope: float) -> Tensor:
         edges: Tensor = _EdgeSum.apply(own, other, index, slope)  # type: ignore[no-untyped-call]
         return edges
     return F.leaky_relu(gather_rows(other, index) + own[:, :, None], slope)
+
+
+def edge_bn_relu(
+    own: Tensor, other: Tensor, index: Tensor, weight: Tensor, norm: nn.BatchNorm1d
+) -> Tensor:
+    """Compute ReLU(BN(W [other_j, own_i])) of every edge (i, j), whose ends lie close together.
+
+    Args:
+        own: float [B, M, D], of the points that have neighbours.
+        other: float [B, N, C], of those that may be neighbours.
+        index: int64 [B, M, k], neighbours of each point.
+        weight: W, float [E, C + D].
+        norm: over E and all edges; in training its running statistics are updated.
+
+    Returns:
+        float [B, M, k, E].
+    """
+    if not norm.training or double_of(own) == torch.float64:
+        return edge_sum(*normed_edges(own, other, index, weight, norm, short=True), index, 0.0)
+    to_other, to_own = weight.split([other.shape[2], own.shape[2]], dim=1)
+    edges = gather_rows(F.linear(other, to_other), index) + F.linear(own, to_own)[:, :, None]
+    return torch.relu_(norm(edges.flatten(0, 2))).view_as(edges)
 
 
 class _EdgeSum(torch.autograd.Function):

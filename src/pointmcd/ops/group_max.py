@@ -6,6 +6,7 @@ norm and ReLU commute with the max up to the sign of gamma, the layer's output a
 and running statistics equal those of the plain order of operations.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import numba
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pointmcd.ops.backend import numba_fits, parallel_kernel
+from pointmcd.ops.backend import numba_fits, parallel_kernel, triton_fits
 from pointmcd.ops.batch_norm import running_statistics
 from pointmcd.ops.linear_norm import linear_bn_relu, moment_statistics
 from pointmcd.ops.moments import moments, moments_backward
@@ -29,7 +30,7 @@ def linear_bn_relu_max(groups: Tensor, linear: nn.Linear, norm: nn.BatchNorm1d) 
     """Compute the max over the members of each group of ReLU(BN(W x)).
 
     Args:
-        groups: float [G, k, C_in].
+        groups: float [G, k, C_in]; on a GPU bfloat16 is multiplied as such.
         linear: C_in -> C, without bias.
         norm: batch norm over C and all G x k members; in training its running statistics are
             updated.
@@ -38,9 +39,10 @@ def linear_bn_relu_max(groups: Tensor, linear: nn.Linear, norm: nn.BatchNorm1d) 
         float [G, C]. On ties the first member takes the gradient.
     """
     with torch.autocast(groups.device.type, enabled=False):  # statistics need full precision
-        groups = groups.to(linear.weight)
         if torch.compiler.is_compiling():
             return linear_bn_relu(groups, linear, norm).amax(dim=1)
+        if not (groups.dtype == torch.bfloat16 and _triton_fits(groups)):
+            groups = groups.to(linear.weight)
         weight, largest = linear.weight, norm.weight.detach() >= 0
         extreme, centre, covariance = _Extremes.apply(groups, weight, largest, norm.training)  # type: ignore[no-untyped-call]
         if norm.training:
@@ -63,15 +65,14 @@ class _Extremes(torch.autograd.Function):
         ctx: Any, groups: Tensor, weight: Tensor, largest: Tensor, with_moments: bool
     ) -> tuple[Tensor, Tensor, Tensor]:
         signed = torch.where(largest[:, None], weight, -weight)
-        rows = _CPU_ROWS if groups.device.type == "cpu" else _OTHER_ROWS
-        values = groups.new_empty(len(groups), len(weight))
-        where = torch.empty_like(values, dtype=torch.int64)
-        at_once = max(1, rows // groups.shape[1])
-        for start in range(0, len(groups), at_once):
-            part = slice(start, start + at_once)
-            _extreme(groups[part] @ signed.T, values[part], where[part])
+        if _triton_fits(groups):
+            from pointmcd.ops.gpu import group_max as gpu
+
+            values, where = gpu.forward(groups.detach(), signed)
+        else:
+            values, where = _extremes(groups, signed)
         members = groups.flatten(0, 1) if with_moments else groups[:0, 0]
-        mean, covariance = moments(members)
+        mean, covariance = moments(members.to(weight))
         ctx.save_for_backward(groups, weight, where, mean)
         ctx.with_moments = with_moments
         return torch.where(largest, values, -values), mean, covariance
@@ -82,12 +83,41 @@ class _Extremes(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, None, None]:
         groups, weight, where, mean = ctx.saved_tensors
         if ctx.with_moments:
-            members = groups.flatten(0, 1)
+            members = groups.flatten(0, 1).to(weight)
             through = moments_backward(members, mean, grad_mean, grad_covariance).view_as(groups)
         else:
-            through = torch.zeros_like(groups, memory_format=torch.contiguous_format)
-        backward = _backward_numba if numba_fits(grad) else _backward_torch
-        return through, backward(grad, groups, weight, where, through), None, None
+            through = groups.new_zeros(groups.shape, dtype=weight.dtype)
+        grad_weight = _backward(groups)(grad, groups, weight, where, through)
+        return through.to(groups), grad_weight, None, None
+
+
+def _triton_fits(groups: Tensor) -> bool:
+    """Return whether Triton's kernels serve: as many channels as a tile holds."""
+    if not triton_fits(groups) or 0 in groups.shape:
+        return False
+    from pointmcd.ops.gpu.group_max import MOST_CHANNELS
+
+    return groups.shape[2] <= MOST_CHANNELS
+
+
+def _backward(groups: Tensor) -> Callable[..., Tensor]:
+    if _triton_fits(groups):
+        from pointmcd.ops.gpu import group_max as gpu
+
+        return gpu.backward
+    return _backward_numba if numba_fits(groups) else _backward_torch
+
+
+def _extremes(groups: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the max of W x over the members and the first one that has it, [G, C] each."""
+    rows = _CPU_ROWS if groups.device.type == "cpu" else _OTHER_ROWS
+    values = groups.new_empty(len(groups), len(weight))
+    where = torch.empty_like(values, dtype=torch.int64)
+    at_once = max(1, rows // groups.shape[1])
+    for start in range(0, len(groups), at_once):
+        part = slice(start, start + at_once)
+        _extreme(groups[part] @ weight.T, values[part], where[part])
+    return values, where
 
 
 def _extreme(products: Tensor, values: Tensor, where: Tensor) -> None:

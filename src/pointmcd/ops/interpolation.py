@@ -21,12 +21,13 @@ def interpolate(features: Tensor, at: Tensor, to: Tensor, k: int = 3) -> Tensor:
         k: how many sources each target reads; all M where there are fewer.
 
     Returns:
-        float [B, N, C].
+        float [B, N, C], of the larger of both types.
 
     Raises:
         ValueError: when there is no source or `k` is not positive.
     """
     index, weights = _sources(at, to, k)
+    features = features.to(torch.promote_types(features.dtype, at.dtype))  # weights stay exact
     batch, count, channels = features.shape
     if torch.compiler.is_compiling():  # exporters have no weighted bags of open size
         return (gather_rows(features, index) * weights.to(features)[..., None]).sum(dim=2)

@@ -11,6 +11,7 @@ from pointmcd.ops.edge_moments import normed_edges
 from pointmcd.ops.edge_sum import edge_sum
 from pointmcd.ops.neighbours import neighbour_max
 from pointmcd.students._layers import NormedLinear
+from pointmcd.students.precision import full_precision
 
 SLOPE = 0.2
 
@@ -63,7 +64,8 @@ class PlaceEncoding(nn.Module):
         own, other, step = self.linear.weight.chunk(3, dim=1)
         weight = torch.cat([other + step, own - step], dim=1)
         points = graph.points if points is None else points
-        return normed_edges(points, points, graph.near, weight, self.norm)
+        with full_precision(points):
+            return normed_edges(points, points, graph.near, weight, self.norm)
 
 
 class FirstLPFA(nn.Module):

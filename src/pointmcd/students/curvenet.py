@@ -42,6 +42,7 @@ from pointmcd.students._lpfa import LPFA, SLOPE, FirstLPFA, Graph
 from pointmcd.students.base import PointFeatures
 from pointmcd.students.heads import HeadLayout
 from pointmcd.students.pointnet import SharedLayer
+from pointmcd.students.precision import full_precision
 from pointmcd.students.registry import register_student
 
 CURVES, LENGTH = 100, 5
@@ -99,7 +100,9 @@ class CIC(nn.Module):
         """Features [B, N, C_in] of the graph's points -> [B, N, C]."""
         inner = F.leaky_relu(self.reduce(features), SLOPE)
         if self.block.curves:
-            inner = self.aggregation(inner, self.grouping(inner, graph.others).features)
+            with full_precision(inner):  # the choice of a point needs it
+                curves = self.grouping(inner.to(graph.points), graph.others)
+            inner = self.aggregation(inner, curves.features)
         expanded = self.expand(self.lpfa(inner, graph))
         return F.leaky_relu(expanded + self.shortcut(features), SLOPE)
 
@@ -175,6 +178,5 @@ class CurveNet(nn.Module):
 
     def forward(self, points: Tensor) -> PointFeatures:
         """Points [B, N, 3 + F] -> embeddings [B, max(N // 16, 1), 1024]."""
-        with torch.autocast(points.device.type, enabled=False):  # statistics need full precision
-            level = self.encoder(points.to(self.embed.linear.weight))[-1]
-            return PointFeatures(self.embed(level.features), level.index)
+        level = self.encoder(points.to(self.embed.linear.weight))[-1]
+        return PointFeatures(self.embed(level.features), level.index)

@@ -40,8 +40,7 @@ from torch.nn import functional as F
 
 from pointmcd.ops.backend import larger, smaller
 from pointmcd.ops.ball_query import ball_group, ball_query
-from pointmcd.ops.edge_moments import normed_edges
-from pointmcd.ops.edge_sum import edge_sum
+from pointmcd.ops.edge_sum import edge_bn_relu
 from pointmcd.ops.farthest_batch import sample_farthest
 from pointmcd.ops.group_max import linear_bn_relu_max
 from pointmcd.ops.interpolation import interpolate
@@ -52,6 +51,7 @@ from pointmcd.students.base import PointFeatures
 from pointmcd.students.heads import HeadLayout
 from pointmcd.students.part_heads import PartHead, PartLayout
 from pointmcd.students.pointnet import SharedLayer
+from pointmcd.students.precision import full_precision
 from pointmcd.students.registry import register_student
 
 
@@ -124,8 +124,9 @@ class Grouping(nn.Module):
         index = self.group(centres, below.points, self.scale.radius, self.scale.k)
         weight, joined = self.first.linear.weight, torch.cat([below.points, below.features], dim=2)
         weight = torch.cat([weight, -weight[:, :3]], dim=1)
-        own, other = normed_edges(centres, joined, index, weight, self.first.norm, short=True)
-        groups = self.inner(edge_sum(own, other, index, 0.0))
+        with full_precision(joined):  # small differences need it
+            groups = edge_bn_relu(centres, joined, index, weight, self.first.norm)
+        groups = self.inner(groups)
         pooled = linear_bn_relu_max(groups.flatten(0, 1), self.last, self.last_norm)
         return pooled.view(*centres.shape[:2], -1)
 
@@ -195,9 +196,8 @@ class PointNet2(nn.Module):
 
     def forward(self, points: Tensor) -> PointFeatures:
         """Points [B, N, 3 + F] -> embeddings, with the index of their points if not propagated."""
-        with torch.autocast(points.device.type, enabled=False):  # small differences need it
-            points = points.to(next(self.parameters()))
-            return self._encode(points[:, :, :3].contiguous(), points[:, :, 3:])
+        points = points.to(next(self.parameters()))
+        return self._encode(points[:, :, :3].contiguous(), points[:, :, 3:])
 
     def _encode(self, points: Tensor, extra: Tensor) -> PointFeatures:
         count = points.shape[1]
@@ -207,7 +207,12 @@ class PointNet2(nn.Module):
         features = gather_rows(extra, order) if self.extra_channels else extra
         fine = self.first(Level(ordered, features), smaller(512, larger(1, count // 2)))
         coarse = self.second(fine, kept)
-        embeddings = self.last(torch.cat([coarse.points, coarse.features], dim=2))
+        joined = torch.cat([coarse.points, coarse.features], dim=2)
+        first, *wide = self.last
+        with full_precision(points):  # of coordinates
+            embeddings = first(joined)
+        for layer in wide:
+            embeddings = layer(embeddings)
         local = self._local(points, fine, coarse, embeddings)
         if self.propagate:
             return PointFeatures(interpolate(embeddings, coarse.points, points), local=local)
@@ -243,9 +248,11 @@ class PointNet2Parts(PointNet2):
     def _local(
         self, points: Tensor, fine: Level, coarse: Level, embeddings: Tensor
     ) -> Tensor | None:
-        pooled = Level(coarse.points[:, :1], max_over_points(embeddings)[:, None])
-        carried: Level = self.to_fine(self.to_coarse(pooled, coarse), fine)
-        return interpolate(carried.features, carried.points, points)
+        with full_precision(points):
+            whole = max_over_points(embeddings.to(points))[:, None]
+            pooled = Level(coarse.points[:, :1], whole)
+            carried: Level = self.to_fine(self.to_coarse(pooled, coarse), fine)
+            return interpolate(carried.features, carried.points, points)
 
     def part_head(self, num_classes: int, num_parts: int) -> nn.Module:
         """Return the last propagation (128, 128, 128), a layer of 128 with dropout, P logits."""
