@@ -11,14 +11,16 @@ from torch import Tensor
 
 from pointmcd.typing import gpu_kernel
 
-#: Of a tile of the forward pass: views, points and channels, and its warps.
-_VIEWS, _POINTS, _CHANNELS, _WARPS = 16, 8, 32, 4
+#: Views of a program of the forward pass, which its kernel spells out: registers hold their best.
+_VIEWS = tl.constexpr(4)
+#: Points and channels of a tile of the forward pass, and its warps.
+_POINTS, _CHANNELS, _WARPS = 8, 128, 4
 #: Points and channels of a tile of the backward pass, and its warps.
-_BACK_POINTS, _BACK_CHANNELS, _BACK_WARPS = 32, 64, 4
+_BACK_POINTS, _BACK_CHANNELS, _BACK_WARPS = 32, 128, 4
 #: Points whose visibility one program packs into bits.
 _PACKED = 128
-#: Keys of what no point has, and of what is not a number: below and above all others.
-_UNSEEN, _BROKEN = tl.constexpr(-(2**31)), tl.constexpr(2**31 - 1)
+#: The key of what no point has, below all others.
+_UNSEEN = tl.constexpr(-(2**31))
 
 
 def forward(embeddings: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:
@@ -29,12 +31,12 @@ def forward(embeddings: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:
     argmax = torch.empty_like(pooled, dtype=torch.int32)
     if pooled.numel() == 0:
         return pooled, argmax
-    blocks = triton.cdiv(views, _VIEWS)
+    blocks = triton.cdiv(views, _VIEWS.value)
     words = torch.empty(batch, blocks, points, dtype=torch.int32, device=embeddings.device)
     seen = visibility.contiguous().view(torch.uint8)
     with torch.cuda.device_of(embeddings):
         pack_kernel[(batch * triton.cdiv(points, _PACKED), blocks)](
-            seen, words, views, points, _VIEWS, _PACKED
+            seen, words, views, points, _VIEWS.value, _PACKED
         )
         max_kernel[(triton.cdiv(channels, _CHANNELS), blocks, batch)](
             embeddings.contiguous(),
@@ -44,7 +46,6 @@ def forward(embeddings: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:
             views,
             points,
             channels,
-            _VIEWS,
             _POINTS,
             _CHANNELS,
             num_warps=_WARPS,
@@ -106,46 +107,80 @@ def max_kernel(
     views: tl.tensor,
     points: tl.tensor,
     channels: tl.tensor,
-    VIEWS: tl.constexpr,  # noqa: N803
     POINTS: tl.constexpr,  # noqa: N803
     CHANNELS: tl.constexpr,  # noqa: N803
 ) -> None:
-    """Pool some channels of one shape in some views: every embedding is read once.
+    """Pool some channels of one shape in four views.
 
     Values are compared as integers of the same order, above which is NaN and below which is what no
     view sees: one comparison each.
     """
     shape = tl.program_id(2).to(tl.int64)
     channel = tl.program_id(0) * CHANNELS + tl.arange(0, CHANNELS)
-    bit, lane = tl.arange(0, VIEWS), tl.arange(0, POINTS)
     words += (shape * tl.num_programs(1) + tl.program_id(1)) * points
-    best = tl.full((VIEWS, POINTS, CHANNELS), _UNSEEN, tl.int32)
-    where = tl.full((VIEWS, POINTS, CHANNELS), -1, tl.int32)
+    a = tl.full((POINTS, CHANNELS), _UNSEEN, tl.int32)
+    at_a = tl.full((POINTS, CHANNELS), -1, tl.int32)
+    b, c, d = a, a, a
+    at_b, at_c, at_d = at_a, at_a, at_a
+    known = (channel < channels)[None, :]
+    lane = tl.arange(0, POINTS)
+    place = embeddings + (shape * points + lane)[:, None] * channels + channel[None, :]
     for start in range(0, points, POINTS):
         point = start + lane
-        word = tl.load(words + point, mask=point < points, other=0)
-        read = (point < points)[:, None] & (channel < channels)[None, :]
-        offset = (shape * points + point)[:, None] * channels + channel[None, :]
-        key = key_of(tl.load(embeddings + offset, mask=read, other=0.0).to(tl.float32))
-        seen = ((word[None, :] >> bit[:, None]) & 1) != 0
-        better = seen[:, :, None] & (key[None, :, :] > best)
-        best = tl.where(better, key[None, :, :], best)
-        where = tl.where(better, point[None, :, None], where)
-    top = tl.max(best, axis=1)
-    first = tl.min(tl.where((best == top[:, None, :]) & (where >= 0), where, points), axis=1)
-    view = tl.program_id(1) * VIEWS + bit
-    output = (shape * views + view)[:, None] * channels + channel[None, :]
-    inside = (view < views)[:, None] & (channel < channels)[None, :]
-    tl.store(pooled + output, tl.where(first < points, value_of(top), 0.0), mask=inside)
-    tl.store(argmax + output, tl.where(first < points, first, -1), mask=inside)
+        inside = point < points
+        word = tl.load(words + point, mask=inside, other=0)[:, None]
+        value = tl.load(place, mask=inside[:, None] & known, other=0.0)
+        key = key_of(value.to(tl.float32))
+        place += POINTS * channels
+        a, at_a = larger(key, (word & 1) != 0, point, a, at_a)
+        b, at_b = larger(key, (word & 2) != 0, point, b, at_b)
+        c, at_c = larger(key, (word & 4) != 0, point, c, at_c)
+        d, at_d = larger(key, (word & 8) != 0, point, d, at_d)
+    view = tl.program_id(1) * _VIEWS
+    output = (shape * views + view) * channels + channel
+    left = tl.where(channel < channels, views - view, 0)
+    store_first(a, at_a, points, pooled + output, argmax + output, left > 0)
+    output += channels
+    store_first(b, at_b, points, pooled + output, argmax + output, left > 1)
+    output += channels
+    store_first(c, at_c, points, pooled + output, argmax + output, left > 2)
+    output += channels
+    store_first(d, at_d, points, pooled + output, argmax + output, left > 3)
+
+
+@gpu_kernel
+def larger(
+    key: tl.tensor, seen: tl.tensor, point: tl.tensor, best: tl.tensor, where: tl.tensor
+) -> tuple[tl.tensor, tl.tensor]:
+    """Return the larger of the best and of what is seen, and its point: the first of equals."""
+    better = seen & (key > best)
+    return tl.where(better, key, best), tl.where(better, point[:, None], where)
+
+
+@gpu_kernel
+def store_first(
+    best: tl.tensor,
+    where: tl.tensor,
+    points: tl.tensor,
+    pooled: tl.tensor,
+    argmax: tl.tensor,
+    inside: tl.tensor,
+) -> None:
+    """Store the largest of the rows of a tile and its first point."""
+    top = tl.max(best, axis=0)
+    first = tl.min(tl.where((best == top[None, :]) & (where >= 0), where, points), axis=0)
+    tl.store(pooled, tl.where(first < points, value_of(top), 0.0), mask=inside)
+    tl.store(argmax, tl.where(first < points, first, -1), mask=inside)
 
 
 @gpu_kernel
 def key_of(value: tl.tensor) -> tl.tensor:
-    """Return int32 keys of the order of float32 values, both zeros alike, NaN above all."""
+    """Return int32 keys of the order of float32 values, NaN above all.
+
+    Adding zero makes both zeros alike, and of every NaN the positive one (PTX, add.f32).
+    """
     bits = (value + 0.0).to(tl.int32, bitcast=True)
-    key = bits ^ ((bits >> 31) & 0x7FFFFFFF)
-    return tl.where(value != value, _BROKEN, key)
+    return bits ^ ((bits >> 31) & 0x7FFFFFFF)
 
 
 @gpu_kernel
