@@ -77,7 +77,7 @@ def _private_folder() -> Path:
     return folder
 
 
-def gpu_kernel(function: Callable[..., None]) -> Any:
+def gpu_kernel(function: Callable[..., Any]) -> Any:
     """Compile for the GPU at the first call, with Triton: `kernel[grid](...)` runs it."""
     import triton
 

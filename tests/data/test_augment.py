@@ -29,7 +29,7 @@ def test_epoch_and_shape_are_not_interchangeable():
 def test_scale_and_shift_stay_within_their_bounds(seed, scale, shift):
     augmentation = Augmentation(seed, scale=scale, shift=shift)
     corners = np.array([[0, 0, 0], [1, 1, 1], [-1, 0.5, 0]], np.float32)
-    moved = augmentation.move(augmentation.generator(0, 0), corners)
+    moved = augmentation.draw(augmentation.generator(0, 0)).apply(corners)
     offsets, factors = moved[0], moved[1] - moved[0]
     assert moved.dtype == np.float32
     assert (np.abs(offsets) <= shift + 1e-6).all()
@@ -43,7 +43,7 @@ def test_the_range_of_the_scale_is_used_up():
     augmentation = Augmentation(0, scale=1.5, shift=0.0)
     one = np.ones((1, 3), np.float32)
     factors = np.concatenate(
-        [augmentation.move(augmentation.generator(0, i), one) for i in range(300)]
+        [augmentation.draw(augmentation.generator(0, i)).apply(one) for i in range(300)]
     )
     assert factors.min() < 0.7
     assert factors.max() > 1.45
@@ -53,7 +53,7 @@ def test_the_range_of_the_scale_is_used_up():
 def test_scale_one_and_no_shift_leave_the_points_as_they_are():
     augmentation = Augmentation(3, scale=1.0, shift=0.0)
     points = np.random.default_rng(0).normal(size=(9, 3)).astype(np.float32)
-    assert np.array_equal(augmentation.move(augmentation.generator(5, 6), points), points)
+    assert np.array_equal(augmentation.draw(augmentation.generator(5, 6)).apply(points), points)
 
 
 def test_without_resampling_the_first_points_are_taken():

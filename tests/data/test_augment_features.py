@@ -36,7 +36,7 @@ directions = st.tuples(*[st.floats(-1, 1)] * 3).filter(lambda v: np.linalg.norm(
 def test_normals_of_a_plane_stay_square_to_it(direction, seed, rotation):
     normal = np.array(direction) / np.linalg.norm(direction)
     augmentation = Augmentation(0, 2.5, 0.3, rotation=rotation)
-    moved = augmentation.move(np.random.default_rng(seed), plane(normal), ("normals",))
+    moved = augmentation.draw(np.random.default_rng(seed)).apply(plane(normal), ("normals",))
     inside = moved[1:, :3] - moved[:1, :3]
     np.testing.assert_allclose(np.linalg.norm(moved[:, 3:], axis=1), 1, atol=1e-5)
     assert np.abs((inside * moved[:1, 3:]).sum(axis=1)).max() < 1e-4
@@ -46,9 +46,9 @@ def test_normals_of_a_plane_stay_square_to_it(direction, seed, rotation):
 def test_normals_of_a_sphere_are_those_of_the_ellipsoid(seed, rotation):
     augmentation = Augmentation(0, 2.5, 0.3, rotation=rotation)
     before = sphere()
-    moved = augmentation.move(np.random.default_rng(seed), before, BOTH)
+    moved = augmentation.draw(np.random.default_rng(seed)).apply(before, BOTH)
     # The plain points move as they do without features, bit for bit.
-    plain = augmentation.move(np.random.default_rng(seed), before[:, :3].copy())
+    plain = augmentation.draw(np.random.default_rng(seed)).apply(before[:, :3].copy())
     np.testing.assert_array_equal(moved[:, :3], plain)
     np.testing.assert_array_equal(moved[:, 6:], before[:, 6:])
     # Of x^T A x = 1 around the centre the gradient is A x; A from the points themselves.
@@ -62,7 +62,7 @@ def test_normals_of_a_sphere_are_those_of_the_ellipsoid(seed, rotation):
 def test_points_without_a_normal_keep_none():
     rows = sphere(4)
     rows[2, 3:6] = 0
-    moved = Augmentation(0, 2.0, rotation="any").move(np.random.default_rng(0), rows, BOTH)
+    moved = Augmentation(0, 2.0, rotation="any").draw(np.random.default_rng(0)).apply(rows, BOTH)
     assert moved[2, 3:6].tolist() == [0, 0, 0]
     assert np.isfinite(moved).all()
 

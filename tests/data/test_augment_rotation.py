@@ -19,7 +19,7 @@ CLOUD = np.random.default_rng(0).normal(size=(12, 3)).astype(np.float32)
 def turned(points, seed=0, epoch=0, shape=0, **options):
     """Points that are turned and neither scaled nor shifted."""
     augmentation = Augmentation(seed, **({"scale": 1.0, "shift": 0.0} | options))
-    return augmentation.move(augmentation.generator(epoch, shape), points)
+    return augmentation.draw(augmentation.generator(epoch, shape)).apply(points)
 
 
 def matrix(**options):
@@ -97,7 +97,7 @@ def test_without_rotation_nothing_more_is_drawn(seed, epoch):
     generator = np.random.default_rng((seed, epoch, 4))
     expected = CLOUD * generator.uniform(1 / 1.5, 1.5, size=3) + generator.uniform(-0.2, 0.2, 3)
     used = augmentation.generator(epoch, 4)
-    assert np.array_equal(augmentation.move(used, CLOUD), expected.astype(np.float32))
+    assert np.array_equal(augmentation.draw(used).apply(CLOUD), expected.astype(np.float32))
     assert used.random() == generator.random()
 
 

@@ -158,4 +158,4 @@ def test_a_subset_without_variants_draws_no_number(store, tiny_store):
     augmentation = Augmentation(7)
     generator = augmentation.generator(0, index)
     kept = plain.points(np.array([index]), POINTS)[0]
-    assert np.array_equal(points, augmentation.move(generator, kept))
+    assert np.array_equal(points, augmentation.draw(generator).apply(kept))

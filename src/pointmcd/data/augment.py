@@ -46,28 +46,13 @@ class Augmentation:
             return np.arange(count)
         return np.sort(generator.choice(available, size=count, replace=False))
 
-    def move(
-        self, generator: np.random.Generator, points: Floats, features: Sequence[str] = ()
-    ) -> Floats:
-        """Turn, scale and shift points [N, 3 + F] with those features.
-
-        Normals stay square to the surface: they turn with the points, and are divided by the
-        factors of the axes (the inverse transpose of the map), then scaled to length 1 again.
-        Visibility stays as it is: the views show the shape before it moved, and the point that a
-        camera saw is still the same point.
-        """
-        turn = None if self.rotation == "none" else self._turn(generator).T
-        factors = generator.uniform(1 / self.scale, self.scale, size=3)
-        offsets = generator.uniform(-self.shift, self.shift, size=3)
-        moved: Floats = points.copy()
-        for columns in (slice(0, 3), *directions(features)):
-            vectors = points[:, columns]
-            if turn is not None:
-                vectors = (vectors @ turn).astype(np.float32)
-            moved[:, columns] = (
-                unit(vectors / factors) if columns.start else vectors * factors + offsets
-            )
-        return moved
+    def draw(self, generator: np.random.Generator) -> "Move":
+        """Draw how a shape moves."""
+        return Move(
+            None if self.rotation == "none" else self._turn(generator).T,
+            generator.uniform(1 / self.scale, self.scale, size=3),
+            generator.uniform(-self.shift, self.shift, size=3),
+        )
 
     def _turn(self, generator: np.random.Generator) -> Doubles:
         from scipy.spatial.transform import Rotation  # slow, and few runs turn
@@ -76,3 +61,38 @@ class Augmentation:
             return np.asarray(Rotation.random(random_state=generator).as_matrix())
         angle = generator.uniform(0, 2 * np.pi)
         return np.asarray(Rotation.from_euler(self.up, angle).as_matrix())
+
+
+@dataclass(frozen=True)
+class Move:
+    """A turn, a scale and a shift of one shape.
+
+    Attributes:
+        turn: [3, 3], which rows of coordinates are multiplied by; None: none.
+        factors: of the axes, [3].
+        offsets: [3].
+    """
+
+    turn: Doubles | None
+    factors: Doubles
+    offsets: Doubles
+
+    def apply(self, points: Floats, features: Sequence[str] = ()) -> Floats:
+        """Move points [N, 3 + F] with those features.
+
+        Normals stay square to the surface: they turn with the points, and are divided by the
+        factors of the axes (the inverse transpose of the map), then scaled to length 1 again.
+        Visibility stays as it is: the views show the shape before it moved, and the point that a
+        camera saw is still the same point.
+        """
+        moved: Floats = points.copy()
+        for columns in (slice(0, 3), *directions(features)):
+            vectors = points[:, columns]
+            if self.turn is not None:
+                vectors = (vectors @ self.turn).astype(np.float32)
+            moved[:, columns] = (
+                unit(vectors / self.factors)
+                if columns.start
+                else vectors * self.factors + self.offsets
+            )
+        return moved

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from pointmcd.data.augment import Augmentation
+from pointmcd.data.augment import Augmentation, Move
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError
 from pointmcd.typing import Array, Bools, Floats, Indices
@@ -52,6 +52,22 @@ class Targets(Protocol):
 
     def __getitem__(self, rows: Indices, /) -> Floats:
         """Float32 [len(rows), ...]."""
+
+
+class Draw(NamedTuple):
+    """What a batch is made of.
+
+    Attributes:
+        places: of its shapes among the indices of the data set, [B].
+        rows: the shapes or their variants, [B].
+        chosen: the stored points that are taken, [B, N]; None: the first.
+        moves: how each moves; None: not at all.
+    """
+
+    places: Indices
+    rows: Indices
+    chosen: Indices | None = None
+    moves: list[Move] | None = None
 
 
 class ShapeDataset(Dataset[Batch]):
@@ -128,34 +144,70 @@ class ShapeDataset(Dataset[Batch]):
 
     def __getitems__(self, items: list[int]) -> Batch:
         """The batch of those shapes."""
-        rounds, places = np.divmod(np.asarray(items, dtype=np.int64), len(self.indices))
-        shapes = self.indices[places]
-        generators = self._generators(shapes, rounds)
-        rows = self._drawn(shapes, generators)
-        points, chosen = self._points(rows, generators)
-        batch = Batch(torch.from_numpy(points), torch.from_numpy(self.labels[places]))
+        draw = self.draw(items)
+        rows, chosen = draw.rows, draw.chosen
+        points = self._points(draw)
+        batch = Batch(torch.from_numpy(points), torch.from_numpy(self.labels[draw.places]))
         if self.parts:
             parts = self._read(self.store.part_labels, rows, chosen)
             batch = batch._replace(parts=torch.from_numpy(parts))
         if self.teacher is None:
             return batch
-        if self.visibility == "all":
-            visibility: Bools = np.ones((*points.shape[:2], self.store.num_views), dtype=np.bool_)
-        else:
-            visibility = self._read(self.store.visibility, rows, chosen)
+        visibility = self._read(self.seen, rows, chosen)
         said = {name: self._said(name, rows, chosen) for name in self.teacher}
         return batch._replace(visibility=torch.from_numpy(visibility), teacher=said)
 
+    def draw(self, items: list[int]) -> "Draw":
+        """Draw the variants, points and moves of those shapes."""
+        rounds, places = np.divmod(np.asarray(items, dtype=np.int64), len(self.indices))
+        shapes = self.indices[places]
+        generators = self._generators(shapes, rounds)
+        rows = self._drawn(shapes, generators)
+        augmentation = self.augmentation
+        if augmentation is None:
+            return Draw(places, rows)
+        choices, moves = [], []
+        for generator in generators:
+            choices.append(augmentation.choose(generator, self.held, self.count))
+            moves.append(augmentation.draw(generator))
+        return Draw(places, rows, np.stack(choices) if augmentation.resample else None, moves)
+
+    @property
+    def held(self) -> int:
+        """Stored points of a shape that a batch may take."""
+        resamples = self.augmentation is not None and self.augmentation.resample
+        return self.store.num_points if resamples else self.count
+
+    def seen(self, rows: Indices, count: int) -> Bools:
+        """Whether each view sees the first points of some rows, or "all", [n, count, V]."""
+        if self.visibility == "all":
+            return np.ones((len(rows), count, self.store.num_views), dtype=np.bool_)
+        return self.store.visibility(rows, count)
+
+    def places_of(self, rows: Indices) -> Indices:
+        """Places of some rows in `rows`."""
+        places: Indices = self._place[rows]
+        return places
+
+    def taught(self, rows: Indices) -> Indices:
+        """Places in `rows` of those whose outputs of the teacher some rows get."""
+        if self.pairing == "shuffled":  # the other shape's own, whatever variant this is
+            others: Indices = shuffled(len(self.indices))[self.places_of(self.store.shape_of[rows])]
+            return others
+        return self.places_of(rows)
+
+    def views_of(self, rows: Indices, views: int) -> Indices:
+        """Views [n, V] whose outputs each view gets, where each gets another's."""
+        return wrong_views(self.store.shape_of[rows], views)
+
     def _said(self, name: str, rows: Indices, chosen: Indices | None) -> Tensor:
         """One of the teacher's outputs for some rows."""
-        places = self._place[rows]
-        if self.pairing == "shuffled":  # the other shape's own, whatever variant this is
-            places = shuffled(len(self.indices))[self._place[self.store.shape_of[rows]]]
-        values = (self.teacher or {})[name][places]
+        values = (self.teacher or {})[name][self.taught(rows)]
         if name == POINT_LOGITS:
             return torch.from_numpy(self._point_logits(values, rows, chosen))
         if self.pairing == "wrong" and values.ndim == 3:
-            values = wrong_views(values, self.store.shape_of[rows])
+            views = self.views_of(rows, values.shape[1])
+            values = np.take_along_axis(values, views[:, :, None], axis=1)
         return torch.from_numpy(values)
 
     def _point_logits(self, stored: Floats, rows: Indices, chosen: Indices | None) -> Floats:
@@ -181,25 +233,18 @@ class ShapeDataset(Dataset[Batch]):
             return shapes
         return self.store.draw_variants(shapes, np.array([one.random() for one in generators]))
 
-    def _points(
-        self, rows: Indices, generators: Sequence[np.random.Generator]
-    ) -> tuple[Floats, Indices | None]:
-        """Points [B, N, 3 + F] and which of the stored ones they are [B, N]; None: the first N."""
-        augmentation, transform = self.augmentation, self.transform
+    def _points(self, draw: "Draw") -> Floats:
+        """Points [B, N, 3 + F]."""
+        rows, transform = draw.rows, self.transform
         if transform is not None:
             whole = zip(rows, self._stored(rows, self.store.num_points), strict=True)
             moved = [transform(cloud, self.store.shapes[row].name) for row, cloud in whole]
-            return np.stack([cloud[: self.count] for cloud in moved]), None
-        if augmentation is None:
-            return self._stored(rows, self.count), None
-        held = self.store.num_points if augmentation.resample else self.count
-        clouds, choices = [], []
-        stored = self._stored(rows, held)
-        for cloud, generator in zip(stored, generators, strict=True):
-            choice = augmentation.choose(generator, held, self.count)
-            clouds.append(augmentation.move(generator, cloud[choice], self.features))
-            choices.append(choice)
-        return np.stack(clouds), np.stack(choices) if augmentation.resample else None
+            return np.stack([cloud[: self.count] for cloud in moved])
+        clouds = self._read(self._stored, rows, draw.chosen)
+        if draw.moves is None:
+            return clouds
+        pairs = zip(draw.moves, clouds, strict=True)
+        return np.stack([move.apply(cloud, self.features) for move, cloud in pairs])
 
     def _stored(self, rows: Indices, count: int) -> Floats:
         """The first points of some rows with their features, [n, count, 3 + F]."""
@@ -225,11 +270,11 @@ def shuffled(count: int) -> Indices:
     return others
 
 
-def wrong_views(outputs: Floats, indices: Indices) -> Floats:
-    """Outputs [n, V, D] rolled along the views by a fixed step per shape, never by zero."""
-    views = outputs.shape[1]
+def wrong_views(indices: Indices, views: int) -> Indices:
+    """For each view of some shapes another one [n, V]: a fixed step away per shape."""
     steps = [int(np.random.default_rng(i).integers(1, views)) for i in indices]
-    return np.stack([np.roll(one, step, axis=0) for one, step in zip(outputs, steps, strict=True)])
+    found: Indices = (np.arange(views) - np.array(steps)[:, None]) % views
+    return found
 
 
 def evaluation_loader(dataset: ShapeDataset) -> DataLoader[Batch]:

@@ -1,14 +1,35 @@
 """Shapes of several stores in one data set."""
 
 from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from pointmcd.data.dataset import Batch, ShapeDataset, Targets
+from pointmcd.data.dataset import Batch, Targets
 from pointmcd.typing import Indices
+
+
+class Member(Protocol):
+    """Shapes of one store: a `ShapeDataset`, or its arrays on a device."""
+
+    @property
+    def indices(self) -> Indices:
+        """Which shapes of the store."""
+
+    @property
+    def teacher(self) -> Mapping[str, Targets] | None:
+        """The teacher's outputs for them."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw the augmentation of this epoch from now on."""
+
+    def __len__(self) -> int: ...
+
+    def __getitems__(self, items: list[int], /) -> Batch:
+        """The batch of those shapes."""
 
 
 class JoinedDataset(Dataset[Batch]):
@@ -19,7 +40,7 @@ class JoinedDataset(Dataset[Batch]):
             teacher, none with labels of parts.
     """
 
-    def __init__(self, members: Sequence[ShapeDataset]) -> None:
+    def __init__(self, members: Sequence[Member]) -> None:
         self.members = tuple(members)
         self._starts = np.cumsum([0, *map(len, members)])
 

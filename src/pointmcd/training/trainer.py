@@ -24,6 +24,7 @@ from pointmcd.checkpoint import (
     with_prefix,
 )
 from pointmcd.data.dataset import Batch, ShapeDataset, as_is
+from pointmcd.data.resident import resident
 from pointmcd.data.sampling import BalancedSampler, class_weights
 from pointmcd.data.store import Store
 from pointmcd.device import pick_device
@@ -102,7 +103,7 @@ class Trainer:
         device = self.accelerator.device
         optimizer = _optimizer(config, self.training, device if self.captures else None)
         pairs = zip(self._datasets, self.orders, strict=False)
-        loaders = [_train_loader(config, dataset, order) for dataset, order in pairs]
+        loaders = [self._train_loader(dataset, order) for dataset, order in pairs]
         prepared = self.accelerator.prepare(self.training, optimizer, *loaders)
         self.model, self.optimizer, *self.loaders = prepared
         self.make_step: Callable[..., Logged] = self._step
@@ -144,6 +145,24 @@ class Trainer:
     def _datasets(self) -> list[TrainShapes]:
         """The data sets of which each gives a batch to a step."""
         return [self.dataset] if self.unlabelled is None else [self.dataset, self.unlabelled]
+
+    def _train_loader(self, dataset: TrainShapes, order: torch.Generator) -> DataLoader[Batch]:
+        """Batches of all processes together; accelerate gives each its share."""
+        config, sampler = self.config, None
+        # Shapes without labels are all alike.
+        if config.sampling == "balanced" and isinstance(dataset, ShapeDataset) and dataset.labelled:
+            sampler = BalancedSampler(dataset.labels, len(dataset), order)
+        here = self._on_gpu() and not config.workers
+        return DataLoader(
+            resident(dataset, self.accelerator.device) if here else dataset,
+            batch_size=min(config.batch_size, len(dataset)),
+            shuffle=sampler is None,
+            sampler=sampler,
+            drop_last=True,
+            generator=order,
+            collate_fn=as_is,
+            num_workers=config.workers,
+        )
 
     @property
     def captures(self) -> bool:
@@ -375,26 +394,6 @@ def _accelerator(config: TrainConfig) -> Accelerator:
         kwargs_handlers=[DistributedDataParallelKwargs()],
         mixed_precision=config.precision,
         dataloader_config=DataLoaderConfiguration(split_batches=True),
-    )
-
-
-def _train_loader(
-    config: TrainConfig, dataset: TrainShapes, order: torch.Generator
-) -> DataLoader[Batch]:
-    """Batches of all processes together; accelerate gives each its share."""
-    # Shapes without labels are all alike.
-    sampler = None
-    if config.sampling == "balanced" and isinstance(dataset, ShapeDataset) and dataset.labelled:
-        sampler = BalancedSampler(dataset.labels, len(dataset), order)
-    return DataLoader(
-        dataset,
-        batch_size=min(config.batch_size, len(dataset)),
-        shuffle=sampler is None,
-        sampler=sampler,
-        drop_last=True,
-        generator=order,
-        collate_fn=as_is,
-        num_workers=config.workers,
     )
 
 

@@ -78,7 +78,8 @@ def backward(
 
 def _tile(size: int, most: int) -> int:
     """Return a side of a tile, a power of 2 that tl.dot takes."""
-    return min(max(16, triton.next_power_of_2(size)), most)
+    side: int = triton.next_power_of_2(size)
+    return min(max(16, side), most)
 
 
 @gpu_kernel
