@@ -13,7 +13,7 @@ import pytest
 
 #: Bytes of shared memory that every GPU of capability 8.0 or later gives a program.
 SHARED = 99 * 1024
-KERNELS = ["pack", "max", "gather", "pool", "unpool", "extreme", "members", "weight"]
+KERNELS = ["pack", "max", "spread", "pool", "unpool", "extreme", "members", "weight"]
 #: Those that take float32 alone.
 FULL_KERNELS = ["forward", "backward", "farthest", "query", "group", "nearest"]
 

@@ -89,8 +89,7 @@ def test_points_drawn_anew_have_their_own_logits(make, store):
     stored = Store(store).points(dataset.indices[[3]], 128)[0]
     moved = batch.points[0].numpy()
     # Scaled and shifted along each axis alike: the order of x says which points they are.
-    shapes = dataset.indices[[3]]
-    rows = dataset._points(shapes, dataset._generators(shapes, np.array([0])))[1][0]
+    rows = dataset.draw([3]).chosen[0]
     assert np.array_equal(np.argsort(stored[rows, 0]), np.argsort(moved[:, 0]))
     start, stop = Store(store).part_ranges[batch.labels[0]]
     wanted = dataset.teacher[POINT_LOGITS][[3]][0, rows, : stop - start]

@@ -277,7 +277,7 @@ def wrong_views(indices: Indices, views: int) -> Indices:
     return found
 
 
-def evaluation_loader(dataset: ShapeDataset) -> DataLoader[Batch]:
+def evaluation_loader(dataset: Dataset[Batch]) -> DataLoader[Batch]:
     """Batches in order, for evaluation."""
     return DataLoader(dataset, batch_size=EVALUATION_BATCH, collate_fn=as_is)
 

@@ -27,8 +27,10 @@ def linear_bn_relu(
     if norm.training and not _folding_pays(points, linear):
         if not torch.is_autocast_enabled(points.device.type):
             points = points.to(linear.weight)
-        normed = norm(linear(points).flatten(0, 1)).view(*points.shape[:2], -1)
-        return F.leaky_relu_(normed, slope) if slope else torch.relu_(normed)
+        # In place on the norm's own result; on a view of it autograd would copy the gradient.
+        normed = norm(linear(points).flatten(0, 1))
+        normed = F.leaky_relu_(normed, slope) if slope else torch.relu_(normed)
+        return normed.view(*points.shape[:2], -1)
     with torch.autocast(points.device.type, enabled=False):  # statistics need full precision
         points = points.to(linear.weight)
         mean, var = linear_statistics(points, linear.weight, norm)

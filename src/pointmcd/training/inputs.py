@@ -4,11 +4,13 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 from torch.utils.data import DataLoader
 
 from pointmcd.data.augment import Augmentation
 from pointmcd.data.dataset import Batch, ShapeDataset, Targets, evaluation_loader
 from pointmcd.data.joined import JoinedDataset
+from pointmcd.data.resident import resident
 from pointmcd.data.splits import labelled_train
 from pointmcd.data.store import Store
 from pointmcd.device import pick_device
@@ -179,16 +181,23 @@ def _augmentation(config: TrainConfig, store: Store, seed: int) -> Augmentation:
 
 
 def validation_loader(
-    config: TrainConfig, store: Store, teacher: dict[str, Any] | None
+    config: TrainConfig,
+    store: Store,
+    teacher: dict[str, Any] | None,
+    device: torch.device | None = None,
 ) -> DataLoader[Batch] | None:
-    """Batches of the validation split in order; None where there is none."""
+    """Batches of the validation split in order; None where there is none.
+
+    The shapes stay on a device, where one is given and has room for them.
+    """
     indices = store.indices("val")
     if not len(indices):
         return None
     # Without labels there is only the teacher to agree with.
     alone = config.described_task.labelled or teacher is None
     outputs = None if alone else map_outputs(config, store, teacher or {}, indices)
-    return evaluation_loader(_dataset(config, store, indices, outputs))
+    shapes = _dataset(config, store, indices, outputs)
+    return evaluation_loader(shapes if device is None else resident(shapes, device))
 
 
 def map_outputs(

@@ -139,7 +139,8 @@ class Trainer:
         self.weights = self._class_weights()
         # One for each loader: of a common one, loader processes would draw in another order.
         self.orders = [torch.Generator(), torch.Generator()]
-        self.validation = validation_loader(config, store, self.teacher)
+        here = self.accelerator.device if self._on_gpu() else None
+        self.validation = validation_loader(config, store, self.teacher, here)
 
     @property
     def _datasets(self) -> list[TrainShapes]:

@@ -14,9 +14,9 @@ from pointmcd.typing import gpu_kernel
 #: Views of a program of the forward pass, which its kernel spells out: registers hold their best.
 _VIEWS = tl.constexpr(4)
 #: Points and channels of a tile of the forward pass, and its warps.
-_POINTS, _CHANNELS, _WARPS = 8, 128, 4
-#: Points and channels of a tile of the backward pass, and its warps.
-_BACK_POINTS, _BACK_CHANNELS, _BACK_WARPS = 32, 128, 4
+_POINTS, _CHANNELS, _WARPS = 8, 64, 4
+#: Channels of a program of the backward pass.
+_COLUMNS = 64
 #: Points whose visibility one program packs into bits.
 _PACKED = 128
 #: The key of what no point has, below all others.
@@ -56,21 +56,12 @@ def forward(embeddings: Tensor, visibility: Tensor) -> tuple[Tensor, Tensor]:
 def backward(grad: Tensor, argmax: Tensor, points: int) -> Tensor:
     """Return the gradient of each point, [B, M, C]."""
     batch, views, channels = grad.shape
-    out = grad.new_empty(batch, points, channels)
+    out = grad.new_zeros(batch, points, channels)
     if out.numel() == 0:
         return out
-    grid = (batch * triton.cdiv(points, _BACK_POINTS), triton.cdiv(channels, _BACK_CHANNELS))
     with torch.cuda.device_of(grad):
-        gather_kernel[grid](
-            grad.contiguous(),
-            argmax,
-            out,
-            views,
-            points,
-            channels,
-            _BACK_POINTS,
-            _BACK_CHANNELS,
-            num_warps=_BACK_WARPS,
+        spread_kernel[(triton.cdiv(channels, _COLUMNS), views, batch)](
+            grad.contiguous(), argmax, out, views, points, channels, _COLUMNS, num_warps=1
         )
     return out
 
@@ -191,27 +182,29 @@ def value_of(key: tl.tensor) -> tl.tensor:
 
 
 @gpu_kernel
-def gather_kernel(
+def spread_kernel(
     grad: tl.tensor,
     argmax: tl.tensor,
     out: tl.tensor,
     views: tl.tensor,
     points: tl.tensor,
     channels: tl.tensor,
-    POINTS: tl.constexpr,  # noqa: N803
-    CHANNELS: tl.constexpr,  # noqa: N803
+    COLUMNS: tl.constexpr,  # noqa: N803
 ) -> None:
-    """Sum over views the gradients of some points and channels of one shape."""
-    blocks = tl.cdiv(points, POINTS)
-    shape = (tl.program_id(0) // blocks).to(tl.int64)
-    point = tl.program_id(0) % blocks * POINTS + tl.arange(0, POINTS)
-    channel = tl.program_id(1) * CHANNELS + tl.arange(0, CHANNELS)
-    total = tl.zeros((POINTS, CHANNELS), tl.float32)
-    for view in range(views):
-        offset = (shape * views + view) * channels + channel
-        where = tl.load(argmax + offset, mask=channel < channels, other=-1)
-        value = tl.load(grad + offset, mask=channel < channels, other=0.0).to(tl.float32)
-        total += tl.where(where[None, :] == point[:, None], value[None, :], 0.0)
-    offset = (shape * points + point)[:, None] * channels + channel[None, :]
-    inside = (point < points)[:, None] & (channel < channels)[None, :]
-    tl.store(out + offset, total, mask=inside)
+    """Store the gradients of the points that are the first maximum of one view.
+
+    A point that is the maximum of several views gets their sum from the first of these.
+    """
+    view, shape = tl.program_id(1), tl.program_id(2).to(tl.int64)
+    channel = tl.program_id(0) * COLUMNS + tl.arange(0, COLUMNS)
+    inside = channel < channels
+    first = shape * views * channels + channel
+    mine = tl.load(argmax + first + view * channels, mask=inside, other=-1)
+    total = tl.zeros((COLUMNS,), tl.float32)
+    kept = inside & (mine >= 0)
+    for other in range(views):
+        same = tl.load(argmax + first + other * channels, mask=inside, other=-1) == mine
+        value = tl.load(grad + first + other * channels, mask=inside, other=0.0)
+        total += tl.where(same, value.to(tl.float32), 0.0)
+        kept = kept & (tl.where(same, other, view) >= view)
+    tl.store(out + (shape * points + mine) * channels + channel, total, mask=kept)
