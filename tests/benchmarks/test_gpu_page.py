@@ -15,10 +15,10 @@ def test_the_small_form_goes_through_every_part(tmp_path, monkeypatch):
     text = page.read_text(encoding="utf-8")
     parts = [line for line in text.splitlines() if line.startswith("## ")]
     assert [part[3:] for part in parts] == [
-        "Parity",
         "A train step",
         "Kernels alone",
         "The loader",
+        "Parity",
         "Tests",
     ]
     assert "| pointnet2, segmentation | 0.0e+00 | 0.0e+00 |" in text

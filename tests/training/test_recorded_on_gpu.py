@@ -1,0 +1,63 @@
+"""Steps recorded on a GPU, held to plain ones; skipped where there is none."""
+
+import copy
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from pointmcd.students.registry import create_student
+from pointmcd.tasks.classification import Classifier
+from pointmcd.training.capture import WARM_UP, CapturedStep, GraphRecorder, optimizer_moments
+
+STEPS = WARM_UP + 4
+
+
+def trained(model, points, labels, recorded):
+    """The parameters after some steps over a schedule, and whether recording was given up."""
+    rate = torch.tensor(0.0, device=points.device)
+    optimizer = torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9, fused=True)
+
+    def step(batch, weight):
+        loss = weight * F.cross_entropy(model(batch["points"]), batch["labels"])
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        return {"loss": loss.detach()}
+
+    call = step
+    if recorded:
+        state = [*model.parameters(), *model.buffers()]
+        call = CapturedStep(
+            step,
+            lambda: state,
+            GraphRecorder(),
+            points.device,
+            lambda: optimizer_moments(optimizer),
+        )
+    losses = []
+    for number in range(STEPS):
+        rate.fill_(0.01 / (1 + number))
+        batch = {"points": points.roll(number, 0), "labels": labels.roll(number, 0)}
+        losses.append(call(batch, 1.0 / (1 + number))["loss"].clone())
+    weights = torch.cat([one.detach().flatten() for one in model.parameters()])
+    return weights, torch.stack(losses), recorded and call.fails
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("student", ["pointnet", "dgcnn", "pointnet2", "curvenet"])
+def test_replays_equal_plain_steps_over_a_schedule(student):
+    torch.manual_seed(0)
+    model = Classifier(create_student(student), 4).cuda().train()
+    for part in model.modules():
+        if isinstance(part, nn.Dropout):
+            part.p = 0.0
+    points = F.normalize(torch.randn(8, 256, 3, device="cuda"), dim=2)
+    labels = torch.arange(8, device="cuda") % 4
+    start = torch.cat([one.detach().flatten() for one in model.parameters()])
+    plain, losses, _ = trained(copy.deepcopy(model), points, labels, recorded=False)
+    replayed, found, fails = trained(model, points, labels, recorded=True)
+    assert not fails
+    torch.testing.assert_close(found, losses, rtol=0.02, atol=1e-4)
+    assert (replayed - plain).norm() < 0.1 * (plain - start).norm()
