@@ -74,6 +74,14 @@ def timed(call: Callable[[], Any], device: torch.device, repeats: int) -> tuple[
     return 1e3 * statistics.median(times), peak / 2**20
 
 
+def reserved(device: torch.device) -> float:
+    """Return the MiB that torch holds of a GPU's memory and cannot give back."""
+    if device.type != "cuda":
+        return 0.0
+    torch.cuda.empty_cache()
+    return torch.cuda.memory_reserved(device) / 2**20
+
+
 def replayed(call: Callable[[], Any], device: torch.device, repeats: int) -> tuple[float, float]:
     """Time a call as `timed` does; on a GPU by replays of ten, as it comes in a recorded step."""
     if device.type != "cuda":
@@ -137,10 +145,15 @@ def step_rows(device: torch.device, small: bool) -> Iterator[list[object]]:
         row: list[object] = [f"{name}, {len(inputs.points)}"]
         for bf16 in (False, True):
             for how in ("published", "plain", "recorded"):
+                held = reserved(device)
                 call = partial(step_of(name, how, bf16, device), inputs)
                 # A recorded step warms up three times, and is recorded in the fourth.
                 call()
-                row.append("{:.1f} ({:,.0f})".format(*timed(call, device, 1 if small else REPEATS)))
+                time_taken, peak = timed(call, device, 1 if small else REPEATS)
+                if how == "recorded":  # whose memory stays its own
+                    peak = reserved(device) - held
+                row.append(f"{time_taken:.1f} ({peak:,.0f})")
+                del call
         yield [*row, "" if most is None else f"{most:g}"]
 
 
