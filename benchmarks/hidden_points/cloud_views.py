@@ -13,7 +13,8 @@ from benchmarks.shared.page import table
 from pointmcd.shapes.mesh import Mesh
 from pointmcd.views.framing import Framing
 from pointmcd.views.hidden_points import hidden_point_removal
-from pointmcd.views.raycast import TOLERANCE, Raycaster, centre_rays
+from pointmcd.views.raycast import TOLERANCE, Raycaster
+from pointmcd.views.rays import centre_rays
 from pointmcd.views.rig import Rig, get_rig
 from pointmcd.views.splats import frame_points, splat_views
 from pointmcd.views.surfels import fit_surfels

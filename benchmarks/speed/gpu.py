@@ -196,7 +196,7 @@ def busy(device: torch.device, small: bool) -> str:
 
 def tested(small: bool) -> str:
     """Run the tests of operations and students where the GPU is; return what they end with."""
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-q", "--no-header"]
+    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--no-header"]
     command += ["tests/ops/test_backend.py"] if small else [*TESTS, "-n", str(TEST_PROCESSES)]
     try:
         done = subprocess.run(

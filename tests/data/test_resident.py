@@ -111,3 +111,12 @@ def test_logits_of_points_stay_with_the_host(store):
     shapes = shapes_of(store)
     shapes.teacher = {POINT_LOGITS: np.zeros((len(shapes.rows), 40, 2), np.float32)}
     assert resident(shapes, CPU) is shapes
+
+
+def test_what_is_judged_has_its_labels_on_the_host(store):
+    shapes = shapes_of(store, teacher=False, augmentation=None, parts=True)
+    here = resident(shapes, torch.device("meta"), judged=True)
+    found, wanted = here.__getitems__(ITEMS), shapes.__getitems__(ITEMS)
+    assert torch.equal(found.labels, wanted.labels)
+    assert torch.equal(found.parts, wanted.parts)
+    assert found.points.device.type == "meta"

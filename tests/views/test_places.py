@@ -6,7 +6,7 @@ from pointmcd.data.store import Store
 from pointmcd.files import read_json
 from pointmcd.views.framing import Framing
 from pointmcd.views.places import project_points
-from pointmcd.views.raycast import pixel_rays
+from pointmcd.views.rays import pixel_rays
 from pointmcd.views.rig import Rig, get_rig
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from pointmcd.shapes.mesh import Mesh, read_mesh
 from pointmcd.shapes.sampling import OVERSAMPLING
 from pointmcd.views.framing import frame
-from pointmcd.views.raycast import pixel_rays
+from pointmcd.views.rays import pixel_rays
 from pointmcd.views.rig import Rig
 
 Floats = npt.NDArray[np.float32]

@@ -146,16 +146,20 @@ class ShapeDataset(Dataset[Batch]):
         """The batch of those shapes."""
         draw = self.draw(items)
         rows, chosen = draw.rows, draw.chosen
-        points = self._points(draw)
-        batch = Batch(torch.from_numpy(points), torch.from_numpy(self.labels[draw.places]))
-        if self.parts:
-            parts = self._read(self.store.part_labels, rows, chosen)
-            batch = batch._replace(parts=torch.from_numpy(parts))
+        batch = Batch(torch.from_numpy(self._points(draw)), *self.truth(draw))
         if self.teacher is None:
             return batch
         visibility = self._read(self.seen, rows, chosen)
         said = {name: self._said(name, rows, chosen) for name in self.teacher}
         return batch._replace(visibility=torch.from_numpy(visibility), teacher=said)
+
+    def truth(self, draw: "Draw") -> tuple[Tensor, Tensor | None]:
+        """Labels [B], and those of the points' parts [B, N] where they were asked for."""
+        labels = torch.from_numpy(self.labels[draw.places])
+        if not self.parts:
+            return labels, None
+        parts = self._read(self.store.part_labels, draw.rows, draw.chosen)
+        return labels, torch.from_numpy(parts)
 
     def draw(self, items: list[int]) -> "Draw":
         """Draw the variants, points and moves of those shapes."""

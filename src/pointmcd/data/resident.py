@@ -27,14 +27,15 @@ class ResidentShapes(Dataset[Batch]):
     Args:
         shapes: what is drawn, and read once.
         device: where the arrays go.
+        judged: the batches are for a judgement, for which labels, of parts too, are on the host.
     """
 
-    def __init__(self, shapes: ShapeDataset, device: torch.device) -> None:
-        self.shapes, self.device = shapes, device
+    def __init__(self, shapes: ShapeDataset, device: torch.device, judged: bool = False) -> None:
+        self.shapes, self.device, self.judged = shapes, device, judged
         store, held = shapes.store, shapes.held
         self.points = self._load(lambda rows: store.points(rows, held, shapes.features))
         self.parts = self.visibility = None
-        if shapes.parts:
+        if shapes.parts and not judged:
             self.parts = self._load(lambda rows: store.part_labels(rows, held))
         if shapes.teacher is not None:
             self.visibility = self._load(lambda rows: shapes.seen(rows, held))
@@ -75,15 +76,17 @@ class ResidentShapes(Dataset[Batch]):
         at = self._there(shapes.places_of(draw.rows))
         chosen = None if draw.chosen is None else self._there(draw.chosen)
         points = self._of(self.points, at, chosen)
-        batch = Batch(
-            points if draw.moves is None else self._moved(points, draw.moves),
-            self._there(shapes.labels[draw.places]),
-            None if self.parts is None else self._of(self.parts, at, chosen),
-        )
+        truth = shapes.truth(draw) if self.judged else self._truth(draw, at, chosen)
+        batch = Batch(points if draw.moves is None else self._moved(points, draw.moves), *truth)
         if self.visibility is None:
             return batch
         said = {name: self._said(values, draw) for name, values in self.outputs.items()}
         return batch._replace(visibility=self._of(self.visibility, at, chosen), teacher=said)
+
+    def _truth(self, draw: Draw, at: Tensor, chosen: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """What `ShapeDataset.truth` gives, on the device."""
+        parts = None if self.parts is None else self._of(self.parts, at, chosen)
+        return self._there(self.shapes.labels[draw.places]), parts
 
     def _there(self, values: Array) -> Tensor:
         """Send numbers to the device; from pinned memory, so that nothing waits for them."""
@@ -125,7 +128,7 @@ class ResidentShapes(Dataset[Batch]):
 
 
 def resident(
-    shapes: ShapeDataset | JoinedDataset, device: torch.device
+    shapes: ShapeDataset | JoinedDataset, device: torch.device, judged: bool = False
 ) -> ShapeDataset | JoinedDataset | ResidentShapes:
     """Return shapes on a device, or as they are where they do not fit into its memory.
 
@@ -135,7 +138,7 @@ def resident(
     own = [member for member in members if isinstance(member, ShapeDataset)]
     if POINT_LOGITS in (shapes.teacher or {}) or sum(map(_bytes, own)) > _room(device):
         return shapes
-    here = [ResidentShapes(member, device) for member in own]
+    here = [ResidentShapes(member, device, judged) for member in own]
     return JoinedDataset(here) if isinstance(shapes, JoinedDataset) else here[0]
 
 

@@ -20,7 +20,8 @@ from pointmcd.shapes.sampling import barycentric, sample_surface, surface_featur
 from pointmcd.typing import Bools, Bytes, Doubles, Floats, Indices, Ints, Shorts
 from pointmcd.views.framing import Framing
 from pointmcd.views.hidden_points import hidden_point_removal
-from pointmcd.views.raycast import Raycaster, centre_rays, visible_points
+from pointmcd.views.raycast import Raycaster, visible_points
+from pointmcd.views.rays import centre_rays
 from pointmcd.views.render import face_maps, render_views
 from pointmcd.views.rig import Rig
 from pointmcd.views.splats import nearest_points, splat_views

@@ -1,11 +1,10 @@
 """Rays of a rig's cameras at a mesh, by Embree: first hits, and exact visibility of points."""
 
-from functools import lru_cache
+from typing import Any
 
 import numpy as np
-from embreex.mesh_construction import TriangleMesh
-from embreex.rtcore_scene import EmbreeScene
 
+from pointmcd.errors import ConfigError
 from pointmcd.shapes.mesh import Mesh
 from pointmcd.typing import Bools, Floats, Integers, Ints, Reals
 from pointmcd.views.framing import frame
@@ -34,9 +33,7 @@ class Raycaster:
         self.vertices = np.ascontiguousarray(self.framing.apply(mesh.vertices), dtype=np.float32)
         self.faces = np.ascontiguousarray(mesh.faces, dtype=np.int32)
         self.normals = _normals(self.vertices, self.faces)
-        # Robust: no ray slips between two faces that share an edge.
-        self._scene = EmbreeScene(robust=True)
-        self._mesh = TriangleMesh(self._scene, self.vertices, self.faces)
+        self._scene, self._mesh = _scene_of(self.vertices, self.faces)
 
     def first_faces(self, origins: Floats, directions: Floats) -> Ints:
         """Return the first face that each of R rays meets: int32 [R], -1 for none.
@@ -55,33 +52,29 @@ class Raycaster:
         return face, np.where(face < 0, np.float32(np.inf), found["tfar"])
 
 
+def _scene_of(vertices: Floats, faces: Ints) -> tuple[Any, Any]:
+    """Return Embree's scene of a mesh, and what must live as long.
+
+    Raises:
+        ConfigError: where embreex is not installed: not every platform has it.
+    """
+    try:
+        from embreex.mesh_construction import TriangleMesh
+        from embreex.rtcore_scene import EmbreeScene
+    except ImportError as error:
+        raise ConfigError(
+            "meshes are rendered by embreex, which is not installed (pip install embreex); point"
+            " clouds do without"
+        ) from error
+    scene = EmbreeScene(robust=True)  # no ray slips between two faces that share an edge
+    return scene, TriangleMesh(scene, vertices, faces)
+
+
 def _normals(vertices: Floats, faces: Ints) -> Floats:
     first, second, third = (vertices[faces[:, corner]].astype(np.float64) for corner in range(3))
     cross = np.cross(second - first, third - first)
     length = np.linalg.norm(cross, axis=1, keepdims=True)
     return np.asarray(cross / np.where(length > 0, length, 1), dtype=np.float32)
-
-
-def pixel_rays(rig: Rig, view: int, columns: Reals, rows: Reals) -> tuple[Floats, Floats]:
-    """Return the rays of one camera through positions in its image: origins and directions.
-
-    Both are float32 [R, 3]; directions have length one along the depth. Columns and rows, float
-    [R], count pixels from the left and top edge; the first pixel's middle is at 0.5.
-    """
-    frames = rig.frames
-    across = (2 * columns / rig.size - 1) * rig.tangent
-    above = (1 - 2 * rows / rig.size) * rig.tangent
-    axes = np.stack([frames.right[view], frames.up[view], frames.forward[view]])
-    lens = np.stack([across, above, np.ones_like(across)], axis=1)
-    directions = np.ascontiguousarray(lens @ axes, dtype=np.float32)
-    return np.full_like(directions, frames.position[view]), directions
-
-
-@lru_cache(maxsize=16)  # the views of a named rig; 25 MB each at the largest size
-def centre_rays(rig: Rig, view: int) -> tuple[Floats, Floats]:
-    """Return the rays through the middles of all pixels, row by row: float32 [size * size, 3]."""
-    rows, columns = np.divmod(np.arange(rig.size**2), rig.size)
-    return pixel_rays(rig, view, columns + 0.5, rows + 0.5)
 
 
 def visible_points(caster: Raycaster, points: Reals, face: Integers | None = None) -> Bools:

@@ -3,7 +3,8 @@
 import numpy as np
 
 from pointmcd.typing import Bools, Bytes, Floats, Ints
-from pointmcd.views.raycast import Raycaster, centre_rays, pixel_rays
+from pointmcd.views.raycast import Raycaster
+from pointmcd.views.rays import centre_rays, pixel_rays
 
 #: Raised whenever the same mesh and rig would give other pictures.
 RENDERER = "embree-grey-1"

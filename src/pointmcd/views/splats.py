@@ -13,7 +13,7 @@ from pointmcd.views.ellipses import Ellipses, draw_ellipses, place_ellipses
 from pointmcd.views.framing import Framing, frame
 from pointmcd.views.holes import small_holes
 from pointmcd.views.neighbourhoods import strays
-from pointmcd.views.raycast import centre_rays
+from pointmcd.views.rays import centre_rays
 from pointmcd.views.render import BACKGROUND, BRIGHTEST, DARKEST, LIGHT
 from pointmcd.views.rig import Rig
 from pointmcd.views.surfels import Surfels, fit_surfels
