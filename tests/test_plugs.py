@@ -52,7 +52,7 @@ def test_a_plug_may_be_named_by_its_place(xs):
     ("name", "text"),
     [
         ("tow", "x tow: unknown; did you mean two"),
-        ("zebra", "x zebra: unknown; Use one of one, two, or package.module:Name"),
+        ("zebra", "x zebra: unknown; Use one of one, two, or package.module:Name or FILE.py:Name"),
         ("own_x:Absent", "x own_x:Absent: cannot be imported"),
         ("absent_x:Mine", "x absent_x:Mine: cannot be imported"),
         ("broken_x:Mine", "x broken_x:Mine: cannot be imported: no good$"),
@@ -89,3 +89,33 @@ def test_entry_points_of_other_packages(xs, monkeypatch):
     assert xs.get("mine").__name__ == "Mine"
     with pytest.raises(ConfigError, match=r"x broken: broken_x:Mine cannot be imported: no good$"):
         xs.get("broken")
+
+
+def test_a_plug_may_be_in_a_file(xs, tmp_path, monkeypatch):
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    (folder / "helper_of_x.py").write_text("class Base:\n    pass\n")
+    (folder / "file_x.py").write_text(
+        "from helper_of_x import Base\nclass Outer:\n    class Mine(Base):\n        pass\n"
+    )
+    found = xs.get(f"{folder}/file_x.py:Outer.Mine")
+    assert found.__name__ == "Mine"
+    monkeypatch.chdir(folder)
+    assert xs.get("./file_x.py:Outer.Mine") is found  # one file is one module
+    assert str(folder) not in sys.path
+    del sys.modules["helper_of_x"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("absent.py:Mine", "cannot be imported: .*absent.py: no such file"),
+        ("own_x.py:Absent", "cannot be imported: module .* has no attribute 'Absent'"),
+        ("broken_x.py:Mine", "cannot be imported: no good$"),
+    ],
+)
+def test_faults_of_files_are_told_in_a_line(xs, tmp_path, monkeypatch, name, text):
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):  # a file that fails is not kept half made
+        with pytest.raises(ConfigError, match=text):
+            xs.get(name)

@@ -1,9 +1,14 @@
 """Plugs: students, objectives, tasks, lessons and data sets, found by name or by import path."""
 
+import sys
 from collections.abc import Callable
 from difflib import get_close_matches
+from functools import reduce
+from hashlib import md5
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 from pkgutil import resolve_name, walk_packages
 from typing import Any, Generic, TypeVar
 
@@ -20,7 +25,7 @@ class Plugs(Generic[Plug]):
     A plug is known by a name when a module of the kind's own package registers it, when an
     installed package offers it under the kind's group of entry points
     (`pointmcd.students = ["mine = my_package.students:Mine"]`), or, with a colon in the name, by
-    where it is: `package.module:Name`.
+    where it is: `package.module:Name`, or `path/to/file.py:Name`.
 
     Args:
         kind: what error texts call one, like "student".
@@ -59,7 +64,7 @@ class Plugs(Generic[Plug]):
         return name in self._plugs
 
     def get(self, name: str) -> Plug:
-        """Return the plug of that name, or the one at `package.module:Name`.
+        """Return the plug of that name, or the one at `package.module:Name` or `FILE.py:Name`.
 
         Raises:
             ConfigError: when there is none, or its module cannot be imported.
@@ -73,10 +78,10 @@ class Plugs(Generic[Plug]):
             meant = f"did you mean {near[0]}? " if near else ""
             raise ConfigError(
                 f"{self.kind} {name}: unknown; {meant}Use one of {', '.join(self.names())}, or"
-                " package.module:Name for one of your own"
+                " package.module:Name or FILE.py:Name for one of your own"
             )
         try:
-            plug: Plug = resolve_name(name) if point is None else point.load()
+            plug: Plug = found_at(name) if point is None else point.load()
         except Exception as error:  # also a fault in another package or the user's own file
             where = "" if point is None else f"{point.value} "
             reason = f"{where}cannot be imported: {first_line(error)}"
@@ -94,6 +99,36 @@ class Plugs(Generic[Plug]):
 
     def _offered(self) -> dict[str, EntryPoint]:
         return {point.name: point for point in entry_points(group=self.group)}
+
+
+def found_at(name: str) -> Any:
+    """Return what is at `package.module:Name` or `path/to/file.py:Name`; raise what that raises."""
+    place, _, attribute = name.rpartition(":")
+    if not place.endswith(".py"):
+        return resolve_name(name)
+    return reduce(getattr, attribute.split("."), _module_of(Path(place).expanduser().resolve()))
+
+
+def _module_of(file: Path) -> Any:
+    """Return the module of a file, imported once; it finds the files beside it."""
+    name = f"{file.stem}_{md5(str(file).encode(), usedforsecurity=False).hexdigest()[:8]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    if not file.is_file():
+        raise ConfigError(f"{file}: no such file")
+    spec = spec_from_file_location(name, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = module_from_spec(spec)
+    sys.path.insert(0, str(file.parent))
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    finally:
+        sys.path.remove(str(file.parent))
+    return module
 
 
 def _is_reload(old: Any, new: Any) -> bool:

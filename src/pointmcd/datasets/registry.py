@@ -16,7 +16,7 @@ from pointmcd.shapes.formats import CLOUD_SUFFIXES, mesh_suffixes
 #: NAME:PATH, where a name of one letter is a drive, and module:Name:PATH.
 _NAMED = re.compile(r"([A-Za-z][\w-]+):(.*)", re.DOTALL)
 _PACKED = ("zip", "gz", "tgz", "tar", "rar", "7z", "bz2", "xz")
-_OWN = re.compile(r"([A-Za-z_][\w.]+:[A-Za-z_]\w+):(.*)", re.DOTALL)
+_OWN = re.compile(r"((?:[A-Za-z_][\w.]+|[^:]+\.py):[A-Za-z_]\w+):(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ def get_data_set(name: str) -> type[DataSet]:
 
 
 def find_shapes(source: Path | str, columns: str | None = None) -> Found:
-    """List the shapes of a source: `NAME:PATH`, `package.module:Name:PATH` or a path alone.
+    """List the shapes of a source: `NAME:PATH`, `package.module:Name:PATH`, `FILE.py:Name:PATH` or a path
+    alone.
 
     A path alone is a set that a registered data set recognises (ShapeNetPart's layout), or a
     folder or zip of meshes, or of point clouds; `clouds:PATH` says that it is clouds. Options of

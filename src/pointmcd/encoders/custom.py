@@ -1,7 +1,6 @@
 """A user's own image encoder, by `module:package.module:factory` or with a dot before the last."""
 
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 from pointmcd.checking import attempt
 from pointmcd.encoders.registry import resize
 from pointmcd.errors import ConfigError, first_line
+from pointmcd.plugs import found_at
 
 MODULE_PREFIX = "module:"
 _IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -107,17 +107,17 @@ class OwnNetwork(nn.Module):
 
 
 def import_factory(name: str) -> Callable[[], Any]:
-    """Return the factory at `module:package.module:factory`.
+    """Return the factory at `module:package.module:factory` or `module:FILE.py:factory`.
 
     Raises:
         ConfigError: when it cannot be imported.
     """
     path = name.removeprefix(MODULE_PREFIX)
-    module, _, attribute = path.partition(":") if ":" in path else path.rpartition(".")
+    module, _, attribute = path.rpartition(":") if ":" in path else path.rpartition(".")
     if not module or not attribute:
         raise ConfigError(f"expected {MODULE_PREFIX}package.module:factory")
     try:
-        factory: Callable[[], Any] = getattr(import_module(module), attribute)
+        factory: Callable[[], Any] = found_at(f"{module}:{attribute}")
     except Exception as error:  # also a fault in the user's own file
         raise ConfigError(f"cannot be imported: {first_line(error)}") from error
     return factory

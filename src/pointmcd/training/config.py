@@ -60,9 +60,10 @@ class TrainConfig:
     """Folder of the run; by default runs/STORE-STUDENT-VARIANT-sSEED."""
     task: Annotated[str, metavar("TASK")] = "classification"
     """classification (a class per shape), segmentation (a part per point), pretrain
-    (distillation alone, without labels), or package.module:Name for your own."""
+    (distillation alone, without labels), or package.module:Name or FILE.py:Name for your own."""
     student: Annotated[str, metavar("STUDENT")] = "pointnet"
-    """Student: pointnet, pointnet2, dgcnn, curvenet, or package.module:factory for your own."""
+    """Student: pointnet, pointnet2, dgcnn, curvenet, or package.module:factory or FILE.py:factory
+    for your own."""
     teacher: Annotated[str | None, metavar("TEACHER")] = "lite0"
     """Name of a teacher in the store; lite0 also stands for lite0-segmentation in segmentation and
     for lite0-features in pretrain. --no-distill trains the baseline."""
@@ -184,7 +185,7 @@ class TrainConfig:
     @property
     def folder(self) -> Path:
         """The run folder."""
-        student = self.student.replace(":", "-")
+        student = re.split(r"[/\\]", self.student)[-1].replace(":", "-")  # of a file: without place
         task = (
             "" if self.task == TrainConfig.task else f"-{re.sub('[^A-Za-z0-9]+', '-', self.task)}"
         )
