@@ -13,6 +13,7 @@ def compare(
     runs: Positional[Annotated[tuple[Path, ...], RUNS]],
     baseline: Annotated[tuple[Path, ...], RUNS] = (),
     checkpoint: Literal["last", "best"] = "last",
+    split: Literal["test", "rest"] = "test",
     corrupted: Flag = False,
     voting: Annotated[int, metavar("K")] = 1,
     form: FormOptions = TEXT,
@@ -23,6 +24,8 @@ def compare(
         runs: Folders of runs, of any variants and seeds.
         baseline: Runs that the others are compared with; without them scores are only listed.
         checkpoint: Checkpoint of the last epoch, or the best on the validation split.
+        split: The test split, or rest: the shapes of train and test whose labels no run knew (of
+            pointmcd evaluate --split rest).
         corrupted: Compare on the clouds of pointmcd evaluate --corrupt.
         voting: Compare the results of pointmcd evaluate --voting K, of every run (1).
         form: Form of the output.
@@ -31,6 +34,8 @@ def compare(
         raise UsageError("compare: no runs; give their folders")
     if corrupted and voting != 1:
         raise UsageError(f"compare: --voting {voting}: not with --corrupted; leave one out")
+    if corrupted and split != "test":
+        raise UsageError(f"compare: --split {split}: not with --corrupted; leave one out")
     records = None
     if corrupted:
         from pointmcd.robustness.result import compare_corrupted
@@ -41,6 +46,6 @@ def compare(
         from pointmcd.evaluation.compare import compare as compare_clean
         from pointmcd.evaluation.comparison_table import comparison_records, comparison_table
 
-        found = compare_clean(runs, baseline, checkpoint, voting=voting)
+        found = compare_clean(runs, baseline, checkpoint, voting=voting, split=split)
         tables, records = [comparison_table(found)], comparison_records(found)
     print_tables(tables, form, records)

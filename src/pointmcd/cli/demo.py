@@ -24,6 +24,7 @@ def demo(
     from pointmcd.evaluation.comparison_table import comparison_table
 
     found = run(folder, EPOCHS if epochs is None else epochs)
-    out.print(comparison_table(found.comparison))
+    for comparison in (found.rest, found.comparison):
+        out.print(comparison_table(comparison))
     print_line(f"accuracy by labels: {found.picture.resolve()}")
     print_line(f"report: {found.page.resolve()}")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # they import torch, which would slow every --help
 
 def evaluate(
     run: Positional[Annotated[Path, RUN]],
-    split: Literal["test", "val", "train"] = "test",
+    split: Literal["test", "val", "train", "rest"] = "test",
     store: Annotated[Path | None, STORE] = None,
     corrupt: Annotated[str | None, metavar("NAMES")] = None,
     against: Annotated[Path | None, RUN] = None,
@@ -30,7 +30,8 @@ def evaluate(
 
     Args:
         run: Folder of the run, which keeps the results, or of a teacher (STORE/teachers/NAME).
-        split: Split of the store.
+        split: Split of the store, or rest: the shapes of train and test whose labels the run did
+            not know.
         store: The store, if it has moved.
         corrupt: Measure errors on corrupted clouds instead: all, or comma-separated corruptions.
         against: With --corrupt, a baseline evaluated with it before, for the mean corruption error.

@@ -52,8 +52,9 @@ def get_data_set(name: str) -> type[DataSet]:
 
 
 def find_shapes(source: Path | str, columns: str | None = None) -> Found:
-    """List the shapes of a source: `NAME:PATH`, `package.module:Name:PATH`, `FILE.py:Name:PATH` or a path
-    alone.
+    """List the shapes of a source: `NAME:PATH`, `package.module:Name:PATH` or a path alone.
+
+    A data set of one's own may also be in a file, `FILE.py:Name:PATH`.
 
     A path alone is a set that a registered data set recognises (ShapeNetPart's layout), or a
     folder or zip of meshes, or of point clouds; `clouds:PATH` says that it is clouds. Options of

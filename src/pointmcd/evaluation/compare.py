@@ -12,7 +12,7 @@ import numpy as np
 from pointmcd.errors import RunError
 from pointmcd.evaluation.comparison_table import Comparison, Difference
 from pointmcd.evaluation.grouping import group_runs, name_variants, unequal_settings
-from pointmcd.evaluation.results import has_teacher, read_result
+from pointmcd.evaluation.results import REST, has_teacher, only, read_result
 from pointmcd.evaluation.voting import check_votes
 from pointmcd.metrics.statistics import bootstrap_difference
 from pointmcd.tasks.results import Checkpoint, RunResult, Variant
@@ -23,11 +23,12 @@ def compare(
     runs: Sequence[str | Path],
     baseline: Sequence[str | Path] = (),
     checkpoint: Checkpoint = "last",
-    read: Callable[[Path, Checkpoint], RunResult] = read_result,
+    read: Callable[[Path, Checkpoint], RunResult] | None = None,
     scoring: Scoring | None = None,
     voting: int = 1,
+    split: str = "test",
 ) -> Comparison:
-    """Compare evaluated runs with baseline runs on the test split.
+    """Compare evaluated runs with baseline runs on the test split, or on the rest.
 
     Args:
         runs: run folders of any number of variants and seeds; runs that differ only in their seed
@@ -38,6 +39,8 @@ def compare(
         scoring: how shapes are compared; by default as the task has it.
         voting: read the results of `evaluate` with so many votes, of every run; teachers, which do
             not vote, are then left out.
+        split: "test", or "rest": the shapes in train and test whose labels no run knew. A run may
+            have learnt from them without labels.
 
     Raises:
         RunError: when a folder is no evaluated run, the runs are of different tasks, were tested
@@ -47,20 +50,34 @@ def compare(
     if not runs:
         raise RunError("no runs to compare: give at least one run folder")
     check_votes(voting)
-    if voting > 1:
-        read = partial(read_result, voting=voting)
-    results = [read(Path(run), checkpoint) for run in runs]
-    references = [read(Path(run), checkpoint) for run in baseline]
-    _check_comparable(references + results)
+    taught = read is None and voting == 1
+    read = read or partial(read_result, voting=voting, split=split)
+    found = [read(Path(run), checkpoint) for run in (*baseline, *runs)]
+    if split == REST:
+        found = _on_common_shapes(found)
+    references, results = found[: len(baseline)], found[len(baseline) :]
+    _check_comparable(found)
     judge = scoring or get_task(results[0].info["task"])
     reference, variants = _variants(results, references, judge)
     differences = [_difference(judge, one, reference) for one in variants if reference]
     warnings = _warnings(variants, reference)
     count = len(results[0].names)
-    teachers = _teachers(variants, judge) if read is read_result else []
+    teachers = _teachers(variants, judge, split) if taught else []
     against = [(one, _difference(judge, one, reference) if reference else None) for one in teachers]
-    found = (tuple(differences), tuple(warnings), tuple(against))
-    return Comparison(checkpoint, count, reference, variants, *found, voting)
+    rows = (tuple(differences), tuple(warnings), tuple(against))
+    return Comparison(checkpoint, count, reference, variants, *rows, voting, split)
+
+
+def _on_common_shapes(results: Sequence[RunResult]) -> list[RunResult]:
+    """Return the results on the shapes that all have; runs of other labels have another rest.
+
+    Raises:
+        RunError: when there are none.
+    """
+    names = set.intersection(*(set(result.names) for result in results))
+    if not names:
+        raise RunError("every shape's label was known to one of the runs; compare fewer seeds")
+    return [only(result, names) for result in results]
 
 
 def _check_comparable(results: Sequence[RunResult]) -> None:
@@ -134,15 +151,16 @@ def _variants(
     return baseline, tuple(variants)
 
 
-def _teachers(variants: Sequence[Variant], scoring: Scoring) -> list[Variant]:
+def _teachers(variants: Sequence[Variant], scoring: Scoring, split: str) -> list[Variant]:
     """The teachers of the runs, each once; those that differ only in their seed are one variant."""
     groups: dict[str, dict[int, RunResult]] = defaultdict(dict)
     for result in (result for variant in variants for result in variant.results):
-        if has_teacher(result.path):
+        if has_teacher(result.path, split):
             settings = result.info["teacher"]["settings"]
             kept = {key: v for key, v in settings.items() if key not in ("name", "seed")}
             group = groups[json.dumps(kept, sort_keys=True)]
-            group.setdefault(result.seed, read_result(result.path, "teacher"))
+            said = read_result(result.path, "teacher", split=split)
+            group.setdefault(result.seed, only(said, result.names) if split == REST else said)
     runs = [tuple(group[seed] for seed in sorted(group)) for group in groups.values()]
     settings = [{"label_fraction": 1.0} | group[0].info["teacher"]["settings"] for group in runs]
     labels = []

@@ -45,13 +45,14 @@ class Comparison:
 
     Attributes:
         checkpoint: "last" or "best" (on the validation split).
-        count: number of test shapes.
+        count: number of shapes.
         baseline: the variant that the others are held against, or None.
         variants: the other variants.
         differences: one per variant, in the same order; empty without a baseline.
         warnings: what may make the comparison unfair, to be shown beside it.
         teachers: the teachers of the runs where they do the task themselves, one row each.
         voting: how many rescaled copies of each cloud every run voted over; 1: none.
+        split: which shapes, "test" or "rest".
     """
 
     checkpoint: Checkpoint
@@ -62,6 +63,7 @@ class Comparison:
     warnings: tuple[str, ...]
     teachers: tuple[tuple[Variant, Difference | None], ...] = ()
     voting: int = 1
+    split: str = "test"
 
     def __repr__(self) -> str:
         return to_markdown(comparison_table(self))
@@ -175,7 +177,9 @@ def table_title(comparison: Comparison) -> str:
     """Title with the checkpoint and the number of shapes."""
     which = {"last": "last epoch", "best": "best epoch on the validation split"}
     shown = f"{which[comparison.checkpoint]}{wording(comparison.voting)}"
-    return f"Test split, {comparison.count} shapes, {shown}"
+    if comparison.split == "test":
+        return f"Test split, {comparison.count} shapes, {shown}"
+    return f"{comparison.count} shapes whose labels no run knew, {shown}"
 
 
 def notes(comparison: Comparison) -> list[str]:
@@ -192,7 +196,8 @@ def notes(comparison: Comparison) -> list[str]:
             how = "paired by shape, and by seed where the seeds are the same"
         texts.append(
             f"Differences in points of {words.score} against {baseline}, {how};"
-            " bootstrap over test shapes and seeds, 10,000 resamples."
+            f" bootstrap over {'test ' * (comparison.split == 'test')}shapes and seeds, 10,000"
+            " resamples."
         )
         texts.append(words.test_note)
     return texts

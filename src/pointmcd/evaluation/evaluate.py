@@ -8,9 +8,11 @@ import torch
 
 from pointmcd.checkpoint import load_checkpoint
 from pointmcd.data.dataset import ShapeDataset, evaluation_loader
+from pointmcd.data.splits import labelled_train
 from pointmcd.data.store import Store
 from pointmcd.device import pick_device
 from pointmcd.errors import ConfigError, RunError, StoreError
+from pointmcd.evaluation.results import REST
 from pointmcd.evaluation.voting import FACTORS, SEED, check_votes, suffix, vote, wording
 from pointmcd.files import replacing, write_json
 from pointmcd.metrics.metrics import Metrics
@@ -39,14 +41,15 @@ def evaluate(
 
     Args:
         run: the run folder.
-        split: "test", "val" or "train".
+        split: "test", "val", "train", or "rest": the shapes whose labels the run did not know, in
+            train and test.
         store: where the store is now, if it has moved.
         device: cpu, cuda, mps or auto.
         voting: over how many rescaled copies of each cloud to take the mean of the outputs; 1: the
             clouds as they are. A teacher does not vote.
 
     Raises:
-        RunError: when the run is not finished, or was trained on another store.
+        RunError: when the run is not finished, was trained on another store, or knew all labels.
         StoreError: when the split has no shapes.
         ConfigError: when `voting` is below 1.
     """
@@ -107,6 +110,8 @@ def evaluate_teacher(folder: str | Path, split: str = "test") -> Metrics:
             f"{folder}: a teacher of --task {teacher['task']} names no classes of shapes; pointmcd"
             " evaluate of a run shows what its teacher reaches"
         )
+    if split == REST:
+        raise ConfigError("--split rest: is for runs; with a teacher use --split test")
     indices, known = store.indices(split), Labels(store.classes, store.parts)
     if not len(indices):
         raise StoreError(f"{store.path}: no shapes in the {split} split; nothing to evaluate")
@@ -137,10 +142,26 @@ def open_evaluation(
         )
     if split == "val" and "best" not in run.checkpoints:
         raise RunError(f"{run.path}: was fitted on {run.fit_on}; use --split test")
-    indices = data.indices(split)
+    indices = _rest(run, data) if split == REST else data.indices(split)
     if not len(indices):
         raise StoreError(f"{data.path}: no shapes in the {split} split; nothing to evaluate")
     return run, data, indices
+
+
+def _rest(run: Run, store: Store) -> Indices:
+    """Return the shapes whose labels a run did not know: those held back in train, and the test's.
+
+    Raises:
+        RunError: when it knew all labels of train, or the labels of a file, beside which the store
+            may have none.
+    """
+    config, train = run.config, store.indices("train")
+    known = labelled_train(store, config.label_fraction, config.seed)
+    held = [i for i in np.setdiff1d(train, known) if store.shapes[i].label is not None]
+    if config.labels is not None or not held:
+        why = "learnt from a label file" if config.labels else "knew the labels of all train shapes"
+        raise RunError(f"{run.path}: {why}, so there is no rest to check; use --split test")
+    return np.concatenate([np.array(held, dtype=np.int64), store.indices("test")])
 
 
 def teacher_predictions(run: Run, store: Store, indices: Indices, ours: Arrays) -> Arrays:

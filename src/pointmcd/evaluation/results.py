@@ -1,6 +1,8 @@
 """Read the results of evaluated runs."""
 
 import zipfile
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +15,15 @@ from pointmcd.training.calibration import temperature_of
 from pointmcd.training.config import LATER_FIELDS
 from pointmcd.training.run import Run
 
+#: In place of a split: the shapes of train and test whose labels a run did not know.
+REST = "rest"
 _UNREADABLE = "not the arrays of an evaluation"
 
 
-def read_result(run: str | Path, checkpoint: Checkpoint = "last", voting: int = 1) -> RunResult:
-    """Read a run folder and its predictions on the test split, of so many votes each.
+def read_result(
+    run: str | Path, checkpoint: Checkpoint = "last", voting: int = 1, split: str = "test"
+) -> RunResult:
+    """Read a run folder and its predictions on the test split or the rest, of so many votes each.
 
     Raises:
         RunError: when the folder is no run, is not evaluated (so), or is damaged.
@@ -29,7 +35,8 @@ def read_result(run: str | Path, checkpoint: Checkpoint = "last", voting: int = 
     opened.require(checkpoint)
     task = opened.task
     again = f"evaluate it with: pointmcd evaluate {run}" + (f" --voting {voting}" * (voting > 1))
-    file = run / f"predictions-test-{checkpoint}{suffix(voting)}.npz"
+    again += f" --split {split}" * (split != "test")
+    file = run / f"predictions-{split}-{checkpoint}{suffix(voting)}.npz"
     every = read_arrays(file, again)
     if not np.array_equal(every.get("voting", np.array(1)), voting):
         raise RunError(f"{file}: holds results of another number of votes; {again}")
@@ -58,9 +65,23 @@ def read_result(run: str | Path, checkpoint: Checkpoint = "last", voting: int = 
     )
 
 
-def has_teacher(run: Path) -> bool:
+def only(result: RunResult, names: Collection[str]) -> RunResult:
+    """Return the result on some of its shapes."""
+    rows = np.array([i for i, name in enumerate(result.names) if name in names])
+    arrays = {name: values[rows] for name, values in result.arrays.items()}
+    run, labels = Run(result.path), result.labels[rows]
+    return replace(
+        result,
+        names=tuple(result.names[i] for i in rows),
+        labels=labels,
+        arrays=arrays,
+        metrics=run.task.measure(labels, arrays, run.labels),
+    )
+
+
+def has_teacher(run: Path, split: str = "test") -> bool:
     """Return whether a run was evaluated beside a teacher that does the task itself."""
-    return (run / "predictions-test-teacher.npz").is_file()
+    return (run / f"predictions-{split}-teacher.npz").is_file()
 
 
 def read_arrays(file: Path, again: str) -> Arrays:

@@ -43,7 +43,7 @@ def page_content(
     store = open_store(variants)
     curves = curves_figure(variants, colours)
     learning = learning_curve_figure(over_labels or main)
-    line, evidence = headline(main)
+    line, evidence = headline(main, next((one for one in comparisons if one.split != "test"), None))
     rows = setting_rows(variants)
     students = dict.fromkeys(variant.results[0].student for variant in variants)
     return {
@@ -80,15 +80,25 @@ def main_variant(comparison: Comparison) -> int:
     return names.index("distilled") if "distilled" in names else 0
 
 
-def headline(comparison: Comparison) -> tuple[str, str]:
-    """The result in one line, and the numbers behind it."""
+def headline(comparison: Comparison, rest: Comparison | None = None) -> tuple[str, str]:
+    """The result in one line, and the numbers behind it.
+
+    Of the comparison on all shapes whose labels no run knew, where there is one: the test shapes
+    are among them.
+    """
+    if rest is not None and rest.differences:
+        line, evidence = headline(rest)
+        return line, f"{evidence} {headline(comparison)[1]}"
     variant = comparison.variants[main_variant(comparison)]
     if comparison.baseline is None or not comparison.differences:
         return f"{variant.label}: {percent(variant.score)} % {comparison.task.wording.share}", ""
     found = comparison.differences[main_variant(comparison)].overall
     one, two = variant.label, comparison.baseline.label
+    where = "the test split"
+    if comparison.split != "test":
+        where = f"the {comparison.count} shapes whose labels no run knew"
     evidence = (
-        f"{signed_points(found.mean)} points of {comparison.task.wording.short} on the test split;"
+        f"{signed_points(found.mean)} points of {comparison.task.wording.short} on {where};"
         f" 95% interval from {signed_points(found.low)} to {signed_points(found.high)}."
     )
     if found.low > 0:

@@ -41,6 +41,8 @@ def write_report(
         comparisons.append(compare(shown, held, "best"))
     votes = set.intersection(*(_votes(run) for run in (*shown, *held)))
     comparisons += [compare(shown, held, "last", voting=number) for number in sorted(votes)]
+    if all((run / "predictions-rest-last.npz").is_file() for run in (*shown, *held)):
+        comparisons.append(compare(shown, held, "last", split="rest"))
     html = load_template("pointmcd.report", "report.html.j2").render(
         page_content(comparisons, compare(over_labels) if over_labels else None)
     )
