@@ -1,0 +1,111 @@
+"""Models from exported weights, in a folder and on a stand-in for the hub."""
+
+import shutil
+import sys
+from types import SimpleNamespace
+
+import pytest
+import torch
+from store_copies import copy_store
+
+import pointmcd
+from pointmcd.errors import ConfigError, PointMCDError
+from pointmcd.inference.export import export_run
+from pointmcd.inference.pretrained import create_model, from_pretrained, push_to_hub
+from pointmcd.students.base import PointFeatures
+from pointmcd.teachers.config import TeachConfig
+from pointmcd.teachers.teach import teach
+from pointmcd.training.config import TrainConfig
+from pointmcd.training.model import load_model
+from pointmcd.training.run import Run
+from pointmcd.training.train import train
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def weights(trained_run, tmp_path_factory):
+    return export_run(trained_run, "safetensors", tmp_path_factory.mktemp("weights") / "w", "last")
+
+
+def test_the_model_is_that_of_the_run(weights, trained_run):
+    points = torch.rand(3, 40, 3)
+    wanted = load_model(Run(trained_run), "last", CPU)(points)
+    for place in (weights, str(weights), f"local-dir:{weights}"):
+        model = create_model("pointnet", pretrained=place)
+        assert model.training
+        assert torch.equal(model.eval()(points), wanted)
+        assert model.about["classes"] == ["bed", "chair", "lamp"]
+    assert pointmcd.from_pretrained is from_pretrained
+
+
+def test_another_number_of_classes_keeps_the_student(weights):
+    whole = from_pretrained(weights)
+    model = create_model("pointnet", weights, num_classes=7)
+    assert model.eval()(torch.rand(2, 40, 3)).shape == (2, 7)
+    for name, tensor in whole.student.state_dict().items():
+        assert torch.equal(tensor, model.student.state_dict()[name])
+
+
+def test_without_weights():
+    assert create_model("pointnet", num_classes=5).eval()(torch.rand(2, 40, 3)).shape == (2, 5)
+    features = create_model("pointnet").eval()(torch.rand(2, 40, 3))
+    assert isinstance(features, PointFeatures)
+
+
+def test_a_model_of_parts_and_one_without_classes(trained_parts_run, taught_store, tmp_path):
+    parts = from_pretrained(export_run(trained_parts_run, "safetensors", tmp_path / "p", "last"))
+    logits = parts.eval()(torch.rand(2, 40, 3), torch.tensor([0, 1]))
+    ranges = Run(trained_parts_run).labels.part_ranges
+    assert logits.shape == (2, 40, ranges[-1, 1])
+    store = copy_store(taught_store, tmp_path / "store")
+    teach(TeachConfig(store, task="features", device="cpu"))
+    options = {"task": "pretrain", "epochs": 1, "batch_size": 4, "points": 32, "device": "cpu"}
+    run = train(TrainConfig(store, tmp_path / "run", **options))
+    export = export_run(run, "safetensors", tmp_path / "u", "last")
+    model = create_model("pointnet", export, num_classes=4)
+    assert model.eval()(torch.rand(2, 40, 3)).shape == (2, 4)
+
+
+def test_faults_are_told_in_a_line(weights, tmp_path):
+    with pytest.raises(ConfigError, match="holds weights of pointnet, not of dgcnn"):
+        create_model("dgcnn", weights)
+    with pytest.raises(PointMCDError, match="absent"):
+        from_pretrained(tmp_path / "absent")
+    with pytest.raises(ConfigError, match=r"has no model\.safetensors; make the folder with"):
+        push_to_hub(tmp_path, "me/mine")
+
+
+def test_the_hub(weights, tmp_path, monkeypatch):
+    class Hub:
+        """Keeps repositories in a folder."""
+
+        def create_repo(self, repo, private, exist_ok):
+            assert exist_ok
+            (tmp_path / repo).mkdir(parents=True, exist_ok=True)
+
+        def upload_folder(self, repo_id, folder_path, allow_patterns):
+            for name in allow_patterns:
+                shutil.copy(folder_path / name, tmp_path / repo_id / name)
+
+    def download(repo, file):
+        if not (tmp_path / repo / file).exists():
+            raise OSError("404: no such repository\nmore")
+        return str(tmp_path / repo / file)
+
+    stand_in = SimpleNamespace(HfApi=Hub, hf_hub_download=download)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", stand_in)
+    place = push_to_hub(weights, "me/chairs")
+    assert place == "hf-hub:me/chairs"
+    assert (tmp_path / "me" / "chairs" / "README.md").exists()
+    points = torch.rand(2, 40, 3)
+    found, wanted = (from_pretrained(one).eval()(points) for one in (place, weights))
+    assert torch.equal(found, wanted)
+    with pytest.raises(PointMCDError, match=r"hf-hub:me/none: cannot be fetched: 404.*repository$"):
+        create_model("pointnet", "hf-hub:me/none")
+
+
+def test_the_hub_is_an_extra(weights, monkeypatch):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(ConfigError, match=r"needs huggingface_hub; pip install 'pointmcd\[hub\]'"):
+        push_to_hub(weights, "me/mine")
