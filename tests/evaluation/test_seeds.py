@@ -5,7 +5,7 @@ from store_copies import copy_store
 
 from pointmcd.errors import ConfigError, StoreError
 from pointmcd.evaluation import seeds as module
-from pointmcd.evaluation.seeds import read_seeds, train_seeds
+from pointmcd.evaluation.seeds import on_the_rest, read_seeds, train_seeds
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.run import Run
 
@@ -58,6 +58,10 @@ def test_each_seed_has_a_teacher_of_its_own_labels(tiny_store, tmp_path, monkeyp
     assert [config.seed for config in made] == [0, 1]
     names = [Run(result.path).meta["teacher"]["name"] for result in found.variants[0].results]
     assert names == ["lite0-0.34-s0", "lite0-0.34-s1"]
+    rest = on_the_rest(found)
+    assert rest.split == "rest"
+    assert rest.count > found.count
+    assert [variant.label for variant in rest.all_variants] == ["baseline", "distilled"]
 
 
 def test_all_is_refused_before_any_training(taught_store, tiny_store, tmp_path):

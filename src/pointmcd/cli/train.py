@@ -102,12 +102,13 @@ def _decided(config: TrainConfig) -> TrainConfig:
 
 def _compare_seeds(config: TrainConfig, seeds: str) -> None:
     from pointmcd.evaluation.comparison_table import comparison_table
-    from pointmcd.evaluation.seeds import read_seeds, train_seeds
+    from pointmcd.evaluation.seeds import on_the_rest, read_seeds, train_seeds
     from pointmcd.training.processes import is_main
 
     found = train_seeds(config, read_seeds(seeds))
     if is_main():
-        print_tables([comparison_table(found)], TEXT)
+        rest = [on_the_rest(found)] if config.label_fraction < 1 else []
+        print_tables([comparison_table(one) for one in (*rest, found)], TEXT)
         for variant in found.all_variants:
             for result in variant.results:
                 print_line(str(result.path))

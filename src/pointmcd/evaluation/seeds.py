@@ -9,6 +9,7 @@ from pointmcd.errors import ConfigError
 from pointmcd.evaluation.compare import compare
 from pointmcd.evaluation.comparison_table import Comparison
 from pointmcd.evaluation.evaluate import evaluate
+from pointmcd.evaluation.results import REST
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach
 from pointmcd.training.config import TrainConfig
@@ -40,6 +41,7 @@ def train_seeds(config: TrainConfig, seeds: Sequence[int]) -> Comparison:
 
     The baseline has the same settings but no teacher; settings without a teacher are trained alone.
     Teachers of few labels are made for each seed where they are absent. What is finished is kept.
+    With few labels the runs are evaluated on the rest too: `on_the_rest` compares them there.
 
     Args:
         config: the settings; with `out`, the run folders are OUT-VARIANT-sSEED.
@@ -65,10 +67,19 @@ def train_seeds(config: TrainConfig, seeds: Sequence[int]) -> Comparison:
         _make_teacher(run)
     check_runs(runs)
     for run in runs:
-        evaluate(train(run), device=run.device)
+        done = train(run)
+        for split in ("test", REST)[: 1 + (config.label_fraction < 1)]:
+            evaluate(done, split, device=run.device)
     ours = [run.folder for run in runs if run.teacher == config.teacher]
     theirs = [run.folder for run in runs if run.teacher != config.teacher]
     return compare(ours, theirs)
+
+
+def on_the_rest(found: Comparison) -> Comparison:
+    """Compare the runs of a comparison on the shapes whose labels none of them knew."""
+    ours = [result.path for variant in found.variants for result in variant.results]
+    theirs = [result.path for result in found.baseline.results] if found.baseline else []
+    return compare(ours, theirs, split=REST)
 
 
 def _seeded(config: TrainConfig, seed: int) -> TrainConfig:
