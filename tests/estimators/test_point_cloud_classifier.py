@@ -122,7 +122,7 @@ def test_in_a_grid_search_and_a_pipeline(shapes):
             r"a cloud is \[N, 3\], not \[64, 2\]",
         ),
         (lambda x, y: ([*x[:-1], x[0] * np.nan], y), ShapeError, "a point is NaN or infinite"),
-        (lambda x, y: (["gone.off"] * 18, y), ShapeError, "gone.off: does not exist"),
+        (lambda x, y: (["gone.off"] * 18, y), ShapeError, r"X\[0\] gone.off: does not exist"),
         (lambda x, y: ("gone.off", y), ShapeError, "is one path; give a list"),
     ],
 )
@@ -140,3 +140,24 @@ def test_not_fitted(shapes):
 def test_public_names():
     assert pointmcd.PointCloudClassifier is PointCloudClassifier
     assert pointmcd.PointCloudEmbedder is PointCloudEmbedder
+
+
+def test_an_embedder_needs_no_labels(shapes):
+    clouds = shapes[0][:9]
+    embedder = PointCloudEmbedder(**TINY | {"epochs": 1}).fit(clouds)
+    found = embedder.transform(clouds[:2])
+    assert found.shape == (2, embedder.model_.student.num_features)
+    assert np.isfinite(found).all()
+    with pytest.raises(ConfigError, match="y: is None, and there is no teacher"):
+        PointCloudEmbedder(teacher=None, **TINY).fit(clouds)
+
+
+@pytest.mark.parametrize("state", [None, np.random.RandomState(3), np.int64(3)], ids=str)
+def test_random_state_is_what_scikit_learn_takes(shapes, state):
+    made = PointCloudClassifier(teacher=None, **TINY | {"epochs": 1}, random_state=state)
+    assert made.fit(*shapes).predict(shapes[0][:2]).shape == (2,)
+
+
+def test_labels_must_be_given(shapes):
+    with pytest.raises(ConfigError, match="y: is None; give a label for each shape"):
+        PointCloudClassifier(**TINY).fit(shapes[0])

@@ -44,11 +44,11 @@ def download(
 
 
 def data_sets_table(data_sets: "Iterable[type[DataSet]]") -> Table:
-    """Return a table of data sets: name, content, source and licence."""
-    fold = (Column(name, overflow="fold") for name in ("what it is", "how to get it", "licence"))
-    table = Table("name", *fold)
+    """Return a table of data sets: name, then content, source and licence, a line each."""
+    about = Column("what it is, how to get it, licence", overflow="fold")
+    table = Table(Column("name", no_wrap=True), about, show_lines=True)
     for one in data_sets:
         fetched = any(layout.archive is not None for layout in one.layouts)
         how = f"pointmcd download {one.name}" if fetched else f"by hand: {one.home}"
-        table.add_row(*(Text(cell) for cell in (one.name, one.title, how, one.licence)))
+        table.add_row(Text(one.name), Text("\n".join((one.title, how, one.licence))))
     return table

@@ -11,6 +11,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin, TransformerMixin
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
@@ -54,22 +55,28 @@ class _PointCloudEstimator(BaseEstimator):  # type: ignore[misc]
         workers: int | None = None,
         device: str = "auto",
         folder: str | Path | None = None,
-        random_state: int = 0,
+        random_state: int | np.random.RandomState | None = 0,
     ) -> None:
         self.student, self.teacher, self.points = student, teacher, points
         self.epochs, self.batch_size, self.objective = epochs, batch_size, objective
         self.up, self.workers, self.device = up, workers, device
         self.folder, self.random_state = folder, random_state
 
-    def _fit(self, shapes: Any, labels: list[str | None]) -> None:
-        """Prepare the shapes, teach, train, and take the model out of the run."""
+    def _fit(self, shapes: Any, labels: list[str | None] | None) -> None:
+        """Prepare the shapes, teach, train, and take the model out of the run; None: no labels."""
+        seed = self._seed()
         with tempfile.TemporaryDirectory() as temporary:
             work = Path(self.folder or temporary)
             source, store = work / "shapes", work / "store"
             names = _write(shapes, source)
-            file = work / "labels.csv"
-            known = zip(names, labels, strict=True)
-            write_labels(file, [LabelRow(name, one) for name, one in known if one is not None])
+            settings: dict[str, Any] = {"seed": seed, "device": self.device}
+            taught = "classification"
+            if labels is None:
+                settings["task"], taught = "pretrain", "features"
+            else:
+                settings["labels"] = file = work / "labels.csv"
+                known = zip(names, labels, strict=True)
+                write_labels(file, [LabelRow(name, one) for name, one in known if one is not None])
             prepare(
                 PrepareConfig(
                     source,
@@ -77,37 +84,33 @@ class _PointCloudEstimator(BaseEstimator):  # type: ignore[misc]
                     points=self.points,
                     up=cast(Any, self.up),
                     workers=self.workers,
-                    seed=self.random_state,
+                    seed=seed,
                     strict=True,
                     twins="keep",
                 )
             )
             if self.teacher is not None:
-                teach(
-                    TeachConfig(
-                        store,
-                        self.teacher,
-                        labels=file,
-                        seed=self.random_state,
-                        device=self.device,
-                    )
-                )
+                teach(TeachConfig(store, self.teacher, **settings | {"task": taught}))
             run = train(
                 TrainConfig(
                     store,
                     work / "run",
                     student=self.student,
                     teacher=self.teacher,
-                    labels=file,
                     points=self.points,
                     epochs=self.epochs,
                     batch_size=self.batch_size,
                     objective=tuple(self.objective),
-                    seed=self.random_state,
-                    device=self.device,
+                    **settings,
                 )
             )
             self._take(Run(run))
+
+    def _seed(self) -> int:
+        """The seed of a fit: `random_state`, or one drawn from it, as in scikit-learn."""
+        if isinstance(self.random_state, int | np.integer):
+            return int(self.random_state)
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
 
     def _take(self, run: Run) -> None:
         """Keep the run's model, on the CPU: the estimator is to be pickled."""
@@ -116,15 +119,15 @@ class _PointCloudEstimator(BaseEstimator):  # type: ignore[misc]
     def _batches(self, shapes: Any) -> Iterator[torch.Tensor]:
         check_is_fitted(self, "model_")
         device = pick_device(self.device)
-        clouds = [self._cloud(shape) for shape in _listed(shapes)]
+        clouds = [self._cloud(shape, place) for place, shape in enumerate(_listed(shapes))]
         for start in range(0, len(clouds), _BATCH):
             yield torch.from_numpy(np.stack(clouds[start : start + _BATCH])).to(device)
 
-    def _cloud(self, shape: Any) -> Floats:
+    def _cloud(self, shape: Any, place: int) -> Floats:
         """The points [P, 3] of an array or file, as training saw its own."""
         if isinstance(shape, str | os.PathLike):
             return read_points(Path(shape), self.points, seed=0)
-        cloud = normalise_cloud(_checked(shape), "X").astype(np.float32)
+        cloud = normalise_cloud(_checked(shape, place), f"X[{place}]").astype(np.float32)
         return np.asarray(cloud[cloud_order(cloud, self.points)])
 
     def _moved(self) -> Any:
@@ -154,20 +157,22 @@ class PointCloudClassifier(ClassifierMixin, _PointCloudEstimator):  # type: igno
         device: cpu, cuda, mps or auto.
         folder: where to work and to keep store, teacher and run; by default nothing is kept but
             the fitted model. A second fit there on other shapes is refused.
-        random_state: seed of everything.
+        random_state: seed of everything; None or a RandomState draws one for each fit.
 
     Attributes:
         classes_: the K classes, sorted.
         model_: the trained network.
     """
 
-    def fit(self, X: Any, y: Sequence[Any]) -> "PointCloudClassifier":  # noqa: N803
+    def fit(self, X: Any, y: Sequence[Any] | None = None) -> "PointCloudClassifier":  # noqa: N803
         """Fit to shapes and their labels.
 
         Raises:
             ConfigError: when X and y differ in length, or fewer than two classes are known.
             ShapeError: when a shape cannot be used.
         """
+        if y is None:
+            raise ConfigError("y: is None; give a label for each shape, None where it is not known")
         shapes, labels = _listed(X), list(y)
         if len(shapes) != len(labels):
             raise ConfigError(f"X has {len(shapes)} shapes, y {len(labels)} labels")
@@ -203,8 +208,24 @@ class PointCloudClassifier(ClassifierMixin, _PointCloudEstimator):  # type: igno
 class PointCloudEmbedder(TransformerMixin, PointCloudClassifier):  # type: ignore[misc]
     """Embed shapes by the student of a classifier: features [S, C] for any other estimator.
 
-    It takes the parameters of `PointCloudClassifier`, and learns from the same shapes and labels.
+    It takes the parameters of `PointCloudClassifier`, and learns from the same shapes and labels,
+    or without labels from the teacher's features alone.
     """
+
+    def fit(self, X: Any, y: Sequence[Any] | None = None) -> "PointCloudEmbedder":  # noqa: N803
+        """Fit to shapes, and to their labels where there are any.
+
+        Raises:
+            ConfigError: as in `PointCloudClassifier`, or when there is neither label nor teacher.
+            ShapeError: when a shape cannot be used.
+        """
+        if y is not None:
+            super().fit(X, y)
+        elif self.teacher is None:
+            raise ConfigError("y: is None, and there is no teacher; give one of them")
+        else:
+            self._fit(_listed(X), None)
+        return self
 
     @torch.inference_mode()
     def transform(self, X: Any) -> Floats:  # noqa: N803
@@ -228,12 +249,12 @@ def _listed(shapes: Any) -> list[Any]:
     return list(shapes)
 
 
-def _checked(shape: Any) -> Doubles:
+def _checked(shape: Any, place: int) -> Doubles:
     cloud = np.asarray(shape, dtype=np.float64)
     if cloud.ndim != 2 or cloud.shape[1] != 3 or not len(cloud):
-        raise ShapeError(f"X: a cloud is [N, 3], not {list(cloud.shape)}")
+        raise ShapeError(f"X[{place}]: a cloud is [N, 3], not {list(cloud.shape)}")
     if not np.isfinite(cloud).all():
-        raise ShapeError("X: a point is NaN or infinite")
+        raise ShapeError(f"X[{place}]: a point is NaN or infinite")
     return cloud
 
 
@@ -245,11 +266,11 @@ def _write(shapes: Sequence[Any], folder: Path) -> list[str]:
         if isinstance(shape, str | os.PathLike):
             name = f"{number:06d}{Path(shape).suffix}"
             if not Path(shape).is_file():
-                raise ShapeError(f"{shape}: does not exist")
+                raise ShapeError(f"X[{number}] {shape}: does not exist")
             shutil.copyfile(shape, folder / name)
         else:
             name = f"{number:06d}.npy"
-            np.save(folder / name, _checked(shape))
+            np.save(folder / name, _checked(shape, number))
         names.append(name)
     return names
 
