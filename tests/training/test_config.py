@@ -93,7 +93,7 @@ def test_what_decides_the_result_and_what_does_not():
     assert (
         left_out
         == {"store", "out", "init", "labels", "device", "workers", "overwrite"}
-        | {"keep_checkpoints"}
+        | {"keep_checkpoints", "log_to"}
         | unsaid
     )
     assert TrainConfig(STORE, resample=True).decisive() != plain.decisive()

@@ -42,7 +42,7 @@ def write_report(
     votes = set.intersection(*(_votes(run) for run in (*shown, *held)))
     comparisons += [compare(shown, held, "last", voting=number) for number in sorted(votes)]
     if all((run / "predictions-rest-last.npz").is_file() for run in (*shown, *held)):
-        comparisons.append(compare(shown, held, "last", split="rest"))
+        comparisons.insert(1, compare(shown, held, "last", split="rest"))
     html = load_template("pointmcd.report", "report.html.j2").render(
         page_content(comparisons, compare(over_labels) if over_labels else None)
     )

@@ -25,7 +25,8 @@ Course = Literal["constant", "decay", "first"]
 
 #: Settings that cannot change what is learnt.
 PLACE_FIELDS = {
-    *("store", "out", "init", "labels", "device", "workers", "overwrite", "keep_checkpoints")
+    *("store", "out", "init", "labels", "device", "workers", "overwrite", "keep_checkpoints"),
+    "log_to",
 }
 #: Settings that a baseline does not read.
 DISTILLATION_FIELDS = {
@@ -154,6 +155,9 @@ class TrainConfig:
     """cpu, or auto: the device that accelerate finds."""
     workers: Advanced[int] = 0
     """Loader processes; 0 loads in the training process."""
+    log_to: Advanced[tuple[str, ...]] = ()
+    """Trackers that get the numbers of every epoch, by accelerate: tensorboard, wandb, trackio, or
+    another that it knows. They are also in the run's metrics.jsonl."""
     keep_checkpoints: Advanced[bool] = False
     """Keep the state of optimizer and objectives in the last checkpoint of a finished run, which is
     three times as large with it."""
@@ -413,6 +417,6 @@ def config_from_dict(values: dict[str, Any]) -> TrainConfig:
         if checked and not isinstance(values[name], fits):
             kind = getattr(wanted, "__name__", wanted)
             raise ConfigError(f"config field {name}: {values[name]!r} is not {kind}")
-    several = ("objective", "unlabelled", "features")
+    several = ("objective", "unlabelled", "features", "log_to")
     lists = {name: tuple(values.get(name) or ()) for name in several}
     return TrainConfig(**(values | lists))

@@ -297,7 +297,7 @@ def create_run(
     folder = config.folder
     values = asdict(config) | {"store": str(config.store), "out": str(folder)}
     values["objective"] = list(config.objectives or config.objective)
-    values["features"] = list(config.features)
+    values |= {"features": list(config.features), "log_to": list(config.log_to)}
     values["unlabelled"] = [str(path) for path in config.unlabelled]
     for name in ("init", "labels"):
         values[name] = None if values[name] is None else str(values[name])

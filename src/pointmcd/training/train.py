@@ -14,6 +14,7 @@ from pointmcd.errors import ConfigError, RunError, StoreError
 from pointmcd.files import is_temporary, remove, remove_stale
 from pointmcd.progress import console, progress_bar
 from pointmcd.teachers.stored import check_labels
+from pointmcd.training import trackers
 from pointmcd.training.calibration import calibrate
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.finetune import check_start, describe_start
@@ -89,6 +90,7 @@ def _warn_of_few_steps(trainer: Trainer) -> None:
 def _plan(config: TrainConfig) -> _Plan:
     """Check everything that can be refused before the model is made."""
     config.check()
+    trackers.check_trackers(config.log_to)
     store = Store(config.store, config.labels)
     if config.fit_on == "train+val":
         store = store.with_validation()
@@ -261,13 +263,16 @@ def _run_epochs(trainer: Trainer, run: Run) -> None:
             start, best = int(state["epoch"]), state["best"]
             if start < total:
                 trainer.load(tensors, str(last))
+    trackers.start(trainer.accelerator, run.path.name, run.settings)
     with progress_bar(shown=is_main()) as progress:
         task = progress.add_task(run.path.name, total=total, completed=start, note="")
         for epoch in range(start, total):
             record = trainer.epoch(epoch)
+            trackers.log(trainer.accelerator, record)
             with agreed():
                 best = _keep(trainer, run, record, best)
             progress.update(task, advance=1, note=_note(record, trainer.task.best))
+    trackers.finish(trainer.accelerator)
     with agreed():
         if is_main():
             calibrate(run, trainer.store)

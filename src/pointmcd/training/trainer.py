@@ -394,6 +394,8 @@ def _accelerator(config: TrainConfig) -> Accelerator:
         cpu=on_cpu,
         kwargs_handlers=[DistributedDataParallelKwargs()],
         mixed_precision=config.precision,
+        log_with=[*config.log_to] or None,
+        project_dir=config.folder,
         dataloader_config=DataLoaderConfiguration(split_batches=True),
     )
 
