@@ -60,6 +60,7 @@ _PUBLIC = {
     "register_student": "pointmcd.students.registry",
     "register_task": "pointmcd.tasks.task",
     "render_views": "pointmcd.views.render",
+    "shape_map": "pointmcd.labelling.map",
     "similar": "pointmcd.probing.embed",
     "sample_surface": "pointmcd.shapes.sampling",
     "teach": "pointmcd.teachers.teach",
