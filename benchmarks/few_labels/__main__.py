@@ -106,7 +106,7 @@ def main() -> None:
     work, fraction = chosen.work, chosen.fraction
     if not chosen.page:
         prepare(PrepareConfig(chosen.source, work / "store"))
-        for seed in range(chosen.seeds):
+        for seed in range(chosen.seeds if fraction < 1 else 1):  # of all labels there is one
             teach(
                 TeachConfig(work / "store", label_fraction=fraction, seed=seed, label_smoothing=0.0)
             )
