@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from trainers import trainer_of
 
+from pointmcd.training import train as module
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.trainer import _optimizer
 
@@ -82,3 +83,20 @@ def test_a_step_goes_down_the_weighted_sum(make, factor):
             torch.testing.assert_close(p.detach(), old - 0.01 * v, rtol=1e-4, atol=1e-6)
         said = [float(logged[name]) for name in ("task_loss", "vafp_loss", "vafp2_loss")]
         assert said == pytest.approx([float(loss.detach()) for loss in losses], rel=1e-5)
+
+
+def test_progress_goes_on_within_an_epoch(make, monkeypatch):
+    seen, advance = [], module._advance
+    monkeypatch.setattr(
+        module,
+        "_advance",
+        lambda bar, task, epoch, share: (
+            advance(bar, task, epoch, share),
+            seen.append((epoch, share, bar.tasks[0].completed)),
+        ),
+    )
+    module.train(make("a", epochs=2, batch_size=4))
+    steps = [share for epoch, share, _ in seen if epoch == 0]
+    assert steps == [number / len(steps) for number in range(1, len(steps) + 1)]
+    assert [epoch for epoch, *_ in seen] == [0] * len(steps) + [1] * len(steps)
+    assert all(epoch < done < epoch + 1 for epoch, _, done in seen)

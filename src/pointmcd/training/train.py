@@ -4,8 +4,11 @@ import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from rich.progress import Progress, TaskID
 
 from pointmcd.checkpoint import load_checkpoint, save_checkpoint, under_prefix, with_prefix
 from pointmcd.data.labels import LABELS
@@ -267,11 +270,13 @@ def _run_epochs(trainer: Trainer, run: Run) -> None:
     with progress_bar(shown=is_main()) as progress:
         task = progress.add_task(run.path.name, total=total, completed=start, note="")
         for epoch in range(start, total):
+            # Parts of an epoch too: the time left is known long before the first one ends.
+            trainer.on_step = partial(_advance, progress, task, epoch)
             record = trainer.epoch(epoch)
             trackers.log(trainer.accelerator, record)
             with agreed():
                 best = _keep(trainer, run, record, best)
-            progress.update(task, advance=1, note=_note(record, trainer.task.best))
+            progress.update(task, completed=epoch + 1, note=_note(record, trainer.task.best))
     trackers.finish(trainer.accelerator)
     with agreed():
         if is_main():
@@ -279,6 +284,11 @@ def _run_epochs(trainer: Trainer, run: Run) -> None:
             if not trainer.config.keep_checkpoints:
                 _drop_optimizer(last)
             run.finish()
+
+
+def _advance(progress: Progress, task: TaskID, epoch: int, share: float) -> None:
+    """Show a share of an epoch; none is done before its validation is."""
+    progress.update(task, completed=epoch + min(share, 0.99))
 
 
 def _drop_optimizer(checkpoint: Path) -> None:

@@ -106,6 +106,8 @@ class Trainer:
         loaders = [self._train_loader(dataset, order) for dataset, order in pairs]
         prepared = self.accelerator.prepare(self.training, optimizer, *loaders)
         self.model, self.optimizer, *self.loaders = prepared
+        #: Told after each step which share of the epoch's steps is done.
+        self.on_step: Callable[[float], None] = lambda share: None
         self.make_step: Callable[..., Logged] = self._step
         if self.captures:
             self.make_step = CapturedStep(
@@ -293,11 +295,12 @@ class Trainer:
         self.model.train()
         names: list[str] = []
         sums = torch.zeros((), device=self.accelerator.device)
-        for batch, *unlabelled in zip(*self.loaders, strict=False):
+        for done, (batch, *unlabelled) in enumerate(zip(*self.loaders, strict=False), 1):
             logged = self.make_step(batch, weights, *unlabelled)
             names = list(logged)
             means = torch.stack([*logged.values(), torch.ones_like(logged[names[0]])])
             sums = sums + means * len(batch.points)
+            self.on_step(done / self.steps)
         *totals, count = self.accelerator.reduce(sums, "sum").tolist()
         return {name: total / count for name, total in zip(names, totals, strict=True)}
 
