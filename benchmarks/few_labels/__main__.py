@@ -59,7 +59,9 @@ def section(work: Path, title: str, fraction: float) -> Iterator[str]:
     """Yield the paragraphs of one data set and fraction: what is known, and one table a variant."""
     store = Store(work / "store")
     known = len(labelled_train(store, fraction, 0))
-    yield f"## {title}, {fraction:.0%} of the labels"
+    copies = (len(store.shape_of) - len(store.shapes)) // len(store.indices("train"))
+    beside = f", {copies} deformed copies of each train shape" if copies else ""
+    yield f"## {title}, {fraction:.0%} of the labels{beside}"
     yield (
         f"{describe_store(store)}; {len(store.classes)} classes, {known} labelled shapes. Settings:"
         f" {describe(config_of(work, 'baseline', fraction, 0))}, {EPOCHS} epochs."
@@ -101,11 +103,14 @@ def main() -> None:
     options.add_argument("--fraction", type=float, default=0.1, help="of the labels")
     options.add_argument("--seeds", type=int, default=5, help="how many")
     options.add_argument("--variants", nargs="*", default=list(VARIANTS), choices=VARIANTS)
+    options.add_argument(
+        "--copies", type=int, default=0, help="deformed copies of each train shape (prepare)"
+    )
     options.add_argument("--page", action="store_true", help="train nothing, write the page")
     chosen = options.parse_args()
     work, fraction = chosen.work, chosen.fraction
     if not chosen.page:
-        prepare(PrepareConfig(chosen.source, work / "store"))
+        prepare(PrepareConfig(chosen.source, work / "store", variants=chosen.copies))
         for seed in range(chosen.seeds if fraction < 1 else 1):  # of all labels there is one
             teach(
                 TeachConfig(work / "store", label_fraction=fraction, seed=seed, label_smoothing=0.0)
