@@ -45,7 +45,7 @@ CLIPPED = {"clip_gradients": 1.0}
 #: Fields that say which run it is, or where, and not how it is trained.
 NAMED = {
     *("store", "out", "task", "student", "teacher", "init", "seed", "labels", "unlabelled"),
-    *("device", "workers", "overwrite", "features", "keep_checkpoints"),
+    *("device", "workers", "overwrite", "features", "keep_checkpoints", "log_to"),
 }
 
 
