@@ -19,6 +19,10 @@ from pointmcd.ops.batch_norm import batch_statistics, running_statistics
 from pointmcd.ops.moments import mean_and_covariance
 from pointmcd.typing import Array
 
+#: Values that a GPU's cache holds, and the ratio of C_in squared to C up to which folding pays,
+#: from the arithmetic and the bandwidth of an H100.
+_CACHED, _NARROW = 2**24, 64
+
 
 def linear_bn_relu(
     points: Tensor, linear: nn.Linear, norm: nn.BatchNorm1d, slope: float = 0.0
@@ -82,11 +86,6 @@ def moment_statistics(
     mean = weight @ centre
     var = ((weight @ covariance) * weight).sum(dim=1).clamp(min=0)
     return batch_statistics(norm, mean, var, count)
-
-
-#: Values that a GPU's cache holds, and the ratio of C_in squared to C up to which folding pays,
-#: from the arithmetic and the bandwidth of an H100.
-_CACHED, _NARROW = 2**24, 64
 
 
 class _LinearReLU(torch.autograd.Function):
