@@ -58,6 +58,8 @@ def test_a_model_of_parts_and_one_without_classes(trained_parts_run, taught_stor
     logits = parts.eval()(torch.rand(2, 40, 3), torch.tensor([0, 1]))
     ranges = Run(trained_parts_run).labels.part_ranges
     assert logits.shape == (2, 40, ranges[-1, 1])
+    classifier = create_model("pointnet", tmp_path / "p", num_classes=len(ranges))
+    assert classifier.eval()(torch.rand(2, 40, 3)).shape == (2, len(ranges))  # not of parts
     store = copy_store(taught_store, tmp_path / "store")
     teach(TeachConfig(store, task="features", device="cpu"))
     options = {"task": "pretrain", "epochs": 1, "batch_size": 4, "points": 32, "device": "cpu"}

@@ -33,9 +33,9 @@ def create_model(
         student: as `train --student` takes it.
         pretrained: a folder of exported weights, or `local-dir:FOLDER`, or `hf-hub:OWNER/NAME` with
             the extra `hub`; None: random weights.
-        num_classes: K. By default that of the weights; where it is another, or the weights are of
-            another task, the head is new and the student's weights alone are taken. Without weights
-            and K, the student itself is returned, which gives `PointFeatures`.
+        num_classes: K. By default that of the weights. Where it is another, or the weights are of
+            another task, the head is new and the student's weights alone are taken. With neither
+            weights nor K, the student itself is returned, which gives `PointFeatures`.
 
     Returns:
         The model in training mode. With weights, `about` of it is a dict that says what they are of
@@ -53,7 +53,9 @@ def create_model(
     about: dict[str, Any] = model.about  # type: ignore[assignment]
     if about["student"] != student:
         raise ConfigError(f"{pretrained}: holds weights of {about['student']}, not of {student}")
-    if num_classes in (None, len(about["classes"])):
+    if num_classes is None:
+        return model
+    if isinstance(model, Classifier) and num_classes == len(about["classes"]):
         return model
     classifier = Classifier(model.student, num_classes)  # type: ignore[arg-type]
     classifier.about = about  # type: ignore[assignment]
