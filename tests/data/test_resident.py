@@ -120,3 +120,8 @@ def test_what_is_judged_has_its_labels_on_the_host(store):
     assert torch.equal(found.labels, wanted.labels)
     assert torch.equal(found.parts, wanted.parts)
     assert found.points.device.type == "meta"
+
+
+def test_clouds_that_are_transformed_stay_with_the_host(store):
+    shapes = shapes_of(store, teacher=False, transform=lambda cloud, name: cloud)
+    assert resident(shapes, CPU) is shapes

@@ -96,9 +96,9 @@ class ResidentShapes(Dataset[Batch]):
         return tensor.pin_memory().to(self.device, non_blocking=True)
 
     def _of(self, values: Tensor, at: Tensor, chosen: Tensor | None) -> Tensor:
-        """Values [B, N, ...] of the chosen points [B, N] of some rows, or of the first points."""
+        """Values [B, N, ...] of the chosen points [B, N] of some rows, or of all that are held."""
         if chosen is None:
-            return values.index_select(0, at)[:, : self.shapes.count]
+            return values.index_select(0, at)
         return values[at[:, None], chosen]
 
     def _said(self, values: Tensor, draw: Draw) -> Tensor:
@@ -132,11 +132,13 @@ def resident(
 ) -> ShapeDataset | JoinedDataset | ResidentShapes:
     """Return shapes on a device, or as they are where they do not fit into its memory.
 
-    Logits of points stay with the host too: they are made for each batch.
+    Logits of points stay with the host too, as do clouds that a transform changes: these are made
+    for each batch.
     """
     members = shapes.members if isinstance(shapes, JoinedDataset) else [shapes]
     own = [member for member in members if isinstance(member, ShapeDataset)]
-    if POINT_LOGITS in (shapes.teacher or {}) or sum(map(_bytes, own)) > _room(device):
+    made = POINT_LOGITS in (shapes.teacher or {}) or any(one.transform for one in own)
+    if made or sum(map(_bytes, own)) > _room(device):
         return shapes
     here = [ResidentShapes(member, device, judged) for member in own]
     return JoinedDataset(here) if isinstance(shapes, JoinedDataset) else here[0]
