@@ -8,7 +8,7 @@ from pointmcd.data.splits import labelled_train
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, RunError
 from pointmcd.evaluation.compare import compare
-from pointmcd.evaluation.comparison_table import table_title
+from pointmcd.evaluation.comparison_table import SEEN, notes, table_title
 from pointmcd.evaluation.evaluate import evaluate, evaluate_teacher
 from pointmcd.evaluation.results import read_result
 from pointmcd.report.content import headline
@@ -90,6 +90,9 @@ def test_the_page_is_headed_by_the_rest(runs, tmp_path):
     assert evidence.endswith(headline(test)[1])
     assert line in page
     assert "shapes whose labels no run knew, last epoch" in page
+    assert page.count(SEEN) == 1
+    assert notes(rest)[-1] == SEEN
+    assert SEEN not in notes(test)
 
 
 def test_a_run_that_knew_all_labels_has_no_rest(trained_run, own_store):

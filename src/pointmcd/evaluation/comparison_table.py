@@ -39,6 +39,13 @@ class Difference:
     by_seed: dict[int, PairedTest]
 
 
+#: Of what no run knew the labels of.
+SEEN = (
+    "Of the shapes whose labels no run knew, distilled runs have learnt from those of the train"
+    " split without their labels; a baseline has not. The test split is new to all."
+)
+
+
 @dataclass(frozen=True, repr=False)
 class Comparison:
     """Result of `compare`; printed it is a table, in a notebook too.
@@ -194,12 +201,14 @@ def notes(comparison: Comparison) -> list[str]:
         how = "paired by seed and shape" if paired else "paired by shape, averaged over seeds"
         if not paired and any(d.paired_by_seed for d in comparison.differences):
             how = "paired by shape, and by seed where the seeds are the same"
+        shapes = "test shapes" if comparison.split == "test" else "shapes"
         texts.append(
             f"Differences in points of {words.score} against {baseline}, {how};"
-            f" bootstrap over {'test ' * (comparison.split == 'test')}shapes and seeds, 10,000"
-            " resamples."
+            f" bootstrap over {shapes} and seeds, 10,000 resamples."
         )
         texts.append(words.test_note)
+    if comparison.split != "test":
+        texts.append(SEEN)
     return texts
 
 

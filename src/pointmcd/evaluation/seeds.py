@@ -66,9 +66,10 @@ def train_seeds(config: TrainConfig, seeds: Sequence[int]) -> Comparison:
     for run in runs:
         _make_teacher(run)
     check_runs(runs)
+    splits = ["test", REST] if config.label_fraction < 1 else ["test"]
     for run in runs:
         done = train(run)
-        for split in ("test", REST)[: 1 + (config.label_fraction < 1)]:
+        for split in splits:
             evaluate(done, split, device=run.device)
     ours = [run.folder for run in runs if run.teacher == config.teacher]
     theirs = [run.folder for run in runs if run.teacher != config.teacher]

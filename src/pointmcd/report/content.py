@@ -9,6 +9,7 @@ from pointmcd import __version__
 from pointmcd.data.store import Store
 from pointmcd.errors import PointMCDError
 from pointmcd.evaluation.comparison_table import (
+    SEEN,
     Comparison,
     Difference,
     columns,
@@ -43,7 +44,8 @@ def page_content(
     store = open_store(variants)
     curves = curves_figure(variants, colours)
     learning = learning_curve_figure(over_labels or main)
-    line, evidence = headline(main, next((one for one in comparisons if one.split != "test"), None))
+    rest = next((one for one in comparisons if one.split != "test"), None)
+    line, evidence = headline(main, rest)
     rows = setting_rows(variants)
     students = dict.fromkeys(variant.results[0].student for variant in variants)
     return {
@@ -54,7 +56,7 @@ def page_content(
         "evidence": evidence,
         "cards": [_card(one, found, colours[one.label]) for one, found in main.rows],
         "tables": [_table(comparison) for comparison in comparisons],
-        "notes": notes(main),
+        "notes": [*notes(main), *([] if rest is None else [SEEN])],
         "warnings": main.warnings,
         "differences": _differences(main, colours),
         "curves": svg_uri(curves) if curves else None,
