@@ -252,7 +252,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "The largest difference, in units of the largest value. CurveNet's walks choose otherwise"
         " where two scores differ by rounding, and so do nearest neighbours. PointNet++ takes"
         " differences of near points: on one CPU, its gradients in float32 are 0.03 to 0.09 from"
-        " those in float64.",
+        " those in float64 (`python -m benchmarks.speed.gpu_parity`).",
         table(head, parity(device, small)),
     )
     add("## Tests", f"```\n{tested(small)}\n```")

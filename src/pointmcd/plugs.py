@@ -102,7 +102,10 @@ class Plugs(Generic[Plug]):
 
 
 def found_at(name: str) -> Any:
-    """Return what is at `package.module:Name` or `path/to/file.py:Name`; raise what that raises."""
+    """Return what is at `package.module:Name` or `path/to/file.py:Name`.
+
+    An error in the import is raised as it is.
+    """
     place, _, attribute = name.rpartition(":")
     if not place.endswith(".py"):
         return resolve_name(name)

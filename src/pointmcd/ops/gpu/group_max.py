@@ -1,9 +1,9 @@
 """Triton kernels of pointmcd.ops.group_max.
 
 No product of a member is stored, and the gradients of all members are made where they are needed:
-a tile of them is zero but for the extreme members. Products are in three passes of the matrix
-units' short float32, which is as exact as float32; for bfloat16 members and weights, which it
-holds, one pass is. No kernel adds atomically: the same input gives the same bits.
+a tile of them is zero but for the extreme members. Products take three passes in tf32, which is as
+exact as float32, or one where members and weights are bfloat16, which tf32 represents exactly. No
+kernel adds atomically: the same input gives the same bits.
 """
 
 import torch
