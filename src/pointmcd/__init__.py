@@ -45,6 +45,7 @@ _PUBLIC = {
     "get_rig": "pointmcd.views.rig",
     "learning_curve": "pointmcd.training.train",
     "list_data_sets": "pointmcd.datasets.registry",
+    "list_pretrained": "pointmcd.inference.pretrained",
     "list_students": "pointmcd.students.registry",
     "map_output": "pointmcd.teachers.stored",
     "masked_max": "pointmcd.ops.masked_max",

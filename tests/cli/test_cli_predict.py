@@ -117,3 +117,23 @@ def test_each_file_that_cannot_be_read_has_a_line(cli, trained_run, tmp_path):
     assert status == 1
     lines = err.splitlines()
     assert [line.split(".off")[0] for line in lines] == [f"pointmcd: {tmp_path}/{n}" for n in "abc"]
+
+
+def test_exported_weights_are_used_by_their_folder_or_name(
+    cli, refused, trained_run, furniture_root, tmp_path, monkeypatch
+):
+    mesh = min((furniture_root / "lamp" / "test").glob("*.off"))
+    folder = tmp_path / "shipped" / "mine"
+    to = ["--to", "safetensors", "--out", folder, "--half", "--licence", "cc0-1.0"]
+    assert cli("export", trained_run, *to)[0] == 0
+    assert "license: cc0-1.0\n" in (folder / "README.md").read_text()
+    status, table, _ = cli("predict", "--pretrained", folder, mesh, *CPU)
+    assert status == 0
+    assert str(mesh) in cells(table)[0]
+    monkeypatch.setattr("pointmcd.inference.pretrained.SHIPPED", folder.parent)
+    assert cli("predict", "--pretrained", "mine", mesh, *CPU)[1] == table
+    status, _, line = cli("predict", "--pretrained", "yours", mesh, *CPU)
+    assert status == 2
+    assert line.endswith("none of those that come with pointmcd: mine\n")
+    line = refused("export", trained_run, "--licence", "cc0-1.0")
+    assert line == "--licence: is for --to safetensors alone"

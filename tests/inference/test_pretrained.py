@@ -6,12 +6,22 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from store_copies import copy_store
 
 import pointmcd
+from pointmcd.checkpoint import load_checkpoint, save_checkpoint
 from pointmcd.errors import ConfigError, PointMCDError
+from pointmcd.files import write_json
+from pointmcd.inference import pretrained
 from pointmcd.inference.export import export_run
-from pointmcd.inference.pretrained import create_model, from_pretrained, push_to_hub
+from pointmcd.inference.predict import predict
+from pointmcd.inference.pretrained import (
+    create_model,
+    from_pretrained,
+    list_pretrained,
+    push_to_hub,
+)
 from pointmcd.students.base import PointFeatures
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach
@@ -111,3 +121,84 @@ def test_the_hub_is_an_extra(weights, monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(ConfigError, match=r"needs huggingface_hub; pip install 'pointmcd\[hub\]'"):
         push_to_hub(weights, "me/mine")
+
+
+@pytest.fixture
+def mesh(furniture_root):
+    return min((furniture_root / "chair" / "test").glob("*.off"))
+
+
+def test_weights_predict_what_their_run_predicts(weights, trained_run, mesh):
+    (wanted,) = predict(trained_run, [mesh], checkpoint="last", device="cpu")
+    (found,) = predict(weights, [mesh], device="cpu")
+    assert found == wanted
+    with pytest.raises(ConfigError, match="--checkpoint last: is for runs"):
+        next(predict(weights, [mesh], checkpoint="last", device="cpu"))
+    with pytest.raises(ConfigError, match=r"--label chair: the model of .* takes no class"):
+        next(predict(weights, [mesh], label="chair", device="cpu"))
+
+
+def test_the_temperature_of_the_run_is_kept(run_copy, mesh, tmp_path):
+    write_json(run_copy / "calibration.json", {"last": {"temperature": 4.0}})
+    folder = export_run(run_copy, "safetensors", tmp_path / "w", "last")
+    (wanted,) = predict(run_copy, [mesh], checkpoint="last", device="cpu")
+    (found,) = predict(folder, [mesh], device="cpu")
+    assert found.confidence == wanted.confidence
+
+
+def test_weights_of_parts_predict_parts(trained_parts_run, mesh, tmp_path):
+    folder = export_run(trained_parts_run, "safetensors", tmp_path / "w", "last")
+    (wanted,) = predict(trained_parts_run, [mesh], "chair", checkpoint="last", device="cpu")
+    (found,) = predict(folder, [mesh], "chair", device="cpu")
+    assert found.cells() == wanted.cells()
+
+
+def test_float16_is_half_the_size_and_described_as_loaded(weights, trained_run, tmp_path):
+    half = export_run(trained_run, "safetensors", tmp_path / "h", "last", half=True)
+    sizes = [(folder / "model.safetensors").stat().st_size for folder in (half, weights)]
+    assert sizes[0] < 0.51 * sizes[1]
+    whole = from_pretrained(weights).state_dict()
+    for name, tensor in from_pretrained(half).state_dict().items():
+        assert tensor.dtype == whole[name].dtype
+        assert torch.equal(tensor, whole[name].half().to(tensor.dtype))
+    again = export_run(trained_run, "safetensors", tmp_path / "h", "last", half=True)
+    assert from_pretrained(again).about == from_pretrained(half).about
+    assert (
+        from_pretrained(half).about["fingerprint"] != from_pretrained(weights).about["fingerprint"]
+    )
+
+
+def test_weights_that_float16_cannot_hold_are_refused(run_copy, tmp_path):
+    tensors, state = load_checkpoint(run_copy / "last.safetensors")
+    name = next(name for name in tensors if name.endswith("running_var"))
+    tensors[name][0] = 1e6
+    save_checkpoint(run_copy / "last.safetensors", tensors, state)
+    with pytest.raises(ConfigError, match="running_var is out of float16's range"):
+        export_run(run_copy, "safetensors", tmp_path / "w", "last", half=True)
+    with pytest.raises(ConfigError, match="--half: is for --to safetensors"):
+        export_run(run_copy, "onnx", tmp_path / "w.onnx", "last", half=True)
+
+
+def test_shipped_weights_are_found_by_name(weights, mesh, tmp_path, monkeypatch):
+    monkeypatch.setattr(pretrained, "SHIPPED", tmp_path)
+    assert list_pretrained() == []
+    shutil.copytree(weights, tmp_path / "mine")
+    assert list_pretrained() == ["mine"]
+    assert create_model("pointnet", pretrained="mine").about["classes"] == ["bed", "chair", "lamp"]
+    (found,) = predict("mine", [mesh], device="cpu")
+    assert found == next(predict(weights, [mesh], device="cpu"))
+    (tmp_path / "mine").rename(tmp_path / "other")
+    with pytest.raises(PointMCDError, match="mine"):
+        create_model("pointnet", pretrained="mine")
+
+
+@pytest.mark.parametrize("name", list_pretrained())
+def test_every_shipped_model_loads_and_is_small(name):
+    file = pretrained.SHIPPED / name / "model.safetensors"
+    assert file.stat().st_size < 5e6
+    floats = {t.dtype for t in load_file(file).values() if t.is_floating_point()}
+    assert floats == {torch.float16}
+    model = from_pretrained(name)
+    assert name.startswith(model.about["student"])
+    card = (pretrained.SHIPPED / name / "README.md").read_text()
+    assert "license: other" not in card

@@ -7,7 +7,7 @@ import tyro
 from tyro.conf import Positional
 
 from pointmcd.cli.output import print_line
-from pointmcd.options import RUN, metavar
+from pointmcd.options import RUN, Flag, metavar
 
 
 def export(
@@ -16,6 +16,8 @@ def export(
     out_path: Annotated[Path | None, metavar("PATH"), tyro.conf.arg(name="out")] = None,
     checkpoint: Literal["last", "best"] = "best",
     points: Annotated[int | None, metavar("INT")] = None,
+    half: Flag = False,
+    licence: Annotated[str | None, metavar("NAME")] = None,
 ) -> None:
     """Write the model of a run or teacher for other programs: an ONNX file, or weights with a card.
 
@@ -26,7 +28,9 @@ def export(
             folder.
         checkpoint: Checkpoint of the last epoch, or the best on the validation split.
         points: Fix the number of points that the ONNX file takes; by default any from 2.
+        half: Keep safetensors in float16, in half the space.
+        licence: Licence of the weights, for their card, such as cc-by-4.0.
     """
     from pointmcd.inference.export import export_run
 
-    print_line(str(export_run(run, to, out_path, checkpoint, points)))
+    print_line(str(export_run(run, to, out_path, checkpoint, points, half, licence)))

@@ -31,6 +31,7 @@ def predict(
     checkpoint: Literal["last", "best"] = "best",
     device: Annotated[str, DEVICE] = "auto",
     columns: Annotated[str | None, metavar("X,Y,Z")] = None,
+    pretrained: Annotated[str | None, metavar("NAME")] = None,
 ) -> None:
     """Predict the classes of meshes or point clouds, or label their parts.
 
@@ -46,7 +47,12 @@ def predict(
         device: cpu, cuda, mps or auto.
         columns: Columns of x, y and z in text tables and arrays: numbers from 1 or names, as in
             2,3,4; by default their names in the file or their places tell.
+        pretrained: In place of RUN: weights that come with pointmcd (a name that it does not know
+            makes it list them), a folder of pointmcd export --to safetensors, or hf-hub:OWNER/NAME.
     """
+    place: str | Path = run
+    if pretrained is not None:
+        place, files = _known(pretrained), (run, *files)
     if not files:
         raise UsageError("predict: no files; name meshes or point clouds after the run")
     if link and sort_into is None:
@@ -62,7 +68,7 @@ def predict(
     faults: list[str] = []
     with progress_bar(shown=len(found) > _FEW) as progress:
         task = progress.add_task("predict", total=len(found), note="")
-        for one in predictions(run, found, label, out_folder, checkpoint, device, columns):
+        for one in predictions(place, found, label, out_folder, checkpoint, device, columns):
             progress.advance(task)
             if one.fault is None:
                 known.append(one)
@@ -80,6 +86,17 @@ def predict(
         console.print(f"pointmcd: {fault}", style="red", soft_wrap=True)
     if faults:
         raise PointMCDError(faults[-1])
+
+
+def _known(name: str) -> str:
+    from pointmcd.inference.pretrained import is_weights, list_pretrained
+
+    if not is_weights(name):
+        raise UsageError(
+            f"predict: --pretrained {name}: is no folder of exported weights, and none of those"
+            f" that come with pointmcd: {', '.join(list_pretrained())}"
+        )
+    return name
 
 
 def _print(rows: list[dict[str, str]]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from pointmcd.checkpoint import save_checkpoint
 from pointmcd.errors import ConfigError
@@ -30,6 +30,8 @@ def export_run(
     out: str | Path | None = None,
     checkpoint: str = "best",
     points: int | None = None,
+    half: bool = False,
+    licence: str | None = None,
 ) -> Path:
     """Write the model of a run, or of a teacher, for use without pointmcd.
 
@@ -48,6 +50,9 @@ def export_run(
             default.
         checkpoint: "best" (on the validation split, if that was not fitted) or "last".
         points: the only number of points that the ONNX file takes; by default it takes any from 2.
+        half: keep safetensors in float16, in half the space; they are loaded as float32.
+        licence: that of the weights, for the card: an SPDX name like "cc-by-4.0"; by default the
+            card says that none was chosen.
 
     Returns:
         The file or folder.
@@ -55,16 +60,20 @@ def export_run(
     Raises:
         RunError: when the run is not finished, or its checkpoint cannot be used.
         StoreError: when a teacher does not match its store, or is no longer in it.
-        ConfigError: when `out` is something else already, the extra `onnx` is absent, or the
-            student cannot be exported.
+        ConfigError: when `out` is something else already, the extra `onnx` is absent, the student
+            cannot be exported, an option is for the other format, or float16 has no room for the
+            weights.
         PointMCDError: when the file computes something else than the run.
     """
     source = Path(run)
     path = Path(out or source / ("export.onnx" if to == "onnx" else "export"))
     if points is not None and (to != "onnx" or points < 1):
         raise ConfigError(f"--points {points}: is 1 or more, and for --to onnx alone")
+    for option, given in (("half", half), ("licence", licence)):
+        if given and to == "onnx":
+            raise ConfigError(f"--{option}: is for --to safetensors alone")
     load = _teacher if is_teacher(source) else _run
-    exported = load(source, checkpoint, points)
+    exported = load(source, checkpoint, points, half)
     if to == "safetensors":
         _refuse_others(path)
     elif path.is_dir():
@@ -74,9 +83,11 @@ def export_run(
         return path
     with replacing(path) as folder:
         folder.mkdir()
-        about = {"about": exported.about}
-        save_checkpoint(folder / WEIGHTS, exported.model.state_dict(), about)
-        (folder / CARD).write_text(exported.card(), encoding="utf-8")
+        tensors = exported.model.state_dict()
+        if half:
+            tensors = {name: _half(tensor) for name, tensor in tensors.items()}
+        save_checkpoint(folder / WEIGHTS, tensors, {"about": exported.about})
+        (folder / CARD).write_text(exported.card(licence), encoding="utf-8")
     return path
 
 
@@ -86,26 +97,43 @@ class _Export:
 
     model: nn.Module
     about: dict[str, Any]
-    card: Callable[[], str]
+    card: Callable[[str | None], str]
     write_onnx: Callable[[Path], None]
 
 
-def _run(folder: Path, checkpoint: str, points: int | None) -> _Export:
+def _run(folder: Path, checkpoint: str, points: int | None, half: bool) -> _Export:
     run = Run(folder)
     run.refuse_unfinished()
     checkpoint = run.kept(checkpoint)
     model = load_model(run, checkpoint, torch.device("cpu"))
+    if half:
+        _round(model, folder)
     described = about(run, model, checkpoint)
     write = partial(write_run_onnx, run, model, points=points, about=described)
     return _Export(model, described, partial(model_card, run, described), write)
 
 
-def _teacher(folder: Path, checkpoint: str, points: int | None) -> _Export:
+def _teacher(folder: Path, checkpoint: str, points: int | None, half: bool) -> _Export:
     refuse_run_options(checkpoint, points=points)
     teacher = open_teacher(folder, torch.device("cpu"))
+    if half:
+        _round(teacher.model, folder)
     described = about_teacher(teacher)
     write = partial(write_teacher_onnx, teacher, about=described)
     return _Export(teacher.model, described, partial(teacher_card, teacher, described), write)
+
+
+def _half(tensor: Tensor) -> Tensor:
+    return tensor.half() if tensor.is_floating_point() else tensor
+
+
+def _round(model: nn.Module, folder: Path) -> None:
+    """Round weights to what float16 holds, so that they are described as they will be loaded."""
+    for name, tensor in model.state_dict().items():
+        rounded = _half(tensor)
+        if not rounded.isfinite().all():
+            raise ConfigError(f"--half: {folder}: {name} is out of float16's range; leave it out")
+        tensor.copy_(rounded)
 
 
 def _refuse_others(path: Path) -> None:

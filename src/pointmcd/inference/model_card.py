@@ -13,6 +13,7 @@ from pointmcd.files import read_json
 from pointmcd.inference.teacher import Teacher
 from pointmcd.shapes.features import channel_names
 from pointmcd.templates import load_template
+from pointmcd.training.calibration import temperature_of
 from pointmcd.training.run import Run
 
 #: What must be done to points before the model sees them; `read_points` does it.
@@ -38,6 +39,7 @@ def about(run: Run, model: nn.Module, checkpoint: str) -> dict[str, Any]:
         "student": meta["student"],
         **run.task.described_labels(run.labels),
         "points": run.config.points,
+        "temperature": temperature_of(run, checkpoint),
         "channels": channel_names(run.features),
         "preprocessing": PREPROCESSING,
         "run": {key: meta[key] for key in ("arm", "seed", "store_fingerprint", "settings")},
@@ -54,7 +56,7 @@ def _fingerprint(model: nn.Module) -> str:
     return digest.hexdigest()[:16]
 
 
-def model_card(run: Run, described: dict[str, Any]) -> str:
+def model_card(run: Run, described: dict[str, Any], licence: str | None = None) -> str:
     """Write the card: Markdown with a YAML header.
 
     What pointmcd does not know, the licences of data and of the result among it, is said to be
@@ -63,6 +65,7 @@ def model_card(run: Run, described: dict[str, Any]) -> str:
     Args:
         run: the run.
         described: what `about` says of the model.
+        licence: of the weights, if one was chosen.
     """
     encoder = ((run.meta["teacher"] or {}).get("settings") or {}).get("teacher")
     tested = run.path / "test.json"
@@ -72,18 +75,20 @@ def model_card(run: Run, described: dict[str, Any]) -> str:
         run=run.path,
         source=_source(Path(run.meta["store"])),
         encoder=encoder,
-        licence=encoder and weights_licence(encoder),
+        encoder_licence=encoder and weights_licence(encoder),
+        licence=licence,
         metrics=read_json(tested)[described["checkpoint"]] if tested.is_file() else None,
     )
 
 
-def teacher_card(teacher: Teacher, described: dict[str, Any]) -> str:
+def teacher_card(teacher: Teacher, described: dict[str, Any], licence: str | None = None) -> str:
     """Write a teacher's card, as `model_card` does a run's."""
     splits = [shape.split for shape in teacher.store.shapes]
     return load_template("pointmcd.inference", "teacher_card.md.j2").render(
         about=described,
         meta=teacher.meta,
         folder=teacher.folder,
+        licence=licence,
         source=_source(teacher.store.path),
         counts={split: splits.count(split) for split in ("train", "val", "test")},
         scores={name: value for name, value in teacher.meta.items() if name.startswith("val_")},

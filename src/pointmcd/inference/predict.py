@@ -6,19 +6,17 @@ from itertools import count
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from pointmcd.data.dataset import Batch
 from pointmcd.datasets.layout import SPLITS
 from pointmcd.device import pick_device
 from pointmcd.errors import ConfigError, ShapeError
+from pointmcd.inference.predictor import Predictor, open_predictor
 from pointmcd.inference.teacher import predict_by_views, refuse_run_options
 from pointmcd.shapes.clouds import read_points
-from pointmcd.tasks.task import InputFile, Labels, Prediction, Task
+from pointmcd.tasks.task import InputFile, Prediction, Task
 from pointmcd.teachers.stored import is_teacher
-from pointmcd.training.calibration import temperature_of
-from pointmcd.training.model import load_model
-from pointmcd.training.run import Run
 
 
 def predict(
@@ -38,7 +36,8 @@ def predict(
     A teacher (STORE/teachers/NAME) sees the file as its store was rendered.
 
     Args:
-        run: the folder of a run, or of a teacher that does a task itself.
+        run: the folder of a run, or of a teacher that does a task itself; or exported weights: a
+            folder, a name of `list_pretrained`, or `hf-hub:OWNER/NAME`.
         files: any mesh or point cloud files.
         label: for a model that is given the class of a shape, as in part segmentation: that of all
             files. By default the folder that a file lies in names it, as `prepare` reads folders:
@@ -65,27 +64,23 @@ def predict(
         refuse_run_options(label=label, checkpoint=checkpoint)
         yield from predict_by_views(Path(run), paths, pick_device(device), columns)
         return
-    opened = Run(Path(run))
-    opened.refuse_pretrained()
-    task, labels, points = opened.task, opened.labels, opened.config.points
-    _check_label(opened, task, label)
-    if len(labels.classes) == 1:
-        label = labels.classes[0]
     where = pick_device(device)
-    model = load_model(opened, checkpoint, where)
-    temperature = temperature_of(opened, checkpoint)
+    used = open_predictor(run, checkpoint, where)
+    task, classes = used.task, used.labels.classes
+    _check_label(used, label)
+    if len(classes) == 1:
+        label = classes[0]
     written = task.written if out else ()
     for path, targets in zip(paths, output_paths(paths, Path(out or "."), written), strict=True):
         try:
-            known = label or _class_of(path, labels.classes) if _told(task) else None
+            known = label or _class_of(path, classes) if _told(task) else None
             notes: list[str] = []
-            cloud = read_points(path, points, 0, columns, notes, opened.features)
+            cloud = read_points(path, used.points, 0, columns, notes, used.features)
             file = InputFile(path, cloud, known, targets)
         except ShapeError as error:
             yield task.prediction(path, fault=str(error))
             continue
-        output = _output(model, task, labels, file, where) / temperature
-        found = task.predict(output, file, labels)
+        found = task.predict(_output(used, file, where), file, used.labels)
         yield replace(found, read="; ".join(notes) or "mesh")
 
 
@@ -94,15 +89,15 @@ def _told(task: Task) -> bool:
     return "labels" in task.input_names
 
 
-def _check_label(run: Run, task: Task, label: str | None) -> None:
+def _check_label(used: Predictor, label: str | None) -> None:
     if label is None:
         return
-    if not _told(task):
-        raise ConfigError(f"--label {label}: the model of {run.path} takes no class; leave it out")
-    classes = run.labels.classes
+    if not _told(used.task):
+        raise ConfigError(f"--label {label}: the model of {used.name} takes no class; leave it out")
+    classes = used.labels.classes
     if label not in classes:
         raise ConfigError(
-            f"--label {label}: is no class of {run.path}; use one of {', '.join(classes)}"
+            f"--label {label}: is no class of {used.name}; use one of {', '.join(classes)}"
         )
 
 
@@ -119,16 +114,14 @@ def _class_of(path: Path, classes: Sequence[str]) -> str:
     return folder.name
 
 
-def _output(
-    model: nn.Module, task: Task, labels: Labels, file: InputFile, device: torch.device
-) -> Tensor:
-    """Compute the model's output for one file, on the CPU."""
+def _output(used: Predictor, file: InputFile, device: torch.device) -> Tensor:
+    """Compute the calibrated output for one file, on the CPU."""
     points = torch.from_numpy(file.points)[None].to(device)
-    known = -1 if file.label is None else labels.classes.index(file.label)
+    known = -1 if file.label is None else used.labels.classes.index(file.label)
     batch = Batch(points, torch.tensor([known], device=device))
     with torch.inference_mode():
-        output: Tensor = model(*task.inputs(batch))
-    return output[0].float().cpu()
+        output: Tensor = used.model(*used.task.inputs(batch))
+    return output[0].float().cpu() / used.temperature
 
 
 def output_paths(

@@ -1,18 +1,20 @@
-"""Models with weights from a folder or the Hugging Face Hub, as timm makes them.
+"""Models with weights of this package, of a folder or of the Hugging Face Hub, as timm makes them.
 
 A folder is what `pointmcd export RUN --to safetensors` writes: the file of weights says which model
 they are of.
 """
 
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from pointmcd.checkpoint import load_checkpoint, load_module
 from pointmcd.errors import ConfigError, PointMCDError, first_line
 from pointmcd.extras import import_extra
 from pointmcd.inference.export import CARD, WEIGHTS
+from pointmcd.shapes.features import chosen_names
 from pointmcd.students.registry import create_student
 from pointmcd.tasks.classification import Classifier
 from pointmcd.tasks.task import Labels, get_task
@@ -20,6 +22,19 @@ from pointmcd.training.model import build_model
 
 #: Where weights are: `local-dir:FOLDER` and a folder alone are the same.
 LOCAL, HUB = "local-dir:", "hf-hub:"
+#: The weights that come with the package, in a folder for each name.
+SHIPPED = Path(str(files("pointmcd.inference"))) / "assets"
+
+
+def list_pretrained() -> list[str]:
+    """Return the names of the weights that come with the package."""
+    return sorted(file.parent.name for file in SHIPPED.glob(f"*/{WEIGHTS}"))
+
+
+def is_weights(place: str | Path) -> bool:
+    """Return whether a place is one of weights: of a folder of them, a name, or on the hub."""
+    text = str(place)
+    return text.startswith((LOCAL, HUB)) or _file(text).is_file()
 
 
 def create_model(
@@ -31,8 +46,8 @@ def create_model(
 
     Args:
         student: as `train --student` takes it.
-        pretrained: a folder of exported weights, or `local-dir:FOLDER`, or `hf-hub:OWNER/NAME` with
-            the extra `hub`; None: random weights.
+        pretrained: a name of `list_pretrained`, a folder of exported weights, or
+            `local-dir:FOLDER`, or `hf-hub:OWNER/NAME` with the extra `hub`; None: random weights.
         num_classes: K. By default that of the weights. Where it is another, or the weights are of
             another task, the head is new and the student's weights alone are taken. With neither
             weights nor K, the student itself is returned, which gives `PointFeatures`.
@@ -63,26 +78,32 @@ def create_model(
 
 
 def from_pretrained(place: str | Path) -> nn.Module:
-    """Return the model whose weights are in a folder or on the hub, as `create_model` does.
+    """Return the model of named weights, of a folder or of the hub, as `create_model` does.
 
     Of part segmentation it takes points [B, N, 3] and classes [B], and gives logits [B, N, P]; of
     pretraining it is the student with nothing behind it.
     """
     file = _file(str(place))
-    tensors, state = load_checkpoint(file)
-    about = state.get("about", {})
-    if not {"task", "student", "channels", "run"} <= {*about}:
-        raise PointMCDError(f"{file}: is no export of pointmcd export --to safetensors")
+    tensors, about = _read(file)
+    task, features = get_task(about["task"]), features_of(about)
+    model = build_model(task, about["student"], labels_of(about), features)
+    load_module(model, tensors, str(file))
+    model.about = about  # type: ignore[assignment]
+    return model.train()
+
+
+def labels_of(about: dict[str, Any]) -> Labels:
+    """Return the classes and parts that exported weights know."""
     parts = about.get("parts")
-    known = Labels(
+    return Labels(
         about["classes"],
         parts and {label: part["names"] for label, part in parts.items()},
     )
-    features = about["run"]["settings"].get("features", ())
-    model = build_model(get_task(about["task"]), about["student"], known, features)
-    load_module(model, tensors, str(file))
-    model.about = about
-    return model.train()
+
+
+def features_of(about: dict[str, Any]) -> tuple[str, ...]:
+    """Return the features that the student of exported weights takes behind the coordinates."""
+    return chosen_names(about["run"]["settings"].get("features", ()))
 
 
 def push_to_hub(folder: str | Path, repo: str, private: bool = False) -> str:
@@ -109,10 +130,20 @@ def push_to_hub(folder: str | Path, repo: str, private: bool = False) -> str:
     return f"{HUB}{repo}"
 
 
+def _read(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    tensors, state = load_checkpoint(file)
+    about = state.get("about", {})
+    if not {"task", "student", "channels", "run"} <= {*about}:
+        raise PointMCDError(f"{file}: is no export of pointmcd export --to safetensors")
+    return tensors, about
+
+
 def _file(place: str) -> Path:
     """Return the file of weights, downloaded once if it is on the hub."""
     if not place.startswith(HUB):
-        return Path(place.removeprefix(LOCAL)).expanduser() / WEIGHTS
+        folder = Path(place.removeprefix(LOCAL)).expanduser()
+        shipped = place in list_pretrained() and not folder.exists()
+        return (SHIPPED / place if shipped else folder) / WEIGHTS
     hub = import_extra("huggingface_hub", "hub", place)
     try:
         return Path(hub.hf_hub_download(place.removeprefix(HUB), WEIGHTS))

@@ -1,0 +1,118 @@
+"""Train the students that come with the package, and put their weights where it looks for them.
+
+    python -m benchmarks.pretrained ../shared/data/ldraw32.zip WORK
+
+makes WORK/store and WORK/runs, goes on where it was interrupted, and trains a baseline and a
+distilled student of each set equally. The better on the validation split is exported in float16 to
+src/pointmcd/inference/assets, with its card; the test split is read once, at the end of each run.
+The page is benchmarks/pretrained/README.md; the sections of other sets stay.
+"""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.shared.page import machine, sections, write
+from benchmarks.shared.trials import describe, describe_store, parser, trained_and_evaluated
+from pointmcd.data.store import Store
+from pointmcd.evaluation.compare import compare
+from pointmcd.evaluation.comparison_table import comparison_table
+from pointmcd.inference.export import CARD, WEIGHTS, export_run
+from pointmcd.inference.pretrained import SHIPPED
+from pointmcd.preparation.config import PrepareConfig
+from pointmcd.preparation.prepare import prepare
+from pointmcd.tables import to_markdown
+from pointmcd.teachers.config import TeachConfig
+from pointmcd.teachers.teach import teach
+from pointmcd.training.config import TrainConfig
+from pointmcd.training.run import Run
+
+PAGE = Path(__file__).with_name("README.md")
+STUDENT, POINTS = "pointnet2", 512
+#: What each set's terms ask for: the licence of the weights, and the words in their card.
+TERMS = {
+    "ldraw32": (
+        "cc-by-2.0",
+        "Trained on 2,490 parts of the LDraw Parts Library (https://www.ldraw.org), by its"
+        " authors, CC BY 2.0, a few CC BY 4.0. LEGO is a trademark of the LEGO Group, which"
+        " sponsors neither LDraw nor this.",
+    ),
+    "furniture10": (
+        "cc-by-3.0",
+        "Trained on 254 models of the SweetHome3D furniture libraries, CC0 and CC BY 3.0; titles"
+        " and authors stand in ATTRIBUTION.csv of furniture10.zip, which comes with pointmcd.",
+    ),
+}
+
+
+def config_of(work: Path, epochs: int, distilled: bool) -> TrainConfig:
+    """Return the settings of one of the two runs."""
+    return TrainConfig(
+        work / "store",
+        work / "runs" / ("distilled" if distilled else "baseline"),
+        student=STUDENT,
+        teacher="lite0" if distilled else None,
+        objective=("logits:9",) if distilled else (),
+        points=POINTS,
+        epochs=epochs,
+    )
+
+
+def validation(run: Path) -> float:
+    """Return the best accuracy of a run on the validation split."""
+    return max(float(record["val_accuracy"]) for record in Run(run).metrics())
+
+
+def ship(run: Path, title: str) -> Path:
+    """Export the weights of a run to the folder of the package, and return it."""
+    licence, words = TERMS[title]
+    out = run.parent.parent / "export"
+    export_run(run, "safetensors", out, half=True, licence=licence)
+    folder = SHIPPED / f"{STUDENT}-{title}"
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copy(out / WEIGHTS, folder / WEIGHTS)
+    card = (out / CARD).read_text(encoding="utf-8").replace(str(run), "RUN")
+    (folder / CARD).write_text(f"{card}\n## Attribution\n\n{words}\n", encoding="utf-8")
+    return folder
+
+
+def section(work: Path, title: str, runs: dict[str, Path], folder: Path) -> Iterator[str]:
+    """Yield the paragraphs of one set."""
+    store, config = Store(work / "store"), Run(runs["baseline"]).config
+    chosen = max(runs, key=lambda name: validation(runs[name]))
+    said = ", ".join(f"{name} {validation(run):.1%}" for name, run in runs.items())
+    size = (folder / WEIGHTS).stat().st_size / 1e6
+    yield f"## {folder.name}"
+    yield (
+        f"{len(store.classes)} classes of {title}: {describe_store(store)}. {STUDENT}, {POINTS}"
+        f" points, {config.epochs} epochs, {describe(config)}."
+    )
+    yield to_markdown(comparison_table(compare([runs["distilled"]], [runs["baseline"]], "best")))
+    yield f"On the validation split: {said}; shipped is {chosen}, {size:.1f} MB in float16."
+
+
+def main() -> None:
+    """Do everything, from the shapes to the weights and the page."""
+    options = parser(__doc__)
+    options.add_argument("--epochs", type=int, default=20)
+    given = options.parse_args()
+    work, title = given.work, given.source.stem
+    prepare(PrepareConfig(given.source, work / "store"))
+    teach(TeachConfig(work / "store", label_smoothing=0.0))
+    runs = {
+        name: trained_and_evaluated(config_of(work, given.epochs, name == "distilled"))
+        for name in ("distilled", "baseline")
+    }
+    folder = ship(max(runs.values(), key=validation), title)
+    head = (
+        "# The weights that come with the package",
+        "Written by `python -m benchmarks.pretrained ../shared/data/SET.zip WORK`; `--help` lists"
+        " its options. Baseline and distilled student (`logits:9`) are trained equally, and the"
+        " better on the validation split is shipped.",
+        machine(),
+    )
+    write(PAGE, [*head, *sections(PAGE, list(section(work, title, runs, folder)))])
+
+
+if __name__ == "__main__":
+    main()

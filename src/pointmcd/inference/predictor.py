@@ -1,0 +1,80 @@
+"""A trained model with all that prediction needs, from a run or from exported weights."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from pointmcd.errors import ConfigError, RunError
+from pointmcd.inference.pretrained import features_of, from_pretrained, is_weights, labels_of
+from pointmcd.tasks.task import Labels, Task, get_task
+from pointmcd.training.calibration import temperature_of
+from pointmcd.training.model import load_model
+from pointmcd.training.run import Run
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """A trained model in evaluation mode.
+
+    Attributes:
+        name: what errors call it.
+        task: what it was trained for.
+        labels: its classes and parts.
+        points: the number of points that it was trained with.
+        features: those that it takes behind the coordinates.
+        model: the model, on its device.
+        temperature: what its output is divided by, for calibrated probabilities.
+    """
+
+    name: str
+    task: Task
+    labels: Labels
+    points: int
+    features: tuple[str, ...]
+    model: nn.Module
+    temperature: float
+
+
+def open_predictor(place: str | Path, checkpoint: str, device: torch.device) -> Predictor:
+    """Load the model of a run, or of exported weights as `from_pretrained` takes them.
+
+    Raises:
+        RunError: when the run or its checkpoint cannot be used, or it was trained without labels.
+        ConfigError: when a checkpoint is chosen of exported weights.
+        PointMCDError: when the weights are damaged.
+    """
+    if is_weights(place):
+        if checkpoint != "best":
+            raise ConfigError(f"--checkpoint {checkpoint}: is for runs; {place} has one checkpoint")
+        return _of_weights(str(place), device)
+    run = Run(place)
+    run.refuse_pretrained()
+    return Predictor(
+        str(place),
+        run.task,
+        run.labels,
+        run.config.points,
+        run.features,
+        load_model(run, checkpoint, device),
+        temperature_of(run, checkpoint),
+    )
+
+
+def _of_weights(place: str, device: torch.device) -> Predictor:
+    model = from_pretrained(place).to(device).eval()
+    about: dict[str, Any] = model.about  # type: ignore[assignment]
+    task = get_task(about["task"])
+    if not task.labelled:
+        raise RunError(f"{place}: was pretrained without labels and predicts no classes")
+    return Predictor(
+        place,
+        task,
+        labels_of(about),
+        about["points"],
+        features_of(about),
+        model,
+        about.get("temperature", 1.0),  # of exports before it was kept
+    )
