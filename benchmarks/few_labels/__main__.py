@@ -5,10 +5,12 @@
 makes WORK/store and WORK/runs, goes on where it was interrupted, reads the test split once, at the
 end of each run, and writes the section of that data set in benchmarks/few_labels/README.md; those
 of others stay. Each seed draws other labels; the teacher and all variants of a seed know the same.
-A variant is in the tables with the seeds that are done.
+A variant is in the tables with the seeds that are done. `--student` takes another student, `--task
+segmentation` parts.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.shared.page import machine, sections, write
@@ -34,67 +36,89 @@ VARIANTS = {
     "logits-vafp": ("logits:9", "vafp:3"),
     "logits-view_logits": ("logits:9", "view_logits:9"),
     "logits-contrast": ("logits:9", "contrast:0.5"),
+    "point_logits": ("point_logits:1",),
 }
-POINTS, EPOCHS, BATCH_SIZE = 256, 40, 32
+#: The variants that each task runs by default.
+OF_TASK = {
+    "classification": tuple(name for name in VARIANTS if name != "point_logits"),
+    "segmentation": ("baseline", "vafp", "point_logits"),
+}
+POINTS, BATCH_SIZE = 256, 32
 
 
-def config_of(work: Path, variant: str, fraction: float, seed: int) -> TrainConfig:
-    """Return the settings of one run."""
-    objective = VARIANTS[variant]
-    return TrainConfig(
-        work / "store",
-        work / "runs" / f"{variant}-{fraction:g}-s{seed}",
-        teacher=None if objective is None else "lite0",
-        objective=objective or (),
-        visibility="all" if variant.endswith("-all") else "exact",
-        label_fraction=fraction,
-        points=POINTS,
-        epochs=EPOCHS,
-        batch_size=BATCH_SIZE,
-        seed=seed,
-    )
+@dataclass(frozen=True)
+class Study:
+    """What all runs of a section have in common."""
+
+    work: Path
+    fraction: float
+    student: str = "pointnet"
+    task: str = "classification"
+    epochs: int = 40
+
+    def config(self, variant: str, seed: int) -> TrainConfig:
+        """Return the settings of one run."""
+        objective = VARIANTS[variant]
+        other = [self.student] if self.student != "pointnet" else []
+        name = "-".join([*other, variant, f"{self.fraction:g}", f"s{seed}"])
+        return TrainConfig(
+            self.work / "store",
+            self.work / "runs" / name,
+            student=self.student,
+            task=self.task,
+            teacher=None if objective is None else "lite0",
+            objective=objective or (),
+            visibility="all" if variant.endswith("-all") else "exact",
+            label_fraction=self.fraction,
+            points=POINTS,
+            epochs=self.epochs,
+            batch_size=BATCH_SIZE,
+            seed=seed,
+        )
+
+    def done(self, variant: str) -> list[int]:
+        """Return the seeds of a variant that are evaluated."""
+        return [
+            seed for seed in range(99) if (self.config(variant, seed).folder / "test.json").exists()
+        ]
 
 
-def section(work: Path, title: str, fraction: float) -> Iterator[str]:
+def section(study: Study, title: str) -> Iterator[str]:
     """Yield the paragraphs of one data set and fraction: what is known, and one table a variant."""
-    store = Store(work / "store")
-    known = len(labelled_train(store, fraction, 0))
+    store = Store(study.work / "store")
+    known = len(labelled_train(store, study.fraction, 0))
     copies = (len(store.shape_of) - len(store.shapes)) // len(store.indices("train"))
     beside = f", {copies} deformed copies of each train shape" if copies else ""
-    yield f"## {title}, {fraction:.0%} of the labels{beside}"
+    other = f", {study.student}" if study.student != "pointnet" else ""
+    yield f"## {title}{other}, {study.fraction:.0%} of the labels{beside}"
     yield (
         f"{describe_store(store)}; {len(store.classes)} classes, {known} labelled shapes. Settings:"
-        f" {describe(config_of(work, 'baseline', fraction, 0))}, {EPOCHS} epochs."
+        f" {describe(study.config('baseline', 0))}, {study.epochs} epochs."
     )
     for variant in VARIANTS:
-        done = [s for s in range(99) if _done(work, variant, fraction, s)]
-        paired = [s for s in done if _done(work, "baseline", fraction, s)]
+        paired = [seed for seed in study.done(variant) if seed in study.done("baseline")]
         if variant == "baseline" or not paired:
             continue
         runs, baseline = (
-            [config_of(work, name, fraction, s).folder for s in paired]
-            for name in (variant, "baseline")
+            [study.config(name, seed).folder for seed in paired] for name in (variant, "baseline")
         )
         control = ", every point visible in every view" if variant.endswith("-all") else ""
         yield f"`{'`, `'.join(VARIANTS[variant] or ())}`{control}:"
         yield to_markdown(comparison_table(compare(runs, baseline)))
 
 
-def _done(work: Path, variant: str, fraction: float, seed: int) -> bool:
-    return (config_of(work, variant, fraction, seed).folder / "test.json").exists()
-
-
-def write_page(work: Path, title: str, fraction: float) -> None:
+def write_page(study: Study, title: str) -> None:
     """Write the page; the sections of other data sets and fractions stay as they are."""
     head = (
         "# Few labels: what a teacher of the same labels gives",
         "Written by `python -m benchmarks.few_labels ../shared/data/SET.zip WORK`;"
         " `--help` lists its options. Each seed draws other labels. The baseline learns from them"
         " alone; the others also see, in each step, a batch drawn from all train shapes, whose"
-        f" labels nobody reads, with what the teacher says of them. PointNet, {POINTS} points.",
+        " labels nobody reads, with what the teacher says of them. PointNet where a title names no"
+        f" other student, {POINTS} points.",
         machine(),
     )
-    write(PAGE, [*head, *sections(PAGE, list(section(work, title, fraction)))])
+    write(PAGE, [*head, *sections(PAGE, list(section(study, title)))])
 
 
 def main() -> None:
@@ -102,23 +126,27 @@ def main() -> None:
     options = parser(__doc__)
     options.add_argument("--fraction", type=float, default=0.1, help="of the labels")
     options.add_argument("--seeds", type=int, default=5, help="how many")
-    options.add_argument("--variants", nargs="*", default=list(VARIANTS), choices=VARIANTS)
+    options.add_argument("--variants", nargs="*", choices=VARIANTS)
+    options.add_argument("--student", default="pointnet")
+    options.add_argument("--task", default="classification", choices=OF_TASK)
+    options.add_argument("--epochs", type=int, default=40)
     options.add_argument(
         "--copies", type=int, default=0, help="deformed copies of each train shape (prepare)"
     )
     options.add_argument("--page", action="store_true", help="train nothing, write the page")
     chosen = options.parse_args()
-    work, fraction = chosen.work, chosen.fraction
+    fraction, task = chosen.fraction, chosen.task
+    study = Study(chosen.work, fraction, chosen.student, task, chosen.epochs)
+    store = chosen.work / "store"
     if not chosen.page:
-        prepare(PrepareConfig(chosen.source, work / "store", variants=chosen.copies))
+        prepare(PrepareConfig(chosen.source, store, variants=chosen.copies))
         for seed in range(chosen.seeds if fraction < 1 else 1):  # of all labels there is one
-            teach(
-                TeachConfig(work / "store", label_fraction=fraction, seed=seed, label_smoothing=0.0)
-            )
-        for variant in chosen.variants:
-            for seed in range(chosen.seeds):
-                trained_and_evaluated(config_of(work, variant, fraction, seed))
-    write_page(work, chosen.source.stem, fraction)
+            smoothing = {} if task == "segmentation" else {"label_smoothing": 0.0}
+            teach(TeachConfig(store, task=task, label_fraction=fraction, seed=seed, **smoothing))
+        for seed in range(chosen.seeds):
+            for variant in chosen.variants or OF_TASK[task]:
+                trained_and_evaluated(study.config(variant, seed))
+    write_page(study, chosen.source.stem)
 
 
 if __name__ == "__main__":
