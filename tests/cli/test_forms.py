@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 
 import pytest
 
@@ -37,8 +38,6 @@ def test_one_form_at_a_time(cli, bench_runs):
 
 
 def test_an_evaluation(cli, trained_run, tmp_path):
-    import shutil
-
     run = shutil.copytree(trained_run, tmp_path / "run")
     status, out, _ = cli("evaluate", run, "--device", "cpu", "--json")
     rows = json.loads(out)
@@ -50,6 +49,26 @@ def test_an_evaluation(cli, trained_run, tmp_path):
     _, out, _ = cli("evaluate", run, "--device", "cpu")
     assert "95% interval" in out
     assert ".png" in out
+
+
+def test_several_evaluations(cli, trained_run, tmp_path):
+    runs = [shutil.copytree(trained_run, tmp_path / name) for name in ("a", "b")]
+    status, out, _ = cli("evaluate", *runs, runs[0], "--device", "cpu")
+    assert status == 0
+    assert [line.split(":")[0] for line in out.splitlines() if ": test" in line] == [
+        *map(str, runs)
+    ]
+    _, out, _ = cli("evaluate", *runs, "--device", "cpu", "--json")
+    assert [row["run"] for row in json.loads(out) if row["checkpoint"] == "last"] == [
+        *map(str, runs)
+    ]
+    _, out, _ = cli("evaluate", *runs, "--device", "cpu", "--csv")
+    assert len(list(csv.DictReader(io.StringIO(out)))) == len(
+        json.loads(cli("evaluate", *runs, "--device", "cpu", "--json")[1])
+    )
+    status, _, error = cli("evaluate", "--device", "cpu")
+    assert status == 2
+    assert "evaluate: no runs" in error
 
 
 def test_similar_shapes(cli, taught_store, trained_run, tmp_path):

@@ -1,6 +1,7 @@
 """`pointmcd evaluate`."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -8,16 +9,25 @@ from rich.table import Table
 from rich.text import Text
 from tyro.conf import Positional
 
-from pointmcd.cli.output import TEXT, Form, FormOptions, print_line, print_tables
+from pointmcd.cli.output import TEXT, FormOptions, UsageError, print_line, print_tables
 from pointmcd.errors import ConfigError
-from pointmcd.options import DEVICE, RUN, STORE, metavar
+from pointmcd.options import DEVICE, RUN, RUNS, STORE, metavar
 
 if TYPE_CHECKING:  # they import torch, which would slow every --help
     from pointmcd.metrics.metrics import Metrics
 
 
+@dataclass(frozen=True)
+class _Measured:
+    """One run's table, the same for programs (by default the texts of the table), and its files."""
+
+    table: Table
+    records: Sequence[Mapping[str, Any]] = ()
+    files: Sequence[Path] = ()
+
+
 def evaluate(
-    run: Positional[Annotated[Path, RUN]],
+    runs: Positional[Annotated[tuple[Path, ...], RUNS]],
     split: Literal["test", "val", "train", "rest"] = "test",
     store: Annotated[Path | None, STORE] = None,
     corrupt: Annotated[str | None, metavar("NAMES")] = None,
@@ -26,10 +36,10 @@ def evaluate(
     voting: Annotated[int, metavar("K")] = 1,
     form: FormOptions = TEXT,
 ) -> None:
-    """Measure a run or teacher on a split of its store: accuracy or mIoU, overall and by class.
+    """Measure runs or teachers on a split of their store: accuracy or mIoU, overall and by class.
 
     Args:
-        run: Folder of the run, which keeps the results, or of a teacher (STORE/teachers/NAME).
+        runs: Folders of runs, which keep the results, or of teachers (STORE/teachers/NAME).
         split: Split of the store, or rest: the shapes of train and test whose labels the run did
             not know.
         store: The store, if it has moved.
@@ -40,21 +50,49 @@ def evaluate(
             its results are kept and shown apart from those of the model alone (1).
         form: Form of the output.
     """
+    if not runs:
+        raise UsageError("evaluate: no runs; give their folders")
+    measured = (
+        _measured(run, split, store, corrupt, against, device, voting)
+        for run in dict.fromkeys(runs)
+    )
+    if form != TEXT:
+        every = list(measured)
+        records = [record for one in every for record in one.records]
+        print_tables([one.table for one in every], form, records or None)
+        return
+    for one in measured:
+        print_tables([one.table], form)
+        for file in one.files:
+            print_line(str(file))
+
+
+def _measured(
+    run: Path,
+    split: str,
+    store: Path | None,
+    corrupt: str | None,
+    against: Path | None,
+    device: str,
+    voting: int,
+) -> _Measured:
     from pointmcd.teachers.stored import is_teacher
 
     if is_teacher(run):
         given = {"--store": store, "--corrupt": corrupt, "--against": against}
-        _evaluate_teacher(run, split, given | {"--voting": None if voting == 1 else voting}, form)
-        return
+        return _teacher(run, split, given | {"--voting": None if voting == 1 else voting})
     if corrupt is not None:
         if voting != 1:
             raise ConfigError(f"--voting {voting}: not with --corrupt; leave one out")
-        _evaluate_corrupted(run, split, store, corrupt, against, device, form)
-        return
+        return _corrupted(run, split, store, corrupt, against, device)
     if against is not None:
         raise ConfigError(
             f"--against {against}: only with --corrupt; without it use pointmcd compare"
         )
+    return _clean(run, split, store, device, voting)
+
+
+def _clean(run: Path, split: str, store: Path | None, device: str, voting: int) -> _Measured:
     from pointmcd.evaluation.evaluate import evaluate as measure
     from pointmcd.evaluation.voting import suffix, wording
     from pointmcd.training.run import Run
@@ -62,14 +100,12 @@ def evaluate(
     results = measure(run, split, store, device, voting)
     fitted = "" if (fit := Run(run).fit_on) == "train" else f", fitted on {fit}"
     shapes = f"{results['last'].count} shapes{fitted}{wording(voting)}"
-    title = f"{run}: {split}, {shapes}, in percent"
-    print_tables([metrics_table(title, results)], form, metric_records(results))
-    for picture in sorted(run.glob(f"*-{split}-last{suffix(voting)}.png")):
-        if form == TEXT:
-            print_line(str(picture))
+    table = metrics_table(f"{run}: {split}, {shapes}, in percent", results)
+    pictures = sorted(run.glob(f"*-{split}-last{suffix(voting)}.png"))
+    return _Measured(table, list(metric_records(run, results)), pictures)
 
 
-def _evaluate_teacher(folder: Path, split: str, given: "Mapping[str, object]", form: Form) -> None:
+def _teacher(folder: Path, split: str, given: "Mapping[str, object]") -> _Measured:
     from pointmcd.evaluation.evaluate import evaluate_teacher
 
     for name, value in given.items():
@@ -78,18 +114,17 @@ def _evaluate_teacher(folder: Path, split: str, given: "Mapping[str, object]", f
     metrics = evaluate_teacher(folder, split)
     title = f"{folder}: {split}, {metrics.count} shapes, in percent"
     results = {"teacher": metrics}
-    print_tables([metrics_table(title, results)], form, metric_records(results))
+    return _Measured(metrics_table(title, results), list(metric_records(folder, results)))
 
 
-def _evaluate_corrupted(
+def _corrupted(
     run: Path,
     split: str,
     store: Path | None,
     corrupt: str,
     against: Path | None,
     device: str,
-    form: Form,
-) -> None:
+) -> _Measured:
     from pointmcd.robustness.evaluate import evaluate_corrupted
     from pointmcd.robustness.registry import parse_names
     from pointmcd.robustness.result import ratios_against, read_corrupted
@@ -101,9 +136,8 @@ def _evaluate_corrupted(
     result = evaluate_corrupted(run, names, split, store, device)["last"].only(names)
     ratios = ratios_against(against, run, result, split, "last") if against else None
     title = f"{run}: {split}, corrupted, {len(result.names)} shapes, last epoch"
-    print_tables([corrupted_table(title, result, ratios)], form)
-    if form == TEXT:
-        print_line(str(run / f"corrupted-{split}-last.json"))
+    table = corrupted_table(title, result, ratios)
+    return _Measured(table, files=[run / f"corrupted-{split}-last.json"])
 
 
 def _interval(metrics: "Metrics") -> str:
@@ -113,18 +147,17 @@ def _interval(metrics: "Metrics") -> str:
     return f"{100 * low:.1f} to {100 * high:.1f}"
 
 
-def metric_records(results: "Mapping[str, Metrics]") -> list[dict[str, Any]]:
-    """Return one record per checkpoint: its metrics and those of each class, as fractions."""
+def metric_records(run: Path, results: "Mapping[str, Metrics]") -> Iterator[dict[str, Any]]:
+    """Yield one record per checkpoint: its metrics and those of each class, as fractions."""
     from pointmcd.metrics.statistics import score_interval
 
-    records = []
     for name, metrics in results.items():
         low, high = score_interval(metrics.scores)
-        records.append(
-            {"checkpoint": name, "shapes": metrics.count, **metrics.main, "low": low, "high": high}
+        yield (
+            {"run": str(run), "checkpoint": name, "shapes": metrics.count, **metrics.main}
+            | {"low": low, "high": high}
             | {f"class {label}": value for label, value in metrics.per_class.items()}
         )
-    return records
 
 
 def metrics_table(title: str, results: "Mapping[str, Metrics]") -> Table:
