@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from packaging.version import Version
 
 import pointmcd
 
@@ -124,7 +125,8 @@ def test_every_third_party_import_is_declared() -> None:
         re.sub("[-.]", "_", name).lower() for name in re.findall(r'"([\w.-]+)[^"]*"', declared)
     }
     imported = {name for path in MODULES.values() for name in imported_packages(path)}
-    installed_as = {"PIL": "pillow", "sklearn": "scikit_learn", "yaml": "pyyaml", "triton": "torch"}
+    installed_as = {"PIL": "pillow", "sklearn": "scikit_learn", "yaml": "pyyaml"}
+    installed_as |= {"igl": "libigl", "triton": "torch"}
     third_party = imported - sys.stdlib_module_names - {"pointmcd"}
     assert {installed_as.get(name, name) for name in third_party} - names == set()
 
@@ -152,11 +154,25 @@ def test_no_public_name_is_that_of_a_room() -> None:
     assert rooms.isdisjoint(pointmcd.__all__)
 
 
-def test_version_is_the_same_everywhere() -> None:
-    declared = re.search(r'^version = "(.+)"$', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
-    assert declared is not None
-    assert declared[1] == pointmcd.__version__
-    assert f"\nversion: {declared[1]}\n" in (ROOT / "CITATION.cff").read_text()
+def test_released_version_is_the_same_everywhere() -> None:
+    """Tags give the version; the newest one has its heading in the changelog."""
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert "\n## [Unreleased]\n" in text
+    newest = re.findall(r"^## \[(\d.*)\]", text, re.MULTILINE)[0]
+    assert f"\nversion: {newest}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    without_git = re.findall(r'^fallback_version = "(.+)"$', project, re.MULTILINE)[0]
+    assert Version(without_git) > Version(newest), "pyproject.toml: raise fallback_version"
+
+
+def test_repository_has_one_address() -> None:
+    project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    address = re.findall(r'^Repository = "(.+)"$', project, re.MULTILINE)[0]
+    for name in ("pyproject.toml", "README.md", "CITATION.cff", "mkdocs.yml"):
+        text = (ROOT / name).read_text(encoding="utf-8")
+        found = re.findall(r"https?://[^\s\"')>]+/pointmcd\b", text)
+        assert found, f"{name} lacks {address}"
+        assert set(found) == {address}, name
 
 
 def project_files() -> list[Path]:

@@ -4,9 +4,13 @@ The public names below are loaded at first use, so that `import pointmcd` stays 
 """
 
 from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-__version__ = "0.1.0"
+try:
+    __version__ = version("pointmcd")
+except PackageNotFoundError:  # a source tree that was never installed
+    __version__ = "0+unknown"
 
 _PUBLIC = {
     "Labels": "pointmcd.tasks.task",

@@ -2,10 +2,11 @@
 
 import os
 import platform
-import re
 from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, metadata, requires, version
 from pathlib import Path
+
+from packaging.requirements import Requirement
 
 from pointmcd import __version__
 from pointmcd.cli.output import print_line
@@ -45,7 +46,7 @@ def _versions() -> Iterator[tuple[str, str]]:
 
 def _extras() -> Iterator[tuple[str, str]]:
     for extra, names in sorted(_requirements().items()):
-        if extra in ("", "dev"):
+        if extra in ("", "dev", "docs"):
             continue
         found = {name: _version(name) for name in names}
         if all(found.values()):
@@ -56,17 +57,23 @@ def _extras() -> Iterator[tuple[str, str]]:
 
 
 def _requirements() -> dict[str, list[str]]:
-    """Return the names of the packages that each extra needs; under "", those of all uses."""
-    found: dict[str, list[str]] = {}
+    """Return the names of the packages that each extra needs here; under "", those of all uses."""
     try:
-        lines = requires("pointmcd") or []
+        needed = [Requirement(line) for line in requires("pointmcd") or []]
+        extras = metadata("pointmcd").get_all("Provides-Extra") or []
     except PackageNotFoundError:  # a source tree that was never installed
-        lines = []
-    for line in lines:
-        extra = re.search(r"extra == ['\"]([\w-]+)", line)
-        name = re.split(r"[^\w.-]", line, maxsplit=1)[0]
-        found.setdefault(extra[1] if extra else "", []).append(name)
-    return found
+        return {}
+    always = [one for one in needed if _applies(one, "")]
+    found = {
+        extra: [one.name for one in needed if one not in always and _applies(one, extra)]
+        for extra in extras
+    }
+    return {"": [one.name for one in always], **found}
+
+
+def _applies(requirement: Requirement, extra: str) -> bool:
+    """Whether this platform needs a package for an extra; "" is none."""
+    return requirement.marker is None or requirement.marker.evaluate({"extra": extra})
 
 
 def _version(name: str) -> str | None:

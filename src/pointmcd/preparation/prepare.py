@@ -21,8 +21,10 @@ from pointmcd.preparation.config import LEAST_POINTS, PrepareConfig
 from pointmcd.preparation.plan import Plan, make_plan, open_store
 from pointmcd.preparation.shards import ShardTask
 from pointmcd.preparation.twins import find_twins
-from pointmcd.progress import progress_bar, repeating
+from pointmcd.progress import console, progress_bar, repeating
 from pointmcd.typing import Floats
+from pointmcd.views.ray_index import LibiglIndex, ray_caster
+from pointmcd.views.render import RENDERER
 
 #: Shapes above which the search for twins takes seconds, and is shown.
 _MANY = 1000
@@ -56,13 +58,15 @@ def prepare(config: PrepareConfig) -> PrepareResult:
     May be killed at any moment; run again it goes on with the shards that are missing.
 
     Raises:
-        ConfigError: for an unusable setting.
+        ConfigError: for an unusable setting, or where nothing can cast rays at meshes.
         ShapeError: for an unusable shape if the settings are strict.
         StoreError: when the folder is in use for something else, or no shape is left.
     """
     config.check()
     found = find_shapes(config.source, config.columns)
     plan = make_plan(config, found)
+    if RENDERER in plan.renderer and ray_caster() is LibiglIndex:
+        console.print("note: embreex is not installed: libigl casts the rays, more slowly")
     # Connected before the store is touched: the address may be wrong.
     with open_backend(config) as write_shards:
         open_store(config.store, plan)

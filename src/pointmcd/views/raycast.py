@@ -1,13 +1,11 @@
-"""Rays of a rig's cameras at a mesh, by Embree: first hits, and exact visibility of points."""
-
-from typing import Any
+"""Rays of a rig's cameras at a mesh: first hits, and exact visibility of points."""
 
 import numpy as np
 
-from pointmcd.errors import ConfigError
 from pointmcd.shapes.mesh import Mesh
 from pointmcd.typing import Bools, Floats, Integers, Ints, Reals
 from pointmcd.views.framing import frame
+from pointmcd.views.ray_index import ray_caster
 from pointmcd.views.rig import Rig
 
 #: A first hit this little before the point, as a fraction of the way from the camera, is the
@@ -18,7 +16,7 @@ TOLERANCE = 1e-5
 
 
 class Raycaster:
-    """One Embree index of one mesh, framed for one rig.
+    """One mesh, framed for one rig, with a tree to find what its rays meet.
 
     Attributes:
         rig: the cameras.
@@ -33,41 +31,21 @@ class Raycaster:
         self.vertices = np.ascontiguousarray(self.framing.apply(mesh.vertices), dtype=np.float32)
         self.faces = np.ascontiguousarray(mesh.faces, dtype=np.int32)
         self.normals = _normals(self.vertices, self.faces)
-        self._scene, self._mesh = _scene_of(self.vertices, self.faces)
+        self._index = ray_caster()(self.vertices, self.faces)
 
     def first_faces(self, origins: Floats, directions: Floats) -> Ints:
         """Return the first face that each of R rays meets: int32 [R], -1 for none.
 
         Origins and directions, of any length, are float32 [R, 3].
         """
-        return np.asarray(self._scene.run(origins, directions), dtype=np.int32)
+        return self._index.first_faces(origins, directions)
 
     def first_hits(self, origins: Floats, directions: Floats) -> tuple[Ints, Floats]:
         """Return what `first_faces` does, and how far away that is, in lengths of the direction.
 
         The distance is float32 [R]; infinity where a ray meets nothing.
         """
-        found = self._scene.run(origins, directions, output=True)
-        face = np.asarray(found["primID"], dtype=np.int32)
-        return face, np.where(face < 0, np.float32(np.inf), found["tfar"])
-
-
-def _scene_of(vertices: Floats, faces: Ints) -> tuple[Any, Any]:
-    """Return Embree's scene of a mesh, and what must live as long.
-
-    Raises:
-        ConfigError: where embreex is not installed: not every platform has it.
-    """
-    try:
-        from embreex.mesh_construction import TriangleMesh
-        from embreex.rtcore_scene import EmbreeScene
-    except ImportError as error:
-        raise ConfigError(
-            "meshes are rendered by embreex, which is not installed (pip install embreex); point"
-            " clouds do without"
-        ) from error
-    scene = EmbreeScene(robust=True)  # no ray slips between two faces that share an edge
-    return scene, TriangleMesh(scene, vertices, faces)
+        return self._index.first_hits(origins, directions)
 
 
 def _normals(vertices: Floats, faces: Ints) -> Floats:
