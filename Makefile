@@ -15,12 +15,13 @@ INPUTS := pyproject.toml constraints.txt
 # A stamp is written last, so a set-up that was interrupted has none and starts from nothing.
 READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
+READY_DOCS := $(VENV)/.ready-docs
 # A process for each core, each with one thread: they do not wait for one another. The tests of a
 # file share what they make.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 COVERAGE := --cov --cov-report=term:skip-covered --cov-fail-under=85
 
-.PHONY: help setup setup-dev demo test test-all bench bench-gpu lint format package clean
+.PHONY: help setup setup-dev demo test test-all bench bench-gpu lint format package docs address clean
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
 
@@ -62,6 +63,15 @@ package: $(READY_DEV) ## Build sdist and wheel in a temporary folder and check t
 	done; \
 	ls "$$out" | grep pointmcd-
 
+docs: $(READY_DOCS) ## Build the site in build/site; warnings and broken links are errors
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+address: ## Set the repository's address: make address ADDRESS=https://github.com/NAME/pointmcd
+	@old=$$(sed -n 's/^Repository = "\(.*\)"$$/\1/p' pyproject.toml); \
+	case "$(ADDRESS)" in https://*/pointmcd) ;; *) echo "give ADDRESS=https://.../pointmcd; it is $$old"; exit 1;; esac; \
+	git grep -lF "$$old" | while read -r file; do \
+	  sed "s|$$old|$(ADDRESS)|g" "$$file" > "$$file.new" && cat "$$file.new" > "$$file" && rm "$$file.new"; done
+
 setup: $(READY) ## Only set up .venv
 setup-dev: $(READY_DEV) ## Only set up .venv with the developers' tools
 
@@ -79,11 +89,15 @@ $(READY_DEV): $(INPUTS)
 	$(PIP_INSTALL) -e '.[dev]'
 	@touch $(READY) $@
 
+$(READY_DOCS): $(READY)
+	$(PIP_INSTALL) -e '.[docs]'
+	@touch $@
+
 # No stamp: nothing that is there can be trusted, so --clear. A stamp: pip updates in place.
 define start_venv
 	@command -v $(PYTHON) > /dev/null || { \
-	  echo "$(PYTHON) was not found: install Python 3.10 to 3.13, or name one: make PYTHON=/path/to/python3"; exit 1; }
-	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 10) <= v <= (3, 13) or sys.exit("pointmcd needs Python 3.10 to 3.13, but $(PYTHON) is %d.%d: name another one, as in make PYTHON=python3.12" % v)'
-	@if [ -e $(READY) ] || [ -e $(READY_DEV) ]; then rm -f $(READY) $(READY_DEV); \
+	  echo "$(PYTHON) was not found: install Python 3.10 to 3.14, or name one: make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; (3, 10) <= v <= (3, 14) or sys.exit("pointmcd needs Python 3.10 to 3.14, but $(PYTHON) is %d.%d: name another one, as in make PYTHON=python3.12" % v)'
+	@if [ -e $(READY) ] || [ -e $(READY_DEV) ]; then rm -f $(READY) $(READY_DEV) $(READY_DOCS); \
 	  else echo "Setting up $(VENV) with $$($(PYTHON) --version)"; $(PYTHON) -m venv --clear $(VENV); fi
 endef

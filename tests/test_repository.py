@@ -274,3 +274,12 @@ def test_documents_link_to_files_that_exist() -> None:
         if "://" not in target and not (document.parent / target).exists()
     ]
     assert broken == []
+
+
+def test_lists_are_indented_for_the_site() -> None:
+    """GitHub takes two or three spaces for what belongs to an item, the site four alone."""
+    for document in [*DOCUMENTS, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]:
+        text = re.sub(
+            r"^```.*?^```", "", document.read_text("utf-8"), flags=re.DOTALL | re.MULTILINE
+        )
+        assert re.findall(r"^ {1,3}\S.*", text, re.MULTILINE) == [], document.name
