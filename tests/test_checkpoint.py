@@ -2,6 +2,7 @@ import errno
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -37,6 +38,16 @@ def test_tensors_and_state_come_back_exactly(tmp_path):
         assert torch.equal(loaded[name], tensor)
         assert loaded[name].dtype == tensor.dtype
     assert {k: header[k] for k in state} == state
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="Linux tells its maps")
+def test_tensors_do_not_hold_the_file(tmp_path):
+    """Windows would not let the next checkpoint replace it."""
+    path = tmp_path / "held.safetensors"
+    save_checkpoint(path, {"weight": torch.rand(1000)}, {})
+    tensors, _ = load_checkpoint(path)
+    assert tensors["weight"].shape == (1000,)
+    assert path.name not in Path("/proc/self/maps").read_text()
 
 
 def test_same_content_same_bytes(tmp_path):

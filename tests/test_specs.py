@@ -24,6 +24,8 @@ class Options:
         ("vafp:0.5,kind=b, on = true", "vafp", 0.5, {"kind": "b", "on": "true"}),
         ("my_file:Mine", "my_file:Mine", None, {}),
         ("my_file:Mine:2,size=1e-3", "my_file:Mine", 2.0, {"size": "1e-3"}),
+        (r"C:\mine\own.py:Mine", r"C:\mine\own.py:Mine", None, {}),
+        (r"C:\mine\own.py:Mine:2,title=D:\x", r"C:\mine\own.py:Mine", 2.0, {"title": r"D:\x"}),
         ("vafp,title=a=b", "vafp", None, {"title": "a=b"}),
         ("vafp,title=", "vafp", None, {"title": ""}),
     ],

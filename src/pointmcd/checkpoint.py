@@ -32,7 +32,8 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            # Copies: Windows replaces no file that tensors are mapped from.
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
             header = json.loads((file.metadata() or {}).get("pointmcd", "{}"))
     except FileNotFoundError as error:
         raise RunError(f"{path}: does not exist; train the run first") from error

@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from pointmcd.errors import PointMCDError
 
 #: The machine's name, as a part of a file name.
@@ -82,20 +84,11 @@ def remove_stale(folder: Path) -> None:
         match = _TEMPORARY.fullmatch(path.name)
         with suppress(OSError):  # another process may be removing the same
             if match and match[2] in (None, _HOST):
-                stale = not _is_alive(int(match[1]))
+                stale = not psutil.pid_exists(int(match[1]))
             else:
                 stale = match is not None and time.time() - path.stat().st_mtime > _LONG_AGO
             if stale:
                 remove(path)
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        if os.name == "posix":  # elsewhere signal 0 is a real signal
-            os.kill(pid, 0)
-    except OSError as error:
-        return not isinstance(error, ProcessLookupError)
-    return True
 
 
 def remove(path: Path) -> None:

@@ -1,6 +1,8 @@
+import os
+
 import pytest
 
-from pointmcd.datasets.registry import find_shapes, get_data_set, list_data_sets
+from pointmcd.datasets.registry import _parse, find_shapes, get_data_set, list_data_sets
 from pointmcd.datasets.sources import CloudSource
 from pointmcd.errors import ConfigError, ShapeError
 
@@ -31,6 +33,18 @@ def test_an_absent_path_and_a_drive_are_paths(tmp_path):
             find_shapes(source)
 
 
+@pytest.mark.parametrize("path", [r"D:\data\meshes", "D:/data/meshes"])
+@pytest.mark.parametrize(
+    "name", ["modelnet40", "clouds", "my_sets:Mine", r"C:\sets\mine.py:Mine", "sets/mine.py:Mine"]
+)
+def test_a_drive_is_told_from_a_name(name, path):
+    found, place, options = _parse(f"{name}:{path},shapenetcore=E:\\core")
+    assert (found, options) == (name, {"shapenetcore": r"E:\core"})
+    assert str(place).endswith(path)
+    assert _parse(path)[0] is None
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no name of a file on Windows")
 def test_a_folder_whose_name_has_a_colon_is_a_path(furniture_root, tmp_path):
     folder = tmp_path / "modelnet40:mine"
     folder.symlink_to(furniture_root, target_is_directory=True)

@@ -161,6 +161,12 @@ def test_an_unknown_option_is_refused():
         check(TeachConfig(STORE, options={"heat": "1"}))
 
 
+def test_an_encoder_of_a_file_gives_a_folder_name():
+    for encoder in (r"module:C:\own\net.py:make", "module:own/net.py:make"):
+        name = teacher_name(LESSONS.get("classification"), TeachConfig(STORE, teacher=encoder))
+        assert re.fullmatch(r"module-[\w.-]+-net\.py-make", name)
+
+
 @pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden"])
 def test_a_name_that_is_no_folder_name_is_refused(name):
     with pytest.raises(ConfigError, match="--name"):

@@ -16,7 +16,8 @@ from pointmcd.shapes.formats import CLOUD_SUFFIXES, mesh_suffixes
 #: NAME:PATH, where a name of one letter is a drive, and module:Name:PATH.
 _NAMED = re.compile(r"([A-Za-z][\w-]+):(.*)", re.DOTALL)
 _PACKED = ("zip", "gz", "tgz", "tar", "rar", "7z", "bz2", "xz")
-_OWN = re.compile(r"((?:[A-Za-z_][\w.]+|[^:]+\.py):[A-Za-z_]\w+):(.*)", re.DOTALL)
+#: The place of one's own is a module or a file, which may begin with a drive.
+_OWN = re.compile(r"((?:[A-Za-z_][\w.]+|(?:[A-Za-z]:)?[^:]+\.py):[A-Za-z_]\w+):(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)

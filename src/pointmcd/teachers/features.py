@@ -19,7 +19,7 @@ from pointmcd.typing import Array, Floats, Indices
 
 def folder_name(encoder: str) -> str:
     """Return an encoder's name as used in names of folders."""
-    return re.sub("[:/]", "-", encoder)
+    return re.sub(r"[:/\\]", "-", encoder)
 
 
 def features_folder(store: Store, encoder: str, weights: str = "") -> Path:

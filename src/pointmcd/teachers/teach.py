@@ -11,7 +11,7 @@ import torch
 import pointmcd
 from pointmcd.checkpoint import save_checkpoint
 from pointmcd.data.labels import LABELS, read_labels, write_labels
-from pointmcd.data.store import Store, map_array
+from pointmcd.data.store import Store
 from pointmcd.device import pick_device
 from pointmcd.encoders.custom import MODULE_PREFIX
 from pointmcd.encoders.image_encoder import ImageEncoder, split_names
@@ -109,16 +109,17 @@ def export_teacher(lesson: Lesson, scores: dict[str, Any], folder: Path) -> None
         if lesson.config.labels is not None:
             write_labels(temporary / LABELS, read_labels(lesson.config.labels))
         task = progress.add_task("described", total=len(store.shape_of), note="")
+        sizes: dict[str, int] = {}
         outputs: dict[str, Any] = {
-            name: [os.path.relpath(path, folder) for path in paths]
+            name: [Path(os.path.relpath(path, folder)).as_posix() for path in paths]
             for name, paths in lesson.cached.items()
         }
         for shard, indices in store.shard_ranges(variants=True):
             for name, tensor in lesson.outputs(indices).items():
                 save_array(temporary / name / f"{shard}.npy", tensor.cpu().numpy())
-                outputs[name] = name
+                outputs[name], sizes[name] = name, tensor.shape[-1]
             progress.advance(task, len(indices))
-        size = map_array(temporary / "descriptors" / f"{store.shards[0]}.npy").shape[-1]
+        size = sizes["descriptors"]
         stated = _describe(lesson) | {"descriptor_size": size, "outputs": outputs}
         write_json(temporary / "teacher.json", stated | scores)
 
