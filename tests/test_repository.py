@@ -165,6 +165,16 @@ def test_released_version_is_the_same_everywhere() -> None:
     assert Version(without_git) > Version(newest), "pyproject.toml: raise fallback_version"
 
 
+def test_release_notes_are_the_section_of_the_changelog() -> None:
+    def notes(tag: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, str(ROOT / ".ci" / "release_notes.py"), tag]
+        return subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
+
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert notes("v0.1.0").stdout == text.partition("## [0.1.0]\n\n")[2]
+    assert "has no notes under [0.0.9]" in notes("v0.0.9").stderr
+
+
 def test_repository_has_one_address() -> None:
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     address = re.findall(r'^Repository = "(.+)"$', project, re.MULTILINE)[0]
