@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from store_copies import copy_store
 
-from pointmcd.data.labels import LabelRow, labels_digest, match_labels, read_labels, write_labels
+from pointmcd.data.label_file import labels_digest
+from pointmcd.data.labels import LabelRow, match_labels, read_labels, write_labels
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, StoreError
 from pointmcd.files import read_json, write_json

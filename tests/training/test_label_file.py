@@ -3,7 +3,8 @@
 import pytest
 from store_copies import copy_store
 
-from pointmcd.data.labels import LabelRow, labels_digest, read_labels, write_labels
+from pointmcd.data.label_file import labels_digest
+from pointmcd.data.labels import LabelRow, read_labels, write_labels
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, StoreError
 from pointmcd.evaluation.evaluate import evaluate

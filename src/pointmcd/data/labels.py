@@ -1,8 +1,6 @@
 """Label files: CSV tables that name the classes of some shapes (`path,class`)."""
 
 import csv
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from io import StringIO
 from pathlib import Path, PurePosixPath
@@ -45,6 +43,26 @@ def read_labels(path: str | Path, empty: bool = False) -> list[LabelRow]:
     Raises:
         ConfigError: when the file cannot be read, or a line is none of a label file.
     """
+    columns, table = _columns(path)
+    rows = [_row(path, line, cells, columns) for line, cells in table]
+    if not empty and not any(row.label for row in rows):
+        raise ConfigError(f"--labels {path}: holds no labels; its columns are path and class")
+    return [row for row in rows if row.label]
+
+
+#: A table's lines: their numbers, from 1, and their cells.
+Table = list[tuple[int, list[str]]]
+
+
+def read_table(path: str | Path) -> tuple[list[str], Table]:
+    """Read a table with cells separated by `,`, `;` or tabs; lines without content are left out.
+
+    Returns:
+        The first line's cells in small letters (none of an empty file), and all lines.
+
+    Raises:
+        ConfigError: when the file cannot be read.
+    """
     try:
         text = Path(path).read_bytes().decode("utf-8-sig")  # a name may hold any end of a line
     except (OSError, UnicodeDecodeError) as error:
@@ -59,16 +77,30 @@ def read_labels(path: str | Path, empty: bool = False) -> list[LabelRow]:
         raise ConfigError(
             f"--labels {path}: line {reader.line_num}: a quote is left open"
         ) from error
-    columns, table = _columns(table)
-    rows = [_row(path, line, cells, columns) for line, cells in table]
-    if not empty and not any(row.label for row in rows):
-        raise ConfigError(f"--labels {path}: holds no labels; its columns are path and class")
-    return [row for row in rows if row.label]
+    return [cell.strip().lower() for cell in table[0][1]] if table else [], table
 
 
-def _columns(table: list[tuple[int, list[str]]]) -> tuple[list[int], list[tuple[int, list[str]]]]:
+def is_part_file(path: str | Path) -> bool:
+    """Return whether a label file names parts of clusters (data/part_labels.py), not classes.
+
+    Raises:
+        ConfigError: when the file cannot be read.
+    """
+    return _names_parts(read_table(path)[0])
+
+
+def _names_parts(head: list[str]) -> bool:
+    return {"cluster", "part"} <= set(head)
+
+
+def _columns(path: str | Path) -> tuple[list[int], Table]:
     """Return the positions of path, class and split, and the lines below the header, if any."""
-    head = [cell.strip().lower() for cell in table[0][1]] if table else []
+    head, table = read_table(path)
+    if _names_parts(head):
+        raise ConfigError(
+            f"--labels {path}: names parts, not classes; it is for teach and train with --task"
+            " segmentation"
+        )
     paths = [i for i, cell in enumerate(head) if cell in _PATHS]
     classes = [i for i, cell in enumerate(head) if cell in _CLASSES]
     if not (paths and classes):
@@ -96,12 +128,6 @@ def write_labels(path: str | Path, rows: Sequence[LabelRow]) -> None:
         writer.writerows([row.path, row.label, row.split or ""][: 2 + split] for row in rows)
 
 
-def labels_digest(path: str | Path) -> str:
-    """Return a short hash of what a label file says, whatever its order and form."""
-    rows = sorted((row.path, row.label, row.split or "") for row in read_labels(path))
-    return hashlib.sha256(json.dumps(rows).encode()).hexdigest()[:8]
-
-
 def match_labels(
     names: Sequence[str], path: Path, where: Path, empty: bool = False
 ) -> dict[int, LabelRow]:
@@ -122,7 +148,7 @@ def match_labels(
     places = {name: i for i, name in enumerate(names)}
     found: dict[int, LabelRow] = {}
     for row in read_labels(path, empty):
-        index = _find(row.path, places)
+        index = find_shape(row.path, places)
         if index is None:
             raise ConfigError(
                 f"--labels {path}: line {row.line}: {row.path} is no shape of {where}, whose names"
@@ -137,7 +163,7 @@ def match_labels(
     return found
 
 
-def _find(text: str, places: Mapping[str, int]) -> int | None:
+def find_shape(text: str, places: Mapping[str, int]) -> int | None:
     """Return the position of the shape that a path means."""
     if text in places:
         return places[text]

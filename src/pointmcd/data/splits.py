@@ -73,7 +73,7 @@ def labelled_train(store: Store, fraction: float = 1.0, seed: int = 0) -> Indice
     it is known besides.
     """
     indices = store.indices("train")
-    known = [i for i in indices if store.shapes[i].label is not None]
+    known = [i for i in indices if store.is_labelled(int(i))]
     indices = np.array(known, dtype=np.int64) if known else indices
     if fraction == 1:
         return indices

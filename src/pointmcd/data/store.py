@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from pointmcd.data.labels import match_labels
+from pointmcd.data.labels import is_part_file, match_labels
 from pointmcd.errors import ConfigError, StoreError
 from pointmcd.files import read_json
 from pointmcd.shapes.features import chosen_kinds, chosen_names
@@ -46,9 +46,9 @@ class Store:
 
     Args:
         path: the folder.
-        labels: a label file (data/labels.py) that takes the place of the store's own labels: its
-            classes alone are known outside the test split, and all that is not in test or said to
-            be in val is in train.
+        labels: a label file (data/labels.py, data/part_labels.py) that takes the place of the
+            store's own labels: its classes, or its parts, alone are known outside the test split,
+            and all that is not in test or said to be in val is in train.
 
     Attributes:
         path: the folder.
@@ -61,6 +61,8 @@ class Store:
         shape_of: of each index, that of its shape, int64: itself, and for the variants (deformed
             copies of train shapes), whose indices come after those of all shapes, what they are
             copies of. No split has variants; what is stored of a shape is stored of them too.
+        known_parts: with a part file, of the shapes in it: the part of each stored point, int16
+            [P], counted from 0 within the class, -1 where it is not known.
         from_validation: indices of the train shapes that `with_validation` has put there.
 
     Raises:
@@ -80,6 +82,7 @@ class Store:
         variant_of = np.array(self.meta.get("variant_of", []), dtype=np.int64)
         self.shape_of = np.concatenate([np.arange(len(self.shapes)), variant_of])
         labels = None if labels is None else Path(labels)
+        self.known_parts: Mapping[int, Shorts] | None = None
         self.own_fingerprint, self.label_file = self._fingerprint(), labels
         self.from_validation: frozenset[int] = frozenset()
         if labels is not None:
@@ -92,8 +95,18 @@ class Store:
         return f"<Store {self.path}: {text}>"
 
     def _relabel(self, file: Path) -> None:
+        if is_part_file(file):
+            from pointmcd.data.known_parts import known_parts  # it reads a store
+
+            self.parts, self.known_parts, self.shapes = known_parts(self, file)
+            self.classes = sorted(self.parts)
+            # Clusters are of the shapes themselves.
+            self.shape_of = self.shape_of[: len(self.shapes)]
+            return
         if self.parts is not None:
-            raise StoreError(f"{self.path}: has labels of parts, which --labels cannot replace")
+            raise StoreError(
+                f"{self.path}: has labels of parts, which the classes of --labels cannot replace"
+            )
         rows = match_labels([shape.name for shape in self.shapes], file, self.path)
         for index, (name, label, split) in enumerate(map(astuple, self.shapes)):
             row = rows.get(index)
@@ -137,7 +150,9 @@ class Store:
 
     def _fingerprint(self) -> str:
         shapes = [(s.name, s.label, s.split) for s in self.shapes]
-        parts = [] if self.parts is None else [self.parts]
+        parts: list[Any] = [] if self.parts is None else [self.parts]
+        if self.known_parts is not None:
+            parts += [[i, one.tolist()] for i, one in sorted(self.known_parts.items())]
         text = json.dumps([self.meta["fingerprint"], shapes, *parts])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -181,6 +196,11 @@ class Store:
         taken = np.array(indices, dtype=np.int64)
         taken[drawn] = variants[(first + number - 1)[drawn]]
         return taken
+
+    def is_labelled(self, index: int) -> bool:
+        """Return whether the class of a shape is known, and with a part file some of its parts."""
+        known = self.known_parts is None or index in self.known_parts
+        return known and self.shapes[index].label is not None
 
     def labels(self, indices: Indices) -> Indices:
         """Class ids [n] of shapes, int64."""
@@ -256,10 +276,23 @@ class Store:
         return np.unpackbits(packed, axis=-1, count=self.num_views).view(np.bool_)
 
     def part_labels(self, indices: Indices, count: int) -> Indices:
-        """Global part ids of the first `count` points, int64 [n, count]."""
+        """Global part ids of the first `count` points, int64 [n, count]; -1: not known."""
         starts = self.part_ranges[self.labels(indices), 0]
-        labels = self._gather("parts", indices, count).astype(np.int64)
-        return np.asarray(labels + starts[:, None])
+        if self.known_parts is None:
+            labels = self._gather("parts", indices, count).astype(np.int64)
+            return np.asarray(labels + starts[:, None])
+        rows = [self._known_part_labels(int(i), count) for i in indices]
+        local = np.stack(rows) if rows else np.zeros((0, count), dtype=np.int64)
+        return np.where(local < 0, -1, local + starts[:, None])
+
+    def _known_part_labels(self, index: int, count: int) -> Indices:
+        """The parts of a shape's points within its class: of the part file, in test also own."""
+        assert self.known_parts is not None
+        if index in self.known_parts:
+            return self.known_parts[index][:count].astype(np.int64)
+        if self.shapes[index].split == "test" and self.meta.get("parts"):
+            return self._gather("parts", np.array([index]), count)[0].astype(np.int64)
+        return np.full(count, -1, dtype=np.int64)
 
     def pixel_labels(self, index: int) -> Shorts:
         """Global part ids of the pixels of one shape's views, int16 [V, S, S]; -1: background."""

@@ -152,17 +152,21 @@ class SegmentationTask(Task):
         return Segmenter(encoder, len(labels.classes), labels.part_ranges, published)
 
     def loss(self, logits: Tensor, batch: Batch, label_smoothing: float) -> Tensor:
-        """Smoothed cross entropy of the parts; a shape's weight is that of all its points."""
+        """Smoothed cross entropy of the parts; a shape's weight is that of all its points.
+
+        Points without a label have no part in it.
+        """
         rows, truth = _pairs(logits, batch)
-        weights = batch.weights
-        if weights is not None:
-            weights = weights.repeat_interleave(logits.shape[1])
-        return smoothed_cross_entropy(rows, truth, label_smoothing, weights)
+        weights = _known_share(truth)
+        if batch.weights is not None:
+            weights = weights * batch.weights.repeat_interleave(logits.shape[1])
+        return smoothed_cross_entropy(rows, truth.clamp(min=0), label_smoothing, weights)
 
     def training_metrics(self, logits: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """Share of the points that are right."""
+        """Share of the labelled points that are right."""
         rows, truth = _pairs(logits, batch)
-        return {"train_accuracy": (rows.argmax(dim=1) == truth).float().mean()}
+        right = (rows.argmax(dim=1) == truth).float()
+        return {"train_accuracy": (right * _known_share(truth)).mean()}
 
     def validate(
         self,
@@ -277,3 +281,9 @@ def _pairs(logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
     """Logits [B * N, P] and true part ids [B * N] of all points."""
     assert batch.parts is not None
     return logits.flatten(0, 1), batch.parts.flatten()
+
+
+def _known_share(truth: Tensor) -> Tensor:
+    """Weights [n] of mean 1: 0 for points without a label, all others alike."""
+    known = (truth != UNLABELLED).float()
+    return known / known.mean().clamp(min=1 / len(known))

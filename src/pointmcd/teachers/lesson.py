@@ -65,6 +65,8 @@ class Lesson(ABC):
     options_type: ClassVar[type[LessonOptions]] = LessonOptions
     #: Whether no label reaches the teacher: needed where students have none, or few.
     label_free: ClassVar[bool] = False
+    #: Whether it learns parts of shapes, which a part file can name.
+    reads_parts: ClassVar[bool] = False
     #: Whether `--finetune` can train the encoder too.
     finetunes: ClassVar[bool] = True
     #: Whether it reads feature maps, which not every encoder gives, and not only pooled features.

@@ -6,7 +6,8 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-from pointmcd.data.labels import labels_digest
+from pointmcd.data.label_file import labels_digest
+from pointmcd.data.labels import is_part_file
 from pointmcd.encoders.image_encoder import split_names
 from pointmcd.encoders.joined import JOIN
 from pointmcd.encoders.timm import TIMM_PREFIX
@@ -49,6 +50,11 @@ def check_config(lesson: type[Lesson], config: TeachConfig) -> None:
         raise ConfigError(f"--label-fraction: --task {config.task} uses no labels; leave it out")
     if lesson.label_free and config.labels is not None:
         raise ConfigError(f"--labels: --task {config.task} uses no labels; leave it out")
+    if config.labels is not None and is_part_file(config.labels) and not lesson.reads_parts:
+        raise ConfigError(
+            f"--labels {config.labels}: names parts, which --task {config.task} does not learn; use"
+            " --task segmentation"
+        )
     if config.labels is not None and config.label_fraction < 1:
         raise ConfigError("--labels: says which labels are used; leave out --label-fraction")
     if config.seed < 0:

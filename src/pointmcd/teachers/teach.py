@@ -10,7 +10,8 @@ import torch
 
 import pointmcd
 from pointmcd.checkpoint import save_checkpoint
-from pointmcd.data.labels import LABELS, read_labels, write_labels
+from pointmcd.data.label_file import copy_labels
+from pointmcd.data.labels import LABELS
 from pointmcd.data.store import Store
 from pointmcd.device import pick_device
 from pointmcd.encoders.custom import MODULE_PREFIX
@@ -107,7 +108,7 @@ def export_teacher(lesson: Lesson, scores: dict[str, Any], folder: Path) -> None
         temporary.mkdir()
         save_checkpoint(temporary / "teacher.safetensors", teacher.state_dict(), {})
         if lesson.config.labels is not None:
-            write_labels(temporary / LABELS, read_labels(lesson.config.labels))
+            copy_labels(lesson.config.labels, temporary / LABELS)
         task = progress.add_task("described", total=len(store.shape_of), note="")
         sizes: dict[str, int] = {}
         outputs: dict[str, Any] = {

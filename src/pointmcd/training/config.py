@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 from tyro.conf import Positional, UseAppendAction
 
 from pointmcd.data.augment import RotationName
-from pointmcd.data.labels import labels_digest
+from pointmcd.data.label_file import labels_digest
 from pointmcd.errors import ConfigError
 from pointmcd.options import DEVICE, RUN, STORE, Advanced, Flag, metavar
 from pointmcd.settings import check_choices, convert_paths, option

@@ -13,7 +13,8 @@ import yaml
 from filelock import FileLock, Timeout
 
 import pointmcd
-from pointmcd.data.labels import LABELS, read_labels, write_labels
+from pointmcd.data.label_file import copy_labels
+from pointmcd.data.labels import LABELS
 from pointmcd.data.store import Store
 from pointmcd.errors import PointMCDError, RunError
 from pointmcd.files import read_json, replacing, write_json
@@ -305,7 +306,7 @@ def create_run(
     if train_shapes is not None:
         shapes["train"] = train_shapes
     if config.labels is not None:
-        write_labels(folder / LABELS, read_labels(config.labels))
+        copy_labels(config.labels, folder / LABELS)
     with replacing(folder / "config.yaml") as temporary:
         temporary.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
     versions = {"python": platform.python_version()} | {n: version(n) for n in ("torch", "numpy")}

@@ -200,7 +200,13 @@ def _check_store(config: TrainConfig, store: Store) -> None:
         raise StoreError(
             f"{store.path}: {len(store.indices('train'))} train shapes; training needs at least two"
         )
-    config.described_task.check_store(store)
+    task = config.described_task
+    if store.known_parts is not None and not (task.labelled and task.dense):
+        raise ConfigError(
+            f"--labels {config.labels}: names parts, which --task {config.task} does not learn; use"
+            " --task segmentation"
+        )
+    task.check_store(store)
 
 
 def _existing(plan: _Plan) -> Run | None:

@@ -14,12 +14,15 @@ from pointmcd.metrics.part_iou import pixel_iou
 from pointmcd.teachers.lesson import register_lesson
 from pointmcd.teachers.lessons.parts_network import PartsDecoder
 from pointmcd.teachers.maps import MapLesson, MapOptions
-from pointmcd.typing import Indices
+from pointmcd.typing import Indices, Integers
+from pointmcd.views.nearest import shown_points
 from pointmcd.views.places import project_points, stored_framing
 from pointmcd.views.rig import Rig
 
 #: Pixels drawn of each view for one step: a fraction of the work of all of them.
 PIXELS = 2048
+#: What a pixel shows whose part is not known; -1 is background.
+_UNKNOWN = -2
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class SegmentationLesson(MapLesson):
     """Label the pixels of views, given the class (PointMCD, part-segmentation teacher)."""
 
     options_type = SegmentationOptions
+    reads_parts = True
 
     def make_decoder(self) -> PartsDecoder:
         """Return a decoder that labels pixels."""
@@ -60,13 +64,25 @@ class SegmentationLesson(MapLesson):
         pixels = self.teacher(self._inputs(views), labels.to(self.device))
         places, truth = _draw_pixels(truth)
         logits = self.decoder.logits_at(pixels, places.to(self.device))
-        return F.cross_entropy(logits, 1 + truth.to(self.device))
+        known = truth != _UNKNOWN
+        loss = F.cross_entropy(
+            logits, 1 + truth.to(self.device), ignore_index=1 + _UNKNOWN, reduction="sum"
+        )
+        return loss / known.sum().clamp(min=1).to(self.device)
 
     def _draw(self, index: int) -> tuple[Tensor, Tensor]:
         """Some views of a shape, uint8 [v, S, S], and their global part ids, int64 [v, S, S]."""
         some = self._draw_views()
-        views, truth = self.store.views(index)[some], self.store.pixel_labels(index)[some]
+        views, truth = self.store.views(index)[some], self._pixel_labels(index, some)
         return torch.from_numpy(views), torch.from_numpy(truth.astype(np.int64))
+
+    def _pixel_labels(self, index: int, some: Indices) -> Integers:
+        """Global part ids [v, S, S] of views; of a part file, that of the nearest visible point."""
+        if self.store.known_parts is None:
+            return self.store.pixel_labels(index)[some]
+        parts = self.store.part_labels(np.array([index]), self.store.num_points)[0]
+        known = np.where(parts < 0, _UNKNOWN, parts)
+        return np.append(known, -1)[shown_points(self.store, index, some)]
 
     @torch.inference_mode()
     def scores(self) -> dict[str, Any]:
