@@ -1,14 +1,19 @@
 """`pointmcd label`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 from tyro.conf import Positional
 
 from pointmcd.cli.output import UsageError, free_page, print_line
 from pointmcd.options import DEVICE, RUN, STORE, Flag, metavar
+from pointmcd.files import write_page
 from pointmcd.progress import console
+
+if TYPE_CHECKING:
+    from pointmcd.labelling.page import LabelPage
+    from pointmcd.labelling.parts_page import PartsPage
 
 
 def label(
@@ -17,6 +22,8 @@ def label(
     labels: Annotated[Path | None, metavar("FILE")] = None,
     run: Annotated[Path | None, RUN] = None,
     count: Annotated[int, metavar("N")] = 50,
+    parts: Flag = False,
+    clusters: Annotated[int | None, metavar("N")] = None,
     serve: Flag = False,
     device: Annotated[str, DEVICE] = "auto",
     overwrite: Flag = False,
@@ -25,43 +32,61 @@ def label(
 
     Args:
         store: Folder of the store.
-        out_file: Page to write; labels.html by default.
+        out_file: Page to write; labels.html by default, parts.html with --parts.
         labels: Label file to begin with; by default that of --run, else the labels in the store.
-            With --serve also the file that is saved: labels.csv by default.
+            With --serve also the file that is saved: labels.csv by default, parts.csv with --parts.
         run: Run on the store, or teacher (STORE/teachers/NAME); its guesses are to be confirmed or
             corrected.
         count: Shapes to propose.
+        parts: Label parts instead, by clicking pieces of the shapes: clusters of their points.
+        clusters: With --parts: clusters that each shape is cut into; 24.
         serve: Show the page on this machine at once, and save the labels after every change.
         device: cpu, cuda, mps or auto.
         overwrite: Replace a page of that name.
     """
+    if parts and run is not None:
+        raise UsageError("label: --run guesses classes, not --parts; leave one of them out")
+    if clusters is not None and not parts:
+        raise UsageError("label: --clusters is for --parts; leave it out")
+    if serve and out_file is not None:
+        raise UsageError("label: --out is for a page without --serve; leave one of them out")
+    name = "parts" if parts else "labels"
+    file = out_file or Path(f"{name}.html")
     if serve:
-        if out_file is not None:
-            raise UsageError("label: --out is for a page without --serve; leave one of them out")
-        _serve(store, labels or Path("labels.csv"), run, count, device)
-        return
-    file = free_page(out_file or Path("labels.html"), "labels.html", overwrite)
-    from pointmcd.labelling.page import label_page, write_label_page
+        file = labels or Path(f"{name}.csv")
+        labels = file if file.exists() else None
+    else:
+        file = free_page(file, f"{name}.html", overwrite)
+    page: LabelPage | PartsPage
+    if parts:
+        from pointmcd.data.clusters import CLUSTERS
+        from pointmcd.labelling.parts_page import parts_page
 
-    print_line(str(write_label_page(label_page(store, labels, run, count, device), file)))
+        page = parts_page(store, labels, count, clusters or CLUSTERS, device)
+    else:
+        from pointmcd.labelling.page import label_page
+
+        page = label_page(store, labels, run, count, device)
+    if serve:
+        _serve(page, file)
+    else:
+        print_line(str(write_page(page.html(), file, f"{name}.html")))
 
 
-def _serve(store: Path, file: Path, run: Path | None, count: int, device: str) -> None:
-    from pointmcd.labelling.page import label_page
+def _serve(page: "LabelPage | PartsPage", file: Path) -> None:
     from pointmcd.labelling.serve import LabelServer
 
-    known = file if file.exists() else None
-    with LabelServer(label_page(store, known, run, count, device), file) as server:
+    known = file.exists()
+    with LabelServer(page, file) as server:
         begin = "is continued" if known else "is written with the first label"
         console.print(f"{file}: {begin}; Ctrl-C ends", soft_wrap=True)
         print_line(server.url)
         try:
             server.serve_forever()
         except KeyboardInterrupt:
-            shapes = len(server.page.names)
-            labelled = len(server.file.current())  # waits for a save that goes on
+            found = server.file.current()  # waits for a save that goes on
             print_line(
-                f"{file}: {labelled} of {shapes} shapes labelled"
+                f"{file}: {server.page.describe(found)}"
                 if file.exists()
                 else "nothing was labelled; no file was written"
             )

@@ -12,15 +12,20 @@ _source = partial(template_text, "pointmcd.labelling")
 
 
 def render(
-    template: str, data: Mapping[str, Any], pictures: Sequence[str], scripts: Sequence[str]
+    template: str,
+    data: Mapping[str, Any],
+    pictures: Sequence[Any],
+    scripts: Sequence[str],
+    styles: Sequence[str] = (),
 ) -> str:
     """Return the page of a template of this package, which runs no script but its own.
 
     Args:
-        template: NAME.html.j2; NAME.css is its style, after base.css.
+        template: NAME.html.j2; NAME.css is its style, after base.css and `styles`.
         data: JSON values for the script.
-        pictures: one per shape, in base64.
+        pictures: JSON values, one per shape: a picture in base64, or what the script takes.
         scripts: file names, in order, after base.js.
+        styles: file names, in order.
     """
     script = "\n".join(map(_source, ("base.js", *scripts)))
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -30,5 +35,5 @@ def render(
         pictures=pictures,
         script=script,
         script_hash=f"sha256-{digest}",
-        style="\n".join(map(_source, ("base.css", own))),
+        style="\n".join(map(_source, ("base.css", *styles, own))),
     )

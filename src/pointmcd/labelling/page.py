@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from pointmcd import __version__
-from pointmcd.data.labels import LabelRow, match_labels
+from pointmcd.data.labels import LabelRow, match_labels, write_labels
 from pointmcd.data.store import Store
 from pointmcd.device import pick_device
 from pointmcd.errors import ConfigError
@@ -21,7 +21,7 @@ from pointmcd.labelling.propose import propose, shape_features
 from pointmcd.labelling.thumbnails import picture_kind, thumbnails
 
 #: The parts of the page's script, in order.
-_SCRIPTS = ("csv.js", "labels.js", "grid.js", "page.js")
+_SCRIPTS = ("csv.js", "labels.js", "grid.js", "page.js", "desk.js")
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,30 @@ class LabelPage:
     def html(self, labels: Mapping[int, LabelRow] | None = None, file: Path | None = None) -> str:
         """Return the page, with other labels where they are given."""
         page = self if labels is None else replace(self, labels=labels)
-        return render("label.html.j2", page.data(file), self.pictures, _SCRIPTS)
+        return render("label.html.j2", page.data(file), self.pictures, _SCRIPTS, ("desk.css",))
+
+    # For `--serve`
+
+    @property
+    def items(self) -> int:
+        """How many things can be labelled."""
+        return len(self.store.shapes)
+
+    def read(self, file: str | Path) -> dict[int, LabelRow]:
+        """Return the rows of a label file; see `read_rows`."""
+        return read_rows(self.store, file)
+
+    def row(self, item: int, label: str, before: LabelRow | None) -> LabelRow:
+        """Return the row of a new label; a shape stays in the split that it was put in."""
+        return LabelRow(self.store.shapes[item].name, label, before and before.split)
+
+    def write(self, file: Path, rows: Sequence[LabelRow]) -> None:
+        """Write a label file."""
+        write_labels(file, rows)
+
+    def describe(self, rows: Mapping[int, LabelRow]) -> str:
+        """Return how many shapes these rows label, as text."""
+        return f"{len(rows)} of {self.items} shapes labelled"
 
 
 def label_page(

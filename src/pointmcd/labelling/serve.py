@@ -3,17 +3,16 @@
 import json
 import secrets
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
-from pointmcd.data.labels import LabelRow, write_labels
 from pointmcd.errors import PointMCDError
-from pointmcd.labelling.page import LabelPage, read_rows
 
+Row = TypeVar("Row")
 #: Bytes of one request, and of a class.
 _MOST_BYTES, _LONGEST_CLASS = 16 << 20, 1000
 _HEADERS = {
@@ -24,18 +23,45 @@ _HEADERS = {
 }
 
 
-class LabelFile:
+class Page(Protocol[Row]):
+    """What is served: a page for labels of `items` things, and how its file is read and written."""
+
+    @property
+    def labels(self) -> Mapping[int, Row]:
+        """The rows that it begins with, by item."""
+
+    @property
+    def items(self) -> int:
+        """How many things can be labelled."""
+
+    def html(self, labels: Mapping[int, Row], file: Path) -> str:
+        """Return the page with other labels, which are saved in a file."""
+
+    def read(self, file: Path) -> dict[int, Row]:
+        """Return the rows of a file by item."""
+
+    def row(self, item: int, label: str, before: Row | None) -> Row:
+        """Return the row of a new label; `before` is the last one of that item, if any."""
+
+    def write(self, file: Path, rows: Sequence[Row]) -> None:
+        """Write a file."""
+
+    def describe(self, rows: Mapping[int, Row]) -> str:
+        """Return how many things these rows label, as text."""
+
+
+class LabelFile(Generic[Row]):
     """A label file that follows changes, and changes of others to the file.
 
     Attributes:
         path: the file.
-        labels: rows by index.
+        labels: rows by item.
     """
 
-    def __init__(self, path: Path, page: LabelPage) -> None:
-        self.path, self._store = path, page.store
+    def __init__(self, path: Path, page: Page[Row]) -> None:
+        self.path, self._page = path, page
         self.labels = dict(page.labels)
-        self._splits = {i: row.split for i, row in page.labels.items() if row.split}
+        self._last = dict(page.labels)
         self._lock, self._seen = Lock(), _identity(path)
 
     def change(self, changes: Mapping[int, str | None]) -> int:
@@ -46,27 +72,27 @@ class LabelFile:
         """
         with self._lock:
             labels = dict(self._current())
-            for index, label in changes.items():
-                labels.pop(index, None)
+            for item, label in changes.items():
+                labels.pop(item, None)
                 if label is not None:
-                    name = self._store.shapes[index].name
-                    labels[index] = LabelRow(name, label, self._splits.get(index))
-            write_labels(self.path, [labels[index] for index in sorted(labels)])
+                    labels[item] = self._page.row(item, label, self._last.get(item))
+            self._page.write(self.path, [labels[item] for item in sorted(labels)])
+            self._last |= labels
             self.labels, self._seen = labels, _identity(self.path)
             return len(labels)
 
-    def current(self) -> dict[int, LabelRow]:
+    def current(self) -> dict[int, Row]:
         """Return the labels as they are now, in the file if another program has changed it."""
         with self._lock:
             self.labels = self._current()
             return dict(self.labels)
 
-    def _current(self) -> dict[int, LabelRow]:
+    def _current(self) -> dict[int, Row]:
         found = _identity(self.path)
         if found in (None, self._seen):
             return self.labels
-        rows = read_rows(self._store, self.path)
-        self._splits |= {i: row.split for i, row in rows.items() if row.split}
+        rows = self._page.read(self.path)
+        self._last |= rows
         self._seen = found
         return rows
 
@@ -89,7 +115,7 @@ class LabelServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, page: LabelPage, file: Path) -> None:
+    def __init__(self, page: Page[Any], file: Path) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.page, self.file = page, LabelFile(file, page)
         self.token = secrets.token_urlsafe(16)
@@ -165,7 +191,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.UNSUPPORTED_MEDIA_TYPE)
             return None
         try:
-            return _parsed(json.loads(self.rfile.read(int(length))), len(self.server.page.names))
+            return _parsed(json.loads(self.rfile.read(int(length))), self.server.page.items)
         except (ValueError, TypeError, KeyError, RecursionError):
             self._refuse(HTTPStatus.BAD_REQUEST)
             return None
@@ -190,16 +216,16 @@ class _Handler(BaseHTTPRequestHandler):
         """Print nothing."""
 
 
-def _parsed(request: Any, shapes: int) -> dict[int, str | None]:
-    """Return the changes by index.
+def _parsed(request: Any, items: int) -> dict[int, str | None]:
+    """Return the changes by item.
 
     Raises:
         ValueError, TypeError, KeyError: when the request is none of the page's.
     """
     found: dict[int, str | None] = {}
     for index, label in request["changes"]:
-        if type(index) is not int or not 0 <= index < shapes:
-            raise ValueError("no such shape")
+        if type(index) is not int or not 0 <= index < items:
+            raise ValueError("no such item")
         found[index] = None if label is None else str.strip(label)
         if label is not None and not 0 < len(str(found[index]).encode()) <= _LONGEST_CLASS:
             raise ValueError("no such class")

@@ -66,9 +66,13 @@ def _fit(sample: Sequence[Image.Image], count: int, size: int, quality: int) -> 
 
 
 def _encoded(picture: Image.Image, size: int, quality: int) -> str:
+    return encoded(picture.resize((size, size), Image.Resampling.LANCZOS), quality)
+
+
+def encoded(picture: Image.Image, quality: int) -> str:
+    """Return a picture as text for a page, of the media type of `picture_kind`."""
     buffer = io.BytesIO()
-    small = picture.resize((size, size), Image.Resampling.LANCZOS)
-    small.save(buffer, format=picture_kind().partition("/")[2], quality=quality)
+    picture.save(buffer, format=picture_kind().partition("/")[2], quality=quality)
     return base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
@@ -96,16 +100,22 @@ def _score(view: Bytes) -> float:
     return float(total * (1e-3 - (shares * np.log2(shares)).sum()))
 
 
-def cropped(view: Bytes) -> Image.Image:
-    """Return a view cut, or widened, to a square that its shape fills."""
+def cropped(view: Bytes, beside: Bytes | None = None, ground: int = 255) -> Image.Image:
+    """Return a view cut, or widened, to a square that its shape fills.
+
+    Args:
+        view: a grey picture [S, S].
+        beside: another of the same view, which is cut in its stead.
+        ground: what is put around it.
+    """
     rows, columns = (np.flatnonzero((view < _BACKGROUND).any(axis=axis)) for axis in (1, 0))
-    picture = Image.fromarray(view)
+    picture = Image.fromarray(view if beside is None else beside)
     if not len(rows):
         return picture
     left, top = int(columns[0]), int(rows[0])
     width, height = int(columns[-1]) + 1 - left, int(rows[-1]) + 1 - top
     side = math.ceil(max(width, height) * (1 + 2 * _MARGIN))
-    square = Image.new("L", (side, side), 255)
+    square = Image.new("L", (side, side), ground)
     part = picture.crop((left, top, left + width, top + height))
     square.paste(part, ((side - width) // 2, (side - height) // 2))
     return square

@@ -32,13 +32,19 @@ function parseTable(text, delimiter) {
   return rows;
 }
 
-// Returns rows {line, path, label, split} of a label file; throws an Error that names the line.
-function parseLabels(text) {
+// Returns the first line's cells in small letters, and all lines.
+function readTable(text) {
   text = text.replace(/^\ufeff/, "");
   const first = text.split("\n", 1)[0];
   const delimiter = first.includes(",") ? "," : first.includes("\t") ? "\t" : first.includes(";") ? ";" : ",";
-  let table = parseTable(text, delimiter);
-  const head = table.length ? table[0].cells.map((cell) => cell.trim().toLowerCase()) : [];
+  const table = parseTable(text, delimiter);
+  return { head: table.length ? table[0].cells.map((cell) => cell.trim().toLowerCase()) : [], table };
+}
+
+// Returns rows {line, path, label, split} of a label file; throws an Error that names the line.
+function parseLabels(text) {
+  let { head, table } = readTable(text);
+  if (head.includes("cluster") && head.includes("part")) throw new Error("names parts, not classes");
   let [path, label, split] = [0, 1, 2];
   const paths = head.findIndex((cell) => COLUMNS.path.includes(cell));
   const labels = head.findIndex((cell) => COLUMNS.label.includes(cell));
@@ -54,13 +60,36 @@ function parseLabels(text) {
   }).filter((row) => row.label);
 }
 
+// Returns the text of a table with lines of cells.
+function writeTable(lines) {
+  const quote = (cell) => (/[",\r\n]|^\s|\s$/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell);
+  return lines.map((cells) => cells.map((cell) => quote(String(cell))).join(",") + "\n").join("");
+}
+
 // Returns the text of a label file with rows {path, label, split}.
 function writeLabels(rows) {
   const split = rows.some((row) => row.split);
-  const quote = (cell) => (/[",\r\n]|^\s|\s$/.test(cell) ? `"${cell.replaceAll('"', '""')}"` : cell);
-  const lines = rows.map((row) => [row.path, row.label, row.split ?? ""].slice(0, 2 + split).map(quote));
-  return [["path", "class", "split"].slice(0, 2 + split), ...lines].map((cells) => cells.join(",") + "\n").join("");
+  const lines = [["path", "class", "split"], ...rows.map((row) => [row.path, row.label, row.split ?? ""])];
+  return writeTable(lines.map((cells) => cells.slice(0, 2 + split)));
 }
+
+const PART_COLUMNS = ["path", "cluster", "part", "clusters"];
+
+// Returns rows {line, path, cluster, part, clusters} of a part file; throws an Error that names the line.
+function parseParts(text) {
+  const { head, table } = readTable(text);
+  const places = PART_COLUMNS.map((name) => head.indexOf(name));
+  const lacks = PART_COLUMNS.find((_, number) => places[number] < 0);
+  if (lacks) throw new Error(`lacks the column ${lacks}`);
+  return table.slice(1).map(({ line, cells }) => {
+    if (cells.length <= Math.max(...places)) throw new Error(`line ${line}: has fewer than ${PART_COLUMNS.length} cells`);
+    const [path, cluster, part, clusters] = places.map((place) => cells[place]);
+    return { line, path, cluster: Number(cluster), part: part.trim(), clusters: clusters.trim() };
+  }).filter((row) => row.part);
+}
+
+// Returns the text of a part file.
+const writeParts = (rows) => writeTable([PART_COLUMNS, ...rows.map((row) => PART_COLUMNS.map((name) => row[name]))]);
 
 // Returns a function from a path to the index of the shape that it means, or undefined.
 function finder(names) {

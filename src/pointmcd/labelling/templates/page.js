@@ -8,11 +8,6 @@ const find = finder(names);
 const colour = (label) => hue(labels.classes.indexOf(label));
 
 const labels = new Labels(names.length, data.labels, data.classes);
-const keeper = data.save ? null : new Keeper(data.fingerprint, data.base, labels);
-const sender = data.save ? new Sender(data.save, saved) : null;
-const restored = Object.keys(labels.edits()).length;
-let downloaded = true;
-
 // Cards
 
 function guessOf(index) {
@@ -114,43 +109,16 @@ function refresh() {
   $("progress").textContent = `${labels.count.toLocaleString("en")} of ${plural(names.length, "shape")} labelled${of}`;
   $("bar").max = data.proposed || names.length;
   $("bar").value = data.proposed ? done : labels.count;
-  $("undo").disabled = !labels.done.length;
-  $("redo").disabled = !labels.undone.length;
-  $("over").disabled = !Object.keys(labels.edits()).length && !keeper?.earlier;
   $("empty").hidden = grid.items.length > 0;
   $("count").textContent = grid.items.length === names.length ? "" : `${plural(grid.items.length, "shape")} shown`;
   listClasses();
-  tellKept();
+  refreshDesk();
   grid.frame();
 }
 
 function listClasses() {
-  const list = $("classes"), wanted = labels.classes.map((label) => [label, labels.counts.get(label) ?? 0]);
-  const state = JSON.stringify(wanted);
-  if (list.dataset.state === state) return;
-  list.dataset.state = state;
-  const known = wanted.map(([label, count], number) => {
-    const [row, button, dot, name, sum] = ["li", "button", "i", "span", "small"].map((tag) => document.createElement(tag));
-    button.type = "button";
-    button.dataset.label = label;
-    button.title = `Label the chosen shapes ${label}`;
-    if (number < 9) {
-      const key = document.createElement("kbd");
-      key.textContent = number + 1;
-      button.append(key);
-    }
-    dot.style.background = colour(label);
-    name.textContent = label;
-    sum.textContent = count;
-    sum.title = `${count} labelled`;
-    button.append(dot, name, sum);
-    row.append(button);
-    return row;
-  });
-  list.replaceChildren(...known);
-  $("hint").hidden = wanted.length > 0;
-  $("known").replaceChildren(...wanted.map(([label]) => new Option(label, label)));
-  listFilters(wanted);
+  const wanted = labels.classes.map((label) => [label, labels.counts.get(label) ?? 0]);
+  if (listNames(wanted, colour, (label) => `Label the chosen shapes ${label}`)) listFilters(wanted);
 }
 
 function listFilters(wanted) {
@@ -180,8 +148,6 @@ function targets() {
   return grid.items.length ? [grid.items[grid.active]] : [];
 }
 
-function say(text) { $("said").textContent = text; }
-
 // Labels shapes by pairs [index, class], then frames the next one without a label.
 function label(pairs, done) {
   if (!pairs.length) return say("No shape is selected.");
@@ -210,165 +176,42 @@ function confirm(indices) {
   label(pairs, (count) => `${plural(count, "guess").replace("guesss", "guesses")} confirmed.`);
 }
 
-function step(back) {
-  const changes = back ? labels.undo() : labels.redo();
-  if (!changes.length) return say(back ? "Nothing to undo." : "Nothing to do again.");
-  update(changes[0].index);
-  say(`${back ? "Undone" : "Done again"}: ${plural(changes.length, "shape")}.`);
-}
+// Files and keys
 
-labels.changed = (changes) => {
-  downloaded = false;
-  if (sender) sender.add(changes);
-  else keeper.write();
+const desk = {
+  file: "labels.csv", thing: "shape", label: "label", name: "class", home: "grid",
+  text: () => writeLabels(labels.rows(names)),
+  read: (text) => {
+    const found = new Map(), faults = [];
+    for (const row of parseLabels(text)) {
+      const index = find(row.path);
+      if (index === undefined) faults.push(`line ${row.line}: ${row.path} is no shape of this page`);
+      else if (found.has(index) && found.get(index) !== row.label) faults.push(`line ${row.line}: ${names[index]} has another class above`);
+      else if (row.label.length > 200) faults.push(`line ${row.line}: has a class of more than 200 letters`);
+      else {
+        found.set(index, row.label);
+        if (row.split) labels.splits.set(index, row.split);
+      }
+    }
+    return { found, faults };
+  },
+  clicks: { confirm: () => confirm(targets()), every: () => grid.select(grid.items), none: () => grid.select([]) },
 };
+const start = refilter, choose = give, typed = give;
 
-// Files
-
-function download() {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([writeLabels(labels.rows(names))], { type: "text/csv;charset=utf-8" }));
-  link.download = "labels.csv";
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
-  downloaded = true;
-  say(`labels.csv: ${plural(labels.count, "label")}.`);
-}
-
-async function open(file) {
-  if (!file) return;
-  let rows;
-  try { rows = parseLabels(new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer())); } catch (error) {
-    return say(`${file.name}: ${error instanceof TypeError ? "is not a text in UTF-8" : error.message}`);
-  }
-  const found = new Map(), faults = [];
-  for (const row of rows) {
-    const index = find(row.path);
-    if (index === undefined) faults.push(`line ${row.line}: ${row.path} is no shape of this page`);
-    else if (found.has(index) && found.get(index).label !== row.label) faults.push(`line ${row.line}: ${names[index]} has another class above`);
-    else if (row.label.length > 200) faults.push(`line ${row.line}: has a class of more than 200 letters`);
-    else found.set(index, row);
-  }
-  for (const [index, row] of found) if (row.split) labels.splits.set(index, row.split);
-  const count = labels.change([...found].map(([index, row]) => [index, row.label]));
-  update();
-  const left = faults.length ? ` ${plural(faults.length, "line")} left out; ${faults[0]}.` : "";
-  say(`${file.name}: ${plural(found.size, "label")}, ${count} of them new.${left}`);
-}
-
-function saved(fault) {
-  $("kept").classList.toggle("bad", fault !== null);
-  $("kept").textContent = fault === null ? `Saved in ${data.file}.` : `Not saved: ${fault}`;
-}
-
-function tellKept() {
-  if (sender) { if (!sender.pending.size && !$("kept").textContent) saved(null); return; }
-  $("kept").classList.toggle("bad", !keeper.works);
-  $("kept").textContent = keeper.works ? "Kept in this browser. Download when done." : "This browser keeps nothing: download before you close the page.";
-}
-
-function startOver() {
-  if (keeper) keeper.earlier = null;
-  $("earlier").hidden = true;
-  const count = labels.change(labels.of.map((_, index) => [index, labels.begin.get(index) ?? null]));
-  keeper?.write();
-  update();
-  say(`${plural(count, "label")} taken back; undo brings them again.`);
-}
-
-// Work of this browser upon other labels than this page's
-
-function tellEarlier() {
-  $("earlier").hidden = !keeper?.earlier;
-  if (keeper?.earlier) $("differs").textContent = `In this browser ${plural(keeper.earlier.length, "shape")} had been given other labels than this page has.`;
-}
-
-function settleEarlier(take) {
-  const edits = keeper.earlier;
-  keeper.earlier = null;
-  if (take) labels.change(edits);
-  keeper.write();
-  tellEarlier();
-  update();
-}
-
-// Keys and buttons
-
-function key(event) {
-  const inText = event.target.matches?.("input:not([type=radio]), select, textarea");
-  const inDialog = event.target.closest?.("dialog");
-  const command = event.ctrlKey || event.metaKey;
-  const letter = event.key.toLowerCase();
-  const emptyText = inText && event.target.tagName === "INPUT" && !event.target.value;
-  if (inDialog || event.altKey) return false;
-  if (command && letter === "z" && (!inText || emptyText)) step(!event.shiftKey);
-  else if (command && letter === "y" && (!inText || emptyText)) step(false);
-  else if (inText) {
-    if (event.key !== "Escape") return false;
-    $("grid").focus();
-  } else if (event.key === "/") { $("class").focus(); $("class").select(); }
-  else if (event.key === "?") $("keys").showModal();
-  else if (!command && /^[1-9]$/.test(event.key)) {
-    const name = labels.classes[event.key - 1];
-    if (name === undefined) say(`There is no class ${event.key} yet.`);
-    else give(name);
-  } else if (event.target.matches("button, input, a, summary, label")) return false;
-  else if (event.key === "Enter" && $("class").value.trim()) give($("class").value);
+function own(event, command, letter) {
+  if (event.key === "Enter" && $("class").value.trim()) give($("class").value);
   else if (event.key === "Enter" || (letter === "c" && !command)) confirm(targets());
-  else if (event.key === "Delete" || event.key === "Backspace") unlabel();
   else return grid.key(event);
   return true;
 }
 
-document.addEventListener("keydown", (event) => { if (key(event)) event.preventDefault(); });
 $("grid").addEventListener("click", (event) => {
   const card = event.target.closest(".ok")?.closest("[role=option]");
   if (!card) return;
   event.stopImmediatePropagation();
   confirm([Number(card.dataset.index)]);
 }, true);
-$("apply").addEventListener("submit", (event) => { event.preventDefault(); give($("class").value); $("grid").focus(); });
-$("classes").addEventListener("click", (event) => {
-  const button = event.target.closest("button");
-  if (button) { give(button.dataset.label); $("grid").focus({ preventScroll: true }); }
-});
 for (const input of document.querySelectorAll("input[name=which]")) input.addEventListener("change", refilter);
 for (const id of ["of", "sort"]) $(id).addEventListener("change", refilter);
 $("search").addEventListener("input", refilter);
-const clicks = {
-  undo: () => step(true), redo: () => step(false), remove: unlabel, confirm: () => confirm(targets()),
-  every: () => grid.select(grid.items), none: () => grid.select([]), download, choose: () => $("file").click(),
-  help: () => $("keys").showModal(), take: () => settleEarlier(true), drop: () => settleEarlier(false),
-  over: () => {
-    const back = plural(labels.begin.size, "label");
-    $("ask").textContent = `All that was labelled here (${plural(Object.keys(labels.edits()).length, "shape")}) goes back to the ${back} that the page began with.`;
-    $("sure").showModal();
-  },
-};
-for (const [id, act] of Object.entries(clicks)) $(id)?.addEventListener("click", act);
-$("sure").addEventListener("close", () => { if ($("sure").returnValue === "yes") startOver(); $("sure").returnValue = ""; });
-$("file").addEventListener("change", () => { open($("file").files[0]); $("file").value = ""; });
-document.addEventListener("dragover", (event) => { event.preventDefault(); document.body.classList.add("drop"); });
-document.addEventListener("dragleave", (event) => { if (!event.relatedTarget) document.body.classList.remove("drop"); });
-document.addEventListener("drop", (event) => {
-  event.preventDefault();
-  document.body.classList.remove("drop");
-  open(event.dataTransfer.files[0]);
-});
-addEventListener("beforeunload", (event) => {
-  const lost = sender ? sender.pending.size > 0 : !keeper.works && !downloaded;
-  if (lost) event.preventDefault();
-});
-// Another tab with this page has labelled: take over what it has.
-addEventListener("storage", (event) => {
-  const saved = keeper && event.key === keeper.key && keeper.read();
-  if (!saved || saved.base !== data.base) return;
-  const now = names.map((_, index) => saved.edits[index] ?? (index in saved.edits ? null : labels.begin.get(index) ?? null));
-  labels._set(now.map((after, index) => ({ index, after })).filter(({ index, after }) => labels.of[index] !== after));
-  update();
-});
-
-refilter();
-tellEarlier();
-if (restored) say(`${plural(restored, "label")} from before, kept in this browser.`);
-$("grid").focus({ preventScroll: true });
