@@ -3,7 +3,6 @@
 import json
 import re
 import threading
-import time
 
 import pytest
 from hard_names import HARD_NAMES
@@ -44,22 +43,8 @@ def order(browser):
     return browser.run("grid.items.map((index) => names[index])")
 
 
-def settle(browser, expression, seconds=10.0):
-    """Wait until an expression is true in the page."""
-    deadline = time.monotonic() + seconds
-    while not browser.run(expression):
-        assert time.monotonic() < deadline, expression
-        time.sleep(0.05)
-
-
-def fresh(browser, url):
-    browser.open(url)
-    browser.run("localStorage.clear(); return 1")
-    browser.open(url)
-
-
 def test_label_by_keyboard_and_mouse_undo_save_and_read_back(browser, page, tmp_path):
-    fresh(browser, page.as_uri())
+    browser.fresh(page.as_uri())
     shapes = order(browser)
     assert browser.run("document.activeElement.id") == "grid"
 
@@ -93,29 +78,24 @@ def test_label_by_keyboard_and_mouse_undo_save_and_read_back(browser, page, tmp_
     assert shapes[3] not in labels(browser)
     wanted = labels(browser)
 
-    downloads = browser.downloads / "saved"
-    browser.devtools("Page.setDownloadBehavior", behavior="allow", downloadPath=str(downloads))
-    browser.click("#download")
-    file = downloads / "labels.csv"
-    deadline = time.monotonic() + 20
-    while not file.exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
+    file = browser.downloads / "saved" / "labels.csv"
+    browser.download("#download", file)
     assert {row.path: row.label for row in read_labels(file)} == wanted
 
     browser.open(page.as_uri())  # a closed tab has lost nothing
     assert labels(browser) == wanted
     browser.click("#over")
     browser.click("#sure button[value=yes]")
-    settle(browser, "labels.count === 0")  # the dialog closes first
+    browser.settle("labels.count === 0")  # the dialog closes first
     assert labels(browser) == {}
     browser.choose_file("#file", file)
-    settle(browser, "labels.count > 0")
+    browser.settle("labels.count > 0")
     assert labels(browser) == wanted
     assert browser.complaints() == []
 
 
 def test_select_all_shown_and_filters(browser, page):
-    fresh(browser, page.as_uri())
+    browser.fresh(page.as_uri())
     browser.click("input[value=proposed]")
     assert len(order(browser)) == 5
     browser.click("#every")
@@ -141,7 +121,7 @@ def test_select_all_shown_and_filters(browser, page):
 def test_guesses_are_confirmed_and_corrected(browser, taught_store, trained_run, tmp_path):
     write_labels(tmp_path / "none.csv", [])
     made = label_page(taught_store, tmp_path / "none.csv", trained_run, 4, "cpu")
-    fresh(browser, write_label_page(made, tmp_path).as_uri())
+    browser.fresh(write_label_page(made, tmp_path).as_uri())
     shapes = order(browser)
     guess = dict(zip(made.names, made.guesses.probabilities.argmax(axis=1), strict=True))
     guess = {name: ["bed", "chair", "lamp"][best] for name, best in guess.items()}
@@ -161,7 +141,7 @@ def test_guesses_are_confirmed_and_corrected(browser, taught_store, trained_run,
 
 def test_work_upon_other_labels_is_offered_not_mixed_in(browser, hard_store, tmp_path):
     first = write_label_page(label_page(hard_store, count=3, device="cpu"), tmp_path / "1.html")
-    fresh(browser, first.as_uri())
+    browser.fresh(first.as_uri())
     shapes = order(browser)
     browser.keys("/", "mine", "Enter")
     write_labels(tmp_path / "labels.csv", [LabelRow(shapes[0], "theirs", "val")])
@@ -179,7 +159,7 @@ def test_work_upon_other_labels_is_offered_not_mixed_in(browser, hard_store, tmp
 
 
 def test_a_file_is_dropped_on_the_page(browser, page):
-    fresh(browser, page.as_uri())
+    browser.fresh(page.as_uri())
     text = (
         "path,class,split\n椅子/стул/كرسي.obj,chair,val\nnowhere,x,\n[red]name[/red],[b]bold[/b],\n"
     )
@@ -189,13 +169,13 @@ def test_a_file_is_dropped_on_the_page(browser, page):
         document.dispatchEvent(new DragEvent("drop", { dataTransfer: files }));
         return 1"""
     browser.run(drop, text)
-    settle(browser, "labels.count > 0")
+    browser.settle("labels.count > 0")
     assert labels(browser) == {"椅子/стул/كرسي": "chair", "[red]name[/red]": "[b]bold[/b]"}
     said = browser.run("document.getElementById('said').textContent")
     assert "2 labels, 2 of them new. 1 line left out; line 3: nowhere is no shape" in said
     assert browser.run("writeLabels(labels.rows(names))").startswith("path,class,split\n")
     browser.run(drop, 'path,class\na,"x')
-    settle(browser, "document.getElementById('said').textContent.includes('quote')")
+    browser.settle("document.getElementById('said').textContent.includes('quote')")
     assert len(labels(browser)) == 2  # nothing is taken from a damaged file
 
 
@@ -256,10 +236,10 @@ def test_the_served_page_saves_by_itself(browser, hard_store, tmp_path):
             browser.open(server.url)
             shapes = order(browser)
             browser.keys("/", "стул", "Enter", "1")
-            settle(browser, "!sender.pending.size && !sender.busy")
+            browser.settle("!sender.pending.size && !sender.busy")
             assert {r.path: r.label for r in read_labels(file)} == dict.fromkeys(shapes[:2], "стул")
             browser.keys("z", held=["Control"])
-            settle(browser, "!sender.pending.size && !sender.busy")
+            browser.settle("!sender.pending.size && !sender.busy")
             assert {r.path: r.label for r in read_labels(file)} == {shapes[0]: "стул"}
             browser.open(server.url)
             assert labels(browser) == {shapes[0]: "стул"}
@@ -276,7 +256,7 @@ def test_nothing_sticks_out_and_only_what_is_seen_is_there(browser, page, width,
     browser.open(page.as_uri())
     root = "document.documentElement"
     assert browser.run(f"{root}.scrollWidth <= innerWidth && {root}.scrollHeight <= innerHeight")
-    settle(browser, "[...document.images].every((image) => image.naturalWidth > 0)")
+    browser.settle("[...document.images].every((image) => image.naturalWidth > 0)")
     browser.look(1400, 900)
 
 
@@ -299,10 +279,10 @@ def test_ten_thousand_shapes_open_at_once(browser, page, tmp_path):
     assert big.stat().st_size < 50_000_000
     browser.open(big.as_uri())
     assert len(order(browser)) == 10_000
-    settle(browser, "document.querySelectorAll('.card').length > 10")
+    browser.settle("document.querySelectorAll('.card').length > 10")
     assert browser.run("document.querySelectorAll('.card').length") < 200
     browser.keys("End")
-    settle(browser, "document.getElementById('card-9999') !== null")
+    browser.settle("document.getElementById('card-9999') !== null")
     browser.keys("a", held=["Control"])
     browser.keys("/", "thing", "Enter")
     assert browser.run("labels.count") == 10_000

@@ -103,6 +103,45 @@ class Browser:
         ]
         self._call("POST", "/actions", {"actions": sources})
 
+    def draw(self, *places: Sequence[float], held: str | None = None) -> None:
+        """Press the mouse at the first place (x, y) of the window, move along, release it."""
+        moves = [
+            {"type": "pointerMove", "origin": "viewport", "x": round(x), "y": round(y)}
+            for x, y in places
+        ]
+        down, up = ({"type": f"pointer{way}", "button": 0} for way in ("Down", "Up"))
+        pause = {"type": "pause", "duration": 0}
+        mouse = [pause, moves[0], down, *moves[1:], up]
+        key = [{"type": f"key{way}", "value": KEYS[held]} if held else pause for way in ("Down", "Up")]
+        keys = [key[0], *[pause] * (len(mouse) - 1), key[1]]
+        pointer = {"type": "pointer", "id": "mouse", "actions": mouse}
+        self._call(
+            "POST", "/actions", {"actions": [{"type": "key", "id": "keys", "actions": keys}, pointer]}
+        )
+
+    def settle(self, expression: str, seconds: float = 10.0) -> None:
+        """Wait until an expression is true in the page."""
+        deadline = time.monotonic() + seconds
+        while not self.run(expression):
+            assert time.monotonic() < deadline, expression
+            time.sleep(0.05)
+
+    def download(self, selector: str, file: Path) -> None:
+        """Click what saves a file, and wait until it is there."""
+        self.devtools(
+            "Page.setDownloadBehavior", behavior="allow", downloadPath=str(file.parent)
+        )
+        self.click(selector)
+        deadline = time.monotonic() + 20
+        while not file.exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+
+    def fresh(self, url: str) -> None:
+        """Open a page that keeps nothing from before."""
+        self.open(url)
+        self.run("localStorage.clear(); return 1")
+        self.open(url)
+
     def choose_file(self, selector: str, file: Path) -> None:
         found = self._call("POST", "/element", {"using": "css selector", "value": selector})
         self._call("POST", f"/element/{found[_ELEMENT]}/value", {"text": str(file)})

@@ -5,7 +5,9 @@ import pytest
 import torch
 from torch import nn
 
+from pointmcd.data.dataset import Batch
 from pointmcd.errors import ConfigError
+from pointmcd.ops.cross_entropy import smoothed_cross_entropy
 from pointmcd.students.base import PointFeatures
 from pointmcd.students.part_heads import SINGLE_PARTS, PartHead, PartLayout, local_features
 from pointmcd.students.registry import list_students
@@ -307,3 +309,21 @@ def test_names_that_nobody_knows():
         get_task("segmentatoin")
     with pytest.raises(ConfigError, match="student nobody: unknown"):
         get_task("segmentation").build_model("nobody", LABELS)
+
+
+def test_points_without_a_label_count_for_nothing():
+    task, generator = get_task("segmentation"), torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 30, 6, generator=generator, requires_grad=True)
+    parts = torch.randint(6, (2, 30), generator=generator)
+    whole = Batch(torch.zeros(2, 30, 3), torch.zeros(2, dtype=torch.long), parts)
+    known = torch.rand(2, 30, generator=generator) < 0.4
+    some = whole._replace(parts=parts.where(known, -1))
+    expected = smoothed_cross_entropy(logits[known], parts[known], 0.2)
+    loss = task.loss(logits, some, 0.2)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
+    (gradient,) = torch.autograd.grad(loss, logits)
+    assert not gradient[~known].any()
+    right = (logits.argmax(2) == parts)[known].float().mean()
+    assert task.training_metrics(logits, some)["train_accuracy"].item() == pytest.approx(right.item())
+    none = whole._replace(parts=torch.full_like(parts, -1))
+    assert task.loss(logits, none, 0.2).item() == 0

@@ -66,7 +66,7 @@ def predict(
         return
     where = pick_device(device)
     used = open_predictor(run, checkpoint, where)
-    task, classes = used.task, used.labels.classes
+    task, classes = used.task, used.labels.known
     _check_label(used, label)
     if len(classes) == 1:
         label = classes[0]
@@ -94,7 +94,7 @@ def _check_label(used: Predictor, label: str | None) -> None:
         return
     if not _told(used.task):
         raise ConfigError(f"--label {label}: the model of {used.name} takes no class; leave it out")
-    classes = used.labels.classes
+    classes = used.labels.known
     if label not in classes:
         raise ConfigError(
             f"--label {label}: is no class of {used.name}; use one of {', '.join(classes)}"

@@ -40,6 +40,11 @@ class Labels:
     parts: dict[str, list[str]] | None = None
 
     @property
+    def known(self) -> list[str]:
+        """The classes of which there is something to predict: with parts, those that have any."""
+        return [name for name in self.classes if self.parts is None or self.parts[name]]
+
+    @property
     def part_ranges(self) -> npt.NDArray[np.int64]:
         """First global part id of each class and the one after its last, int64 [K, 2]."""
         assert self.parts is not None
