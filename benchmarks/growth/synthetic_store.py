@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pointmcd.data.store import ShapeRecord, Store
+from pointmcd.data.records import ShapeRecord
+from pointmcd.data.store import Store
 from pointmcd.files import write_json
 from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.plan import Plan

@@ -17,6 +17,7 @@ import numpy as np
 from scipy.special import softmax
 from scipy.stats import t
 
+from benchmarks.labelling import PAGE
 from benchmarks.shared.page import machine, sections, table, write
 from benchmarks.shared.trials import describe_store, parser
 from pointmcd.data.labels import LabelRow, write_labels
@@ -31,7 +32,6 @@ from pointmcd.teachers.stored import map_output, teacher_folder
 from pointmcd.teachers.teach import teach
 from pointmcd.typing import Doubles
 
-PAGE = Path(__file__).with_name("README.md")
 FRACTIONS = (0.02, 0.05, 0.1)
 
 

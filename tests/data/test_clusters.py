@@ -7,6 +7,7 @@ from store_copies import copy_store
 from pointmcd.data import clusters
 from pointmcd.data.clusters import find_clusters, shape_clusters
 from pointmcd.data.store import Store
+from pointmcd.errors import StoreError
 
 
 def box(centre, count, seed):
@@ -15,7 +16,9 @@ def box(centre, count, seed):
 
 
 def test_things_apart_are_pieces_of_their_own_from_the_top_down():
-    cloud = np.concatenate([box((0, -0.6, 0), 60, 0), box((0, 0.6, 0), 50, 1), box((0, 0, 0), 40, 2)])
+    cloud = np.concatenate(
+        [box((0, -0.6, 0), 60, 0), box((0, 0.6, 0), 50, 1), box((0, 0, 0), 40, 2)]
+    )
     found = find_clusters(cloud, 3)
     assert found.tolist() == [2] * 60 + [0] * 50 + [1] * 40
     assert find_clusters(cloud[:, [0, 2, 1]], 3, up=2).tolist() == found.tolist()
@@ -39,7 +42,9 @@ def test_as_many_as_there_are_places(count, number):
     assert (found.reshape(40, 3) == found[::3, None]).all()
 
 
-def test_what_was_found_stays_and_others_have_another_fingerprint(tiny_store, tmp_path, monkeypatch):
+def test_what_was_found_stays_and_others_have_another_fingerprint(
+    tiny_store, tmp_path, monkeypatch
+):
     path = copy_store(tiny_store, tmp_path / "store")
     first, fingerprint = shape_clusters(Store(path), 4, 6)
     assert fingerprint.startswith("6-")
@@ -54,3 +59,7 @@ def test_what_was_found_stays_and_others_have_another_fingerprint(tiny_store, tm
     changed, other = shape_clusters(Store(path), 4, 6)
     assert not changed.any()
     assert other != fingerprint
+    for file in (path / "clusters").rglob("*.npy"):
+        file.write_bytes(b"no array")
+    with pytest.raises(StoreError, match="damaged; delete that file"):
+        shape_clusters(Store(path), 4, 6)

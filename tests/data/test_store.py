@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pointmcd.data.store import ShapeRecord, Store, map_array
+from pointmcd.data.records import ShapeRecord
+from pointmcd.data.store import Store, map_array
 from pointmcd.errors import PointMCDError, StoreError
 
 

@@ -1,4 +1,4 @@
-"""Parts in a real browser: paint clusters by keyboard and mouse, save, read back, train, predict."""
+"""Parts in a real browser: paint clusters by keyboard and mouse, save, train on it."""
 
 import threading
 
@@ -29,10 +29,14 @@ PLACE = """
       for (let place = 0; place < map.length; place++) {
         const [x, y] = [place % side, Math.floor(place / side)];
         let reach = 0;
-        const same = (dx, dy) => x + dx >= 0 && x + dx < side && map[place + dx + dy * side] === cluster + 1;
-        while (reach < 9 && [-reach, 0, reach].every((dx) => [-reach, 0, reach].every((dy) => same(dx, dy)))) reach++;
-        if (reach > best[0]) best = [reach,
-          box.left + (box.width - size) / 2 + (x + 0.5) * size / side, box.top + (box.height - size) / 2 + (y + 0.5) * size / side];
+        const same = (dx, dy) => x + dx >= 0 && x + dx < side
+          && map[place + dx + dy * side] === cluster + 1;
+        const square = () => [-reach, 0, reach].every(
+          (dx) => [-reach, 0, reach].every((dy) => same(dx, dy)));
+        while (reach < 9 && square()) reach++;
+        if (reach <= best[0]) continue;
+        const [left, top] = [box.left + (box.width - size) / 2, box.top + (box.height - size) / 2];
+        best = [reach, left + (x + 0.5) * size / side, top + (y + 0.5) * size / side];
       }
     }
     return best.slice(1);"""

@@ -92,7 +92,9 @@ def test_a_file_to_begin_with(hard_store, tmp_path):
 
 
 def test_parts_are_saved_after_every_change(hard_store, tmp_path):
-    page = PartsPage(Store(hard_store), 6, {}, [2], [], [shape_clusters(Store(hard_store), 2, 6)[1]])
+    page = PartsPage(
+        Store(hard_store), 6, {}, [2], [], [shape_clusters(Store(hard_store), 2, 6)[1]]
+    )
     with LabelServer(page, tmp_path / "parts.csv") as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()

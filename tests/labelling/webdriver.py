@@ -112,11 +112,15 @@ class Browser:
         down, up = ({"type": f"pointer{way}", "button": 0} for way in ("Down", "Up"))
         pause = {"type": "pause", "duration": 0}
         mouse = [pause, moves[0], down, *moves[1:], up]
-        key = [{"type": f"key{way}", "value": KEYS[held]} if held else pause for way in ("Down", "Up")]
+        key = [
+            {"type": f"key{way}", "value": KEYS[held]} if held else pause for way in ("Down", "Up")
+        ]
         keys = [key[0], *[pause] * (len(mouse) - 1), key[1]]
         pointer = {"type": "pointer", "id": "mouse", "actions": mouse}
         self._call(
-            "POST", "/actions", {"actions": [{"type": "key", "id": "keys", "actions": keys}, pointer]}
+            "POST",
+            "/actions",
+            {"actions": [{"type": "key", "id": "keys", "actions": keys}, pointer]},
         )
 
     def settle(self, expression: str, seconds: float = 10.0) -> None:
@@ -128,9 +132,7 @@ class Browser:
 
     def download(self, selector: str, file: Path) -> None:
         """Click what saves a file, and wait until it is there."""
-        self.devtools(
-            "Page.setDownloadBehavior", behavior="allow", downloadPath=str(file.parent)
-        )
+        self.devtools("Page.setDownloadBehavior", behavior="allow", downloadPath=str(file.parent))
         self.click(selector)
         deadline = time.monotonic() + 20
         while not file.exists() and time.monotonic() < deadline:

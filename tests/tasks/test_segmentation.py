@@ -324,6 +324,8 @@ def test_points_without_a_label_count_for_nothing():
     (gradient,) = torch.autograd.grad(loss, logits)
     assert not gradient[~known].any()
     right = (logits.argmax(2) == parts)[known].float().mean()
-    assert task.training_metrics(logits, some)["train_accuracy"].item() == pytest.approx(right.item())
+    assert task.training_metrics(logits, some)["train_accuracy"].item() == pytest.approx(
+        right.item()
+    )
     none = whole._replace(parts=torch.full_like(parts, -1))
     assert task.loss(logits, none, 0.2).item() == 0

@@ -69,7 +69,7 @@ def test_classes_without_parts_are_not_predicted(make, tiny_store, furniture_roo
     mesh = next((furniture_root / "lamp" / "test").glob("*.off"))
     (found,) = predict(run, [mesh], device="cpu")
     assert "of which class?" in found.fault
-    with pytest.raises(ConfigError, match="--label lamp: is no class of .* bed, chair"):
+    with pytest.raises(ConfigError, match=r"--label lamp: is no class of .* bed, chair"):
         list(predict(run, [mesh], device="cpu", label="lamp"))
 
 

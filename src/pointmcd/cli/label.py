@@ -7,8 +7,8 @@ import tyro
 from tyro.conf import Positional
 
 from pointmcd.cli.output import UsageError, free_page, print_line
-from pointmcd.options import DEVICE, RUN, STORE, Flag, metavar
 from pointmcd.files import write_page
+from pointmcd.options import DEVICE, RUN, STORE, Flag, metavar
 from pointmcd.progress import console
 
 if TYPE_CHECKING:

@@ -2,16 +2,13 @@
 
 import hashlib
 import warnings
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pointmcd.data.store import map_array
+from pointmcd.data.records import Shapes
+from pointmcd.errors import StoreError
 from pointmcd.files import replacing
 from pointmcd.typing import Doubles, Floats, Indices, Shorts
-
-if TYPE_CHECKING:
-    from pointmcd.data.store import Store
 
 #: Clusters of a shape where nothing else is said.
 CLUSTERS = 24
@@ -21,7 +18,7 @@ _FOR_NORMAL, _FOR_GROWTH = 16, 8
 _NORMAL_WEIGHT = 0.3
 
 
-def shape_clusters(store: "Store", index: int, count: int) -> tuple[Shorts, str]:
+def shape_clusters(store: Shapes, index: int, count: int) -> tuple[Shorts, str]:
     """Return the cluster of each stored point of a shape, int16 [P], and the clusters' fingerprint.
 
     Clusters are counted from 0, from the top of the shape down. What is found is kept in the store,
@@ -32,6 +29,9 @@ def shape_clusters(store: "Store", index: int, count: int) -> tuple[Shorts, str]
         store: the shapes.
         index: of the shape.
         count: of clusters; fewer where the shape has fewer points.
+
+    Raises:
+        StoreError: when the kept file is damaged.
     """
     points = store.points(np.array([index]), store.num_points)[0]
     place = store.path / "clusters" / str(count) / f"{index:05d}-{_digest(points)}.npy"
@@ -39,7 +39,10 @@ def shape_clusters(store: "Store", index: int, count: int) -> tuple[Shorts, str]
         found = find_clusters(points, count, "xyz".index(store.rig["up"]))
         with replacing(place) as temporary, temporary.open("wb") as file:
             np.save(file, found)
-    clusters = map_array(place)
+    try:
+        clusters = np.load(place, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise StoreError(f"{place}: damaged; delete that file") from error
     return clusters, f"{count}-{_digest(points, clusters)}"
 
 
@@ -52,8 +55,7 @@ def find_clusters(points: Floats, count: int, up: int = 1) -> Shorts:
     """Cut a cloud [P, 3] into pieces that hang together: the cluster of each point, int16 [P].
 
     Ward's method along the neighbours of points, on coordinates and estimated normals: pieces are
-    compact, and end at edges. Of 24 pieces on psb_parts17, 88% of the points are of the part that
-    most of their piece is; an image encoder's features beside them did not make it more.
+    compact, and end at edges (benchmarks/labelling/pieces.py has how well they fit parts).
 
     Args:
         points: in the unit sphere.
@@ -74,7 +76,7 @@ def find_clusters(points: Floats, count: int, up: int = 1) -> Shorts:
         found = AgglomerativeClustering(count, connectivity=graph).fit_predict(features)
     heights = [distinct[found == number, up].mean() for number in range(count)]
     order = np.argsort(np.argsort(-np.array(heights), kind="stable"))
-    return order[found][place.reshape(-1)].astype(np.int16)
+    return np.asarray(order[found][place.reshape(-1)], dtype=np.int16)
 
 
 def _unsigned_normals(points: Doubles) -> Doubles:

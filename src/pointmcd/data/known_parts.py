@@ -3,18 +3,16 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from pointmcd.data.clusters import shape_clusters
 from pointmcd.data.labels import find_shape
 from pointmcd.data.part_labels import PartRow, read_parts
+from pointmcd.data.records import ShapeRecord, Shapes
 from pointmcd.errors import ConfigError
 from pointmcd.typing import Shorts
-
-if TYPE_CHECKING:
-    from pointmcd.data.store import ShapeRecord, Store
 
 #: The class of all shapes where none has one.
 ONE_CLASS = "shape"
@@ -32,10 +30,10 @@ class KnownParts(NamedTuple):
 
     parts: dict[str, list[str]]
     of_points: dict[int, Shorts]
-    shapes: "list[ShapeRecord]"
+    shapes: list[ShapeRecord]
 
 
-def match_parts(store: "Store", path: Path, empty: bool = False) -> dict[int, dict[int, PartRow]]:
+def match_parts(store: Shapes, path: Path, empty: bool = False) -> dict[int, dict[int, PartRow]]:
     """Return the rows of each labelled shape by index and number of the cluster.
 
     Raises:
@@ -62,19 +60,19 @@ def match_parts(store: "Store", path: Path, empty: bool = False) -> dict[int, di
     return found
 
 
-def _check_clusters(store: "Store", path: Path, index: int, row: PartRow, first: PartRow) -> None:
+def _check_clusters(store: Shapes, path: Path, index: int, row: PartRow, first: PartRow) -> None:
     name = store.shapes[index].name
     if row.clusters != first.clusters:
         raise ConfigError(
             f"--labels {path}: lines {first.line} and {row.line} are of different clusters of"
             f" {name}: {first.clusters} and {row.clusters}; keep one"
         )
-    if row is first and row.count > store.num_points:
+    if row is first and row.of > store.num_points:
         raise ConfigError(
-            f"--labels {path}: line {row.line}: {row.count} clusters, but {store.path} has"
+            f"--labels {path}: line {row.line}: {row.of} clusters, but {store.path} has"
             f" {store.num_points} points per shape"
         )
-    if row is first and (now := shape_clusters(store, index, row.count)[1]) != row.clusters:
+    if row is first and (now := shape_clusters(store, index, row.of)[1]) != row.clusters:
         raise ConfigError(
             f"--labels {path}: line {row.line}: {name} was labelled upon other clusters"
             f" ({row.clusters}) than those in {store.path} ({now}); label it again with pointmcd"
@@ -82,7 +80,7 @@ def _check_clusters(store: "Store", path: Path, index: int, row: PartRow, first:
         )
 
 
-def known_parts(store: "Store", path: Path) -> KnownParts:
+def known_parts(store: Shapes, path: Path) -> KnownParts:
     """Return what a part file says: it takes the place of the store's part labels outside test.
 
     Where no shape has a class, all are of one. Shapes of classes none of whose parts has a name are
@@ -107,7 +105,7 @@ def known_parts(store: "Store", path: Path) -> KnownParts:
     )
 
 
-def _of_classes(store: "Store", path: Path) -> "list[ShapeRecord]":
+def _of_classes(store: Shapes, path: Path) -> list[ShapeRecord]:
     bare = [shape.name for shape in store.shapes if shape.label is None]
     if bare and len(bare) < len(store.shapes):
         raise ConfigError(
@@ -117,17 +115,17 @@ def _of_classes(store: "Store", path: Path) -> "list[ShapeRecord]":
     return [replace(shape, label=ONE_CLASS) for shape in store.shapes] if bare else store.shapes
 
 
-def _split(shape: "ShapeRecord", parts: Mapping[str, list[str]]) -> str:
+def _split(shape: ShapeRecord, parts: Mapping[str, list[str]]) -> str:
     if not parts.get(str(shape.label)):
         return "none"
     return shape.split if shape.split in ("test", "none") else "train"
 
 
 def _of_points(
-    store: "Store", index: int, rows: Mapping[int, PartRow], names: Sequence[str]
+    store: Shapes, index: int, rows: Mapping[int, PartRow], names: Sequence[str]
 ) -> Shorts:
     """The part of each stored point of a shape, int16 [P]."""
-    count = next(iter(rows.values())).count
+    count = next(iter(rows.values())).of
     of_cluster = np.full(count, -1, dtype=np.int16)
     for number, row in rows.items():
         of_cluster[number - 1] = names.index(row.part)

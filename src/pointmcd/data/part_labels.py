@@ -30,8 +30,8 @@ class PartRow(NamedTuple):
     line: int = 0
 
     @property
-    def count(self) -> int:
-        """How many clusters the shape was cut into, at most."""
+    def of(self) -> int:
+        """The number of clusters that the shape was cut into."""
         return int(self.clusters.partition("-")[0])
 
 

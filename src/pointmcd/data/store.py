@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, replace
 from functools import cached_property, lru_cache
 from itertools import accumulate
 from pathlib import Path
@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from pointmcd.data.known_parts import known_parts
 from pointmcd.data.labels import is_part_file, match_labels
+from pointmcd.data.records import ShapeRecord
 from pointmcd.errors import ConfigError, StoreError
 from pointmcd.files import read_json
 from pointmcd.shapes.features import chosen_kinds, chosen_names
@@ -24,18 +26,6 @@ from pointmcd.typing import Array, Bools, Bytes, Doubles, Floats, Indices, Short
 
 #: Raised whenever the layout on disk changes in a way that older code would misread.
 STORE_FORMAT = 1
-
-
-@dataclass(frozen=True)
-class ShapeRecord:
-    """One shape of a store: its unique name, its class (None: unlabelled) and its split.
-
-    The split is "train", "val", "test", or "none" for a shape left out as a test shape's twin.
-    """
-
-    name: str
-    label: str | None
-    split: str
 
 
 class Store:
@@ -96,8 +86,6 @@ class Store:
 
     def _relabel(self, file: Path) -> None:
         if is_part_file(file):
-            from pointmcd.data.known_parts import known_parts  # it reads a store
-
             self.parts, self.known_parts, self.shapes = known_parts(self, file)
             self.classes = sorted(self.parts)
             # Clusters are of the shapes themselves.
@@ -283,7 +271,7 @@ class Store:
             return np.asarray(labels + starts[:, None])
         rows = [self._known_part_labels(int(i), count) for i in indices]
         local = np.stack(rows) if rows else np.zeros((0, count), dtype=np.int64)
-        return np.where(local < 0, -1, local + starts[:, None])
+        return np.asarray(np.where(local < 0, -1, local + starts[:, None]))
 
     def _known_part_labels(self, index: int, count: int) -> Indices:
         """The parts of a shape's points within its class: of the part file, in test also own."""
@@ -291,7 +279,7 @@ class Store:
         if index in self.known_parts:
             return self.known_parts[index][:count].astype(np.int64)
         if self.shapes[index].split == "test" and self.meta.get("parts"):
-            return self._gather("parts", np.array([index]), count)[0].astype(np.int64)
+            return np.asarray(self._gather("parts", np.array([index]), count)[0], dtype=np.int64)
         return np.full(count, -1, dtype=np.int64)
 
     def pixel_labels(self, index: int) -> Shorts:

@@ -62,7 +62,8 @@ def telling_views(pictures: Bytes, seen: Bools, level: Bools) -> list[int]:
     """
     chosen = [telling_view(pictures, level)]
     while len(chosen) < min(_VIEWS, len(pictures)):
-        added = (seen & ~seen[:, chosen].any(axis=1)[:, None]).sum(axis=0)
+        known = np.asarray(seen[:, chosen].any(axis=1))
+        added = (seen & ~known[:, None]).sum(axis=0)
         if added.max() < _ADDS * len(seen):
             break
         chosen.append(int(added.argmax()))

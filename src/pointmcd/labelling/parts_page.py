@@ -158,10 +158,10 @@ def read_part_rows(store: Store, file: str | Path, count: int) -> dict[int, Part
     found: dict[int, PartRow] = {}
     for index, rows in match_parts(store, Path(file), empty=True).items():
         for number, row in rows.items():
-            if row.count != count:
+            if row.of != count:
                 raise ConfigError(
-                    f"--labels {file}: line {row.line}: is of {row.count} clusters; give"
-                    f" --clusters {row.count}, or another file"
+                    f"--labels {file}: line {row.line}: is of {row.of} clusters; give"
+                    f" --clusters {row.of}, or another file"
                 )
             found[index * count + number - 1] = row._replace(path=store.shapes[index].name)
     return found
