@@ -66,8 +66,9 @@ class TeachConfig:
     """Fraction of each class's train shapes whose labels are used, at least one shape; drawn by the
     seed. `train` with the same fraction and seed takes this teacher."""
     labels: Annotated[Path | None, metavar("FILE")] = None
-    """Label file (path,class) whose labels are used instead of the store's, outside the test split.
-    `train` with the same labels takes this teacher."""
+    """Label file (path,class; for segmentation the parts.csv of `label --parts`) whose labels are
+    used instead of the store's, outside the test split. `train` with the same labels takes this
+    teacher."""
     label_smoothing: float | None = None
     """Classification only: probability shared among the other classes; 0.2."""
     seed: int = 0

@@ -78,8 +78,9 @@ class TrainConfig:
     """More prepared stores, of the same rig, whose shapes outside their test splits the objectives
     learn from too; their labels, if any, are not read."""
     labels: Annotated[Path | None, metavar("FILE")] = None
-    """Label file (path,class) whose labels are used instead of the store's, outside the test split;
-    all other shapes are learnt from without labels. `teach` with the same file first."""
+    """Label file (path,class; for segmentation the parts.csv of `label --parts`) whose labels are
+    used instead of the store's, outside the test split; all other shapes are learnt from without
+    labels. `teach` with the same file first."""
     fit_on: Literal["train", "train+val"] = "train"
     """Shapes to fit: train, or train+val once all settings are chosen: then nothing is validated,
     there is no best checkpoint, and the last is what is used."""

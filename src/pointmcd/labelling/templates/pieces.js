@@ -59,7 +59,7 @@ class Pieces {
 
   look(cluster) {
     const { colour, strong, marked } = this.paint(cluster);
-    const alpha = (strong ? 150 : 84) + (cluster === this.under ? 60 : 0);
+    const alpha = (strong ? 160 : 72) + (cluster === this.under ? 60 : 0);
     return { fill: [...colour, alpha], edge: marked ? [0, 0, 0, 230] : [20, 26, 34, 110], marked };
   }
 
