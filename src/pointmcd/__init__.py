@@ -17,6 +17,7 @@ _PUBLIC = {
     "Lesson": "pointmcd.teachers.lesson",
     "LessonOptions": "pointmcd.teachers.lesson",
     "Objective": "pointmcd.distill.objective",
+    "PartSegmenter": "pointmcd.estimators.segmenter",
     "PointCloudClassifier": "pointmcd.estimators.classifier",
     "PointCloudEmbedder": "pointmcd.estimators.classifier",
     "PointFeatures": "pointmcd.students.base",

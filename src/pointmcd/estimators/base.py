@@ -1,0 +1,190 @@
+"""The base of the estimators: fitting, and clouds for the fitted model."""
+
+import copy
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from torch import nn
+
+from pointmcd.device import pick_device
+from pointmcd.errors import ConfigError, ShapeError
+from pointmcd.files import replacing
+from pointmcd.preparation.config import PrepareConfig
+from pointmcd.preparation.prepare import prepare
+from pointmcd.tasks.task import get_task
+from pointmcd.teachers.config import TeachConfig
+from pointmcd.teachers.teach import teach
+from pointmcd.training.config import TrainConfig
+from pointmcd.training.model import load_model
+from pointmcd.training.run import Run
+from pointmcd.training.train import train
+from pointmcd.typing import Doubles
+
+#: Clouds that a fitted model takes at once.
+BATCH = 32
+
+
+class PointCloudEstimator(BaseEstimator):  # type: ignore[misc]
+    """What the estimators have in common: fitting, and the fitted model.
+
+    The parameters are those of `PointCloudClassifier`.
+    """
+
+    model_: nn.Module
+
+    def __init__(
+        self,
+        student: str = "pointnet",
+        teacher: str | None = "lite0",
+        *,
+        points: int = 1024,
+        epochs: int = 0,
+        batch_size: int = 0,
+        objective: Sequence[str] = (),
+        up: str | None = None,
+        workers: int | None = None,
+        device: str = "auto",
+        folder: str | Path | None = None,
+        random_state: int | np.random.RandomState | None = 0,
+    ) -> None:
+        self.student, self.teacher, self.points = student, teacher, points
+        self.epochs, self.batch_size, self.objective = epochs, batch_size, objective
+        self.up, self.workers, self.device = up, workers, device
+        self.folder, self.random_state = folder, random_state
+
+    def _fit(self, write: Callable[[Path], Path | None], task: str, **prepared: Any) -> None:
+        """Prepare shapes, teach, train, and take the model out of the run.
+
+        Args:
+            write: writes the shapes into a folder, and returns a label file or None.
+            task: what is learnt.
+            prepared: settings of the preparation alone.
+        """
+        seed = self._seed()
+        with tempfile.TemporaryDirectory() as temporary:
+            work = Path(self.folder or temporary)
+            source, store = work / "shapes", work / "store"
+            labels = write(source)
+            settings: dict[str, Any] = {"seed": seed, "device": self.device, "labels": labels}
+            prepare(
+                PrepareConfig(
+                    source,
+                    store,
+                    points=self.points,
+                    up=cast(Any, self.up),
+                    workers=self.workers,
+                    seed=seed,
+                    strict=True,
+                    twins="keep",
+                    **prepared,
+                )
+            )
+            if self.teacher is not None:
+                teach(TeachConfig(store, self.teacher, task=get_task(task).lesson, **settings))
+            run = train(
+                TrainConfig(
+                    store,
+                    work / "run",
+                    task=task,
+                    student=self.student,
+                    teacher=self.teacher,
+                    points=self.points,
+                    epochs=self.epochs,
+                    batch_size=self.batch_size,
+                    objective=tuple(self.objective),
+                    **settings,
+                )
+            )
+            # On the CPU: the estimator is to be pickled.
+            self.model_ = load_model(Run(run), "last", torch.device("cpu"))
+
+    def _seed(self) -> int:
+        """The seed of a fit: `random_state`, or one drawn from it, as in scikit-learn."""
+        if isinstance(self.random_state, int | np.integer):
+            return int(self.random_state)
+        return int(check_random_state(self.random_state).randint(2**31 - 1))
+
+    def _moved(self) -> Any:
+        """The model on the device; the one that is kept stays on the CPU."""
+        device = pick_device(self.device)
+        model = self.model_ if device.type == "cpu" else copy.deepcopy(self.model_).to(device)
+        return model.eval()
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array, tags.input_tags.three_d_array = False, True
+        return tags
+
+
+def listed(shapes: Any) -> list[Any]:
+    """Return the shapes one by one.
+
+    Raises:
+        ShapeError: for a single cloud or path, as scikit-learn refuses a single row.
+    """
+    if isinstance(shapes, np.ndarray) and shapes.ndim != 3 and shapes.dtype != object:
+        if shapes.dtype.kind in "US":
+            return list(shapes)
+        raise ShapeError(f"X: an array of clouds is [S, N, 3], not {list(shapes.shape)}")
+    if isinstance(shapes, str | os.PathLike):
+        raise ShapeError("X: is one path; give a list of them")
+    return list(shapes)
+
+
+def checked_cloud(shape: Any, place: int) -> Doubles:
+    """Return a cloud as float64 [N, 3].
+
+    Raises:
+        ShapeError: for anything else, a point that is NaN or infinite, or all at one place.
+    """
+    cloud = np.asarray(shape, dtype=np.float64)
+    if cloud.ndim != 2 or cloud.shape[1] != 3 or not len(cloud):
+        raise ShapeError(f"X[{place}]: a cloud is [N, 3], not {list(cloud.shape)}")
+    if not np.isfinite(cloud).all():
+        raise ShapeError(f"X[{place}]: a point is NaN or infinite")
+    if (cloud == cloud[0]).all():
+        raise ShapeError(f"X[{place}]: all points are at one place")
+    return cloud
+
+
+def put(path: Path, content: bytes) -> None:
+    """Write a file, unless it is there; a working folder of another fit is refused.
+
+    Raises:
+        ConfigError: when the file is there with other content.
+    """
+    if not path.exists():
+        with replacing(path) as temporary:
+            temporary.write_bytes(content)
+    elif path.read_bytes() != content:
+        raise ConfigError(f"folder: {path} is of another fit; choose another folder")
+
+
+def check_kinds(what: str, labels: Sequence[Any], each: str = "shape") -> None:
+    """Refuse texts mixed with numbers, and lists.
+
+    Raises:
+        ConfigError: naming `what`.
+    """
+    texts = {isinstance(one, str) for one in labels}
+    if any(isinstance(one, np.ndarray | list | tuple) for one in labels) or len(texts) > 1:
+        raise ConfigError(f"{what} must be all texts or all numbers, one for each {each}")
+
+
+def is_unknown(label: Any) -> bool:
+    """Return whether a label is None, NaN, or -1."""
+    if isinstance(label, np.ndarray):
+        return False
+    return label is None or label != label or (not isinstance(label, str) and label == -1)
+
+
+def plain(label: Any) -> Any:
+    """Return a label without the type of numpy."""
+    return label.item() if isinstance(label, np.generic) else label

@@ -1,0 +1,99 @@
+"""Clouds with a part for each point, as people hand them to an estimator."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pointmcd.errors import ConfigError, ShapeError
+from pointmcd.estimators.base import check_kinds, checked_cloud, is_unknown
+from pointmcd.metrics.part_iou import mean_ious, shape_ious
+from pointmcd.shapes.cloud_files import parse_cloud
+from pointmcd.shapes.formats import CLOUD_SUFFIXES, read_file
+from pointmcd.typing import Array, Doubles
+
+#: Kinds of numpy's types that parts may be of: integers and texts.
+_KINDS = "iuUO"
+
+
+def part_clouds(shapes: Sequence[Any]) -> list[Doubles]:
+    """Return arrays and files of points as float64 [N_i, 3].
+
+    Raises:
+        ShapeError: naming the one that is no cloud or cannot be read.
+    """
+    return [
+        checked_cloud(_read(shape, place) if isinstance(shape, str | os.PathLike) else shape, place)
+        for place, shape in enumerate(shapes)
+    ]
+
+
+def _read(file: str | os.PathLike[str], place: int) -> Doubles:
+    path, name = Path(file), f"X[{place}] {file}"
+    if not path.is_file():
+        raise ShapeError(f"{name}: does not exist")
+    suffix = path.suffix[1:].lower()
+    points = parse_cloud(read_file(path, name), suffix, name) if suffix in CLOUD_SUFFIXES else None
+    if points is None:
+        raise ShapeError(f"{name}: is no point cloud, and parts are those of points; sample it")
+    return points
+
+
+def read_parts(labels: Any, clouds: Sequence[Doubles]) -> list[Array]:
+    """Return the part of each point, integers or texts [N_i].
+
+    Raises:
+        ConfigError: naming the first that does not fit its cloud, or is neither.
+    """
+    every = list(labels) if labels is not None else []
+    if len(every) != len(clouds):
+        raise ConfigError(f"X has {len(clouds)} shapes, y the parts of {len(every)}")
+    pairs = zip(every, clouds, strict=True)
+    found = [_parts(one, len(cloud), place) for place, (one, cloud) in enumerate(pairs)]
+    check_kinds("y: parts", [one[0].item() for one in found], "point")
+    return found
+
+
+def _parts(labels: Any, count: int, place: int) -> Array:
+    what = f"y[{place}]"
+    if np.ndim(labels) != 1 or len(labels) != count:
+        have = f"{len(labels)}" if np.ndim(labels) == 1 else f"shape {list(np.shape(labels))}"
+        raise ConfigError(f"{what}: has {have} labels for the {count} points of X[{place}]")
+    parts = np.asarray(labels)
+    if parts.dtype.kind not in _KINDS:
+        raise ConfigError(f"{what}: parts are integers or texts, not {parts.dtype}")
+    return parts
+
+
+def check_classes(classes: Sequence[Any], count: int) -> Array:
+    """Return the distinct classes of `count` shapes, sorted.
+
+    Raises:
+        ConfigError: for another number of them, or for one that is neither number nor text.
+    """
+    every = list(classes)
+    if len(every) != count:
+        raise ConfigError(f"classes: X has {count} shapes, classes {len(every)}")
+    lacking = next((i for i, one in enumerate(every) if is_unknown(one)), None)
+    if lacking is not None:
+        raise ConfigError(f"classes[{lacking}]: is {every[lacking]}; every shape has a class")
+    check_kinds("classes", every)
+    return np.unique(every)
+
+
+def mean_iou(truth: Sequence[Array], found: Sequence[Array], parts: Sequence[Array]) -> float:
+    """Return the mean over shapes of the mean IoU of their parts, 0 to 1.
+
+    Args:
+        truth: the part of each point of each shape, [N_i].
+        found: the same as predicted.
+        parts: those of each shape's class; a true one that is not among them counts too.
+    """
+    scores = []
+    for true, said, own in zip(truth, found, parts, strict=True):
+        every = np.union1d(own, true)
+        one, two = np.searchsorted(every, true), np.searchsorted(every, said)
+        scores.append(shape_ious([one], [two], [0], [[0, len(every)]])[0])
+    return mean_ious(scores, np.zeros(len(scores), np.int64), ["all"]).instance_miou
