@@ -69,6 +69,7 @@ _PUBLIC = {
     "shape_map": "pointmcd.labelling.map",
     "similar": "pointmcd.probing.embed",
     "sample_surface": "pointmcd.shapes.sampling",
+    "save_run": "pointmcd.training.own_loop",
     "teach": "pointmcd.teachers.teach",
     "train": "pointmcd.training.train",
     "visible_points": "pointmcd.views.raycast",

@@ -21,12 +21,18 @@ def run(*arguments, cwd=None):
     )
 
 
-def test_plain_loop_trains_and_says_its_validation_accuracy(taught_store):
-    done = run(EXAMPLES / "plain_loop.py", taught_store, "--epochs", 2, "--points", 64)
+def test_plain_loop_writes_a_run_like_any_other(taught_store, tmp_path, cli):
+    out = tmp_path / "plain"
+    small = ("--epochs", 2, "--points", 64, "--out", out)
+    done = run(EXAMPLES / "plain_loop.py", taught_store, *small)
     assert done.returncode == 0, done.stderr
-    *epochs, last = done.stdout.splitlines()
+    *epochs, last, folder = done.stdout.splitlines()
     assert [line.partition(":")[0] for line in epochs] == ["epoch 1", "epoch 2"]
     assert re.fullmatch(r"validation accuracy (0|33\.3|66\.7|100)(\.0)?%", last)
+    assert folder == str(out)
+    status, table, error = cli("evaluate", out)
+    assert status == 0, error
+    assert "accuracy" in table
 
 
 def test_a_fifth_student_goes_through_every_command_and_is_short(

@@ -12,6 +12,7 @@ from pointmcd.students.registry import create_student
 from pointmcd.tasks.classification import Classifier
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach
+from pointmcd.training import run as run_module
 from pointmcd.training import train as train_module
 from pointmcd.training.run import Run, lock_folder
 from pointmcd.training.train import train
@@ -352,7 +353,7 @@ def test_replacing_that_was_killed_can_be_repeated(make, content, monkeypatch):
         path.unlink()
 
     with monkeypatch.context() as patch:
-        patch.setattr(train_module, "remove", until_the_third)
+        patch.setattr(run_module, "remove", until_the_third)
         with pytest.raises(KeyboardInterrupt):
             train(make("a", lr=0.02, overwrite=True))
     train(make("a", lr=0.02, overwrite=True))

@@ -17,7 +17,7 @@ from pointmcd.data.label_file import copy_labels
 from pointmcd.data.labels import LABELS
 from pointmcd.data.store import Store
 from pointmcd.errors import PointMCDError, RunError
-from pointmcd.files import read_json, replacing, write_json
+from pointmcd.files import is_temporary, read_json, remove, replacing, write_json
 from pointmcd.shapes.features import chosen_names
 from pointmcd.tasks.task import Labels, Task, get_task
 from pointmcd.training.config import TrainConfig, config_from_dict
@@ -236,6 +236,19 @@ def lock_folder(folder: Path) -> AbstractContextManager[None]:
     except (OSError, NotImplementedError):  # no folder, no rights, no locks: writing will tell
         return nullcontext()
     return _held(lock, folder)
+
+
+def is_begun(path: Path) -> bool:
+    """Return whether a file may be left by a run that was killed at its start."""
+    return path.name in ("config.yaml", LABELS, LOCK) or is_temporary(path)
+
+
+def clear_run(folder: Path) -> None:
+    """Remove a run; run.json is last, so that what a kill leaves can still be replaced."""
+    for path in folder.iterdir():
+        if path.name != "run.json":
+            remove(path)
+    remove(folder)
 
 
 def _read_meta(file: Path) -> dict[str, Any]:

@@ -11,10 +11,9 @@ from typing import Any
 from rich.progress import Progress, TaskID
 
 from pointmcd.checkpoint import load_checkpoint, save_checkpoint, under_prefix, with_prefix
-from pointmcd.data.labels import LABELS
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, RunError, StoreError
-from pointmcd.files import is_temporary, remove, remove_stale
+from pointmcd.files import remove_stale
 from pointmcd.progress import console, progress_bar
 from pointmcd.teachers.stored import check_labels
 from pointmcd.training import trackers
@@ -23,7 +22,7 @@ from pointmcd.training.config import TrainConfig
 from pointmcd.training.finetune import check_start, describe_start
 from pointmcd.training.inputs import count_shapes, find_teacher, with_objectives
 from pointmcd.training.processes import agreed, is_main, join, main_first
-from pointmcd.training.run import LOCK, Run, create_run, lock_folder
+from pointmcd.training.run import Run, clear_run, create_run, is_begun, lock_folder
 from pointmcd.training.trainer import Trainer
 
 #: The usual shares of the labels in a learning curve.
@@ -33,7 +32,7 @@ FEW_STEPS = 200
 
 
 @dataclass(frozen=True)
-class _Plan:
+class Plan:
     """Settings, store, teacher and start of a run."""
 
     config: TrainConfig
@@ -58,7 +57,7 @@ def train(config: TrainConfig) -> Path:
         RunError: when the folder holds a run of other settings, or another process trains in it.
     """
     join(config.device)
-    plan = main_first(lambda: _plan(config))
+    plan = main_first(lambda: plan_run(config))
     config = plan.config
     with agreed():
         unlock = lock_folder(config.folder) if is_main() else contextlib.nullcontext()
@@ -90,8 +89,12 @@ def _warn_of_few_steps(trainer: Trainer) -> None:
         )
 
 
-def _plan(config: TrainConfig) -> _Plan:
-    """Check everything that can be refused before the model is made."""
+def plan_run(config: TrainConfig) -> Plan:
+    """Check everything that can be refused before the model is made.
+
+    Raises:
+        StoreError, ConfigError, RunError: as `train`.
+    """
     config.check()
     trackers.check_trackers(config.log_to)
     store = Store(config.store, config.labels)
@@ -105,16 +108,16 @@ def _plan(config: TrainConfig) -> _Plan:
         option = f"--label-fraction {config.label_fraction}"
         check_labels(teacher, option, config.label_fraction, config.seed)
     config = with_objectives(config, store, teacher).for_shapes(count_shapes(config, store))
-    return _Plan(config, store, teacher, _start(config, store))
+    return Plan(config, store, teacher, _start(config, store))
 
 
-def _begin(plan: _Plan, trainer: Trainer) -> Run:
+def _begin(plan: Plan, trainer: Trainer) -> Run:
     """Make the run folder, or read what the main process has made."""
     config = plan.config
     if not is_main():
         return Run(config.folder)
     if (config.folder / "run.json").exists():
-        _clear(config.folder)
+        clear_run(config.folder)
     parameters = sum(p.numel() for p in trainer.module.parameters())
     shapes = len(trainer.dataset.indices)
     return create_run(config, plan.store, plan.teacher, parameters, plan.start, shapes)
@@ -174,7 +177,7 @@ def check_runs(configs: Sequence[TrainConfig]) -> None:
     join(configs[0].device)
     with agreed():
         for config in configs:
-            _plan(config)
+            plan_run(config)
 
 
 def _check_curve(config: TrainConfig) -> None:
@@ -209,13 +212,13 @@ def _check_store(config: TrainConfig, store: Store) -> None:
     task.check_store(store)
 
 
-def _existing(plan: _Plan) -> Run | None:
+def _existing(plan: Plan) -> Run | None:
     """Return the run in the folder if it has these settings; refuse others without --overwrite."""
     config, folder = plan.config, plan.config.folder
     if is_main():  # it alone writes, and knows its own unfinished files from stale ones
         remove_stale(folder)
     if not (folder / "run.json").exists():
-        if folder.exists() and not (folder.is_dir() and all(map(_is_begun, folder.iterdir()))):
+        if folder.exists() and not (folder.is_dir() and all(map(is_begun, folder.iterdir()))):
             raise RunError(f"{folder}: a folder that is no run; choose another --out")
         return None
     try:
@@ -234,20 +237,7 @@ def _existing(plan: _Plan) -> Run | None:
     return None
 
 
-def _clear(folder: Path) -> None:
-    """Remove a run; run.json is last, so that what a kill leaves can still be replaced."""
-    for path in folder.iterdir():
-        if path.name != "run.json":
-            remove(path)
-    remove(folder)
-
-
-def _is_begun(path: Path) -> bool:
-    """Return whether a file may be left by a run that was killed at its start."""
-    return path.name in ("config.yaml", LABELS, LOCK) or is_temporary(path)
-
-
-def _first_difference(plan: _Plan, meta: dict[str, Any]) -> str | None:
+def _first_difference(plan: Plan, meta: dict[str, Any]) -> str | None:
     settings, store = plan.config.decisive(), plan.store
     every = settings.keys() | meta["settings"].keys()
     # The teacher first: without one, all fields that only distillation reads differ too.
