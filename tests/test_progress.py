@@ -1,14 +1,22 @@
 """What the progress bar counts."""
 
+import re
 import time
+from functools import partial
 from threading import Event
+
+import pytest
 
 from pointmcd import progress
 from pointmcd.preparation import prepare as module
 from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare
 from pointmcd.preparation.shards import write_shard
-from pointmcd.progress import console, progress_bar, repeating
+from pointmcd.progress import Estimate, console, progress_bar, repeating
+from pointmcd.teachers.config import TeachConfig
+from pointmcd.teachers.teach import teach
+from pointmcd.training.config import TrainConfig
+from pointmcd.training.train import train
 
 
 def test_texts_cannot_command_the_terminal(capsys):
@@ -38,6 +46,97 @@ def test_no_lines_where_no_bar_is_shown(capsys, monkeypatch):
         bar.add_task("shapes", total=None, note="")
         time.sleep(0.05)
     assert capsys.readouterr().err == ""
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A list with the time in seconds, which tests set on."""
+    now = [100.0]
+    monkeypatch.setattr(progress, "perf_counter", lambda: now[0])
+    return now
+
+
+def said(estimate, clock, times, capsys):
+    """What an estimate says as steps take these seconds, and at which step."""
+    for number, seconds in enumerate(times, 1):
+        clock[0] += seconds
+        estimate.reach(number, ", without validation")
+        if text := capsys.readouterr().err:
+            return number, text
+    return None
+
+
+def test_an_estimate_is_of_measured_steps(clock, capsys):
+    times = [40.0, 1.0, 1.1, 1.08, 9.0]  # the first step, in which code is compiled, is left out
+    line = "about 12 minutes: 680 steps, 1.06 s each (measured on 3), without validation\n"
+    estimate = Estimate(680)
+    assert said(estimate, clock, times, capsys) == (4, line)
+    assert said(estimate, clock, times, capsys) is None  # once
+
+
+@pytest.mark.parametrize(
+    ("total", "options", "times", "number", "text"),
+    [
+        (90_000, {}, [0.25] * 20, 5, "about 6.2 hours: 90,000 steps, 0.25 s each (measured on 4)"),
+        (9, {}, [30.0] * 9, 2, "about 4 minutes: 9 steps, 30 s each (measured on 1)"),
+        (70, {"least": 5}, [1.0] * 9, 6, "about 70 seconds: 70 steps, 1 s each (measured on 5)"),
+        (70, {"skipped": 4, "steps": "shapes"}, [1.0] * 9, 7, "about 70 seconds: 70 shapes, 1 s"),
+        (500_000, {}, [1.0] * 9, 4, "about 5.8 days: 500,000 steps"),
+    ],
+)
+def test_slow_and_quick_steps(clock, capsys, total, options, times, number, text):
+    found = said(Estimate(total, **options), clock, times, capsys)
+    assert found is not None
+    assert found[0] == number
+    assert found[1].startswith(text)
+
+
+def test_nothing_is_said_of_short_work(clock, capsys):
+    assert said(Estimate(50), clock, [1.0] * 50, capsys) is None
+    assert said(Estimate(500, shown=False), clock, [1.0] * 50, capsys) is None
+
+
+def test_a_device_is_waited_for_when_time_is_taken(clock):
+    waits = []
+    estimate = Estimate(680, wait=lambda: waits.append(clock[0]))
+    for number in range(1, 7):
+        clock[0] += 1
+        estimate.reach(number)
+    assert waits == [101, 104]
+
+
+def test_a_training_says_its_time_within_its_first_steps(tiny_store, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(progress, "LONG_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "_LEAST_SECONDS", 0.0)
+    config = TrainConfig(
+        tiny_store,
+        tmp_path / "run",
+        student="tiny_student:TinyStudent",
+        teacher=None,
+        epochs=3,
+        points=32,
+        batch_size=2,
+        device="cpu",
+    )
+    train(config)
+    (line,) = (one for one in capsys.readouterr().err.splitlines() if one.startswith("about"))
+    pattern = r"about 0 seconds: 12 steps, [\d.e-]+ s each \(measured on 3\), without validation"
+    assert re.fullmatch(pattern, line)
+
+
+def test_a_preparation_and_a_teacher_say_their_times(
+    few_meshes, quick, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setattr(progress, "LONG_SECONDS", 0.0)
+    monkeypatch.setattr(progress, "_LEAST_SECONDS", 0.0)
+    monkeypatch.setattr(module, "_MEASURED", 1)
+    monkeypatch.setattr(module, "repeating", partial(repeating, seconds=0.001))
+    prepare(PrepareConfig(few_meshes, tmp_path / "store", **quick))
+    assert "about 0 seconds: 14 shapes, " in capsys.readouterr().err
+    teach(TeachConfig(tmp_path / "store", epochs=4, batch_size=2, device="cpu"))
+    told = capsys.readouterr().err
+    assert "about 0 seconds: 14 shapes, " in told
+    assert re.search(r"about 0 seconds: \d+ steps, .* s each \(measured on 3\)\n", told)
 
 
 def test_calls_are_repeated_until_the_context_is_left():

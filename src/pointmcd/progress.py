@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from threading import Event, Thread
+from time import perf_counter
 from typing import Any
 
 from rich.console import Console
@@ -31,6 +32,10 @@ def _plain(text: str) -> str:
 
 #: Seconds between lines of progress where there is no terminal.
 LOG_SECONDS = 10.0
+#: Seconds that a work must take for `Estimate` to say so.
+LONG_SECONDS = 60.0
+#: Seconds that steps are measured for: at least, where they are many; at most, where they are slow.
+_LEAST_SECONDS, _MOST_SECONDS = 1.0, 10.0
 #: Progress and notices go to standard error, so that tables on standard output can be piped.
 console = _Messages(stderr=True, emoji=False, markup=False, highlight=False)  # module:Name, [0]
 
@@ -75,6 +80,64 @@ class _Lines:
                     f" after {_clock(task.elapsed or 0.0)}{left} {task.fields.get('note', '')}",
                     soft_wrap=True,
                 )
+
+
+class Estimate:
+    """One line on how long a work will take, said once its first steps have been measured.
+
+    Nothing is said of less than a minute.
+
+    Args:
+        total: steps of the work.
+        steps: what they are called.
+        skipped: first steps that are not measured: code is compiled in them, files are opened.
+        least: steps to measure, unless they take more than ten seconds.
+        wait: waits for a device that computes by itself.
+        shown: False: say nothing.
+    """
+
+    def __init__(
+        self,
+        total: int,
+        steps: str = "steps",
+        skipped: int = 1,
+        least: int = 3,
+        wait: Callable[[], object] = lambda: None,
+        shown: bool = True,
+    ) -> None:
+        self.total, self.steps, self.skipped, self.least = total, steps, skipped, least
+        self.wait, self._begun, self._open = wait, (0, 0.0), shown
+
+    def reach(self, done: int, note: str = "") -> None:
+        """Take the time after so many steps; say the estimate, ending in a note, when it is due."""
+        first, begun = self._begun
+        if not self._open or done < self.skipped:
+            return
+        if not begun:
+            self.wait()
+            self._begun = done, perf_counter()
+            return
+        measured, seconds = done - first, perf_counter() - begun
+        enough = measured >= self.least and seconds >= _LEAST_SECONDS
+        if not measured or not (enough or seconds >= _MOST_SECONDS):
+            return
+        self._open = False
+        self.wait()
+        each = (perf_counter() - begun) / measured
+        if each * self.total >= LONG_SECONDS:
+            console.print(
+                f"about {_duration(each * self.total)}: {self.total:,} {self.steps}, {each:.3g} s"
+                f" each (measured on {measured}){note}",
+                soft_wrap=True,
+            )
+
+
+def _duration(seconds: float) -> str:
+    """A time from a minute up, in words."""
+    if seconds < 90 * 60:
+        return f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{seconds:.0f} seconds"
+    hours = seconds / 3600
+    return f"{hours:.1f} hours" if hours < 48 else f"{hours / 24:.1f} days"
 
 
 def _clock(seconds: float) -> str:

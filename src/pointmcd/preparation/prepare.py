@@ -21,13 +21,15 @@ from pointmcd.preparation.config import LEAST_POINTS, PrepareConfig
 from pointmcd.preparation.plan import Plan, make_plan, open_store
 from pointmcd.preparation.shards import ShardTask
 from pointmcd.preparation.twins import find_twins
-from pointmcd.progress import console, progress_bar, repeating
+from pointmcd.progress import Estimate, console, progress_bar, repeating
 from pointmcd.typing import Floats
 from pointmcd.views.ray_index import LibiglIndex, ray_caster
 from pointmcd.views.render import RENDERER
 
 #: Shapes above which the search for twins takes seconds, and is shown.
 _MANY = 1000
+#: Shapes that the time of all is estimated from.
+_MEASURED = 20
 
 
 @dataclass(frozen=True)
@@ -86,10 +88,15 @@ def _write_missing(plan: Plan, write_shards: WriteShards) -> None:
     with progress_bar() as progress:
         bar = progress.add_task("prepare", total=total, completed=there, note="shapes")
 
-        def show() -> None:
-            progress.update(bar, completed=min(there + _count_unfinished(shards), total))
+        def show() -> int:
+            done = min(there + _count_unfinished(shards), total)
+            progress.update(bar, completed=done)
+            return done
 
-        with repeating(show):
+        first = there
+        # Of several workers the first shapes come together.
+        estimate = Estimate(total - first, "shapes", least=_MEASURED)
+        with repeating(lambda: estimate.reach(show() - first)):
             for count in write_shards(tasks):
                 there += count
                 show()

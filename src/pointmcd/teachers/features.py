@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from pointmcd.encoders.image_encoder import RANDOM_PREFIX, ImageEncoder
 from pointmcd.encoders.runtimes import use_runtime
 from pointmcd.errors import StoreError
 from pointmcd.files import read_json, replacing, write_json
-from pointmcd.progress import progress_bar
+from pointmcd.progress import Estimate, progress_bar
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.typing import Array, Floats, Indices
 
@@ -67,16 +68,19 @@ def encode_store(
     """
     _claim(folder, f"{store.own_fingerprint} {identity}")  # no label changes them
     encoder.fold()
-    encoder = encoder.to(device).eval()
+    encoder, shards = encoder.to(device).eval(), [*store.shard_ranges(variants=True)]
+    missing = sum(len(rows) for shard, rows in shards if not (folder / f"{shard}.npy").exists())
+    estimate, encoded = Estimate(missing, "shapes"), count(1)
     with progress_bar() as progress:
         task = progress.add_task("views encoded", total=len(store.shape_of), note="")
-        for shard, indices in store.shard_ranges(variants=True):
+        for shard, indices in shards:
             path = folder / f"{shard}.npy"
             if not path.exists():
                 rows = []
                 for index in indices:
                     rows.append(encode_shape(store, int(index), encoder, device))
                     progress.advance(task)
+                    estimate.reach(next(encoded))
                 save_array(path, np.stack(rows).astype(np.float16))
             progress.update(task, completed=int(indices[-1]) + 1)
 

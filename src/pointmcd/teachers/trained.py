@@ -21,7 +21,7 @@ from pointmcd.checkpoint import (
     with_prefix,
 )
 from pointmcd.errors import ConfigError
-from pointmcd.progress import progress_bar
+from pointmcd.progress import Estimate, progress_bar
 from pointmcd.teachers.lesson import Lesson, LessonOptions
 from pointmcd.teachers.settings import lesson_settings, teacher_name
 from pointmcd.teachers.stored import work_file
@@ -88,13 +88,20 @@ class TrainedLesson(Lesson):
             self.teacher.parameters(), lr=options.lr, weight_decay=options.weight_decay
         )
         start = _resume(self, optimizer)
+        steps = len(_batches(self, torch.arange(len(self.train))))
+        estimate = Estimate(steps * (epochs - start))
         with progress_bar() as progress:
             task = progress.add_task("teacher", total=epochs, completed=start, note="")
             for epoch in range(start, epochs):
                 share = 0.5 * (1 + float(np.cos(np.pi * epoch / epochs)))
                 for group in optimizer.param_groups:
                     group["lr"] = options.final_lr + (options.lr - options.final_lr) * share
-                loss = _train_epoch(self, optimizer, lambda x: progress.advance(task, x), epoch)
+
+                def step(done: int, before: int = epoch - start) -> None:
+                    progress.advance(task, 1 / steps)
+                    estimate.reach(before * steps + done)
+
+                loss = _train_epoch(self, optimizer, step, epoch)
                 if not math.isfinite(loss):
                     raise ConfigError(
                         f"--lr {options.lr}: the teacher's loss is no longer finite in epoch"
@@ -138,7 +145,7 @@ def _work(lesson: Lesson) -> Path:
 def _train_epoch(
     lesson: TrainedLesson,
     optimizer: torch.optim.Optimizer,
-    advance: Callable[[float], None],
+    on_step: Callable[[int], None],
     epoch: int,
 ) -> float:
     """One pass over the train split; the mean loss of its steps."""
@@ -146,17 +153,21 @@ def _train_epoch(
     # The order depends on seed and epoch alone, so that a resumed run repeats it; all other chance
     # (drawn views, dropped layers) comes from the global generator too.
     torch.manual_seed(lesson.config.seed * 100_003 + epoch)
-    order = torch.randperm(len(lesson.train))
-    batches = [b for b in order.split(lesson.options.batch_size) if len(b) > 1]
+    batches = _batches(lesson, torch.randperm(len(lesson.train)))
     total = 0.0
-    for rows in batches:  # each of two or more, for batch norm
+    for done, rows in enumerate(batches, 1):
         loss = lesson.loss(_drawn(lesson, lesson.train[rows.numpy()]))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
         total += float(loss.detach())
-        advance(1 / len(batches))
+        on_step(done)
     return total / len(batches)
+
+
+def _batches(lesson: TrainedLesson, order: Tensor) -> list[Tensor]:
+    """Places of the train shapes of each step: two or more, for batch norm."""
+    return [b for b in order.split(lesson.options.batch_size) if len(b) > 1]
 
 
 def _drawn(lesson: Lesson, indices: Indices) -> Indices:

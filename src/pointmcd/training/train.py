@@ -4,20 +4,20 @@ import contextlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rich.progress import Progress, TaskID
+import torch
 
 from pointmcd.checkpoint import load_checkpoint, save_checkpoint, under_prefix, with_prefix
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, RunError, StoreError
 from pointmcd.files import remove_stale
-from pointmcd.progress import console, progress_bar
+from pointmcd.progress import Estimate, console, progress_bar
 from pointmcd.teachers.stored import check_labels
 from pointmcd.training import trackers
 from pointmcd.training.calibration import calibrate
+from pointmcd.training.capture import WARM_UP
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.finetune import check_start, describe_start
 from pointmcd.training.inputs import count_shapes, find_teacher, with_objectives
@@ -263,11 +263,19 @@ def _run_epochs(trainer: Trainer, run: Run) -> None:
             if start < total:
                 trainer.load(tensors, str(last))
     trackers.start(trainer.accelerator, run.path.name, run.settings)
+    estimate = _estimate(trainer, total - start)
     with progress_bar(shown=is_main()) as progress:
         task = progress.add_task(run.path.name, total=total, completed=start, note="")
+
+        def step(epoch: int, share: float) -> None:
+            # Parts of an epoch too; none is done before its validation is.
+            progress.update(task, completed=epoch + min(share, 0.99))
+            apart = trainer.validation is not None and epoch == start
+            done = round((epoch - start + share) * trainer.steps)
+            estimate.reach(done, ", without validation" if apart else "")
+
+        trainer.on_step = step
         for epoch in range(start, total):
-            # Parts of an epoch too: the time left is known long before the first one ends.
-            trainer.on_step = partial(_advance, progress, task, epoch)
             record = trainer.epoch(epoch)
             trackers.log(trainer.accelerator, record)
             with agreed():
@@ -282,9 +290,15 @@ def _run_epochs(trainer: Trainer, run: Run) -> None:
             run.finish()
 
 
-def _advance(progress: Progress, task: TaskID, epoch: int, share: float) -> None:
-    """Show a share of an epoch; none is done before its validation is."""
-    progress.update(task, completed=epoch + min(share, 0.99))
+def _estimate(trainer: Trainer, epochs: int) -> Estimate:
+    """The estimate of the time that so many epochs take, not yet said."""
+    device = getattr(torch, trainer.accelerator.device.type, None)
+    return Estimate(
+        epochs * trainer.steps,
+        skipped=WARM_UP + 2 if trainer.captures else 1,  # the recording, and the first replay
+        wait=getattr(device, "synchronize", lambda: None),
+        shown=is_main(),
+    )
 
 
 def _drop_optimizer(checkpoint: Path) -> None:

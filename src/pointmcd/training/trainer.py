@@ -106,8 +106,8 @@ class Trainer:
         loaders = [self._train_loader(dataset, order) for dataset, order in pairs]
         prepared = self.accelerator.prepare(self.training, optimizer, *loaders)
         self.model, self.optimizer, *self.loaders = prepared
-        #: Told after each step which share of the epoch's steps is done.
-        self.on_step: Callable[[float], None] = lambda share: None
+        #: Told after each step the epoch, and which share of its steps is done.
+        self.on_step: Callable[[int, float], None] = lambda epoch, share: None
         self.make_step: Callable[..., Logged] = self._step
         if self.captures:
             self.make_step = CapturedStep(
@@ -258,7 +258,7 @@ class Trainer:
                 group["lr"].fill_(lr)
             else:
                 group["lr"] = lr
-        means = self._train(loss_weights(config, epoch))
+        means = self._train(epoch)
         scores = self._validate()
         with agreed():
             self._check_finite(epoch, (*means.values(), scores["val_loss"] or 0.0))
@@ -290,9 +290,10 @@ class Trainer:
                 judged.objectives,
             )
 
-    def _train(self, weights: tuple[float, float]) -> dict[str, float]:
+    def _train(self, epoch: int) -> dict[str, float]:
         """One pass over the train split: the mean over its shapes of all that a step logs."""
         self.model.train()
+        weights = loss_weights(self.config, epoch)
         names: list[str] = []
         sums = torch.zeros((), device=self.accelerator.device)
         for done, (batch, *unlabelled) in enumerate(zip(*self.loaders, strict=False), 1):
@@ -300,7 +301,7 @@ class Trainer:
             names = list(logged)
             means = torch.stack([*logged.values(), torch.ones_like(logged[names[0]])])
             sums = sums + means * len(batch.points)
-            self.on_step(done / self.steps)
+            self.on_step(epoch, done / self.steps)
         *totals, count = self.accelerator.reduce(sums, "sum").tolist()
         return {name: total / count for name, total in zip(names, totals, strict=True)}
 
