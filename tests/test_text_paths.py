@@ -1,6 +1,9 @@
 """Paths as text, wherever a public function or a config takes a path."""
 
+import inspect
+import re
 import shutil
+from dataclasses import is_dataclass
 from pathlib import Path
 
 import pytest
@@ -55,6 +58,31 @@ def test_from_meshes_to_a_report(tiny_store, text, mesh):
     assert write_label_page(page, ".").exists()
     train_seeds(pointmcd.TrainConfig("store", out="seeds", device=device, **TINY), [0])
     assert run.name == "run"
+
+
+def path_arguments(function):
+    """Arguments that take a `Path`, and whether text too; not those that are functions."""
+    for name, parameter in inspect.signature(function).parameters.items():
+        annotation = inspect.formatannotation(parameter.annotation)
+        kinds = set(re.findall(r"\b(?:Path|str)\b", annotation))
+        if "Path" in kinds and "Callable" not in annotation:
+            yield f"{function.__name__}: {name}", "str" in kinds
+
+
+def test_every_public_function_says_that_it_takes_text():
+    public = [getattr(pointmcd, name) for name in pointmcd.__all__ if name != "__version__"]
+    # Settings turn text into paths themselves: the test of all of them is above.
+    others = (is_dataclass, lambda one: isinstance(one, type) and issubclass(one, Exception))
+    called = [one for one in public if not any(test(one) for test in others)]
+    found = dict(pair for one in called for pair in path_arguments(one))
+    assert len(found) > 20
+    assert [name for name, text in found.items() if not text] == []
+
+
+def test_a_run_of_another_loop(tiny_store, text):
+    config = pointmcd.TrainConfig(str(tiny_store), teacher=None, device="cpu", **TINY)
+    model = pointmcd.create_model(TINY["student"], num_classes=3)
+    assert pointmcd.save_run("run", model, config).samefile("run")
 
 
 def test_probing_and_starting_from_a_run(taught_store, text):

@@ -1,10 +1,14 @@
-"""Tables of results: written once, for the terminal and as Markdown."""
+"""Tables of results: written once, for the terminal, notebooks, pandas and as Markdown."""
 
-from collections.abc import Iterable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
+from typing import Any
 
 from rich.table import Table
 from rich.text import Text
+
+from pointmcd.extras import import_extra
 
 
 def result_table(
@@ -61,3 +65,35 @@ def to_markdown(table: Table) -> str:
     notes = "\n".join(f"- {note}" for note in str(table.caption or "").splitlines())
     title = f"**{table.title}**" if str(table.title or "") else ""
     return "\n\n".join(part for part in (title, rows, notes) if part) + "\n"
+
+
+def data_frame(rows: Sequence[Mapping[str, Any]] | Mapping[str, Any]) -> Any:
+    """Return rows, or columns by name, as a pandas DataFrame.
+
+    Raises:
+        ConfigError: when pandas is absent.
+    """
+    return import_extra("pandas", "pandas", "to_frame").DataFrame(rows)
+
+
+class Tabular(ABC):
+    """Base of what notebooks show as a table."""
+
+    @abstractmethod
+    def _table(self) -> Table:
+        """Return the table that is shown."""
+
+    @abstractmethod
+    def _records(self) -> list[dict[str, Any]]:
+        """Return the rows of the frame: values by name."""
+
+    def _repr_html_(self) -> str:
+        return to_html(self._table())
+
+    def to_frame(self) -> Any:
+        """Return a pandas DataFrame; scores are fractions.
+
+        Raises:
+            ConfigError: when pandas is absent.
+        """
+        return data_frame(self._records())

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from rich.table import Table
 
 from pointmcd.data.known_parts import known_parts
 from pointmcd.data.labels import is_part_file, match_labels
@@ -22,14 +23,18 @@ from pointmcd.data.records import ShapeRecord
 from pointmcd.errors import ConfigError, StoreError
 from pointmcd.files import read_json
 from pointmcd.shapes.features import chosen_kinds, chosen_names
+from pointmcd.tables import Tabular, result_table
 from pointmcd.typing import Array, Bools, Bytes, Doubles, Floats, Indices, Shorts
 
 #: Raised whenever the layout on disk changes in a way that older code would misread.
 STORE_FORMAT = 1
 
 
-class Store:
+class Store(Tabular):
     """A complete store made by `pointmcd prepare`.
+
+    In a notebook it is shown with the shapes of each class and split; `to_frame` has a row for each
+    shape.
 
     Every method raises a StoreError where a file is absent or damaged, more points are asked for
     than are held, or labels that the store has not.
@@ -83,6 +88,19 @@ class Store:
         known = [f"{counts[split]} {split}" for split in ("train", "val", "test") if counts[split]]
         text = ", ".join([f"{len(self.shapes)} shapes", f"{len(self.classes)} classes", *known])
         return f"<Store {self.path}: {text}>"
+
+    def _table(self) -> Table:
+        counts = Counter((shape.label, shape.split) for shape in self.shapes)
+        splits = [s for s in ("train", "val", "test", "none") if any(k[1] == s for k in counts)]
+        labels = sorted({label for label, _ in counts}, key=lambda label: (label is None, label))
+        rows = (
+            [label or "(no label)", *(str(counts[label, split]) for split in splits)]
+            for label in labels
+        )
+        return result_table(["class", *splits], rows, repr(self))
+
+    def _records(self) -> list[dict[str, Any]]:
+        return [{"name": s.name, "class": s.label, "split": s.split} for s in self.shapes]
 
     def _relabel(self, file: Path) -> None:
         if is_part_file(file):

@@ -7,9 +7,8 @@ from typing import Any
 from rich.table import Table
 
 from pointmcd.evaluation.voting import wording
-from pointmcd.extras import import_extra
 from pointmcd.metrics.statistics import Interval, PairedTest, Spread
-from pointmcd.tables import result_table, to_html, to_markdown
+from pointmcd.tables import Tabular, result_table, to_markdown
 from pointmcd.tasks.results import Checkpoint, Variant
 from pointmcd.tasks.task import Task, get_task
 
@@ -47,8 +46,10 @@ SEEN = (
 
 
 @dataclass(frozen=True, repr=False)
-class Comparison:
+class Comparison(Tabular):
     """Result of `compare`; printed it is a table, in a notebook too.
+
+    `to_frame` has a row for each variant.
 
     Attributes:
         checkpoint: "last" or "best" (on the validation split).
@@ -75,16 +76,11 @@ class Comparison:
     def __repr__(self) -> str:
         return to_markdown(comparison_table(self))
 
-    def _repr_html_(self) -> str:
-        return to_html(comparison_table(self))
+    def _table(self) -> Table:
+        return comparison_table(self)
 
-    def to_frame(self) -> Any:
-        """Return a pandas DataFrame with a row for each variant; scores are fractions.
-
-        Raises:
-            ConfigError: when pandas is absent.
-        """
-        return import_extra("pandas", "pandas", "to_frame").DataFrame(comparison_records(self))
+    def _records(self) -> list[dict[str, Any]]:
+        return comparison_records(self)
 
     @property
     def all_variants(self) -> tuple[Variant, ...]:

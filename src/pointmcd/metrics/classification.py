@@ -8,13 +8,16 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from pointmcd.errors import PointMCDError
+from pointmcd.metrics.metrics import PrintedMetrics
 from pointmcd.metrics.part_iou import class_means
 from pointmcd.typing import Doubles, Indices
 
 
-@dataclass(frozen=True)
-class ClassificationMetrics:
+@dataclass(frozen=True, repr=False)
+class ClassificationMetrics(PrintedMetrics):
     """Test metrics of a classifier; accuracies are fractions from 0 to 1.
+
+    `to_frame` has a row for each class.
 
     Attributes:
         overall_accuracy: share of shapes whose class was found.

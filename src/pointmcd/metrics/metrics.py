@@ -1,7 +1,10 @@
-"""Protocol of the metrics of every task."""
+"""Protocol of the metrics of every task, and how they print themselves."""
 
 from typing import Any, Protocol
 
+from rich.table import Table
+
+from pointmcd.tables import Tabular, result_table
 from pointmcd.typing import Doubles
 
 
@@ -29,3 +32,28 @@ class Metrics(Protocol):
 
     def as_dict(self) -> dict[str, Any]:
         """Values for `test.json`."""
+
+
+class PrintedMetrics(Tabular):
+    """Base of metrics that print on one line, and in notebooks as a table of the classes."""
+
+    count: int
+    per_class: dict[str, float | None]
+
+    @property
+    def main(self) -> dict[str, float]:
+        """The main metrics under the names to print them with."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        scores = ", ".join(f"{name} {value:.1%}" for name, value in self.main.items())
+        return f"<{scores}; {self.count:,} shapes>"
+
+    def _table(self) -> Table:
+        rows = (
+            (r["class"], "" if r["score"] is None else f"{r['score']:.1%}") for r in self._records()
+        )
+        return result_table(("class", "score"), rows, repr(self))
+
+    def _records(self) -> list[dict[str, Any]]:
+        return [{"class": name, "score": score} for name, score in self.per_class.items()]

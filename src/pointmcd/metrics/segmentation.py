@@ -6,13 +6,16 @@ from typing import Any
 
 import numpy as np
 
+from pointmcd.metrics.metrics import PrintedMetrics
 from pointmcd.metrics.part_iou import UNLABELLED, MeanIoU, mean_ious, shape_ious
 from pointmcd.typing import Doubles, Indices, Integers
 
 
-@dataclass(frozen=True)
-class SegmentationMetrics(MeanIoU):
+@dataclass(frozen=True, repr=False)
+class SegmentationMetrics(PrintedMetrics, MeanIoU):
     """Test metrics of part segmentation (ShapeNetPart protocol); fractions from 0 to 1.
+
+    `to_frame` has a row for each class.
 
     Attributes:
         point_accuracy: share of labelled points, of all shapes together, whose part was found.

@@ -15,6 +15,7 @@ from pointmcd.extras import import_extra
 from pointmcd.files import replacing
 from pointmcd.probing.features import embed_shapes, pool
 from pointmcd.shapes.clouds import read_points
+from pointmcd.tables import data_frame
 from pointmcd.teachers.stored import map_output
 from pointmcd.training.model import load_model
 from pointmcd.training.run import Run
@@ -24,7 +25,7 @@ from pointmcd.typing import Floats
 _ENDINGS = (".npz", ".csv", ".parquet")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Embeddings:
     """Embeddings of all shapes of a store.
 
@@ -39,6 +40,18 @@ class Embeddings:
     labels: tuple[str | None, ...]
     splits: tuple[str, ...]
     features: Floats
+
+    def __repr__(self) -> str:
+        count, size = self.features.shape
+        return f"<Embeddings of {count:,} shapes: {size} features each>"
+
+    def to_frame(self) -> Any:
+        """Return a pandas DataFrame with the columns name, class, split, e0, e1, ...
+
+        Raises:
+            ConfigError: when pandas is absent.
+        """
+        return data_frame(self._columns())
 
     def save(self, path: str | Path) -> Path:
         """Write them as .npz (names, labels, splits, features), .csv or .parquet.
@@ -82,8 +95,10 @@ class Embeddings:
     def _parquet(self, path: Path) -> None:
         arrow = import_extra("pyarrow", "parquet", "--out *.parquet")
         parquet = import_extra("pyarrow.parquet", "parquet", "--out *.parquet")
-        columns = {f"e{i}": values for i, values in enumerate(self.features.T)}
-        parquet.write_table(arrow.table({**self._texts(), **columns}), path)
+        parquet.write_table(arrow.table(self._columns()), path)
+
+    def _columns(self) -> dict[str, Any]:
+        return self._texts() | {f"e{i}": values for i, values in enumerate(self.features.T)}
 
 
 def embed(

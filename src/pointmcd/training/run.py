@@ -11,6 +11,7 @@ from typing import Any
 
 import yaml
 from filelock import FileLock, Timeout
+from rich.table import Table
 
 import pointmcd
 from pointmcd.data.label_file import copy_labels
@@ -19,6 +20,7 @@ from pointmcd.data.store import Store
 from pointmcd.errors import PointMCDError, RunError
 from pointmcd.files import is_temporary, read_json, remove, replacing, write_json
 from pointmcd.shapes.features import chosen_names
+from pointmcd.tables import Tabular, result_table
 from pointmcd.tasks.task import Labels, Task, get_task
 from pointmcd.training.config import TrainConfig, config_from_dict
 
@@ -27,6 +29,8 @@ LOCK = ".lock"
 #: Raised whenever run folders change in a way that older code would misread.
 RUN_FORMAT = 4
 
+#: Epochs that a notebook shows.
+_SHOWN = 5
 _KEYS = (
     "arm",
     "classes",
@@ -44,8 +48,10 @@ _KEYS = (
 )
 
 
-class Run:
+class Run(Tabular):
     """A run folder.
+
+    In a notebook it is shown with its last epochs; `to_frame` has a row for each epoch.
 
     Attributes:
         path: the folder.
@@ -68,6 +74,15 @@ class Run:
         about = (self.meta["student"], self.meta["task"], self.meta["arm"])
         seed, state = self.meta["seed"], "finished" if self.finished else "not finished"
         return f"<Run {self.path}: {', '.join(about)}, seed {seed}, {state}>"
+
+    def _table(self) -> Table:
+        records = self.metrics()[-_SHOWN:]
+        names = list(dict.fromkeys(name for record in records for name in record))
+        rows = ([_cell(record.get(name)) for name in names] for record in records)
+        return result_table(names or ["epoch"], rows, repr(self))
+
+    def _records(self) -> list[dict[str, Any]]:
+        return self.metrics()
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -206,6 +221,10 @@ class Run:
         """Mark the run as finished."""
         self.meta["finished"] = True
         write_json(self.path / "run.json", self.meta)
+
+
+def _cell(value: Any) -> str:
+    return "" if value is None else f"{value:.4g}"
 
 
 @contextmanager
