@@ -175,7 +175,7 @@ LABEL_FAULTS = {
     "long": ("0\n" * 5, ["5 part labels", "4 faces"]),
     "empty": ("", ["0 part labels", "4 faces"]),
     "high": ("0\n1\n3\n0\n", ["label 3", "face 2", "3 parts", "0 to 2"]),
-    "negative": ("-1\n0\n0\n0\n", ["label -1", "face 0", "0 to 2"]),
+    "negative": ("-2\n0\n0\n0\n", ["label -2", "face 0", "0 to 2"]),
     "words": ("0\nroof\n0\n0\n", ["whole number", "roof"]),
     "floats": ("0\n1.0\n0\n0\n", ["whole number", "1.0"]),
     "huge": ("0\n99999999999999999999\n0\n0\n", ["whole number"]),

@@ -94,6 +94,21 @@ def test_classes_limit_the_parts(clouds, parts, tmp_path):
         made.predict(clouds[:2], classes=["rod", "cone"])
 
 
+def test_points_and_shapes_without_label(clouds, halves):
+    some = [list(row) for row in np.where(clouds[:, :, 0] < 0.2, halves, -1)]
+    some[0][:50] = [None] * 50
+    some[5] = None
+    made = PartSegmenter(**TINY).fit(clouds, some)
+    assert made.parts_.tolist() == [3, 7]
+    assert made.score(clouds, halves) > 0.5
+    assert made.score(clouds, some) != made.score(clouds, halves)
+    names = [None if row is None else np.array(row, dtype=object) for row in some]
+    same = PartSegmenter(**TINY).fit(clouds, names)
+    np.testing.assert_array_equal(same.predict(clouds), made.predict(clouds))
+    with pytest.raises(ConfigError, match="y: no point of class 'slab' has a label"):
+        made.fit(clouds, [*[None] * 4, *halves[4:]], classes=KINDS)
+
+
 def test_files_of_clouds(fitted, clouds, tmp_path):
     files = [str(tmp_path / "a.npy"), tmp_path / "b.xyz"]
     np.save(files[0], clouds[0])
@@ -120,9 +135,11 @@ def test_it_is_cloned_pickled_and_searched(fitted, clouds, halves, tmp_path):
 @pytest.mark.slow
 def test_a_distilled_one_keeps_its_run(clouds, halves, tmp_path):
     made = PartSegmenter(**TINY | {"teacher": "lite0", "epochs": 2}, folder=tmp_path)
-    made.fit(clouds[:4], halves[:4])
+    made.fit(clouds[:4], [*halves[:3], None])
     run = Run(tmp_path / "run")
     assert run.meta["teacher"]["name"] == "lite0-segmentation"
+    assert run.config.objective == ("point_logits:1",)  # of the points of all four
+    assert run.meta["shapes"]["train"] == 3
     assert Store(tmp_path / "store").parts == {"000000": ["3", "7"]}
     assert made.predict(clouds).shape == (8, 100)
 
@@ -146,6 +163,9 @@ def test_a_folder_of_another_fit_is_refused(clouds, halves, tmp_path):
             ConfigError,
             r"y\[0\]: has 99 labels for the 100 points of X",
         ),
+        (lambda x, y: (x, [None] * 8), ConfigError, "y: names 0 parts; two or more are needed"),
+        (lambda x, y: (x, np.array([["a", -1] * 50] * 8)), ConfigError, r"y\[0\]: has '-1', 'nan'"),
+        (lambda x, y: (x, [*y[:7], [1.5] * 100]), ConfigError, r"y\[7\]: parts are integers or"),
         (lambda x, y: (x, [*y[:7], 3]), ConfigError, r"y\[7\]: has shape \[\] labels for the 100"),
         (lambda x, y: (x, y / 2), ConfigError, r"y\[0\]: parts are integers or texts, not float64"),
         (lambda x, y: (x, 0 * y), ConfigError, "y: names 1 parts; two or more are needed"),

@@ -12,7 +12,8 @@ from scipy.ndimage import binary_dilation
 from store_copies import copy_store, edit_json
 from test_prepare_killed import kill, start
 
-from pointmcd.data.store import Store
+from pointmcd.data.splits import labelled_train
+from pointmcd.data.store import UNKNOWN_PIXEL, Store
 from pointmcd.errors import StoreError
 from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare
@@ -91,6 +92,29 @@ def test_fewer_points_have_the_same_labels(made):
     store, some = Store(made.store), np.array([5, 0, 4])
     assert np.array_equal(store.part_labels(some, 7), store.part_labels(some, 200)[:, :7])
     assert store.part_labels(some, 7).dtype == np.int64
+
+
+def test_points_pixels_and_shapes_without_label(meshes, options, tmp_path):
+    """Of box a the bottom alone has a label, of box b nothing has."""
+    labels = (meshes / "box" / "a.seg").read_text()
+    (meshes / "box" / "a.seg").write_text(labels.replace("1", "-1"))
+    (meshes / "box" / "b.seg").write_text("-1\n" * 12)
+    held = options | {"val_fraction": 0.5}
+    store = Store(prepare(PrepareConfig(meshes, tmp_path / "store", **held)).store)
+    boxes = np.arange(2)
+    bottom = side_of(store.points(boxes[:1], 200)) == PARTS.index("-y")
+    parts = store.part_labels(boxes, 200)
+    assert np.array_equal(parts[:1], np.where(bottom, 0, -1))
+    assert (parts[1] == -1).all()
+    pixels = store.pixel_labels(1)
+    assert set(np.unique(pixels)) == {-1, UNKNOWN_PIXEL}
+    # Box c is the same cube with all labels: the background is where it was.
+    assert np.array_equal(pixels == -1, store.pixel_labels(2) == -1)
+    assert set(np.unique(store.pixel_labels(0))) <= {-1, 0, UNKNOWN_PIXEL}
+    assert [shape.unlabelled for shape in store.shapes] == [False, True] + [False] * 4
+    # Nothing to validate on, and no label to learn from.
+    assert store.shapes[1].split == "train"
+    assert 1 not in labelled_train(store)
 
 
 def test_a_camera_sees_the_labels_of_the_sides_before_it(made):

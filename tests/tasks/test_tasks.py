@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from tiny_student import TinyStudent
 from torch import nn
 
 from pointmcd.data.dataset import Batch
@@ -136,10 +137,35 @@ def test_classification_is_given_points_alone():
     assert tuple(found) == task.metrics
 
 
+def test_points_without_label_do_not_count():
+    task = get_task("segmentation")
+    logits = torch.randn(2, 5, 3, generator=torch.Generator().manual_seed(0))
+    parts = torch.tensor([[0, -1, 2, 1, -1], [-1, 1, 1, -1, 2]])
+    batch = Batch(torch.zeros(2, 5, 3), torch.zeros(2, dtype=torch.int64), parts)
+    known = parts >= 0
+    loss = nn.functional.cross_entropy(logits[known], parts[known])
+    assert float(task.loss(logits, batch, 0.0)) == pytest.approx(float(loss), rel=1e-6)
+    right = (logits.argmax(dim=2) == parts)[known].float().mean()
+    assert float(task.training_metrics(logits, batch)["train_accuracy"]) == pytest.approx(right)
+    bare = batch._replace(parts=torch.full((2, 5), -1))
+    assert float(task.loss(logits, bare, 0.1)) == 0
+
+    class Fixed(Segmenter):
+        def forward(self, points, labels):
+            return logits[: len(points)]
+
+    model = Fixed(TinyStudent(), 1, np.array([[0, 3]]))
+    found = task.validate(model, [batch], CPU)
+    assert found["val_loss"] == pytest.approx(float(loss), rel=1e-6)
+    assert found["val_point_accuracy"] == pytest.approx(float(right))
+
+
 @pytest.mark.parametrize("task", ["classification", "segmentation"])
 def test_two_labels_are_enough_and_one_is_not(task):
     for count in (2, 3):
-        get_task(task).check_store(SimpleNamespace(classes=["a"] * count, num_parts=count))
+        store = SimpleNamespace(classes=["a"] * count, num_parts=count)
+        store.is_labelled, store.indices = lambda index: True, lambda split: [0]
+        get_task(task).check_store(store)
     with pytest.raises(StoreError, match="needs at least two"):
         get_task(task).check_store(SimpleNamespace(path="s", classes=["a"], num_parts=1))
 

@@ -12,12 +12,14 @@ from pointmcd.typing import Floats, Indices
 class ShapeRecord:
     """One shape of a store: its unique name, its class (None: unlabelled) and its split.
 
-    The split is "train", "val", "test", or "none" for a shape left out as a test shape's twin.
+    The split is "train", "val", "test", or "none" for a shape left out as a test shape's twin. In a
+    store with part labels, `unlabelled` says that no point of the shape has one.
     """
 
     name: str
     label: str | None
     split: str
+    unlabelled: bool = False
 
 
 class Shapes(Protocol):

@@ -68,6 +68,8 @@ def fold_members(
 def labelled_train(store: Store, fraction: float = 1.0, seed: int = 0) -> Indices:
     """Return indices of the train shapes whose labels are known, or a fraction of every class.
 
+    In a store with part labels, those of which a point has one.
+
     All train shapes are returned where none has a label. Teachers and students of one fraction and
     seed know the labels of the same shapes; where the validation split is in train, a fraction of
     it is known besides.

@@ -22,10 +22,15 @@ from pointmcd.data.labels import is_part_file, match_labels
 from pointmcd.data.records import ShapeRecord
 from pointmcd.errors import ConfigError, StoreError
 from pointmcd.files import read_json
+from pointmcd.metrics.part_iou import UNLABELLED
 from pointmcd.shapes.features import chosen_kinds, chosen_names
 from pointmcd.tables import Tabular, result_table
 from pointmcd.typing import Array, Bools, Bytes, Doubles, Floats, Indices, Shorts
 
+#: The label of a pixel that shows a part without label.
+UNKNOWN_PIXEL = -2
+#: The same in the pictures of a store.
+_NO_LABEL = 255
 #: Raised whenever the layout on disk changes in a way that older code would misread.
 STORE_FORMAT = 1
 
@@ -71,7 +76,10 @@ class Store(Tabular):
         self.classes: list[str] = self.meta["classes"]
         self.features: tuple[str, ...] = tuple(self.meta.get("features", ()))
         self.parts: dict[str, list[str]] | None = self.meta.get("parts")
-        self.shapes = [ShapeRecord(s["name"], s["class"], s["split"]) for s in self.meta["shapes"]]
+        self.shapes = [
+            ShapeRecord(s["name"], s["class"], s["split"], "unlabelled" in s)
+            for s in self.meta["shapes"]
+        ]
         self.shards: list[str] = self.meta["shards"]
         self._starts = list(accumulate(self.meta["counts"], initial=0))
         variant_of = np.array(self.meta.get("variant_of", []), dtype=np.int64)
@@ -114,7 +122,7 @@ class Store(Tabular):
                 f"{self.path}: has labels of parts, which the classes of --labels cannot replace"
             )
         rows = match_labels([shape.name for shape in self.shapes], file, self.path)
-        for index, (name, label, split) in enumerate(map(astuple, self.shapes)):
+        for index, (name, label, split, _) in enumerate(map(astuple, self.shapes)):
             row = rows.get(index)
             label = row.label if row else label if split == "test" else None
             split = split if split in ("test", "none") else "train"
@@ -159,6 +167,8 @@ class Store(Tabular):
         parts: list[Any] = [] if self.parts is None else [self.parts]
         if self.known_parts is not None:
             parts += [[i, one.tolist()] for i, one in sorted(self.known_parts.items())]
+        if bare := [s.name for s in self.shapes if s.unlabelled]:
+            parts.append(bare)
         text = json.dumps([self.meta["fingerprint"], shapes, *parts])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
@@ -204,9 +214,10 @@ class Store(Tabular):
         return taken
 
     def is_labelled(self, index: int) -> bool:
-        """Return whether the class of a shape is known, and with a part file some of its parts."""
-        known = self.known_parts is None or index in self.known_parts
-        return known and self.shapes[index].label is not None
+        """Return whether the class of a shape is known, and with part labels some of its parts."""
+        shape, parts = self.shapes[index], self.known_parts
+        known = not shape.unlabelled if parts is None else index in parts
+        return known and shape.label is not None
 
     def labels(self, indices: Indices) -> Indices:
         """Class ids [n] of shapes, int64."""
@@ -286,10 +297,10 @@ class Store(Tabular):
         starts = self.part_ranges[self.labels(indices), 0]
         if self.known_parts is None:
             labels = self._gather("parts", indices, count).astype(np.int64)
-            return np.asarray(labels + starts[:, None])
+            return np.where(labels < 0, UNLABELLED, labels + starts[:, None])
         rows = [self._known_part_labels(int(i), count) for i in indices]
         local = np.stack(rows) if rows else np.zeros((0, count), dtype=np.int64)
-        return np.asarray(np.where(local < 0, -1, local + starts[:, None]))
+        return np.asarray(np.where(local < 0, UNLABELLED, local + starts[:, None]))
 
     def _known_part_labels(self, index: int, count: int) -> Indices:
         """The parts of a shape's points within its class: of the part file, in test also own."""
@@ -301,10 +312,14 @@ class Store(Tabular):
         return np.full(count, -1, dtype=np.int64)
 
     def pixel_labels(self, index: int) -> Shorts:
-        """Global part ids of the pixels of one shape's views, int16 [V, S, S]; -1: background."""
+        """Global part ids of the pixels of one shape's views, int16 [V, S, S].
+
+        -1 is background, `UNKNOWN_PIXEL` a part without label.
+        """
         start = self.part_ranges[self.labels(np.array([index]))[0], 0]
         local = self._strip("pixels", index).astype(np.int16)
-        return np.where(local > 0, local - 1 + start, -1).astype(np.int16)
+        labels = np.where(local > 0, local - 1 + start, -1)
+        return np.where(local == _NO_LABEL, UNKNOWN_PIXEL, labels).astype(np.int16)
 
     def views(self, index: int) -> Bytes:
         """The grey views of one shape, uint8 [V, S, S]."""

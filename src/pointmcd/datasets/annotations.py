@@ -6,6 +6,7 @@ import numpy as np
 
 from pointmcd.datasets.tree import MAX_TOLD, TreeFile
 from pointmcd.errors import ShapeError
+from pointmcd.metrics.part_iou import UNLABELLED
 from pointmcd.typing import Shorts
 
 _WHOLE = re.compile("[+-]?[0-9]{1,18}")
@@ -36,7 +37,7 @@ def read_part_names(file: TreeFile) -> PartNames:
 
 
 def parse_labels(data: bytes, where: str, count: int) -> Shorts:
-    """Read one integer per line, each 0 to `count` - 1; errors call the file `where`.
+    """Read one integer per line, each 0 to `count` - 1, or -1: no label. Errors name `where`.
 
     Raises:
         ShapeError: for anything else, with the first line at fault.
@@ -49,10 +50,10 @@ def parse_labels(data: bytes, where: str, count: int) -> Shorts:
         raise ShapeError(
             f"{where}: must hold one whole number per face; number {number} is {word[:MAX_TOLD]!r}"
         ) from error
-    wrong = np.flatnonzero((labels < 0) | (labels >= count))
+    wrong = np.flatnonzero((labels < UNLABELLED) | (labels >= count))
     if len(wrong):
         raise ShapeError(
             f"{where}: label {labels[wrong[0]]} of face {wrong[0]}: the class has {count} parts,"
-            f" 0 to {count - 1} (see parts.json)"
+            f" 0 to {count - 1} (see parts.json); -1 is no label"
         )
     return labels.astype(np.int16)

@@ -3,19 +3,38 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from pointmcd.errors import ConfigError, ShapeError
 from pointmcd.estimators.base import check_kinds, checked_cloud, is_unknown
-from pointmcd.metrics.part_iou import mean_ious, shape_ious
+from pointmcd.metrics.part_iou import UNLABELLED, mean_ious, shape_ious
 from pointmcd.shapes.cloud_files import parse_cloud
 from pointmcd.shapes.formats import CLOUD_SUFFIXES, read_file
-from pointmcd.typing import Array, Doubles
+from pointmcd.typing import Array, Bools, Doubles, Indices
 
 #: Kinds of numpy's types that parts may be of: integers and texts.
 _KINDS = "iuUO"
+
+
+class PartLabels(NamedTuple):
+    """The parts of the labelled points of a shape, [n], and which of its points these are, [N]."""
+
+    values: Array
+    known: Bools
+
+    def codes(self, parts: Array) -> Indices:
+        """Places of the parts of all points in `parts`, which is sorted, [N]; -1: no label."""
+        found = np.full(len(self.known), UNLABELLED, dtype=np.int64)
+        found[self.known] = np.searchsorted(parts, self.values)
+        return found
+
+
+def distinct_parts(labels: Sequence[PartLabels]) -> Array:
+    """Return the parts that occur, sorted."""
+    there = [one.values for one in labels if len(one.values)]
+    return np.unique(np.concatenate(there)) if there else np.zeros(0, dtype=np.int64)
 
 
 def part_clouds(shapes: Sequence[Any]) -> list[Doubles]:
@@ -41,8 +60,8 @@ def _read(file: str | os.PathLike[str], place: int) -> Doubles:
     return points
 
 
-def read_parts(labels: Any, clouds: Sequence[Doubles]) -> list[Array]:
-    """Return the part of each point, integers or texts [N_i].
+def read_parts(labels: Any, clouds: Sequence[Doubles]) -> list[PartLabels]:
+    """Return the parts of the points of each cloud: integers or texts, None or -1 without label.
 
     Raises:
         ConfigError: naming the first that does not fit its cloud, or is neither.
@@ -52,19 +71,28 @@ def read_parts(labels: Any, clouds: Sequence[Doubles]) -> list[Array]:
         raise ConfigError(f"X has {len(clouds)} shapes, y the parts of {len(every)}")
     pairs = zip(every, clouds, strict=True)
     found = [_parts(one, len(cloud), place) for place, (one, cloud) in enumerate(pairs)]
-    check_kinds("y: parts", [one[0].item() for one in found], "point")
+    check_kinds("y: parts", [one.values[0].item() for one in found if len(one.values)], "point")
     return found
 
 
-def _parts(labels: Any, count: int, place: int) -> Array:
+def _parts(labels: Any, count: int, place: int) -> PartLabels:
     what = f"y[{place}]"
-    if np.ndim(labels) != 1 or len(labels) != count:
-        have = f"{len(labels)}" if np.ndim(labels) == 1 else f"shape {list(np.shape(labels))}"
+    if is_unknown(labels):
+        return PartLabels(np.zeros(0, dtype=np.int64), np.zeros(count, dtype=np.bool_))
+    # Of a list, numpy would make texts of all: a -1 would be a part of that name.
+    parts = labels if isinstance(labels, np.ndarray) else np.array(labels, dtype=object)
+    if parts.ndim != 1 or len(parts) != count:
+        have = f"{len(parts)}" if parts.ndim == 1 else f"shape {list(parts.shape)}"
         raise ConfigError(f"{what}: has {have} labels for the {count} points of X[{place}]")
-    parts = np.asarray(labels)
     if parts.dtype.kind not in _KINDS:
         raise ConfigError(f"{what}: parts are integers or texts, not {parts.dtype}")
-    return parts
+    if parts.dtype.kind == "U" and np.isin(parts, ("-1", "nan", "None", "")).any():
+        raise ConfigError(f"{what}: has '-1', 'nan', 'None' or '' as text; write None in a list")
+    known = np.array([not is_unknown(one) for one in parts.tolist()])
+    values = np.array(parts[known].tolist())
+    if values.dtype.kind not in "iuU" and len(values):
+        raise ConfigError(f"{what}: parts are integers or texts, not {values.dtype}")
+    return PartLabels(values, known)
 
 
 def check_classes(classes: Sequence[Any], count: int) -> Array:
@@ -83,17 +111,17 @@ def check_classes(classes: Sequence[Any], count: int) -> Array:
     return np.unique(every)
 
 
-def mean_iou(truth: Sequence[Array], found: Sequence[Array], parts: Sequence[Array]) -> float:
+def mean_iou(truth: Sequence[PartLabels], found: Sequence[Array], parts: Sequence[Array]) -> float:
     """Return the mean over shapes of the mean IoU of their parts, 0 to 1.
 
     Args:
-        truth: the part of each point of each shape, [N_i].
-        found: the same as predicted.
+        truth: the parts of the points of each shape; those without label do not count.
+        found: the predicted part of each point, [N_i].
         parts: those of each shape's class; a true one that is not among them counts too.
     """
     scores = []
     for true, said, own in zip(truth, found, parts, strict=True):
-        every = np.union1d(own, true)
-        one, two = np.searchsorted(every, true), np.searchsorted(every, said)
+        every = np.union1d(own, true.values) if len(true.values) else own
+        one, two = true.codes(every), np.searchsorted(every, said)
         scores.append(shape_ious([one], [two], [0], [[0, len(every)]])[0])
     return mean_ious(scores, np.zeros(len(scores), np.int64), ["all"]).instance_miou

@@ -16,6 +16,7 @@ from pointmcd.errors import ConfigError
 from pointmcd.estimators.base import BATCH, PointCloudEstimator, listed, plain, put
 from pointmcd.estimators.parts import (
     check_classes,
+    distinct_parts,
     mean_iou,
     part_clouds,
     read_parts,
@@ -30,7 +31,10 @@ class PartSegmenter(PointCloudEstimator):
     Shapes are an array [S, N, 3], a list of arrays [N_i, 3], or paths of point clouds; a mesh has
     no points of its own and is refused. Parts are integers or texts, one for each point. Where
     shapes are of several classes, the network is told the class of each, as ShapeNetPart's protocol
-    has it, and names parts of this class alone. It takes the parameters of `PointCloudClassifier`.
+    has it, and names parts of this class alone. Points and whole shapes may lack labels: the
+    student learns from what the teacher says of them.
+
+    It takes the parameters of `PointCloudClassifier`.
 
     Attributes:
         parts_: the P parts, sorted.
@@ -50,7 +54,8 @@ class PartSegmenter(PointCloudEstimator):
 
         Args:
             X: the shapes.
-            y: integers or texts [S, N], or a list of such arrays [N_i].
+            y: integers or texts [S, N], or a list of such arrays [N_i]; None or -1 for a point
+                without label, None for a shape without any.
             classes: of the shapes, [S]; None: all are of one.
 
         Raises:
@@ -61,16 +66,17 @@ class PartSegmenter(PointCloudEstimator):
         if len(clouds) < 2:
             raise ConfigError(f"X: has {len(clouds)} shapes; two or more are needed")
         parts = read_parts(y, clouds)
-        self.parts_ = np.unique(np.concatenate(parts))
+        self.parts_ = distinct_parts(parts)
         if len(self.parts_) < 2:
             raise ConfigError(f"y: names {len(self.parts_)} parts; two or more are needed")
         self.classes_ = None if classes is None else check_classes(classes, len(clouds))
         ids = self._class_ids(classes, len(clouds))
         self.class_parts_ = [
-            np.unique(np.concatenate([parts[i] for i in np.flatnonzero(ids == number)]))
+            distinct_parts([parts[i] for i in np.flatnonzero(ids == number)])
             for number in range(ids.max() + 1)
         ]
-        local = [np.searchsorted(self.class_parts_[k], p) for k, p in zip(ids, parts, strict=True)]
+        self._check_classes_have_parts()
+        local = [p.codes(self.class_parts_[k]) for k, p in zip(ids, parts, strict=True)]
         names = [[str(part) for part in own] for own in self.class_parts_]
         self._fit(
             lambda folder: _write(folder, clouds, local, ids, names),
@@ -79,6 +85,11 @@ class PartSegmenter(PointCloudEstimator):
             test_fraction=0.0,
         )
         return self
+
+    def _check_classes_have_parts(self) -> None:
+        bare = next((k for k, own in enumerate(self.class_parts_) if not len(own)), None)
+        if bare is not None and self.classes_ is not None:
+            raise ConfigError(f"y: no point of class {plain(self.classes_[bare])!r} has a label")
 
     def predict_proba(
         self,

@@ -185,7 +185,10 @@ def _content(
     dropped = {name for name, _ in twins} if plan.config.twins == "drop" else set()
     # Rows of shards are counted through the shapes: one that is left out keeps its row.
     splits = ["none" if s["name"] in dropped else s["split"] for s in shapes]
-    splits = assign_validation(names, labels, splits, plan.config.val_fraction, plan.config.seed)
+    # Without a label of any part a shape is nothing to validate on.
+    bare = {record["name"] for record in shapes if record.get("parts") == []}
+    known = [None if name in bare else label for name, label in zip(names, labels, strict=True)]
+    splits = assign_validation(names, known, splits, plan.config.val_fraction, plan.config.seed)
     parts = plan.parts or {}
     classes = sorted({label for label in labels if label is not None})
     place = {name: number for number, name in enumerate(names)}
@@ -199,6 +202,7 @@ def _content(
         "notes": split_notes(labels, splits) + (part_notes(parts, shapes, splits) if parts else []),
         "shapes": [
             {"name": name, "class": label, "split": split}
+            | ({"unlabelled": True} if name in bare else {})
             for name, label, split in zip(names, labels, splits, strict=True)
         ],
         # -1: of a shape that could not be read when its turn came.

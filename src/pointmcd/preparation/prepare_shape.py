@@ -7,6 +7,7 @@ from functools import partial
 
 import numpy as np
 
+from pointmcd.data.store import UNKNOWN_PIXEL
 from pointmcd.datasets.folder import load_shape
 from pointmcd.datasets.sources import Cloud, CloudSource, ShapeSource
 from pointmcd.errors import ShapeError, own_text
@@ -38,10 +39,12 @@ class PreparedShape:
 
     Attributes:
         points: float32 [P, 3], in the unit sphere, in farthest-point order.
-        parts: int16 [P], part labels counted from 0 in the class; None without.
+        parts: int16 [P], part labels counted from 0 in the class, -1 for a point without label;
+            None in a set without.
         visibility: bool [P, V].
         views: uint8 [V, S, S].
-        pixels: int16 [V, S, S], the part label of each pixel, -1 for background; None without.
+        pixels: int16 [V, S, S], the part label of each pixel, -1 for background, -2 for a part
+            without label; None in a set without.
         framing: the similarity that brings the points before the rig's cameras.
         triangles: of the mesh that the views show; 0 where they are splatted.
         notes: one line each on what a reader of results should know.
@@ -237,4 +240,5 @@ def _deformed(cloud: Cloud, mesh: Mesh, on: OnSurface, seed: int) -> tuple[Cloud
 
 def _pixel_labels(parts: Shorts, shown: Ints) -> Shorts:
     """Carry labels of N faces or points to the pixels that show them, int16 [V, S, S]."""
-    return np.append(parts, np.int16(-1))[shown]  # -1, the background, finds the last
+    known = np.where(parts < 0, np.int16(UNKNOWN_PIXEL), parts)
+    return np.append(known, np.int16(-1))[shown]  # -1, the background, finds the last

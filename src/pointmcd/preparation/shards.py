@@ -15,7 +15,7 @@ from pointmcd.files import replacing, write_json
 from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare_shape import PreparedShape, prepare_shape
 from pointmcd.shapes.features import chosen_kinds
-from pointmcd.typing import Array, Bytes
+from pointmcd.typing import Array, Bytes, Shorts
 from pointmcd.views.rig import Rig
 
 #: Fast: level 2 makes files a tenth larger than level 6 in a third of the time.
@@ -88,7 +88,7 @@ def _write(folder: Path, task: ShardTask) -> None:
         _write_strip(folder / "views" / f"{row:04d}.png", shape.views)
         if shape.parts is not None and shape.pixels is not None:
             labels.append(shape.parts)
-            pixels = (shape.pixels + 1).astype(np.uint8)  # 0: background
+            pixels = (shape.pixels + 1).astype(np.uint8)  # 0: background, 255: no label
             _write_strip(folder / "pixels" / f"{row:04d}.png", pixels)
         content["shapes"].append(_record(item, shape))
         if not item.variant:  # whose notes are those of its shape
@@ -131,8 +131,13 @@ def _record(item: ShapeSource, shape: PreparedShape) -> dict[str, Any]:
         "triangles": shape.triangles,
         **({"read": shape.read} if shape.read else {}),
         "frame": {"centre": framing.centre.tolist(), "scale": framing.scale},
-        **({} if shape.parts is None else {"parts": np.unique(shape.parts).tolist()}),
+        **({} if shape.parts is None else {"parts": _occurring(shape.parts)}),
     }
+
+
+def _occurring(parts: Shorts) -> list[int]:
+    found: list[int] = np.unique(parts[parts >= 0]).tolist()
+    return found
 
 
 def _write_strip(path: Path, pictures: Bytes) -> None:

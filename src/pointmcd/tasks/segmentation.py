@@ -142,6 +142,8 @@ class SegmentationTask(Task):
         """Part labels, and two parts at least."""
         if store.num_parts < 2:  # a store without part labels is refused here too
             raise StoreError(f"{store.path}: one part in all; segmentation needs at least two")
+        if not any(store.is_labelled(int(i)) for i in store.indices("train")):
+            raise StoreError(f"{store.path}: no train shape has a point with a label of its part")
 
     def build_model(self, student: str, labels: Labels, extra_channels: int = 0) -> nn.Module:
         """A Segmenter."""
@@ -184,9 +186,10 @@ class SegmentationTask(Task):
             labels = batch.labels.to(device)
             logits = model(batch.points.to(device), labels).float()
             truth = batch.parts.to(device).flatten()
-            losses.append(
-                len(truth) * float(smoothed_cross_entropy(logits.flatten(0, 1), truth, 0))
-            )
+            known = truth != UNLABELLED
+            rows, truth = logits.flatten(0, 1)[known], truth[known]
+            if len(truth):
+                losses.append(len(truth) * float(smoothed_cross_entropy(rows, truth, 0)))
             points += len(truth)
             found.append((batch.parts, model.limited(logits, labels).argmax(2).cpu(), batch.labels))
         parts, predicted, ids = (torch.cat(column).numpy() for column in zip(*found, strict=True))
@@ -198,7 +201,7 @@ class SegmentationTask(Task):
             "val_loss": sum(losses) / points,
             "val_instance_miou": ious.instance_miou,
             "val_class_miou": ious.class_miou,
-            "val_point_accuracy": float((parts == predicted).mean()),
+            "val_point_accuracy": float((parts == predicted)[parts != UNLABELLED].mean()),
         }
 
     def predict(self, output: Tensor, file: InputFile, labels: Labels) -> PartPrediction:

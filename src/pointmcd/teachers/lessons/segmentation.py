@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pointmcd.data.dataset import NO_LOGIT, POINT_LOGITS
+from pointmcd.data.store import UNKNOWN_PIXEL
 from pointmcd.metrics.part_iou import pixel_iou
 from pointmcd.teachers.lesson import register_lesson
 from pointmcd.teachers.lessons.parts_network import PartsDecoder
@@ -21,8 +22,6 @@ from pointmcd.views.rig import Rig
 
 #: Pixels drawn of each view for one step: a fraction of the work of all of them.
 PIXELS = 2048
-#: What a pixel shows whose part is not known; -1 is background.
-_UNKNOWN = -2
 
 
 @dataclass(frozen=True)
@@ -64,9 +63,9 @@ class SegmentationLesson(MapLesson):
         pixels = self.teacher(self._inputs(views), labels.to(self.device))
         places, truth = _draw_pixels(truth)
         logits = self.decoder.logits_at(pixels, places.to(self.device))
-        known = truth != _UNKNOWN
+        known = truth != UNKNOWN_PIXEL
         loss = F.cross_entropy(
-            logits, 1 + truth.to(self.device), ignore_index=1 + _UNKNOWN, reduction="sum"
+            logits, 1 + truth.to(self.device), ignore_index=1 + UNKNOWN_PIXEL, reduction="sum"
         )
         return loss / known.sum().clamp(min=1).to(self.device)
 
@@ -81,7 +80,7 @@ class SegmentationLesson(MapLesson):
         if self.store.known_parts is None:
             return self.store.pixel_labels(index)[some]
         parts = self.store.part_labels(np.array([index]), self.store.num_points)[0]
-        known = np.where(parts < 0, _UNKNOWN, parts)
+        known = np.where(parts < 0, UNKNOWN_PIXEL, parts)
         return np.append(known, -1)[shown_points(self.store, index, some)]
 
     @torch.inference_mode()
@@ -94,6 +93,7 @@ class SegmentationLesson(MapLesson):
         overlaps, right, shown = [], 0, 0
         for index in self._validated():
             truth, said = self.store.pixel_labels(index), self.predict(index)
+            said = np.where(truth == UNKNOWN_PIXEL, -1, said)
             overlaps.append(pixel_iou(truth, said, *self._range(index)))
             right += int(((truth == said) & (truth >= 0)).sum())
             shown += int((truth >= 0).sum())
