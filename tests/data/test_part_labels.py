@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from part_files import part_file, part_rows
-from store_copies import copy_store
+from store_copies import copy_store, edit_json
 
 from pointmcd.data.clusters import shape_clusters
 from pointmcd.data.label_file import copy_labels, labels_digest
@@ -168,10 +168,11 @@ def test_rows_that_do_not_fit(store, tmp_path):
     assert set(Store(store, file).known_parts) == {first}
 
 
-def test_variants_are_left_out(varied_store, tmp_path):
-    path = copy_store(varied_store, tmp_path / "store")
-    known = Store(path, part_file(tmp_path / "parts.csv", path))
-    train = known.indices("train")
+def test_variants_are_left_out(store, tmp_path):
+    train = Store(store).indices("train")
+    edit_json(store / "store.json", lambda meta: meta.update(variant_of=train.tolist()))
+    assert len(Store(store).with_variants(train)) == 2 * len(train)
+    known = Store(store, part_file(tmp_path / "parts.csv", store))
     assert known.with_variants(train).tolist() == train.tolist()
 
 
