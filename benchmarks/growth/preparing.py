@@ -98,7 +98,7 @@ def workers(source: Path, work: Path, counts: Sequence[int] = (1, 2)) -> Curve:
 def features(counts: Sequence[int] = VIEW_COUNTS) -> Curve:
     """Return the cost of EfficientNet-Lite0's features of one shape's views, as in `teach`."""
     encoder = ImageEncoder("lite0").eval()
-    use_runtime(encoder, "torch", torch.device("cpu"))
+    use_runtime(encoder, "torch")
     size = get_rig("ring12").size
     seconds = {}
     for count in counts:

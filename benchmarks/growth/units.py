@@ -47,7 +47,7 @@ def measure_units(source: Path, work: Path, shapes: int, faces: float) -> Units:
     teach(config)
     store, device = Store(path), torch.device("cpu")
     encoder = ImageEncoder(config.teacher).eval()
-    use_runtime(encoder, config.runtime, device)
+    use_runtime(encoder, config.runtime)
     encode_shape(store, 0, encoder, device)  # makes the network fast, once
     seconds["features"] = timed(
         lambda: [encode_shape(store, i, encoder, device) for i in range(shapes)]

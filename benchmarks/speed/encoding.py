@@ -50,7 +50,7 @@ def eager(views: Tensor) -> Call:
 def prepared(runtime: str, views: Tensor) -> Call:
     """Return a call that computes them as `pointmcd teach` does."""
     encoder = ImageEncoder(ENCODER).eval()
-    use_runtime(encoder, runtime, torch.device("cpu"))
+    use_runtime(encoder, runtime)
 
     @torch.inference_mode()
     def call() -> Tensor:

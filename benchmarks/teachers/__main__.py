@@ -31,7 +31,6 @@ PAGE = Path(__file__).with_name("README.md")
 COMMAND = "python -m benchmarks.teachers STORE WORK"
 ENCODERS, VIEWS, FRACTION, DRAWS = ("lite0", "lite1", "lite2"), (0, 3, 6, 9), 0.1, 5
 AVERAGED = "heads for each, logits averaged"
-CPU = torch.device("cpu")
 
 
 class Features(NamedTuple):
@@ -79,7 +78,7 @@ def encode(store: Store, name: str, views: Sequence[int], work: Path) -> Feature
     path = work / f"{name}.npy"
     if not path.exists():
         encoder = ImageEncoder(name).eval()
-        use_runtime(encoder, "torch", CPU)
+        use_runtime(encoder, "torch")
         with torch.inference_mode():
             shapes = (store.views(int(i))[list(views)] for i in (*train, *val))
             rows = [encoder(torch.from_numpy(shape)).half().numpy() for shape in shapes]

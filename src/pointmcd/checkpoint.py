@@ -61,10 +61,14 @@ def under_prefix(prefix: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 def load_module(module: torch.nn.Module, tensors: dict[str, Tensor], what: str) -> None:
     """Load tensors into a module.
 
+    A part of it may state `former_names`, {name of a module: its name now}, both within the part:
+    tensors saved under the former are taken too.
+
     Raises:
         RunError: naming the first that is missing, left over, or of another shape.
     """
     wanted = module.state_dict()
+    tensors = _renamed(module, tensors)
     for name in sorted(wanted.keys() | tensors.keys()):
         if name not in tensors or name not in wanted:
             raise RunError(f"{what}: made for another model: {name} has no counterpart")
@@ -74,6 +78,19 @@ def load_module(module: torch.nn.Module, tensors: dict[str, Tensor], what: str) 
                 f" {list(tensors[name].shape)}, expected {list(wanted[name].shape)}"
             )
     module.load_state_dict(tensors)
+
+
+def _renamed(module: torch.nn.Module, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    names: dict[str, str] = {}
+    for path, part in module.named_modules():
+        start = f"{path}." if path else ""
+        former: dict[str, str] = getattr(part, "former_names", {})
+        names |= {f"{start}{old}": f"{start}{new}" for old, new in former.items()}
+    renamed = {}
+    for name, tensor in tensors.items():
+        owner, dot, last = name.rpartition(".")
+        renamed[f"{names.get(owner, owner)}{dot}{last}"] = tensor
+    return renamed
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

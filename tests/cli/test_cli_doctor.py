@@ -31,6 +31,7 @@ def test_versions_devices_and_caches(told):
     assert rows["Python"].startswith(platform.python_version())
     assert rows["torch"]  # of the versions, or of the threads
     assert str(torch.get_num_threads()) in rows["torch"]
+    assert rows["oneDNN"] == "works"
     assert "writable" in rows["numba"]
 
 

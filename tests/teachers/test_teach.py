@@ -284,7 +284,7 @@ def test_a_fine_tuned_teacher(tiny_store, tmp_path):
     assert gathered(folder, "logits").shape == (18, 3)
     assert not (folder / "features").exists()
     tensors, _ = load_checkpoint(folder / "teacher.safetensors")
-    stem = "encoder.network.body._conv_stem.weight"
+    stem = "encoder.network.body.conv_stem.weight"
     before = teach_module.ImageEncoder("lite0").state_dict()[stem.removeprefix("encoder.")]
     assert tensors[stem].shape == before.shape
     assert not torch.equal(tensors[stem], before)  # the encoder learns too

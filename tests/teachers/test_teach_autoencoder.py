@@ -249,9 +249,9 @@ def test_a_fine_tuned_encoder_learns_too(tiny_store):
     redraws = lesson(tiny_store, finetune=True)
     redraws.teacher.train()
     redraws.loss(redraws.train[:3]).backward()
-    stem = redraws.encoder.network.body._conv_stem.weight
+    stem = redraws.encoder.network.body.conv_stem.weight
     assert stem.grad.abs().max() > 0
-    assert "encoder.network.body._conv_stem.weight" in redraws.teacher.state_dict()
+    assert "encoder.network.body.conv_stem.weight" in redraws.teacher.state_dict()
 
 
 def test_a_fine_tuned_tiny_one(store, tiny_encoder):

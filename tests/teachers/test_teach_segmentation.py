@@ -145,9 +145,9 @@ def test_a_fine_tuned_encoder_learns_too(parts_store):
     parts = lesson(parts_store, finetune=True)
     parts.teacher.train()
     parts.loss(parts.train[:3]).backward()
-    stem = parts.encoder.network.body._conv_stem.weight
+    stem = parts.encoder.network.body.conv_stem.weight
     assert stem.grad.abs().max() > 0
-    assert "encoder.network.body._conv_stem.weight" in parts.teacher.state_dict()
+    assert "encoder.network.body.conv_stem.weight" in parts.teacher.state_dict()
 
 
 def test_drawn_pixels_have_the_labels_at_their_places():

@@ -97,7 +97,14 @@ def _devices() -> Iterator[tuple[str, str]]:
     if torch.backends.mps.is_available():
         yield "mps", "Apple GPU"
     yield "torch threads", str(torch.get_num_threads())
+    yield "oneDNN", _fused_convolutions()
     yield from _kernels()
+
+
+def _fused_convolutions() -> str:
+    from pointmcd.ops.packed_convolution import fusion_works
+
+    return "works" if fusion_works() else "not in this torch: a frozen lite0 takes longer on a CPU"
 
 
 def _kernels() -> Iterator[tuple[str, str]]:

@@ -119,7 +119,8 @@ class ImageEncoder(nn.Module):
 
     def _normalised(self, images: Tensor) -> Tensor:
         """Normalise as the weights expect: float [n, 3, H, W]."""
-        normalised = (images.to(self.mean.dtype) - self.mean) / self.std  # type: ignore[arg-type, operator]
+        centred: Tensor = images.to(self.mean.dtype) - self.mean  # type: ignore[arg-type, operator]
+        normalised = centred.div_(self.std)  # type: ignore[arg-type]
         return normalised.contiguous(memory_format=torch.channels_last)
 
 

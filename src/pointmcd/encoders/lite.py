@@ -6,10 +6,22 @@ from functools import partial
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from pointmcd.checkpoint import load_module, with_prefix
+from pointmcd.encoders.efficientnet_lite import EfficientNetLite
 from pointmcd.encoders.registry import EncoderSpec, register_encoder, resize
 from pointmcd.extras import import_extra
+
+#: Names of layers in `efficientnet_lite_pytorch`, whose weights the packages hold: of the network,
+#: and of its blocks, which lack the first where nothing is expanded.
+_FORMER = {
+    "_conv_stem": "conv_stem",
+    "_bn0": "bn1",
+    "_conv_head": "conv_head",
+    "_bn1": "bn2",
+    "_fc": "classifier",
+}
+_FORMER_LAYERS = (("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2"))
 
 
 class _Lite(nn.Module):
@@ -27,74 +39,49 @@ class _Lite(nn.Module):
 
     def __init__(self, number: int, size: int, pretrained: bool) -> None:
         super().__init__()
-        from efficientnet_lite_pytorch import EfficientNet
-
         self.size = size
-        self.body = EfficientNet.from_name(f"efficientnet-lite{number}")
+        self.body = EfficientNetLite(number)
         if pretrained:
             package = import_extra(_package(number), f"lite{number}", f"teacher lite{number}")
             path = getattr(package, f"EfficientnetLite{number}ModelFile").get_model_file_path()
-            self.body.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+            tensors = torch.load(path, map_location="cpu", weights_only=True)
+            load_module(self, with_prefix("body", tensors), path)
         else:
             _random_weights(self.body)
-        self.body._fc = nn.Identity()
+        self.body.classifier = nn.Identity()
+
+    @property
+    def former_names(self) -> dict[str, str]:
+        """Names of modules before they were timm's: in packages, and in teachers of that time."""
+        names = dict(_FORMER)
+        blocks = [
+            (f"blocks.{stage}.{index}", block)
+            for stage, blocks in self.body.blocks.named_children()
+            for index, block in blocks.named_children()
+        ]
+        for number, (place, block) in enumerate(blocks):
+            for old, new in zip(_FORMER_LAYERS[-len(block.layers) :], block.layers, strict=True):
+                for former, name in zip(old, new, strict=True):
+                    names[f"_blocks.{number}.{former}"] = f"{place}.{name}"
+        return {f"body.{former}": f"body.{name}" for former, name in names.items()}
 
     def forward(self, images: Tensor) -> Tensor:
         sized = resize(images, (self.size, self.size)) if self.size else _enlarge(images)
-        features: Tensor = self.body.extract_features(sized)
-        return features.mean(dim=(2, 3))
+        return self.body.forward_features(sized).mean(dim=(2, 3))
 
     def pyramid(self, images: Tensor) -> list[Tensor]:
         """The last map of each size; the deepest is the head's, which `forward` averages."""
-        body = self.body
-        rate = body._global_params.drop_connect_rate / len(body._blocks)
-        deep = body._swish(body._bn0(body._conv_stem(_enlarge(images))))
-        maps = []
-        for number, block in enumerate(body._blocks):
-            before, deep = deep, block(deep, drop_connect_rate=rate * number)
-            if deep.shape[-1] < before.shape[-1]:
-                maps.append(before)
-        return [*maps, body._swish(body._bn1(body._conv_head(deep)))]
+        return self.body.pyramid(_enlarge(images))
 
     def fold(self) -> None:
-        _fold(self.body, "_conv_stem", "_bn0")
-        _fold(self.body, "_conv_head", "_bn1")
-        for block in self.body._blocks:
-            if hasattr(block, "_expand_conv"):
-                _fold(block, "_expand_conv", "_bn0")
-            _fold(block, "_depthwise_conv", "_bn1")
-            _fold(block, "_project_conv", "_bn2")
-        for module in self.modules():
-            _lighten(module)
+        self.body.fold()
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-def _fold(owner: nn.Module, conv: str, norm: str) -> None:
-    if isinstance(getattr(owner, norm), nn.Identity):  # folded before
-        return
-    fused = fuse_conv_bn_eval(getattr(owner, conv).eval(), getattr(owner, norm).eval())
-    setattr(owner, conv, fused)
-    setattr(owner, norm, nn.Identity())
 
 
 def _enlarge(images: Tensor) -> Tensor:
     if images.shape[-1] >= 32:
         return images
     return F.interpolate(images, (32, 32), mode="bilinear", align_corners=False)
-
-
-def _lighten(module: nn.Module) -> None:
-    """Spare copies of maps: padding inside the convolution, ReLU6 in place."""
-    if isinstance(module, nn.ReLU6):
-        module.inplace = True
-    padding = getattr(module, "static_padding", None)
-    if isinstance(padding, nn.ZeroPad2d):
-        left, right, top, bottom = padding.padding
-        # A convolution pads both sides alike; what is too much on the left meets zeros here.
-        wider = F.pad(module.weight.detach(), (right - left, 0, bottom - top, 0))  # type: ignore[operator]
-        module.weight = nn.Parameter(wider)
-        module.padding = (bottom, right)  # type: ignore[assignment]
-        module.static_padding = nn.Identity()
 
 
 def _random_weights(network: nn.Module) -> None:

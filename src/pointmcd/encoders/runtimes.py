@@ -3,8 +3,6 @@
 Features differ from those of the encoder as it is by less than 1e-4 of the largest.
 """
 
-import warnings
-from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,7 +16,7 @@ from pointmcd.onnx_file import EXTRA, OnnxModule, write_onnx
 ONNX = "--runtime onnx"
 
 
-def use_runtime(encoder: ImageEncoder, runtime: str, device: torch.device) -> None:
+def use_runtime(encoder: ImageEncoder, runtime: str) -> None:
     """Let a runtime compute the encoder's pooled features from here on; it cannot be trained then.
 
     The encoder is changed in place. Of "torch" and "onnx", the latter is for the CPU alone.
@@ -26,53 +24,38 @@ def use_runtime(encoder: ImageEncoder, runtime: str, device: torch.device) -> No
     Raises:
         ConfigError: when the extra `onnx` is absent.
     """
-    foldable = hasattr(encoder.network, "fold")
     encoder.fold()
     if runtime == "onnx":
         for name in ("onnx", "onnxscript", "onnxruntime"):
             import_extra(name, EXTRA, ONNX)
-        encoder.network = PreparedNetwork(encoder.network, _to_onnx)
-    elif foldable and device.type == "cpu":  # one of ours: its trace holds for any batch
-        encoder.network = PreparedNetwork(encoder.network, _to_graph)
+        encoder.network = OnnxNetwork(encoder.network)
 
 
-class PreparedNetwork(nn.Module):
+class OnnxNetwork(nn.Module):
     """Stands in for a network on the CPU: images [n, 3, S, S] -> features [n, F], no gradients.
 
-    `prepare` makes its fast form, for any number of images [n, 3, S, S], when the first of a size
-    come: it may take seconds, which are spared where the store has every feature already.
+    It is exported, for any number of images [n, 3, S, S], when the first of a size come: that takes
+    seconds, which are spared where the store has every feature already.
     """
 
-    def __init__(
-        self, network: nn.Module, prepare: Callable[[nn.Module, Tensor], Callable[[Tensor], Tensor]]
-    ) -> None:
+    def __init__(self, network: nn.Module) -> None:
         super().__init__()
         self.network = network
-        self._prepare = prepare
-        self._by_size: dict[int, Callable[[Tensor], Tensor]] = {}
+        self._by_size: dict[int, OnnxModule] = {}
 
     def forward(self, images: Tensor) -> Tensor:
-        """Raises ConfigError when the network cannot be prepared."""
+        """Raises ConfigError when the network cannot be exported."""
         size = images.shape[-1]
         if size not in self._by_size:
             example = torch.zeros_like(images[:1]).expand(2, -1, -1, -1)
-            self._by_size[size] = self._prepare(
+            self._by_size[size] = _export(
                 self.network.eval(), example.contiguous(memory_format=torch.channels_last)
             )
         return self._by_size[size](images)
 
 
-def _to_onnx(network: nn.Module, example: Tensor) -> OnnxModule:
+def _export(network: nn.Module, example: Tensor) -> OnnxModule:
     with TemporaryDirectory() as folder:
         path = Path(folder) / "encoder.onnx"
         write_onnx(network, (example,), path, ONNX)
         return OnnxModule(path, ONNX)
-
-
-def _to_graph(network: nn.Module, example: Tensor) -> Callable[[Tensor], Tensor]:
-    """Convolution, bias and activation in one pass of oneDNN, which eager torch does not offer."""
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # torch.jit is no longer developed
-        traced = torch.jit.trace(network, example, check_trace=False)
-        fast: Callable[[Tensor], Tensor] = torch.jit.optimize_for_inference(traced)
-    return fast

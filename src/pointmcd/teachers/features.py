@@ -48,7 +48,7 @@ def cache_features(
     folders = []
     for member in encoder.members:
         seed = config.seed if member.name.startswith(RANDOM_PREFIX) else 0  # of random weights
-        use_runtime(member, config.runtime, device)
+        use_runtime(member, config.runtime)
         folders.append(features_folder(store, member.name, member.weights))
         identity = f"{member.name} {seed} {member.weights}".rstrip()
         encode_store(store, member, folders[-1], device, identity)
