@@ -220,7 +220,7 @@ def _scaled(channels: int, width: float) -> int:
 def _skip(maps: Tensor, share: float) -> Tensor:
     """Stochastic depth: zeros for a share of the images, drawn, and more of the others."""
     drawn = torch.rand((len(maps), 1, 1, 1), dtype=maps.dtype, device=maps.device)
-    return maps * ((drawn >= share) / (1 - share))
+    return maps / (1 - share) * (drawn >= share)
 
 
 def _folded(convolution: Any, norm: Any) -> PackedConvolution:
