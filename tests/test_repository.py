@@ -194,9 +194,15 @@ def project_files() -> list[Path]:
     return [ROOT / name for name in done.stdout.split("\0") if (ROOT / name).is_file()]
 
 
-def test_no_mesh_in_git_but_the_embedded_set() -> None:
+def test_no_mesh_in_git_but_the_embedded_set_and_weights_of_free_sets() -> None:
     files = project_files()
-    assert [path for path in files if path.suffix.lower() in MESH_OR_ARRAY] == []
+    shipped = [path for path in files if PACKAGE / "inference" / "assets" in path.parents]
+    others = [path for path in files if path not in shipped]
+    assert [path for path in others if path.suffix.lower() in MESH_OR_ARRAY] == []
+    for path in shipped:  # weights of sets whose terms allow it
+        assert path.parent.name.rpartition("-")[2] in ("furniture10", "ldraw32", "mfcad16")
+        assert path.name in ("model.safetensors", "README.md")
+        assert "## Attribution" in (path.parent / "README.md").read_text(encoding="utf-8")
     archives = [path for path in files if zipfile.is_zipfile(path)]
     assert [path.name for path in archives] == ["furniture10.zip"]
     members = zipfile.ZipFile(archives[0]).namelist()

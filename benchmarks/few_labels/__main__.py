@@ -12,6 +12,7 @@ segmentation` parts.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import ZipFile
 
 from benchmarks.shared.page import machine, sections, write
 from benchmarks.shared.trials import describe, describe_store, parser, trained_and_evaluated
@@ -83,6 +84,21 @@ class Study:
         ]
 
 
+def unpack_some(source: Path, folder: Path, count: int) -> Path:
+    """Unpack the first `count` train shapes of an annotated zip, and half as many of test."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with ZipFile(source) as archive:
+        root = archive.namelist()[0].split("/")[0]
+        (folder / "parts.json").write_bytes(archive.read(f"{root}/parts.json"))
+        for split, some in (("train", count), ("test", count // 2)):
+            names = archive.read(f"{root}/{split}.txt").decode().split()[:some]
+            (folder / f"{split}.txt").write_text("\n".join(names) + "\n")
+            for name in (f"{name}{ending}" for name in names for ending in (".off", ".seg")):
+                (folder / name).parent.mkdir(exist_ok=True)
+                (folder / name).write_bytes(archive.read(f"{root}/{name}"))
+    return folder
+
+
 def section(study: Study, title: str) -> Iterator[str]:
     """Yield the paragraphs of one data set and fraction: what is known, and one table a variant."""
     store = Store(study.work / "store")
@@ -130,6 +146,7 @@ def main() -> None:
     options.add_argument("--student", default="pointnet")
     options.add_argument("--task", default="classification", choices=OF_TASK)
     options.add_argument("--epochs", type=int, default=40)
+    options.add_argument("--first", type=int, help="train shapes of a large set with parts")
     options.add_argument(
         "--copies", type=int, default=0, help="deformed copies of each train shape (prepare)"
     )
@@ -139,7 +156,10 @@ def main() -> None:
     study = Study(chosen.work, fraction, chosen.student, task, chosen.epochs)
     store = chosen.work / "store"
     if not chosen.page:
-        prepare(PrepareConfig(chosen.source, store, variants=chosen.copies))
+        source = chosen.source
+        if chosen.first:
+            source = unpack_some(source, chosen.work / source.stem, chosen.first)
+        prepare(PrepareConfig(source, store, variants=chosen.copies))
         for seed in range(chosen.seeds if fraction < 1 else 1):  # of all labels there is one
             smoothing = {} if task == "segmentation" else {"label_smoothing": 0.0}
             teach(TeachConfig(store, task=task, label_fraction=fraction, seed=seed, **smoothing))
