@@ -110,6 +110,12 @@ def test_missing_store(refused, tmp_path):
         assert "pointmcd prepare" in line
 
 
+def test_a_store_for_a_run_and_shapes_for_a_store(refused, tiny_store):
+    assert "is not a run folder but a store" in refused("evaluate", tiny_store)
+    meshes = tiny_store.parent / "meshes"
+    assert refused("teach", meshes).startswith(f"{meshes}: is not a store; make one of your shapes")
+
+
 def test_half_prepared_store(refused, tiny_store, tmp_path):
     shutil.copytree(tiny_store, tmp_path / "half", ignore=shutil.ignore_patterns("store.json"))
     assert "not a complete store" in refused("train", tmp_path / "half", "--no-distill")

@@ -76,3 +76,15 @@ def test_similar_shapes(cli, taught_store, trained_run, tmp_path):
     _, out, _ = cli("similar", trained_run, tmp_path / "b.off", taught_store, "--count", 2, "--csv")
     rows = list(csv.DictReader(io.StringIO(out)))
     assert [set(row) for row in rows] == [{"shape", "class", "similarity"}] * 2
+
+
+def test_a_file_gets_tables_as_wide_as_their_cells(cli, trained_run, tmp_path, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    name = tmp_path / ("long name " * 12) / "b.off"
+    name.parent.mkdir()
+    name.write_text("OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n")
+    _, out, _ = cli("predict", trained_run, name, "--device", "cpu")
+    assert str(name) in out
+    monkeypatch.setenv("COLUMNS", "80")
+    _, out, _ = cli("predict", trained_run, name, "--device", "cpu")
+    assert max(map(len, out.splitlines())) <= 80

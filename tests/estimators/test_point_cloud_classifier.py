@@ -161,3 +161,12 @@ def test_random_state_is_what_scikit_learn_takes(shapes, state):
 def test_labels_must_be_given(shapes):
     with pytest.raises(ConfigError, match="y: is None; give a label for each shape"):
         PointCloudClassifier(**TINY).fit(shapes[0])
+
+
+@pytest.mark.parametrize("wrong", [{"student": "pointnett"}, {"teacher": "lite9"}])
+def test_a_wrong_name_is_told_before_any_work(shapes, wrong, tmp_path):
+    X, y = shapes
+    estimator = pointmcd.PointCloudClassifier(folder=tmp_path / "work", **wrong)
+    with pytest.raises(ConfigError, match=next(iter(wrong.values()))):
+        estimator.fit(X, y)
+    assert not (tmp_path / "work").exists()

@@ -10,6 +10,7 @@ from pointmcd.checkpoint import load_checkpoint, save_checkpoint
 from pointmcd.data.store import Store
 from pointmcd.device import pick_device
 from pointmcd.errors import ConfigError, RunError
+from pointmcd.evaluation.results import read_result
 from pointmcd.files import write_json
 from pointmcd.inference.predict import output_paths, predict
 from pointmcd.students.registry import create_student
@@ -120,6 +121,14 @@ def test_bad_files_are_told_of_and_the_rest_goes_on(trained_run, chair, tmp_path
 
 def test_run_is_refused_at_once_even_without_files(tmp_path):
     one_fault(tmp_path, tmp_path, "is not a run folder")
+
+
+def test_a_run_without_checkpoints_yet_is_told_to_go_on(run_copy):
+    write_json(run_copy / "run.json", Run(run_copy).meta | {"finished": False})
+    (run_copy / "best.safetensors").unlink()
+    one_fault(run_copy, "not finished; run the same pointmcd train command again")
+    with pytest.raises(RunError, match="not finished; run the same pointmcd train command"):
+        read_result(run_copy)
 
 
 @pytest.mark.parametrize("size", [0, 7, 5000, -8])

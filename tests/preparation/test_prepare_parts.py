@@ -173,7 +173,7 @@ def test_no_indices_give_no_labels(made):
 
 
 def test_more_points_than_there_are(made):
-    with pytest.raises(StoreError, match="201 points requested, but the store holds 1 to 200"):
+    with pytest.raises(StoreError, match="201 points requested, but the store holds 200"):
         Store(made.store).part_labels(np.array([0]), 201)
 
 

@@ -167,7 +167,7 @@ def test_a_student_that_keeps_fewer_points(store):
 
 
 def test_more_points_than_the_store_has(student, store):
-    with pytest.raises(StoreError, match="129 points requested, but the store holds 1 to 128"):
+    with pytest.raises(StoreError, match="129 points requested, but the store holds 128"):
         embed_shapes(student, store, np.array([0]), 129, "max", CPU)
 
 

@@ -70,6 +70,15 @@ def test_folds_calibrate_the_run_that_has_no_validation_split(
     assert folds["correct"] == (said.argmax(axis=1) == labels).sum()
 
 
+def test_folds_stand_for_a_small_validation_split(make, taught_store, monkeypatch):
+    monkeypatch.setattr(calibration, "LEAST_SHAPES", 9)
+    assert 0 < len(Store(taught_store).indices("val")) < 9
+    cross_validate(make("a"), 3)
+    folds = read_json(make("a").folder.with_name("a-folds") / "folds.json")
+    assert folds["calibration"]["shapes"] >= 9
+    assert temperature_of(Run(train(make("a"))), "last") == folds["calibration"]["temperature"]
+
+
 def test_folds_of_other_labels_do_not_calibrate(make, taught_store, tmp_path, monkeypatch):
     monkeypatch.setattr(calibration, "LEAST_SHAPES", 6)
     shapes = [s for s in Store(taught_store).shapes if s.split == "train"]

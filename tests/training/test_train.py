@@ -256,7 +256,7 @@ def test_a_store_without_a_train_part(make, store, split):
 @pytest.mark.parametrize(
     ("options", "kind", "text"),
     [
-        ({"points": 129}, StoreError, "129 points requested, but the store holds 1 to 128"),
+        ({"points": 129}, StoreError, "129 points requested, but the store holds 128"),
         ({"student": "nobody"}, ConfigError, "student nobody: unknown"),
         ({"teacher": "nobody"}, StoreError, "no teacher nobody"),
         ({"epochs": -1}, ConfigError, "--epochs -1"),

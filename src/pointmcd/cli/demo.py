@@ -5,7 +5,7 @@ from typing import Annotated
 
 from tyro.conf import Positional
 
-from pointmcd.cli.output import out, print_line
+from pointmcd.cli.output import TEXT, UsageError, print_line, print_tables
 from pointmcd.options import metavar
 
 
@@ -19,12 +19,13 @@ def demo(
         folder: Where to work; run again to go on after an interruption.
         epochs: Passes over the train split; by default as many as fit into a few minutes.
     """
+    if epochs is not None and epochs < 1:
+        raise UsageError(f"demo: --epochs {epochs}: is 1 or more")
     from pointmcd.demo import EPOCHS
     from pointmcd.demo import demo as run
     from pointmcd.evaluation.comparison_table import comparison_table
 
     found = run(folder, EPOCHS if epochs is None else epochs)
-    for comparison in (found.rest, found.comparison):
-        out.print(comparison_table(comparison))
+    print_tables([comparison_table(one) for one in (found.rest, found.comparison)], TEXT)
     print_line(f"accuracy by labels: {found.picture.resolve()}")
     print_line(f"report: {found.page.resolve()}")

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 from tyro.conf import arg
@@ -30,6 +32,8 @@ class _Output(Console):
         raise BrokenPipeError
 
 
+#: Columns of a table that goes into a file.
+_WIDEST = 10_000
 #: Tables and paths, the results, go to standard output; all else to standard error.
 out = _Output(emoji=False)
 
@@ -95,12 +99,19 @@ def print_tables(
 
 
 def _print_table(table: Table) -> None:
-    """Print the title in one line, whatever its length: rich would fold it to the table's width."""
+    """Print a table as wide as the terminal, and where there is none as wide as its cells.
+
+    The title takes one line, whatever its length: rich would fold it to the table's width.
+    """
     if table.title:
         out.print(Text(str(table.title), style="table.title"), soft_wrap=True)
     bare = copy(table)
     bare.title = None
-    out.print(bare)
+    if out.is_terminal or "COLUMNS" in os.environ:
+        out.print(bare)
+    else:  # a file or a program: a folded name could not be searched for
+        wide = out.options.update(max_width=_WIDEST)
+        _Output(emoji=False, width=Measurement.get(out, wide, bare).maximum).print(bare)
 
 
 def _print_records(records: Sequence[Mapping[str, Any]], as_json: bool) -> None:

@@ -8,7 +8,7 @@ from rich.table import Column, Table
 from rich.text import Text
 from tyro.conf import Positional
 
-from pointmcd.cli.output import UsageError, out, print_line
+from pointmcd.cli.output import TEXT, UsageError, print_line, print_tables
 from pointmcd.errors import PointMCDError
 from pointmcd.options import DEVICE, RUN, Flag, metavar
 
@@ -103,7 +103,7 @@ def _print(rows: list[dict[str, str]]) -> None:
     table = Table(*(Column(name, overflow="fold") for name in rows[0]))
     for row in rows:
         table.add_row(*map(Text, row.values()))  # a name in [brackets] is no markup
-    out.print(table)
+    print_tables([table], TEXT)
 
 
 def _sort(known: "list[Prediction]", folder: Path, link: bool) -> None:

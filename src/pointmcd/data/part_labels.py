@@ -63,7 +63,11 @@ def _row(path: str | Path, line: int, cells: list[str], columns: list[int]) -> P
     name, cluster, part, clusters = (cells[column] for column in columns)
     count = clusters.strip().partition("-")[0]
     if not all(text.isascii() and text.isdigit() for text in (cluster.strip(), count)):
-        raise ConfigError(f"{here}: cluster {cluster} of {clusters}: write 3 of 24-1f0c9a3e")
+        raise ConfigError(
+            f"{here}: cluster {cluster or 'empty'}, clusters {clusters or 'empty'}: write them as"
+            " the page of pointmcd label --parts does: a number, and one like 24-1f0c9a3e, which is"
+            " another for each shape"
+        )
     if not 1 <= int(cluster) <= int(count):
         raise ConfigError(f"{here}: cluster {cluster}: there are clusters 1 to {count}")
     return PartRow(name, int(cluster), part.strip(), clusters.strip(), line)

@@ -225,8 +225,9 @@ class Store(Tabular):
         records = [self.shapes[self.shape_of[i]] for i in indices]
         if bare := next((record.name for record in records if record.label is None), None):
             raise StoreError(
-                f"{self.path}: shape {bare} has no class label; classification needs shapes in"
-                " CLASS/NAME or CLASS/{train,test}/NAME folders"
+                f"{self.path}: shape {bare} has no class label; label some shapes (pointmcd label"
+                f" {self.path}) and give the file as --labels, or prepare them in folders"
+                " CLASS/NAME or CLASS/{train,test}/NAME"
             )
         return np.array([ids[str(record.label)] for record in records], dtype=np.int64)
 
@@ -344,8 +345,8 @@ class Store(Tabular):
         """Values of the first `count` points of shapes, [n, count, ...]."""
         if not 1 <= count <= self.num_points:
             raise StoreError(
-                f"{self.path}: {count} points requested, but the store holds 1 to {self.num_points}"
-                " per shape; lower --points or prepare again with more"
+                f"{self.path}: {count} points requested, but the store holds {self.num_points} per"
+                f" shape; give --points {self.num_points}, or prepare again with more"
             )
         start = f"{self.path}/shards/"  # text: a path's parts would be parsed for every shape
         places = [self.locate(int(i)) for i in indices]
@@ -397,6 +398,11 @@ def _read_meta(path: Path) -> dict[str, Any]:
     if not path.is_dir():
         raise StoreError(f"{path}: no such store; make one {command}")
     if not (path / "store.json").exists():
+        if not (path / "plan.json").exists():
+            raise StoreError(
+                f"{path}: is not a store; make one of your shapes with: pointmcd prepare SOURCE"
+                " STORE"
+            )
         raise StoreError(f"{path}: not a complete store; finish it {command}")
     meta = read_json(path / "store.json")
     found = meta.get("format") if isinstance(meta, dict) else None

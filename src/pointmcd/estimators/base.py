@@ -14,10 +14,12 @@ from sklearn.utils import check_random_state
 from torch import nn
 
 from pointmcd.device import pick_device
+from pointmcd.encoders.image_encoder import ImageEncoder
 from pointmcd.errors import ConfigError, ShapeError
 from pointmcd.files import replacing
 from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare
+from pointmcd.students.registry import create_student
 from pointmcd.tasks.task import get_task
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach
@@ -68,6 +70,9 @@ class PointCloudEstimator(BaseEstimator):  # type: ignore[misc]
             prepared: settings of the preparation alone.
         """
         seed = self._seed()
+        create_student(self.student)  # a wrong name is told before hours of work
+        if self.teacher is not None:
+            ImageEncoder(self.teacher)
         with tempfile.TemporaryDirectory() as temporary:
             work = Path(self.folder or temporary)
             source, store = work / "shapes", work / "store"

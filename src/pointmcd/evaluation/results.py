@@ -37,6 +37,8 @@ def read_result(
     again = f"evaluate it with: pointmcd evaluate {run}" + (f" --voting {voting}" * (voting > 1))
     again += f" --split {split}" * (split != "test")
     file = run / f"predictions-{split}-{checkpoint}{suffix(voting)}.npz"
+    if not file.exists():
+        opened.refuse_unfinished()
     every = read_arrays(file, again)
     if not np.array_equal(every.get("voting", np.array(1)), voting):
         raise RunError(f"{file}: holds results of another number of votes; {again}")

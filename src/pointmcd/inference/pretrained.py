@@ -131,6 +131,11 @@ def push_to_hub(folder: str | Path, repo: str, private: bool = False) -> str:
 
 
 def _read(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    if not file.exists():
+        raise PointMCDError(
+            f"{file.parent}: holds no {file.name}; pointmcd export RUN --to safetensors makes such"
+            f" a folder, and these names come with pointmcd: {', '.join(list_pretrained())}"
+        )
     tensors, state = load_checkpoint(file)
     about = state.get("about", {})
     if not {"task", "student", "channels", "run"} <= {*about}:

@@ -23,12 +23,12 @@ LEAST_SHAPES = 20
 def calibrate(run: Run, store: Store) -> None:
     """Write calibration.json: a temperature for each checkpoint, from the validation split.
 
-    Without such a split, that of a cross-validation of the same run, if there was one. Nothing is
-    written for a task without probabilities, and where fewer than 20 shapes were held out.
+    Where that has fewer than 20 shapes, it is that of a cross-validation of the same run, if there
+    was one with as many. Otherwise nothing is written, nor for a task without probabilities.
     """
     if "probabilities" not in run.task.arrays:
         return
-    if not len(store.indices("val")):
+    if len(store.indices("val")) < LEAST_SHAPES:
         known = _of_folds(run)
         found = {} if known is None else dict.fromkeys(run.checkpoints, known)
     else:

@@ -21,6 +21,8 @@ def load_model(run: Run, checkpoint: str, device: torch.device) -> nn.Module:
             classes or parts.
     """
     path = run.checkpoint(checkpoint)
+    if not path.exists():
+        run.refuse_unfinished()
     tensors, _ = load_checkpoint(path)
     model = new_model(run)
     load_module(model, under_prefix("model", tensors), str(path))

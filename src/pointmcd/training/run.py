@@ -65,8 +65,9 @@ class Run(Tabular):
         self.path = Path(path)
         file = self.path / "run.json"
         if not file.is_file():
+            what = " but a store" if (self.path / "store.json").is_file() else ""
             raise RunError(
-                f"{path}: is not a run folder (no run.json); make one with pointmcd train"
+                f"{path}: is not a run folder{what} (no run.json); make one with pointmcd train"
             )
         self.meta: dict[str, Any] = _read_meta(file)
 
