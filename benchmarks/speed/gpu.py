@@ -174,6 +174,7 @@ def busy(device: torch.device, small: bool) -> str:
             objective=("vafp:1",),
             points=128 if small else 1024,
             batch_size=8 if small else 32,
+            epochs=1,
             device=str(device),
         )
         trainer = Trainer(config, store, find_teacher(config, store))

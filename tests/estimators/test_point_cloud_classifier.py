@@ -165,8 +165,7 @@ def test_labels_must_be_given(shapes):
 
 @pytest.mark.parametrize("wrong", [{"student": "pointnett"}, {"teacher": "lite9"}])
 def test_a_wrong_name_is_told_before_any_work(shapes, wrong, tmp_path):
-    X, y = shapes
     estimator = pointmcd.PointCloudClassifier(folder=tmp_path / "work", **wrong)
     with pytest.raises(ConfigError, match=next(iter(wrong.values()))):
-        estimator.fit(X, y)
+        estimator.fit(*shapes)
     assert not (tmp_path / "work").exists()
