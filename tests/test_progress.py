@@ -3,9 +3,11 @@
 import re
 import time
 from functools import partial
+from io import StringIO
 from threading import Event
 
 import pytest
+from rich.console import Console
 
 from pointmcd import progress
 from pointmcd.preparation import prepare as module
@@ -22,6 +24,24 @@ from pointmcd.training.train import train
 def test_texts_cannot_command_the_terminal(capsys):
     console.print("a\x1b[2Jb \u2028c\n[d] é")
     assert capsys.readouterr().err == "a?[2Jb ?c\n[d] é\n"
+
+
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_times_are_whole_on_any_terminal(monkeypatch, width):
+    text = StringIO()
+    monkeypatch.setattr(
+        progress,
+        "console",
+        Console(file=text, force_terminal=True, width=width, legacy_windows=False),
+    )
+    with progress_bar() as bar:
+        task = bar.add_task("scans-my_student.py-Tiny-distilled-s0-0.2", total=400, note="")
+        bar.update(task, completed=38, note="loss 1.023  validation 41.9%")
+    line = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text.getvalue()).splitlines()[-1].strip()
+    assert len(line) <= width
+    assert re.fullmatch(
+        r"scans.+ 38/400 0:00:0\d left -:--:-- loss 1\.023  validation 41\.9%", line
+    )
 
 
 def test_a_log_gets_lines_while_the_work_goes_on(capsys, monkeypatch):

@@ -16,6 +16,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 
 
 class _Messages(Console):
@@ -30,6 +31,8 @@ def _plain(text: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else "?" for c in text)
 
 
+#: Width of a terminal with room for everything, and of all but the name and the bar.
+_WIDE, _OTHERS = 130, 72
 #: Seconds between lines of progress where there is no terminal.
 LOG_SECONDS = 10.0
 #: Seconds that a work must take for `Estimate` to say so.
@@ -43,9 +46,14 @@ console = _Messages(stderr=True, emoji=False, markup=False, highlight=False)  # 
 @contextmanager
 def progress_bar(shown: bool = True) -> Iterator[Progress]:
     """Yield a rich `Progress` with description, bar, count, elapsed time and time left."""
+    # On a narrow terminal name and bar are short, never the times.
+    narrow = console.width < _WIDE
+    name = Column(no_wrap=True, overflow="ellipsis", max_width=max(console.width - _OTHERS, 10))
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
+        TextColumn("{task.description}", table_column=name),
+        BarColumn(
+            bar_width=None if narrow else 40, table_column=Column(ratio=1 if narrow else None)
+        ),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
         TextColumn("left"),
@@ -53,7 +61,8 @@ def progress_bar(shown: bool = True) -> Iterator[Progress]:
         TextColumn("{task.fields[note]}"),
     )
     live = console.is_terminal or console.is_jupyter
-    with Progress(*columns, console=console, refresh_per_second=4, disable=not shown) as progress:
+    options: dict[str, Any] = {"expand": narrow, "refresh_per_second": 4, "disable": not shown}
+    with Progress(*columns, console=console, **options) as progress:
         lines = _Lines(progress, shown and not live)
         with repeating(lines.write, LOG_SECONDS) if lines.wanted else nullcontext():
             yield progress
