@@ -75,8 +75,12 @@ def _is_split(part: tuple[str, ...], index: int) -> bool:
 
 def _check(files: list[str], layouts: list[str | None]) -> None:
     if None in layouts:
-        file = files[layouts.index(None)]
-        raise ValueError(f"{file} is too deep; the layouts are {_ALL}")
+        file, more = files[layouts.index(None)], layouts.count(None) - 1
+        others = f" (and {more} more)" if more else ""
+        raise ValueError(
+            f"{file}{others} is too deep; move it into the folder of its class: the layouts are"
+            f" {_ALL}"
+        )
     if len(with_classes := dict.fromkeys(kind for kind in layouts if kind != _FLAT)) > 1:
         kinds = [f"{files[layouts.index(kind)]} ({kind})" for kind in with_classes]
         raise ValueError(f"mixes layouts: {' and '.join(kinds)}; keep to one")
