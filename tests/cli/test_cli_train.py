@@ -118,7 +118,7 @@ def test_unknown_student(refused, taught_store, tmp_path):
 
 
 def test_values_that_cannot_be_meant(refused, taught_store, tmp_path):
-    for option, value in (("--epochs", 0), ("--points", 129), ("--lr", "nan"), ("--scale", 0.5)):
+    for option, value in (("--epochs", -1), ("--points", 129), ("--lr", "nan"), ("--scale", 0.5)):
         settings = [option, value, "--out", tmp_path / "run", "--device", "cpu"]
         line = refused("train", taught_store, *settings)
         assert str(value) in line

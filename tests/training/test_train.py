@@ -1,4 +1,5 @@
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -268,6 +269,14 @@ def test_what_cannot_be_trained_leaves_nothing_behind(make, options, kind, text)
     with pytest.raises(kind, match=text):
         train(config)
     assert not config.out.exists()
+
+
+def test_without_a_number_a_small_store_gives_all_its_points(make, capsys):
+    config = replace(make("a", teacher="lite0", epochs=1), points=1024)
+    run = Run(train(config))
+    assert run.config.points == 128
+    assert "note: 128 points: the store holds no more" in capsys.readouterr().err
+    assert train(config) == run.path  # the same command again
 
 
 @pytest.mark.parametrize("points", [1, 128])

@@ -23,6 +23,8 @@ if TYPE_CHECKING:  # they import torch, which would slow every --help
 Course = Literal["constant", "decay", "first"]
 
 
+#: Points per shape where no number is chosen.
+POINTS = 1024
 #: Settings that cannot change what is learnt.
 PLACE_FIELDS = {
     *("store", "out", "init", "labels", "device", "workers", "overwrite", "keep_checkpoints"),
@@ -88,8 +90,8 @@ class TrainConfig:
     """Passes over the train split; 0: as many as make 1,000 steps, at least 40."""
     batch_size: int = 0
     """Shapes per step, over all processes; 0: 32, of fewer than 320 train shapes 16 or 8."""
-    points: int = 1024
-    """Points per shape."""
+    points: int = POINTS
+    """Points per shape; of a store that holds fewer than the default, all."""
     features: Annotated[tuple[str, ...], metavar("NAME [NAME ...]")] = ()
     """Features that the student takes beside the coordinates: normals, colours, or both, which the
     store must hold (prepare --features)."""
@@ -222,6 +224,10 @@ class TrainConfig:
         else:
             left_out.add("features")
         return {k: v for k, v in whole.items() if k not in left_out} | known
+
+    def for_points(self, held: int) -> "TrainConfig":
+        """Return the settings with all points of a store that holds fewer than the default."""
+        return replace(self, points=held) if self.points == POINTS > held else self
 
     def for_shapes(self, count: int) -> "TrainConfig":
         """Return the settings with epochs and batch size for that many train shapes.

@@ -58,6 +58,7 @@ def train(config: TrainConfig) -> Path:
     """
     join(config.device)
     plan = main_first(lambda: plan_run(config))
+    fewer = plan.config.points < config.points
     config = plan.config
     with agreed():
         unlock = lock_folder(config.folder) if is_main() else contextlib.nullcontext()
@@ -68,6 +69,8 @@ def train(config: TrainConfig) -> Path:
         trainer = Trainer(config, plan.store, plan.teacher)
         if run is None and is_main():
             _warn_of_few_steps(trainer)
+            if fewer:
+                console.print(f"note: {config.points} points: the store holds no more")
             if config.fit_on == "train+val":
                 console.print(
                     "note: fits train and val: nothing is validated, the last epoch counts"
@@ -108,6 +111,7 @@ def plan_run(config: TrainConfig) -> Plan:
         option = f"--label-fraction {config.label_fraction}"
         check_labels(teacher, option, config.label_fraction, config.seed)
     config = with_objectives(config, store, teacher).for_shapes(count_shapes(config, store))
+    config = config.for_points(store.num_points)
     return Plan(config, store, teacher, _start(config, store))
 
 
