@@ -11,8 +11,9 @@ import pytest
 import pointmcd
 from pointmcd.data.labels import LabelRow, read_labels, write_labels
 from pointmcd.evaluation.seeds import train_seeds
+from pointmcd.labelling.html import write_label_page
 from pointmcd.labelling.map import shape_map
-from pointmcd.labelling.page import label_page, write_label_page
+from pointmcd.labelling.page import label_page
 from pointmcd.report.view import view
 
 TINY = {"student": "tiny_student:TinyStudent", "epochs": 1, "points": 32, "batch_size": 4}

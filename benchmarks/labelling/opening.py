@@ -19,7 +19,8 @@ from benchmarks.labelling import PAGE, rewrite
 from benchmarks.shared.page import machine, table
 from pointmcd.data.records import ShapeRecord
 from pointmcd.data.store import Store
-from pointmcd.labelling.page import LabelPage, write_label_page
+from pointmcd.labelling.html import write_label_page
+from pointmcd.labelling.page import LabelPage
 from pointmcd.labelling.thumbnails import thumbnails
 from pointmcd.typing import Bytes
 from tests.labelling.webdriver import Browser, browsing

@@ -9,7 +9,8 @@ from hard_names import HARD_NAMES
 from webdriver import CHROMIUM, DRIVER, browsing
 
 from pointmcd.data.labels import LabelRow, read_labels, write_labels
-from pointmcd.labelling.page import label_page, write_label_page
+from pointmcd.labelling.html import write_label_page
+from pointmcd.labelling.page import label_page
 from pointmcd.labelling.serve import LabelServer
 
 pytestmark = [

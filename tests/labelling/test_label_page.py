@@ -20,7 +20,8 @@ from pointmcd.errors import ConfigError, PointMCDError, RunError, StoreError
 from pointmcd.files import read_json, write_json
 from pointmcd.labelling import thumbnails as pictures
 from pointmcd.labelling.guesses import guess
-from pointmcd.labelling.page import label_page, write_label_page
+from pointmcd.labelling.html import write_label_page
+from pointmcd.labelling.page import label_page
 from pointmcd.labelling.thumbnails import cropped, telling_view, thumbnails
 
 

@@ -9,7 +9,8 @@ from webdriver import CHROMIUM, DRIVER, browsing
 from pointmcd.data.part_labels import PartRow, read_parts, write_parts
 from pointmcd.data.store import Store
 from pointmcd.inference.predict import predict
-from pointmcd.labelling.parts_page import parts_page, write_parts_page
+from pointmcd.labelling.html import write_label_page
+from pointmcd.labelling.parts_page import parts_page
 from pointmcd.labelling.serve import LabelServer
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.train import train
@@ -51,7 +52,7 @@ def browser(tmp_path_factory):
 
 @pytest.fixture
 def page(hard_store, tmp_path):
-    return write_parts_page(parts_page(hard_store, None, 3, 6, "cpu"), tmp_path)
+    return write_label_page(parts_page(hard_store, None, 3, 6, "cpu"), tmp_path)
 
 
 def show(browser, url):

@@ -19,7 +19,8 @@ from pointmcd.data.part_labels import read_parts, write_parts
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError
 from pointmcd.labelling.drawn_clusters import draw_clusters, telling_views
-from pointmcd.labelling.parts_page import PartsPage, parts_page, write_parts_page
+from pointmcd.labelling.html import write_label_page
+from pointmcd.labelling.parts_page import PartsPage, parts_page
 from pointmcd.labelling.serve import LabelServer
 
 
@@ -33,7 +34,7 @@ def content(html, name):
 
 
 def test_the_proposed_shapes_and_their_clusters_are_in_it(page, hard_store, tmp_path):
-    file = write_parts_page(page, tmp_path)
+    file = write_label_page(page, tmp_path)
     assert file == tmp_path / "parts.html"
     html = file.read_text(encoding="utf-8")
     data, pictures = content(html, "data"), content(html, "pictures")

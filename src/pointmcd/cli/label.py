@@ -7,7 +7,6 @@ import tyro
 from tyro.conf import Positional
 
 from pointmcd.cli.output import UsageError, free_page, print_line
-from pointmcd.files import write_page
 from pointmcd.options import DEVICE, RUN, STORE, Flag, metavar
 from pointmcd.progress import console
 
@@ -70,7 +69,9 @@ def label(
     if serve:
         _serve(page, file)
     else:
-        print_line(str(write_page(page.html(), file, f"{name}.html")))
+        from pointmcd.labelling.html import write_label_page
+
+        print_line(str(write_label_page(page, file)))
 
 
 def _serve(page: "LabelPage | PartsPage", file: Path) -> None:

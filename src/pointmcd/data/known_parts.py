@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pointmcd.data.clusters import shape_clusters
-from pointmcd.data.labels import find_shape
+from pointmcd.data.labels import place_of
 from pointmcd.data.part_labels import PartRow, read_parts
 from pointmcd.data.records import ShapeRecord, Shapes
 from pointmcd.errors import ConfigError
@@ -43,12 +43,7 @@ def match_parts(store: Shapes, path: Path, empty: bool = False) -> dict[int, dic
     places = {shape.name: i for i, shape in enumerate(store.shapes)}
     found: dict[int, dict[int, PartRow]] = {}
     for row in read_parts(path, empty):
-        index = find_shape(row.path, places)
-        if index is None:
-            raise ConfigError(
-                f"--labels {path}: line {row.line}: {row.path} is no shape of {store.path}, whose"
-                f" names are like {store.shapes[0].name}"
-            )
+        index = place_of(row.path, places, f"--labels {path}: line {row.line}", store.path)
         of_shape = found.setdefault(index, {})
         known = of_shape.setdefault(row.cluster, row)
         if known.part != row.part:

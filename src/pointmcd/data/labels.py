@@ -148,12 +148,7 @@ def match_labels(
     places = {name: i for i, name in enumerate(names)}
     found: dict[int, LabelRow] = {}
     for row in read_labels(path, empty):
-        index = find_shape(row.path, places)
-        if index is None:
-            raise ConfigError(
-                f"--labels {path}: line {row.line}: {row.path} is no shape of {where}, whose names"
-                f" are like {names[0]}"
-            )
+        index = place_of(row.path, places, f"--labels {path}: line {row.line}", where)
         known = found.setdefault(index, row)
         if (known.label, known.split) != (row.label, row.split):
             raise ConfigError(
@@ -163,8 +158,27 @@ def match_labels(
     return found
 
 
-def find_shape(text: str, places: Mapping[str, int]) -> int | None:
-    """Return the position of the shape that a path means."""
+def place_of(text: str, places: Mapping[str, int], line: str, where: Path) -> int:
+    """Return the position of the shape that the path in a label file means.
+
+    Args:
+        text: the path.
+        places: position of each shape, by its name.
+        line: what errors begin with.
+        where: the store or source that holds the shapes, for errors.
+
+    Raises:
+        ConfigError: when there is no such shape.
+    """
+    found = _find_shape(text, places)
+    if found is None:
+        raise ConfigError(
+            f"{line}: {text} is no shape of {where}, whose names are like {next(iter(places))}"
+        )
+    return found
+
+
+def _find_shape(text: str, places: Mapping[str, int]) -> int | None:
     if text in places:
         return places[text]
     path = PurePosixPath(text.strip().replace("\\", "/"))

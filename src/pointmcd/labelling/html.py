@@ -4,8 +4,10 @@ import base64
 import hashlib
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar, Protocol
 
+from pointmcd.files import write_page
 from pointmcd.templates import load_template, template_text
 
 _source = partial(template_text, "pointmcd.labelling")
@@ -37,3 +39,25 @@ def render(
         script_hash=f"sha256-{digest}",
         style="\n".join(map(_source, ("base.css", *styles, own))),
     )
+
+
+class LabelledPage(Protocol):
+    """A page to label on; `file_name` is that of its file where only a folder is named."""
+
+    file_name: ClassVar[str]
+
+    def html(self) -> str:
+        """Return the page."""
+
+
+def write_label_page(page: LabelledPage, out: str | Path) -> Path:
+    """Write the page as a file that opens from disk.
+
+    Args:
+        page: what it shows.
+        out: the file, or a folder in which to write a file of the page's own name.
+
+    Returns:
+        The file.
+    """
+    return write_page(page.html(), out, page.file_name)

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -14,7 +14,6 @@ from pointmcd.data.labels import LabelRow, match_labels, write_labels
 from pointmcd.data.store import Store
 from pointmcd.device import pick_device
 from pointmcd.errors import ConfigError
-from pointmcd.files import write_page
 from pointmcd.labelling.guesses import Guesses, guess
 from pointmcd.labelling.html import render
 from pointmcd.labelling.propose import propose, shape_features
@@ -36,6 +35,8 @@ class LabelPage:
         pictures: one per shape, in base64.
         guesses: of a model for every shape, if there is one.
     """
+
+    file_name: ClassVar[str] = "labels.html"
 
     store: Store
     labels: Mapping[int, LabelRow]
@@ -161,16 +162,3 @@ def own_rows(store: Store) -> dict[int, LabelRow]:
     """Return the rows of the store's own labels by the index of the shape."""
     shapes = enumerate(store.shapes)
     return {i: LabelRow(one.name, one.label) for i, one in shapes if one.label is not None}
-
-
-def write_label_page(page: LabelPage, out: str | Path) -> Path:
-    """Write the page as a file that opens from disk.
-
-    Args:
-        page: what it shows.
-        out: the file, or a folder in which to write labels.html.
-
-    Returns:
-        The file.
-    """
-    return write_page(page.html(), out, "labels.html")

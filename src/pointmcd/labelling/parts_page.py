@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from pointmcd import __version__
 from pointmcd.data.clusters import CLUSTERS, shape_clusters
@@ -14,7 +14,6 @@ from pointmcd.data.part_labels import PartRow, write_parts
 from pointmcd.data.store import Store
 from pointmcd.device import pick_device
 from pointmcd.errors import ConfigError
-from pointmcd.files import write_page
 from pointmcd.labelling.drawn_clusters import Drawing, draw_clusters
 from pointmcd.labelling.html import render
 from pointmcd.labelling.propose import propose, shape_features
@@ -39,6 +38,8 @@ class PartsPage:
         drawings: of these shapes.
         fingerprints: of the clusters of these shapes.
     """
+
+    file_name: ClassVar[str] = "parts.html"
 
     store: Store
     count: int
@@ -165,16 +166,3 @@ def read_part_rows(store: Store, file: str | Path, count: int) -> dict[int, Part
                 )
             found[index * count + number - 1] = row._replace(path=store.shapes[index].name)
     return found
-
-
-def write_parts_page(page: PartsPage, out: str | Path) -> Path:
-    """Write the page as a file that opens from disk.
-
-    Args:
-        page: what it shows.
-        out: the file, or a folder in which to write parts.html.
-
-    Returns:
-        The file.
-    """
-    return write_page(page.html(), out, "parts.html")
