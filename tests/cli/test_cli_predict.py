@@ -1,9 +1,11 @@
 """`pointmcd predict`: classes, parts, and files that cannot be read."""
 
 import csv
+import json
 import shutil
 from pathlib import Path
 
+import pytest
 import trimesh
 from PIL import Image
 
@@ -45,6 +47,36 @@ def test_predict_writes_a_cloud_and_a_picture(cli, parts_run, chair, tmp_path):
     assert all(part in columns[2] for part in ("legs", "seat", "back", "%"))
     assert str(cloud) in columns[3]
     assert str(picture) in columns[3]
+
+
+def test_predict_prints_json(cli, trained_run, parts_run, chair, tmp_path):
+    bad = tmp_path / "bad.off"
+    bad.write_text("OFF\n3 1 0\n")
+    sorted_into = tmp_path / "sorted"
+    status, out, err = cli(
+        "predict", trained_run, bad, chair, "--json", "--sort-into", sorted_into, *CPU
+    )
+    assert (status, len(err.splitlines())) == (1, 1)
+    (found,) = json.loads(out)
+    assert (found["file"], found["read"]) == (str(chair), "mesh")
+    ranked = found["probabilities"]
+    assert max(ranked, key=ranked.get) == found["class"]
+    assert ranked[found["class"]] == found["confidence"]
+    assert sum(ranked.values()) == pytest.approx(1)
+    assert (sorted_into / found["class"] / chair.name).exists()
+
+    parts = ["--label", "chair", "--out", tmp_path / "found"]
+    _, out, _ = cli("predict", parts_run, chair, "--json", *parts, *CPU)
+    (found,) = json.loads(out)
+    assert list(found["parts"]) == ["legs", "seat", "back"]
+    assert all(Path(file).exists() for file in found["written"])
+
+    _, out, _ = cli("predict", trained_run, bad, "--json", *CPU)
+    assert json.loads(out) == []
+    both = ["--json", "--csv", tmp_path / "a.csv"]
+    status, out, err = cli("predict", trained_run, chair, *both, *CPU)
+    assert (status, out) == (2, "")
+    assert "choose one" in err
 
 
 def test_predict_without_a_class(refused, parts_run, chair, tmp_path):

@@ -39,7 +39,7 @@ def told_by(path):
     return {key: json.loads(value) for key, value in found.items()}
 
 
-def agrees(run, path, sizes, checkpoint="best"):
+def agrees(run, path, sizes, checkpoint="last"):
     """On any sizes: the file gives what the run's model gives."""
     opened, session = Run(run), session_of(path)
     model = load_model(opened, checkpoint, torch.device("cpu"))

@@ -30,7 +30,7 @@ def test_the_weights_are_those_of_the_checkpoint(trained_run, tmp_path, checkpoi
 
 
 def test_the_card_states_data_licence_seeds_and_metrics(run_copy, tmp_path):
-    metrics = evaluate(run_copy, device="cpu")["best"]
+    metrics = evaluate(run_copy, device="cpu")["last"]
     folder = export_run(run_copy, "safetensors", tmp_path / "weights")
     header, text = card_of(folder)
     assert header["license"] == "other"
@@ -44,7 +44,7 @@ def test_the_card_states_data_licence_seeds_and_metrics(run_copy, tmp_path):
         "- Seed: 0",
         f"- overall_accuracy: {metrics.overall_accuracy:.4f}",
         f"- chair: {metrics.per_class['chair']:.4f}",
-        f"Made by `pointmcd export {run_copy} --to safetensors --checkpoint best`",
+        f"Made by `pointmcd export {run_copy} --to safetensors --checkpoint last`",
     ):
         assert line in text, line
     settings = json.loads(text.partition("```json\n")[2].partition("```")[0])

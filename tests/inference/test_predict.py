@@ -85,8 +85,8 @@ def test_agrees_with_the_checkpoint_asked_for(run_copy, chair):
     classifier.head.classifier.weight.data = torch.tensor([0.0, 0.0, 1.0])[:, None].repeat(1, 256)
     tensors = {f"model.{name}": value for name, value in classifier.state_dict().items()}
     save_checkpoint(run_copy / "best.safetensors", tensors, {"epoch": 1})
-    (best,) = predict(run_copy, [chair], device="cpu")
-    (last,) = predict(run_copy, [chair], checkpoint="last", device="cpu")
+    (best,) = predict(run_copy, [chair], checkpoint="best", device="cpu")
+    (last,) = predict(run_copy, [chair], device="cpu")
     assert best.label == "lamp"
     assert best.confidence > 0.999
     assert last.confidence < 0.999
@@ -96,7 +96,7 @@ def test_needs_neither_store_nor_training_files(run_copy, chair):
     before = next(predict(run_copy, [chair], device="cpu"))
     info = json.loads((run_copy / "run.json").read_text())
     write_json(run_copy / "run.json", info | {"store": "/gone"})
-    for name in ("last.safetensors", "metrics.jsonl"):
+    for name in ("best.safetensors", "metrics.jsonl"):
         (run_copy / name).unlink()
     assert next(predict(run_copy, [chair], device="cpu")) == before
 
@@ -125,7 +125,7 @@ def test_run_is_refused_at_once_even_without_files(tmp_path):
 
 def test_a_run_without_checkpoints_yet_is_told_to_go_on(run_copy):
     write_json(run_copy / "run.json", Run(run_copy).meta | {"finished": False})
-    (run_copy / "best.safetensors").unlink()
+    (run_copy / "last.safetensors").unlink()
     one_fault(run_copy, "not finished; run the same pointmcd train command again")
     with pytest.raises(RunError, match="not finished; run the same pointmcd train command"):
         read_result(run_copy)
@@ -133,34 +133,34 @@ def test_a_run_without_checkpoints_yet_is_told_to_go_on(run_copy):
 
 @pytest.mark.parametrize("size", [0, 7, 5000, -8])
 def test_truncated_checkpoint(size, run_copy):
-    path = run_copy / "best.safetensors"
+    path = run_copy / "last.safetensors"
     path.write_bytes(path.read_bytes()[:size])
     one_fault(run_copy, path, "not a readable checkpoint")
 
 
 def test_absent_checkpoint(run_copy):
-    (run_copy / "best.safetensors").unlink()
-    one_fault(run_copy, run_copy / "best.safetensors", "does not exist")
+    (run_copy / "last.safetensors").unlink()
+    one_fault(run_copy, run_copy / "last.safetensors", "does not exist")
 
 
 def test_checkpoint_of_another_number_of_classes(run_copy):
     wider = Classifier(create_student("pointnet"), 5)
     tensors = {f"model.{name}": value for name, value in wider.state_dict().items()}
-    save_checkpoint(run_copy / "best.safetensors", tensors, {"epoch": 1})
-    one_fault(run_copy, run_copy / "best.safetensors", "number of classes", "is [5], expected [3]")
+    save_checkpoint(run_copy / "last.safetensors", tensors, {"epoch": 1})
+    one_fault(run_copy, run_copy / "last.safetensors", "number of classes", "is [5], expected [3]")
 
 
 def test_checkpoint_of_another_student(run_copy):
     other = Classifier(create_student("dgcnn"), 3)
     tensors = {f"model.{name}": value for name, value in other.state_dict().items()}
-    save_checkpoint(run_copy / "best.safetensors", tensors, {"epoch": 1})
-    one_fault(run_copy, run_copy / "best.safetensors", "another model")
+    save_checkpoint(run_copy / "last.safetensors", tensors, {"epoch": 1})
+    one_fault(run_copy, run_copy / "last.safetensors", "another model")
 
 
 def test_checkpoint_of_another_format(run_copy):
-    tensors, state = load_checkpoint(run_copy / "best.safetensors")
-    save_checkpoint(run_copy / "best.safetensors", tensors, state | {"format": 99})
-    one_fault(run_copy, run_copy / "best.safetensors", "checkpoint format 99")
+    tensors, state = load_checkpoint(run_copy / "last.safetensors")
+    save_checkpoint(run_copy / "last.safetensors", tensors, state | {"format": 99})
+    one_fault(run_copy, run_copy / "last.safetensors", "checkpoint format 99")
 
 
 def test_run_of_another_format(run_copy):

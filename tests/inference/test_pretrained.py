@@ -132,8 +132,8 @@ def test_weights_predict_what_their_run_predicts(weights, trained_run, mesh):
     (wanted,) = predict(trained_run, [mesh], checkpoint="last", device="cpu")
     (found,) = predict(weights, [mesh], device="cpu")
     assert found == wanted
-    with pytest.raises(ConfigError, match="--checkpoint last: is for runs"):
-        next(predict(weights, [mesh], checkpoint="last", device="cpu"))
+    with pytest.raises(ConfigError, match="--checkpoint best: is for runs"):
+        next(predict(weights, [mesh], checkpoint="best", device="cpu"))
     with pytest.raises(ConfigError, match=r"--label chair: the model of .* takes no class"):
         next(predict(weights, [mesh], label="chair", device="cpu"))
 

@@ -193,9 +193,9 @@ def test_what_cannot_be_asked_of_a_teacher(teachers, tmp_path):
     stray = shutil.copytree(folder, tmp_path / "a" / "b" / "stray")
     for call, text in (
         (lambda: list(predict(folder, [], label="bed")), "--label bed: is for runs; leave it out"),
-        (lambda: list(predict(folder, [], checkpoint="last")), "--checkpoint last: is for runs"),
+        (lambda: list(predict(folder, [], checkpoint="best")), "--checkpoint best: is for runs"),
         (lambda: export_run(folder, points=64), "--points 64: is for runs"),
-        (lambda: export_run(folder, checkpoint="last"), "--checkpoint last: is for runs"),
+        (lambda: export_run(folder, checkpoint="best"), "--checkpoint best: is for runs"),
         (
             lambda: list(predict(teachers / "teachers" / "lite0-features", [])),
             "lite0-features: a teacher of --task features names no classes",

@@ -34,7 +34,7 @@ def chair(furniture_root):
 
 def test_it_predicts_and_writes_what_it_writes(run, chair, tmp_path):
     (found, fault) = predict(run, [chair, tmp_path / "no.off"], out=tmp_path / "out", device="cpu")
-    model = load_model(Run(run), "best", torch.device("cpu"))
+    model = load_model(Run(run), "last", torch.device("cpu"))
     points = torch.from_numpy(read_points(chair, POINTS, seed=0))[None]
     with torch.inference_mode():
         assert found.height == pytest.approx(float(model(points)))
@@ -67,7 +67,7 @@ def test_it_is_exported_with_its_own_names(run, tmp_path):
     points = np.random.default_rng(0).uniform(-1, 1, (3, 50, 3)).astype(np.float32)
     (found,) = session.run(["height"], {"points": points})
     with torch.inference_mode():
-        wanted = load_model(Run(run), "best", torch.device("cpu"))(torch.from_numpy(points))
+        wanted = load_model(Run(run), "last", torch.device("cpu"))(torch.from_numpy(points))
     np.testing.assert_allclose(found, wanted.numpy(), atol=1e-4)
 
 

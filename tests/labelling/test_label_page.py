@@ -99,7 +99,7 @@ def test_guesses_are_calibrated(taught_store, trained_run, tmp_path):
     run = shutil.copytree(trained_run, tmp_path / "run")
     (run / "calibration.json").unlink(missing_ok=True)
     plain = guess(run, Store(taught_store), "cpu").probabilities
-    write_json(run / "calibration.json", {"best": {"temperature": 4.0}})
+    write_json(run / "calibration.json", {"last": {"temperature": 4.0}})
     soft = guess(run, Store(taught_store), "cpu").probabilities
     np.testing.assert_array_equal(soft.argmax(axis=1), plain.argmax(axis=1))
     assert (soft.max(axis=1) < plain.max(axis=1)).all()

@@ -261,6 +261,17 @@ def test_other_parts_are_refused_unless_told_to_replace(options, meshes, files_o
     assert Store(store).fingerprint != fingerprint
 
 
+def test_corrected_labels_make_another_store(made, options, meshes, tmp_path):
+    again = prepare(PrepareConfig(meshes, tmp_path / "again", **options)).store
+    assert Store(again).fingerprint == Store(made.store).fingerprint
+    labels = min(meshes.rglob("*.seg"))
+    parts = labels.read_text().split()
+    labels.write_text("\n".join("1" if part == "0" else part for part in parts))
+    corrected = prepare(PrepareConfig(meshes, tmp_path / "corrected", **options)).store
+    assert Store(corrected).parts == Store(again).parts
+    assert Store(corrected).fingerprint != Store(again).fingerprint
+
+
 def test_a_store_begun_without_parts_is_another(options, meshes, tmp_path):
     parts = (meshes / "parts.json").rename(tmp_path / "parts.json")
     store = prepare(PrepareConfig(meshes, tmp_path / "store", **options)).store

@@ -14,7 +14,7 @@ def export(
     run: Positional[Annotated[Path, RUN]],
     to: Literal["onnx", "safetensors"] = "onnx",
     out_path: Annotated[Path | None, metavar("PATH"), tyro.conf.arg(name="out")] = None,
-    checkpoint: Literal["last", "best"] = "best",
+    checkpoint: Literal["last", "best"] = "last",
     points: Annotated[int | None, metavar("INT")] = None,
     half: Flag = False,
     licence: Annotated[str | None, metavar("NAME")] = None,

@@ -8,7 +8,7 @@ from rich.table import Column, Table
 from rich.text import Text
 from tyro.conf import Positional
 
-from pointmcd.cli.output import TEXT, UsageError, print_line, print_tables
+from pointmcd.cli.output import TEXT, Form, UsageError, print_line, print_tables
 from pointmcd.errors import PointMCDError
 from pointmcd.options import DEVICE, RUN, Flag, metavar
 
@@ -26,9 +26,10 @@ def predict(
     label: Annotated[str | None, metavar("CLASS")] = None,
     out_folder: Annotated[Path, tyro.conf.arg(name="out", metavar="FOLDER")] = Path("parts"),
     csv: Annotated[Path | None, metavar("FILE")] = None,
+    json: Flag = False,
     sort_into: Annotated[Path | None, metavar("FOLDER")] = None,
     link: Flag = False,
-    checkpoint: Literal["last", "best"] = "best",
+    checkpoint: Literal["last", "best"] = "last",
     device: Annotated[str, DEVICE] = "auto",
     columns: Annotated[str | None, metavar("X,Y,Z")] = None,
     pretrained: Annotated[str | None, metavar("NAME")] = None,
@@ -41,6 +42,7 @@ def predict(
         label: If the run labels parts, the class of the files; by default the name of their folder.
         out_folder: If the run labels parts, the folder for NAME-parts.ply and NAME-parts.png.
         csv: Write the table to this file instead of printing it.
+        json: Print JSON, a list with an object for each file.
         sort_into: Copy each file into FOLDER/CLASS.
         link: With --sort-into, make hard links rather than copies.
         checkpoint: Checkpoint of the last epoch, or the best on the validation split.
@@ -57,6 +59,8 @@ def predict(
         raise UsageError("predict: no files; name meshes or point clouds after the run")
     if link and sort_into is None:
         raise UsageError("predict: --link is for --sort-into FOLDER")
+    if json and csv is not None:
+        raise UsageError("predict: --csv FILE and --json: choose one")
     from pointmcd.inference.files import find_files, write_table
     from pointmcd.inference.predict import predict as predictions
     from pointmcd.progress import console, progress_bar
@@ -74,7 +78,10 @@ def predict(
                 known.append(one)
             else:
                 faults.append(one.fault)
-    if csv is not None:
+    if json:
+        records = [{"file": str(one.path), **one.record(), "read": one.read} for one in known]
+        print_tables((), Form(json=True), records)
+    elif csv is not None:
         rows = [{"file": str(one.path), **one.row(), "read": one.read} for one in known]
         write_table(csv, rows)
         print_line(str(csv))
@@ -82,6 +89,8 @@ def predict(
         _print([{"file": str(one.path), **one.cells(), "read": one.read} for one in known])
     if sort_into is not None:
         _sort(known, sort_into, link)
+        if not json:
+            print_line(str(sort_into))
     for fault in faults[:-1]:
         console.print(f"pointmcd: {fault}", style="red", soft_wrap=True)
     if faults:
@@ -113,4 +122,3 @@ def _sort(known: "list[Prediction]", folder: Path, link: bool) -> None:
     if None in labels or any("class" not in one.cells() for one in known):
         raise UsageError("predict: --sort-into is for runs that classify")
     sort_into(folder, [one.path for one in known], [str(label) for label in labels], link)
-    print_line(str(folder))

@@ -28,7 +28,7 @@ def export_run(
     run: str | Path,
     to: Format = "onnx",
     out: str | Path | None = None,
-    checkpoint: str = "best",
+    checkpoint: str = "last",
     points: int | None = None,
     half: bool = False,
     licence: str | None = None,
@@ -48,7 +48,7 @@ def export_run(
         to: the format.
         out: the file (onnx) or folder (safetensors); `export.onnx` or `export` in that folder by
             default.
-        checkpoint: "best" (on the validation split, if that was not fitted) or "last".
+        checkpoint: "last", or "best" (on the validation split, if that was not fitted).
         points: the only number of points that the ONNX file takes; by default it takes any from 2.
         half: keep safetensors in float16, in half the space; they are loaded as float32.
         licence: that of the weights, for the card: an SPDX name like "cc-by-4.0"; by default the

@@ -24,7 +24,7 @@ def predict(
     files: Sequence[str | Path],
     label: str | None = None,
     out: str | Path | None = None,
-    checkpoint: str = "best",
+    checkpoint: str = "last",
     device: str = "auto",
     columns: str | None = None,
 ) -> Iterator[Prediction]:
@@ -44,7 +44,8 @@ def predict(
             CLASS/NAME or CLASS/{train,test}/NAME. A run with a single class needs neither.
         out: folder for what the task writes (segmentation: NAME-parts.ply and NAME-parts.png); by
             default nothing is written. An input file is never written over.
-        checkpoint: "best" (on the validation split, if that was not fitted) or "last".
+        checkpoint: "last", whose accuracy `evaluate` and `compare` say first, or "best" (on the
+            validation split, if that was not fitted).
         device: cpu, cuda, mps or auto.
         columns: which columns of text tables and arrays are x, y and z, like "2,3,4" (counted from
             1) or "east,north,up"; by default their names or places tell.

@@ -47,7 +47,7 @@ def open_predictor(place: str | Path, checkpoint: str, device: torch.device) -> 
         PointMCDError: when the weights are damaged.
     """
     if is_weights(place):
-        if checkpoint != "best":
+        if checkpoint != "last":
             raise ConfigError(f"--checkpoint {checkpoint}: is for runs; {place} has one checkpoint")
         return _of_weights(str(place), device)
     run = Run(place)

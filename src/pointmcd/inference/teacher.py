@@ -61,7 +61,7 @@ def refuse_run_options(checkpoint: str, **options: Any) -> None:
     Raises:
         ConfigError: naming the first.
     """
-    given = options | ({} if checkpoint == "best" else {"checkpoint": checkpoint})
+    given = options | ({} if checkpoint == "last" else {"checkpoint": checkpoint})
     for name, value in given.items():
         if value is not None:
             raise ConfigError(f"--{name} {value}: is for runs; leave it out with a teacher")

@@ -62,8 +62,8 @@ def _of_run(path: Path, store: Store, device: str) -> Guesses:
     where = pick_device(device)
     every = np.arange(len(store.shapes))
     dataset = ShapeDataset(store, every, run.config.points, labelled=False, features=run.features)
-    arrays = run.task.predictions(load_model(run, "best", where), evaluation_loader(dataset), where)
-    probabilities = soften(arrays["probabilities"], temperature_of(run, "best"))
+    arrays = run.task.predictions(load_model(run, "last", where), evaluation_loader(dataset), where)
+    probabilities = soften(arrays["probabilities"], temperature_of(run, "last"))
     return Guesses(run.labels.classes, probabilities, run.label_file)
 
 

@@ -81,6 +81,14 @@ class ClassPrediction(Prediction):
             "second confidence": f"{share:.4f}",
         }
 
+    def record(self) -> dict[str, Any]:
+        """The class, its probability, and the probabilities of all classes, likeliest first."""
+        return {
+            "class": self.label,
+            "confidence": self.confidence,
+            "probabilities": dict(self.ranking),
+        }
+
 
 @dataclass(frozen=True)
 class ClassificationOptions:

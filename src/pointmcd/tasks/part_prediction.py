@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor
@@ -50,6 +50,11 @@ class PartPrediction(Prediction):
         shares = ", ".join(f"{name} {share:.0%}" for name, share in self.parts.items())
         written = "\n".join(str(path) for path in (self.ply, self.picture) if path)
         return {"class": str(self.label), "parts": shares, "written": written}
+
+    def record(self) -> dict[str, Any]:
+        """The class, the shares of its parts, and the files."""
+        written = [str(path) for path in (self.ply, self.picture) if path]
+        return {"class": self.label, "parts": self.parts, "written": written}
 
 
 def predict_parts(logits: Tensor, file: InputFile, labels: Labels) -> PartPrediction:

@@ -90,6 +90,10 @@ class Prediction:
         """The same for a program to read, as in a CSV file."""
         return self.cells()
 
+    def record(self) -> dict[str, Any]:
+        """The same as JSON values."""
+        return dict(self.row())
+
 
 @dataclass(frozen=True)
 class Wording:
