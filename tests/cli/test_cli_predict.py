@@ -79,6 +79,19 @@ def test_predict_prints_json(cli, trained_run, parts_run, chair, tmp_path):
     assert "choose one" in err
 
 
+def test_labels_of_ones_own_are_kept(cli, trained_run, furniture_root, tmp_path):
+    meshes = sorted((furniture_root / "lamp" / "test").glob("*.off"))[:2]
+    labels, table, folder = (tmp_path / name for name in ("labels.csv", "t.csv", "sorted"))
+    labels.write_text(f"path,class\n{meshes[0].stem},wardrobe\n")
+    options = ["--labels", labels, "--csv", table, "--sort-into", folder, *CPU]
+    status, _, _ = cli("predict", trained_run, meshes[0].parent, *options)
+    assert status == 0
+    assert [path.name for path in (folder / "wardrobe").iterdir()] == [meshes[0].name]
+    rows = list(csv.DictReader(table.open()))
+    assert str(meshes[1]) in [row["file"] for row in rows]
+    assert str(meshes[0]) not in [row["file"] for row in rows]
+
+
 def test_predict_without_a_class(refused, parts_run, chair, tmp_path):
     stray = shutil.copy(chair, tmp_path / "stray.off")
     out = tmp_path / "found"

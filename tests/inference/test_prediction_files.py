@@ -4,8 +4,8 @@ import csv
 
 import pytest
 
-from pointmcd.errors import PointMCDError, ShapeError
-from pointmcd.inference.files import find_files, sort_into, write_table
+from pointmcd.errors import ConfigError, PointMCDError, ShapeError
+from pointmcd.inference.files import find_files, labelled_files, sort_into, write_table
 
 
 def touch(folder, *names):
@@ -67,3 +67,32 @@ def test_what_cannot_be_written(tmp_path):
         sort_into(tmp_path / "out", [tmp_path / "a.off"], ["x"], False)
     with pytest.raises(PointMCDError, match="leave out --link to copy"):
         sort_into(tmp_path / "out", [tmp_path / "a.off"], ["x"], True)
+
+
+def test_a_label_file_names_files_by_the_end_of_their_paths(tmp_path):
+    files = [tmp_path / name for name in ("set/a.off", "set/deep/a.b.off", "set/other/a.b.off")]
+    labels = tmp_path / "labels.csv"
+    labels.write_text('path,class\na,chair\ndeep\\a.b.off,"x, y"\nelsewhere/z,lamp\n')
+    assert labelled_files(labels, files) == {files[0]: "chair", files[1]: "x, y"}
+    labels.write_text(f"path,class\n{files[2]},chair\nset/other/a.b,chair\n")
+    assert labelled_files(labels, files) == {files[2]: "chair"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "text"),
+    [
+        ("z,chair", "labels.csv: names none of the 2 files, such as .*a.off"),
+        ("b,chair", "line 2: b may be .*one/b.off and .*two/b.off; name one"),
+        ("one/b,chair\nb.off,lamp", "line 3: b.off may be .*one/b.off and .*two/b.off"),
+        ("one/b,chair\none/b.off,lamp", "line 3: one/b.off may be chair and lamp; name one"),
+        ("", "holds no labels"),
+    ],
+)
+def test_label_files_that_do_not_fit(rows, text, tmp_path):
+    files = [tmp_path / "one" / "b.off", tmp_path / "two" / "b.off"]
+    if "none of" in text:
+        files[0] = tmp_path / "a.off"
+    labels = tmp_path / "labels.csv"
+    labels.write_text(f"path,class\n{rows}\n")
+    with pytest.raises(ConfigError, match=text):
+        labelled_files(labels, files)

@@ -28,6 +28,7 @@ def predict(
     csv: Annotated[Path | None, metavar("FILE")] = None,
     json: Flag = False,
     sort_into: Annotated[Path | None, metavar("FOLDER")] = None,
+    labels: Annotated[Path | None, metavar("FILE")] = None,
     link: Flag = False,
     checkpoint: Literal["last", "best"] = "last",
     device: Annotated[str, DEVICE] = "auto",
@@ -44,6 +45,7 @@ def predict(
         csv: Write the table to this file instead of printing it.
         json: Print JSON, a list with an object for each file.
         sort_into: Copy each file into FOLDER/CLASS.
+        labels: Leave out the files that this label file names; --sort-into puts them where it says.
         link: With --sort-into, make hard links rather than copies.
         checkpoint: Checkpoint of the last epoch, or the best on the validation split.
         device: cpu, cuda, mps or auto.
@@ -61,13 +63,15 @@ def predict(
         raise UsageError("predict: --link is for --sort-into FOLDER")
     if json and csv is not None:
         raise UsageError("predict: --csv FILE and --json: choose one")
-    from pointmcd.inference.files import find_files, write_table
+    from pointmcd.inference.files import find_files, labelled_files, write_table
     from pointmcd.inference.predict import predict as predictions
     from pointmcd.progress import console, progress_bar
 
     found, passed_over = find_files(files)
     if passed_over:
         console.print(f"note: {passed_over}", soft_wrap=True)
+    given = {} if labels is None else labelled_files(labels, found)
+    found = [path for path in found if path not in given]
     known: list[Prediction] = []
     faults: list[str] = []
     with progress_bar(shown=len(found) > _FEW) as progress:
@@ -88,7 +92,7 @@ def predict(
     elif known:
         _print([{"file": str(one.path), **one.cells(), "read": one.read} for one in known])
     if sort_into is not None:
-        _sort(known, sort_into, link)
+        _sort(known, given, sort_into, link)
         if not json:
             print_line(str(sort_into))
     for fault in faults[:-1]:
@@ -115,10 +119,10 @@ def _print(rows: list[dict[str, str]]) -> None:
     print_tables([table], TEXT)
 
 
-def _sort(known: "list[Prediction]", folder: Path, link: bool) -> None:
+def _sort(known: "list[Prediction]", given: dict[Path, str], folder: Path, link: bool) -> None:
     from pointmcd.inference.files import sort_into
 
-    labels = [getattr(one, "label", None) for one in known]
-    if None in labels or any("class" not in one.cells() for one in known):
+    if any(getattr(one, "label", None) is None or "class" not in one.cells() for one in known):
         raise UsageError("predict: --sort-into is for runs that classify")
-    sort_into(folder, [one.path for one in known], [str(label) for label in labels], link)
+    labels = given | {one.path: one.cells()["class"] for one in known}
+    sort_into(folder, list(labels), list(labels.values()), link)

@@ -2,13 +2,14 @@
 
 import csv
 import shutil
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from itertools import count
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
+from pointmcd.data.labels import read_labels
 from pointmcd.datasets.other_files import kind_of, kinds_text
-from pointmcd.errors import PointMCDError, ShapeError
+from pointmcd.errors import ConfigError, PointMCDError, ShapeError
 from pointmcd.files import replacing
 from pointmcd.shapes.formats import CLOUD_SUFFIXES, mesh_suffixes
 
@@ -36,6 +37,39 @@ def find_files(paths: Sequence[str | Path]) -> tuple[list[Path], str]:
         found.update(dict.fromkeys(shapes))
         others.update(kind for file, kind in kinds.items() if kind and file not in found)
     return list(found), f"not read: {kinds_text(others)}" if others else ""
+
+
+def labelled_files(labels: Path, files: Sequence[Path]) -> dict[Path, str]:
+    """Return the class of each file that a label file names.
+
+    A path in the label file is the end of a file's, with or without its suffix.
+
+    Raises:
+        ConfigError: when the label file cannot be read, names none of the files, or of one path
+            several files or classes.
+    """
+    ends: defaultdict[tuple[str, ...], list[Path]] = defaultdict(list)
+    for file in files:
+        whole = file.absolute()
+        for parts in (whole.parts, whole.with_suffix("").parts):
+            for start in range(len(parts)):
+                ends[parts[start:]].append(file)
+    known: dict[Path, str] = {}
+    for row in read_labels(labels):
+        found = ends.get(PurePosixPath(row.path.replace("\\", "/")).parts, [])
+        classes = {row.label, *(known[file] for file in found if file in known)}
+        several = found if len(found) > 1 else classes if len(classes) > 1 else ()
+        if several:
+            told = " and ".join(sorted(map(str, several)))
+            raise ConfigError(
+                f"--labels {labels}: line {row.line}: {row.path} may be {told}; name one"
+            )
+        known.update((file, row.label) for file in found)
+    if not known:
+        raise ConfigError(
+            f"--labels {labels}: names none of the {len(files)} files, such as {files[0]}"
+        )
+    return known
 
 
 def write_table(path: Path, rows: Sequence[dict[str, str]]) -> None:
