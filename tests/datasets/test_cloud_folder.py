@@ -89,6 +89,14 @@ def test_layouts(cloud, tmp_path, files, expected):
     assert all(isinstance(shape, FileCloud) for shape in shapes)
 
 
+def test_clouds_in_folders_of_any_depth(cloud, tmp_path):
+    for file in ("set/a/b/c/one.xyz", "set/a/two.xyz"):
+        write(tmp_path / file, cloud)
+    shapes = find_shapes(f"{tmp_path / 'set'},labels=none").listing.sources
+    found = [(shape.name, shape.label, shape.split) for shape in shapes]
+    assert found == [("b/c/one", None, None), ("two", None, None)]
+
+
 def test_tables_are_clouds_only_by_name(cloud, tmp_path):
     for label in ("one", "two"):
         write(tmp_path / label / "a.txt", cloud)

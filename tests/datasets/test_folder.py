@@ -6,8 +6,9 @@ import trimesh
 
 from pointmcd.datasets.folder import list_meshes, list_shapes, load_shape
 from pointmcd.datasets.furniture import furniture10
+from pointmcd.datasets.registry import find_shapes
 from pointmcd.datasets.tree import open_tree
-from pointmcd.errors import ShapeError
+from pointmcd.errors import ConfigError, ShapeError
 
 OFF = b"OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n"
 
@@ -193,6 +194,18 @@ def test_one_member_twice_in_a_zip(tmp_path):
 )
 def test_trees_that_follow_no_layout(make, files, words):
     refused(make(*files), *words)
+
+
+def test_folders_of_any_depth_without_labels(make):
+    source = make("all/props/chairs/a.off", "all/props/b.off", "all/train/c.off", "all/d.off")
+    refused(source, "props/chairs/a.off", "too deep", "add ,labels=none to the path")
+    found = find_shapes(f"{source},labels=none")
+    shapes = found.listing.sources
+    assert [shape.name for shape in shapes] == ["d", "props/b", "props/chairs/a", "train/c"]
+    assert {(shape.label, shape.split) for shape in shapes} == {(None, None)}
+    assert found.text == f"{source.resolve()},labels=none"
+    with pytest.raises(ConfigError, match="data set meshes: labels=no: use folders or none"):
+        find_shapes(f"{source},labels=no")
 
 
 @pytest.mark.parametrize("split", ["", "train/"])

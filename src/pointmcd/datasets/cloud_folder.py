@@ -4,8 +4,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from pointmcd.datasets.base import DataSet, Layout, register_dataset
-from pointmcd.datasets.folder import place_sources, shape_files
+from pointmcd.datasets.base import Layout, register_dataset
+from pointmcd.datasets.folder import OwnFiles, place_sources, shape_files
 from pointmcd.datasets.sources import Cloud, CloudSource, Listing, check_finite
 from pointmcd.datasets.split_lists import find_split_lists
 from pointmcd.datasets.tree import FileTree, open_tree
@@ -57,14 +57,14 @@ def list_clouds(source: FileTree | Path | str) -> list[FileCloud]:
     return [s for s in _list_clouds(open_tree(source)).sources if isinstance(s, FileCloud)]
 
 
-def _list_clouds(tree: FileTree) -> Listing:
+def _list_clouds(tree: FileTree, labelled: bool = True) -> Listing:
     lists = {found.file for found in find_split_lists(tree.files)}
     files = [file for file in shape_files(tree, CLOUD_SUFFIXES) if file not in lists]
     clouds = [file for file in files if PurePosixPath(file).name.lower() not in _NO_CLOUDS]
     if not clouds:
         ends = ", ".join(f".{suffix}" for suffix in sorted(CLOUD_SUFFIXES))
         raise ShapeError(f"{tree.name}: holds no point cloud; files that end in {ends} are read")
-    return place_sources(tree, clouds, FileCloud)
+    return place_sources(tree, clouds, FileCloud, labelled)
 
 
 def holds_clouds(tree: FileTree) -> bool:
@@ -84,10 +84,14 @@ def holds_clouds(tree: FileTree) -> bool:
 
 
 @register_dataset("clouds")
-class Clouds(DataSet):
+class Clouds(OwnFiles):
     """Point clouds of a user's own."""
 
     title = "Point clouds of your own, in a folder or zip"
     licence = "yours"
     obtain = "these are files of your own"
     layouts = (Layout("files", _list_clouds, up=None),)
+
+    def list_shapes(self, tree: FileTree, layout: Layout) -> Listing:
+        """List the clouds."""
+        return _list_clouds(tree, self.labels == "folders")

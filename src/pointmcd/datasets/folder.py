@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
@@ -45,13 +45,13 @@ def list_shapes(source: FileTree | Path | str) -> list[ShapeSource]:
     return list(list_meshes(open_tree(source)).sources)
 
 
-def list_meshes(tree: FileTree) -> Listing:
+def list_meshes(tree: FileTree, labelled: bool = True) -> Listing:
     """List the meshes as `list_shapes` does, with notes on the other files."""
     files = shape_files(tree, mesh_suffixes())
     if not files:
         suffixes = ", ".join(f".{suffix}" for suffix in sorted(mesh_suffixes()))
         raise ShapeError(f"{tree.name}: holds no mesh; files that end in {suffixes} are read")
-    return place_sources(tree, files, ShapeSource)
+    return place_sources(tree, files, ShapeSource, labelled)
 
 
 def load_shape(source: ShapeSource) -> Mesh:
@@ -65,14 +65,18 @@ def load_shape(source: ShapeSource) -> Mesh:
     return normalise(read_mesh(file.read(), file.name, file.suffix, labels, file.beside))
 
 
-def place_sources(tree: FileTree, files: list[str], kind: type[Source]) -> Listing:
+def place_sources(
+    tree: FileTree, files: list[str], kind: type[Source], labelled: bool = True
+) -> Listing:
     """List some files, at least one, as shapes of that kind, as `list_shapes` does with the meshes.
+
+    Where folders are not `labelled`, they may be of any depth, and no shape has a label.
 
     Raises:
         ShapeError: when the layouts are mixed, or parts.json or a list does not fit the shapes.
     """
     try:
-        placed = places(files, _annotated_root(tree.files, files))
+        placed = places(files, _annotated_root(tree.files, files), labelled)
     except ValueError as error:
         raise ShapeError(f"{tree.name}: {error}") from error
     order = sorted(zip(placed, files, strict=True), key=lambda item: (item[0].name, item[1]))
@@ -161,11 +165,30 @@ def shape_files(tree: FileTree, suffixes: frozenset[str]) -> list[str]:
     return sorted(found)
 
 
+@dataclass
+class OwnFiles(DataSet):
+    """Base of sets of a user's own files.
+
+    Attributes:
+        labels: "folders" name the classes, or "none": folders of any depth, shapes without labels.
+    """
+
+    labels: str = "folders"
+
+    def __post_init__(self) -> None:
+        if self.labels not in ("folders", "none"):
+            raise ValueError(f"labels={self.labels}: use folders or none")
+
+
 @register_dataset("meshes")
-class Meshes(DataSet):
+class Meshes(OwnFiles):
     """Meshes of a user's own, the last resort for a path without a name."""
 
     title = "Meshes of your own, in a folder or zip"
     licence = "yours"
     obtain = "these are files of your own"
     layouts = (Layout("files", list_meshes, up=None),)
+
+    def list_shapes(self, tree: FileTree, layout: Layout) -> Listing:
+        """List the meshes."""
+        return list_meshes(tree, self.labels == "folders")

@@ -29,10 +29,11 @@ class Place(NamedTuple):
     split: str | None
 
 
-def places(files: list[str], root: str | None = None) -> list[Place]:
+def places(files: list[str], root: str | None = None, labelled: bool = True) -> list[Place]:
     """Return class and split of each file, at least one, read from the paths of all, in order.
 
-    Files that lie loose beside the folders of the classes have no class.
+    Files that lie loose beside the folders of the classes have no class, and none has where the
+    folders are not `labelled`: then they may be of any depth.
 
     `root` is the folder that holds the classes, where it is known ("" for the very top).
 
@@ -42,6 +43,8 @@ def places(files: list[str], root: str | None = None) -> list[Place]:
     parts = [PurePosixPath(file).with_suffix("").parts for file in files]
     wrapping = _wrapping(parts) if root is None else len(PurePosixPath(root).parts)
     parts = [part[wrapping:] for part in parts]
+    if not labelled:
+        return [_place(part, _FLAT) for part in parts]
     layouts = [_layout(part) for part in parts]
     _check(files, layouts)
     return [_place(part, layout) for part, layout in zip(parts, layouts, strict=True)]
@@ -78,8 +81,8 @@ def _check(files: list[str], layouts: list[str | None]) -> None:
         file, more = files[layouts.index(None)], layouts.count(None) - 1
         others = f" (and {more} more)" if more else ""
         raise ValueError(
-            f"{file}{others} is too deep; move it into the folder of its class: the layouts are"
-            f" {_ALL}"
+            f"{file}{others} is too deep; move it into the folder of its class (the layouts are"
+            f" {_ALL}), or add ,labels=none to the path: then no shape has a label"
         )
     if len(with_classes := dict.fromkeys(kind for kind in layouts if kind != _FLAT)) > 1:
         kinds = [f"{files[layouts.index(kind)]} ({kind})" for kind in with_classes]
