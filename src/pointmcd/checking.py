@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from pointmcd.errors import ConfigError, first_line, naming
-from pointmcd.progress import console
+from pointmcd.progress import silent
 
 if (
     TYPE_CHECKING
@@ -21,13 +21,9 @@ def checking(what: str) -> Iterator[None]:
     """Begin every ConfigError with `what`, show no progress, and draw from seed 0, apart."""
     import torch
 
-    quiet, console.quiet = console.quiet, True
-    try:
-        with naming(what), torch.random.fork_rng(range(torch.cuda.device_count())):
-            torch.manual_seed(0)
-            yield
-    finally:
-        console.quiet = quiet
+    with silent(), naming(what), torch.random.fork_rng(range(torch.cuda.device_count())):
+        torch.manual_seed(0)
+        yield
 
 
 def attempt(fails: str, call: Callable[[], T]) -> T:

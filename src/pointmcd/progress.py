@@ -44,6 +44,17 @@ console = _Messages(stderr=True, emoji=False, markup=False, highlight=False)  # 
 
 
 @contextmanager
+def silent(wanted: bool = True) -> Iterator[None]:
+    """Show neither progress nor notices until the context is left, if that is wanted."""
+    before = console.quiet
+    console.quiet = before or wanted
+    try:
+        yield
+    finally:
+        console.quiet = before
+
+
+@contextmanager
 def progress_bar(shown: bool = True) -> Iterator[Progress]:
     """Yield a rich `Progress` with description, bar, count, elapsed time and time left."""
     # On a narrow terminal name and bar are short, never the times.

@@ -124,12 +124,24 @@ def test_in_a_grid_search_and_a_pipeline(shapes):
         (lambda x, y: ([*x[:-1], x[0] * np.nan], y), ShapeError, "a point is NaN or infinite"),
         (lambda x, y: (["gone.off"] * 18, y), ShapeError, r"X\[0\] gone.off: does not exist"),
         (lambda x, y: ("gone.off", y), ShapeError, "is one path; give a list"),
+        (
+            lambda x, y: (["a.ply", "a.OBJ", *x[2:]], y),
+            ShapeError,
+            r"mesh in X\[1\] and a cloud in",
+        ),
     ],
 )
 def test_what_cannot_be_fitted(shapes, change, error, text):
     clouds, labels = change(*shapes)
     with pytest.raises(error, match=text):
         PointCloudClassifier(teacher=None, **TINY).fit(clouds, labels)
+
+
+def test_a_quiet_fit(shapes, capfd):
+    PointCloudClassifier(teacher=None, **TINY, verbose=False).fit(*shapes)
+    assert capfd.readouterr() == ("", "")
+    PointCloudClassifier(teacher=None, **TINY).fit(*shapes)
+    assert "prepare" in capfd.readouterr().err
 
 
 def test_not_fitted(shapes):

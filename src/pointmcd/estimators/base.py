@@ -19,6 +19,7 @@ from pointmcd.errors import ConfigError, ShapeError
 from pointmcd.files import replacing
 from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare
+from pointmcd.progress import silent
 from pointmcd.students.registry import create_student
 from pointmcd.tasks.task import get_task
 from pointmcd.teachers.config import TeachConfig
@@ -55,11 +56,12 @@ class PointCloudEstimator(BaseEstimator):  # type: ignore[misc]
         device: str = "auto",
         folder: str | Path | None = None,
         random_state: int | np.random.RandomState | None = 0,
+        verbose: bool = True,
     ) -> None:
         self.student, self.teacher, self.points = student, teacher, points
         self.epochs, self.batch_size, self.objective = epochs, batch_size, objective
         self.up, self.workers, self.device = up, workers, device
-        self.folder, self.random_state = folder, random_state
+        self.folder, self.random_state, self.verbose = folder, random_state, verbose
 
     def _fit(self, write: Callable[[Path], Path | None], task: str, **prepared: Any) -> None:
         """Prepare shapes, teach, train, and take the model out of the run.
@@ -73,7 +75,7 @@ class PointCloudEstimator(BaseEstimator):  # type: ignore[misc]
         create_student(self.student)  # a wrong name is told before hours of work
         if self.teacher is not None:
             ImageEncoder(self.teacher)
-        with tempfile.TemporaryDirectory() as temporary:
+        with tempfile.TemporaryDirectory() as temporary, silent(not self.verbose):
             work = Path(self.folder or temporary)
             source, store = work / "shapes", work / "store"
             labels = write(source)

@@ -26,6 +26,7 @@ from pointmcd.estimators.base import (
 )
 from pointmcd.ops.masked_max import max_over_points
 from pointmcd.shapes.clouds import cloud_order, normalise_cloud, read_points
+from pointmcd.shapes.formats import mesh_suffixes
 from pointmcd.typing import Array, Doubles, Floats
 
 
@@ -50,6 +51,7 @@ class PointCloudClassifier(ClassifierMixin, PointCloudEstimator):  # type: ignor
         folder: where to work and to keep store, teacher and run; by default nothing is kept but
             the fitted model. A second fit there on other shapes is refused.
         random_state: seed of everything; None or a RandomState draws one for each fit.
+        verbose: whether a fit shows its progress and its notes.
 
     Attributes:
         classes_: the K classes, sorted.
@@ -144,6 +146,7 @@ def _write(
     shapes: Sequence[Any], folder: Path, labels: Sequence[str | None] | None = None
 ) -> Path | None:
     """Write clouds, and copy files, into a flat folder, and a label file beside it."""
+    _check_one_kind(shapes)
     names = []
     for number, shape in enumerate(shapes):
         if isinstance(shape, str | os.PathLike):
@@ -163,6 +166,19 @@ def _write(
     file = folder.parent / "labels.csv"
     write_labels(file, [LabelRow(name, one) for name, one in known if one is not None])
     return file
+
+
+def _check_one_kind(shapes: Sequence[Any]) -> None:
+    """Refuse meshes among clouds: a store is rendered in one way."""
+    first: dict[str, int] = {}
+    for number, shape in enumerate(shapes):
+        is_path = isinstance(shape, str | os.PathLike)
+        suffix = Path(shape).suffix[1:].lower() if is_path else "npy"
+        if suffix != "ply":  # which may be either
+            first.setdefault("mesh" if suffix in mesh_suffixes() else "cloud", number)
+    if len(first) > 1:
+        told = " and ".join(f"a {kind} in X[{number}]" for kind, number in first.items())
+        raise ShapeError(f"X: {told}; fit meshes and clouds apart")
 
 
 def _check_labels(labels: Sequence[Any]) -> None:
