@@ -48,7 +48,7 @@ def test_from_meshes_to_a_report(tiny_store, text, mesh):
     pointmcd.evaluate(base, device=device)
     pointmcd.compare(["run"], [base])
     assert pointmcd.write_report(["run"], "report.html", [base]).exists()
-    assert next(iter(pointmcd.predict("run", [mesh], device=device))).fault is None
+    assert pointmcd.predict("run", mesh, device=device)[0].fault is None
     pointmcd.embed("store", "run", device=device).save("e.npz")
     assert pointmcd.similar("run", mesh, "store", device=device)
     pointmcd.export_run("run", "exported")

@@ -64,7 +64,7 @@ def walk(source: Path, work: Path, labels: int, folds: int, epochs: int) -> Iter
     checked = cross_validate(config, folds)
     run = Run(train(config))
     rest = sorted(set(truth) - {row.path for row in rows})
-    said = list(predict(run.path, [meshes / f"{name}.off" for name in rest], device="cpu"))
+    said = predict(run.path, [meshes / f"{name}.off" for name in rest], device="cpu")
     right = [truth[one.path.stem] == getattr(one, "label", None) for one in said]
     sure = [float(getattr(one, "confidence", 0.0)) for one in said]
     minutes = (time.process_time() - begun) / 60

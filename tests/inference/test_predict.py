@@ -42,7 +42,7 @@ def cloud_files(taught_store, tmp_path):
 
 def one_fault(run, *parts):
     with pytest.raises(RunError) as error:
-        list(predict(run, [], device="cpu"))
+        predict(run, [], device="cpu")
     text = str(error.value)
     assert "\n" not in text
     for part in parts:
@@ -61,7 +61,7 @@ def test_mesh_gets_a_class_and_a_ranking(trained_run, chair):
 
 
 def test_one_cloud_is_the_same_in_every_format(trained_run, cloud_files):
-    predictions = list(predict(trained_run, cloud_files, device="cpu"))
+    predictions = predict(trained_run, cloud_files, device="cpu")
     assert [p.path for p in predictions] == cloud_files
     for prediction in predictions:
         assert prediction.fault is None
@@ -93,12 +93,12 @@ def test_agrees_with_the_checkpoint_asked_for(run_copy, chair):
 
 
 def test_needs_neither_store_nor_training_files(run_copy, chair):
-    before = next(predict(run_copy, [chair], device="cpu"))
+    before = predict(run_copy, [chair], device="cpu")[0]
     info = json.loads((run_copy / "run.json").read_text())
     write_json(run_copy / "run.json", info | {"store": "/gone"})
     for name in ("best.safetensors", "metrics.jsonl"):
         (run_copy / name).unlink()
-    assert next(predict(run_copy, [chair], device="cpu")) == before
+    assert predict(run_copy, [chair], device="cpu")[0] == before
 
 
 def test_bad_files_are_told_of_and_the_rest_goes_on(trained_run, chair, tmp_path):
@@ -107,7 +107,7 @@ def test_bad_files_are_told_of_and_the_rest_goes_on(trained_run, chair, tmp_path
     nan = tmp_path / "nan.xyz"
     nan.write_text("0 0 0\nnan 1 0\n1 1 1\n")
     files = [cut, chair, tmp_path / "absent.off", nan, tmp_path / "notes.pdf", chair]
-    predictions = list(predict(trained_run, files, device="cpu"))
+    predictions = predict(trained_run, files, device="cpu")
     assert [p.path for p in predictions] == files
     good, bad = [predictions[1], predictions[5]], [predictions[i] for i in (0, 2, 3, 4)]
     assert good[0] == good[1]
@@ -174,7 +174,7 @@ def test_damaged_config(text, run_copy, chair):
     path = run_copy / "config.yaml"
     path.unlink() if text is None else path.write_text(text)
     with pytest.raises(Exception, match=r"config") as error:
-        list(predict(run_copy, [chair], device="cpu"))
+        predict(run_copy, [chair], device="cpu")
     assert "\n" not in str(error.value)
 
 
@@ -187,7 +187,7 @@ def test_names_with_spaces_and_brackets(trained_run, chair, tmp_path):
 
 def test_a_class_is_told_to_no_model_that_takes_none(trained_run, chair, tmp_path):
     with pytest.raises(ConfigError, match=r"--label chair: .*takes no class"):
-        list(predict(trained_run, [chair], label="chair", device="cpu"))
+        predict(trained_run, [chair], label="chair", device="cpu")
     (prediction,) = predict(str(trained_run), [str(chair)], out=str(tmp_path / "out"), device="cpu")
     assert (prediction.path, prediction.label in CLASSES) == (chair, True)
     assert not (tmp_path / "out").exists()

@@ -49,7 +49,7 @@ def chair(labelled_meshes):
 def label(run, tmp_path):
     def call(*files, **options):
         options = {"out": tmp_path / "parts", "device": "cpu"} | options
-        return list(predict(run, files, **options))
+        return predict(run, files, **options)
 
     return call
 
@@ -170,4 +170,4 @@ def test_without_a_folder_nothing_is_written(label, chair, tmp_path):
 
 def test_refused_at_once_even_without_files(tmp_path):
     with pytest.raises(RunError, match="is not a run folder"):
-        list(predict(tmp_path, []))
+        predict(tmp_path, [])

@@ -133,9 +133,9 @@ def test_weights_predict_what_their_run_predicts(weights, trained_run, mesh):
     (found,) = predict(weights, [mesh], device="cpu")
     assert found == wanted
     with pytest.raises(ConfigError, match="--checkpoint best: is for runs"):
-        next(predict(weights, [mesh], checkpoint="best", device="cpu"))
+        predict(weights, [mesh], checkpoint="best", device="cpu")[0]
     with pytest.raises(ConfigError, match=r"--label chair: the model of .* takes no class"):
-        next(predict(weights, [mesh], label="chair", device="cpu"))
+        predict(weights, [mesh], label="chair", device="cpu")[0]
 
 
 def test_the_temperature_of_the_run_is_kept(run_copy, mesh, tmp_path):
@@ -186,7 +186,7 @@ def test_shipped_weights_are_found_by_name(weights, mesh, tmp_path, monkeypatch)
     assert list_pretrained() == ["mine"]
     assert create_model("pointnet", pretrained="mine").about["classes"] == ["bed", "chair", "lamp"]
     (found,) = predict("mine", [mesh], device="cpu")
-    assert found == next(predict(weights, [mesh], device="cpu"))
+    assert found == predict(weights, [mesh], device="cpu")[0]
     (tmp_path / "mine").rename(tmp_path / "other")
     with pytest.raises(PointMCDError, match="mine"):
         create_model("pointnet", pretrained="mine")

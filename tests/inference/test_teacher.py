@@ -50,7 +50,7 @@ def probabilities(prediction, classes):
 def test_its_predictions_on_the_stores_own_meshes(teachers, tiny_store, name):
     opened = Store(teachers)
     files = [tiny_store.parent / "meshes" / f"{shape.name}.off" for shape in opened.shapes]
-    found = list(predict(teachers / "teachers" / name, files, device="cpu"))
+    found = predict(teachers / "teachers" / name, files, device="cpu")
     assert [(p.path, p.fault, p.read) for p in found] == [(f, None, "mesh") for f in files]
     wanted = torch.from_numpy(stored_logits(teachers, name)).softmax(1)
     said = np.array([probabilities(p, opened.classes) for p in found])
@@ -71,7 +71,7 @@ def test_its_predictions_on_the_stores_own_clouds(tmp_path, quick):
     store = tmp_path / "store"
     prepare(PrepareConfig(tmp_path / "clouds", store, test_fraction=0, **quick))
     folder = teach(TeachConfig(store, "module:own_encoders:Means", epochs=2, device="cpu"))
-    found = list(predict(folder, files, device="cpu"))
+    found = predict(folder, files, device="cpu")
     wanted = torch.from_numpy(stored_logits(store, folder.name)).softmax(1)
     assert [shape.name for shape in Store(store).shapes] == [
         f"{file.parent.name}/{file.stem}" for file in files
@@ -192,15 +192,15 @@ def test_what_cannot_be_asked_of_a_teacher(teachers, tmp_path):
     folder = teachers / "teachers" / "lite0"
     stray = shutil.copytree(folder, tmp_path / "a" / "b" / "stray")
     for call, text in (
-        (lambda: list(predict(folder, [], label="bed")), "--label bed: is for runs; leave it out"),
-        (lambda: list(predict(folder, [], checkpoint="best")), "--checkpoint best: is for runs"),
+        (lambda: predict(folder, [], label="bed"), "--label bed: is for runs; leave it out"),
+        (lambda: predict(folder, [], checkpoint="best"), "--checkpoint best: is for runs"),
         (lambda: export_run(folder, points=64), "--points 64: is for runs"),
         (lambda: export_run(folder, checkpoint="best"), "--checkpoint best: is for runs"),
         (
-            lambda: list(predict(teachers / "teachers" / "lite0-features", [])),
+            lambda: predict(teachers / "teachers" / "lite0-features", []),
             "lite0-features: a teacher of --task features names no classes",
         ),
-        (lambda: list(predict(stray, [])), "stray: is no longer in its store"),
+        (lambda: predict(stray, []), "stray: is no longer in its store"),
     ):
         with pytest.raises(PointMCDError, match=text) as caught:
             call()

@@ -46,7 +46,7 @@ def test_it_predicts_and_writes_what_it_writes(run, chair, tmp_path):
     assert fault.height is None
     assert "no.off" in fault.fault
     with pytest.raises(ConfigError, match="takes no class"):
-        list(predict(run, [chair], label="chair"))
+        predict(run, [chair], label="chair")
 
 
 def test_the_command_line_prints_its_columns(cli, run, chair, tmp_path):

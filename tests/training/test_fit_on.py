@@ -118,7 +118,7 @@ def test_all_commands_take_the_last_epoch(fitted, make, tmp_path, furniture_root
     assert "best_epoch" not in written
     mesh = next((furniture_root / "bed" / "test").glob("*.off"))
     by_default, by_name = (
-        next(predict(fitted, [mesh], checkpoint=which, device="cpu")) for which in ("best", "last")
+        predict(fitted, [mesh], checkpoint=which, device="cpu")[0] for which in ("best", "last")
     )
     assert by_default.ranking == by_name.ranking
     card = (export_run(fitted, "safetensors", tmp_path / "card") / "README.md").read_text()

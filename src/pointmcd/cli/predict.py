@@ -64,7 +64,7 @@ def predict(
     if json and csv is not None:
         raise UsageError("predict: --csv FILE and --json: choose one")
     from pointmcd.inference.files import find_files, labelled_files, write_table
-    from pointmcd.inference.predict import predict as predictions
+    from pointmcd.inference.predict import predictions
     from pointmcd.progress import console, progress_bar
 
     found, passed_over = find_files(files)

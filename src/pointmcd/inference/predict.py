@@ -21,14 +21,14 @@ from pointmcd.teachers.stored import is_teacher
 
 def predict(
     run: str | Path,
-    files: Sequence[str | Path],
+    files: str | Path | Sequence[str | Path],
     label: str | None = None,
     out: str | Path | None = None,
     checkpoint: str = "last",
     device: str = "auto",
     columns: str | None = None,
-) -> Iterator[Prediction]:
-    """Predict on files one after the other; a bad file is reported and does not stop the rest.
+) -> list[Prediction]:
+    """Predict on files; a bad file is reported and does not stop the rest.
 
     As many points as the run was trained with are taken from each file (on the surface of a mesh,
     in the unit sphere), with the features that it takes, which a cloud must then have. Confidences
@@ -38,7 +38,7 @@ def predict(
     Args:
         run: the folder of a run, or of a teacher that does a task itself; or exported weights: a
             folder, a name of `list_pretrained`, or `hf-hub:OWNER/NAME`.
-        files: any mesh or point cloud files.
+        files: any mesh or point cloud files, or one.
         label: for a model that is given the class of a shape, as in part segmentation: that of all
             files. By default the folder that a file lies in names it, as `prepare` reads folders:
             CLASS/NAME or CLASS/{train,test}/NAME. A run with a single class needs neither.
@@ -50,8 +50,9 @@ def predict(
         columns: which columns of text tables and arrays are x, y and z, like "2,3,4" (counted from
             1) or "east,north,up"; by default their names or places tell.
 
-    Yields:
-        For each file what the task says: a `ClassPrediction`, a `PartPrediction`, or a task's own.
+    Returns:
+        For each file, in order, what the task says: a `ClassPrediction`, a `PartPrediction`, or a
+        task's own.
 
     Raises:
         RunError: when the run or its checkpoint cannot be used, or it was trained without labels.
@@ -60,6 +61,20 @@ def predict(
             when it learnt no classes, or a run's option is given.
         PointMCDError: when `out` cannot be written to.
     """
+    some = [files] if isinstance(files, str | Path) else files
+    return list(predictions(run, some, label, out, checkpoint, device, columns))
+
+
+def predictions(
+    run: str | Path,
+    files: Sequence[str | Path],
+    label: str | None = None,
+    out: str | Path | None = None,
+    checkpoint: str = "last",
+    device: str = "auto",
+    columns: str | None = None,
+) -> Iterator[Prediction]:
+    """Yield what `predict` returns, as soon as each file is read."""
     paths = [Path(file) for file in files]
     if is_teacher(Path(run)):
         refuse_run_options(label=label, checkpoint=checkpoint)
