@@ -10,8 +10,9 @@ from tiny_student import TinyStudent
 from pointmcd.data import dataset as loop
 from pointmcd.data.store import Store
 from pointmcd.errors import StoreError
-from pointmcd.probing.features import calibrate, embed_shapes, pool
+from pointmcd.probing.features import calibrate
 from pointmcd.students.registry import create_student
+from pointmcd.training.embeddings import embed_shapes, pool
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -38,14 +38,14 @@ def test_confidences_are_softened_and_classes_stay(make, furniture_root, monkeyp
     run = Run(train(make("a")))
     mesh = next((furniture_root / "bed" / "test").glob("*.off"))
     (before,) = predict(run.path, [mesh], device="cpu")
-    write_json(run.path / "calibration.json", {"best": {"temperature": 2.0}})
+    write_json(run.path / "calibration.json", {"last": {"temperature": 2.0}})
     (after,) = predict(run.path, [mesh], device="cpu")
     assert after.label == before.label
     powers = np.array([share**0.5 for _, share in before.ranking])
     wanted = powers / powers.sum()
     np.testing.assert_allclose([share for _, share in after.ranking], wanted, rtol=1e-4)
-    (last,) = predict(run.path, [mesh], device="cpu", checkpoint="last")
-    assert last.confidence == pytest.approx(before.confidence, abs=0.5)
+    (best,) = predict(run.path, [mesh], device="cpu", checkpoint="best")
+    assert best.confidence == pytest.approx(before.confidence, abs=0.5)
 
 
 def test_folds_calibrate_the_run_that_has_no_validation_split(

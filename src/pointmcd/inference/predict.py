@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from pointmcd.device import pick_device
 from pointmcd.errors import ConfigError, ShapeError
 from pointmcd.inference.predictor import Predictor, open_predictor
 from pointmcd.inference.teacher import predict_by_views, refuse_run_options
+from pointmcd.ops.masked_max import max_over_points
 from pointmcd.shapes.clouds import read_points
 from pointmcd.tasks.task import InputFile, Prediction, Task
 from pointmcd.teachers.stored import is_teacher
@@ -33,6 +35,7 @@ def predict(
     As many points as the run was trained with are taken from each file (on the surface of a mesh,
     in the unit sphere), with the features that it takes, which a cloud must then have. Confidences
     are calibrated on the shapes that training held out, where there were enough (calibration.json).
+    Of a run, a class says whether the shape is `unlike` all those whose labels it knew.
     A teacher (STORE/teachers/NAME) sees the file as its store was rendered.
 
     Args:
@@ -96,6 +99,7 @@ def predictions(
         except ShapeError as error:
             yield task.prediction(path, fault=str(error))
             continue
+        file = replace(file, unlike=_unlike(used, file, where))
         found = task.predict(_output(used, file, where), file, used.labels)
         yield replace(found, read="; ".join(notes) or "mesh")
 
@@ -138,6 +142,17 @@ def _output(used: Predictor, file: InputFile, device: torch.device) -> Tensor:
     with torch.inference_mode():
         output: Tensor = used.model(*used.task.inputs(batch))
     return output[0].float().cpu() / used.temperature
+
+
+def _unlike(used: Predictor, file: InputFile, device: torch.device) -> bool | None:
+    """Say whether a file is unlike all shapes whose labels the run knew, where that is known."""
+    if used.labelled is None:
+        return None
+    points = torch.from_numpy(file.points)[None].to(device)
+    with torch.inference_mode():
+        student: Any = used.model.student
+        embedding = max_over_points(student(points).embeddings)[0]
+    return used.labelled.is_unlike(embedding)
 
 
 def output_paths(

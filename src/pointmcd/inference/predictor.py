@@ -11,6 +11,7 @@ from pointmcd.errors import ConfigError, RunError
 from pointmcd.inference.pretrained import features_of, from_pretrained, is_weights, labels_of
 from pointmcd.tasks.task import Labels, Task, get_task
 from pointmcd.training.calibration import temperature_of
+from pointmcd.training.familiarity import Labelled, labelled_of
 from pointmcd.training.model import load_model
 from pointmcd.training.run import Run
 
@@ -27,6 +28,7 @@ class Predictor:
         features: those that it takes behind the coordinates.
         model: the model, on its device.
         temperature: what its output is divided by, for calibrated probabilities.
+        labelled: the shapes whose labels it knew; None where that is not known.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Predictor:
     features: tuple[str, ...]
     model: nn.Module
     temperature: float
+    labelled: Labelled | None = None
 
 
 def open_predictor(place: str | Path, checkpoint: str, device: torch.device) -> Predictor:
@@ -60,6 +63,7 @@ def open_predictor(place: str | Path, checkpoint: str, device: torch.device) -> 
         run.features,
         load_model(run, checkpoint, device),
         temperature_of(run, checkpoint),
+        labelled_of(run, checkpoint),
     )
 
 

@@ -13,10 +13,10 @@ from pointmcd.device import pick_device
 from pointmcd.errors import ConfigError, StoreError
 from pointmcd.extras import import_extra
 from pointmcd.files import replacing
-from pointmcd.probing.features import embed_shapes, pool
 from pointmcd.shapes.clouds import read_points
 from pointmcd.tables import data_frame
 from pointmcd.teachers.stored import map_output
+from pointmcd.training.embeddings import embed_shapes, pool
 from pointmcd.training.model import load_model
 from pointmcd.training.run import Run
 from pointmcd.training.trainer import evaluating

@@ -60,16 +60,20 @@ class ClassPrediction(Prediction):
         label: the most likely class; None beside a fault.
         confidence: its probability, 0 to 1.
         ranking: all classes with their probabilities, likeliest first.
+        unlike: whether it is unlike all shapes whose labels the run knew; None where that is not
+            known, as of exported weights.
     """
 
     label: str | None = None
     confidence: float = 0.0
     ranking: tuple[tuple[str, float], ...] = ()
+    unlike: bool | None = None
 
     def cells(self) -> dict[str, str]:
-        """The class, its probability, and the two classes after it."""
+        """The class, its probability, the two classes after it, and the mark of the unlike."""
         rest = ", ".join(f"{name} {share:.0%}" for name, share in self.ranking[1:3])
-        return {"class": str(self.label), "confidence": f"{self.confidence:.0%}", "next": rest}
+        sure = f"{self.confidence:.0%}"
+        return {"class": str(self.label), "confidence": sure, "next": rest, **self._mark()}
 
     def row(self) -> dict[str, str]:
         """The class, its probability from 0 to 1, and the second class with its own."""
@@ -79,7 +83,11 @@ class ClassPrediction(Prediction):
             "confidence": f"{self.confidence:.4f}",
             "second class": name,
             "second confidence": f"{share:.4f}",
+            **self._mark(),
         }
+
+    def _mark(self) -> dict[str, str]:
+        return {} if self.unlike is None else {"unlike": "yes" if self.unlike else ""}
 
     def record(self) -> dict[str, Any]:
         """The class, its probability, and the probabilities of all classes, likeliest first."""
@@ -87,6 +95,7 @@ class ClassPrediction(Prediction):
             "class": self.label,
             "confidence": self.confidence,
             "probabilities": dict(self.ranking),
+            "unlike": self.unlike,
         }
 
 
@@ -176,7 +185,9 @@ class ClassificationTask(Task):
         order = probabilities.argsort(descending=True).tolist()
         ranking = tuple((labels.classes[i], float(probabilities[i])) for i in order)
         label, confidence = ranking[0]
-        return ClassPrediction(file.path, label=label, confidence=confidence, ranking=ranking)
+        return ClassPrediction(
+            file.path, label=label, confidence=confidence, ranking=ranking, unlike=file.unlike
+        )
 
     def predictions(
         self, model: nn.Module, batches: Iterable[Batch], device: torch.device

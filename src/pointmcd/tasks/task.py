@@ -60,12 +60,14 @@ class InputFile:
         points: its points as the model takes them, float32 [N, 3 + F].
         label: its class, for a model that takes `labels`; None for any other.
         targets: where to write each of the task's `written`; empty where nothing is to be written.
+        unlike: whether it is unlike all shapes whose labels the model knew; None: not known.
     """
 
     path: Path
     points: Floats
     label: str | None = None
     targets: tuple[Path, ...] = ()
+    unlike: bool | None = None
 
 
 @dataclass(frozen=True)

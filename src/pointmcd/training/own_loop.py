@@ -15,6 +15,7 @@ from pointmcd.files import replacing
 from pointmcd.tasks.task import Labels
 from pointmcd.training.calibration import calibrate
 from pointmcd.training.config import TrainConfig
+from pointmcd.training.familiarity import keep_labelled
 from pointmcd.training.model import build_model
 from pointmcd.training.run import clear_run, create_run, is_begun, lock_folder
 from pointmcd.training.train import Plan, plan_run
@@ -77,6 +78,7 @@ def _write(
             tensors = with_prefix("model", models[name].state_dict())
             save_checkpoint(run.checkpoint(name), tensors, {"epoch": config.epochs})
         calibrate(run, plan.store)
+        keep_labelled(run, plan.store)
         run.finish()
     return run.path
 

@@ -19,6 +19,7 @@ from pointmcd.training import trackers
 from pointmcd.training.calibration import calibrate
 from pointmcd.training.capture import WARM_UP
 from pointmcd.training.config import TrainConfig
+from pointmcd.training.familiarity import keep_labelled
 from pointmcd.training.finetune import check_start, describe_start
 from pointmcd.training.inputs import count_shapes, find_teacher, with_objectives
 from pointmcd.training.processes import agreed, is_main, join, main_first
@@ -289,6 +290,7 @@ def _run_epochs(trainer: Trainer, run: Run) -> None:
     with agreed():
         if is_main():
             calibrate(run, trainer.store)
+            keep_labelled(run, trainer.store)
             if not trainer.config.keep_checkpoints:
                 _drop_optimizer(last)
             run.finish()

@@ -1,0 +1,92 @@
+"""Which shapes are unlike all those whose labels a run knew."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pointmcd.checkpoint import load_checkpoint, save_checkpoint
+from pointmcd.data.splits import labelled_train
+from pointmcd.data.store import Store
+from pointmcd.device import pick_device
+from pointmcd.training.calibration import LEAST_SHAPES
+from pointmcd.training.embeddings import embed_shapes
+from pointmcd.training.model import load_model
+from pointmcd.training.run import Run
+from pointmcd.typing import Indices
+
+LABELLED = "labelled.safetensors"
+#: Labelled shapes that are kept, evenly taken from more: two megabytes.
+MOST = 1000
+#: Share of the shapes of known classes that the limit leaves unmarked.
+SHARE = 0.95
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Embeddings [n, C] of labelled shapes, of length 1, and the largest usual distance to them."""
+
+    embeddings: Tensor
+    limit: float
+
+    def is_unlike(self, embedding: Tensor) -> bool:
+        """Return whether the nearest labelled shape is farther from an embedding [C] than usual."""
+        return bool(_nearest(embedding[None].cpu(), self.embeddings)[0] > self.limit)
+
+
+def keep_labelled(run: Run, store: Store) -> None:
+    """Write labelled.safetensors: for each checkpoint, what its labelled shapes look like to it.
+
+    A shape is unlike them when its embedding (the maximum over the points) is farther by cosine
+    from the nearest of them than 95% of the shapes held out for validation are, or, where these are
+    fewer than 20, than 95% of the labelled shapes are from each other. Distances to nearest
+    neighbours tell unknown classes as Sun et al. have it (ICML 2022), who take the threshold alike.
+    Nothing is written for a task whose predictions do not say it.
+    """
+    if not hasattr(run.task.prediction, "unlike"):
+        return
+    known = labelled_train(store, run.config.label_fraction, run.config.seed)
+    known = known[np.unique(np.linspace(0, len(known) - 1, MOST).round().astype(np.int64))]
+    held = store.indices("val") if run.config.fit_on == "train" else known[:0]
+    tensors, limits = {}, {}
+    for name in run.checkpoints:
+        kept = _embed(run, store, name, known)
+        if len(held) >= LEAST_SHAPES:
+            distances = _nearest(_embed(run, store, name, held), kept)
+        else:
+            distances = _nearest(kept, kept, apart=True)
+        tensors[name], limits[name] = kept.half(), float(distances.quantile(SHARE))
+    save_checkpoint(run.path / LABELLED, tensors, {"limits": limits})
+
+
+def labelled_of(run: Run, checkpoint: str) -> Labelled | None:
+    """Return what a run's checkpoint knows of its labelled shapes; None of an older run.
+
+    Raises:
+        RunError: when the file is damaged.
+    """
+    if not (run.path / LABELLED).exists():
+        return None
+    tensors, state = load_checkpoint(run.path / LABELLED)
+    name = run.kept(checkpoint)
+    return Labelled(tensors[name].float(), state["limits"][name])
+
+
+def _embed(run: Run, store: Store, checkpoint: str, indices: Indices) -> Tensor:
+    """Embed shapes, [n, C] of length 1."""
+    device = pick_device(run.config.device)
+    student = load_model(run, checkpoint, device).student
+    rows = embed_shapes(student, store, indices, run.config.points, "max", device, run.features)
+    return torch.nn.functional.normalize(torch.from_numpy(rows), dim=1)
+
+
+def _nearest(rows: Tensor, others: Tensor, apart: bool = False) -> Tensor:
+    """Cosine distance [n] from each row [n, C] to the nearest of the others.
+
+    With `apart`, rows and others are the same shapes, and none is its own neighbour.
+    """
+    distances = 1 - torch.nn.functional.normalize(rows.float(), dim=1) @ others.T
+    if apart:
+        distances.fill_diagonal_(torch.inf)
+    return distances.amin(dim=1)

@@ -1,0 +1,105 @@
+"""Shapes that are unlike all those whose labels a run knew."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from pointmcd.checkpoint import load_checkpoint, save_checkpoint
+from pointmcd.data.store import Store
+from pointmcd.errors import RunError
+from pointmcd.inference.predict import predict
+from pointmcd.training import familiarity
+from pointmcd.training.familiarity import LABELLED, Labelled, keep_labelled, labelled_of
+from pointmcd.training.model import load_model
+from pointmcd.training.run import Run
+
+
+@pytest.fixture
+def mesh(furniture_root):
+    return min((furniture_root / "lamp" / "test").glob("*.off"))
+
+
+def naive(run, store, indices):
+    """Embeddings of unit length, one shape after the other."""
+    student = load_model(run, "last", torch.device("cpu")).student.eval()
+    with torch.inference_mode():
+        rows = [
+            student(torch.from_numpy(store.points(indices[i : i + 1], 64))).embeddings[0].amax(0)
+            for i in range(len(indices))
+        ]
+    return np.stack([row / row.norm() for row in rows])
+
+
+def test_few_validation_shapes_leave_the_labelled_ones_to_set_the_limit(trained_run, taught_store):
+    run, store = Run(trained_run), Store(taught_store)
+    known = labelled_of(run, "last")
+    rows = naive(run, store, store.indices("train"))
+    np.testing.assert_allclose(known.embeddings, rows, atol=1e-3)
+    distances = 1 - rows @ rows.T
+    nearest = [np.delete(row, i).min() for i, row in enumerate(distances)]
+    assert known.limit == pytest.approx(np.quantile(nearest, 0.95), abs=1e-5)
+    assert not known.is_unlike(torch.from_numpy(3 * rows[0]))  # its length does not matter
+    assert known.is_unlike(torch.from_numpy(-rows[0]))
+
+
+def test_held_out_shapes_set_the_limit_where_there_are_enough(run_copy, taught_store, monkeypatch):
+    monkeypatch.setattr(familiarity, "LEAST_SHAPES", 3)
+    run, store = Run(run_copy), Store(taught_store)
+    keep_labelled(run, store)
+    held, known = (naive(run, store, store.indices(split)) for split in ("val", "train"))
+    wanted = np.quantile((1 - held @ known.T).min(axis=1), 0.95)
+    assert labelled_of(run, "last").limit == pytest.approx(wanted, abs=1e-3)
+
+
+def test_of_many_shapes_some_of_each_class_are_kept(run_copy, taught_store, monkeypatch):
+    monkeypatch.setattr(familiarity, "MOST", 3)
+    run, store = Run(run_copy), Store(taught_store)
+    keep_labelled(run, store)
+    train = store.indices("train")
+    np.testing.assert_allclose(
+        labelled_of(run, "best").embeddings.norm(dim=1), np.ones(3), atol=1e-3
+    )
+    kept = naive(run, store, train[[0, len(train) // 2, -1]])
+    np.testing.assert_allclose(labelled_of(run, "last").embeddings, kept, atol=1e-3)
+    assert len(set(store.labels(train[[0, len(train) // 2, -1]]))) == 3
+
+
+def test_predictions_are_marked(cli, run_copy, mesh):
+    file = run_copy / LABELLED
+    tensors, state = load_checkpoint(file)
+    for limit, unlike in ((-1.0, True), (2.0, False)):
+        save_checkpoint(file, tensors, state | {"limits": {"last": limit, "best": -limit}})
+        (found,) = predict(run_copy, mesh, device="cpu")
+        assert found.unlike is unlike
+        assert found.row()["unlike"] == ("yes" if unlike else "")
+        _, out, _ = cli("predict", run_copy, mesh, "--device", "cpu", "--json")
+        assert json.loads(out)[0]["unlike"] is unlike
+        (other,) = predict(run_copy, mesh, device="cpu", checkpoint="best")
+        assert other.unlike is not unlike
+
+
+def test_runs_without_that_file_mark_nothing(run_copy, mesh):
+    (run_copy / LABELLED).unlink()
+    (found,) = predict(run_copy, mesh, device="cpu")
+    assert found.unlike is None
+    assert "unlike" not in found.cells() | found.row()
+
+
+def test_a_damaged_file_is_one_line(run_copy, mesh):
+    (run_copy / LABELLED).write_bytes(b"none")
+    with pytest.raises(RunError, match="labelled.safetensors: not a readable checkpoint"):
+        predict(run_copy, mesh, device="cpu")
+
+
+def test_parts_and_pretraining_have_none(trained_parts_run, parts_store):
+    assert not (trained_parts_run / LABELLED).exists()
+    keep_labelled(Run(trained_parts_run), Store(parts_store))
+    assert not (trained_parts_run / LABELLED).exists()
+
+
+def test_ties_and_one_shape():
+    one = torch.tensor([[0.6, 0.8]])
+    assert not Labelled(one, 0.0).is_unlike(one[0].double().float())
+    assert Labelled(one, 0.1).is_unlike(torch.tensor([0.8, -0.6]))
