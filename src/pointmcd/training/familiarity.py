@@ -30,9 +30,13 @@ class Labelled:
     embeddings: Tensor
     limit: float
 
+    def distances(self, embeddings: Tensor) -> Tensor:
+        """Cosine distances [m] from embeddings [m, C] to the nearest labelled shape."""
+        return _nearest(embeddings.cpu(), self.embeddings)
+
     def is_unlike(self, embedding: Tensor) -> bool:
         """Return whether the nearest labelled shape is farther from an embedding [C] than usual."""
-        return bool(_nearest(embedding[None].cpu(), self.embeddings)[0] > self.limit)
+        return bool(self.distances(embedding[None])[0] > self.limit)
 
 
 def keep_labelled(run: Run, store: Store) -> None:
