@@ -39,9 +39,11 @@ def test_few_validation_shapes_leave_the_labelled_ones_to_set_the_limit(trained_
     np.testing.assert_allclose(known.embeddings, rows, atol=1e-3)
     distances = 1 - rows @ rows.T
     nearest = [np.delete(row, i).min() for i, row in enumerate(distances)]
-    assert known.limit == pytest.approx(np.quantile(nearest, 0.95), abs=1e-5)
-    assert not known.is_unlike(torch.from_numpy(3 * rows[0]))  # its length does not matter
-    assert known.is_unlike(torch.from_numpy(-rows[0]))
+    assert known.limit == pytest.approx(np.quantile(nearest, 0.9), abs=1e-5)
+    near = known.unlikeness(torch.from_numpy(3 * rows[0]))  # its length does not matter
+    assert near == pytest.approx(0, abs=0.05)
+    far = known.unlikeness(torch.from_numpy(-rows[0]))
+    assert far == pytest.approx((1 + rows @ rows[0]).min() / known.limit, rel=1e-2)
 
 
 def test_held_out_shapes_set_the_limit_where_there_are_enough(run_copy, taught_store, monkeypatch):
@@ -49,7 +51,7 @@ def test_held_out_shapes_set_the_limit_where_there_are_enough(run_copy, taught_s
     run, store = Run(run_copy), Store(taught_store)
     keep_labelled(run, store)
     held, known = (naive(run, store, store.indices(split)) for split in ("val", "train"))
-    wanted = np.quantile((1 - held @ known.T).min(axis=1), 0.95)
+    wanted = np.quantile((1 - held @ known.T).min(axis=1), 0.9)
     assert labelled_of(run, "last").limit == pytest.approx(wanted, abs=1e-3)
 
 
@@ -69,13 +71,15 @@ def test_of_many_shapes_some_of_each_class_are_kept(run_copy, taught_store, monk
 def test_predictions_are_marked(cli, run_copy, mesh):
     file = run_copy / LABELLED
     tensors, state = load_checkpoint(file)
-    for limit, unlike in ((-1.0, True), (2.0, False)):
-        save_checkpoint(file, tensors, state | {"limits": {"last": limit, "best": -limit}})
+    for limit, unlike in ((1e-4, True), (2.0, False)):
+        limits = {"last": limit, "best": 2e-4 / limit}
+        save_checkpoint(file, tensors, state | {"limits": limits})
         (found,) = predict(run_copy, mesh, device="cpu")
         assert found.unlike is unlike
-        assert found.row()["unlike"] == ("yes" if unlike else "")
+        assert found.cells()["unlike"] == ("yes" if unlike else "")
+        assert float(found.row()["unlikeness"]) == pytest.approx(found.unlikeness, abs=0.01)
         _, out, _ = cli("predict", run_copy, mesh, "--device", "cpu", "--json")
-        assert json.loads(out)[0]["unlike"] is unlike
+        assert json.loads(out)[0]["unlikeness"] == found.unlikeness
         (other,) = predict(run_copy, mesh, device="cpu", checkpoint="best")
         assert other.unlike is not unlike
 
@@ -84,12 +88,12 @@ def test_runs_without_that_file_mark_nothing(run_copy, mesh):
     (run_copy / LABELLED).unlink()
     (found,) = predict(run_copy, mesh, device="cpu")
     assert found.unlike is None
-    assert "unlike" not in found.cells() | found.row()
+    assert not {"unlike", "unlikeness"} & (found.cells() | found.row()).keys()
 
 
 def test_a_damaged_file_is_one_line(run_copy, mesh):
     (run_copy / LABELLED).write_bytes(b"none")
-    with pytest.raises(RunError, match="labelled.safetensors: not a readable checkpoint"):
+    with pytest.raises(RunError, match=r"labelled\.safetensors: not a readable checkpoint"):
         predict(run_copy, mesh, device="cpu")
 
 
@@ -99,7 +103,7 @@ def test_parts_and_pretraining_have_none(trained_parts_run, parts_store):
     assert not (trained_parts_run / LABELLED).exists()
 
 
-def test_ties_and_one_shape():
+def test_copies_among_the_labelled_shapes():
     one = torch.tensor([[0.6, 0.8]])
-    assert not Labelled(one, 0.0).is_unlike(one[0].double().float())
-    assert Labelled(one, 0.1).is_unlike(torch.tensor([0.8, -0.6]))
+    assert Labelled(one, 0.0).unlikeness(torch.tensor([0.8, -0.6])) == pytest.approx(1e6)
+    assert Labelled(one, 0.5).unlikeness(torch.tensor([0.8, -0.6])) == pytest.approx(2)

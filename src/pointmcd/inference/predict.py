@@ -99,7 +99,7 @@ def predictions(
         except ShapeError as error:
             yield task.prediction(path, fault=str(error))
             continue
-        file = replace(file, unlike=_unlike(used, file, where))
+        file = replace(file, unlikeness=_unlikeness(used, file, where))
         found = task.predict(_output(used, file, where), file, used.labels)
         yield replace(found, read="; ".join(notes) or "mesh")
 
@@ -144,15 +144,15 @@ def _output(used: Predictor, file: InputFile, device: torch.device) -> Tensor:
     return output[0].float().cpu() / used.temperature
 
 
-def _unlike(used: Predictor, file: InputFile, device: torch.device) -> bool | None:
-    """Say whether a file is unlike all shapes whose labels the run knew, where that is known."""
+def _unlikeness(used: Predictor, file: InputFile, device: torch.device) -> float | None:
+    """Return how unlike a file is to all shapes whose labels the run knew, where that is known."""
     if used.labelled is None:
         return None
     points = torch.from_numpy(file.points)[None].to(device)
     with torch.inference_mode():
         student: Any = used.model.student
         embedding = max_over_points(student(points).embeddings)[0]
-    return used.labelled.is_unlike(embedding)
+    return used.labelled.unlikeness(embedding)
 
 
 def output_paths(

@@ -60,34 +60,36 @@ class ClassPrediction(Prediction):
         label: the most likely class; None beside a fault.
         confidence: its probability, 0 to 1.
         ranking: all classes with their probabilities, likeliest first.
-        unlike: whether it is unlike all shapes whose labels the run knew; None where that is not
-            known, as of exported weights.
+        unlikeness: distance to the nearest shape whose label the run knew; above 1 it is unlike
+            them all. None where that is not known, as of exported weights.
     """
 
     label: str | None = None
     confidence: float = 0.0
     ranking: tuple[tuple[str, float], ...] = ()
-    unlike: bool | None = None
+    unlikeness: float | None = None
+
+    @property
+    def unlike(self) -> bool | None:
+        """Whether the shape is unlike all those whose labels the run knew."""
+        return None if self.unlikeness is None else self.unlikeness > 1
 
     def cells(self) -> dict[str, str]:
         """The class, its probability, the two classes after it, and the mark of the unlike."""
         rest = ", ".join(f"{name} {share:.0%}" for name, share in self.ranking[1:3])
-        sure = f"{self.confidence:.0%}"
-        return {"class": str(self.label), "confidence": sure, "next": rest, **self._mark()}
+        cells = {"class": str(self.label), "confidence": f"{self.confidence:.0%}", "next": rest}
+        return cells if self.unlike is None else cells | {"unlike": "yes" if self.unlike else ""}
 
     def row(self) -> dict[str, str]:
-        """The class, its probability from 0 to 1, and the second class with its own."""
+        """The class and its probability from 0 to 1, the second class with its own, unlikeness."""
         name, share = self.ranking[1] if len(self.ranking) > 1 else ("", 0.0)
         return {
             "class": str(self.label),
             "confidence": f"{self.confidence:.4f}",
             "second class": name,
             "second confidence": f"{share:.4f}",
-            **self._mark(),
+            **({} if self.unlikeness is None else {"unlikeness": f"{self.unlikeness:.2f}"}),
         }
-
-    def _mark(self) -> dict[str, str]:
-        return {} if self.unlike is None else {"unlike": "yes" if self.unlike else ""}
 
     def record(self) -> dict[str, Any]:
         """The class, its probability, and the probabilities of all classes, likeliest first."""
@@ -95,7 +97,7 @@ class ClassPrediction(Prediction):
             "class": self.label,
             "confidence": self.confidence,
             "probabilities": dict(self.ranking),
-            "unlike": self.unlike,
+            "unlikeness": self.unlikeness,
         }
 
 
@@ -186,7 +188,11 @@ class ClassificationTask(Task):
         ranking = tuple((labels.classes[i], float(probabilities[i])) for i in order)
         label, confidence = ranking[0]
         return ClassPrediction(
-            file.path, label=label, confidence=confidence, ranking=ranking, unlike=file.unlike
+            file.path,
+            label=label,
+            confidence=confidence,
+            ranking=ranking,
+            unlikeness=file.unlikeness,
         )
 
     def predictions(

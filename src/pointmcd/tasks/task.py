@@ -60,14 +60,15 @@ class InputFile:
         points: its points as the model takes them, float32 [N, 3 + F].
         label: its class, for a model that takes `labels`; None for any other.
         targets: where to write each of the task's `written`; empty where nothing is to be written.
-        unlike: whether it is unlike all shapes whose labels the model knew; None: not known.
+        unlikeness: distance to the nearest shape whose label the model knew, 1 where unlike
+            begins; None: not known.
     """
 
     path: Path
     points: Floats
     label: str | None = None
     targets: tuple[Path, ...] = ()
-    unlike: bool | None = None
+    unlikeness: float | None = None
 
 
 @dataclass(frozen=True)

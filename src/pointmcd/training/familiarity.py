@@ -20,7 +20,9 @@ LABELLED = "labelled.safetensors"
 #: Labelled shapes that are kept, evenly taken from more: two megabytes.
 MOST = 1000
 #: Share of the shapes of known classes that the limit leaves unmarked.
-SHARE = 0.95
+SHARE = 0.9
+#: Labelled shapes may be copies of each other.
+_LEAST_LIMIT = 1e-6
 
 
 @dataclass(frozen=True)
@@ -34,18 +36,18 @@ class Labelled:
         """Cosine distances [m] from embeddings [m, C] to the nearest labelled shape."""
         return _nearest(embeddings.cpu(), self.embeddings)
 
-    def is_unlike(self, embedding: Tensor) -> bool:
-        """Return whether the nearest labelled shape is farther from an embedding [C] than usual."""
-        return bool(self.distances(embedding[None])[0] > self.limit)
+    def unlikeness(self, embedding: Tensor) -> float:
+        """Return the distance of an embedding [C] in units of the limit."""
+        return float(self.distances(embedding[None])[0]) / max(self.limit, _LEAST_LIMIT)
 
 
 def keep_labelled(run: Run, store: Store) -> None:
     """Write labelled.safetensors: for each checkpoint, what its labelled shapes look like to it.
 
     A shape is unlike them when its embedding (the maximum over the points) is farther by cosine
-    from the nearest of them than 95% of the shapes held out for validation are, or, where these are
-    fewer than 20, than 95% of the labelled shapes are from each other. Distances to nearest
-    neighbours tell unknown classes as Sun et al. have it (ICML 2022), who take the threshold alike.
+    from the nearest of them than 90% of the shapes held out for validation are, or, where these are
+    fewer than 20, than 90% of the labelled shapes are from each other. Distances to nearest
+    neighbours tell unknown classes as in Sun et al. (ICML 2022), who set the threshold alike.
     Nothing is written for a task whose predictions do not say it.
     """
     if not hasattr(run.task.prediction, "unlike"):
