@@ -127,10 +127,11 @@ def main() -> None:
     """Do everything, from the shapes to the page."""
     options = parser(__doc__)
     options.add_argument("--seeds", type=int, default=5, help="how many")
+    options.add_argument("--points", type=int, default=2048, help="of the store")
     options.add_argument("--strategies", nargs="*", default=STRATEGIES.names())
     chosen = options.parse_args()
     work = chosen.work
-    prepare(PrepareConfig(chosen.source, work / "store"))
+    prepare(PrepareConfig(chosen.source, work / "store", points=chosen.points))
     done = {(r["strategy"], r["seed"]) for r in _results(work)}
     for seed in range(chosen.seeds):
         for strategy in chosen.strategies:
