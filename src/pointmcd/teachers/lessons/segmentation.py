@@ -125,7 +125,7 @@ class SegmentationLesson(MapLesson):
         rig, (start, stop) = Rig.from_json(self.store.rig), self._range(index)
         framing = stored_framing(self.store, index)
         places = project_points(self.store.points(row, count)[0], rig, framing)
-        at = torch.from_numpy(2 * places / rig.size - 1).float().to(self.device)
+        at = torch.from_numpy((2 * places / rig.size - 1).astype(np.float32)).to(self.device)
         views = torch.from_numpy(self.store.views(index))
         labels = torch.from_numpy(self.store.labels(np.full(len(views), index))).to(self.device)
         logits = self.decoder.logits_at(self.teacher(self._inputs(views), labels), at)
