@@ -123,12 +123,20 @@ class Plan(NamedTuple):
 def plan_for(device: torch.device, views: int) -> Plan:
     """Return how a device encodes shapes of so many views.
 
-    On a CPU it is one shape at a time: few maps stay in its cache. A thread that decodes there
-    takes a core that encodes, and makes the others wait, unless one is left over.
+    On a CPU it is one shape at a time: few maps stay in its cache.
+    """
+    together = 1 if device.type == "cpu" else max(1, OTHER_BATCH // views)
+    return Plan(together, decoding_threads(device), half=device.type == "cuda")
+
+
+def decoding_threads(device: torch.device) -> int:
+    """Return how many threads decode pictures for a device.
+
+    On a CPU that is one where torch leaves a core: else it would hold up those that compute.
     """
     if device.type == "cpu":
-        return Plan(1, int(torch.get_num_threads() < cpu_count()), half=False)
-    return Plan(max(1, OTHER_BATCH // views), _THREADS, half=device.type == "cuda")
+        return int(torch.get_num_threads() < cpu_count())
+    return _THREADS
 
 
 def encode_shapes(
