@@ -5,8 +5,11 @@ import pkgutil
 import sys
 from collections import Counter
 from contextlib import nullcontext
+from functools import cache
+from pathlib import Path
 
 import torch
+import yaml
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -100,3 +103,30 @@ def like_a_gpu(monkeypatch, launches):
     monkeypatch.setattr(backend, "DEVICES_WITHOUT_DOUBLE", ["cuda", "mps", "meta"])
     monkeypatch.setattr(torch, "autocast", lambda *args, **options: nullcontext())
     monkeypatch.setattr(torch, "is_autocast_enabled", lambda device: False)
+
+
+@cache
+def mps_kernels():
+    """Names of the operations that torch's own table gives to MPS, as `add.Tensor`."""
+    folder = Path(importlib.import_module("torchgen").__file__).parent
+    text = (folder / "packaged" / "ATen" / "native" / "native_functions.yaml").read_text()
+    entries = {entry["func"].split("(")[0]: entry for entry in yaml.load(text, yaml.CSafeLoader)}
+
+    def serves(entry):
+        if "structured_delegate" in entry:
+            return serves(entries[entry["structured_delegate"]])
+        keys = ",".join(entry.get("dispatch", {"CompositeImplicitAutograd": ""})).split(",")
+        return any(key.strip() == "MPS" or key.strip().startswith("Composite") for key in keys)
+
+    return {name for name, entry in entries.items() if serves(entry)}
+
+
+class OnMPS(NoDoubles):
+    """Refuse float64, and every operation that torch has no kernel of for MPS."""
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        space, name = func._schema.name.split("::")
+        name += f".{func._schema.overload_name}" if func._schema.overload_name else ""
+        if space == "aten" and name not in mps_kernels():
+            raise AssertionError(f"{name} is not there on MPS")
+        return super().__torch_dispatch__(func, types, args, kwargs)

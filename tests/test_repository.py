@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "pointmcd"
 # From the ground up; a room may import itself and the rooms before it.
 GROUND = (
+    "ahead",
     "errors",
     "options",
     "checking",

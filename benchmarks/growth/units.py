@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from benchmarks.growth.synthetic_store import folder_bytes
@@ -14,7 +15,7 @@ from pointmcd.encoders.runtimes import use_runtime
 from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare
 from pointmcd.teachers.config import TeachConfig
-from pointmcd.teachers.features import encode_shape
+from pointmcd.teachers.features import encode_shapes
 from pointmcd.teachers.lessons.classification import ClassificationLesson
 from pointmcd.teachers.teach import teach
 
@@ -48,10 +49,8 @@ def measure_units(source: Path, work: Path, shapes: int, faces: float) -> Units:
     store, device = Store(path), torch.device("cpu")
     encoder = ImageEncoder(config.teacher).eval()
     use_runtime(encoder, config.runtime)
-    encode_shape(store, 0, encoder, device)  # makes the network fast, once
-    seconds["features"] = timed(
-        lambda: [encode_shape(store, i, encoder, device) for i in range(shapes)]
-    )
+    encode_shapes(store, np.arange(1), encoder, device)  # makes the network fast, once
+    seconds["features"] = timed(lambda: encode_shapes(store, np.arange(shapes), encoder, device))
     lesson = ClassificationLesson(store, replace(config, name="again"), device, encoder)
     lesson.prepare()
     seconds["heads, all epochs"] = timed(lesson.fit)

@@ -1,4 +1,4 @@
-"""Steps, kernels, memory, parity with the CPU and the tests, on one GPU: `make bench-gpu`.
+"""Steps, kernels, teachers, parity with the CPU and the tests, on one GPU: `make bench-gpu`.
 
     python -m benchmarks.speed.gpu [--device cuda] [--out PAGE] [--small]
 
@@ -27,7 +27,9 @@ from benchmarks.shared.page import ROOT, machine, table, write
 from benchmarks.shared.steps import Inputs, make_module, random_batch
 from benchmarks.speed.gpu_kernels import kernels
 from benchmarks.speed.gpu_parity import parity
+from benchmarks.speed.gpu_teachers import MODELNET40, teacher_rows
 from benchmarks.speed.published.students import FORWARD, distilled
+from pointmcd.device import settle
 from pointmcd.ops.cross_entropy import smoothed_cross_entropy
 from pointmcd.training.capture import CapturedStep, GraphRecorder, Logged, optimizer_moments
 from pointmcd.training.config import TrainConfig
@@ -47,12 +49,6 @@ STEPS = (
 REPEATS, SHAPES, TEST_SECONDS, TEST_PROCESSES = 20, 10_000, 180, 8
 TESTS = ["tests/ops", "tests/students", "tests/training/test_recorded_on_gpu.py"]
 Step = Callable[..., Logged]
-
-
-def settle(device: torch.device) -> None:
-    """Wait until the device has done all it was asked for."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
 
 
 def timed(call: Callable[[], Any], device: torch.device, repeats: int) -> tuple[float, float]:
@@ -247,6 +243,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     head = ["kernel, forward (and backward)", "torch, ms", "ours, ms", "ratio", "GB/s", "at most"]
     add("## Kernels alone", table(head, kernels(device, small, time_it)))
     add("## The loader", busy(device, small))
+    time_step = partial(timed, device=device, repeats=1 if small else 5)
+    head = ["teacher, lite0", "views", "views a second", f"{MODELNET40:,} shapes, s", "MiB"]
+    add(
+        "## Teachers",
+        f"Features of all views of the embedded furniture, again and again, and what"
+        f" {MODELNET40:,} shapes of 12 views would take at that rate (goal: under 60 s).",
+        table(head, teacher_rows(device, small, time_step)),
+    )
     head = ["values and gradients on the device and the CPU", "embeddings and logits", "gradients"]
     add(
         "## Parity",

@@ -1,8 +1,10 @@
-"""Choose the device to compute on."""
+"""Choose the device to compute on, and send arrays there."""
 
 import torch
+from torch import Tensor
 
 from pointmcd.errors import ConfigError
+from pointmcd.typing import Array
 
 
 def pick_device(name: str) -> torch.device:
@@ -21,3 +23,17 @@ def pick_device(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(f"device {name}: not available here; use auto or cpu") from error
     return device
+
+
+def send(values: Array, device: torch.device) -> Tensor:
+    """Send an array to a device; to a GPU from pinned memory, so that nothing waits for it."""
+    tensor = torch.from_numpy(values)
+    if device.type != "cuda":
+        return tensor.to(device)
+    return tensor.pin_memory().to(device, non_blocking=True)
+
+
+def settle(device: torch.device) -> None:
+    """Wait until a GPU has computed all that it was asked for."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -18,11 +18,14 @@ def test_the_small_form_goes_through_every_part(tmp_path, monkeypatch):
         "A train step",
         "Kernels alone",
         "The loader",
+        "Teachers",
         "Parity",
         "Tests",
     ]
     assert "| pointnet2, segmentation | 0.0e+00 | 0.0e+00 |" in text
     assert "busy " in text
+    assert "| features, decoding among them | 30 |" in text
+    assert "| fine-tuning step, 4 shapes: " in text
     assert "1 passed" in text
 
 

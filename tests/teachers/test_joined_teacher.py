@@ -40,11 +40,11 @@ def test_what_one_encoder_described_is_not_described_again(store, monkeypatch):
     before = files_of(store / "features" / "lite0")
     described = []
 
-    def encode(store, index, encoder, device):
-        described.append(encoder.name)
-        return np.zeros((3, encoder.num_features), np.float32)
+    def encode(store, indices, encoder, device, reach):
+        described.extend([encoder.name] * len(indices))
+        return np.zeros((len(indices), 3, encoder.num_features), np.float16)
 
-    monkeypatch.setattr("pointmcd.teachers.features.encode_shape", encode)
+    monkeypatch.setattr("pointmcd.teachers.features.encode_shapes", encode)
     folder = teach(joined(store))
     assert described == [OWN] * 18
     assert files_of(store / "features" / "lite0") == before

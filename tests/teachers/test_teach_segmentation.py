@@ -172,7 +172,7 @@ def test_half_of_the_drawn_pixels_show_a_part():
 
 def test_more_views_than_there_are_takes_them_all(parts_store):
     parts = lesson(parts_store, views_per_step=100)
-    views, truth = parts._draw(0)
+    views, truth = parts._shown((0, parts._draw_views()))
     assert views.shape == truth.shape == (3, 64, 64)
     order = [
         int((views == view).flatten(1).all(1).nonzero()[0])

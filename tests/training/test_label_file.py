@@ -83,7 +83,7 @@ def test_features_of_the_views_are_not_made_again(store, labels, tmp_path, monke
     def refuse(*_):
         raise AssertionError
 
-    monkeypatch.setattr("pointmcd.teachers.features.encode_shape", refuse)
+    monkeypatch.setattr("pointmcd.teachers.features.encode_shapes", refuse)
     teach(TeachConfig(store, labels=label_file(store, tmp_path / "one.csv", 1), epochs=1))
 
 

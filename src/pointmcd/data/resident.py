@@ -10,6 +10,7 @@ from torch.utils.data import Dataset
 from pointmcd.data.augment import Move
 from pointmcd.data.dataset import POINT_LOGITS, Batch, Draw, ShapeDataset, Targets
 from pointmcd.data.joined import JoinedDataset
+from pointmcd.device import send
 from pointmcd.shapes.features import directions
 from pointmcd.typing import Array, Indices
 
@@ -89,11 +90,7 @@ class ResidentShapes(Dataset[Batch]):
         return self._there(self.shapes.labels[draw.places]), parts
 
     def _there(self, values: Array) -> Tensor:
-        """Send numbers to the device; from pinned memory, so that nothing waits for them."""
-        tensor = torch.from_numpy(values)
-        if self.device.type != "cuda":
-            return tensor.to(self.device)
-        return tensor.pin_memory().to(self.device, non_blocking=True)
+        return send(values, self.device)
 
     def _of(self, values: Tensor, at: Tensor, chosen: Tensor | None) -> Tensor:
         """Values [B, N, ...] of the chosen points [B, N] of some rows, or of all that are held."""

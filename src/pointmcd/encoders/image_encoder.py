@@ -2,7 +2,9 @@
 
 import hashlib
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -111,11 +113,12 @@ class ImageEncoder(nn.Module):
             batches = [pyramid(self._normalised(_grey(some))) for some in _batches(views)]
         return [torch.cat(maps).float() for maps in zip(*batches, strict=True)]
 
-    def _mixed_precision(self) -> torch.autocast:
+    def _mixed_precision(self) -> AbstractContextManager[Any]:
         """Train in bfloat16 on a GPU that has it, with weights and features in float32."""
         trained = torch.is_grad_enabled() and self.mean.device.type == "cuda"
-        able = trained and torch.cuda.is_bf16_supported(including_emulation=False)
-        return torch.autocast("cuda", torch.bfloat16, enabled=able)
+        if not trained or not torch.cuda.is_bf16_supported(including_emulation=False):
+            return nullcontext()  # what the caller chose
+        return torch.autocast("cuda", torch.bfloat16)
 
     def _normalised(self, images: Tensor) -> Tensor:
         """Normalise as the weights expect: float [n, 3, H, W]."""

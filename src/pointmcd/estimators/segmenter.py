@@ -184,7 +184,7 @@ class PartSegmenter(PointCloudEstimator):
             seen = np.stack([cloud[cloud_order(cloud, self.points)] for cloud in whole])
             labels = torch.from_numpy(ids[list(some)]).to(device)
             logits = model(torch.from_numpy(seen).to(device), labels).float()
-            odds = model.limited(logits, labels).softmax(dim=2).double().cpu().numpy()
+            odds = model.limited(logits, labels).softmax(dim=2).cpu().double().numpy()
             for number, cloud, points, row in zip(ids[list(some)], whole, seen, odds, strict=True):
                 # Points that the network did not see are as the nearest one that it saw.
                 nearest = cKDTree(points).query(cloud)[1]

@@ -1,21 +1,30 @@
 """Encoder features of every view of a store, computed once, shard by shard, and mapped later."""
 
 import re
-from collections.abc import Sequence
-from itertools import count
+from collections.abc import Callable, Sequence
+from contextlib import closing, nullcontext
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from joblib import cpu_count
+from torch import Tensor
 
+from pointmcd.ahead import map_ahead
 from pointmcd.data.store import Store, map_array
-from pointmcd.encoders.image_encoder import RANDOM_PREFIX, ImageEncoder
+from pointmcd.device import send, settle
+from pointmcd.encoders.image_encoder import OTHER_BATCH, RANDOM_PREFIX, ImageEncoder
 from pointmcd.encoders.runtimes import use_runtime
 from pointmcd.errors import StoreError
 from pointmcd.files import read_json, replacing, write_json
 from pointmcd.progress import Estimate, progress_bar
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.typing import Array, Floats, Indices
+
+#: Threads that decode pictures for a GPU.
+_THREADS = 8
 
 
 def folder_name(encoder: str) -> str:
@@ -70,18 +79,20 @@ def encode_store(
     encoder.fold()
     encoder, shards = encoder.to(device).eval(), [*store.shard_ranges(variants=True)]
     missing = sum(len(rows) for shard, rows in shards if not (folder / f"{shard}.npy").exists())
-    estimate, encoded = Estimate(missing, "shapes"), count(1)
+    estimate, encoded = Estimate(missing, "shapes", wait=partial(settle, device)), 0
     with progress_bar() as progress:
         task = progress.add_task("views encoded", total=len(store.shape_of), note="")
+
+        def reach(shapes: int) -> None:
+            nonlocal encoded
+            encoded += shapes
+            progress.advance(task, shapes)
+            estimate.reach(encoded)
+
         for shard, indices in shards:
             path = folder / f"{shard}.npy"
             if not path.exists():
-                rows = []
-                for index in indices:
-                    rows.append(encode_shape(store, int(index), encoder, device))
-                    progress.advance(task)
-                    estimate.reach(next(encoded))
-                save_array(path, np.stack(rows).astype(np.float16))
+                save_array(path, encode_shapes(store, indices, encoder, device, reach))
             progress.update(task, completed=int(indices[-1]) + 1)
 
 
@@ -95,12 +106,81 @@ def _claim(folder: Path, identity: str) -> None:
     write_json(marker, identity)
 
 
-@torch.inference_mode()
-def encode_shape(store: Store, index: int, encoder: ImageEncoder, device: torch.device) -> Floats:
-    """Return features float32 [V, F] of one shape's views."""
-    views = torch.from_numpy(store.views(index)).to(device)
-    features: Floats = encoder(views).float().cpu().numpy()
+class Plan(NamedTuple):
+    """How a device encodes views.
+
+    Attributes:
+        shapes: encoded together.
+        threads: that decode pictures meanwhile.
+        half: whether in float16.
+    """
+
+    shapes: int
+    threads: int
+    half: bool
+
+
+def plan_for(device: torch.device, views: int) -> Plan:
+    """Return how a device encodes shapes of so many views.
+
+    On a CPU it is one shape at a time: few maps stay in its cache.
+    """
+    together = 1 if device.type == "cpu" else max(1, OTHER_BATCH // views)
+    return Plan(together, decoding_threads(device), half=device.type == "cuda")
+
+
+def decoding_threads(device: torch.device) -> int:
+    """Return how many threads decode pictures for a device.
+
+    On a CPU that is one where torch leaves a core: else it would hold up those that compute.
+    """
+    if device.type == "cpu":
+        return int(torch.get_num_threads() < cpu_count())
+    return _THREADS
+
+
+def encode_shapes(
+    store: Store,
+    indices: Indices,
+    encoder: ImageEncoder,
+    device: torch.device,
+    reach: Callable[[int], None] = lambda shapes: None,
+) -> Array:
+    """Return features float16 [n, V, F] of all views of some shapes.
+
+    A network whose maps exceed float16 is computed in float32 on a GPU too. `reach` is told how
+    many shapes more have been encoded, or asked of a GPU, which nothing waits for until the end.
+
+    Raises:
+        StoreError: when views are absent or damaged.
+    """
+    plan = plan_for(device, store.num_views)
+    features = _encode(store, indices, encoder, device, plan, reach)
+    if plan.half and not np.isfinite(features).all():
+        return _encode(store, indices, encoder, device, plan._replace(half=False))
     return features
+
+
+@torch.inference_mode()
+def _encode(
+    store: Store,
+    indices: Indices,
+    encoder: ImageEncoder,
+    device: torch.device,
+    plan: Plan,
+    reach: Callable[[int], None] = lambda shapes: None,
+) -> Array:
+    def read(some: Indices) -> Tensor:
+        return send(np.stack([store.views(int(index)) for index in some]), device)
+
+    groups = np.split(indices, range(plan.shapes, len(indices), plan.shapes))
+    precision = torch.autocast(device.type, torch.float16) if plan.half else nullcontext()
+    found = []
+    with precision, closing(map_ahead(read, groups, plan.threads)) as decoded:
+        for views in decoded:
+            found.append(encoder(views.flatten(0, 1)).half().unflatten(0, views.shape[:2]))
+            reach(len(views))
+    return np.asarray(torch.cat(found).cpu().numpy())
 
 
 class StoredRows:

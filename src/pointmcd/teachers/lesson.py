@@ -2,7 +2,7 @@
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from pointmcd.ahead import map_ahead
 from pointmcd.checkpoint import load_module
 from pointmcd.data.splits import labelled_train
 from pointmcd.data.store import Store
@@ -18,7 +19,8 @@ from pointmcd.errors import ConfigError, StoreError
 from pointmcd.plugs import Plugs
 from pointmcd.settings import option
 from pointmcd.teachers.config import LESSON_OPTIONS, TeachConfig
-from pointmcd.typing import Indices
+from pointmcd.teachers.features import decoding_threads
+from pointmcd.typing import Bytes, Indices
 
 #: Endings of default names, and the options that each stands for.
 Endings = Mapping[str, Mapping[str, Any]]
@@ -142,6 +144,11 @@ class Lesson(ABC):
     def scores(self) -> dict[str, Any]:
         """Return entries of teacher.json about the validation split, named `val_...`."""
         return {}
+
+    def decoded_views(self, indices: Indices) -> Iterator[Bytes]:
+        """Yield the views of each shape, uint8 [V, S, S]; threads decode the next ones."""
+        threads = decoding_threads(self.device)
+        return map_ahead(self.store.views, indices.tolist(), threads)
 
     @abstractmethod
     def outputs(self, indices: Indices) -> dict[str, Tensor]:

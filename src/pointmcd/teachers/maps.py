@@ -128,6 +128,6 @@ class MapLesson(TrainedLesson):
 
     def outputs(self, indices: Indices) -> dict[str, Tensor]:
         """Return descriptors [n, V, 512], of the views alone: no label reaches them."""
-        views = (torch.from_numpy(self.store.views(int(i))) for i in indices)
+        views = map(torch.from_numpy, self.decoded_views(indices))
         rows = [self.teacher.describe(self._inputs(of_shape)) for of_shape in views]
         return {"descriptors": torch.stack(rows).half()}

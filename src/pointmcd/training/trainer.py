@@ -3,8 +3,8 @@
 import copy
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from accelerate.utils import send_to_device
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from pointmcd.ahead import map_ahead
 from pointmcd.checkpoint import (
     load_module,
     load_optimizer,
@@ -156,8 +157,9 @@ class Trainer:
         if config.sampling == "balanced" and isinstance(dataset, ShapeDataset) and dataset.labelled:
             sampler = BalancedSampler(dataset.labels, len(dataset), order)
         here = self._on_gpu() and not config.workers
+        source = resident(dataset, self.accelerator.device) if here else dataset
         return DataLoader(
-            resident(dataset, self.accelerator.device) if here else dataset,
+            source,
             batch_size=min(config.batch_size, len(dataset)),
             shuffle=sampler is None,
             sampler=sampler,
@@ -165,7 +167,19 @@ class Trainer:
             generator=order,
             collate_fn=as_is,
             num_workers=config.workers,
+            pin_memory=self._on_gpu() and source is dataset,
         )
+
+    def _batches(self, loader: DataLoader[Batch]) -> Generator[Batch, None, None]:
+        """Go through a loader, whose batches a thread makes and sends to a GPU ahead of time.
+
+        Those of shapes that stay there are made when they are asked for.
+        """
+        batches, threads = iter(loader), int(loader.pin_memory)
+        # Once more than there are batches: accelerate's loader then knows that a pass has ended.
+        for batch in map_ahead(lambda _: next(batches, None), range(len(loader) + 1), threads):
+            if batch is not None:
+                yield batch
 
     @property
     def captures(self) -> bool:
@@ -296,12 +310,14 @@ class Trainer:
         weights = loss_weights(self.config, epoch)
         names: list[str] = []
         sums = torch.zeros((), device=self.accelerator.device)
-        for done, (batch, *unlabelled) in enumerate(zip(*self.loaders, strict=False), 1):
-            logged = self.make_step(batch, weights, *unlabelled)
-            names = list(logged)
-            means = torch.stack([*logged.values(), torch.ones_like(logged[names[0]])])
-            sums = sums + means * len(batch.points)
-            self.on_step(epoch, done / self.steps)
+        with ExitStack() as stack:
+            each = [stack.enter_context(closing(self._batches(one))) for one in self.loaders]
+            for done, (batch, *unlabelled) in enumerate(zip(*each, strict=False), 1):
+                logged = self.make_step(batch, weights, *unlabelled)
+                names = list(logged)
+                means = torch.stack([*logged.values(), torch.ones_like(logged[names[0]])])
+                sums = sums + means * len(batch.points)
+                self.on_step(epoch, done / self.steps)
         *totals, count = self.accelerator.reduce(sums, "sum").tolist()
         return {name: total / count for name, total in zip(names, totals, strict=True)}
 
@@ -391,7 +407,8 @@ def _accelerator(config: TrainConfig) -> Accelerator:
     # accelerate keeps its settings per process; another run in this process may differ.
     # The processes of a launch have met with theirs; they keep it, and so their device.
     AcceleratorState._reset_state(reset_partial_state=process_count() == 1)
-    on_cpu = pick_device(config.device).type == "cpu"  # refuses one that is not there
+    kind = pick_device(config.device).type  # refuses one that is not there
+    on_cpu = kind == "cpu"
     if on_cpu and config.precision == "fp16":  # accelerate would pass over it in silence
         raise ConfigError("--precision fp16: needs a GPU; use bf16 or no")
     return Accelerator(
@@ -400,7 +417,7 @@ def _accelerator(config: TrainConfig) -> Accelerator:
         mixed_precision=config.precision,
         log_with=[*config.log_to] or None,
         project_dir=config.folder,
-        dataloader_config=DataLoaderConfiguration(split_batches=True),
+        dataloader_config=DataLoaderConfiguration(split_batches=True, non_blocking=kind == "cuda"),
     )
 
 

@@ -88,7 +88,7 @@ class AutoencoderLesson(MapLesson):
 
     def loss(self, indices: Indices) -> Tensor:
         """Return the L1 between drawn views and the same redrawn, in grey of 0 to 1."""
-        drawn = [self.store.views(int(i))[self._draw_views()] for i in indices]
+        drawn = [pictures[self._draw_views()] for pictures in self.decoded_views(indices)]
         return self._distance(torch.from_numpy(np.concatenate(drawn)))
 
     @torch.inference_mode()

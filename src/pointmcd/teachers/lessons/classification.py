@@ -376,9 +376,8 @@ class ClassificationLesson(TrainedLesson):
         options = self.options
         assert isinstance(options, FinetuneOptions)
         some = (torch.randperm(self.store.num_views)[: options.views_per_step] for _ in indices)
-        views = [
-            self.store.views(int(i))[few.numpy()] for i, few in zip(indices, some, strict=True)
-        ]
+        pairs = zip(self.decoded_views(indices), some, strict=True)
+        views = [pictures[few.numpy()] for pictures, few in pairs]
         drawn = torch.from_numpy(np.stack(views)).to(self.device)
         return augment_views(drawn.flatten(0, 1)).view_as(drawn) if options.augment else drawn
 
@@ -421,7 +420,7 @@ class ClassificationLesson(TrainedLesson):
         """All views of shapes, uint8 [n, V, S, S], or the frozen encoder's features [n, V, F]."""
         rows: Array
         if self.config.finetune:
-            rows = np.stack([self.store.views(int(i)) for i in indices])
+            rows = np.stack([*self.decoded_views(indices)])
         else:
             rows = gather_rows(self.store, self.cached["features"], indices)
         return torch.from_numpy(rows).to(self.device)

@@ -9,9 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from pointmcd.ahead import map_ahead
 from pointmcd.data.dataset import NO_LOGIT, POINT_LOGITS
 from pointmcd.data.store import UNKNOWN_PIXEL
 from pointmcd.metrics.part_iou import pixel_iou
+from pointmcd.teachers.features import decoding_threads
 from pointmcd.teachers.lesson import register_lesson
 from pointmcd.teachers.lessons.parts_network import PartsDecoder
 from pointmcd.teachers.maps import MapLesson, MapOptions
@@ -57,7 +59,8 @@ class SegmentationLesson(MapLesson):
 
     def loss(self, indices: Indices) -> Tensor:
         """Return the cross-entropy over background and all parts, at pixels drawn of views."""
-        drawn = [self._draw(int(i)) for i in indices]
+        pairs = [(index, self._draw_views()) for index in indices.tolist()]
+        drawn = [*map_ahead(self._shown, pairs, decoding_threads(self.device))]
         views, truth = (torch.cat(tensors) for tensors in zip(*drawn, strict=True))
         labels = torch.from_numpy(self.store.labels(indices)).repeat_interleave(len(drawn[0][0]))
         pixels = self.teacher(self._inputs(views), labels.to(self.device))
@@ -69,9 +72,9 @@ class SegmentationLesson(MapLesson):
         )
         return loss / known.sum().clamp(min=1).to(self.device)
 
-    def _draw(self, index: int) -> tuple[Tensor, Tensor]:
+    def _shown(self, drawn: tuple[int, Indices]) -> tuple[Tensor, Tensor]:
         """Some views of a shape, uint8 [v, S, S], and their global part ids, int64 [v, S, S]."""
-        some = self._draw_views()
+        index, some = drawn
         views, truth = self.store.views(index)[some], self._pixel_labels(index, some)
         return torch.from_numpy(views), torch.from_numpy(truth.astype(np.int64))
 
@@ -125,7 +128,7 @@ class SegmentationLesson(MapLesson):
         rig, (start, stop) = Rig.from_json(self.store.rig), self._range(index)
         framing = stored_framing(self.store, index)
         places = project_points(self.store.points(row, count)[0], rig, framing)
-        at = torch.from_numpy(2 * places / rig.size - 1).float().to(self.device)
+        at = torch.from_numpy((2 * places / rig.size - 1).astype(np.float32)).to(self.device)
         views = torch.from_numpy(self.store.views(index))
         labels = torch.from_numpy(self.store.labels(np.full(len(views), index))).to(self.device)
         logits = self.decoder.logits_at(self.teacher(self._inputs(views), labels), at)
