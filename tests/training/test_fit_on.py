@@ -50,7 +50,7 @@ def test_nothing_is_validated_and_there_is_no_best(make, fitted, capsys):
     records = Run(fitted).metrics()
     assert {m[name] for m in records for name in m if name.startswith("val_")} == {None}
     assert sorted(path.name for path in fitted.iterdir()) == [
-        *("config.yaml", "last.safetensors", "metrics.jsonl", "run.json")
+        *("config.yaml", "labelled.safetensors", "last.safetensors", "metrics.jsonl", "run.json")
     ]
     assert Run(fitted).config.fit_on == "train+val"
     capsys.readouterr()

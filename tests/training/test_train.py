@@ -51,7 +51,8 @@ def test_what_a_run_leaves(make, taught_store):
     assert [m["lr"] for m in records] == [learning_rate(config, e) for e in range(3)]
     assert all(m["vafp_loss"] > 0 for m in records)
     assert sorted(p.name for p in folder.iterdir()) == [
-        *("best.safetensors", "config.yaml", "last.safetensors", "metrics.jsonl", "run.json")
+        *("best.safetensors", "config.yaml", "labelled.safetensors", "last.safetensors"),
+        *("metrics.jsonl", "run.json"),
     ]
 
 
@@ -395,7 +396,8 @@ def test_a_run_that_was_killed_at_its_very_start(make, left):
         (config.out / left).write_text("half")
     train(config)
     assert sorted(p.name for p in config.out.iterdir()) == [
-        *("best.safetensors", "config.yaml", "last.safetensors", "metrics.jsonl", "run.json")
+        *("best.safetensors", "config.yaml", "labelled.safetensors", "last.safetensors"),
+        *("metrics.jsonl", "run.json"),
     ]
     assert Run(config.out).config == config
 
