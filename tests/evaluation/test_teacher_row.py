@@ -15,10 +15,9 @@ from pointmcd.teachers.stored import map_output, teacher_folder
 FEW, ALL = {"label_fraction": 0.1}, {}
 
 
-def taught(settings):
-    return {
-        "teacher": {"name": "t", "fingerprint": "f", "settings": {"teacher": "lite0", **settings}}
-    }
+def taught(settings, fingerprint="f"):
+    settings = {"teacher": "lite0", **settings}
+    return {"teacher": {"name": "t", "fingerprint": fingerprint, "settings": settings}}
 
 
 def with_teacher(bench, run, accuracy, seed):
@@ -56,7 +55,7 @@ def test_without_it_there_is_no_row(trained_run, taught_store, tmp_path):
 def test_it_is_held_against_the_baseline_and_is_no_variant(bench):
     baseline = bench.variant("baseline", 0.5)
     distilled = [
-        with_teacher(bench, bench.run("distilled", s, 0.6, info=taught(ALL)), 0.9, s)
+        with_teacher(bench, bench.run("distilled", s, 0.6, info=taught(ALL, str(s))), 0.9, s)
         for s in (0, 1, 2)
     ]
     found = compare(distilled, baseline)
@@ -68,6 +67,22 @@ def test_it_is_held_against_the_baseline_and_is_no_variant(bench):
     gain = teacher.score.mean - found.baseline.score.mean
     assert difference.overall.mean == pytest.approx(gain)
     assert [row[0] for row in comparison_rows(found)] == ["baseline", "distilled", "teacher"]
+
+
+def test_one_teacher_of_three_students_is_one_seed(bench):
+    baseline = bench.variant("baseline", 0.5)
+    runs = [
+        with_teacher(bench, bench.run("distilled", s, 0.6, info=taught(ALL)), 0.9, 0)
+        for s in (0, 1, 2)
+    ]
+    found = compare(runs, baseline)
+    ((teacher, difference),) = found.teachers
+    assert (teacher.seeds, teacher.score.std) == ((0,), None)
+    gain = teacher.score.mean - found.baseline.score.mean
+    assert difference.overall.mean == pytest.approx(gain)
+    *_, (label, seeds, accuracy, *_) = comparison_rows(found)
+    assert (label, seeds) == ("teacher", "1 (seed 0)")
+    assert "±" not in accuracy
 
 
 def test_teachers_of_other_labels_have_rows_of_their_own(bench):

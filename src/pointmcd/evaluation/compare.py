@@ -153,15 +153,16 @@ def _variants(
 
 def _teachers(variants: Sequence[Variant], scoring: Scoring, split: str) -> list[Variant]:
     """The teachers of the runs, each once; those that differ only in their seed are one variant."""
-    groups: dict[str, dict[int, RunResult]] = defaultdict(dict)
+    groups: dict[str, dict[str, RunResult]] = defaultdict(dict)
     for result in (result for variant in variants for result in variant.results):
         if has_teacher(result.path, split):
             settings = result.info["teacher"]["settings"]
             kept = {key: v for key, v in settings.items() if key not in ("name", "seed")}
             group = groups[json.dumps(kept, sort_keys=True)]
             said = read_result(result.path, "teacher", split=split)
-            group.setdefault(result.seed, only(said, result.names) if split == REST else said)
-    runs = [tuple(group[seed] for seed in sorted(group)) for group in groups.values()]
+            said = only(said, result.names) if split == REST else said
+            group.setdefault(result.info["teacher"]["fingerprint"], said)
+    runs = [tuple(sorted(group.values(), key=lambda r: r.seed)) for group in groups.values()]
     settings = [{"label_fraction": 1.0} | group[0].info["teacher"]["settings"] for group in runs]
     labels = []
     for own in settings:  # "teacher", and what it was made of where that differs
