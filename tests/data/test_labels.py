@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from store_copies import copy_store
 
 from pointmcd.data.label_file import labels_digest
-from pointmcd.data.labels import LabelRow, match_labels, read_labels, write_labels
+from pointmcd.data.labels import LabelRow, labels_summary, match_labels, read_labels, write_labels
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, StoreError
 from pointmcd.files import read_json, write_json
@@ -162,3 +162,20 @@ def test_shapes_left_out_as_twins_stay_out(tiny_store, write, tmp_path):
     names = [shape.name for shape in Store(path).shapes]
     store = Store(path, write(f"{names[1]},x\n{names[2]},y"))
     assert store.shapes[0].split == "none"
+
+
+def test_a_label_file_in_one_line(tmp_path):
+    file = tmp_path / "labels.csv"
+    file.write_text("path,class\na,lamp\nb,chair\nc,lamp\nd,\n")
+    assert labels_summary(file) == f"{file}: 3 labelled shapes of 2 classes: chair 1, lamp 2"
+
+
+@pytest.mark.parametrize("other", ["Lamp", "lamp ", "ｌamp"])
+def test_classes_that_read_alike(tmp_path, other):
+    file = tmp_path / "labels.csv"
+    file.write_text(f'path,class\na,lamp\nb,chair\nc,"{other}"\n', encoding="utf-8")
+    if other.strip() == "lamp":
+        assert {row.label for row in read_labels(file)} == {"lamp", "chair"}
+        return
+    with pytest.raises(ConfigError, match="the same but for case, blanks or Unicode; rename one"):
+        read_labels(file)

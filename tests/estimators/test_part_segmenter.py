@@ -170,7 +170,7 @@ def test_a_folder_of_another_fit_is_refused(clouds, halves, tmp_path):
         (lambda x, y: (x, y / 2), ConfigError, r"y\[0\]: parts are integers or texts, not float64"),
         (lambda x, y: (x, 0 * y), ConfigError, "y: names 1 parts; two or more are needed"),
         (lambda x, y: (x, [*y[:7], ["a"] * 100]), ConfigError, "y: parts must be all texts or all"),
-        (lambda x, y: ([*x[:7], x[7] * np.nan], y), ShapeError, r"X\[7\]: a point is NaN"),
+        (lambda x, y: ([*x[:7], x[7] * np.nan], y), ShapeError, r"X\[7\]: .* points are NaN"),
         (lambda x, y: ([*x[:7], x[7, :, :2]], y), ShapeError, r"X\[7\]: a cloud is \[N, 3\]"),
         (lambda x, y: ([*x[:7], x[7] * 0], y), ShapeError, r"X\[7\]: all points are at one place"),
         (lambda x, y: (["gone.npy"] * 8, y), ShapeError, r"X\[0\] gone.npy: does not exist"),

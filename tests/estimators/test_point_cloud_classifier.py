@@ -121,7 +121,11 @@ def test_in_a_grid_search_and_a_pipeline(shapes):
             ShapeError,
             r"a cloud is \[N, 3\], not \[64, 2\]",
         ),
-        (lambda x, y: ([*x[:-1], x[0] * np.nan], y), ShapeError, "a point is NaN or infinite"),
+        (
+            lambda x, y: ([*x[:-1], x[0] * np.nan], y),
+            ShapeError,
+            "64 of 64 points are NaN",
+        ),
         (lambda x, y: (["gone.off"] * 18, y), ShapeError, r"X\[0\] gone.off: does not exist"),
         (lambda x, y: ("gone.off", y), ShapeError, "is one path; give a list"),
         (

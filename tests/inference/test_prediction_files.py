@@ -52,6 +52,29 @@ def test_files_are_sorted_and_none_is_replaced(tmp_path, link):
     assert sort_into(tmp_path / "out", files, ["chair", "chair", "a/b"], link) == where
 
 
+@pytest.mark.parametrize("link", [False, True])
+def test_a_copy_in_another_class_moves(tmp_path, link):
+    touch(tmp_path, "one/a.off", "b.off", "out/lamp/mine.off", "out/chair/b.off")
+    files = [tmp_path / "one" / "a.off", tmp_path / "b.off"]
+    sort_into(tmp_path / "out", files, ["chair", "chair"], link)
+    where = sort_into(tmp_path / "out", files, ["lamp", "lamp"], link)
+    found = sorted(
+        p.relative_to(tmp_path / "out").as_posix() for p in where[0].parents[1].rglob("*.off")
+    )
+    # A file of another content, and one of another name, are not ours.
+    assert found == ["chair/b.off", "lamp/a.off", "lamp/b.off", "lamp/mine.off"]
+    assert (tmp_path / "out" / "chair" / "b.off").read_text() == "out/chair/b.off"
+    assert all(path.exists() for path in files)
+
+
+def test_files_that_lie_there_themselves_stay(tmp_path):
+    touch(tmp_path, "out/chair/a.off")
+    file = tmp_path / "out" / "chair" / "a.off"
+    (where,) = sort_into(tmp_path / "out", [file], ["lamp"], False)
+    assert file.exists()
+    assert where == tmp_path / "out" / "lamp" / "a.off"
+
+
 @pytest.mark.parametrize(
     ("label", "name"), [("..", "_.."), ("", "_"), (" x ", "x"), ("a\\b", "a-b")]
 )

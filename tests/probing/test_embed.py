@@ -11,6 +11,7 @@ import torch
 from pointmcd.data.store import Store
 from pointmcd.device import pick_device
 from pointmcd.errors import ConfigError, RunError, ShapeError, StoreError
+from pointmcd.files import write_json
 from pointmcd.probing.embed import Embeddings, embed, similar
 from pointmcd.shapes.clouds import read_points
 from pointmcd.teachers.stored import map_output
@@ -35,6 +36,18 @@ def test_a_students_embeddings_are_maxima_over_points(taught_store, trained_run,
     with torch.inference_mode():
         wanted = model.student(points).embeddings.max(dim=1).values[0]
     np.testing.assert_allclose(found.features[4], wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_labels_are_those_that_the_run_learnt(taught_store, trained_run, run_copy):
+    names = [Store(taught_store).shapes[i].name for i in (0, 7)]
+    (run_copy / "labels.csv").write_text(f"path,class\n{names[0]},stool\n{names[1]},bench\n")
+    found = embed(taught_store, run_copy, device="cpu")
+    known = dict(zip(found.names, found.labels, strict=True))
+    assert [known[name] for name in names] == ["stool", "bench"]
+    meta = Run(run_copy).meta
+    write_json(run_copy / "run.json", meta | {"own_fingerprint": "of another store"})
+    found = embed(taught_store, run_copy, device="cpu")
+    assert found.labels == tuple(shape.label for shape in Store(taught_store).shapes)
 
 
 @pytest.mark.parametrize("pooling", ["max", "mean", "both"])

@@ -43,6 +43,19 @@ def print_line(text: str) -> None:
     out.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
+def print_labels(file: Path | None) -> None:
+    """Say on standard error what a label file holds, if there is one that names classes.
+
+    Raises:
+        ConfigError: when it cannot be read.
+    """
+    from pointmcd.data.labels import is_part_file, labels_summary
+    from pointmcd.progress import console
+
+    if file is not None and not is_part_file(file):
+        console.print(labels_summary(file), soft_wrap=True)
+
+
 def free_page(out: Path, name: str, overwrite: bool) -> Path:
     """Return the file of a page that is to be written, unless it is there already.
 

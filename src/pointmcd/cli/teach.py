@@ -4,7 +4,7 @@ from typing import Annotated
 
 import tyro
 
-from pointmcd.cli.output import print_line
+from pointmcd.cli.output import print_labels, print_line
 from pointmcd.files import read_json
 from pointmcd.teachers.config import TeachConfig
 
@@ -14,6 +14,7 @@ def teach(config: Annotated[TeachConfig, tyro.conf.arg(name="")]) -> None:
     from pointmcd.teachers.lesson import LESSONS
     from pointmcd.teachers.teach import teach as run
 
+    print_labels(config.labels)
     folder = run(config)
     meta = read_json(folder / "teacher.json")
     print_line(f"{folder}: {LESSONS.get(config.task).summary(meta)}")

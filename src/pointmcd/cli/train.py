@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from pointmcd.cli.output import TEXT, UsageError, print_line, print_tables
+from pointmcd.cli.output import TEXT, UsageError, print_labels, print_line, print_tables
 from pointmcd.options import Flag, metavar
 from pointmcd.training.config import (
     RECIPES,
@@ -77,6 +77,8 @@ def train_command(arguments: Sequence[str]) -> Callable[..., None]:
         given = [f"--{name}" for name, value in several.items() if value is not None]
         if len(given) > 1:
             raise UsageError(f"train: {given[0]} does not go with {given[1]}; leave one out")
+        if is_main():
+            print_labels(settings.labels)
         if seeds is not None:
             _compare_seeds(settings, seeds)
             return

@@ -1,7 +1,9 @@
 """Label files: CSV tables that name the classes of some shapes (`path,class`)."""
 
 import csv
-from collections.abc import Mapping, Sequence
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from io import StringIO
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -9,6 +11,8 @@ from typing import NamedTuple
 from pointmcd.errors import ConfigError
 from pointmcd.files import replacing
 
+#: What is wrong with two classes that `alike` finds.
+ALIKE = "the same but for case, blanks or Unicode; rename one"
 #: The label file in the folder of a run or teacher that learnt from one.
 LABELS = "labels.csv"
 _PATHS, _CLASSES = ("path", "file", "name", "shape"), ("class", "label", "category")
@@ -41,13 +45,38 @@ def read_labels(path: str | Path, empty: bool = False) -> list[LabelRow]:
         empty: whether it may hold no labels yet.
 
     Raises:
-        ConfigError: when the file cannot be read, or a line is none of a label file.
+        ConfigError: when the file cannot be read, a line is none of a label file, or two classes
+            differ in case alone.
     """
     columns, table = _columns(path)
     rows = [_row(path, line, cells, columns) for line, cells in table]
+    if pair := alike(row.label for row in rows):
+        raise ConfigError(f"--labels {path}: classes {pair[0]!a} and {pair[1]!a}: {ALIKE}")
     if not empty and not any(row.label for row in rows):
         raise ConfigError(f"--labels {path}: holds no labels; its columns are path and class")
     return [row for row in rows if row.label]
+
+
+def alike(labels: Iterable[str]) -> tuple[str, str] | None:
+    """Return two classes that most people would read as one, like `Chair` and `chair `."""
+    seen: dict[str, str] = {}
+    for label in sorted(set(labels)):
+        plain = " ".join(unicodedata.normalize("NFKC", label).casefold().split())
+        if (other := seen.setdefault(plain, label)) != label:
+            return other, label
+    return None
+
+
+def labels_summary(path: str | Path) -> str:
+    """Return what a label file holds, in one line.
+
+    Raises:
+        ConfigError: as `read_labels`.
+    """
+    counts = Counter(row.label for row in read_labels(path))
+    each = ", ".join(f"{label} {count}" for label, count in sorted(counts.items()))
+    shapes = f"{counts.total():,} labelled shape{'s' * (counts.total() > 1)}"
+    return f"{path}: {shapes} of {len(counts)} classes: {each}"
 
 
 #: A table's lines: their numbers, from 1, and their cells.

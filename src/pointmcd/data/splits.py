@@ -132,13 +132,13 @@ def split_notes(labels: Sequence[str | None], splits: Sequence[str]) -> list[dic
     notes = [
         {"name": split, "note": f"no shape is in the {split} split"}
         for split in ("train", "val", "test")
-        if split not in splits
+        if split not in splits and any(labels)  # nobody tests or validates without labels
     ]
     pairs = set(zip(labels, splits, strict=True))
     there = [split for split in ("train", "val", "test") if split in splits]
     for label in sorted({label for label in labels if label is not None}):
         if lacks := [split for split in there if (label, split) not in pairs]:
-            notes.append({"name": label, "note": f"class {label}: no shape for {', '.join(lacks)}"})
+            notes.append({"name": f"class {label}", "note": f"no shape for {', '.join(lacks)}"})
     return notes
 
 

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.lib.format import open_memmap
 
-from pointmcd.datasets.sources import Cloud, CloudSource, check_finite
+from pointmcd.datasets.sources import Cloud, CloudSource
 from pointmcd.datasets.tree import TreeFile
 from pointmcd.errors import FormatError, ShapeError
 from pointmcd.extras import import_extra
+from pointmcd.shapes.clouds import check_finite
 from pointmcd.shapes.features import NORMALS
 from pointmcd.shapes.formats import MAX_BYTES, reading
 from pointmcd.typing import Floats, Indices

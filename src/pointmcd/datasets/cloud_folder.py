@@ -6,11 +6,12 @@ from pathlib import Path, PurePosixPath
 
 from pointmcd.datasets.base import Layout, register_dataset
 from pointmcd.datasets.folder import OwnFiles, place_sources, shape_files
-from pointmcd.datasets.sources import Cloud, CloudSource, Listing, check_finite
+from pointmcd.datasets.sources import Cloud, CloudSource, Listing
 from pointmcd.datasets.split_lists import find_split_lists
 from pointmcd.datasets.tree import FileTree, open_tree
 from pointmcd.errors import ShapeError
 from pointmcd.shapes.cloud_files import parse_rows
+from pointmcd.shapes.clouds import check_finite
 from pointmcd.shapes.formats import CLOUD_SUFFIXES, mesh_suffixes
 from pointmcd.shapes.ply import holds_faces
 from pointmcd.shapes.ply_header import read_header

@@ -1,12 +1,12 @@
 """Folders and zips of meshes: one file for each shape, class and split read from its path."""
 
 import re
-import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
+from pointmcd.data.labels import ALIKE, alike
 from pointmcd.datasets.annotations import PartNames, read_part_names
 from pointmcd.datasets.base import DataSet, Layout, register_dataset
 from pointmcd.datasets.layout import places
@@ -15,7 +15,7 @@ from pointmcd.datasets.sources import Listing, ShapeSource
 from pointmcd.datasets.split_lists import Splits, find_split_lists, read_split_lists
 from pointmcd.datasets.tree import FileTree, TreeFile, open_tree
 from pointmcd.errors import ShapeError
-from pointmcd.shapes.formats import mesh_suffixes
+from pointmcd.shapes.formats import CLOUD_SUFFIXES, mesh_suffixes
 from pointmcd.shapes.mesh import Mesh, normalise, read_mesh
 
 _NAMES = re.compile(r"(?:^|/)parts\.json$")
@@ -49,8 +49,12 @@ def list_meshes(tree: FileTree, labelled: bool = True) -> Listing:
     """List the meshes as `list_shapes` does, with notes on the other files."""
     files = shape_files(tree, mesh_suffixes())
     if not files:
-        suffixes = ", ".join(f".{suffix}" for suffix in sorted(mesh_suffixes()))
-        raise ShapeError(f"{tree.name}: holds no mesh; files that end in {suffixes} are read")
+        meshes, clouds = (
+            ", ".join(f".{suffix}" for suffix in sorted(suffixes))
+            for suffixes in (mesh_suffixes(), CLOUD_SUFFIXES)
+        )
+        told = f"meshes ({meshes}) and point clouds ({clouds}) are read"
+        raise ShapeError(f"{tree.name}: holds no mesh; {told}")
     return place_sources(tree, files, ShapeSource, labelled)
 
 
@@ -111,13 +115,9 @@ def place_sources(
 
 
 def _check_classes(tree: FileTree, labels: Collection[str]) -> None:
-    """Refuse classes that most people would read as one, like `Chair` and `chair `."""
-    seen: dict[str, str] = {}
-    for label in sorted(labels):
-        alike = " ".join(unicodedata.normalize("NFKC", label).casefold().split())
-        if (other := seen.setdefault(alike, label)) != label:
-            told = f"{other!a} and {label!a}: the same but for case, blanks or Unicode"
-            raise ShapeError(f"{tree.name}: classes {told}; rename one")
+    """Refuse classes that most people would read as one."""
+    if pair := alike(labels):
+        raise ShapeError(f"{tree.name}: classes {pair[0]!a} and {pair[1]!a}: {ALIKE}")
 
 
 def _annotated_root(everything: Collection[str], meshes: Collection[str]) -> str | None:

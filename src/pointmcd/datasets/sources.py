@@ -4,12 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from pointmcd.datasets.annotations import parse_labels
 from pointmcd.datasets.tree import FileTree, TreeFile
-from pointmcd.errors import ShapeError
-from pointmcd.typing import Doubles, Floats, Reals, Shorts
+from pointmcd.typing import Doubles, Floats, Shorts
 
 
 @dataclass(frozen=True)
@@ -91,20 +88,6 @@ class CloudSource(ShapeSource):
                 one of the class's; the text names the file.
         """
         raise NotImplementedError
-
-
-def check_finite(points: Reals, where: str) -> Doubles:
-    """Return points `[N, 3]` as float64.
-
-    Raises:
-        ShapeError: when there are none, or one is NaN or infinite; the text begins with `where`.
-    """
-    if not len(points):
-        raise ShapeError(f"{where}: holds no points")
-    wrong = np.flatnonzero(~np.isfinite(points).all(axis=1))
-    if len(wrong):
-        raise ShapeError(f"{where}: row {wrong[0] + 1} has a NaN or infinite coordinate")
-    return np.ascontiguousarray(points, dtype=np.float64)
 
 
 #: "name" of a file or data set, and "note" for readers of results.

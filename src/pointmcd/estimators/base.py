@@ -20,6 +20,7 @@ from pointmcd.files import replacing
 from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare
 from pointmcd.progress import silent
+from pointmcd.shapes.clouds import check_finite
 from pointmcd.students.registry import create_student
 from pointmcd.tasks.task import get_task
 from pointmcd.teachers.config import TeachConfig
@@ -154,8 +155,7 @@ def checked_cloud(shape: Any, place: int) -> Doubles:
     cloud = np.asarray(shape, dtype=np.float64)
     if cloud.ndim != 2 or cloud.shape[1] != 3 or not len(cloud):
         raise ShapeError(f"X[{place}]: a cloud is [N, 3], not {list(cloud.shape)}")
-    if not np.isfinite(cloud).all():
-        raise ShapeError(f"X[{place}]: a point is NaN or infinite")
+    cloud = check_finite(cloud, f"X[{place}]")
     if (cloud == cloud[0]).all():
         raise ShapeError(f"X[{place}]: all points are at one place")
     return cloud

@@ -88,7 +88,7 @@ def sort_into(folder: Path, files: Sequence[Path], labels: Sequence[str], link: 
     """Copy, or hard-link, files into FOLDER/CLASS; no file is ever replaced.
 
     Of two files of one name the second becomes NAME-2; a file that is there already, the same byte
-    for byte, stays as it is.
+    for byte, stays as it is. A copy from before, of the same name, in another class is removed.
 
     Returns:
         where each file is now.
@@ -96,9 +96,20 @@ def sort_into(folder: Path, files: Sequence[Path], labels: Sequence[str], link: 
     Raises:
         PointMCDError: when a file cannot be written, or cannot be linked.
     """
-    return [
+    placed = [
         _put(path, folder / _safe(label), link) for path, label in zip(files, labels, strict=True)
     ]
+    kept = {path.resolve() for path in (*files, *placed)}
+    classes = [path for path in folder.iterdir() if path.is_dir()] if placed else []
+    for path, where in zip(files, placed, strict=True):
+        for copy in (other / where.name for other in classes):
+            if copy.is_file() and copy.resolve() not in kept and _same(copy, path):
+                copy.unlink()
+    return placed
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.samefile(other) or one.read_bytes() == other.read_bytes()
 
 
 def _safe(label: str) -> str:
@@ -112,7 +123,7 @@ def _put(path: Path, folder: Path, link: bool) -> Path:
         target = folder / (path.name if number == 1 else f"{path.stem}-{number}{path.suffix}")
         if not target.exists():
             break
-        if target.samefile(path) or target.read_bytes() == path.read_bytes():
+        if _same(target, path):
             return target
     try:
         folder.mkdir(parents=True, exist_ok=True)

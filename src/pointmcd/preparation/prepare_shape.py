@@ -123,7 +123,7 @@ def _prepare_cloud(source: CloudSource, count: int, rig: Rig, seed: int) -> Prep
     cloud = Cloud(points, read.parts, features=read.features)
     notes = list(read.notes)
     if len(cloud.points) < count:
-        notes.append(f"{source.name}: {len(cloud.points)} points, repeated to {count}")
+        notes.append(f"{len(cloud.points)} points, repeated to {count}")
     order = cloud_order(cloud.points.astype(np.float32), count)
     cloud, order = _thinned(cloud, order)
     if source.mesh is not None:

@@ -112,7 +112,8 @@ def embed(
     """Embed every shape of a store by the student of a run, or by a teacher of the store.
 
     Args:
-        store: any store; no label decides an embedding.
+        store: any store; no label decides an embedding. Labels are the store's own, or those of
+            the label file that the run learnt from it with.
         run: the run whose student embeds the points.
         teacher: name of a teacher in the store, whose view descriptors are pooled.
         pooling: "max", "mean" or "both", over points or views.
@@ -130,6 +131,8 @@ def embed(
     every = np.arange(len(data.shapes))
     if run is not None:
         opened = Run(Path(run))
+        if opened.label_file and opened.meta.get("own_fingerprint") == data.own_fingerprint:
+            data = opened.open_store(Path(store))
         student, points = _student(opened, checkpoint, device)
         where, taken = pick_device(device), opened.features
         features = embed_shapes(student, data, every, points, pooling, where, taken)

@@ -12,7 +12,7 @@ from pointmcd.shapes.features import wanted
 from pointmcd.shapes.formats import CLOUD_SUFFIXES, mesh_suffixes, read_file, reading
 from pointmcd.shapes.mesh import normalise, read_mesh, unit_box, unit_sphere
 from pointmcd.shapes.sampling import sample_surface, surface_features
-from pointmcd.typing import Doubles, Floats, Indices
+from pointmcd.typing import Doubles, Floats, Indices, Reals
 
 
 def read_points(
@@ -56,11 +56,9 @@ def read_points(
         with reading(name):
             found = surface_features(mesh, points, face) if features else {}
         return np.concatenate([points, *wanted(found, features, name).values()], axis=1)
-    if not np.isfinite(rows.points).all():
-        raise ShapeError(f"{name}: a point is NaN or infinite")
+    cloud = normalise_cloud(check_finite(rows.points, name), name).astype(np.float32)
     if notes is not None:
         notes.append(f"{len(rows.points):,} points")
-    cloud = normalise_cloud(rows.points, name).astype(np.float32)
     beside = wanted(rows.features, features, name).values()
     return np.concatenate([cloud, *beside], axis=1)[cloud_order(cloud, count)]
 
@@ -75,6 +73,23 @@ def refuse_other_files(path: Path) -> None:
     if path.suffix[1:].lower() not in known:
         suffixes = ", ".join(f".{one}" for one in sorted(known))
         raise ShapeError(f"{path}: is no mesh or point cloud; files that end in {suffixes} are")
+
+
+def check_finite(points: Reals, where: str) -> Doubles:
+    """Return points `[N, 3]` as float64.
+
+    Raises:
+        ShapeError: when there are none, or one is NaN or infinite; the text begins with `where`.
+    """
+    if not len(points):
+        raise ShapeError(f"{where}: holds no points")
+    wrong = np.flatnonzero(~np.isfinite(points).all(axis=1))
+    if len(wrong):
+        raise ShapeError(
+            f"{where}: {len(wrong):,} of {len(points):,} points are NaN or infinite, the first in"
+            f" row {wrong[0] + 1}; remove these rows"
+        )
+    return np.ascontiguousarray(points, dtype=np.float64)
 
 
 def normalise_cloud(points: Doubles, name: str) -> Doubles:

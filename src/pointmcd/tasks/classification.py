@@ -143,8 +143,9 @@ class ClassificationTask(Task):
         """Two classes at least."""
         if len(store.classes) < 2:
             raise StoreError(
-                f"{store.path}: {len(store.classes)} classes; classification needs at least two, in"
-                " CLASS/NAME or CLASS/{train,test}/NAME folders"
+                f"{store.path}: {len(store.classes)} classes; classification needs at least two:"
+                " label shapes (pointmcd label STORE) and give --labels labels.csv, or prepare"
+                " folders CLASS/NAME or CLASS/{train,test}/NAME"
             )
 
     def build_model(self, student: str, labels: Labels, extra_channels: int = 0) -> nn.Module:

@@ -5,9 +5,10 @@ from io import StringIO
 
 import numpy as np
 
-from pointmcd.datasets.sources import Cloud, CloudSource, check_finite
+from pointmcd.datasets.sources import Cloud, CloudSource
 from pointmcd.datasets.tree import TreeFile
 from pointmcd.errors import ShapeError
+from pointmcd.shapes.clouds import check_finite
 from pointmcd.shapes.features import NORMALS
 from pointmcd.shapes.formats import reading
 from pointmcd.typing import Doubles, Shorts
