@@ -75,9 +75,9 @@ class Plugs(Generic[Plug]):
         point = self._offered().get(name)
         if point is None and ":" not in name:
             near = get_close_matches(name, self.names(), n=1)
-            meant = f"did you mean {near[0]}? " if near else ""
+            use = f"did you mean {near[0]}? Use" if near else "use"
             raise ConfigError(
-                f"{self.kind} {name}: unknown; {meant}Use one of {', '.join(self.names())}, or"
+                f"{self.kind} {name}: unknown; {use} one of {', '.join(self.names())}, or"
                 " package.module:Name or FILE.py:Name for one of your own"
             )
         try:
