@@ -116,7 +116,7 @@ def read_terms(texts: Sequence[str]) -> tuple[Term, ...]:
     terms: list[Term] = []
     for text in texts:
         spec = Spec.parse(text, "--objective")
-        kind = OBJECTIVES.get(spec.name)
+        kind = _get_kind(spec.name, text)
         options = parse_options(kind.Options, spec.options, f"--objective {spec.name}")
         weight = kind.weight if spec.weight is None else spec.weight
         if not 0 <= weight < float("inf"):
@@ -126,6 +126,17 @@ def read_terms(texts: Sequence[str]) -> tuple[Term, ...]:
         key = f"{bare}{twins + 1}" if twins else bare
         terms.append(Term(key, spec.name, kind, weight, options))
     return tuple(terms)
+
+
+def _get_kind(name: str, text: str) -> type[Objective]:
+    """Return the objective of a name; one whose last piece is no number may end in a weight."""
+    try:
+        return OBJECTIVES.get(name)
+    except ConfigError:
+        before, _, weight = name.rpartition(":")
+        if before in OBJECTIVES or (":" in before and not before.endswith(".py")):
+            raise ConfigError(f"--objective {text}: the weight {weight} is no number") from None
+        raise
 
 
 class Objectives(nn.ModuleDict):
