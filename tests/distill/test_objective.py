@@ -84,3 +84,21 @@ def test_a_baseline_has_none():
 
 def test_vafp_comes_with_the_package():
     assert "vafp" in OBJECTIVES.names()
+
+
+class BigWeight(Mean):
+    weight = "big"
+
+
+class NoTuple(Mean):
+    @classmethod
+    def outputs(cls, options):
+        return "numbers"
+
+
+def test_a_class_that_breaks_the_contract_is_refused_in_a_line():
+    with pytest.raises(ConfigError, match=r"objective .*:BigWeight: weight is 'big'; write a numb"):
+        read_terms([f"{__name__}:BigWeight"])
+    (term,) = read_terms([f"{__name__}:NoTuple"])
+    with pytest.raises(ConfigError, match=r"^objective .*:NoTuple: outputs gives 'numbers'; write"):
+        _ = term.outputs
