@@ -1,15 +1,17 @@
 """Plugs: students, objectives, tasks, lessons and data sets, found by name or by import path."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from functools import reduce
-from hashlib import md5
+from hashlib import md5, sha256
 from importlib import import_module
+from importlib.machinery import ModuleSpec
 from importlib.metadata import EntryPoint, entry_points
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from pkgutil import resolve_name, walk_packages
+from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 from pointmcd.errors import ConfigError, first_line
@@ -75,9 +77,9 @@ class Plugs(Generic[Plug]):
         point = self._offered().get(name)
         if point is None and ":" not in name:
             near = get_close_matches(name, self.names(), n=1)
-            meant = f"did you mean {near[0]}? " if near else ""
+            use = f"did you mean {near[0]}? Use" if near else "use"
             raise ConfigError(
-                f"{self.kind} {name}: unknown; {meant}Use one of {', '.join(self.names())}, or"
+                f"{self.kind} {name}: unknown; {use} one of {', '.join(self.names())}, or"
                 " package.module:Name or FILE.py:Name for one of your own"
             )
         try:
@@ -109,10 +111,49 @@ def found_at(name: str) -> Any:
     place, _, attribute = name.rpartition(":")
     if not place.endswith(".py"):
         return resolve_name(name)
-    return reduce(getattr, attribute.split("."), _module_of(Path(place).expanduser().resolve()))
+    return reduce(getattr, attribute.split("."), _module_at(place))
 
 
-def _module_of(file: Path) -> Any:
+def code_digests(names: Iterable[str]) -> dict[str, str]:
+    """Return a short hash of the source file of each place at which one of these plugs is.
+
+    There is none of a name without a place, of this package, and of what cannot be imported. A
+    file that is edited keeps its hash until it is imported anew, as its code stays the same.
+    """
+    places = {name.rpartition(":")[0] for name in names}
+    found = {place: _code_digest(place) for place in sorted(places)}
+    return {place: digest for place, digest in found.items() if digest is not None}
+
+
+#: Hashes by the names of modules, with the specs by which these were imported.
+_digests: dict[str, tuple[ModuleSpec | None, str]] = {}
+
+
+def _code_digest(place: str) -> str | None:
+    if not place or place.split(".")[0] == "pointmcd":
+        return None
+    try:
+        module = _module_at(place)
+    except Exception:  # told where the plug itself is imported
+        return None
+    spec, digest = _digests.get(module.__name__, (None, None))
+    if digest is None or spec is not module.__spec__:  # a reload makes another spec
+        file = Path(getattr(module, "__file__", None) or "")
+        if not file.is_file():
+            return None
+        digest = sha256(file.read_bytes()).hexdigest()[:16]
+        _digests[module.__name__] = module.__spec__, digest
+    return digest
+
+
+def _module_at(place: str) -> ModuleType:
+    """Return the module `package.module` or `path/to/file.py`."""
+    if not place.endswith(".py"):
+        return import_module(place)
+    return _module_of(Path(place).expanduser().resolve())
+
+
+def _module_of(file: Path) -> ModuleType:
     """Return the module of a file, imported once; it finds the files beside it."""
     name = f"{file.stem}_{md5(str(file).encode(), usedforsecurity=False).hexdigest()[:8]}"
     if name in sys.modules:

@@ -152,6 +152,10 @@ BREACHES = {
     "title": (broken(title=""), "title is ''; make it one line"),
     "licence": (broken(licence="one\ntwo"), "licence is 'one"),
     "no layouts": (broken(layouts=()), "layouts must be a tuple"),
+    "one layout": (
+        broken(layouts=Good.layouts[0]),
+        r"a tuple of .*, such as \(Layout\(\.\.\.\),\)",
+    ),
     "same layouts": (broken(layouts=Good.layouts * 2), "two layouts have the same name"),
     "splits": (broken(layouts=(Layout("a", boom, splits={"dev": 3}),)), "split 'dev'; use"),
     "up": (broken(layouts=(Layout("a", boom, up="Z"),)), "up is 'Z'; use x, y, z"),

@@ -41,6 +41,26 @@ class Unknown(ShapeMatch):
         return ("smell",)
 
 
+class NoTuple(ShapeMatch):
+    @classmethod
+    def outputs(cls, options):
+        return "shape"  # a forgotten comma
+
+
+class NoTexts(ShapeMatch):
+    @classmethod
+    def outputs(cls, options):
+        return (None,)
+
+
+class BigWeight(ShapeMatch):
+    weight = "big"
+
+
+class NegativeWeight(ShapeMatch):
+    weight = -1
+
+
 class Vector(ShapeMatch):
     def forward(self, features, logits, batch):
         return features.embeddings.mean(dim=(1, 2))
@@ -102,6 +122,13 @@ class Forgets(ShapeMatch):
         (Abstract, "objective Abstract: outputs fails: TypeError"),
         (dict, "is no class derived from pointmcd.distill.objective.Objective"),
         (Unknown, "output smell: unknown; known are descriptors, features"),
+        (
+            NoTuple,
+            r"^objective NoTuple: outputs gives 'shape'; write a tuple of names, such as \(\"",
+        ),
+        (NoTexts, r"outputs gives \(None,\); write a tuple of names"),
+        (BigWeight, "objective BigWeight: weight is 'big'; write a number of at least 0"),
+        (NegativeWeight, "weight is -1; write a number of at least 0"),
         (Vector, r"the loss is torch.float32 \[4\]; expected a scalar"),
         (Double, r"the loss is torch.float64 \[\]"),
         (Detached, "the loss carries no gradient"),

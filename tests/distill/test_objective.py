@@ -42,6 +42,11 @@ def test_a_term_has_a_column_a_weight_and_options():
         ("vafp:-1", "--objective vafp:-1: the weight must be at least 0"),
         ("vafp:nan", "--objective vafp:nan: the weight must be at least 0"),
         ("vafp:inf", "--objective vafp:inf: the weight must be at least 0"),
+        ("vafp:big", "--objective vafp:big: the weight big is no number"),
+        (f"{MEAN}:big", f"--objective {MEAN}:big: the weight big is no number"),
+        ("own/x.py:Mean:big,a=1", "--objective own/x.py:Mean:big,a=1: the weight big is no number"),
+        ("own/x.py:Mean", "own/x.py:Mean: cannot be imported: .*x.py: no such file"),
+        (r"C:\x.py:Mean", r"objective C:\\x.py:Mean: cannot be imported: .*x.py: no such file"),
         (
             "vafp,distance=l2",
             "--objective vafp, distance l2: use one of l1, smooth_l1, cosine, centred_cosine",
@@ -79,3 +84,21 @@ def test_a_baseline_has_none():
 
 def test_vafp_comes_with_the_package():
     assert "vafp" in OBJECTIVES.names()
+
+
+class BigWeight(Mean):
+    weight = "big"
+
+
+class NoTuple(Mean):
+    @classmethod
+    def outputs(cls, options):
+        return "numbers"
+
+
+def test_a_class_that_breaks_the_contract_is_refused_in_a_line():
+    with pytest.raises(ConfigError, match=r"objective .*:BigWeight: weight is 'big'; write a numb"):
+        read_terms([f"{__name__}:BigWeight"])
+    (term,) = read_terms([f"{__name__}:NoTuple"])
+    with pytest.raises(ConfigError, match=r"^objective .*:NoTuple: outputs gives 'numbers'; write"):
+        _ = term.outputs

@@ -98,5 +98,5 @@ def test_nothing_is_labelled(model, batches):
 
 
 def test_an_unknown_task():
-    with pytest.raises(ConfigError, match="task dream: unknown; Use one of"):
+    with pytest.raises(ConfigError, match="task dream: unknown; use one of"):
         get_task("dream")

@@ -161,7 +161,7 @@ def test_plain_features_of_it_are_refused(store):
     [
         ({"task": "features", "finetune": True}, "--finetune: --task features trains nothing"),
         ({"whiten": True}, "--whiten: is for --task features, not classification"),
-        ({"task": "dreaming"}, "lesson dreaming: unknown; Use one of autoencoder, classification"),
+        ({"task": "dreaming"}, "lesson dreaming: unknown; use one of autoencoder, classification"),
     ],
 )
 def test_settings_that_cannot_be_meant(tiny_store, options, text):

@@ -65,8 +65,9 @@ def _check_facts(data_set: DataSet) -> None:
         if not isinstance(text, str) or not text.strip() or "\n" in text:
             raise ConfigError(f"{fact} is {text!r}; make it one line of text")
     layouts = data_set.layouts
-    if not layouts or not all(isinstance(layout, Layout) for layout in layouts):
-        raise ConfigError("layouts must be a tuple of one Layout or more")
+    is_tuple = isinstance(layouts, tuple | list)
+    if not is_tuple or not layouts or not all(isinstance(one, Layout) for one in layouts):
+        raise ConfigError("layouts must be a tuple of one Layout or more, such as (Layout(...),)")
     if len({layout.name for layout in layouts}) < len(layouts):
         raise ConfigError("two layouts have the same name")
     for layout in layouts:

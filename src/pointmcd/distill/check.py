@@ -8,7 +8,15 @@ from torch import Tensor
 
 from pointmcd.checking import attempt, check_derived, checking
 from pointmcd.data.dataset import POINT_LOGITS, Batch
-from pointmcd.distill.objective import Objective, Objectives, Setup, Term, read_terms
+from pointmcd.distill.objective import (
+    Objective,
+    Objectives,
+    Setup,
+    Term,
+    named_outputs,
+    read_terms,
+    usual_weight,
+)
 from pointmcd.distill.statistics import channel_statistics
 from pointmcd.errors import ConfigError
 from pointmcd.specs import spec_text
@@ -31,7 +39,7 @@ def check_objective(
 ) -> None:
     """Check that an objective keeps the contract of objectives.
 
-    It checks the outputs that it names; that the loss is a finite scalar with finite gradients, of
+    It checks its weight and outputs; that the loss is a finite scalar with finite gradients, of
     the embeddings or the logits, also for a view that sees nothing and for a student that keeps
     some of the points; that agreement is a scalar up to 1; that in evaluation neither draws at
     random; that nothing is written into the batch; and that the state dict carries all state.
@@ -59,7 +67,9 @@ def _term(objective: str | type[Objective]) -> Term:
 
 
 def _check(term: Term, sizes: dict[str, tuple[int, ...]]) -> None:
-    outputs = attempt("outputs fails", lambda: tuple(term.outputs))
+    usual_weight(term.kind)
+    attempt("outputs fails", lambda: term.kind.outputs(term.options))
+    outputs = named_outputs(term.kind, term.options)
     for name in outputs:
         if name not in sizes:
             raise ConfigError(f"output {name}: unknown; known are {', '.join(sizes)}; give sizes")

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pointmcd.data.dataset import Batch
 from pointmcd.distill.statistics import ChannelStatistics
-from pointmcd.errors import ConfigError
+from pointmcd.errors import ConfigError, naming
 from pointmcd.plugs import Plugs
 from pointmcd.specs import NoOptions, Spec, parse_options, spec_text
 from pointmcd.students.base import PointFeatures
@@ -97,8 +97,13 @@ class Term:
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """The teacher outputs that it reads."""
-        return self.kind.outputs(self.options)
+        """The teacher outputs that it reads.
+
+        Raises:
+            ConfigError: when its class names them otherwise than in a tuple.
+        """
+        with naming(f"objective {self.name}"):
+            return named_outputs(self.kind, self.options)
 
     @property
     def text(self) -> str:
@@ -116,9 +121,10 @@ def read_terms(texts: Sequence[str]) -> tuple[Term, ...]:
     terms: list[Term] = []
     for text in texts:
         spec = Spec.parse(text, "--objective")
-        kind = OBJECTIVES.get(spec.name)
+        kind = _get_kind(spec.name, text)
         options = parse_options(kind.Options, spec.options, f"--objective {spec.name}")
-        weight = kind.weight if spec.weight is None else spec.weight
+        with naming(f"objective {spec.name}"):
+            weight = usual_weight(kind) if spec.weight is None else spec.weight
         if not 0 <= weight < float("inf"):
             raise ConfigError(f"--objective {text}: the weight must be at least 0")
         bare = spec.name.rpartition(":")[2]
@@ -126,6 +132,41 @@ def read_terms(texts: Sequence[str]) -> tuple[Term, ...]:
         key = f"{bare}{twins + 1}" if twins else bare
         terms.append(Term(key, spec.name, kind, weight, options))
     return tuple(terms)
+
+
+def usual_weight(kind: type[Objective]) -> float:
+    """Return the weight of an objective where a run names none.
+
+    Raises:
+        ConfigError: when it is no number of at least 0.
+    """
+    weight: Any = kind.weight
+    if not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
+        raise ConfigError(f"weight is {weight!r}; write a number of at least 0")
+    return weight
+
+
+def named_outputs(kind: type[Objective], options: Any) -> tuple[str, ...]:
+    """Return the teacher outputs that an objective reads.
+
+    Raises:
+        ConfigError: when they are no tuple of texts.
+    """
+    found: Any = kind.outputs(options)
+    if not isinstance(found, tuple | list) or not all(isinstance(name, str) for name in found):
+        raise ConfigError(f'outputs gives {found!r}; write a tuple of names, such as ("shape",)')
+    return tuple(found)
+
+
+def _get_kind(name: str, text: str) -> type[Objective]:
+    """Return the objective of a name; one whose last piece is no number may end in a weight."""
+    try:
+        return OBJECTIVES.get(name)
+    except ConfigError:
+        before, _, weight = name.rpartition(":")
+        if before in OBJECTIVES or (":" in before and not before.endswith(".py")):
+            raise ConfigError(f"--objective {text}: the weight {weight} is no number") from None
+        raise
 
 
 class Objectives(nn.ModuleDict):

@@ -19,6 +19,7 @@ from pointmcd.students.registry import create_student
 from pointmcd.tasks.classification import Classifier
 from pointmcd.tasks.task import Labels, get_task
 from pointmcd.training.model import build_model
+from pointmcd.training.run import note_changed_code
 
 #: Where weights are: `local-dir:FOLDER` and a folder alone are the same.
 LOCAL, HUB = "local-dir:", "hf-hub:"
@@ -87,6 +88,7 @@ def from_pretrained(place: str | Path) -> nn.Module:
     tensors, about = _read(file)
     task, features = get_task(about["task"]), features_of(about)
     model = build_model(task, about["student"], labels_of(about), features)
+    note_changed_code(file, about | about["run"])
     load_module(model, tensors, str(file))
     model.about = about  # type: ignore[assignment]
     return model.train()

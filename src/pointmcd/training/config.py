@@ -12,6 +12,7 @@ from pointmcd.data.augment import RotationName
 from pointmcd.data.label_file import labels_digest
 from pointmcd.errors import ConfigError
 from pointmcd.options import DEVICE, RUN, STORE, Advanced, Flag, metavar
+from pointmcd.plugs import code_digests
 from pointmcd.settings import check_choices, convert_paths, option
 from pointmcd.shapes.features import chosen_names
 from pointmcd.specs import Spec
@@ -212,7 +213,9 @@ class TrainConfig:
             left_out |= LABEL_FIELDS
         left_out |= {name for name, v in LATER_FIELDS.items() if getattr(self, name) == v}
         whole = asdict(self) | {"objective": [term.text for term in self.terms]}
-        known = {} if self.labels is None else {"labels": labels_digest(self.labels)}
+        known: dict[str, Any] = (
+            {} if self.labels is None else {"labels": labels_digest(self.labels)}
+        )
         if self.unlabelled:
             from pointmcd.data.store import Store
 
@@ -223,7 +226,15 @@ class TrainConfig:
             whole["features"] = list(self.features)
         else:
             left_out.add("features")
+        if code := code_digests(self._plug_names):
+            known["code"] = code
         return {k: v for k, v in whole.items() if k not in left_out} | known
+
+    @property
+    def _plug_names(self) -> list[str]:
+        """The names of student, task and objectives, without options."""
+        task = Spec.parse(self.task, "--task").name
+        return [self.student, task, *(term.name for term in self.terms)]
 
     def for_points(self, held: int) -> "TrainConfig":
         """Return the settings with all points of a store that holds fewer than the default."""

@@ -10,7 +10,7 @@ from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, RunError
 from pointmcd.tasks.task import get_task
 from pointmcd.training.config import TrainConfig
-from pointmcd.training.run import Run
+from pointmcd.training.run import Run, note_changed_code
 
 
 def start_from(model: Any, run: Run) -> None:
@@ -25,6 +25,7 @@ def start_from(model: Any, run: Run) -> None:
     Raises:
         RunError: when the run is not finished, or is of another student; the text says where.
     """
+    note_changed_code(run.path, run.meta)
     tensors, student = student_tensors(run), model.student
     wanted: dict[str, Tensor] = student.state_dict()
     for name, tensor in sorted(tensors.items()):

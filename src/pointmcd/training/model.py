@@ -10,7 +10,7 @@ from pointmcd.checkpoint import load_checkpoint, load_module, under_prefix
 from pointmcd.errors import ConfigError
 from pointmcd.shapes.features import count_channels
 from pointmcd.tasks.task import Labels, Task
-from pointmcd.training.run import Run
+from pointmcd.training.run import Run, note_changed_code
 
 
 def load_model(run: Run, checkpoint: str, device: torch.device) -> nn.Module:
@@ -25,6 +25,7 @@ def load_model(run: Run, checkpoint: str, device: torch.device) -> nn.Module:
         run.refuse_unfinished()
     tensors, _ = load_checkpoint(path)
     model = new_model(run)
+    note_changed_code(run.path, run.meta)
     load_module(model, under_prefix("model", tensors), str(path))
     return model.to(device).eval()
 

@@ -2,7 +2,7 @@
 
 import json
 import platform
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, replace
 from importlib.metadata import version
@@ -19,7 +19,10 @@ from pointmcd.data.labels import LABELS
 from pointmcd.data.store import Store
 from pointmcd.errors import PointMCDError, RunError
 from pointmcd.files import is_temporary, read_json, remove, replacing, write_json
+from pointmcd.plugs import code_digests
+from pointmcd.progress import console
 from pointmcd.shapes.features import chosen_names
+from pointmcd.specs import Spec
 from pointmcd.tables import Tabular, result_table
 from pointmcd.tasks.task import Labels, Task, get_task
 from pointmcd.training.config import TrainConfig, config_from_dict
@@ -31,6 +34,8 @@ RUN_FORMAT = 4
 
 #: Epochs that a notebook shows.
 _SHOWN = 5
+#: Runs of which `note_changed_code` has said so.
+_noted: set[str] = set()
 _KEYS = (
     "arm",
     "classes",
@@ -222,6 +227,31 @@ class Run(Tabular):
         """Mark the run as finished."""
         self.meta["finished"] = True
         write_json(self.path / "run.json", self.meta)
+
+
+def changed_code(settings: Mapping[str, Any], now: Mapping[str, str]) -> str | None:
+    """Return the first place whose code is another than a run recorded in its settings, if any.
+
+    A place that either does not know is taken as the same: it is absent, or the run is older.
+    """
+    then: dict[str, str] = settings.get("code", {})
+    return next((place for place in now if now[place] != then.get(place, now[place])), None)
+
+
+def note_changed_code(run: str | Path, meta: Mapping[str, Any]) -> None:
+    """Say, once for a run, that the code of its student or task has changed since it was trained.
+
+    Args:
+        run: where it is.
+        meta: its run.json, or what an export keeps of it.
+    """
+    names = [meta["student"], Spec.parse(meta["task"], "--task").name]
+    changed = changed_code(meta["settings"], code_digests(names))
+    if changed is not None and str(run) not in _noted:
+        _noted.add(str(run))
+        console.print(
+            f"note: {run}: the code of {changed} has changed since it was trained", soft_wrap=True
+        )
 
 
 def _cell(value: Any) -> str:

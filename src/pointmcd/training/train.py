@@ -23,7 +23,7 @@ from pointmcd.training.familiarity import keep_labelled
 from pointmcd.training.finetune import check_start, describe_start
 from pointmcd.training.inputs import count_shapes, find_teacher, with_objectives
 from pointmcd.training.processes import agreed, is_main, join, main_first
-from pointmcd.training.run import Run, clear_run, create_run, is_begun, lock_folder
+from pointmcd.training.run import Run, changed_code, clear_run, create_run, is_begun, lock_folder
 from pointmcd.training.trainer import Trainer
 
 #: The usual shares of the labels in a learning curve.
@@ -248,8 +248,10 @@ def _first_difference(plan: Plan, meta: dict[str, Any]) -> str | None:
     # The teacher first: without one, all fields that only distillation reads differ too.
     fields: list[str] = sorted(every, key=lambda field: (field != "teacher", field))
     for field in fields:
-        if settings.get(field) != meta["settings"].get(field):
+        if field != "code" and settings.get(field) != meta["settings"].get(field):
             return field
+    if changed := changed_code(meta["settings"], settings.get("code", {})):
+        return f"code of {changed}"
     if meta["store_fingerprint"] != store.fingerprint or meta["classes"] != store.classes:
         return "store"
     for name, now in {"teacher": plan.teacher, "init": plan.start}.items():
