@@ -170,7 +170,7 @@ def test_a_label_file_in_one_line(tmp_path):
     assert labels_summary(file) == f"{file}: 3 labelled shapes of 2 classes: chair 1, lamp 2"
 
 
-@pytest.mark.parametrize("other", ["Lamp", "lamp ", "ｌamp"])
+@pytest.mark.parametrize("other", ["Lamp", "lamp ", "\uff4camp"])
 def test_classes_that_read_alike(tmp_path, other):
     file = tmp_path / "labels.csv"
     file.write_text(f'path,class\na,lamp\nb,chair\nc,"{other}"\n', encoding="utf-8")
