@@ -31,6 +31,10 @@ def export(
         half: Keep safetensors in float16, in half the space.
         licence: Licence of the weights, for their card, such as cc-by-4.0.
     """
-    from pointmcd.inference.export import export_run
+    from pointmcd.inference.export import WEIGHTS, export_run
+    from pointmcd.progress import console
 
-    print_line(str(export_run(run, to, out_path, checkpoint, points, half, licence)))
+    path = export_run(run, to, out_path, checkpoint, points, half, licence)
+    weights = path if path.is_file() else path / WEIGHTS
+    console.print(f"{weights.stat().st_size / 1e6:.1f} MB", soft_wrap=True)
+    print_line(str(path))

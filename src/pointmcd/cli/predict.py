@@ -82,6 +82,12 @@ def predict(
                 known.append(one)
             else:
                 faults.append(one.fault)
+    if any(hasattr(one, "confidence") for one in known) and not _is_calibrated(place):
+        console.print(
+            "note: confidences are not calibrated: fewer than 20 labelled shapes were held out"
+            " (train --folds holds them out in turn)",
+            soft_wrap=True,
+        )
     if json:
         records = [{"file": str(one.path), **one.record(), "read": one.read} for one in known]
         print_tables((), Form(json=True), records)
@@ -99,6 +105,14 @@ def predict(
         console.print(f"pointmcd: {fault}", style="red", soft_wrap=True)
     if faults:
         raise PointMCDError(faults[-1])
+
+
+def _is_calibrated(place: str | Path) -> bool:
+    """Return whether a run has a temperature; exported weights and teachers are not asked."""
+    from pointmcd.training.calibration import CALIBRATION
+
+    folder = Path(place)
+    return (folder / CALIBRATION).exists() or not (folder / "run.json").exists()
 
 
 def _known(name: str) -> str:

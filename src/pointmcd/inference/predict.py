@@ -13,6 +13,7 @@ from pointmcd.data.dataset import Batch
 from pointmcd.datasets.layout import SPLITS
 from pointmcd.device import pick_device
 from pointmcd.errors import ConfigError, ShapeError
+from pointmcd.inference.files import find_files
 from pointmcd.inference.predictor import Predictor, open_predictor
 from pointmcd.inference.teacher import predict_by_views, refuse_run_options
 from pointmcd.ops.masked_max import max_over_points
@@ -41,7 +42,7 @@ def predict(
     Args:
         run: the folder of a run, or of a teacher that does a task itself; or exported weights: a
             folder, a name of `list_pretrained`, or `hf-hub:OWNER/NAME`.
-        files: any mesh or point cloud files, or one.
+        files: any mesh or point cloud files, or one; of folders, all in them.
         label: for a model that is given the class of a shape, as in part segmentation: that of all
             files. By default the folder that a file lies in names it, as `prepare` reads folders:
             CLASS/NAME or CLASS/{train,test}/NAME. A run with a single class needs neither.
@@ -62,10 +63,12 @@ def predict(
         StoreError: when a teacher does not match its store, or is no longer in it.
         ConfigError: when `label` is no class of the run, or its model takes none; of a teacher,
             when it learnt no classes, or a run's option is given.
+        ShapeError: when a folder holds neither meshes nor clouds.
         PointMCDError: when `out` cannot be written to.
     """
-    some = [files] if isinstance(files, str | Path) else files
-    return list(predictions(run, some, label, out, checkpoint, device, columns))
+    some = [Path(file) for file in ([files] if isinstance(files, str | Path) else files)]
+    every = [one for file in some for one in (find_files([file])[0] if file.is_dir() else [file])]
+    return list(predictions(run, every, label, out, checkpoint, device, columns))
 
 
 def predictions(
