@@ -219,7 +219,7 @@ def test_bad_rows_are_found_when_they_are_read(hdf5, tmp_path):
     root = shutil.copytree(hdf5, tmp_path / "set")
     change(root / "ply_data_test0.h5", data=np.full((3, 8, 3), np.nan, np.float32))
     shape = find_shapes(f"modelnet40:{root}").listing.sources[0]
-    with pytest.raises(ShapeError, match=r"test0\.h5\[0\]: row 1 has a NaN"):
+    with pytest.raises(ShapeError, match=r"test0\.h5\[0\]: .* the first in row 1;"):
         shape.read_cloud()
 
 

@@ -192,7 +192,9 @@ def test_refused_before_any_work(run_copy, tmp_path, monkeypatch):
 
 def test_from_the_command_line(cli, quick_run, tmp_path):
     run, path = quick_run(), tmp_path / "a b.onnx"
-    assert cli("export", run, "--out", path, "--checkpoint", "last") == (0, f"{path}\n", "")
+    status, out, err = cli("export", run, "--out", path, "--checkpoint", "last")
+    assert (status, out) == (0, f"{path}\n")
+    assert err == f"{path.stat().st_size / 1e6:.1f} MB\n"
     assert told_by(path)["checkpoint"] == "last"
 
 

@@ -130,7 +130,7 @@ def test_bad_files_and_renderings_that_it_never_learnt_from(teachers, tmp_path, 
     assert first.fault.startswith(f"{bad}: ")
     assert second.fault is None
     assert second.read == (
-        "9 points; cloud: 9 points, repeated to 128; seen as splats; the teacher learnt from meshes"
+        "9 points; 9 points, repeated to 128; seen as splats; the teacher learnt from meshes"
     )
     assert "absent.off" in third.fault
     assert fourth.fault.startswith(f"{other}: is no mesh or point cloud")

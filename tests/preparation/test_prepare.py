@@ -100,7 +100,7 @@ def test_flat_unlabelled_folder(few_meshes, quick, tmp_path):
     assert (result.done, store.classes) == (14, [])
     assert {record.label for record in store.shapes} == {None}
     assert [len(store.indices(split)) for split in ("train", "val", "test")] == [12, 2, 0]
-    assert [note["name"] for note in result.notes] == ["test"]
+    assert result.notes == []
 
 
 def test_layout_without_splits_gets_a_stratified_test_split(few_meshes, quick, tmp_path):

@@ -55,7 +55,7 @@ def test_bad_clouds_are_listed_and_the_rest_is_kept(clouds, tmp_path, quick):
     assert [entry["reason"] for entry in result.skipped] == [f"{files[0]}: is empty"]
     repeated = [n["note"] for n in result.notes if "repeated" in n["note"]]
     assert len(repeated) == 5
-    assert repeated[0].endswith(": 300 points, repeated to 400")
+    assert repeated[0] == "300 points, repeated to 400"
 
 
 def test_folder_and_zip_and_workers_give_the_same_points(furniture_root, tmp_path, quick, files_of):

@@ -104,7 +104,7 @@ def test_small_clouds_are_repeated_and_noted(clouds):
     for array in (prepared.points, prepared.parts, prepared.visibility):
         np.testing.assert_array_equal(array[1500:], array[:548])
     assert len(np.unique(prepared.points[:1500], axis=0)) > 1490
-    assert prepared.notes == [f"{first(clouds).name}: 1500 points, repeated to 2048"]
+    assert prepared.notes == ["1500 points, repeated to 2048"]
 
 
 def test_the_same_cloud_gives_the_same(prepared, request):

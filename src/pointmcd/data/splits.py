@@ -138,7 +138,7 @@ def split_notes(labels: Sequence[str | None], splits: Sequence[str]) -> list[dic
     there = [split for split in ("train", "val", "test") if split in splits]
     for label in sorted({label for label in labels if label is not None}):
         if lacks := [split for split in there if (label, split) not in pairs]:
-            notes.append({"name": f"class {label}", "note": f"no shape for {', '.join(lacks)}"})
+            notes.append({"name": label, "note": f"class {label}: no shape for {', '.join(lacks)}"})
     return notes
 
 

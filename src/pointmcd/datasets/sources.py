@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pointmcd.datasets.annotations import parse_labels
 from pointmcd.datasets.tree import FileTree, TreeFile
+from pointmcd.shapes.clouds import check_finite as check_finite  # for data sets of one's own
 from pointmcd.typing import Doubles, Floats, Shorts
 
 

@@ -1,6 +1,7 @@
 """Files to predict on: folders are searched, and files are sorted into folders of their classes."""
 
 import csv
+import re
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Sequence
@@ -99,13 +100,26 @@ def sort_into(folder: Path, files: Sequence[Path], labels: Sequence[str], link: 
     placed = [
         _put(path, folder / _safe(label), link) for path, label in zip(files, labels, strict=True)
     ]
-    kept = {path.resolve() for path in (*files, *placed)}
-    classes = [path for path in folder.iterdir() if path.is_dir()] if placed else []
-    for path, where in zip(files, placed, strict=True):
-        for copy in (other / where.name for other in classes):
-            if copy.is_file() and copy.resolve() not in kept and _same(copy, path):
-                copy.unlink()
+    _remove_others(folder, files, placed)
     return placed
+
+
+def _remove_others(folder: Path, files: Sequence[Path], placed: Sequence[Path]) -> None:
+    """Remove copies of the files that an earlier call put into other classes."""
+    kept = {path.resolve() for path in (*files, *placed)}
+    others: defaultdict[str, list[Path]] = defaultdict(list)
+    for copy in folder.glob("*/*"):
+        if copy.is_file() and copy.resolve() not in kept:
+            others[_unnumbered(copy)].append(copy)
+    for file in files:
+        named = re.compile(rf"{re.escape(file.stem)}(-\d+)?")
+        for copy in others[_unnumbered(file)]:
+            if named.fullmatch(copy.stem) and copy.exists() and _same(copy, file):
+                copy.unlink()
+
+
+def _unnumbered(file: Path) -> str:
+    return re.sub(r"-\d+$", "", file.stem) + file.suffix
 
 
 def _same(one: Path, other: Path) -> bool:

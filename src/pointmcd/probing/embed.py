@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 import torch
 
+from pointmcd.data.labels import is_part_file, match_labels
 from pointmcd.data.store import Store
 from pointmcd.device import pick_device
 from pointmcd.errors import ConfigError, StoreError
@@ -131,8 +132,6 @@ def embed(
     every = np.arange(len(data.shapes))
     if run is not None:
         opened = Run(Path(run))
-        if opened.label_file and opened.meta.get("own_fingerprint") == data.own_fingerprint:
-            data = opened.open_store(Path(store))
         student, points = _student(opened, checkpoint, device)
         where, taken = pick_device(device), opened.features
         features = embed_shapes(student, data, every, points, pooling, where, taken)
@@ -141,7 +140,19 @@ def embed(
         features = pool(torch.from_numpy(rows), pooling).numpy()
     columns = zip(*((s.name, s.label, s.split) for s in data.shapes), strict=True)
     names, labels, splits = map(tuple, columns)
+    learnt = {} if run is None else _learnt(Run(Path(run)), data)
+    labels = tuple(learnt.get(i, label) for i, label in enumerate(labels))
     return Embeddings(names, labels, splits, features)
+
+
+def _learnt(run: Run, store: Store) -> dict[int, str]:
+    """Classes of the label file that a run learnt from this store with, by index."""
+    file = run.label_file
+    own = run.meta.get("own_fingerprint") == store.own_fingerprint
+    if file is None or not own or is_part_file(file):
+        return {}
+    names = [shape.name for shape in store.shapes]
+    return {i: row.label for i, row in match_labels(names, file, store.path).items()}
 
 
 def _student(run: Run, checkpoint: str, device: str) -> tuple[Any, int]:
