@@ -14,7 +14,7 @@ from pointmcd.preparation import prepare as module
 from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare
 from pointmcd.preparation.shards import write_shard
-from pointmcd.progress import Estimate, console, progress_bar, repeating
+from pointmcd.progress import Estimate, console, fitting, progress_bar, repeating
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach
 from pointmcd.training.config import TrainConfig
@@ -42,6 +42,20 @@ def test_times_are_whole_on_any_terminal(monkeypatch, width):
     assert re.fullmatch(
         r"scans.+ 38/400 0:00:0\d left -:--:-- loss 1\.023  validation 41\.9%", line
     )
+
+
+@pytest.mark.parametrize(
+    ("terminal", "name", "told"),
+    [
+        (True, "furniture-pointnet-distilled-s12", "…illed-s12"),
+        (True, "mine-s2", "mine-s2"),
+        (False, "furniture-pointnet-distilled-s12", "furniture-pointnet-distilled-s12"),
+    ],
+)
+def test_a_name_in_a_narrow_terminal_keeps_its_end(monkeypatch, terminal, name, told):
+    stand_in = Console(file=StringIO(), force_terminal=terminal, width=80, legacy_windows=False)
+    monkeypatch.setattr(progress, "console", stand_in)
+    assert fitting(name) == told
 
 
 def test_a_log_gets_lines_while_the_work_goes_on(capsys, monkeypatch):

@@ -59,7 +59,7 @@ def progress_bar(shown: bool = True) -> Iterator[Progress]:
     """Yield a rich `Progress` with description, bar, count, elapsed time and time left."""
     # On a narrow terminal name and bar are short, never the times.
     narrow = console.width < _WIDE
-    name = Column(no_wrap=True, overflow="ellipsis", max_width=max(console.width - _OTHERS, 10))
+    name = Column(no_wrap=True, overflow="ellipsis", max_width=_name_width())
     columns = (
         TextColumn("{task.description}", table_column=name),
         BarColumn(
@@ -77,6 +77,17 @@ def progress_bar(shown: bool = True) -> Iterator[Progress]:
         lines = _Lines(progress, shown and not live)
         with repeating(lines.write, LOG_SECONDS) if lines.wanted else nullcontext():
             yield progress
+
+
+def _name_width() -> int:
+    return max(console.width - _OTHERS, 10)
+
+
+def fitting(name: str) -> str:
+    """Return a name, in a narrow terminal its end alone: by that, runs are told apart."""
+    if not console.is_terminal or len(name) <= _name_width():
+        return name
+    return f"…{name[1 - _name_width() :]}"
 
 
 class _Lines:

@@ -13,7 +13,7 @@ from pointmcd.checkpoint import load_checkpoint, save_checkpoint, under_prefix, 
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, RunError, StoreError
 from pointmcd.files import remove_stale
-from pointmcd.progress import Estimate, console, progress_bar
+from pointmcd.progress import Estimate, console, fitting, progress_bar
 from pointmcd.teachers.stored import check_labels
 from pointmcd.training import trackers
 from pointmcd.training.calibration import calibrate
@@ -272,7 +272,9 @@ def _run_epochs(trainer: Trainer, run: Run) -> None:
     trackers.start(trainer.accelerator, run.path.name, run.settings)
     estimate = _estimate(trainer, total - start)
     with progress_bar(shown=is_main()) as progress:
-        task = progress.add_task(run.path.name, total=total, completed=start, note="")
+        name = run.path.name
+        told = f"fold {name}" if run.path.parent.name.endswith("-folds") else fitting(name)
+        task = progress.add_task(told, total=total, completed=start, note="")
 
         def step(epoch: int, share: float) -> None:
             # Parts of an epoch too; none is done before its validation is.
