@@ -11,8 +11,11 @@ from pathlib import Path, PurePosixPath
 from pointmcd.data.labels import read_labels
 from pointmcd.datasets.other_files import kind_of, kinds_text
 from pointmcd.errors import ConfigError, PointMCDError, ShapeError
-from pointmcd.files import replacing
+from pointmcd.files import read_json, replacing, write_json
 from pointmcd.shapes.formats import CLOUD_SUFFIXES, mesh_suffixes
+
+#: Names of the files that `sort_into` has put into a folder.
+_PLACED = ".sorted.json"
 
 
 def find_files(paths: Sequence[str | Path]) -> tuple[list[Path], str]:
@@ -89,7 +92,7 @@ def sort_into(folder: Path, files: Sequence[Path], labels: Sequence[str], link: 
     """Copy, or hard-link, files into FOLDER/CLASS; no file is ever replaced.
 
     Of two files of one name the second becomes NAME-2; a file that is there already, the same byte
-    for byte, stays as it is. A copy from before, of the same name, in another class is removed.
+    for byte, stays as it is. A copy that an earlier call put into another class is removed.
 
     Returns:
         where each file is now.
@@ -100,15 +103,20 @@ def sort_into(folder: Path, files: Sequence[Path], labels: Sequence[str], link: 
     placed = [
         _put(path, folder / _safe(label), link) for path, label in zip(files, labels, strict=True)
     ]
-    _remove_others(folder, files, placed)
+    _move_on(folder, files, placed)
     return placed
 
 
-def _remove_others(folder: Path, files: Sequence[Path], placed: Sequence[Path]) -> None:
-    """Remove copies of the files that an earlier call put into other classes."""
+def _move_on(folder: Path, files: Sequence[Path], placed: Sequence[Path]) -> None:
+    """Remove copies that an earlier call put into other classes, and note what lies where now.
+
+    Only what the list in the folder names is removed: anything else there is the user's own.
+    """
+    manifest = folder / _PLACED
     kept = {path.resolve() for path in (*files, *placed)}
+    before = [folder / name for name in (read_json(manifest) if manifest.exists() else [])]
     others: defaultdict[str, list[Path]] = defaultdict(list)
-    for copy in folder.glob("*/*"):
+    for copy in before:
         if copy.is_file() and copy.resolve() not in kept:
             others[_unnumbered(copy)].append(copy)
     for file in files:
@@ -116,6 +124,9 @@ def _remove_others(folder: Path, files: Sequence[Path], placed: Sequence[Path]) 
         for copy in others[_unnumbered(file)]:
             if named.fullmatch(copy.stem) and copy.exists() and _same(copy, file):
                 copy.unlink()
+    there = {copy.relative_to(folder).as_posix() for copy in (*before, *placed) if copy.exists()}
+    if there:
+        write_json(manifest, sorted(there))
 
 
 def _unnumbered(file: Path) -> str:
