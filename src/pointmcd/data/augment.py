@@ -1,16 +1,50 @@
 """Augmentation of point clouds, drawn per shape and epoch: no order or worker count changes it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
+from pointmcd.errors import ConfigError, first_line
+from pointmcd.plugs import found_at
 from pointmcd.shapes.features import directions, unit
 from pointmcd.typing import Doubles, Floats, Indices
 
 #: none; up: about the axis that points up; any: every orientation alike.
 RotationName = Literal["none", "up", "any"]
+#: An augmentation of one's own: points [N, 3 + F] and random numbers -> points [N, 3 + F].
+OwnAugmentation = Callable[[Floats, np.random.Generator], Floats]
+
+
+def own_augmentation(name: str) -> OwnAugmentation:
+    """Return the function at `FILE.py:Name` or `package.module:Name`, with its results checked.
+
+    Raises:
+        ConfigError: when it cannot be imported, or is no function; from the function returned,
+            when that fails, or gives other than as many finite points with as many features.
+    """
+    what = f"--augment {name}"
+    try:
+        own = found_at(name)
+    except Exception as error:
+        told = f"{what}: cannot be imported: {first_line(error)}; write FILE.py:NAME"
+        raise ConfigError(told) from error
+    if not callable(own):
+        raise ConfigError(f"{what}: is no function")
+
+    def checked(points: Floats, generator: np.random.Generator) -> Floats:
+        try:
+            found = np.asarray(own(points, generator), dtype=np.float32)
+        except Exception as error:
+            raise ConfigError(f"{what}: fails: {first_line(error)}") from error
+        if found.shape != points.shape or not np.isfinite(found).all():
+            raise ConfigError(
+                f"{what}: gives {list(found.shape)}; finite points {list(points.shape)} are needed"
+            )
+        return found
+
+    return checked
 
 
 @dataclass(frozen=True)
@@ -26,6 +60,8 @@ class Augmentation:
         rotation: the rotations to draw from.
         up: the axis that points up, x, y or z.
         variants: take each shape or one of its variants, where the store has any.
+        own: what a user does to the points after all that. Point i must stay point i: visibility
+            and part labels are those of before.
     """
 
     seed: int
@@ -35,6 +71,7 @@ class Augmentation:
     rotation: RotationName = "none"
     up: str = "y"
     variants: bool = True
+    own: OwnAugmentation | None = None
 
     def generator(self, epoch: int, index: int, number: int = 0) -> np.random.Generator:
         """Return the random numbers for the `number`-th time that a shape comes in an epoch."""
@@ -48,10 +85,12 @@ class Augmentation:
 
     def draw(self, generator: np.random.Generator) -> "Move":
         """Draw how a shape moves."""
+        own = self.own
         return Move(
             None if self.rotation == "none" else self._turn(generator).T,
             generator.uniform(1 / self.scale, self.scale, size=3),
             generator.uniform(-self.shift, self.shift, size=3),
+            None if own is None else lambda points: own(points, generator),
         )
 
     def _turn(self, generator: np.random.Generator) -> Doubles:
@@ -71,11 +110,13 @@ class Move:
         turn: [3, 3], which rows of coordinates are multiplied by; None: none.
         factors: of the axes, [3].
         offsets: [3].
+        own: what a user does to the points after that.
     """
 
     turn: Doubles | None
     factors: Doubles
     offsets: Doubles
+    own: Callable[[Floats], Floats] | None = None
 
     def apply(self, points: Floats, features: Sequence[str] = ()) -> Floats:
         """Move points [N, 3 + F] with those features.
@@ -95,4 +136,4 @@ class Move:
                 if columns.start
                 else vectors * self.factors + self.offsets
             )
-        return moved
+        return moved if self.own is None else self.own(moved)

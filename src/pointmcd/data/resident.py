@@ -129,12 +129,14 @@ def resident(
 ) -> ShapeDataset | JoinedDataset | ResidentShapes:
     """Return shapes on a device, or as they are where they do not fit into its memory.
 
-    Logits of points stay with the host too, as do clouds that a transform changes: these are made
-    for each batch.
+    Logits of points stay with the host too, as do clouds that a transform or an augmentation of
+    one's own changes: these are made for each batch.
     """
     members = shapes.members if isinstance(shapes, JoinedDataset) else [shapes]
     own = [member for member in members if isinstance(member, ShapeDataset)]
-    made = POINT_LOGITS in (shapes.teacher or {}) or any(one.transform for one in own)
+    made = POINT_LOGITS in (shapes.teacher or {}) or any(
+        one.transform or (one.augmentation and one.augmentation.own) for one in own
+    )
     if made or sum(map(_bytes, own)) > _room(device):
         return shapes
     here = [ResidentShapes(member, device, judged) for member in own]

@@ -51,6 +51,7 @@ LATER_FIELDS: dict[str, Any] = {
     "class_weights": "none",
     "variants": True,
     "fit_on": "train",
+    "augment": None,
 }
 
 
@@ -148,6 +149,9 @@ class TrainConfig:
     where the store has any."""
     resample: bool = False
     """Augmentation: draw the points anew each epoch from all in the store."""
+    augment: Annotated[str | None, metavar("FILE.py:NAME")] = None
+    """Augmentation of your own after these, FILE.py:NAME or package.module:NAME: a function of
+    points [N, 3 + F] and a numpy Generator that returns the points, in the same order."""
     visibility: Advanced[Literal["exact", "all"]] = "exact"
     """Visibility of points; all: the control in which every view sees every point."""
     pairing: Advanced[Literal["true", "wrong", "shuffled"]] = "true"
@@ -234,7 +238,8 @@ class TrainConfig:
     def _plug_names(self) -> list[str]:
         """The names of student, task and objectives, without options."""
         task = Spec.parse(self.task, "--task").name
-        return [self.student, task, *(term.name for term in self.terms)]
+        own = [] if self.augment is None else [self.augment]
+        return [self.student, task, *(term.name for term in self.terms), *own]
 
     def for_points(self, held: int) -> "TrainConfig":
         """Return the settings with all points of a store that holds fewer than the default."""

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from pointmcd.data.augment import Augmentation
+from pointmcd.data.augment import Augmentation, own_augmentation
 from pointmcd.data.dataset import Batch, ShapeDataset, Targets, evaluation_loader
 from pointmcd.data.joined import JoinedDataset
 from pointmcd.data.resident import resident
@@ -177,6 +177,7 @@ def _augmentation(config: TrainConfig, store: Store, seed: int) -> Augmentation:
         config.rotation,
         up=store.rig["up"],
         variants=config.variants,
+        own=None if config.augment is None else own_augmentation(config.augment),
     )
 
 
