@@ -25,10 +25,10 @@ from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.embeddings import embed_shapes
-from pointmcd.training.familiarity import labelled_of
 from pointmcd.training.model import load_model
 from pointmcd.training.run import Run
 from pointmcd.training.train import train
+from pointmcd.training.unlikeness import labelled_of
 from pointmcd.typing import Bools, Doubles
 
 PAGE = Path(__file__).with_name("README.md")

@@ -71,6 +71,17 @@ def test_a_copy_in_another_class_moves(tmp_path, link):
     assert all(path.exists() for path in files)
 
 
+def test_what_a_user_put_there_stays(tmp_path):
+    touch(tmp_path, "a.off")
+    own = tmp_path / "out" / "chair" / "a.off"
+    own.parent.mkdir(parents=True)
+    shutil.copy(tmp_path / "a.off", own)
+    # The first call finds it there; the second must not take it for a copy of the first.
+    assert sort_into(tmp_path / "out", [tmp_path / "a.off"], ["chair"], False) == [own]
+    sort_into(tmp_path / "out", [tmp_path / "a.off"], ["lamp"], False)
+    assert own.exists()
+
+
 def test_files_that_lie_there_themselves_stay(tmp_path):
     touch(tmp_path, "out/chair/a.off")
     file = tmp_path / "out" / "chair" / "a.off"

@@ -100,15 +100,21 @@ def sort_into(folder: Path, files: Sequence[Path], labels: Sequence[str], link: 
     Raises:
         PointMCDError: when a file cannot be written, or cannot be linked.
     """
-    placed = [
-        _put(path, folder / _safe(label), link) for path, label in zip(files, labels, strict=True)
-    ]
-    _move_on(folder, files, placed)
+    placed, written = [], []
+    for path, label in zip(files, labels, strict=True):
+        target = _place(path, folder / _safe(label))
+        if not target.exists():
+            _put(path, target, link)
+            written.append(target)
+        placed.append(target)
+    _move_on(folder, files, placed, written)
     return placed
 
 
-def _move_on(folder: Path, files: Sequence[Path], placed: Sequence[Path]) -> None:
-    """Remove copies that an earlier call put into other classes, and note what lies where now.
+def _move_on(
+    folder: Path, files: Sequence[Path], placed: Sequence[Path], written: Sequence[Path]
+) -> None:
+    """Remove copies that an earlier call put into other classes, and list what this one wrote.
 
     Only what the list in the folder names is removed: anything else there is the user's own.
     """
@@ -124,7 +130,7 @@ def _move_on(folder: Path, files: Sequence[Path], placed: Sequence[Path]) -> Non
         for copy in others[_unnumbered(file)]:
             if named.fullmatch(copy.stem) and copy.exists() and _same(copy, file):
                 copy.unlink()
-    there = {copy.relative_to(folder).as_posix() for copy in (*before, *placed) if copy.exists()}
+    there = {copy.relative_to(folder).as_posix() for copy in (*before, *written) if copy.exists()}
     if there:
         write_json(manifest, sorted(there))
 
@@ -143,15 +149,18 @@ def _safe(label: str) -> str:
     return f"_{name}" if name in ("", ".", "..") else name
 
 
-def _put(path: Path, folder: Path, link: bool) -> Path:
+def _place(path: Path, folder: Path) -> Path:
+    """Return where a file is to lie in a folder, or lies already, the same byte for byte."""
     for number in count(1):
         target = folder / (path.name if number == 1 else f"{path.stem}-{number}{path.suffix}")
-        if not target.exists():
+        if not target.exists() or _same(target, path):
             break
-        if _same(target, path):
-            return target
+    return target
+
+
+def _put(path: Path, target: Path, link: bool) -> None:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        target.parent.mkdir(parents=True, exist_ok=True)
         if link:
             target.hardlink_to(path)
         else:
@@ -160,4 +169,3 @@ def _put(path: Path, folder: Path, link: bool) -> Path:
     except OSError as error:
         advice = "; leave out --link to copy" if link else ""
         raise PointMCDError(f"{target}: cannot be written: {error.strerror}{advice}") from error
-    return target

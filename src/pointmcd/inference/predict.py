@@ -1,6 +1,7 @@
 """Predict on mesh and point cloud files, from points alone."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -102,8 +103,8 @@ def predictions(
         except ShapeError as error:
             yield task.prediction(path, fault=str(error))
             continue
-        file = replace(file, unlikeness=_unlikeness(used, file, where))
-        found = task.predict(_output(used, file, where), file, used.labels)
+        output, unlikeness = _answer(used, file, where)
+        found = task.predict(output, replace(file, unlikeness=unlikeness), used.labels)
         yield replace(found, read="; ".join(notes) or "mesh")
 
 
@@ -137,25 +138,32 @@ def _class_of(path: Path, classes: Sequence[str]) -> str:
     return folder.name
 
 
-def _output(used: Predictor, file: InputFile, device: torch.device) -> Tensor:
-    """Compute the calibrated output for one file, on the CPU."""
+def _answer(used: Predictor, file: InputFile, device: torch.device) -> tuple[Tensor, float | None]:
+    """Compute the calibrated output for one file, on the CPU, and how unlike the labelled it is."""
     points = torch.from_numpy(file.points)[None].to(device)
     known = -1 if file.label is None else used.labels.classes.index(file.label)
     batch = Batch(points, torch.tensor([known], device=device))
-    with torch.inference_mode():
+    with torch.inference_mode(), _embedding(used) as embedding:
         output: Tensor = used.model(*used.task.inputs(batch))
-    return output[0].float().cpu() / used.temperature
+    unlikeness = used.labelled.unlikeness(embedding[0]) if used.labelled and embedding else None
+    return output[0].float().cpu() / used.temperature, unlikeness
 
 
-def _unlikeness(used: Predictor, file: InputFile, device: torch.device) -> float | None:
-    """Return how unlike a file is to all shapes whose labels the run knew, where that is known."""
+@contextmanager
+def _embedding(used: Predictor) -> Iterator[list[Tensor]]:
+    """Yield a list that the student's embedding [C] comes into, where it is asked for."""
+    found: list[Tensor] = []
     if used.labelled is None:
-        return None
-    points = torch.from_numpy(file.points)[None].to(device)
-    with torch.inference_mode():
-        student: Any = used.model.student
-        embedding = max_over_points(student(points).embeddings)[0]
-    return used.labelled.unlikeness(embedding)
+        yield found
+        return
+    student: Any = used.model.student
+    hook = student.register_forward_hook(
+        lambda module, inputs, seen: found.append(max_over_points(seen.embeddings)[0])
+    )
+    try:
+        yield found
+    finally:
+        hook.remove()
 
 
 def output_paths(

@@ -11,9 +11,9 @@ from pointmcd.errors import ConfigError, RunError
 from pointmcd.inference.pretrained import features_of, from_pretrained, is_weights, labels_of
 from pointmcd.tasks.task import Labels, Task, get_task
 from pointmcd.training.calibration import temperature_of
-from pointmcd.training.familiarity import Labelled, labelled_of
 from pointmcd.training.model import load_model
 from pointmcd.training.run import Run
+from pointmcd.training.unlikeness import Labelled, labelled_of
 
 
 @dataclass(frozen=True)

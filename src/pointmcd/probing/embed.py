@@ -129,9 +129,10 @@ def embed(
     if (run is None) == (teacher is None):
         raise ConfigError("embed: give --run RUN or --teacher NAME")
     data = Store(Path(store))
-    every = np.arange(len(data.shapes))
+    every, learnt = np.arange(len(data.shapes)), dict[int, str]()
     if run is not None:
         opened = Run(Path(run))
+        learnt = _learnt(opened, data)
         student, points = _student(opened, checkpoint, device)
         where, taken = pick_device(device), opened.features
         features = embed_shapes(student, data, every, points, pooling, where, taken)
@@ -140,7 +141,6 @@ def embed(
         features = pool(torch.from_numpy(rows), pooling).numpy()
     columns = zip(*((s.name, s.label, s.split) for s in data.shapes), strict=True)
     names, labels, splits = map(tuple, columns)
-    learnt = {} if run is None else _learnt(Run(Path(run)), data)
     labels = tuple(learnt.get(i, label) for i, label in enumerate(labels))
     return Embeddings(names, labels, splits, features)
 

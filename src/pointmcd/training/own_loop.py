@@ -15,10 +15,10 @@ from pointmcd.files import replacing
 from pointmcd.tasks.task import Labels
 from pointmcd.training.calibration import calibrate
 from pointmcd.training.config import TrainConfig
-from pointmcd.training.familiarity import keep_labelled
 from pointmcd.training.model import build_model
 from pointmcd.training.run import clear_run, create_run, is_begun, lock_folder
 from pointmcd.training.train import Plan, plan_run
+from pointmcd.training.unlikeness import keep_labelled
 
 
 def save_run(

@@ -19,12 +19,12 @@ from pointmcd.training import trackers
 from pointmcd.training.calibration import calibrate
 from pointmcd.training.capture import WARM_UP
 from pointmcd.training.config import TrainConfig
-from pointmcd.training.familiarity import keep_labelled
 from pointmcd.training.finetune import check_start, describe_start
 from pointmcd.training.inputs import count_shapes, find_teacher, with_objectives
 from pointmcd.training.processes import agreed, is_main, join, main_first
 from pointmcd.training.run import Run, changed_code, clear_run, create_run, is_begun, lock_folder
 from pointmcd.training.trainer import Trainer
+from pointmcd.training.unlikeness import keep_labelled
 
 #: The usual shares of the labels in a learning curve.
 SHARES = (0.01, 0.05, 0.1, 0.2, 1.0)

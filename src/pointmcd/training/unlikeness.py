@@ -1,10 +1,13 @@
 """Which shapes are unlike all those whose labels a run knew."""
 
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
 from pointmcd.checkpoint import load_checkpoint, save_checkpoint
 from pointmcd.data.splits import labelled_train
@@ -34,7 +37,7 @@ class Labelled:
 
     def distances(self, embeddings: Tensor) -> Tensor:
         """Cosine distances [m] from embeddings [m, C] to the nearest labelled shape."""
-        return _nearest(embeddings.cpu(), self.embeddings)
+        return _nearest(normalize(embeddings.float().cpu(), dim=1), self.embeddings)
 
     def unlikeness(self, embedding: Tensor) -> float:
         """Return the distance of an embedding [C] in units of the limit."""
@@ -56,10 +59,13 @@ def keep_labelled(run: Run, store: Store) -> None:
     known = known[np.unique(np.linspace(0, len(known) - 1, MOST).round().astype(np.int64))]
     held = store.indices("val") if run.config.fit_on == "train" else known[:0]
     tensors, limits = {}, {}
+    device = pick_device(run.config.device)
     for name in run.checkpoints:
-        kept = _embed(run, store, name, known)
+        student: Any = load_model(run, name, device).student
+        embed = partial(_embed, run, store, student, device)
+        kept = embed(known)
         if len(held) >= LEAST_SHAPES:
-            distances = _nearest(_embed(run, store, name, held), kept)
+            distances = _nearest(embed(held), kept)
         else:
             distances = _nearest(kept, kept, apart=True)
         tensors[name], limits[name] = kept.half(), float(distances.quantile(SHARE))
@@ -79,20 +85,18 @@ def labelled_of(run: Run, checkpoint: str) -> Labelled | None:
     return Labelled(tensors[name].float(), state["limits"][name])
 
 
-def _embed(run: Run, store: Store, checkpoint: str, indices: Indices) -> Tensor:
+def _embed(run: Run, store: Store, student: Any, device: torch.device, indices: Indices) -> Tensor:
     """Embed shapes, [n, C] of length 1."""
-    device = pick_device(run.config.device)
-    student = load_model(run, checkpoint, device).student
     rows = embed_shapes(student, store, indices, run.config.points, "max", device, run.features)
-    return torch.nn.functional.normalize(torch.from_numpy(rows), dim=1)
+    return normalize(torch.from_numpy(rows), dim=1)
 
 
 def _nearest(rows: Tensor, others: Tensor, apart: bool = False) -> Tensor:
-    """Cosine distance [n] from each row [n, C] to the nearest of the others.
+    """Cosine distance [n] from each row [n, C] to the nearest of the others, all of length 1.
 
     With `apart`, rows and others are the same shapes, and none is its own neighbour.
     """
-    distances = 1 - torch.nn.functional.normalize(rows.float(), dim=1) @ others.T
+    distances = 1 - rows @ others.T
     if apart:
         distances.fill_diagonal_(torch.inf)
     return distances.amin(dim=1)

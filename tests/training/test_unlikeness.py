@@ -10,10 +10,10 @@ from pointmcd.checkpoint import load_checkpoint, save_checkpoint
 from pointmcd.data.store import Store
 from pointmcd.errors import RunError
 from pointmcd.inference.predict import predict
-from pointmcd.training import familiarity
-from pointmcd.training.familiarity import LABELLED, Labelled, keep_labelled, labelled_of
+from pointmcd.training import unlikeness
 from pointmcd.training.model import load_model
 from pointmcd.training.run import Run
+from pointmcd.training.unlikeness import LABELLED, Labelled, keep_labelled, labelled_of
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_few_validation_shapes_leave_the_labelled_ones_to_set_the_limit(trained_
 
 
 def test_held_out_shapes_set_the_limit_where_there_are_enough(run_copy, taught_store, monkeypatch):
-    monkeypatch.setattr(familiarity, "LEAST_SHAPES", 3)
+    monkeypatch.setattr(unlikeness, "LEAST_SHAPES", 3)
     run, store = Run(run_copy), Store(taught_store)
     keep_labelled(run, store)
     held, known = (naive(run, store, store.indices(split)) for split in ("val", "train"))
@@ -56,7 +56,7 @@ def test_held_out_shapes_set_the_limit_where_there_are_enough(run_copy, taught_s
 
 
 def test_of_many_shapes_some_of_each_class_are_kept(run_copy, taught_store, monkeypatch):
-    monkeypatch.setattr(familiarity, "MOST", 3)
+    monkeypatch.setattr(unlikeness, "MOST", 3)
     run, store = Run(run_copy), Store(taught_store)
     keep_labelled(run, store)
     train = store.indices("train")
