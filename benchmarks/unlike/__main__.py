@@ -119,7 +119,8 @@ def main() -> None:
         " options. `predict` marks a shape as unlike when its embedding is farther from the nearest"
         " labelled shape than 90% of the labelled shapes (or of at least 20 held out) are. Test"
         " shapes, percent; an AUROC of 50 is chance. The distance was chosen over the confidence,"
-        " and the 90%, on draws 0 and 1 of furniture10 and draw 0 of psb25.",
+        " and the 90%, on the test shapes of draws 0 and 1 of furniture10 and draw 0 of psb25, so"
+        " that these rows flatter it; the other draws chose nothing.",
         machine(),
     )
     write(PAGE, [*head, *sections(PAGE, own)])
