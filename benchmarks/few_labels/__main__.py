@@ -6,16 +6,17 @@ makes WORK/store and WORK/runs, goes on where it was interrupted, reads the test
 end of each run, and writes the section of that data set in benchmarks/few_labels/README.md; those
 of others stay. Each seed draws other labels; the teacher and all variants of a seed know the same.
 A variant is in the tables with the seeds that are done. `--student` takes another student, `--task
-segmentation` parts.
+segmentation` parts. On a GPU, `--at-once 4` trains four runs at a time.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from zipfile import ZipFile
 
 from benchmarks.shared.page import machine, sections, write
-from benchmarks.shared.trials import describe, describe_store, parser, trained_and_evaluated
+from benchmarks.shared.trials import describe, describe_store, parser, train_all
 from pointmcd.data.splits import labelled_train
 from pointmcd.data.store import Store
 from pointmcd.evaluation.compare import compare
@@ -44,7 +45,8 @@ OF_TASK = {
     "classification": tuple(name for name in VARIANTS if name != "point_logits"),
     "segmentation": ("baseline", "vafp", "point_logits"),
 }
-POINTS, BATCH_SIZE = 256, 32
+#: Settings that neither a run's name nor a title says.
+POINTS, EPOCHS, TEACHER, BATCH_SIZE = 256, 40, "lite0", 32
 
 
 @dataclass(frozen=True)
@@ -55,23 +57,35 @@ class Study:
     fraction: float
     student: str = "pointnet"
     task: str = "classification"
-    epochs: int = 40
+    epochs: int = EPOCHS
+    points: int = POINTS
+    teacher: str = TEACHER
+
+    @property
+    def unusual(self) -> list[str]:
+        """What is not as in the first tables."""
+        said = {
+            self.student: self.student == "pointnet",
+            f"{self.points} points": self.points == POINTS,
+            f"{self.epochs} epochs": self.epochs == EPOCHS,
+            f"teacher {self.teacher}": self.teacher == TEACHER,
+        }
+        return [words for words, usual in said.items() if not usual]
 
     def config(self, variant: str, seed: int) -> TrainConfig:
         """Return the settings of one run."""
         objective = VARIANTS[variant]
-        other = [self.student] if self.student != "pointnet" else []
-        name = "-".join([*other, variant, f"{self.fraction:g}", f"s{seed}"])
+        name = "-".join([*self.unusual, variant, f"{self.fraction:g}", f"s{seed}"])
         return TrainConfig(
             self.work / "store",
-            self.work / "runs" / name,
+            self.work / "runs" / name.replace(" ", "-"),
             student=self.student,
             task=self.task,
-            teacher=None if objective is None else "lite0",
+            teacher=None if objective is None else self.teacher,
             objective=objective or (),
             visibility="all" if variant.endswith("-all") else "exact",
             label_fraction=self.fraction,
-            points=POINTS,
+            points=self.points,
             epochs=self.epochs,
             batch_size=BATCH_SIZE,
             seed=seed,
@@ -105,8 +119,8 @@ def section(study: Study, title: str) -> Iterator[str]:
     known = len(labelled_train(store, study.fraction, 0))
     copies = (len(store.shape_of) - len(store.shapes)) // len(store.indices("train"))
     beside = f", {copies} deformed copies of each train shape" if copies else ""
-    other = f", {study.student}" if study.student != "pointnet" else ""
-    yield f"## {title}{other}, {study.fraction:.0%} of the labels{beside}"
+    heading = ", ".join([title, *study.unusual, f"{study.fraction:.0%} of the labels{beside}"])
+    yield f"## {heading}"
     yield (
         f"{describe_store(store)}; {len(store.classes)} classes, {known} labelled shapes. Settings:"
         f" {describe(study.config('baseline', 0))}, {study.epochs} epochs."
@@ -130,8 +144,8 @@ def write_page(study: Study, title: str) -> None:
         "Written by `python -m benchmarks.few_labels ../shared/data/SET.zip WORK`;"
         " `--help` lists its options. Each seed draws other labels. The baseline learns from them"
         " alone; the others also see, in each step, a batch drawn from all train shapes, whose"
-        " labels nobody reads, with what the teacher says of them. PointNet where a title names no"
-        f" other student, {POINTS} points.",
+        " labels nobody reads, with what the teacher says of them. Where a title names nothing"
+        f" else: PointNet, {POINTS} points, {EPOCHS} epochs, teacher {TEACHER}.",
         machine(),
     )
     write(PAGE, [*head, *sections(PAGE, list(section(study, title)))])
@@ -145,7 +159,10 @@ def main() -> None:
     options.add_argument("--variants", nargs="*", choices=VARIANTS)
     options.add_argument("--student", default="pointnet")
     options.add_argument("--task", default="classification", choices=OF_TASK)
-    options.add_argument("--epochs", type=int, default=40)
+    options.add_argument("--epochs", type=int, default=EPOCHS)
+    options.add_argument("--points", type=int, default=POINTS)
+    options.add_argument("--teacher", default=TEACHER, help="encoder, or several joined by +")
+    options.add_argument("--at-once", type=int, default=1, help="runs trained at a time")
     options.add_argument("--first", type=int, help="train shapes of a large set with parts")
     options.add_argument(
         "--copies", type=int, default=0, help="deformed copies of each train shape (prepare)"
@@ -153,7 +170,9 @@ def main() -> None:
     options.add_argument("--page", action="store_true", help="train nothing, write the page")
     chosen = options.parse_args()
     fraction, task = chosen.fraction, chosen.task
-    study = Study(chosen.work, fraction, chosen.student, task, chosen.epochs)
+    study = Study(
+        chosen.work, fraction, chosen.student, task, chosen.epochs, chosen.points, chosen.teacher
+    )
     store = chosen.work / "store"
     if not chosen.page:
         source = chosen.source
@@ -162,10 +181,10 @@ def main() -> None:
         prepare(PrepareConfig(source, store, variants=chosen.copies))
         for seed in range(chosen.seeds if fraction < 1 else 1):  # of all labels there is one
             smoothing = {} if task == "segmentation" else {"label_smoothing": 0.0}
-            teach(TeachConfig(store, task=task, label_fraction=fraction, seed=seed, **smoothing))
-        for seed in range(chosen.seeds):
-            for variant in chosen.variants or OF_TASK[task]:
-                trained_and_evaluated(study.config(variant, seed))
+            known = {"label_fraction": fraction, "seed": seed} | smoothing
+            teach(TeachConfig(store, study.teacher, task=task, **known))
+        pairs = product(range(chosen.seeds), chosen.variants or OF_TASK[task])
+        train_all((study.config(variant, seed) for seed, variant in pairs), chosen.at_once)
     write_page(study, chosen.source.stem)
 
 

@@ -5,7 +5,8 @@
 prepares WORK/store, teaches, trains baselines and distilled students with a fraction of the labels
 and with all, pretrains students without labels for a linear SVM, goes on where it was interrupted,
 and writes benchmarks/results/modelnet40.md with what is done so far. The test split is read once,
-at the end of each run. Options cut it to size; what they leave out is left out of the page.
+at the end of each run. Options cut it to size; sections of the page that others made stay. On a
+GPU, `--at-once 4` trains four runs at a time.
 """
 
 import argparse
@@ -16,8 +17,8 @@ from pathlib import Path
 
 from benchmarks.modelnet40.published import CLASSIFIED, PROBED
 from benchmarks.modelnet40.timing import timed, timing_rows
-from benchmarks.shared.page import ROOT, machine, table, write
-from benchmarks.shared.trials import BOTH, describe, describe_store, parser, trained_and_evaluated
+from benchmarks.shared.page import ROOT, machine, sections, table, write
+from benchmarks.shared.trials import BOTH, describe, describe_store, parser, train_all
 from pointmcd.data.store import Store
 from pointmcd.evaluation.compare import compare
 from pointmcd.evaluation.comparison_table import comparison_table
@@ -49,6 +50,9 @@ def options() -> argparse.ArgumentParser:
     )
     made.add_argument("--fit-on", nargs="*", default=FITTED, choices=FITTED)
     made.add_argument("--seeds", type=int, default=5, help="how many")
+    made.add_argument("--variants", nargs="*", default=BOTH, choices=BOTH)
+    made.add_argument("--teacher", default="lite0", help="encoder, or several joined by +")
+    made.add_argument("--at-once", type=int, default=1, help="runs trained at a time")
     made.add_argument("--epochs", type=int, default=0, help="0: as many as `train` takes")
     made.add_argument("--pretrain-epochs", type=int, default=0, help="0: as many as `train` takes")
     made.add_argument("--workers", type=int, help="processes that prepare; one for each core")
@@ -73,12 +77,15 @@ class Cell:
     def config(self, chosen: argparse.Namespace, variant: str, seed: int) -> TrainConfig:
         """Return the settings of one run."""
         own = "" if self.fit_on == "train" else f"-{self.fit_on}"
-        name = f"{self.student}-{variant}-{self.fraction:g}{own}-s{seed}"
+        name = f"{self.student}-{variant}-{self.fraction:g}{own}"
+        if variant != "baseline" and chosen.teacher != "lite0":
+            name += f"-{chosen.teacher}"
+        name += f"-{chosen.points}-points-{chosen.epochs}-epochs-s{seed}"
         return TrainConfig(
             chosen.work / "store",
             chosen.work / "runs" / name,
             student=self.student,
-            teacher=None if variant == "baseline" else "lite0",
+            teacher=None if variant == "baseline" else chosen.teacher,
             label_fraction=self.fraction,
             points=chosen.points,
             epochs=chosen.epochs,
@@ -94,11 +101,13 @@ class Cell:
         own += "" if self.fit_on == "train" else f" --fit-on {self.fit_on}"
         source = source_of(Path(chosen.source.name))
         yield f"pointmcd prepare {source} STORE --points {chosen.stored}"
-        yield f"pointmcd teach STORE{of_labels}{f' --seed {seed}' if of_labels else ''}"
+        by = "" if chosen.teacher == "lite0" else f" --teacher {chosen.teacher}"
+        yield f"pointmcd teach STORE{by}{of_labels}{f' --seed {seed}' if of_labels else ''}"
         yield f"pointmcd train STORE {own} --no-distill --out runs/baseline"
-        yield f"pointmcd train STORE {own} --out runs/distilled"
         yield "pointmcd evaluate runs/baseline"
-        yield "pointmcd evaluate runs/distilled"
+        if "distilled" in chosen.variants:
+            yield f"pointmcd train STORE {own}{by} --out runs/distilled"
+            yield "pointmcd evaluate runs/distilled"
 
 
 def pretraining(chosen: argparse.Namespace, student: str, seed: int) -> TrainConfig:
@@ -126,67 +135,88 @@ def run_all(chosen: argparse.Namespace) -> None:
     for seed in range(chosen.seeds):
         for fraction in chosen.fractions:
             with timed(work, "teach", store / "features"):  # the first: it encodes all views
-                teach(teaching(store, fraction, seed))
-            for student, fit_on in product(chosen.students, chosen.fit_on):
-                for variant in BOTH:
-                    trained_and_evaluated(
-                        Cell(student, fraction, fit_on).config(chosen, variant, seed)
-                    )
+                teach(teaching(chosen, fraction, seed))
         if not chosen.no_probe:
             teach(TeachConfig(store, task="features"))
             for student in chosen.students:
                 train(pretraining(chosen, student, seed))
+    cells = list(product(chosen.students, chosen.fractions, chosen.fit_on))
+    train_all(
+        (
+            Cell(*cell).config(chosen, variant, seed)
+            for seed in range(chosen.seeds)
+            for cell in cells
+            for variant in chosen.variants
+        ),
+        chosen.at_once,
+    )
 
 
-def teaching(store: Path, fraction: float, seed: int) -> TeachConfig:
+def teaching(chosen: argparse.Namespace, fraction: float, seed: int) -> TeachConfig:
     """Return the teacher of a run: of all labels there is one, else one for each seed's labels."""
-    return TeachConfig(store, label_fraction=fraction, seed=0 if fraction == 1 else seed)
+    seed = 0 if fraction == 1 else seed
+    return TeachConfig(chosen.work / "store", chosen.teacher, label_fraction=fraction, seed=seed)
 
 
-def page(chosen: argparse.Namespace) -> Iterator[str]:
-    """Yield the page, paragraph by paragraph."""
+def page(chosen: argparse.Namespace) -> list[str]:
+    """Return the page, paragraph by paragraph."""
     store = Store(chosen.work / "store")
-    yield "# ModelNet40"
-    yield (
+    head = (
+        "# ModelNet40",
         "Written by `python -m benchmarks.modelnet40 ../shared/data/modelnet40_1024.zip WORK`;"
-        " `--help` lists its options. A section holds the runs that are finished."
+        " `--help` lists its options. A section holds the runs that are finished.",
+        f"{len(store.classes)} classes, {describe_store(store)}; official test split; one fixed"
+        " sample of each shape in training and test, without normals; no voting. Views are splatted"
+        " from the points. Where a section says train, validation is held out of it; published"
+        " figures are of all of train (train+val here). Nothing was chosen on the test split.",
     )
-    yield (
-        f"{len(store.classes)} classes, {describe_store(store)}; official test split;"
-        f" {chosen.points} points of each shape in training and test, one fixed sample without"
-        " normals; no voting. Views are splatted from the points. Where a section says train,"
-        " validation is held out of it; published figures are of all of train (train+val here)."
-        f" Nothing was chosen on the test split. {machine()}"
-    )
-    if rows := timing_rows(chosen.work, len(store.shapes)):
-        yield "## Time"
-        yield table(["step", "core hours", "hours", "core seconds a shape"], rows)
-    fractions = (1.0, *(fraction for fraction in chosen.fractions if fraction < 1))
-    for student, fraction, fit_on in product(STUDENTS, fractions, FITTED):
-        yield from section(chosen, Cell(student, fraction, fit_on))
-    yield "## Published, on all labels"
-    yield table(["network", "overall accuracy", "where"], CLASSIFIED)
-    yield from probe_section(chosen)
-    yield "## Published, linear SVM on frozen features"
-    yield table(["method", "overall accuracy", "where"], PROBED)
+    parts = sections(PAGE, *own_sections(chosen, len(store.shapes)))
+    return [*head, *sorted(parts, key=lambda part: part.startswith("## Published"))]
+
+
+def own_sections(chosen: argparse.Namespace, shapes: int) -> Iterator[list[str]]:
+    """Yield the sections of what this machine did, and the published figures."""
+    if rows := timing_rows(chosen.work, shapes):
+        head = ["step", "core hours", "hours", "core seconds a shape"]
+        yield ["## Time", table(head, rows), machine()]
+    for cell in product(STUDENTS, chosen.fractions, FITTED):
+        if found := list(section(chosen, Cell(*cell))):
+            yield found
+    yield from probe_sections(chosen)
+    head = ["network", "overall accuracy", "where"]
+    yield ["## Published, on all labels", table(head, CLASSIFIED)]
+    head = ["method", *head[1:]]
+    yield ["## Published, linear SVM on frozen features", table(head, PROBED)]
 
 
 def section(chosen: argparse.Namespace, cell: Cell) -> Iterator[str]:
-    """Yield the comparison of a cell's finished runs, and the commands of its first seed."""
-    pairs = {s: [cell.config(chosen, variant, s).folder for variant in BOTH] for s in range(99)}
-    done = {s: pair for s, pair in pairs.items() if all((r / "test.json").exists() for r in pair)}
-    if not done:
+    """Yield the comparison of a cell's finished runs, and the commands of its first seed.
+
+    Of a cell without distilled runs, the baselines alone are in the table.
+    """
+    runs = {
+        variant: {s: cell.config(chosen, variant, s).folder for s in range(99)} for variant in BOTH
+    }
+    done = {
+        variant: {s for s, run in every.items() if (run / "test.json").exists()}
+        for variant, every in runs.items()
+    }
+    both = done["baseline"] & done["distilled"]
+    if not (seeds := sorted(both or done["baseline"])):
         return
-    baseline, distilled = zip(*done.values(), strict=True)
-    first, seed = Run(baseline[0]), min(done)
+    baseline, distilled = ([runs[variant][s] for s in seeds] for variant in BOTH)
+    first = Run(baseline[0])
     known = f"{cell.fraction:.0%} of the labels ({first.meta['shapes']['train']:,} shapes)"
-    yield f"## {cell.student}, {known}, fitted on {cell.fit_on}"
-    yield "\n".join(["```sh", *cell.commands(chosen, seed), "```"])
-    yield f"Settings: {describe(first.config)}, {first.config.epochs} epochs."
-    yield to_markdown(comparison_table(compare(distilled, baseline)))
+    fitted = f"fitted on {cell.fit_on}, {chosen.points} points, {first.config.epochs} epochs"
+    by = "" if chosen.teacher == "lite0" else f", teacher {chosen.teacher}"
+    yield f"## {cell.student}, {known}, {fitted}{by}"
+    yield "\n".join(["```sh", *cell.commands(chosen, seeds[0]), "```"])
+    yield f"Settings: {describe(first.config)}. {machine()}"
+    compared = compare(distilled, baseline) if both else compare(baseline, [])
+    yield to_markdown(comparison_table(compared))
 
 
-def probe_section(chosen: argparse.Namespace) -> Iterator[str]:
+def probe_sections(chosen: argparse.Namespace) -> Iterator[list[str]]:
     """Yield the scores of frozen students that were pretrained without labels."""
     for student in STUDENTS:
         runs = [pretraining(chosen, student, seed).folder for seed in range(99)]
@@ -197,12 +227,12 @@ def probe_section(chosen: argparse.Namespace) -> Iterator[str]:
             first, *others = finished
             rows = probe(ProbeConfig(first, chosen.work / "store", tuple(others)))
             config = Run(first).config
-            yield f"## {student}, pretrained without labels and frozen"
-            yield (
+            yield [
+                f"## {student}, pretrained without labels and frozen",
                 "On ModelNet40's train split without val; the SVM is fitted on train and val."
-                f" Settings: {describe(config)}, {config.epochs} epochs."
-            )
-            yield to_markdown(probe_table(rows))
+                f" Settings: {describe(config)}, {config.epochs} epochs.",
+                to_markdown(probe_table(rows)),
+            ]
 
 
 def main() -> None:

@@ -22,11 +22,12 @@ def write(path: Path, parts: Iterable[str]) -> None:
     path.write_text("\n\n".join(part.strip() for part in parts) + "\n", encoding="utf-8")
 
 
-def sections(path: Path, own: Sequence[str]) -> list[str]:
-    """Return the sections of a page, with one added or replaced: `own`, heading first."""
+def sections(path: Path, *own: Sequence[str]) -> list[str]:
+    """Return the sections of a page, with some added or replaced: each of `own`, heading first."""
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     every = {part.partition("\n")[0]: f"## {part}" for part in text.split("\n## ")[1:]}
-    every[own[0].removeprefix("## ")] = "\n\n".join(part.strip() for part in own)
+    for one in own:
+        every[one[0].removeprefix("## ")] = "\n\n".join(part.strip() for part in one)
     return list(every.values())
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from joblib import Parallel, delayed
+
 from benchmarks.shared.page import table, write
 from pointmcd.data.store import Store
 from pointmcd.evaluation.compare import compare
@@ -88,6 +90,11 @@ def trained_and_evaluated(config: TrainConfig) -> Path:
     if not (run / "test.json").exists():
         evaluate(run)
     return run
+
+
+def train_all(configs: Iterable[TrainConfig], at_once: int = 1) -> None:
+    """Train and evaluate runs in this order, several at a time: small ones do not fill a GPU."""
+    Parallel(at_once)(delayed(trained_and_evaluated)(config) for config in configs)
 
 
 def section(trial: Trial, work: Path, metric: str) -> str | None:

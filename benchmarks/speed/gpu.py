@@ -1,6 +1,6 @@
 """Steps, kernels, teachers, parity with the CPU and the tests, on one GPU: `make bench-gpu`.
 
-    python -m benchmarks.speed.gpu [--device cuda] [--out PAGE] [--small]
+    python -m benchmarks.speed.gpu [--device cuda] [--only PART...] [--out PAGE] [--small]
 
 It ends within six minutes on one H100. `--small --device cpu` goes through all of it in seconds, to
 test the script: its figures mean nothing.
@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from benchmarks.growth.synthetic_store import TEACHER, write_store
-from benchmarks.shared.page import ROOT, machine, table, write
+from benchmarks.shared.page import ROOT, machine, sections, table, write
 from benchmarks.shared.steps import Inputs, make_module, random_batch
 from benchmarks.speed.gpu_kernels import kernels
 from benchmarks.speed.gpu_parity import parity
@@ -191,76 +191,109 @@ def busy(device: torch.device, small: bool) -> str:
     )
 
 
-def tested(small: bool) -> str:
+def tested(small: bool, seconds: float) -> str:
     """Run the tests of operations and students where the GPU is; return what they end with."""
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--no-header"]
     command += ["tests/ops/test_backend.py"] if small else [*TESTS, "-n", str(TEST_PROCESSES)]
     try:
-        done = subprocess.run(
-            command, cwd=ROOT, capture_output=True, text=True, timeout=TEST_SECONDS
-        )
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=seconds)
     except subprocess.TimeoutExpired as stopped:
         said = stopped.stdout or b""
-        return said.decode()[-2000:] + f"\nstopped after {TEST_SECONDS} s"
+        return said.decode()[-2000:] + f"\nstopped after {seconds:g} s"
     lines = done.stdout.splitlines()
     return "\n".join([*(line for line in lines if line.startswith("FAILED")), *lines[-1:]])
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and write the page: times first, so that those are there whatever comes after."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--device", default="cuda")
-    parser.add_argument("--out", type=Path, default=PAGE)
-    parser.add_argument("--small", action="store_true")
-    options = parser.parse_args(arguments)
-    device, small = torch.device(options.device), options.small
-    if device.type == "cuda" and not torch.cuda.is_available():
-        parser.error("--device cuda: there is no GPU here")
-    parts = [
-        "# Speed on a GPU",
-        f"Written by `make bench-gpu`{' in its small form: no figure counts' if small else ''}.",
-        machine("triton") if device.type == "cuda" else machine(),
-    ]
-
-    def add(*more: str) -> None:
-        parts.extend(more)
-        write(options.out, parts)
-
+def steps_part(device: torch.device, small: bool) -> list[str]:
+    """Time train steps."""
     kinds = [
         f"{how}, {kind}"
         for kind in ("float32", "bf16")
         for how in ("published", "ours, plain", "ours, recorded")
     ]
-    add(
+    return [
         "## A train step",
         f"Milliseconds, median of {REPEATS} (peak extra MiB), of a distilled step: 1,024 points,"
         " 12 views, forward, both losses, backward, SGD.",
         table(["student, batch", *kinds, "at most"], step_rows(device, small)),
-    )
+    ]
+
+
+def kernels_part(device: torch.device, small: bool) -> list[str]:
+    """Time kernels."""
     time_it = partial(replayed, device=device, repeats=1 if small else REPEATS)
     head = ["kernel, forward (and backward)", "torch, ms", "ours, ms", "ratio", "GB/s", "at most"]
-    add("## Kernels alone", table(head, kernels(device, small, time_it)))
-    add("## The loader", busy(device, small))
+    return ["## Kernels alone", table(head, kernels(device, small, time_it))]
+
+
+def loader_part(device: torch.device, small: bool) -> list[str]:
+    """Time an epoch."""
+    return ["## The loader", busy(device, small)]
+
+
+def teachers_part(device: torch.device, small: bool) -> list[str]:
+    """Time teachers."""
     time_step = partial(timed, device=device, repeats=1 if small else 5)
     head = ["teacher, lite0", "views", "views a second", f"{MODELNET40:,} shapes, s", "MiB"]
-    add(
+    return [
         "## Teachers",
         f"Features of all views of the embedded furniture, again and again, and what"
         f" {MODELNET40:,} shapes of 12 views would take at that rate (goal: under 60 s).",
         table(head, teacher_rows(device, small, time_step)),
-    )
+    ]
+
+
+def parity_part(device: torch.device, small: bool) -> list[str]:
+    """Hold the students to themselves on the CPU."""
     head = ["values and gradients on the device and the CPU", "embeddings and logits", "gradients"]
-    add(
+    return [
         "## Parity",
         "The largest difference, in units of the largest value. CurveNet's walks choose otherwise"
         " where two scores differ by rounding, and so do nearest neighbours. PointNet++ takes"
         " differences of near points: on one CPU, its gradients in float32 are 0.03 to 0.09 from"
         " those in float64 (`python -m benchmarks.speed.gpu_parity`).",
         table(head, parity(device, small)),
+    ]
+
+
+#: Times first, so that those are there whatever comes after.
+PARTS = {
+    "steps": steps_part,
+    "kernels": kernels_part,
+    "loader": loader_part,
+    "teachers": teachers_part,
+    "parity": parity_part,
+}
+
+
+def tests_part(seconds: float, device: torch.device, small: bool) -> list[str]:
+    """Run the tests, wherever they find a device themselves."""
+    return ["## Tests", f"```\n{tested(small, seconds)}\n```"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure, and write each part into the page once it is there; other parts stay."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    add("## Tests", f"```\n{tested(small)}\n```")
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--out", type=Path, default=PAGE)
+    parser.add_argument("--only", nargs="*", default=[*PARTS, "tests"], choices=[*PARTS, "tests"])
+    parser.add_argument("--test-seconds", type=float, default=TEST_SECONDS)
+    parser.add_argument("--small", action="store_true")
+    options = parser.parse_args(arguments)
+    device, small = torch.device(options.device), options.small
+    if device.type == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda: there is no GPU here")
+    head = (
+        "# Speed on a GPU",
+        f"Written by `make bench-gpu`{' in its small form: no figure counts' if small else ''}.",
+    )
+    where = machine("triton") if device.type == "cuda" else machine()
+    parts = PARTS | {"tests": partial(tests_part, options.test_seconds)}
+    for name in options.only:
+        own = parts[name](device, small)
+        write(options.out, [*head, *sections(options.out, [*own, where])])
     return 0
 
 

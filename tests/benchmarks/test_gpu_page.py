@@ -9,9 +9,10 @@ from benchmarks.speed.gpu_parity import difference
 
 @pytest.mark.usefixtures("one_thread")
 def test_the_small_form_goes_through_every_part(tmp_path, monkeypatch):
-    monkeypatch.setattr(gpu, "tested", lambda small: "1 passed")
+    monkeypatch.setattr(gpu, "tested", lambda small, seconds: f"1 passed in {seconds:g} s")
     page = tmp_path / "page.md"
-    assert gpu.main(["--device", "cpu", "--small", "--out", str(page)]) == 0
+    small = ["--device", "cpu", "--small", "--out", str(page)]
+    assert gpu.main(small) == 0
     text = page.read_text(encoding="utf-8")
     parts = [line for line in text.splitlines() if line.startswith("## ")]
     assert [part[3:] for part in parts] == [
@@ -26,7 +27,9 @@ def test_the_small_form_goes_through_every_part(tmp_path, monkeypatch):
     assert "busy " in text
     assert "| features, decoding among them | 30 |" in text
     assert "| fine-tuning step, 4 shapes: " in text
-    assert "1 passed" in text
+    assert "1 passed in 180 s" in text
+    assert gpu.main([*small, "--only", "tests", "--test-seconds", "5"]) == 0
+    assert page.read_text(encoding="utf-8") == text.replace("in 180 s", "in 5 s")
 
 
 def test_a_gpu_that_is_not_there_is_refused(monkeypatch, capsys):

@@ -141,7 +141,11 @@ def test_modelnet40(run, furniture_root, tmp_path):
     assert "| pointnet-pretrained-s0 | " in page
     assert "| PointNet | 89.2 | " in page
     assert run(*call) == page  # goes on where it ended: nothing is left to do
-    assert "10% of the labels" not in run(*call, "--page", "--fractions", 1)
+    assert run(*call, "--page", "--fractions", 1) == page  # the sections of others stay
+    alone = ("--points", 16, "--fractions", 1, "--fit-on", "train", "--variants", "baseline")
+    more = run(*call, *alone, "--no-probe", "--at-once", 2)
+    assert "fitted on train, 16 points, 1 epochs" in more
+    assert more.count("| distilled | ") == page.count("| distilled | ")
     shapes, *seconds = cost(f"modelnet40:{clouds}", 3, tmp_path / "cost")
     assert shapes == 9
     assert all(0 < each < 60 for each in seconds)
