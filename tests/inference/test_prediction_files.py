@@ -111,9 +111,10 @@ def test_a_label_file_names_files_by_the_end_of_their_paths(tmp_path):
     files = [tmp_path / name for name in ("set/a.off", "set/deep/a.b.off", "set/other/a.b.off")]
     labels = tmp_path / "labels.csv"
     labels.write_text('path,class\na,chair\ndeep\\a.b.off,"x, y"\nelsewhere/z,lamp\n')
-    assert labelled_files(labels, files) == {files[0]: "chair", files[1]: "x, y"}
+    note = f"1 of the 3 rows of {labels} name no file here, such as elsewhere/z"
+    assert labelled_files(labels, files) == ({files[0]: "chair", files[1]: "x, y"}, note)
     labels.write_text(f"path,class\n{files[2]},chair\nset/other/a.b,chair\n")
-    assert labelled_files(labels, files) == {files[2]: "chair"}
+    assert labelled_files(labels, files) == ({files[2]: "chair"}, "")
 
 
 @pytest.mark.parametrize(

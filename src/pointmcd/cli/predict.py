@@ -68,9 +68,9 @@ def predict(
     from pointmcd.progress import console, progress_bar
 
     found, passed_over = find_files(files)
-    if passed_over:
-        console.print(f"note: {passed_over}", soft_wrap=True)
-    given = {} if labels is None else labelled_files(labels, found)
+    given, unused = ({}, "") if labels is None else labelled_files(labels, found)
+    for note in filter(None, (passed_over, unused)):
+        console.print(f"note: {note}", soft_wrap=True)
     found = [path for path in found if path not in given]
     known: list[Prediction] = []
     faults: list[str] = []

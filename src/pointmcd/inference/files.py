@@ -43,8 +43,8 @@ def find_files(paths: Sequence[str | Path]) -> tuple[list[Path], str]:
     return list(found), f"not read: {kinds_text(others)}" if others else ""
 
 
-def labelled_files(labels: Path, files: Sequence[Path]) -> dict[Path, str]:
-    """Return the class of each file that a label file names.
+def labelled_files(labels: Path, files: Sequence[Path]) -> tuple[dict[Path, str], str]:
+    """Return the class of each file that a label file names, and which of its rows name none.
 
     A path in the label file is the end of a file's, with or without its suffix.
 
@@ -59,7 +59,9 @@ def labelled_files(labels: Path, files: Sequence[Path]) -> dict[Path, str]:
             for start in range(len(parts)):
                 ends[parts[start:]].append(file)
     known: dict[Path, str] = {}
-    for row in read_labels(labels):
+    strangers = []
+    rows = read_labels(labels)
+    for row in rows:
         found = ends.get(PurePosixPath(row.path.replace("\\", "/")).parts, [])
         classes = {row.label, *(known[file] for file in found if file in known)}
         several = found if len(found) > 1 else classes if len(classes) > 1 else ()
@@ -69,11 +71,14 @@ def labelled_files(labels: Path, files: Sequence[Path]) -> dict[Path, str]:
                 f"--labels {labels}: line {row.line}: {row.path} may be {told}; name one"
             )
         known.update((file, row.label) for file in found)
+        if not found:
+            strangers.append(row.path)
     if not known:
         raise ConfigError(
             f"--labels {labels}: names none of the {len(files)} files, such as {files[0]}"
         )
-    return known
+    of = f"{len(strangers)} of the {len(rows)} rows of {labels}"
+    return known, f"{of} name no file here, such as {strangers[0]}" if strangers else ""
 
 
 def write_table(path: Path, rows: Sequence[dict[str, str]]) -> None:
