@@ -16,7 +16,7 @@ from pathlib import Path
 from zipfile import ZipFile
 
 from benchmarks.shared.page import machine, sections, write
-from benchmarks.shared.trials import describe, describe_store, parser, train_all
+from benchmarks.shared.trials import describe, describe_store, parser, train_all, trained_on
 from pointmcd.data.splits import labelled_train
 from pointmcd.data.store import Store
 from pointmcd.evaluation.compare import compare
@@ -27,6 +27,7 @@ from pointmcd.tables import to_markdown
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach
 from pointmcd.training.config import TrainConfig
+from pointmcd.training.run import Run
 
 PAGE = Path(__file__).with_name("README.md")
 #: The objectives of each variant, in the order in which they are run.
@@ -121,9 +122,11 @@ def section(study: Study, title: str) -> Iterator[str]:
     beside = f", {copies} deformed copies of each train shape" if copies else ""
     heading = ", ".join([title, *study.unusual, f"{study.fraction:.0%} of the labels{beside}"])
     yield f"## {heading}"
+    first = [Run(study.config("baseline", seed).folder) for seed in study.done("baseline")[:1]]
     yield (
         f"{describe_store(store)}; {len(store.classes)} classes, {known} labelled shapes. Settings:"
         f" {describe(study.config('baseline', 0))}, {study.epochs} epochs."
+        f" {''.join(map(trained_on, first))}"
     )
     for variant in VARIANTS:
         paired = [seed for seed in study.done(variant) if seed in study.done("baseline")]

@@ -76,9 +76,7 @@ def curve(study: Study) -> Figure:
         for labels, seeds in zip(known, values, strict=True):
             axes.plot([labels] * len(seeds), seeds, "o", color=colour, markersize=4, alpha=0.6)
     axes.set_xscale("log")
-    axes.set_xticks(
-        known, [f"{n} ({one.fraction:.0%})" for n, one in zip(known, made, strict=True)]
-    )
+    axes.set_xticks(known, [f"{n}\n{one.fraction:.0%}" for n, one in zip(known, made, strict=True)])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlabel("labelled train shapes of 561 (a dot: one seed)")
     axes.set_ylabel("test accuracy, %")

@@ -123,6 +123,17 @@ def _against(results: list[dict[str, object]], strategy: str) -> str:
     return f"{gains.mean():+.1f} [{gains.mean() - half:+.1f}, {gains.mean() + half:+.1f}]"
 
 
+def simulate(work: Path, strategies: list[str], seeds: int) -> None:
+    """Make the rounds that are not done yet, seed by seed."""
+    done = {(r["strategy"], r["seed"]) for r in _results(work)}
+    for seed in range(seeds):
+        for strategy in strategies:
+            if (strategy, seed) not in done:
+                lines = [json.dumps(result) for result in rounds(work, strategy, seed)]
+                with (work / "results.jsonl").open("a") as file:
+                    file.write("\n".join(lines) + "\n")
+
+
 def main() -> None:
     """Do everything, from the shapes to the page."""
     options = parser(__doc__)
@@ -132,13 +143,7 @@ def main() -> None:
     chosen = options.parse_args()
     work = chosen.work
     prepare(PrepareConfig(chosen.source, work / "store", points=chosen.points))
-    done = {(r["strategy"], r["seed"]) for r in _results(work)}
-    for seed in range(chosen.seeds):
-        for strategy in chosen.strategies:
-            if (strategy, seed) not in done:
-                lines = [json.dumps(result) for result in rounds(work, strategy, seed)]
-                with (work / "results.jsonl").open("a") as file:
-                    file.write("\n".join(lines) + "\n")
+    simulate(work, chosen.strategies, chosen.seeds)
     head = (
         "# Which shapes to label",
         "Written by `python -m benchmarks.labelling ../shared/data/SET.zip WORK`. A teacher (frozen"

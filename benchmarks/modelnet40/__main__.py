@@ -18,7 +18,7 @@ from pathlib import Path
 from benchmarks.modelnet40.published import CLASSIFIED, PROBED
 from benchmarks.modelnet40.timing import timed, timing_rows
 from benchmarks.shared.page import ROOT, machine, sections, table, write
-from benchmarks.shared.trials import BOTH, describe, describe_store, parser, train_all
+from benchmarks.shared.trials import BOTH, describe, describe_store, parser, train_all, trained_on
 from pointmcd.data.store import Store
 from pointmcd.evaluation.compare import compare
 from pointmcd.evaluation.comparison_table import comparison_table
@@ -102,12 +102,14 @@ class Cell:
         source = source_of(Path(chosen.source.name))
         yield f"pointmcd prepare {source} STORE --points {chosen.stored}"
         by = "" if chosen.teacher == "lite0" else f" --teacher {chosen.teacher}"
-        yield f"pointmcd teach STORE{by}{of_labels}{f' --seed {seed}' if of_labels else ''}"
+        distils = "distilled" in chosen.variants
+        if distils:
+            yield f"pointmcd teach STORE{by}{of_labels}{f' --seed {seed}' if of_labels else ''}"
         yield f"pointmcd train STORE {own} --no-distill --out runs/baseline"
-        yield "pointmcd evaluate runs/baseline"
-        if "distilled" in chosen.variants:
+        if distils:
             yield f"pointmcd train STORE {own}{by} --out runs/distilled"
-            yield "pointmcd evaluate runs/distilled"
+        for variant in BOTH if distils else BOTH[:1]:
+            yield f"pointmcd evaluate runs/{variant}"
 
 
 def pretraining(chosen: argparse.Namespace, student: str, seed: int) -> TrainConfig:
@@ -133,7 +135,7 @@ def run_all(chosen: argparse.Namespace) -> None:
             )
         )
     for seed in range(chosen.seeds):
-        for fraction in chosen.fractions:
+        for fraction in chosen.fractions if "distilled" in chosen.variants else ():
             with timed(work, "teach", store / "features"):  # the first: it encodes all views
                 teach(teaching(chosen, fraction, seed))
         if not chosen.no_probe:
@@ -211,7 +213,7 @@ def section(chosen: argparse.Namespace, cell: Cell) -> Iterator[str]:
     by = "" if chosen.teacher == "lite0" else f", teacher {chosen.teacher}"
     yield f"## {cell.student}, {known}, {fitted}{by}"
     yield "\n".join(["```sh", *cell.commands(chosen, seeds[0]), "```"])
-    yield f"Settings: {describe(first.config)}. {machine()}"
+    yield f"Settings: {describe(first.config)}. {trained_on(first)}"
     compared = compare(distilled, baseline) if both else compare(baseline, [])
     yield to_markdown(comparison_table(compared))
 

@@ -145,6 +145,12 @@ def describe(config: TrainConfig) -> str:
     return ", ".join(f"{name} {value}" for name, value in settings.items())
 
 
+def trained_on(run: Run) -> str:
+    """Return where a run was trained; of older runs the version of torch alone is known."""
+    device = f"on {run.meta['device']} " if "device" in run.meta else ""
+    return f"Trained {device}with torch {run.meta['versions']['torch']}."
+
+
 def describe_store(store: Store) -> str:
     """Return the number of shapes per split."""
     counts = {split: len(store.indices(split)) for split in ("train", "val", "test")}

@@ -25,6 +25,11 @@ def pick_device(name: str) -> torch.device:
     return device
 
 
+def device_name(device: torch.device) -> str:
+    """Return the name of a GPU, such as NVIDIA H100, or of another kind of device, such as cpu."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
 def send(values: Array, device: torch.device) -> Tensor:
     """Send an array to a device; to a GPU from pinned memory, so that nothing waits for it."""
     tensor = torch.from_numpy(values)

@@ -9,8 +9,12 @@ from dataset_layouts import write_modelnet_npy
 from store_copies import copy_store
 
 from benchmarks.corruptions import __main__ as corruptions
+from benchmarks.few_labels import __main__ as few_labels
+from benchmarks.few_labels import figure
 from benchmarks.hidden_points import __main__ as hidden_points
 from benchmarks.hidden_points import cloud_views
+from benchmarks.labelling import __main__ as labelling
+from benchmarks.labelling import students as labelled_students
 from benchmarks.modelnet40 import __main__ as modelnet40
 from benchmarks.modelnet40.cost import cost
 from benchmarks.propagation import __main__ as propagation
@@ -121,6 +125,33 @@ def test_propagation(run, tiny_store, tmp_path):
     assert "## tiny, 34% of the labels" in page
     assert "| with spread classes | " in page
     assert "| difference | " in page
+
+
+def test_few_labels(run, monkeypatch, tiny_store, tmp_path):
+    settings = ("--points", 32, "--epochs", 1, "--fraction", 0.34)
+    call = (few_labels, tiny_store.parent / "meshes", tmp_path / "work", *settings)
+    page = run(*call, "--seeds", 1, "--variants", "baseline", "logits", "--at-once", 2)
+    assert "## meshes, 32 points, 1 epochs, 34% of the labels" in page
+    assert "Trained on cpu with torch " in page
+    assert page.count("| distilled | 1 (seed 0) | ") == 1
+    monkeypatch.setattr(figure, "FRACTIONS", (0.34,))
+    monkeypatch.setattr(figure, "CURVE", tmp_path / "curve.png")
+    arguments = ["figure", str(tmp_path / "work"), "--curve", *map(str, settings[:4])]
+    monkeypatch.setattr(sys, "argv", arguments)
+    figure.main()
+    assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_students_of_chosen_labels(run, monkeypatch, tiny_store, tmp_path):
+    monkeypatch.setattr(labelling, "FRACTIONS", (0.3, 0.5))
+    settings = ("--points", 32, "--epochs", 1, "--seeds", 2, "--stored", 64)
+    call = (labelled_students, tiny_store.parent / "meshes", tmp_path / "work", *settings)
+    page = run(*call)
+    assert "## meshes, students\n\n6 labels; PointNet, 32 points, 1 epochs" in page
+    for row in ("baseline (as baseline)", "baseline (labels typical)", "distilled (labels random)"):
+        assert f"| {row} | 0, 1 | " in page
+    assert "The teachers themselves, means: random " in page
+    assert run(*call) == page
 
 
 def test_modelnet40(run, furniture_root, tmp_path):

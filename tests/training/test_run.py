@@ -12,7 +12,8 @@ from pointmcd.training.run import LOCK, Run, create_run, lock_folder
 
 @pytest.fixture
 def config(tiny_store, tmp_path):
-    return TrainConfig(tiny_store, tmp_path / "run", teacher=None, seed=5, student="dgcnn")
+    kind = {"student": "dgcnn", "device": "cpu"}
+    return TrainConfig(tiny_store, tmp_path / "run", teacher=None, seed=5, **kind)
 
 
 @pytest.fixture
@@ -32,6 +33,7 @@ def test_what_a_new_run_says_of_itself(run, config):
         "store_fingerprint": Store(config.store).fingerprint,
         "teacher": None,
         "seed": 5,
+        "device": "cpu",
         "shapes": {"train": 9, "val": 3, "test": 6},
         "parameters": 1234,
         "finished": False,

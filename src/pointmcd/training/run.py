@@ -17,6 +17,7 @@ import pointmcd
 from pointmcd.data.label_file import copy_labels
 from pointmcd.data.labels import LABELS
 from pointmcd.data.store import Store
+from pointmcd.device import device_name, pick_device
 from pointmcd.errors import PointMCDError, RunError
 from pointmcd.files import is_temporary, read_json, remove, replacing, write_json
 from pointmcd.plugs import code_digests
@@ -387,6 +388,7 @@ def create_run(
         "own_fingerprint": store.own_fingerprint,
         "teacher": teacher,
         "versions": versions,
+        "device": device_name(pick_device(config.device)),
         "init": start,
         "seed": config.seed,
         "shapes": shapes,

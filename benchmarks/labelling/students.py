@@ -1,0 +1,125 @@
+"""What it is worth to a student which shapes were labelled: alone, and distilled.
+
+    python -m benchmarks.labelling.students ../shared/data/psb25.zip WORK
+
+goes on where `python -m benchmarks.labelling` ended, or begins with it: the labels of its last
+round, of one strategy and seed, are those of a teacher and of both students. The test split is read
+once, at the end of each run; the page is that of benchmarks.labelling.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from statistics import mean
+
+from benchmarks.labelling import PAGE, rewrite
+from benchmarks.labelling.__main__ import simulate
+from benchmarks.shared.trials import BOTH, parser, train_all, trained_on
+from pointmcd.data.labels import read_labels
+from pointmcd.evaluation.compare import compare
+from pointmcd.evaluation.comparison_table import comparison_table
+from pointmcd.evaluation.results import read_result
+from pointmcd.files import read_json
+from pointmcd.preparation.config import PrepareConfig
+from pointmcd.preparation.prepare import prepare
+from pointmcd.tables import to_markdown
+from pointmcd.tasks.results import Checkpoint, RunResult
+from pointmcd.teachers.config import TeachConfig
+from pointmcd.teachers.teach import teach
+from pointmcd.training.config import TrainConfig
+from pointmcd.training.run import Run
+
+
+@dataclass(frozen=True)
+class Study:
+    """What all runs have in common."""
+
+    work: Path
+    points: int
+    epochs: int
+
+    def labels(self, strategy: str, seed: int) -> Path:
+        """Return the label file of a strategy's last round."""
+        return self.work / f"{strategy}-s{seed}.csv"
+
+    def config(self, strategy: str, variant: str, seed: int) -> TrainConfig:
+        """Return the settings of one run."""
+        return TrainConfig(
+            self.work / "store",
+            self.work / "runs" / f"{strategy}-{variant}-s{seed}",
+            teacher=None if variant == "baseline" else "lite0",
+            labels=self.labels(strategy, seed),
+            points=self.points,
+            epochs=self.epochs,
+            batch_size=32,
+            seed=seed,
+        )
+
+    def done(self, strategy: str) -> list[list[Path]]:
+        """Return the evaluated runs of a strategy, of each variant those of the same seeds."""
+        pairs = ([self.config(strategy, v, seed).folder for v in BOTH] for seed in range(99))
+        found = [pair for pair in pairs if all((run / "test.json").exists() for run in pair)]
+        return [list(runs) for runs in zip(*found, strict=True)]
+
+
+def read(run: str | Path, checkpoint: Checkpoint) -> RunResult:
+    """Read the results of a run; those of other labels of the same store are comparable here."""
+    found = read_result(run, checkpoint)
+    strategy = Path(found.config["labels"]).stem.rpartition("-")[0]
+    info = found.info | {"store_fingerprint": found.info["own_fingerprint"]}
+    return replace(found, config=found.config | {"labels": strategy}, info=info)
+
+
+def section(study: Study, title: str, strategies: list[str]) -> Iterator[str]:
+    """Yield the paragraphs of one data set; the first strategy's baseline is that of all others."""
+    made = {strategy: study.done(strategy) for strategy in strategies}
+    (baseline, *first), *others = (runs for runs in made.values() if runs)
+    known = {len(read_labels(study.labels(strategy, 0))) for strategy in made}
+    yield f"## {title}, students"
+    yield (
+        f"{' or '.join(map(str, sorted(known)))} labels; PointNet, {study.points} points,"
+        f" {study.epochs} epochs, the default objective (class probabilities)."
+        f" {trained_on(Run(baseline[0]))}"
+    )
+    runs = [run for one in (first, *others) for variant in one for run in variant]
+    yield to_markdown(comparison_table(compare(runs, baseline, read=read)))
+    teachers = (
+        f"{strategy} {mean(teacher_accuracy(run) for run in distilled):.1f}"
+        for strategy, (_, distilled) in made.items()
+    )
+    yield f"The teachers themselves, means: {', '.join(teachers)}."
+
+
+def teacher_accuracy(run: Path) -> float:
+    """Return the accuracy of a run's teacher on the test split, in percent."""
+    return 100 * float(read_json(run / "test.json")["teacher"]["overall_accuracy"])
+
+
+def main() -> None:
+    """Do everything, from the shapes to the page."""
+    options = parser(__doc__)
+    options.add_argument("--seeds", type=int, default=3, help="how many")
+    options.add_argument("--stored", type=int, default=2048, help="points of the store")
+    options.add_argument("--points", type=int, default=256)
+    options.add_argument("--epochs", type=int, default=40)
+    options.add_argument("--strategies", nargs="*", default=["random", "typical"])
+    options.add_argument("--at-once", type=int, default=1, help="runs trained at a time")
+    options.add_argument("--page", action="store_true", help="train nothing, write the page")
+    chosen = options.parse_args()
+    study = Study(chosen.work, chosen.points, chosen.epochs)
+    if not chosen.page:
+        prepare(PrepareConfig(chosen.source, chosen.work / "store", points=chosen.stored))
+        simulate(chosen.work, chosen.strategies, chosen.seeds)
+        every = list(product(range(chosen.seeds), chosen.strategies))
+        for seed, strategy in every:
+            teach(TeachConfig(chosen.work / "store", labels=study.labels(strategy, seed)))
+        train_all(
+            (study.config(strategy, v, seed) for seed, strategy in every for v in BOTH),
+            chosen.at_once,
+        )
+    rewrite(PAGE, list(section(study, chosen.source.stem, chosen.strategies)))
+
+
+if __name__ == "__main__":
+    main()
