@@ -58,7 +58,8 @@ class Study:
 
     def done(self, strategy: str) -> list[list[Path]]:
         """Return the evaluated runs of a strategy, of each variant those of the same seeds."""
-        pairs = ([self.config(strategy, v, seed).folder for v in BOTH] for seed in range(99))
+        seeds = [seed for seed in range(99) if self.labels(strategy, seed).exists()]
+        pairs = ([self.config(strategy, v, seed).folder for v in BOTH] for seed in seeds)
         found = [pair for pair in pairs if all((run / "test.json").exists() for run in pair)]
         return [list(runs) for runs in zip(*found, strict=True)]
 
@@ -66,9 +67,9 @@ class Study:
 def read(run: str | Path, checkpoint: Checkpoint) -> RunResult:
     """Read the results of a run; those of other labels of the same store are comparable here."""
     found = read_result(run, checkpoint)
-    strategy = Path(found.config["labels"]).stem.rpartition("-")[0]
+    strategy = Path(run).name.rsplit("-", 2)[0]
     info = found.info | {"store_fingerprint": found.info["own_fingerprint"]}
-    return replace(found, config=found.config | {"labels": strategy}, info=info)
+    return replace(found, config=found.config | {"labels by": strategy}, info=info)
 
 
 def section(study: Study, title: str, strategies: list[str]) -> Iterator[str]:

@@ -146,10 +146,12 @@ def test_students_of_chosen_labels(run, monkeypatch, tiny_store, tmp_path):
     monkeypatch.setattr(labelling, "FRACTIONS", (0.3, 0.5))
     settings = ("--points", 32, "--epochs", 1, "--seeds", 2, "--stored", 64)
     call = (labelled_students, tiny_store.parent / "meshes", tmp_path / "work", *settings)
+    (tmp_path / "README.md").write_text("# Which shapes to label\n")
     page = run(*call)
     assert "## meshes, students\n\n6 labels; PointNet, 32 points, 1 epochs" in page
-    for row in ("baseline (as baseline)", "baseline (labels typical)", "distilled (labels random)"):
-        assert f"| {row} | 0, 1 | " in page
+    for variant in BOTH:
+        for strategy in ("random", "typical"):
+            assert f"| {variant} (labels by {strategy}) | 2 (0, 1) | " in page
     assert "The teachers themselves, means: random " in page
     assert run(*call) == page
 
