@@ -46,7 +46,7 @@ OF_TASK = {
     "classification": tuple(name for name in VARIANTS if name != "point_logits"),
     "segmentation": ("baseline", "vafp", "point_logits"),
 }
-#: Settings that neither a run's name nor a title says.
+#: Settings that names of runs and titles leave out.
 POINTS, EPOCHS, TEACHER, BATCH_SIZE = 256, 40, "lite0", 32
 
 
