@@ -180,6 +180,6 @@ def test_few_steps_are_told_before_they_begin(make, capsys):
     train(config)
     said = " ".join(capsys.readouterr().err.split())
     assert "note: 4 steps in all (9 shapes, batches of 4, 2 epochs) are few" in said
-    assert "--epochs 100, or a smaller --batch-size" in said
+    assert "take 100 epochs, or smaller batches" in said
     train(config)
     assert "steps in all" not in capsys.readouterr().err

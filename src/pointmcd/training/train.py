@@ -89,7 +89,7 @@ def _warn_of_few_steps(trainer: Trainer) -> None:
         console.print(
             f"note: {steps} steps in all ({shapes} shapes, batches of {config.batch_size},"
             f" {config.epochs} epochs) are few; {FEW_STEPS} are the least to judge by:"
-            f" --epochs {math.ceil(FEW_STEPS / trainer.steps)}, or a smaller --batch-size"
+            f" take {math.ceil(FEW_STEPS / trainer.steps)} epochs, or smaller batches"
         )
 
 
