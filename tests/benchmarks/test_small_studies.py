@@ -148,7 +148,8 @@ def test_students_of_chosen_labels(run, monkeypatch, tiny_store, tmp_path):
     call = (labelled_students, tiny_store.parent / "meshes", tmp_path / "work", *settings)
     (tmp_path / "README.md").write_text("# Which shapes to label\n")
     page = run(*call)
-    assert "## meshes, students\n\n6 labels; PointNet, 32 points, 1 epochs" in page
+    assert "WORK`. 6 labels; PointNet, 32 points, 1 epochs" in page
+    assert "differ in" not in page
     for variant in BOTH:
         for strategy in ("random", "typical"):
             assert f"| {variant} (labels by {strategy}) | 2 (0, 1) | " in page
