@@ -1,6 +1,7 @@
 """Runs that differ in one setting only, trained one by one, and the page that compares them."""
 
 import argparse
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -94,7 +95,13 @@ def trained_and_evaluated(config: TrainConfig) -> Path:
 
 def train_all(configs: Iterable[TrainConfig], at_once: int = 1) -> None:
     """Train and evaluate runs in this order, several at a time: small ones do not fill a GPU."""
-    Parallel(at_once)(delayed(trained_and_evaluated)(config) for config in configs)
+    Parallel(at_once)(delayed(_timed)(config) for config in configs)
+
+
+def _timed(config: TrainConfig) -> None:
+    start = time.perf_counter()
+    run = trained_and_evaluated(config)
+    print(f"{run.name}: {time.perf_counter() - start:.0f} s")
 
 
 def section(trial: Trial, work: Path, metric: str) -> str | None:

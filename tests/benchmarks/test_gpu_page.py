@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from benchmarks.speed import gpu
+from benchmarks.speed import divergence, gpu
 from benchmarks.speed.gpu_parity import difference
 
 
@@ -37,6 +37,13 @@ def test_a_gpu_that_is_not_there_is_refused(monkeypatch, capsys):
     with pytest.raises(SystemExit):
         gpu.main([])
     assert "no GPU here" in capsys.readouterr().err
+
+
+def test_trainings_drift_apart_where_their_first_weights_differ(monkeypatch):
+    monkeypatch.setattr(divergence, "POINTS", 64)
+    assert divergence.drift("pointnet", 0) > 0
+    monkeypatch.setattr(divergence, "CHANGE", 0.0)
+    assert divergence.drift("pointnet", 0) == 0
 
 
 def test_a_difference_is_in_units_of_the_largest_value():

@@ -45,8 +45,8 @@ def trained(model, points, labels, recorded):
     return weights, torch.stack(losses), recorded and call.fails
 
 
-# CurveNet's walks choose otherwise where scores differ by rounding: two plain trainings on a CPU
-# from weights 1e-6 apart have losses that differ by up to 29% within seven steps.
+# CurveNet's walks choose otherwise where scores differ by rounding: losses of two plain trainings
+# from weights 1e-6 apart differ most with it (python -m benchmarks.speed.divergence).
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize(
     ("student", "loss", "way"),
