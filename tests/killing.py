@@ -34,6 +34,7 @@ def _work(work, options):
     import torch
 
     import pointmcd.teachers.teach
+    import pointmcd.training.keeper
     import pointmcd.training.train  # imported before the forks, whatever the work
 
     torch.optim.SGD([torch.zeros(1)])  # the first optimizer imports for seconds; once is enough
@@ -42,6 +43,7 @@ def _work(work, options):
     if work == "teach":
         module = pointmcd.teachers.teach
         return lambda: module.teach(module.TeachConfig(**(options | paths)))
+    pointmcd.training.keeper.SAVE_EVERY = 0.0  # each epoch, however short
     module = pointmcd.training.train
     return lambda: module.train(module.TrainConfig(**(options | paths)))
 

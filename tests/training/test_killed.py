@@ -1,14 +1,17 @@
 """Training that is killed at any moment and run again equals one that was left in peace."""
 
+import itertools
 import os
 import random
 import time
 from dataclasses import asdict
+from types import SimpleNamespace
 
 import pytest
 from killing import run_killed
 from store_copies import edit_json
 
+from pointmcd.training import keeper as keeper_module
 from pointmcd.training import train as train_module
 from pointmcd.training.run import Run
 from pointmcd.training.train import train
@@ -57,8 +60,8 @@ def interrupt_at(monkeypatch, owner, name, number):
         (Trainer, "epoch", 1),
         (Trainer, "_step", 6),
         (Run, "append", 3),
-        (Trainer, "save", 1),  # the first best
-        (Trainer, "save", 2),  # the first last: metrics and best are one epoch ahead
+        (keeper_module, "save_checkpoint", 1),  # the first best
+        (keeper_module, "save_checkpoint", 2),  # the first last: metrics and best are ahead
         (Run, "finish", 1),
     ],
 )
@@ -85,6 +88,34 @@ def test_it_goes_on_where_it_stood(make, monkeypatch):
     monkeypatch.setattr(Trainer, "epoch", lambda self, n: epochs.append(n) or epoch(self, n))
     train(config)
     assert epochs == [2, 3]
+
+
+def write_every_third_epoch(monkeypatch):
+    """Let 0.4 s pass from one epoch to the next, of 1 s between checkpoints."""
+    clock = itertools.count(step=0.4)
+    monkeypatch.setattr(keeper_module, "SAVE_EVERY", 1.0)
+    monkeypatch.setattr(keeper_module, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+
+
+def test_short_epochs_are_written_together(make, content, monkeypatch):
+    written = content(train(make("b", epochs=5, **WAYS["adamw"])))
+    config, states = make("a", epochs=5, **WAYS["adamw"]), []
+    save = keeper_module.save_checkpoint
+
+    def noted(path, tensors, state):
+        states.append((path.stem, state["epoch"]))
+        save(path, tensors, state)
+
+    monkeypatch.setattr(keeper_module, "save_checkpoint", noted)
+    write_every_third_epoch(monkeypatch)
+    with monkeypatch.context() as patch:
+        interrupt_at(patch, Trainer, "epoch", 5)
+        with pytest.raises(KeyboardInterrupt):
+            train(config)
+    assert [m["epoch"] for m in Run(config.out).metrics()] == [1, 2, 3]
+    train(config)
+    assert [epoch for name, epoch in states if name == "last"] == [3, 5]
+    assert content(config.out) == written
 
 
 def test_a_best_epoch_before_the_interruption_stays_the_best(make, monkeypatch):

@@ -19,6 +19,7 @@ from pointmcd.tasks.task import get_task
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.stored import meant_name, teacher_folder
 from pointmcd.teachers.teach import teach
+from pointmcd.training import keeper
 from pointmcd.training.run import Run
 from pointmcd.training.train import train
 from pointmcd.training.trainer import Trainer
@@ -146,7 +147,7 @@ def test_rotation_trains_and_changes_what_is_learnt(parts, content, rotation):
 # Resumed
 
 
-INTERRUPTIONS = [(Trainer, "_step", 4), (Run, "append", 2), (Trainer, "save", 2)]
+INTERRUPTIONS = [(Trainer, "_step", 4), (Run, "append", 2), (keeper, "save_checkpoint", 2)]
 
 
 @every_arm

@@ -217,11 +217,11 @@ class Run(Tabular):
                     raise RunError(f"{file}: line {number} is not JSON; train again") from error
         return records
 
-    def append(self, record: dict[str, Any]) -> None:
-        """Add the record of one epoch; a later record of that epoch or above is dropped first."""
-        kept = [m for m in self.metrics() if m["epoch"] < record["epoch"]]
+    def append(self, *records: dict[str, Any]) -> None:
+        """Add records of epochs; an older one of the first of them or above is dropped first."""
+        kept = [m for m in self.metrics() if m["epoch"] < records[0]["epoch"]]
         with replacing(self.path / "metrics.jsonl") as temporary:
-            lines = [json.dumps(m) for m in [*kept, record]]
+            lines = [json.dumps(m) for m in [*kept, *records]]
             temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
     def finish(self) -> None:

@@ -21,6 +21,7 @@ from pointmcd.training.capture import WARM_UP
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.finetune import check_start, describe_start
 from pointmcd.training.inputs import count_shapes, find_teacher, with_objectives
+from pointmcd.training.keeper import Keeper
 from pointmcd.training.processes import agreed, is_main, join, main_first
 from pointmcd.training.run import Run, changed_code, clear_run, create_run, is_begun, lock_folder
 from pointmcd.training.trainer import Trainer
@@ -261,12 +262,12 @@ def _first_difference(plan: Plan, meta: dict[str, Any]) -> str | None:
 
 
 def _run_epochs(trainer: Trainer, run: Run) -> None:
-    start, best, total = 0, None, trainer.config.epochs
+    start, total, keeper = 0, trainer.config.epochs, Keeper(trainer, run)
     with agreed():
         last = run.checkpoint("last")
         if last.exists():
             tensors, state = load_checkpoint(last)
-            start, best = int(state["epoch"]), state["best"]
+            start, keeper.best = int(state["epoch"]), state["best"]
             if start < total:
                 trainer.load(tensors, str(last))
     trackers.start(trainer.accelerator, run.path.name, run.settings)
@@ -288,7 +289,8 @@ def _run_epochs(trainer: Trainer, run: Run) -> None:
             record = trainer.epoch(epoch)
             trackers.log(trainer.accelerator, record)
             with agreed():
-                best = _keep(trainer, run, record, best)
+                if is_main():
+                    keeper.keep(record)
             progress.update(task, completed=epoch + 1, note=_note(record, trainer.task.best))
     trackers.finish(trainer.accelerator)
     with agreed():
@@ -315,20 +317,6 @@ def _drop_optimizer(checkpoint: Path) -> None:
     """Leave the model alone in the checkpoint of the last epoch, with which nothing goes on."""
     tensors, state = load_checkpoint(checkpoint)
     save_checkpoint(checkpoint, with_prefix("model", under_prefix("model", tensors)), state)
-
-
-def _keep(trainer: Trainer, run: Run, record: dict[str, Any], best: float | None) -> float | None:
-    """Write the results of an epoch; `last` is last, so that a kill before it repeats the epoch."""
-    if not is_main():
-        return best
-    score: float | None = record[trainer.task.best]
-    run.append(record)
-    # Without a validation split the best epoch is the last.
-    if "best" in run.checkpoints and (score is None or best is None or score > best):
-        best = score
-        trainer.save(run.checkpoint("best"), {"epoch": record["epoch"]}, whole=False)
-    trainer.save(run.checkpoint("last"), {"epoch": record["epoch"], "best": best}, whole=True)
-    return best
 
 
 def _note(record: dict[str, Any], best: str) -> str:

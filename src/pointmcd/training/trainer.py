@@ -5,7 +5,6 @@ import math
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, closing, contextmanager
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,7 +19,6 @@ from pointmcd.checkpoint import (
     load_module,
     load_optimizer,
     optimizer_tensors,
-    save_checkpoint,
     under_prefix,
     with_prefix,
 )
@@ -355,17 +353,20 @@ class Trainer:
         metrics = self.task.training_metrics(logits.detach().float(), batch)
         return {"task_loss": task.detach(), **logged, **metrics}
 
-    def save(self, path: Path, state: dict[str, Any], whole: bool) -> None:
-        """Write a checkpoint: the model, and all that training needs if `whole`."""
-        tensors = with_prefix("model", self.judged.model.state_dict())
-        if whole:
-            tensors |= with_prefix("optimizer", optimizer_tensors(self.optimizer))
-            tensors |= with_prefix("objectives", self.training.objectives.state_dict())
-            if self.average is not None:
-                tensors |= with_prefix("live", self.module.state_dict())
-                tensors |= with_prefix("average", self.judged.objectives.state_dict())
-                tensors["steps"] = self.average.n_averaged
-        save_checkpoint(path, tensors, state)
+    def model_tensors(self) -> dict[str, Tensor]:
+        """Return the model that is validated and kept, as a checkpoint holds it."""
+        return with_prefix("model", self.judged.model.state_dict())
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return all that training needs to go on."""
+        tensors = self.model_tensors()
+        tensors |= with_prefix("optimizer", optimizer_tensors(self.optimizer))
+        tensors |= with_prefix("objectives", self.training.objectives.state_dict())
+        if self.average is not None:
+            tensors |= with_prefix("live", self.module.state_dict())
+            tensors |= with_prefix("average", self.judged.objectives.state_dict())
+            tensors["steps"] = self.average.n_averaged
+        return tensors
 
     def load(self, tensors: dict[str, Tensor], what: str) -> None:
         """Go on from a whole checkpoint."""

@@ -1,0 +1,59 @@
+"""What stays of each epoch: its record and the checkpoints, written together."""
+
+import time
+from typing import Any
+
+from torch import Tensor
+
+from pointmcd.checkpoint import save_checkpoint
+from pointmcd.training.run import Run
+from pointmcd.training.trainer import Trainer
+
+#: Seconds between checkpoints, at the least: epochs of a tenth of a second, as they are on a GPU,
+#: would otherwise wait for the disk most of the time. A run that is killed repeats what it lost.
+SAVE_EVERY = 1.0
+
+
+class Keeper:
+    """Keeps the results of epochs in a run folder.
+
+    Args:
+        trainer: whose state they are.
+        run: the folder.
+
+    Attributes:
+        best: the score of the best epoch so far; None before the first.
+    """
+
+    def __init__(self, trainer: Trainer, run: Run) -> None:
+        self.trainer, self.run = trainer, run
+        self.best: float | None = None
+        self._records: list[dict[str, Any]] = []
+        self._unwritten: tuple[dict[str, Tensor], dict[str, Any]] | None = None
+        self._written = time.perf_counter()
+
+    def keep(self, record: dict[str, Any]) -> None:
+        """Keep the results of an epoch, of the last one at once."""
+        self._records.append(record)
+        self._keep_if_best(record)
+        due = time.perf_counter() - self._written >= SAVE_EVERY
+        if due or record["epoch"] == self.trainer.config.epochs:
+            self._write(record["epoch"])
+
+    def _keep_if_best(self, record: dict[str, Any]) -> None:
+        score: float | None = record[self.trainer.task.best]
+        # Without a validation split the best epoch is the last.
+        better = score is None or self.best is None or score > self.best
+        if better and "best" in self.run.checkpoints:
+            self.best = score
+            tensors = {n: t.detach().clone() for n, t in self.trainer.model_tensors().items()}
+            self._unwritten = tensors, {"epoch": record["epoch"]}
+
+    def _write(self, epoch: int) -> None:
+        """Write all; `last` is last, so that a kill before it repeats the epochs."""
+        self.run.append(*self._records)
+        if self._unwritten is not None:
+            save_checkpoint(self.run.checkpoint("best"), *self._unwritten)
+        state = {"epoch": epoch, "best": self.best}
+        save_checkpoint(self.run.checkpoint("last"), self.trainer.tensors(), state)
+        self._records, self._unwritten, self._written = [], None, time.perf_counter()
