@@ -52,7 +52,14 @@ TERMS = {
         "Trained on 254 models of the SweetHome3D furniture libraries, CC0 and CC BY 3.0; titles"
         " and authors stand in ATTRIBUTION.csv of furniture10.zip, which comes with pointmcd.",
     ),
+    "mfcad16": (
+        "mit",
+        "Trained on blocks of MFCAD (https://github.com/hducg/MFCAD), copyright (c) 2020 hducg, MIT"
+        " licence.",
+    ),
 }
+#: The set with parts.
+PARTS = "mfcad16"
 
 
 @dataclass(frozen=True)
