@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 import pytest
+from store_copies import copy_store
 from webdriver import CHROMIUM, DRIVER, browsing
 
 from pointmcd.data.part_labels import PartRow, read_parts, write_parts
@@ -137,6 +138,29 @@ def test_paint_undo_save_read_back_train_and_predict(
     mesh = next((furniture_root / "bed" / "test").glob("*.off"))
     (said,) = predict(run, [mesh], device="cpu")
     assert set(said.parts) == {"foot", 'верх, "a"'}
+
+
+def test_guesses_are_confirmed_and_corrected(browser, parts_store, trained_parts_run, tmp_path):
+    store = copy_store(parts_store, tmp_path / "store")
+    page = write_label_page(parts_page(store, None, 2, 6, "cpu", trained_parts_run), tmp_path)
+    show(browser, page.as_uri())
+    seen = browser.run("pieces.visible")
+    wanted = {one: browser.run(f"guessOf(0, {one}).part") for one in seen}
+    assert browser.run(f"guessOf(0, {seen[0]}).sure") in range(101)
+    assert parts(browser) == [None] * 6
+    other = next(name for name in browser.run("here()") if name != wanted[seen[0]])
+    browser.keys("/", other, "Enter")
+    browser.draw(place(browser, seen[0]))  # wrong: corrected
+    browser.keys("c")  # the others are right
+    assert {one: parts(browser)[one] for one in seen} == wanted | {seen[0]: other}
+    assert browser.run("document.getElementById('confirm').disabled")
+    browser.keys("z", held=["Control"])
+    assert [part for part in parts(browser) if part] == [other]
+    browser.draw(place(browser, seen[1]), held="Control")
+    browser.click("#confirm")  # of the picked piece alone
+    assert parts(browser)[seen[1]] == wanted[seen[1]]
+    assert len([part for part in parts(browser) if part]) == 2
+    assert browser.complaints() == []
 
 
 def test_files_that_do_not_fit(browser, page, tmp_path):

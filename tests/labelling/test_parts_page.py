@@ -121,7 +121,6 @@ def test_the_command(cli, hard_store, tmp_path):
     arguments = ("label", hard_store, "--parts", "--count", 2, "--clusters", 5, "--device", "cpu")
     assert cli(*arguments, "--out", out)[:2] == (0, f"{out}\n")
     assert cli(*arguments, "--out", out)[0] == 1
-    assert cli(*arguments, "--run", "runs/a")[0] == 2
     assert cli("label", hard_store, "--clusters", 5)[0] == 2
     for clusters in (1, 201):
         status, _, error = cli("label", hard_store, "--parts", "--clusters", clusters)

@@ -35,7 +35,7 @@ def label(
         labels: Label file to begin with; by default that of --run, else the labels in the store.
             With --serve also the file that is saved: labels.csv by default, parts.csv with --parts.
         run: Run on the store, or teacher (STORE/teachers/NAME); its guesses are to be confirmed or
-            corrected.
+            corrected. With --parts a run of segmentation.
         count: Shapes to propose.
         parts: Label parts instead, by clicking pieces of the shapes: clusters of their points.
         clusters: With --parts: clusters that each shape is cut into; 24.
@@ -43,8 +43,6 @@ def label(
         device: cpu, cuda, mps or auto.
         overwrite: Replace a page of that name.
     """
-    if parts and run is not None:
-        raise UsageError("label: --run guesses classes, not --parts; leave one of them out")
     if clusters is not None and not parts:
         raise UsageError("label: --clusters is for --parts; leave it out")
     if serve and out_file is not None:
@@ -61,7 +59,7 @@ def label(
         from pointmcd.data.clusters import CLUSTERS
         from pointmcd.labelling.parts_page import parts_page
 
-        page = parts_page(store, labels, count, clusters or CLUSTERS, device)
+        page = parts_page(store, labels, count, clusters or CLUSTERS, device, run)
     else:
         from pointmcd.labelling.page import label_page
 

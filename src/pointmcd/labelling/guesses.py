@@ -58,7 +58,8 @@ def _of_run(path: Path, store: Store, device: str) -> Guesses:
     run = Run(path)
     run.refuse_unfinished()
     run.refuse_pretrained()
-    _check(path, run.task, run.meta.get("own_fingerprint", run.meta["store_fingerprint"]), store)
+    _check_task(path, run.task)
+    check_store(run, store)
     where = pick_device(device)
     every = np.arange(len(store.shapes))
     dataset = ShapeDataset(store, every, run.config.points, labelled=False, features=run.features)
@@ -70,7 +71,8 @@ def _of_run(path: Path, store: Store, device: str) -> Guesses:
 def _of_teacher(path: Path, store: Store) -> Guesses:
     own, meta = open_teacher_store(path)
     task = task_of_lesson(meta["task"])
-    _check(path, task, own.own_fingerprint, store)
+    _check_task(path, task)
+    _check_fingerprint(path, own.own_fingerprint, store)
     assert task is not None
     every = np.arange(len(own.shapes))
     answer = torch.from_numpy(map_output(own, meta, str(task.teacher_answer), every)[:]).float()
@@ -79,9 +81,25 @@ def _of_teacher(path: Path, store: Store) -> Guesses:
     return Guesses(own.classes, arrays["probabilities"].astype(np.float64), own.label_file)
 
 
-def _check(path: Path, task: Task | None, fingerprint: str, store: Store) -> None:
+def check_store(run: Run, store: Store) -> None:
+    """Refuse a run that learnt from another store.
+
+    Raises:
+        RunError: saying so.
+    """
+    _check_fingerprint(
+        run.path, run.meta.get("own_fingerprint", run.meta["store_fingerprint"]), store
+    )
+
+
+def _check_task(path: Path, task: Task | None) -> None:
     if task is None or "probabilities" not in task.arrays:
-        raise RunError(f"{path}: names no classes of shapes; give a run of classification")
+        raise RunError(
+            f"{path}: names no classes of shapes; give a run of classification, or --parts"
+        )
+
+
+def _check_fingerprint(path: Path, fingerprint: str, store: Store) -> None:
     if fingerprint != store.own_fingerprint:
         raise RunError(
             f"{path}: learnt from another store than {store.path}; label that one, or train on"

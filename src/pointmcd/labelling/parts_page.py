@@ -16,6 +16,7 @@ from pointmcd.device import pick_device
 from pointmcd.errors import ConfigError
 from pointmcd.labelling.drawn_clusters import Drawing, draw_clusters
 from pointmcd.labelling.html import render
+from pointmcd.labelling.part_guesses import PartGuess, PartGuesser
 from pointmcd.labelling.propose import propose, shape_features
 from pointmcd.labelling.thumbnails import picture_kind
 from pointmcd.progress import progress_bar
@@ -37,6 +38,7 @@ class PartsPage:
         shapes: indices of the shapes on the page, in order.
         drawings: of these shapes.
         fingerprints: of the clusters of these shapes.
+        guesses: for the clusters of these shapes, if there is a model.
     """
 
     file_name: ClassVar[str] = "parts.html"
@@ -47,6 +49,7 @@ class PartsPage:
     shapes: list[int]
     drawings: list[Drawing]
     fingerprints: list[str]
+    guesses: list[list[PartGuess | None]] | None = None
 
     def data(self, file: Path | None = None) -> dict[str, Any]:
         """Return all but the pictures, as JSON values.
@@ -63,6 +66,7 @@ class PartsPage:
             "count": self.count,
             "file": None if file is None else str(file),
             "fingerprint": f"{self.store.own_fingerprint}-parts-{self.count}",
+            "guesses": self.guesses,
             "items": self.items,
             "kind": picture_kind(),
             "labels": labels,
@@ -116,18 +120,20 @@ def parts_page(
     count: int = 50,
     clusters: int = CLUSTERS,
     device: str = "auto",
+    run: str | Path | None = None,
 ) -> PartsPage:
     """Collect what the page shows of a store: shapes that are labelled, and those to label next.
 
     Args:
         store: the folder.
-        labels: a part file to begin with.
+        labels: a part file to begin with; by default that of the run.
         count: how many shapes are proposed.
         clusters: of points, of each shape.
         device: cpu, cuda, mps or auto; for the image encoder, by which shapes are chosen.
+        run: a run of segmentation on the store, whose guesses are shown.
 
     Raises:
-        StoreError: when the store cannot be used.
+        StoreError, RunError: when store or run cannot be used, or do not belong together.
         ConfigError: when the part file does not fit the store or the clusters, or a number is out
             of range.
     """
@@ -136,18 +142,26 @@ def parts_page(
     if not 2 <= clusters <= _MOST:
         raise ConfigError(f"--clusters {clusters}: must be from 2 to {_MOST}")
     opened = Store(Path(store))
+    guesser = None if run is None else PartGuesser(run, opened, device)
+    if labels is None and guesser is not None:
+        labels = guesser.run.label_file
     rows = {} if labels is None else read_part_rows(opened, labels, clusters)
     known = sorted({item // clusters for item in rows})
     features = shape_features(opened, device=str(pick_device(device)))
     shapes = [*propose(opened, count, known, features), *known]
-    drawings, fingerprints = [], []
+    drawings, fingerprints, guesses = [], [], []
+    guessed = [] if guesser is None else list(guesser.probabilities(shapes))
     with progress_bar() as progress:
         task = progress.add_task("clusters", total=len(shapes), note="")
-        for index in progress.track(shapes, task_id=task):
+        for place, index in enumerate(progress.track(shapes, task_id=task)):
             found, fingerprint = shape_clusters(opened, index, clusters)
             drawings.append(draw_clusters(opened, index, found))
             fingerprints.append(fingerprint)
-    return PartsPage(opened, clusters, rows, shapes, drawings, fingerprints)
+            if guesser is not None:
+                guesses.append(guesser.guess(index, guessed[place], found, clusters))
+    return PartsPage(
+        opened, clusters, rows, shapes, drawings, fingerprints, None if guesser is None else guesses
+    )
 
 
 def read_part_rows(store: Store, file: str | Path, count: int) -> dict[int, PartRow]:

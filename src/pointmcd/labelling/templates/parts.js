@@ -20,7 +20,13 @@ function learnAll() {
   for (const [kind, parts] of known) for (const part of [...parts]) learn(kind, part);
   shapes.forEach((_, number) => {
     for (const part of partsOf(number)) if (part !== null) learn(data.of[number], part);
+    for (const guess of data.guesses?.[number] ?? []) if (guess) learn(data.of[number], guess[0]);
   });
+}
+// What the run says of a piece that has no part, {part, sure}, or null.
+function guessOf(number, cluster) {
+  const guess = labels.of[item(number, cluster)] === null ? data.guesses?.[number][cluster] : null;
+  return guess ? { part: guess[0], sure: guess[1] } : null;
 }
 const partsOf = (number) => labels.of.slice(item(number, 0), item(number, count));
 const here = () => known.get(data.of[at]) ?? [];
@@ -28,17 +34,18 @@ const here = () => known.get(data.of[at]) ?? [];
 // Drawing
 
 const pieces = new Pieces($("views"), (cluster) => {
-  const part = labels.of[item(at, cluster)];
-  const turn = part === null ? cluster * 137.5 : labels.classes.indexOf(part) * 137.5;
+  const part = labels.of[item(at, cluster)], guessed = part ?? guessOf(at, cluster)?.part ?? null;
+  const turn = (guessed === null ? cluster : labels.classes.indexOf(guessed)) * 137.5;
   return {
-    colour: rgb(Math.round(turn) % 360, part === null ? 48 : 62, part === null ? 62 : 46),
+    colour: rgb(Math.round(turn) % 360, guessed === null ? 48 : 62, guessed === null ? 62 : 46),
     strong: part !== null, marked: picked.has(cluster) || cluster === framed,
   };
 }, (cluster) => tellTarget(cluster));
 
 function tellTarget(cluster = null) {
   const one = cluster ?? framed;
-  const part = one === null ? null : labels.of[item(at, one)];
+  const guess = one === null ? null : guessOf(at, one);
+  const part = one === null ? null : labels.of[item(at, one)] ?? (guess && `${guess.part}? ${guess.sure}%`);
   const brush = chosen === null ? "No part is chosen" : `Chosen: ${chosen}`;
   const about = picked.size ? `${plural(picked.size, "piece")} picked` : one === null ? "" : `piece ${one + 1}: ${part ?? "no part"}`;
   $("target").textContent = about ? `${brush} · ${about}` : brush;
@@ -70,6 +77,7 @@ function refresh() {
   $("before").disabled = !at;
   $("after").disabled = at >= names.length - 1;
   $("rest").disabled = chosen === null;
+  if (data.guesses) $("confirm").disabled = !names.length || !guessed().length;
   const sums = new Map();
   for (const part of names.length ? partsOf(at) : []) sums.set(part, (sums.get(part) ?? 0) + 1);
   listNames(here().map((part) => [part, sums.get(part) ?? 0]), colour, (part) => `Choose ${part}`, chosen);
@@ -129,6 +137,21 @@ function onward(last) {
 function unlabel() {
   if (!targets().length) return say("No piece is picked or framed.");
   paint(targets(), null);
+}
+
+// Pairs [piece, part]: the guesses for picked pieces, or else for all that can be seen of the shape.
+function guessed() {
+  const clusters = picked.size ? [...picked] : pieces.visible;
+  return clusters.map((cluster) => [cluster, guessOf(at, cluster)?.part]).filter((pair) => pair[1] !== undefined);
+}
+
+function confirm() {
+  const pairs = data.guesses ? guessed() : [];
+  if (!pairs.length) return say("No guess to confirm here.");
+  const count = labels.change(pairs.map(([cluster, part]) => [item(at, cluster), part]));
+  picked.clear();
+  refresh();
+  say(`${plural(count, "guess").replace("guesss", "guesses")} confirmed.`);
 }
 
 function rest() {
@@ -200,6 +223,7 @@ function own(event, command, letter) {
   else if (event.key === "Enter") { if (chosen !== null && targets().length) give(chosen); else say("Choose a part, and frame or pick a piece."); }
   else if (event.key === "Escape") { [framed, picked] = [null, new Set()]; refresh(); }
   else if (letter === "r") rest();
+  else if (letter === "c") confirm();
   else if (letter === "n") unfinished();
   else return false;
   return true;
@@ -222,7 +246,7 @@ const desk = {
     }
     return { found, faults };
   },
-  clicks: { before: () => go(at - 1), after: () => go(at + 1), unfinished, rest },
+  clicks: { before: () => go(at - 1), after: () => go(at + 1), unfinished, rest, confirm },
 };
 
 function start() {
