@@ -16,5 +16,5 @@ def import_extra(module: str, extra: str, what: str) -> Any:
         return import_module(module)
     except ModuleNotFoundError as error:
         raise ConfigError(f"{what}: needs {error.name}; pip install 'pointmcd[{extra}]'") from error
-    except ImportError as error:
+    except Exception as error:  # one that was built for another torch may raise anything
         raise ConfigError(f"{what}: {module} cannot be imported: {first_line(error)}") from error

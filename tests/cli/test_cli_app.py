@@ -2,16 +2,19 @@
 
 import importlib
 import os
+import re
 import shutil
 import subprocess
 import sys
+from itertools import pairwise
 
 import pytest
 
 import pointmcd
 
-COMMANDS = ("download", "prepare", "teach", "teachers", "train", "evaluate", "compare", "probe")
-COMMANDS += ("predict", "report", "export", "demo", "doctor")
+COMMANDS = ("download", "prepare", "label", "teach", "teachers", "train", "evaluate", "compare")
+COMMANDS += ("probe", "embed", "similar", "map", "predict", "report", "view", "export", "demo")
+COMMANDS += ("doctor",)
 SLOW = {"torch", "numba", "trimesh", "scipy", "sklearn", "matplotlib", "embreex", "joblib"}
 TRAIN = importlib.import_module("pointmcd.training.train")
 
@@ -40,6 +43,18 @@ def test_every_command_has_help(command, cli):
     status, out, err = cli(command, "--help")
     assert (status, err) == (0, "")
     assert f"pointmcd {command}" in out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_descriptions_of_options_are_wrapped_by_the_help_alone(command, cli, monkeypatch):
+    """A line of a description that is left short is the last one, or the next word is longer."""
+    monkeypatch.setenv("COLUMNS", "100")
+    rows = [row[1:-1] for row in cli(command, "--help")[1].splitlines() if row.startswith("│")]
+    for row, following in pairwise(rows):
+        if re.match(r" {12,}\w", following):
+            word = following.split()[0]
+            assert len(row.rstrip()) + 1 + len(word) > len(row) - 2, row
+    assert not any("default: None" in row for row in rows)
 
 
 @pytest.mark.parametrize("command", [[], ["prepare"], ["train"], ["predict"]])

@@ -1,5 +1,6 @@
 """What `pointmcd doctor` says of an installation."""
 
+import importlib
 import importlib.metadata
 import platform
 import sys
@@ -48,6 +49,18 @@ def test_an_extra_that_lacks_a_package_is_told_with_its_pip_line(told, monkeypat
     rows = told()
     assert rows["dask"] == "pip install 'pointmcd[dask]' (lacks dask, distributed)"
     assert rows["hdf5"] == "h5py 1.2.3"
+
+
+def test_an_installed_package_that_cannot_be_imported_is_told(told, monkeypatch):
+    def broken(name):
+        if name == "h5py":
+            raise RuntimeError("operator nms\ndoes not exist")
+        return importlib.import_module(name)
+
+    monkeypatch.setattr(doctor, "import_module", broken)
+    rows = told()
+    assert rows["hdf5"].endswith(" (cannot be imported: operator nms)")
+    assert "cannot" not in rows["hub"]
 
 
 def test_environment_variables(told, monkeypatch):

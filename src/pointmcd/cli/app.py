@@ -2,9 +2,11 @@
 
 import io
 import os
+import re
 import sys
 from collections.abc import Callable, Collection, Sequence
 from difflib import get_close_matches
+from inspect import cleandoc, isfunction
 from typing import Any
 
 import tyro
@@ -69,6 +71,8 @@ def _run(arguments: Sequence[str]) -> None:
         return
     commands = _commands(arguments)
     _check_command(arguments, commands)
+    for command in filter(isfunction, commands.values()):
+        command.__doc__ = _with_long_lines(command.__doc__)
     tyro.extras.subcommand_cli_from_dict(
         commands,
         prog="pointmcd",
@@ -100,6 +104,11 @@ def _commands(arguments: Sequence[str]) -> dict[str, Callable[..., Any]]:
         "demo": demo,
         "doctor": doctor,
     }
+
+
+def _with_long_lines(doc: str | None) -> str | None:
+    """Join the lines of each option's description, for the help to wrap."""
+    return doc and re.sub(r"\n {8,}(?=\S)", " ", cleandoc(doc))
 
 
 def _check_command(arguments: Sequence[str], commands: Collection[str]) -> None:

@@ -2,8 +2,16 @@
 
 import os
 import platform
-from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, metadata, requires, version
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+from importlib import import_module
+from importlib.metadata import (
+    PackageNotFoundError,
+    metadata,
+    packages_distributions,
+    requires,
+    version,
+)
 from pathlib import Path
 
 from packaging.requirements import Requirement
@@ -50,7 +58,7 @@ def _extras() -> Iterator[tuple[str, str]]:
             continue
         found = {name: _version(name) for name in names}
         if all(found.values()):
-            yield extra, ", ".join(f"{name} {number}" for name, number in found.items())
+            yield extra, ", ".join(f"{n} {number}{_broken(n)}" for n, number in found.items())
         else:
             absent = ", ".join(name for name, number in found.items() if not number)
             yield extra, f"pip install 'pointmcd[{extra}]' (lacks {absent})"
@@ -81,6 +89,22 @@ def _version(name: str) -> str | None:
         return version(name)
     except PackageNotFoundError:
         return None
+
+
+def _broken(name: str) -> str:
+    """Say why an installed package cannot be imported; nothing where it can."""
+    modules = (module for module, owners in _modules().items() if name in owners)
+    try:
+        import_module(next(modules, name.replace("-", "_")))
+    except Exception as error:  # one that was built for another torch may raise anything
+        return f" (cannot be imported: {first_line(error)})"
+    return ""
+
+
+@lru_cache
+def _modules() -> Mapping[str, list[str]]:
+    """Return the packages that each top-level module comes from."""
+    return packages_distributions()
 
 
 def _devices() -> Iterator[tuple[str, str]]:

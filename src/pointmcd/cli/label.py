@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def label(
     store: Positional[Annotated[Path, STORE]],
-    out_file: Annotated[Path | None, tyro.conf.arg(name="out", metavar="FILE")] = None,
+    out_file: Annotated[Path | None, metavar("FILE"), tyro.conf.arg(name="out")] = None,
     labels: Annotated[Path | None, metavar("FILE")] = None,
     run: Annotated[Path | None, RUN] = None,
     count: Annotated[int, metavar("N")] = 50,
