@@ -92,9 +92,8 @@ class Training:
 
 
 def validation(run: Path) -> float:
-    """Return the best score of a run on the validation split."""
-    best = Run(run).task.best
-    return max(float(record[best]) for record in Run(run).metrics())
+    """Return the score of a run's last epoch on the validation split."""
+    return float(Run(run).metrics()[-1][Run(run).task.best])
 
 
 def ship(run: Path, title: str) -> Path:
@@ -124,7 +123,7 @@ def section(training: Training, folder: Path) -> Iterator[str]:
         f" epochs, {describe(first.config)}. {trained_on(first)}"
     )
     every = list(runs.values())
-    found = compare(every[1:], every[:1], "best") if every[1:] else compare(every, [], "best")
+    found = compare(every[1:], every[:1]) if every[1:] else compare(every, [])
     yield to_markdown(comparison_table(found))
     yield f"On the validation split: {said}; shipped is {chosen}, {size:.1f} MB in float16."
 
