@@ -132,6 +132,7 @@ class PartSegmenter(PointCloudEstimator):
         Raises:
             ConfigError, ShapeError: as `predict_proba`.
         """
+        check_is_fitted(self, "model_")
         odds = self.predict_proba(listed(X), classes=classes)
         return _as_given(X, [self.parts_[one.argmax(axis=1)] for one in odds], self.parts_)
 
