@@ -13,6 +13,7 @@ import pytest
 import torch
 from synthetic_runs import Bench, PartsBench
 
+from pointmcd import checkpoint
 from pointmcd.datasets.furniture import furniture10
 
 # A process of several has the width of the terminal here; tests say what width they want.
@@ -22,6 +23,12 @@ if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"
 
 Encoder = Callable[[Sequence[Sequence[float]], Sequence[Sequence[int]], str], bytes]
+
+
+@pytest.fixture(autouse=True)
+def every_epoch_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a checkpoint be written after each epoch, however short: tests interrupt there."""
+    monkeypatch.setattr(checkpoint, "SAVE_EVERY", 0.0)
 
 
 @pytest.fixture(scope="session")

@@ -33,17 +33,17 @@ def run_killed(work, options, kills):
 def _work(work, options):
     import torch
 
+    import pointmcd.checkpoint
     import pointmcd.teachers.teach
-    import pointmcd.training.keeper
     import pointmcd.training.train  # imported before the forks, whatever the work
 
     torch.optim.SGD([torch.zeros(1)])  # the first optimizer imports for seconds; once is enough
     torch.set_num_threads(1)
+    pointmcd.checkpoint.SAVE_EVERY = 0.0  # each epoch, however short
     paths = {name: Path(options[name]) for name in ("store", "out") if name in options}
     if work == "teach":
         module = pointmcd.teachers.teach
         return lambda: module.teach(module.TeachConfig(**(options | paths)))
-    pointmcd.training.keeper.SAVE_EVERY = 0.0  # each epoch, however short
     module = pointmcd.training.train
     return lambda: module.train(module.TrainConfig(**(options | paths)))
 

@@ -1,6 +1,7 @@
 """Checkpoints: tensors and a JSON state in one safetensors file, replaced atomically."""
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,25 @@ from pointmcd.errors import RunError
 from pointmcd.files import replacing
 
 CHECKPOINT_FORMAT = 1
+#: Seconds between the checkpoints of a training, at the least: short epochs, such as those of a
+#: small set on a GPU, would otherwise wait for the disk most of the time. What is killed repeats
+#: the epochs that it lost.
+SAVE_EVERY = 1.0
+
+
+class SaveTimer:
+    """Tells after which epochs a checkpoint is written: the last one, and once in `SAVE_EVERY`."""
+
+    def __init__(self) -> None:
+        self.written()
+
+    def is_due(self, last: bool) -> bool:
+        """Return whether to write now; `last`: nothing follows."""
+        return last or time.perf_counter() - self._start >= SAVE_EVERY
+
+    def written(self) -> None:
+        """Begin anew."""
+        self._start = time.perf_counter()
 
 
 def save_checkpoint(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:

@@ -1,4 +1,5 @@
 import json
+import math
 import shutil
 
 import numpy as np
@@ -6,6 +7,7 @@ import pytest
 import torch
 from store_copies import copy_store, edit_json, files_of, turn_labels
 
+from pointmcd import checkpoint
 from pointmcd.checkpoint import load_checkpoint, under_prefix
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, StoreError
@@ -227,7 +229,11 @@ def test_an_unknown_encoder_leaves_nothing_behind(store):
     assert files_of(store) == before
 
 
-def test_an_interrupted_lesson_goes_on_where_it_stood(store, monkeypatch):
+@pytest.mark.parametrize(
+    ("every", "wanted"), [(0.0, [0, 1, 2, 2, 3]), (math.inf, [0, 1, 2, 0, 1, 2, 3])]
+)
+def test_an_interrupted_lesson_goes_on_where_it_stood(store, monkeypatch, every, wanted):
+    monkeypatch.setattr(checkpoint, "SAVE_EVERY", every)
     options = {"epochs": 4, "weight_decay": 0.01}
     calm = files_of(teach(lesson(store, name="b", **options)))
     shutil.rmtree(store / "teachers" / "b")
@@ -245,7 +251,7 @@ def test_an_interrupted_lesson_goes_on_where_it_stood(store, monkeypatch):
         teach(lesson(store, name="b", **options))
     assert not (store / "teachers" / "b").exists()
     assert files_of(teach(lesson(store, name="b", **options))) == calm
-    assert epochs == [0, 1, 2, 2, 3]
+    assert epochs == wanted
     assert sorted(p.name for p in (store / "teachers").iterdir()) == ["b", "lite0"]
 
 

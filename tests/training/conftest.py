@@ -4,7 +4,6 @@ from pathlib import Path
 import pytest
 
 from pointmcd.checkpoint import load_checkpoint
-from pointmcd.training import keeper
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.run import Run
 
@@ -21,12 +20,6 @@ QUICK = {
     "distill_course": "constant",
     "device": "cpu",
 }
-
-
-@pytest.fixture(autouse=True)
-def every_epoch_written(monkeypatch):
-    """Let runs be written after each epoch, however short: tests interrupt them there."""
-    monkeypatch.setattr(keeper, "SAVE_EVERY", 0.0)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import pytest
 from killing import run_killed
 from store_copies import edit_json
 
+from pointmcd import checkpoint
 from pointmcd.training import keeper as keeper_module
 from pointmcd.training import train as train_module
 from pointmcd.training.run import Run
@@ -93,8 +94,8 @@ def test_it_goes_on_where_it_stood(make, monkeypatch):
 def write_every_third_epoch(monkeypatch):
     """Let 0.4 s pass from one epoch to the next, of 1 s between checkpoints."""
     clock = itertools.count(step=0.4)
-    monkeypatch.setattr(keeper_module, "SAVE_EVERY", 1.0)
-    monkeypatch.setattr(keeper_module, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
+    monkeypatch.setattr(checkpoint, "SAVE_EVERY", 1.0)
+    monkeypatch.setattr(checkpoint, "time", SimpleNamespace(perf_counter=lambda: next(clock)))
 
 
 def test_short_epochs_are_written_together(make, content, monkeypatch):

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from pointmcd.checkpoint import (
+    SaveTimer,
     load_checkpoint,
     load_module,
     load_optimizer,
@@ -47,7 +48,7 @@ class TrainedOptions(LessonOptions):
 
 
 class TrainedLesson(Lesson):
-    """A lesson that minimises a loss with Adam; each epoch's end is kept in a work file.
+    """A lesson that minimises a loss with Adam; what is reached is kept in a work file.
 
     Its `options_type` derives from `TrainedOptions`.
     """
@@ -89,7 +90,7 @@ class TrainedLesson(Lesson):
         )
         start = _resume(self, optimizer)
         steps = len(_batches(self, torch.arange(len(self.train))))
-        estimate = Estimate(steps * (epochs - start))
+        estimate, timer = Estimate(steps * (epochs - start)), SaveTimer()
         with progress_bar() as progress:
             task = progress.add_task("teacher", total=epochs, completed=start, note="")
             for epoch in range(start, epochs):
@@ -107,7 +108,9 @@ class TrainedLesson(Lesson):
                         f"--lr {options.lr}: the teacher's loss is no longer finite in epoch"
                         f" {epoch + 1}; lower it"
                     )
-                _save(self, optimizer, epoch)
+                if timer.is_due(epoch + 1 == epochs):
+                    _save(self, optimizer, epoch)
+                    timer.written()
                 progress.update(task, completed=epoch + 1, note=f"loss {loss:.3f}")
 
 

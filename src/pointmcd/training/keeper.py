@@ -1,17 +1,12 @@
 """What stays of each epoch: its record and the checkpoints, written together."""
 
-import time
 from typing import Any
 
 from torch import Tensor
 
-from pointmcd.checkpoint import save_checkpoint
+from pointmcd.checkpoint import SaveTimer, save_checkpoint
 from pointmcd.training.run import Run
 from pointmcd.training.trainer import Trainer
-
-#: Seconds between checkpoints, at the least: epochs of a tenth of a second, as they are on a GPU,
-#: would otherwise wait for the disk most of the time. A run that is killed repeats what it lost.
-SAVE_EVERY = 1.0
 
 
 class Keeper:
@@ -30,14 +25,13 @@ class Keeper:
         self.best: float | None = None
         self._records: list[dict[str, Any]] = []
         self._unwritten: tuple[dict[str, Tensor], dict[str, Any]] | None = None
-        self._written = time.perf_counter()
+        self._timer = SaveTimer()
 
     def keep(self, record: dict[str, Any]) -> None:
         """Keep the results of an epoch, of the last one at once."""
         self._records.append(record)
         self._keep_if_best(record)
-        due = time.perf_counter() - self._written >= SAVE_EVERY
-        if due or record["epoch"] == self.trainer.config.epochs:
+        if self._timer.is_due(record["epoch"] == self.trainer.config.epochs):
             self._write(record["epoch"])
 
     def _keep_if_best(self, record: dict[str, Any]) -> None:
@@ -56,4 +50,5 @@ class Keeper:
             save_checkpoint(self.run.checkpoint("best"), *self._unwritten)
         state = {"epoch": epoch, "best": self.best}
         save_checkpoint(self.run.checkpoint("last"), self.trainer.tensors(), state)
-        self._records, self._unwritten, self._written = [], None, time.perf_counter()
+        self._records, self._unwritten = [], None
+        self._timer.written()
