@@ -40,7 +40,7 @@ class TeachConfig:
     options: Advanced[Annotated[Mapping[str, str], metavar("NAME VALUE ...")]] = field(
         default_factory=dict
     )
-    """Options of a lesson of your own: NAME VALUE, any number of them."""
+    """Options of the lesson that have no switch of their own: NAME VALUE, any number of them."""
     whiten: Advanced[bool] = False
     """Features only: make the channels uncorrelated too (PCA), and keep the 512 strongest."""
     finetune: bool = False
