@@ -27,7 +27,7 @@ def test_the_small_form_goes_through_every_part(tmp_path, monkeypatch):
     assert "busy " in text
     assert "| features, decoding among them | 30 |" in text
     assert "| fine-tuning step, 4 shapes: " in text
-    assert "1 passed in 180 s" in text
+    assert "1 passed in 160 s" in text
     assert gpu.main([*small, "--only", "tests", "--test-seconds", "5"]) == 0
     assert page.read_text(encoding="utf-8") == text.replace("in 180 s", "in 5 s")
 

@@ -3,9 +3,12 @@
 import pytest
 import torch
 from dtype_watch import CountOperations
+from store_copies import copy_store
 from torch import nn
 from trainers import trainer_of
 
+from pointmcd.teachers.config import TeachConfig
+from pointmcd.teachers.teach import teach
 from pointmcd.training.capture import WARM_UP, CapturedStep
 from pointmcd.training.train import train
 from pointmcd.training.trainer import Trainer
@@ -81,6 +84,23 @@ def test_replays_equal_plain_steps_over_a_schedule(make, optimizer, recording):
     with pytest.warns(UserWarning, match="not recorded on the GPU.*not permitted") as said:
         plain = train(make("b", **options))
     assert sum("not recorded" in str(one.message) for one in said) == 1
+    assert_same(recorded, plain)
+
+
+@pytest.mark.parametrize("task", ["segmentation", "pretrain"])
+def test_other_tasks_are_recorded_too(make, taught_store, parts_store, recording, task, tmp_path):
+    """Their models have buffers of other types: which parts a class has is a mask."""
+    options = {"task": task, "student": "pointnet", "epochs": 3}
+    if task == "segmentation":
+        store = parts_store
+    else:
+        store, options["teacher"] = copy_store(taught_store, tmp_path / "store"), "lite0"
+        teach(TeachConfig(store, task="features", device="cpu"))
+    recorded = train(make("a", store, **options))
+    assert Again.replays > 0
+    recording(Refuses)
+    with pytest.warns(UserWarning, match="not permitted"):
+        plain = train(make("b", store, **options))
     assert_same(recorded, plain)
 
 

@@ -184,8 +184,11 @@ def _near(found: list[Tensor], wanted: list[Tensor], before: list[Tensor]) -> bo
     pairs = list(zip(found, wanted, strict=True))
     if not all(bool(torch.isfinite(one).all()) for one, _ in pairs):
         return False
-    moved = [one.detach() - old for (_, one), old in zip(pairs, before, strict=False)]
-    apart = [one - other.detach() for one, other in pairs[: len(before)]]
+    # Counters and masks too, which know no difference of their own type.
+    moved = [
+        one.detach().double() - old.double() for (_, one), old in zip(pairs, before, strict=False)
+    ]
+    apart = [one.double() - other.detach().double() for one, other in pairs[: len(before)]]
     logged = all(torch.allclose(one, other, 0.01, 1e-4) for one, other in pairs[len(before) :])
     return logged and _length(apart) <= 0.1 * _length(moved) + 1e-6
 
