@@ -29,7 +29,7 @@ def test_the_small_form_goes_through_every_part(tmp_path, monkeypatch):
     assert "| fine-tuning step, 4 shapes: " in text
     assert "1 passed in 160 s" in text
     assert gpu.main([*small, "--only", "tests", "--test-seconds", "5"]) == 0
-    assert page.read_text(encoding="utf-8") == text.replace("in 180 s", "in 5 s")
+    assert page.read_text(encoding="utf-8") == text.replace("in 160 s", "in 5 s")
 
 
 def test_a_gpu_that_is_not_there_is_refused(monkeypatch, capsys):
