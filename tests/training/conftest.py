@@ -1,9 +1,12 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from pointmcd.checkpoint import load_checkpoint
+from pointmcd.teachers.config import TeachConfig
+from pointmcd.teachers.teach import teach
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.run import Run
 
@@ -20,6 +23,15 @@ QUICK = {
     "distill_course": "constant",
     "device": "cpu",
 }
+
+
+@pytest.fixture(scope="session")
+def taught_parts(parts_store, tmp_path_factory):
+    """The store of parts with a teacher of one epoch, lite0-segmentation. To be read only."""
+    store = tmp_path_factory.mktemp("taught-parts") / "store"
+    shutil.copytree(parts_store, store)
+    teach(TeachConfig(store, task="segmentation", epochs=1, views_per_step=1, device="cpu"))
+    return store
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ from store_copies import copy_store
 from torch import nn
 from trainers import trainer_of
 
+from pointmcd.distill.objective import OBJECTIVES
+from pointmcd.students.registry import list_students
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach
 from pointmcd.training.capture import WARM_UP, CapturedStep
@@ -102,6 +104,26 @@ def test_other_tasks_are_recorded_too(make, taught_store, parts_store, recording
     with pytest.warns(UserWarning, match="not permitted"):
         plain = train(make("b", store, **options))
     assert_same(recorded, plain)
+
+
+@pytest.mark.filterwarnings("error:steps are not recorded")
+@pytest.mark.parametrize("objective", OBJECTIVES.names())
+def test_every_objective_is_recorded(make, taught_store, taught_parts, recording, objective):
+    dense = objective == "point_logits"
+    options = {"task": "segmentation" if dense else "classification", "student": "pointnet"}
+    store = taught_parts if dense else taught_store
+    train(make("a", store, **DISTILLED | options | {"objective": (objective,), "epochs": 3}))
+    assert Again.replays > 0
+
+
+@pytest.mark.filterwarnings("error:steps are not recorded")
+@pytest.mark.parametrize("student", list_students())
+def test_every_student_is_recorded(make, recording, student):
+    trainer = trainer_of(make("a", **DISTILLED, student=student))
+    batch = trainer.dataset.__getitems__([0, 3, 6, 1])
+    for _ in range(WARM_UP + 2):
+        trainer.make_step(batch, (1.0, 1.0))
+    assert Again.replays > 0
 
 
 def test_a_resumed_run_ends_as_one_that_was_not_interrupted(make, recording, monkeypatch):

@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from pointmcd.students.registry import create_student
 from pointmcd.tasks.classification import Classifier
+from pointmcd.tasks.task import Labels, get_task
 from pointmcd.training.capture import WARM_UP, CapturedStep, GraphRecorder, optimizer_moments
 
 STEPS = WARM_UP + 4
@@ -71,3 +72,24 @@ def test_replays_equal_plain_steps_over_a_schedule(student, loss, way):
     assert not fails
     torch.testing.assert_close(found, losses, rtol=loss, atol=1e-4)
     assert (replayed - plain).norm() < way * (plain - start).norm()
+
+
+class OfOneClass(nn.Module):
+    """The parts of shapes of one class, averaged over the points: [B, N, 3] -> [B, P]."""
+
+    def __init__(self):
+        super().__init__()
+        parts = Labels(["cup"], {"cup": ["rim", "body", "base", "handle"]})
+        self.model = get_task("segmentation").build_model("pointnet", parts)
+
+    def forward(self, points):
+        ids = torch.zeros(len(points), dtype=torch.long, device=points.device)
+        return self.model(points, ids).mean(dim=1)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_model_with_a_mask_among_its_buffers_is_recorded():
+    torch.manual_seed(0)
+    points = F.normalize(torch.randn(4, 128, 3, device="cuda"), dim=2)
+    labels = torch.arange(4, device="cuda")
+    assert not trained(OfOneClass().cuda().train(), points, labels, recorded=True)[2]

@@ -16,9 +16,7 @@ from pointmcd.errors import StoreError
 from pointmcd.metrics.part_iou import shape_ious
 from pointmcd.tasks.segmentation import SegmentationTask
 from pointmcd.tasks.task import get_task
-from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.stored import meant_name, teacher_folder
-from pointmcd.teachers.teach import teach
 from pointmcd.training import keeper
 from pointmcd.training.run import Run
 from pointmcd.training.train import train
@@ -30,15 +28,6 @@ TINY = "tiny_student:TinyStudent"
 PARTS = {"bed": ["low", "high"], "chair": ["legs", "seat", "back"]}
 ARMS = {"baseline": None, "distilled": "lite0"}
 every_arm = pytest.mark.parametrize("teacher", ARMS.values(), ids=ARMS)
-
-
-@pytest.fixture(scope="session")
-def taught_parts(parts_store, tmp_path_factory):
-    """The store of parts with a teacher of one epoch, lite0-segmentation. To be read only."""
-    store = tmp_path_factory.mktemp("taught-parts") / "store"
-    shutil.copytree(parts_store, store)
-    teach(TeachConfig(store, task="segmentation", epochs=1, views_per_step=1, device="cpu"))
-    return store
 
 
 @pytest.fixture
