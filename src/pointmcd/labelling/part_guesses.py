@@ -12,7 +12,7 @@ from pointmcd.data.store import Store
 from pointmcd.device import pick_device
 from pointmcd.errors import RunError
 from pointmcd.labelling.guesses import check_store
-from pointmcd.tasks.segmentation import Segmenter
+from pointmcd.tasks.segmentation import SegmentationTask, Segmenter
 from pointmcd.training.model import load_model
 from pointmcd.training.run import Run
 from pointmcd.typing import Doubles, Floats, Indices, Shorts
@@ -42,7 +42,7 @@ class PartGuesser:
     def __init__(self, path: str | Path, store: Store, device: str = "auto") -> None:
         self.run = Run(path)
         self.run.refuse_unfinished()
-        if not (self.run.task.labelled and self.run.task.dense):
+        if not isinstance(self.run.task, SegmentationTask):
             raise RunError(f"{path}: names no parts; give a run of segmentation")
         check_store(self.run, store)
         self.device = pick_device(device)
