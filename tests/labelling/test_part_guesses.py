@@ -6,6 +6,7 @@ import re
 import numpy as np
 import pytest
 import torch
+from part_files import part_file
 from store_copies import copy_store
 
 from pointmcd.data.clusters import shape_clusters
@@ -13,8 +14,10 @@ from pointmcd.data.store import Store
 from pointmcd.errors import RunError
 from pointmcd.labelling.part_guesses import PartGuesser
 from pointmcd.labelling.parts_page import parts_page
+from pointmcd.training.config import TrainConfig
 from pointmcd.training.model import load_model
 from pointmcd.training.run import Run
+from pointmcd.training.train import train
 
 
 @pytest.fixture
@@ -69,6 +72,19 @@ def test_the_page_has_them(trained_parts_run, own_store):
     bare = parts_page(own_store, count=2, clusters=6, device="cpu")
     assert bare.data()["guesses"] is None
     assert 'id="confirm"' not in bare.html()
+
+
+def test_a_run_of_a_part_file_begins_with_its_parts(hard_store, tmp_path):
+    """The way round: click, train, click again. The store has no classes and no parts."""
+    file = part_file(tmp_path / "parts.csv", hard_store, names=["top", "foot"])
+    options = {"teacher": None, "labels": file, "epochs": 1, "points": 64, "batch_size": 2}
+    run = train(TrainConfig(hard_store, tmp_path / "run", "segmentation", **options, device="cpu"))
+    page = parts_page(hard_store, count=2, clusters=6, device="cpu", run=run)
+    assert len(page.shapes) == 2 + 3
+    assert {row.part for row in page.labels.values()} == {"top", "foot"}
+    assert len(page.guesses) == 5
+    for guesses in page.guesses:
+        assert {guess.part for guess in guesses} <= {"top", "foot"}
 
 
 def test_what_cannot_guess(trained_run, trained_parts_run, parts_store, hard_store, cli):
