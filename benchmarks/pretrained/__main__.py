@@ -146,8 +146,8 @@ def main() -> None:
     folder = ship(max(runs, key=validation), training.title)
     head = (
         "# The weights that come with the package",
-        "Written by `python -m benchmarks.pretrained ../shared/data/SET.zip WORK` (for mfcad16 with"
-        " `--first 2000`). Baseline and distilled student (`logits:9`) are trained equally, and the"
+        "Written by `python -m benchmarks.pretrained ../shared/data/SET.zip WORK`."
+        " Baseline and distilled student (`logits:9`) are trained equally, and the"
         " better on the validation split is shipped.",
     )
     write(PAGE, [*head, *sections(PAGE, list(section(training, folder)))])
