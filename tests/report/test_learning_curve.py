@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 
 from pointmcd.evaluation.compare import compare
@@ -29,13 +30,22 @@ def runs(bench):
 def test_one_line_per_variant_over_the_labelled_shapes(runs):
     comparison = compare(runs)
     variants, figure = comparison.all_variants, learning_curve_figure(comparison)
-    lines = {line.get_label(): line for line in figure.axes[0].lines}
+    lines = {line.get_label(): line for line in figure.axes[0].lines if len(line.get_xdata()) == 3}
+    lines = {label: line for label, line in lines.items() if not label.startswith("_")}
     assert set(lines) == {"baseline", "finetuned"}
     of = [variant for variant in variants if variant.label.startswith("finetuned")]
     expected = {sum(r.info["shapes"]["train"] for r in a.results) / 2: a.score.mean for a in of}
     assert list(lines["finetuned"].get_xdata()) == sorted(expected) == [3.5, 6.5, 30.5]
     drawn = list(lines["finetuned"].get_ydata())
     assert drawn == pytest.approx([100 * expected[shapes] for shapes in sorted(expected)])
+
+
+def test_one_seed_has_no_bar(runs):
+    few = [run for run in runs if run.name.endswith("-0") or "-0.2-" in run.name]
+    figure = learning_curve_figure(compare(few))
+    bars = [c for c in figure.axes[0].collections if c.get_segments()]
+    drawn = [[s for s in bar.get_segments() if np.isfinite(s).all()] for bar in bars]
+    assert [[segment[0][0] for segment in bar] for bar in drawn] == [[6.5], [6.5]]
 
 
 def test_nothing_to_draw_where_all_variants_have_as_many(bench):

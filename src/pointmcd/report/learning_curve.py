@@ -1,5 +1,6 @@
 """The score over the number of labelled shapes, one line per variant."""
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -11,7 +12,7 @@ from pointmcd.evaluation.comparison_table import Comparison
 from pointmcd.plots.style import tidy, variant_colours
 from pointmcd.tasks.results import Variant
 
-#: Labelled train shapes, mean score, and its deviation over seeds (0 with one).
+#: Labelled train shapes, mean score, and its deviation over seeds (NaN with one).
 _Point = tuple[float, float, float]
 
 
@@ -29,15 +30,15 @@ def learning_curve_figure(comparison: Comparison) -> Figure | None:
     for label, colour in variant_colours(lines).items():
         shapes, means, deviations = np.array(sorted(lines[label])).T
         axes.plot(shapes, 100 * means, color=colour, label=label, marker="o", linewidth=1.8)
-        low, high = 100 * (means - deviations), 100 * (means + deviations)
-        axes.fill_between(shapes, low, high, color=colour, alpha=0.18, linewidth=0)
+        # Bars, not a band: that would narrow to nothing where one seed says nothing of a spread.
+        axes.errorbar(shapes, 100 * means, 100 * deviations, fmt="none", ecolor=colour, capsize=4)
     axes.set_xscale("log")
     ticks = sorted({shapes for points in lines.values() for shapes, *_ in points})
     axes.xaxis.set_major_locator(FixedLocator(ticks))
     axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}"))
     axes.set_xlabel("labelled train shapes")
-    axes.set_ylabel(f"{comparison.task.wording.score}, % (mean ± std over seeds)")
+    axes.set_ylabel(f"{comparison.task.wording.score}, % (mean; bars: ± std over seeds)")
     axes.legend(frameon=False)
     return tidy(figure)
 
@@ -53,5 +54,11 @@ def _lines(variants: Sequence[Variant]) -> dict[str, list[_Point]]:
         shapes = [r.info["shapes"]["train"] for r in variant.results if "shapes" in r.info]
         if shapes:
             spread = variant.score
-            lines[name].append((float(np.mean(shapes)), spread.mean, spread.std or 0.0))
+            lines[name].append(
+                (
+                    float(np.mean(shapes)),
+                    spread.mean,
+                    math.nan if spread.std is None else spread.std,
+                )
+            )
     return lines
