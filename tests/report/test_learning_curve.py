@@ -44,7 +44,7 @@ def test_one_seed_has_no_bar(runs):
     few = [run for run in runs if run.name.endswith("-0") or "-0.2-" in run.name]
     figure = learning_curve_figure(compare(few))
     bars = [c for c in figure.axes[0].collections if c.get_segments()]
-    drawn = [[s for s in bar.get_segments() if np.isfinite(s).all()] for bar in bars]
+    drawn = [[s for s in b.get_segments() if len(s) and np.isfinite(s).all()] for b in bars]
     assert [[segment[0][0] for segment in bar] for bar in drawn] == [[6.5], [6.5]]
 
 
