@@ -47,6 +47,7 @@ def test_a_baseline_alone(taught_store, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["alone-baseline-s1"]
 
 
+@pytest.mark.slow
 def test_each_seed_has_a_teacher_of_its_own_labels(tiny_store, tmp_path, monkeypatch):
     store = copy_store(tiny_store, tmp_path / "store")
     made, teach = [], module.teach

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from pointmcd.inference.predict import predict
 
@@ -58,6 +59,7 @@ def test_a_fifth_student_goes_through_every_command_and_is_short(
     assert "ResidualMLP" in (tmp_path / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_a_fifth_student_is_found_in_the_current_folder_and_labels_parts(parts_store, tmp_path):
     (tmp_path / "mine.py").write_text((EXAMPLES / "own_student.py").read_text())
     options = ["--student", "mine:ResidualMLP", "--task", "segmentation", "--no-distill"]

@@ -140,7 +140,7 @@ def test_bad_files_and_renderings_that_it_never_learnt_from(teachers, tmp_path, 
     assert "9 points" in out
 
 
-@pytest.mark.parametrize("name", ["lite0", "joined"])
+@pytest.mark.parametrize("name", ["lite0", pytest.param("joined", marks=pytest.mark.slow)])
 def test_the_onnx_file_gives_the_stored_logits(teachers, tmp_path, name):
     ort = pytest.importorskip("onnxruntime")
     path = export_run(teachers / "teachers" / name, out=tmp_path / "teacher.onnx")

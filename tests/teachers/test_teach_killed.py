@@ -72,6 +72,7 @@ def test_a_fine_tuned_one_killed(tiny_store, tmp_path):
     assert killed == calm
 
 
+@pytest.mark.slow
 def test_a_part_segmentation_teacher_killed(parts_store, tmp_path):
     def kills(_):
         # Training writes a file an epoch, the export one for the weights and one a shard.
