@@ -213,7 +213,8 @@ def section(chosen: argparse.Namespace, cell: Cell) -> Iterator[str]:
     by = "" if chosen.teacher == "lite0" else f", teacher {chosen.teacher}"
     yield f"## {cell.student}, {known}, {fitted}{by}"
     yield "\n".join(["```sh", *cell.commands(chosen, seeds[0]), "```"])
-    yield f"Settings: {describe(first.config)}. {trained_on(first)}"
+    shown = [*baseline, *distilled] if both else baseline
+    yield f"Settings: {describe(first.config)}. {trained_on(*map(Run, shown))}"
     compared = compare(distilled, baseline) if both else compare(baseline, [])
     yield to_markdown(comparison_table(compared))
 

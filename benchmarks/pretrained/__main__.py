@@ -3,10 +3,9 @@
     python -m benchmarks.pretrained ../shared/data/ldraw32.zip WORK
 
 makes WORK/store and WORK/runs, goes on where it was interrupted, and trains a baseline and a
-distilled student of each set equally; of parts (mfcad16) a baseline alone. The better on the
-validation split is exported in float16 to src/pointmcd/inference/assets, with its card; the test
-split is read once, at the end of each run. The page is benchmarks/pretrained/README.md; the
-sections of other sets stay.
+distilled student of each set equally. The better on the validation split is exported in float16 to
+src/pointmcd/inference/assets, with its card; the test split is read once, at the end of each run.
+The page is benchmarks/pretrained/README.md; the sections of other sets stay.
 """
 
 import shutil
@@ -22,7 +21,6 @@ from benchmarks.shared.trials import (
     parser,
     trained_and_evaluated,
     trained_on,
-    unpack_some,
 )
 from pointmcd.data.store import Store
 from pointmcd.evaluation.compare import compare
@@ -52,14 +50,7 @@ TERMS = {
         "Trained on 254 models of the SweetHome3D furniture libraries, CC0 and CC BY 3.0; titles"
         " and authors stand in ATTRIBUTION.csv of furniture10.zip, which comes with pointmcd.",
     ),
-    "mfcad16": (
-        "mit",
-        "Trained on blocks of MFCAD (https://github.com/hducg/MFCAD), copyright (c) 2020 hducg, MIT"
-        " licence.",
-    ),
 }
-#: The set with parts.
-PARTS = "mfcad16"
 
 
 @dataclass(frozen=True)
@@ -71,11 +62,6 @@ class Training:
     points: int
     epochs: int
 
-    @property
-    def variants(self) -> tuple[str, ...]:
-        """Return the runs of this set."""
-        return BOTH[:1] if self.title == PARTS else BOTH
-
     def config(self, variant: str) -> TrainConfig:
         """Return the settings of a run."""
         distilled = variant == "distilled"
@@ -83,7 +69,6 @@ class Training:
             self.work / "store",
             self.work / "runs" / variant,
             student=STUDENT,
-            task="segmentation" if self.title == PARTS else "classification",
             teacher="lite0" if distilled else None,
             objective=("logits:9",) if distilled else (),
             points=self.points,
@@ -111,19 +96,17 @@ def ship(run: Path, title: str) -> Path:
 
 def section(training: Training, folder: Path) -> Iterator[str]:
     """Yield the paragraphs of one set."""
-    runs = {variant: training.config(variant).folder for variant in training.variants}
+    runs = {variant: training.config(variant).folder for variant in BOTH}
     store, first = Store(training.work / "store"), Run(runs["baseline"])
     chosen = max(runs, key=lambda name: validation(runs[name]))
     said = ", ".join(f"{name} {validation(run):.1%}" for name, run in runs.items())
     size = (folder / WEIGHTS).stat().st_size / 1e6
     yield f"## {folder.name}"
-    labels = f"{len(store.classes)} classes" if store.parts is None else "Parts"
     yield (
-        f"{labels} of {training.title}: {describe_store(store)}. {STUDENT}, {training.epochs}"
-        f" epochs, {describe(first.config)}. {trained_on(first)}"
+        f"{len(store.classes)} classes of {training.title}: {describe_store(store)}. {STUDENT},"
+        f" {training.epochs} epochs, {describe(first.config)}. {trained_on(first)}"
     )
-    every = list(runs.values())
-    found = compare(every[1:], every[:1]) if every[1:] else compare(every, [])
+    found = compare([runs["distilled"]], [runs["baseline"]])
     yield to_markdown(comparison_table(found))
     yield f"On the validation split: {said}; shipped is {chosen}, {size:.1f} MB in float16."
 
@@ -133,16 +116,11 @@ def main() -> None:
     options = parser(__doc__)
     options.add_argument("--points", type=int, default=1024)
     options.add_argument("--epochs", type=int, default=100)
-    options.add_argument("--first", type=int, help="train shapes of a large set with parts")
     given = options.parse_args()
-    work, source = given.work, given.source
-    training = Training(work, source.stem, given.points, given.epochs)
-    if given.first:
-        source = unpack_some(source, work / source.stem, given.first)
-    prepare(PrepareConfig(source, work / "store"))
-    if "distilled" in training.variants:
-        teach(TeachConfig(work / "store", label_smoothing=0.0))
-    runs = [trained_and_evaluated(training.config(variant)) for variant in training.variants]
+    training = Training(given.work, given.source.stem, given.points, given.epochs)
+    prepare(PrepareConfig(given.source, given.work / "store"))
+    teach(TeachConfig(given.work / "store", label_smoothing=0.0))
+    runs = [trained_and_evaluated(training.config(variant)) for variant in BOTH]
     folder = ship(max(runs, key=validation), training.title)
     head = (
         "# The weights that come with the package",

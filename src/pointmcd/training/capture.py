@@ -184,7 +184,7 @@ def _near(found: list[Tensor], wanted: list[Tensor], before: list[Tensor]) -> bo
     pairs = list(zip(found, wanted, strict=True))
     if not all(bool(torch.isfinite(one).all()) for one, _ in pairs):
         return False
-    # Counters and masks too, which know no difference of their own type.
+    # As doubles: two masks have no difference of their own type.
     moved = [
         one.detach().double() - old.double() for (_, one), old in zip(pairs, before, strict=False)
     ]
@@ -194,7 +194,7 @@ def _near(found: list[Tensor], wanted: list[Tensor], before: list[Tensor]) -> bo
 
 
 def _length(tensors: list[Tensor]) -> float:
-    return float(sum(float(one.double().square().sum()) for one in tensors) ** 0.5)
+    return float(sum(float(one.square().sum()) for one in tensors) ** 0.5)
 
 
 def _form(leaf: Any) -> Any:

@@ -173,7 +173,7 @@ function unlabel() { label(targets().map((index) => [index, null]), (count) => `
 function confirm(indices) {
   const pairs = indices.map((index) => [index, guessOf(index)?.label]).filter((pair) => pair[1] !== undefined);
   if (!pairs.length) return say("No guess to confirm here.");
-  label(pairs, (count) => `${plural(count, "guess").replace("guesss", "guesses")} confirmed.`);
+  label(pairs, (count) => `${plural(count, "guess")} confirmed.`);
 }
 
 // Files and keys

@@ -151,7 +151,7 @@ function confirm() {
   const count = labels.change(pairs.map(([cluster, part]) => [item(at, cluster), part]));
   picked.clear();
   refresh();
-  say(`${plural(count, "guess").replace("guesss", "guesses")} confirmed.`);
+  say(`${plural(count, "guess")} confirmed.`);
 }
 
 function rest() {
