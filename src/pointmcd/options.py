@@ -1,10 +1,12 @@
 """Markers for settings: the name of the value in the help, and whether it is advanced."""
 
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import tyro
 
 T = TypeVar("T")
+#: An axis of shapes: that which points up.
+Axis = Literal["x", "y", "z"]
 
 #: The metadata of `Advanced[...]`.
 ADVANCED = "advanced option"

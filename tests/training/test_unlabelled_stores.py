@@ -154,7 +154,7 @@ def test_another_rig_is_refused(make, store, furniture_root, tmp_path):
     for name in "ab":
         (tmp_path / "m" / f"{name}.off").write_bytes(mesh.read_bytes())
     prepare(PrepareConfig(tmp_path / "m", tmp_path / "s", points=128, workers=1, twins="keep"))
-    with pytest.raises(StoreError, match=r"has another rig .* same --rig and --up"):
+    with pytest.raises(StoreError, match=r"has another rig .* same --rig"):
         train(make("a", store, unlabelled=(tmp_path / "s",), **DISTILLED))
 
 

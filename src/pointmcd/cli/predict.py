@@ -10,7 +10,7 @@ from tyro.conf import Positional
 
 from pointmcd.cli.output import TEXT, Form, UsageError, print_line, print_tables
 from pointmcd.errors import PointMCDError
-from pointmcd.options import DEVICE, RUN, Flag, metavar
+from pointmcd.options import DEVICE, RUN, Axis, Flag, metavar
 
 if TYPE_CHECKING:
     from pointmcd.tasks.task import Prediction
@@ -33,6 +33,7 @@ def predict(
     checkpoint: Literal["last", "best"] = "last",
     device: Annotated[str, DEVICE] = "auto",
     columns: Annotated[str | None, metavar("X,Y,Z")] = None,
+    up: Axis | None = None,
     pretrained: Annotated[str | None, metavar("NAME")] = None,
 ) -> None:
     """Predict the classes of meshes or point clouds, or label their parts.
@@ -51,6 +52,8 @@ def predict(
         device: cpu, cuda, mps or auto.
         columns: Columns of x, y and z in text tables and arrays: numbers from 1 or names, as in
             2,3,4; by default their names in the file or their places tell.
+        up: Axis that points up in the files; by default that of the shapes that the run learnt
+            from.
         pretrained: In place of RUN: weights that come with pointmcd (a name that it does not know
             makes it list them), a folder of pointmcd export --to safetensors, or hf-hub:OWNER/NAME.
     """
@@ -76,7 +79,7 @@ def predict(
     faults: list[str] = []
     with progress_bar(shown=len(found) > _FEW) as progress:
         task = progress.add_task("predict", total=len(found), note="")
-        for one in predictions(place, found, label, out_folder, checkpoint, device, columns):
+        for one in predictions(place, found, label, out_folder, checkpoint, device, columns, up):
             progress.advance(task)
             if one.fault is None:
                 known.append(one)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional
 
 from pointmcd.cli.output import TEXT, FormOptions, print_tables
-from pointmcd.options import DEVICE, RUN, STORE, metavar
+from pointmcd.options import DEVICE, RUN, STORE, Axis, metavar
 
 
 def similar(
@@ -17,6 +17,7 @@ def similar(
     checkpoint: Literal["last", "best"] = "last",
     device: Annotated[str, DEVICE] = "auto",
     columns: Annotated[str | None, metavar("X,Y,Z")] = None,
+    up: Axis | None = None,
     form: FormOptions = TEXT,
 ) -> None:
     """List the shapes of a store that are most similar to a mesh or point cloud.
@@ -29,11 +30,12 @@ def similar(
         checkpoint: Checkpoint of the last epoch, or the best on the validation split.
         device: cpu, cuda, mps or auto.
         columns: Columns of x, y and z in a text table or array, as in 2,3,4.
+        up: Axis that points up in the file; by default that of the shapes that the run learnt from.
         form: Form of the output.
     """
     from pointmcd.probing.embed import similar as find
     from pointmcd.tables import result_table
 
-    found = find(run, file, store, count, checkpoint, device, columns)
+    found = find(run, file, store, count, checkpoint, device, columns, up)
     rows = [(one.name, one.label or "-", f"{one.similarity:.3f}") for one in found]
     print_tables([result_table(("shape", "class", "similarity"), rows, f"like {file}")], form)

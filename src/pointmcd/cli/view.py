@@ -7,7 +7,7 @@ import tyro
 from tyro.conf import Positional
 
 from pointmcd.cli.output import free_page, print_line
-from pointmcd.options import RUN, Flag, metavar
+from pointmcd.options import RUN, Axis, Flag, metavar
 
 
 def view(
@@ -16,6 +16,7 @@ def view(
     run: Annotated[Path | None, RUN] = None,
     shapes: Annotated[tuple[str, ...], metavar("NAME [NAME ...]")] = (),
     label: Annotated[str | None, metavar("CLASS")] = None,
+    up: Axis | None = None,
     overwrite: Flag = False,
 ) -> None:
     """Write a self-contained page on which shapes can be turned: points, views, predictions.
@@ -27,9 +28,10 @@ def view(
         run: Of files: a run that predicts on them.
         shapes: Of a store or run: names of shapes; by default 24.
         label: Of files: their class, if the run labels parts.
+        up: Of files: axis that points up; by default that of the run's own shapes, or y.
         overwrite: Replace a page of that name.
     """
     file = free_page(out_file, "view.html", overwrite)
     from pointmcd.report.view import view as write_view
 
-    print_line(str(write_view(subject, file, run, shapes, label)))
+    print_line(str(write_view(subject, file, run, shapes, label, up)))

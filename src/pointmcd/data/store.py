@@ -23,6 +23,7 @@ from pointmcd.data.records import ShapeRecord
 from pointmcd.errors import ConfigError, StoreError
 from pointmcd.files import read_json
 from pointmcd.metrics.part_iou import UNLABELLED
+from pointmcd.shapes.axes import turn
 from pointmcd.shapes.features import chosen_kinds, chosen_names
 from pointmcd.tables import Tabular, result_table
 from pointmcd.typing import Array, Bools, Bytes, Doubles, Floats, Indices, Shorts
@@ -63,6 +64,7 @@ class Store(Tabular):
             copies of. No split has variants; what is stored of a shape is stored of them too.
         known_parts: with a part file, of the shapes in it: the part of each stored point, int16
             [P], counted from 0 within the class, -1 where it is not known.
+        stored_up: the axis that points up in what is stored; see `with_up`.
         from_validation: indices of the train shapes that `with_validation` has put there.
 
     Raises:
@@ -86,6 +88,7 @@ class Store(Tabular):
         self.shape_of = np.concatenate([np.arange(len(self.shapes)), variant_of])
         labels = None if labels is None else Path(labels)
         self.known_parts: Mapping[int, Shorts] | None = None
+        self.stored_up = self.up
         self.own_fingerprint, self.label_file = self._fingerprint(), labels
         self.from_validation: frozenset[int] = frozenset()
         if labels is not None:
@@ -139,6 +142,17 @@ class Store(Tabular):
         bare.shapes = [replace(shape, label=None) for shape in self.shapes]
         return bare
 
+    def with_up(self, up: str) -> "Store":
+        """Return the same store, of the same fingerprint, turned so that another axis is up.
+
+        Points and cameras turn together, so views and visibility stay what they are. A model takes
+        the shapes of a store as it knows its own.
+        """
+        turned = copy(self)
+        turned.fingerprint = self.fingerprint
+        turned.meta = {**self.meta, "rig": {**self.meta["rig"], "up": up}}
+        return turned
+
     def with_validation(self) -> "Store":
         """Return the same store, of the same fingerprint, with its validation split in train.
 
@@ -178,6 +192,11 @@ class Store(Tabular):
     def rig(self) -> dict[str, Any]:
         """The rig as JSON."""
         return dict(self.meta["rig"])
+
+    @property
+    def up(self) -> str:
+        """The axis of the points that points up."""
+        return str(self.meta["rig"]["up"])
 
     @property
     def num_points(self) -> int:
@@ -278,7 +297,8 @@ class Store(Tabular):
         self.check_features(features)
         kinds = chosen_kinds(features)
         beside = (kind.unpack(self._gather(kind.name, indices, count)) for kind in kinds)
-        return np.concatenate([points, *beside], axis=2) if kinds else points
+        points = np.concatenate([points, *beside], axis=2) if kinds else points
+        return turn(points, self.stored_up, self.up, features)
 
     def check_features(self, names: Sequence[str]) -> None:
         """Refuse a store that lacks one of these features; the StoreError says what to run."""

@@ -13,6 +13,7 @@ from pointmcd.datasets.folder import load_shape
 from pointmcd.datasets.sources import CloudSource, Listing, ShapeSource
 from pointmcd.datasets.tree import FileTree, open_tree
 from pointmcd.errors import ConfigError, ShapeError
+from pointmcd.shapes.axes import AXES
 
 _SPLITS = (None, "train", "val", "test")
 
@@ -73,7 +74,7 @@ def _check_facts(data_set: DataSet) -> None:
     for layout in layouts:
         if unknown := set(layout.splits) - set(_SPLITS):
             raise ConfigError(f"layout {layout.name}: split {unknown.pop()!r}; use {_SPLITS[1:]}")
-        if layout.up not in (None, "x", "y", "z"):
+        if layout.up not in (None, *AXES):
             raise ConfigError(f"layout {layout.name}: up is {layout.up!r}; use x, y, z or None")
 
 

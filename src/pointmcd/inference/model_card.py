@@ -41,6 +41,7 @@ def about(run: Run, model: nn.Module, checkpoint: str) -> dict[str, Any]:
         "points": run.config.points,
         "temperature": temperature_of(run, checkpoint),
         "channels": channel_names(run.features),
+        "up": run.up,
         "preprocessing": PREPROCESSING,
         "run": {key: meta[key] for key in ("arm", "seed", "store_fingerprint", "settings")},
         "checkpoint": checkpoint,

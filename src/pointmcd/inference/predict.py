@@ -18,6 +18,8 @@ from pointmcd.inference.files import find_files
 from pointmcd.inference.predictor import Predictor, open_predictor
 from pointmcd.inference.teacher import predict_by_views, refuse_run_options
 from pointmcd.ops.masked_max import max_over_points
+from pointmcd.options import Axis
+from pointmcd.shapes.axes import turn
 from pointmcd.shapes.clouds import read_points
 from pointmcd.tasks.task import InputFile, Prediction, Task
 from pointmcd.teachers.stored import is_teacher
@@ -31,6 +33,7 @@ def predict(
     checkpoint: str = "last",
     device: str = "auto",
     columns: str | None = None,
+    up: Axis | None = None,
 ) -> list[Prediction]:
     """Predict on files; a bad file is reported and does not stop the rest.
 
@@ -54,6 +57,8 @@ def predict(
         device: cpu, cuda, mps or auto.
         columns: which columns of text tables and arrays are x, y and z, like "2,3,4" (counted from
             1) or "east,north,up"; by default their names or places tell.
+        up: the axis that points up in the files; by default that of the shapes which the model
+            learnt from, to which others are turned.
 
     Returns:
         For each file, in order, what the task says: a `ClassPrediction`, a `PartPrediction`, or a
@@ -69,7 +74,7 @@ def predict(
     """
     some = [Path(file) for file in ([files] if isinstance(files, str | Path) else files)]
     every = [one for file in some for one in (find_files([file])[0] if file.is_dir() else [file])]
-    return list(predictions(run, every, label, out, checkpoint, device, columns))
+    return list(predictions(run, every, label, out, checkpoint, device, columns, up))
 
 
 def predictions(
@@ -80,12 +85,13 @@ def predictions(
     checkpoint: str = "last",
     device: str = "auto",
     columns: str | None = None,
+    up: Axis | None = None,
 ) -> Iterator[Prediction]:
     """Yield what `predict` returns, as soon as each file is read."""
     paths = [Path(file) for file in files]
     if is_teacher(Path(run)):
         refuse_run_options(label=label, checkpoint=checkpoint)
-        yield from predict_by_views(Path(run), paths, pick_device(device), columns)
+        yield from predict_by_views(Path(run), paths, pick_device(device), columns, up)
         return
     where = pick_device(device)
     used = open_predictor(run, checkpoint, where)
@@ -99,13 +105,13 @@ def predictions(
             known = label or _class_of(path, classes) if _told(task) else None
             notes: list[str] = []
             cloud = read_points(path, used.points, 0, columns, notes, used.features)
-            file = InputFile(path, cloud, known, targets)
+            file = InputFile(path, cloud, known, targets, up=up or used.up)
         except ShapeError as error:
             yield task.prediction(path, fault=str(error))
             continue
         output, unlikeness = _answer(used, file, where)
         found = task.predict(output, replace(file, unlikeness=unlikeness), used.labels)
-        yield replace(found, read="; ".join(notes) or "mesh")
+        yield replace(found, read="; ".join(notes) or "mesh", up=file.up)
 
 
 def _told(task: Task) -> bool:
@@ -140,7 +146,8 @@ def _class_of(path: Path, classes: Sequence[str]) -> str:
 
 def _answer(used: Predictor, file: InputFile, device: torch.device) -> tuple[Tensor, float | None]:
     """Compute the calibrated output for one file, on the CPU, and how unlike the labelled it is."""
-    points = torch.from_numpy(file.points)[None].to(device)
+    upright = turn(file.points, file.up, used.up, used.features)
+    points = torch.from_numpy(upright)[None].to(device)
     known = -1 if file.label is None else used.labels.classes.index(file.label)
     batch = Batch(points, torch.tensor([known], device=device))
     with torch.inference_mode(), _embedding(used) as embedding:

@@ -26,6 +26,7 @@ class Predictor:
         labels: its classes and parts.
         points: the number of points that it was trained with.
         features: those that it takes behind the coordinates.
+        up: the axis that points up in the shapes that it learnt from.
         model: the model, on its device.
         temperature: what its output is divided by, for calibrated probabilities.
         labelled: the shapes whose labels it knew; None where that is not known.
@@ -36,6 +37,7 @@ class Predictor:
     labels: Labels
     points: int
     features: tuple[str, ...]
+    up: str
     model: nn.Module
     temperature: float
     labelled: Labelled | None = None
@@ -61,6 +63,7 @@ def open_predictor(place: str | Path, checkpoint: str, device: torch.device) -> 
         run.labels,
         run.config.points,
         run.features,
+        run.up,
         load_model(run, checkpoint, device),
         temperature_of(run, checkpoint),
         labelled_of(run, checkpoint),
@@ -79,6 +82,7 @@ def _of_weights(place: str, device: torch.device) -> Predictor:
         labels_of(about),
         about["points"],
         features_of(about),
+        about.get("up", "y"),  # of exports before it was kept
         model,
         about.get("temperature", 1.0),  # of exports before it was kept
     )

@@ -14,6 +14,7 @@ from pointmcd.datasets.cloud_folder import FileCloud
 from pointmcd.datasets.sources import CloudSource, ShapeSource
 from pointmcd.datasets.tree import TreeFile
 from pointmcd.errors import ConfigError, ShapeError
+from pointmcd.options import Axis
 from pointmcd.preparation.prepare_shape import PreparedShape, prepare_shape
 from pointmcd.shapes.cloud_files import parse_rows
 from pointmcd.shapes.clouds import refuse_other_files
@@ -87,29 +88,37 @@ def open_teacher(folder: Path, device: torch.device) -> Teacher:
 
 
 def predict_by_views(
-    folder: Path, files: Sequence[Path], device: torch.device, columns: str | None = None
+    folder: Path,
+    files: Sequence[Path],
+    device: torch.device,
+    columns: str | None = None,
+    up: Axis | None = None,
 ) -> Iterator[Prediction]:
     """Render files as the teacher's store was rendered, and let the teacher predict.
 
-    A mesh is ray-cast and a cloud splatted, as `prepare` does it. `columns` are those of `predict`.
+    A mesh is ray-cast and a cloud splatted, as `prepare` does it. `columns` and `up` are
+    those of `predict`.
 
     Raises:
         StoreError, ConfigError: as `open_teacher`.
     """
     teacher = open_teacher(folder, device)
+    rig = replace(teacher.rig, up=up or teacher.rig.up)
     for path in files:
         try:
             source = _source(path, columns)
             count, seed = teacher.store.num_points, int(teacher.store.meta["seed"])
-            shape = prepare_shape(source, count, teacher.rig, seed)
+            shape = prepare_shape(source, count, rig, seed)
         except ShapeError as error:
             yield teacher.task.prediction(path, fault=str(error))
             continue
         views = torch.from_numpy(shape.views)
         with torch.inference_mode():
             output = teacher.model(as_images(views[None]).to(device))[0].float().cpu()
-        found = teacher.task.predict(output, InputFile(path, shape.points), teacher.labels)
-        yield replace(found, read=_read_as(source, shape, teacher.store))
+        found = teacher.task.predict(
+            output, InputFile(path, shape.points, up=rig.up), teacher.labels
+        )
+        yield replace(found, read=_read_as(source, shape, teacher.store), up=rig.up)
 
 
 def as_images(views: Tensor) -> Tensor:

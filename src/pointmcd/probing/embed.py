@@ -14,6 +14,8 @@ from pointmcd.device import pick_device
 from pointmcd.errors import ConfigError, StoreError
 from pointmcd.extras import import_extra
 from pointmcd.files import replacing
+from pointmcd.options import Axis
+from pointmcd.shapes.axes import turn
 from pointmcd.shapes.clouds import read_points
 from pointmcd.tables import data_frame
 from pointmcd.teachers.stored import map_output
@@ -135,7 +137,8 @@ def embed(
         learnt = _learnt(opened, data)
         student, points = _student(opened, checkpoint, device)
         where, taken = pick_device(device), opened.features
-        features = embed_shapes(student, data, every, points, pooling, where, taken)
+        upright = data.with_up(opened.up)
+        features = embed_shapes(student, upright, every, points, pooling, where, taken)
     else:
         rows = map_output(data, str(teacher), "descriptors", every)[:]
         features = pool(torch.from_numpy(rows), pooling).numpy()
@@ -178,6 +181,7 @@ def similar(
     checkpoint: str = "last",
     device: str = "auto",
     columns: str | None = None,
+    up: Axis | None = None,
 ) -> list[Neighbour]:
     """Return the shapes of a store whose embeddings are nearest to that of a file, nearest first.
 
@@ -189,6 +193,7 @@ def similar(
         checkpoint: "last" or "best".
         device: cpu, cuda, mps or auto.
         columns: x, y and z in a text table, as in `predict`.
+        up: the axis that points up in the file, as in `predict`.
 
     Raises:
         ConfigError: when `count` is below 1.
@@ -200,6 +205,7 @@ def similar(
     opened = Run(Path(run))
     student, points = _student(opened, checkpoint, device)
     cloud = read_points(Path(file), points, 0, columns, features=opened.features)
+    cloud = turn(cloud, up or opened.up, opened.up, opened.features)
     with evaluating(student):
         given = torch.from_numpy(cloud)[None].to(pick_device(device))
         query = pool(student(given).embeddings.float(), "max").cpu().numpy()[0]

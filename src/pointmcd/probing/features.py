@@ -40,7 +40,7 @@ def random_students(
     for seed in RANDOM_SEEDS:
         torch.manual_seed(seed)
         student = cast(Any, new_model(run)).student.to(device)
-        calibrate(student, store, run.config.points, device, run.features)
+        calibrate(student, store.with_up(run.up), run.config.points, device, run.features)
         yield _encoder(student, run, store, config.pooling, device)
 
 
@@ -53,8 +53,8 @@ def teacher(
 
 
 def _encoder(student: Any, run: Run, store: Store, pooling: str, device: torch.device) -> Encoder:
-    points, features = run.config.points, run.features
-    return lambda indices: embed_shapes(student, store, indices, points, pooling, device, features)
+    points, features, upright = run.config.points, run.features, store.with_up(run.up)
+    return lambda rows: embed_shapes(student, upright, rows, points, pooling, device, features)
 
 
 def calibrate(

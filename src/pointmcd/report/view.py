@@ -16,7 +16,9 @@ from pointmcd.files import write_page
 from pointmcd.inference.files import find_files
 from pointmcd.inference.predict import predict
 from pointmcd.metrics.calibration import soften
+from pointmcd.options import Axis
 from pointmcd.plots.colours import part_colours
+from pointmcd.shapes.axes import turn
 from pointmcd.shapes.clouds import read_points
 from pointmcd.tasks.part_prediction import PartPrediction
 from pointmcd.tasks.results import RunResult
@@ -60,6 +62,7 @@ def view(
     run: str | Path | None = None,
     shapes: Sequence[str] = (),
     label: str | None = None,
+    up: Axis | None = None,
 ) -> Path:
     """Write a page on which shapes can be turned, and return the file.
 
@@ -70,6 +73,8 @@ def view(
         run: of files: a run that predicts on them.
         shapes: of a store or run: names of shapes; by default 24, spread over all.
         label: of files: their class, for a run that labels parts.
+        up: of files: the axis that points up in them; by default that of the run's own shapes, or
+            y. On the page all shapes stand upright.
 
     Raises:
         ShapeError, StoreError, RunError: when file, store or run cannot be read.
@@ -78,11 +83,11 @@ def view(
     plotly = import_extra("plotly.offline", "view", "view")
     path = Path(subject)
     if (path / "store.json").is_file():
-        scenes = _of_store(Store(path), shapes)
+        scenes = _of_store(Store(path).with_up("y"), shapes)
     elif (path / "run.json").is_file():
         scenes = _of_run(path, shapes)
     else:
-        scenes = _of_files(path, run, label)
+        scenes = _of_files(path, run, label, up)
     html = load_template("pointmcd.report", "view.html.j2").render(
         title=path.resolve().name,
         data=[_json(scene) for scene in scenes],
@@ -92,23 +97,26 @@ def view(
     return write_page(html, out, "view.html")
 
 
-def _of_files(path: Path, run: str | Path | None, label: str | None) -> Iterator[Scene]:
+def _of_files(
+    path: Path, run: str | Path | None, label: str | None, up: Axis | None
+) -> Iterator[Scene]:
     found, _ = find_files([path])
     if run is None:
         for file in found[:SHAPES]:
             notes: list[str] = []
             points = read_points(file, POINTS, seed=0, notes=notes)
-            yield Scene(file.name, "; ".join(notes) or "mesh", points)
+            yield Scene(file.name, "; ".join(notes) or "mesh", turn(points, up or "y", "y"))
         return
-    for said in predict(run, found[:SHAPES], label):
+    for said in predict(run, found[:SHAPES], label, up=up):
         if said.fault is not None:
             raise ShapeError(said.fault)
         note = ", ".join(f"{name} {text}" for name, text in said.cells().items() if text)
         if isinstance(said, PartPrediction):
             paints = {"predicted parts": part_groups(said.point_parts, list(said.parts))}
-            yield Scene(said.path.name, note, said.points, paints)
+            yield Scene(said.path.name, note, turn(said.points, said.up, "y"), paints)
         else:
-            yield Scene(said.path.name, note, read_points(said.path, POINTS, seed=0))
+            points = read_points(said.path, POINTS, seed=0)
+            yield Scene(said.path.name, note, turn(points, said.up, "y"))
 
 
 def _of_store(store: Store, shapes: Sequence[str]) -> Iterator[Scene]:
@@ -121,7 +129,7 @@ def _of_store(store: Store, shapes: Sequence[str]) -> Iterator[Scene]:
 
 def _of_run(path: Path, shapes: Sequence[str]) -> Iterator[Scene]:
     run, result = Run(path), read_result(path)
-    store = run.open_store()
+    store = run.open_store().with_up("y")
     place = {shape.name: index for index, shape in enumerate(store.shapes)}
     rows = np.argsort(result.scores, kind="stable")  # the worst first
     known = [place[result.names[row]] for row in rows if result.names[row] in place]

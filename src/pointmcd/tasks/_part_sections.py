@@ -111,7 +111,7 @@ def _shape(
     local = np.where(parts < 0, -1, parts - start)
     pictures: list[str | None] = [None] * len(parts)
     if store and name in places:
-        points = store.points(np.array([places[name]]), len(truth))[0]
+        points = store.with_up("y").points(np.array([places[name]]), len(truth))[0]
         pictures = [*_pictures(points, local, len(names))]
     captions = ["truth", *(_caption(variant, row) for variant in variants)]
     sides = tuple(

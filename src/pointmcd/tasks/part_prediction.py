@@ -10,6 +10,7 @@ from torch import Tensor
 
 from pointmcd.files import replacing
 from pointmcd.plots.colours import part_paint
+from pointmcd.shapes.axes import turn
 from pointmcd.tasks.task import InputFile, Labels, Prediction
 from pointmcd.typing import Floats, Indices
 
@@ -78,9 +79,10 @@ def predict_parts(logits: Tensor, file: InputFile, labels: Labels) -> PartPredic
     if file.targets:
         from pointmcd.plots.parts import PaintedCloud
 
-        cloud = PaintedCloud(file.points[distinct, :3], parts, f"{file.path.name}: {file.label}")
-        write_ply(file.targets[0], cloud, names, first)
-        write_picture(file.targets[1], cloud, names)
+        points, title = file.points[distinct, :3], f"{file.path.name}: {file.label}"
+        write_ply(file.targets[0], PaintedCloud(points, parts, title), names, first)
+        upright = turn(points, file.up, "y")
+        write_picture(file.targets[1], PaintedCloud(upright, parts, title), names)
     shares = np.bincount(parts, minlength=len(names)) / len(parts)
     ply, picture = file.targets or (None, None)
     return PartPrediction(

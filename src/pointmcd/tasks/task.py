@@ -57,11 +57,12 @@ class InputFile:
 
     Attributes:
         path: the file.
-        points: its points as the model takes them, float32 [N, 3 + F].
+        points: its points as the model takes them, float32 [N, 3 + F], but in the file's axes.
         label: its class, for a model that takes `labels`; None for any other.
         targets: where to write each of the task's `written`; empty where nothing is to be written.
         unlikeness: distance to the nearest shape whose label the model knew, 1 where unlike
             begins; None: not known.
+        up: the axis that points up in the file.
     """
 
     path: Path
@@ -69,6 +70,7 @@ class InputFile:
     label: str | None = None
     targets: tuple[Path, ...] = ()
     unlikeness: float | None = None
+    up: str = "y"
 
 
 @dataclass(frozen=True)
@@ -79,11 +81,13 @@ class Prediction:
         path: the file.
         fault: why there is no prediction, one line; None if there is one.
         read: what the file was read as, such as "2,048 points".
+        up: the axis that was taken to point up in it.
     """
 
     path: Path
     fault: str | None = None
     read: str = field(default="", kw_only=True)
+    up: str = field(default="y", kw_only=True)
 
     def cells(self) -> dict[str, str]:
         """Columns of the printed table after that of the file, and their values."""

@@ -64,14 +64,14 @@ def open_unlabelled(config: TrainConfig, store: Store) -> list[Store]:
         StoreError: when one is the store itself, has another rig, no shape to learn from, or lacks
             a feature.
     """
-    others = [Store(path) for path in config.unlabelled]
+    others = [Store(path).with_up(store.up) for path in config.unlabelled]
     for other in others:
         if other.own_fingerprint == store.own_fingerprint:
             raise StoreError(f"--unlabelled {other.path}: is the store itself; leave it out")
         if other.rig != store.rig:
             raise StoreError(
                 f"--unlabelled {other.path}: has another rig than {store.path}; prepare it with the"
-                " same --rig and --up"
+                " same --rig"
             )
         other.check_features(config.features)
         if not len(_outside_test(other)):
@@ -175,7 +175,7 @@ def _augmentation(config: TrainConfig, store: Store, seed: int) -> Augmentation:
         config.shift,
         config.resample,
         config.rotation,
-        up=store.rig["up"],
+        up=store.up,
         variants=config.variants,
         own=None if config.augment is None else own_augmentation(config.augment),
     )

@@ -128,6 +128,15 @@ class Run(Tabular):
         return Store(path or Path(self.meta["store"]), self.label_file)
 
     @property
+    def up(self) -> str:
+        """The axis that points up in the shapes that it learnt from.
+
+        Raises:
+            StoreError: when the run is from before that was kept, and its store is gone.
+        """
+        return str(self.meta["up"] if "up" in self.meta else self.open_store().up)
+
+    @property
     def task(self) -> Task:
         """Its task.
 
@@ -386,6 +395,7 @@ def create_run(
         "store": str(config.store.resolve()),
         "store_fingerprint": store.fingerprint,
         "own_fingerprint": store.own_fingerprint,
+        "up": store.up,
         "teacher": teacher,
         "versions": versions,
         "device": device_name(pick_device(config.device)),

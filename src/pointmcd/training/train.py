@@ -71,6 +71,7 @@ def train(config: TrainConfig) -> Path:
         trainer = Trainer(config, plan.store, plan.teacher)
         if run is None and is_main():
             _warn_of_few_steps(trainer)
+            _warn_of_other_axis(plan)
             if fewer:
                 console.print(f"note: {config.points} points: the store holds no more")
             if config.fit_on == "train+val":
@@ -91,6 +92,17 @@ def _warn_of_few_steps(trainer: Trainer) -> None:
             f"note: {steps} steps in all ({shapes} shapes, batches of {config.batch_size},"
             f" {config.epochs} epochs) are few; {FEW_STEPS} are the least to judge by:"
             f" take {math.ceil(FEW_STEPS / trainer.steps)} epochs, or smaller batches"
+        )
+
+
+def _warn_of_other_axis(plan: Plan) -> None:
+    """Say when a student starts from what it learnt of shapes that lie on their side here."""
+    known = plan.start and plan.start["up"]
+    if known not in (None, plan.store.up):
+        console.print(
+            f"note: --init {plan.config.init}: learnt from shapes with {known} up; here"
+            f" {plan.store.up} is",
+            soft_wrap=True,
         )
 
 

@@ -5,6 +5,7 @@ import numpy as np
 from pointmcd.data.store import Store
 from pointmcd.errors import StoreError
 from pointmcd.files import read_json
+from pointmcd.shapes.axes import turn
 from pointmcd.typing import Doubles, Reals
 from pointmcd.views.framing import Framing
 from pointmcd.views.rig import Rig
@@ -33,6 +34,7 @@ def stored_framing(store: Store, index: int) -> Framing:
     file = store.path / "shards" / shard / "shapes.json"
     try:
         frame = read_json(file)["shapes"][row]["frame"]
-        return Framing(np.asarray(frame["centre"], dtype=np.float64), float(frame["scale"]))
+        centre = turn(np.array(frame["centre"], dtype=np.float64), store.stored_up, store.up)
+        return Framing(centre, float(frame["scale"]))
     except (KeyError, IndexError, TypeError) as error:
         raise StoreError(f"{file}: does not say how shapes are framed; prepare again") from error

@@ -11,14 +11,8 @@ import numpy as np
 
 from pointmcd.errors import ConfigError, PointMCDError, naming
 from pointmcd.files import read_json
+from pointmcd.shapes.axes import AXES, upright
 from pointmcd.typing import Doubles
-
-#: Rotations from the frame in which y is up and the camera at azimuth 0 stands on +z.
-_UPRIGHT = {
-    "y": np.eye(3),
-    "z": np.array([[1.0, 0, 0], [0, 0, -1.0], [0, 1.0, 0]]),
-    "x": np.array([[0, 1.0, 0], [-1.0, 0, 0], [0, 0, 1.0]]),
-}
 
 
 @dataclass(frozen=True)
@@ -75,7 +69,7 @@ class Rig:
         elevation, azimuth = np.radians(np.asarray(self.cameras, dtype=np.float64)).T
         cos_e, sin_e = np.cos(elevation), np.sin(elevation)
         cos_a, sin_a = np.cos(azimuth), np.sin(azimuth)
-        turn = _UPRIGHT[self.up].T
+        turn = upright(self.up).T
         outward = np.stack([cos_e * sin_a, sin_e, cos_e * cos_a], axis=1) @ turn
         right = np.stack([cos_a, np.zeros_like(azimuth), -sin_a], axis=1) @ turn
         up = np.stack([-sin_e * sin_a, cos_e, -sin_e * cos_a], axis=1) @ turn
@@ -138,7 +132,7 @@ def _rules(rig: Rig) -> dict[str, bool]:
         "field 'size': all pictures together may have 64 million pixels": (
             not _is_whole(rig.size, 8, 1024) or len(rig.cameras) * rig.size**2 <= 64_000_000
         ),
-        f"field 'up': must be one of {', '.join(sorted(_UPRIGHT))}": rig.up in list(_UPRIGHT),
+        f"field 'up': must be one of {', '.join(AXES)}": rig.up in AXES,
     }
 
 
