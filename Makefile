@@ -19,6 +19,7 @@ READY_DOCS := $(VENV)/.ready-docs
 # A process for each core, each with one thread: they do not wait for one another. The tests of a
 # file share what they make.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
+# Tracing every line takes a third more time, so coverage is for test-all.
 COVERAGE := --cov --cov-report=term:skip-covered --cov-fail-under=85
 
 .PHONY: help setup setup-dev demo test test-all bench bench-gpu lint format package docs address clean
@@ -32,9 +33,9 @@ demo: $(READY) ## Set up and run the demo, from meshes to the report
 	$(BIN)/pointmcd demo $(DEMO_FLAGS)
 
 test: lint package ## Set up, then lint, check types, build the package, run the fast tests
-	$(PYTEST) $(COVERAGE) $(PYTEST_FLAGS)
+	$(PYTEST) $(PYTEST_FLAGS)
 
-test-all: lint package ## The same with the slow tests
+test-all: lint package ## The same with the slow tests, and coverage
 	$(PYTEST) -m "slow or not slow" $(COVERAGE) $(PYTEST_FLAGS)
 
 bench: $(READY_DEV) ## Measure speed beside the published formulation: benchmarks/speed/README.md

@@ -63,6 +63,7 @@ def test_word_goes_by_the_largest_sizes():
     assert curve.growth == "linear"
 
 
+@pytest.mark.slow
 def test_sweep_makes_each_call_in_its_turn():
     made = []
 
@@ -75,6 +76,7 @@ def test_sweep_makes_each_call_in_its_turn():
     assert 0 < curve.seconds[1] < curve.seconds[40]
 
 
+@pytest.mark.slow
 def test_projection_and_steps():
     curves = list(training.projection({"N": (8, 16), "C": (2,)}))
     assert [list(curve.seconds) for curve in curves] == [[8, 16], [2]]
@@ -98,6 +100,7 @@ def test_synthetic_store_holds_what_training_reads(tmp_path):
     assert {len(store.indices(split)) for split in ("train", "test")} == {9, 1}
 
 
+@pytest.mark.slow
 def test_loading_with_fewer_maps_than_files(tmp_path, monkeypatch):
     monkeypatch.setattr(loading, "BATCHES", 2)
     curve = loading.of_shards(tmp_path, counts=(2, 6), kept=4)
@@ -105,6 +108,7 @@ def test_loading_with_fewer_maps_than_files(tmp_path, monkeypatch):
     assert all(seconds > 0 for seconds in curve.seconds.values())
 
 
+@pytest.mark.slow
 def test_opening_stores(tmp_path):
     (opening, sizes), (splitting, _) = loading.of_shapes(tmp_path, counts=(10, 2000))
     assert list(opening.seconds) == list(splitting.seconds) == [10, 2000]

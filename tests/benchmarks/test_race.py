@@ -17,6 +17,7 @@ def busy(seconds):
     return call
 
 
+@pytest.mark.slow
 def test_ratios_are_yardstick_over_ours():
     fast, slow = run(Race("a", busy(0.02), {"fast": busy(0.005), "slow": busy(0.04)}, {"fast": 2}))
     assert fast.ratio == pytest.approx(4, rel=0.3)
@@ -27,6 +28,7 @@ def test_ratios_are_yardstick_over_ours():
     assert slow.met
 
 
+@pytest.mark.slow
 def test_the_repeats_are_interleaved_and_the_first_does_not_count():
     order = []
     race = Race("a", lambda: order.append("y"), {"x": lambda: order.append("x")}, {}, repeats=2)
