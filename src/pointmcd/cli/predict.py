@@ -33,7 +33,7 @@ def predict(
     checkpoint: Literal["last", "best"] = "last",
     device: Annotated[str, DEVICE] = "auto",
     columns: Annotated[str | None, metavar("X,Y,Z")] = None,
-    up: Axis | None = None,
+    up: Annotated[Axis | None, metavar("{x,y,z}")] = None,
     pretrained: Annotated[str | None, metavar("NAME")] = None,
 ) -> None:
     """Predict the classes of meshes or point clouds, or label their parts.

@@ -17,7 +17,7 @@ def similar(
     checkpoint: Literal["last", "best"] = "last",
     device: Annotated[str, DEVICE] = "auto",
     columns: Annotated[str | None, metavar("X,Y,Z")] = None,
-    up: Axis | None = None,
+    up: Annotated[Axis | None, metavar("{x,y,z}")] = None,
     form: FormOptions = TEXT,
 ) -> None:
     """List the shapes of a store that are most similar to a mesh or point cloud.

@@ -16,7 +16,7 @@ def view(
     run: Annotated[Path | None, RUN] = None,
     shapes: Annotated[tuple[str, ...], metavar("NAME [NAME ...]")] = (),
     label: Annotated[str | None, metavar("CLASS")] = None,
-    up: Axis | None = None,
+    up: Annotated[Axis | None, metavar("{x,y,z}")] = None,
     overwrite: Flag = False,
 ) -> None:
     """Write a self-contained page on which shapes can be turned: points, views, predictions.
