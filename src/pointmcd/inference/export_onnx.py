@@ -1,9 +1,11 @@
 """A model as an ONNX file of any batch and number of points or views, compared with torch."""
 
 import json
+import timeit
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from pointmcd.extras import import_extra
 from pointmcd.files import replacing
 from pointmcd.inference.teacher import Teacher, as_images
 from pointmcd.onnx_file import EXTRA, OnnxModule, write_onnx
+from pointmcd.progress import console
 from pointmcd.shapes.features import count_channels
 from pointmcd.training.run import Run
 
@@ -23,6 +26,8 @@ from pointmcd.training.run import Run
 TOLERANCE = 1e-4
 #: Batch and points of the example, where the number of points is open: no size that is special.
 _TRACED = (3, 200)
+#: Calls that are timed.
+_REPEATS = 15
 _WHAT = "--to onnx"
 
 
@@ -79,9 +84,21 @@ def _checked(
         import_extra(name, EXTRA, _WHAT)
     with replacing(path) as temporary:
         yield temporary
-        loaded = OnnxModule(temporary, _WHAT)
-        for inputs in examples:
+        loaded, shown = OnnxModule(temporary, _WHAT), list(examples)
+        for inputs in shown:
             _check(model, loaded, inputs, path)
+        _tell_latency(loaded, shown[0])
+
+
+def _tell_latency(loaded: OnnxModule, inputs: tuple[Tensor, ...]) -> None:
+    """Say how long the file takes for one shape here."""
+    seconds = median(timeit.repeat(lambda: loaded(*inputs), number=1, repeat=_REPEATS))
+    what, threads = "points" if inputs[0].ndim == 3 else "views", torch.get_num_threads()
+    console.print(
+        f"{1000 * seconds:.3g} ms for a shape of {inputs[0].shape[1]:,} {what}, in ONNX Runtime on"
+        f" {threads} thread{'s' * (threads > 1)} of this CPU",
+        soft_wrap=True,
+    )
 
 
 def _write(
