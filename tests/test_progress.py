@@ -32,7 +32,7 @@ def test_times_are_whole_on_any_terminal(monkeypatch, width):
     monkeypatch.setattr(
         progress,
         "console",
-        Console(file=text, force_terminal=True, width=width, legacy_windows=False),
+        progress._Messages(file=text, force_terminal=True, width=width, legacy_windows=False),
     )
     with progress_bar() as bar:
         task = bar.add_task("scans-my_student.py-Tiny-distilled-s0-0.2", total=400, note="")

@@ -48,7 +48,7 @@ _PUBLIC = {
     "from_pretrained": "pointmcd.inference.pretrained",
     "furniture10": "pointmcd.datasets.furniture",
     "get_rig": "pointmcd.views.rig",
-    "learning_curve": "pointmcd.training.train",
+    "learning_curve": "pointmcd.training.several",
     "list_data_sets": "pointmcd.datasets.registry",
     "list_pretrained": "pointmcd.inference.pretrained",
     "list_students": "pointmcd.students.registry",
@@ -72,6 +72,7 @@ _PUBLIC = {
     "save_run": "pointmcd.training.own_loop",
     "teach": "pointmcd.teachers.teach",
     "train": "pointmcd.training.train",
+    "train_all": "pointmcd.training.several",
     "visible_points": "pointmcd.views.raycast",
     "write_report": "pointmcd.report.page",
 }

@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from zipfile import ZipFile
 
+from joblib import cpu_count
+
 from pointmcd.datasets.furniture import furniture10
 from pointmcd.errors import RunError
 from pointmcd.evaluation.compare import compare
@@ -20,13 +22,15 @@ from pointmcd.report.page import write_report
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach
 from pointmcd.training.config import TrainConfig
-from pointmcd.training.train import train
+from pointmcd.training.several import train_all
 
 EPOCHS = 25
 #: Seeds for each fraction of the labels: as many as two cores have time for.
 SEEDS = {0.1: (0,), 0.25: (0, 1, 2), 1.0: (0,)}
 #: The fraction that the page is about: two to five labels of each class.
 SHOWN = 0.25
+#: Runs that are trained at a time, a core each: about half a gigabyte of memory.
+MOST_AT_ONCE = 4
 #: Small clouds and batches, for two cores and 160 train shapes.
 OPTIONS = {"points": 256, "batch_size": 16, "objective": ("logits:9",)}
 
@@ -73,14 +77,18 @@ def demo(folder: Path, epochs: int = EPOCHS) -> Demo:
     console.print("3/6 train: PointNet alone, then the same distilled, from the same labels")
     shared: dict[str, Any] = {"epochs": epochs, **OPTIONS}
     runs: dict[tuple[str, float], list[Path]] = {}
+    configs: list[TrainConfig] = []
     for fraction, seeds in SEEDS.items():
         for name, teacher in (("baseline", None), ("distilled", "lite0")):
             for seed in seeds:
                 out = folder / "runs" / f"{name}-{fraction:g}-s{seed}"
-                config = TrainConfig(
-                    store, out, teacher=teacher, label_fraction=fraction, seed=seed, **shared
+                configs.append(
+                    TrainConfig(
+                        store, out, teacher=teacher, label_fraction=fraction, seed=seed, **shared
+                    )
                 )
-                runs.setdefault((name, fraction), []).append(train(config))
+                runs.setdefault((name, fraction), []).append(out)
+    train_all(configs, at_once=min(cpu_count(), MOST_AT_ONCE))
     console.print("4/6 evaluate and compare on shapes whose labels no run knew")
     every = [run for group in runs.values() for run in group]
     baseline, distilled = runs["baseline", SHOWN], runs["distilled", SHOWN]

@@ -20,7 +20,13 @@ from rich.table import Column
 
 
 class _Messages(Console):
-    """Standard error; what a damaged file is called or holds cannot command the terminal."""
+    """Standard error; what a damaged file is called or holds cannot command the terminal.
+
+    Attributes:
+        bars: whether progress is shown beside notices.
+    """
+
+    bars = True
 
     def print(self, *objects: Any, **options: Any) -> None:
         """Print as rich does, with control characters in texts replaced by question marks."""
@@ -55,8 +61,19 @@ def silent(wanted: bool = True) -> Iterator[None]:
 
 
 @contextmanager
+def bars_hidden() -> Iterator[None]:
+    """Show no progress until the context is left, but notices."""
+    before, console.bars = console.bars, False
+    try:
+        yield
+    finally:
+        console.bars = before
+
+
+@contextmanager
 def progress_bar(shown: bool = True) -> Iterator[Progress]:
     """Yield a rich `Progress` with description, bar, count, elapsed time and time left."""
+    shown = shown and console.bars
     # On a narrow terminal name and bar are short, never the times.
     narrow = console.width < _WIDE
     name = Column(no_wrap=True, overflow="ellipsis", max_width=_name_width())
@@ -137,7 +154,7 @@ class Estimate:
         shown: bool = True,
     ) -> None:
         self.total, self.steps, self.skipped, self.least = total, steps, skipped, least
-        self.wait, self._begun, self._open = wait, (0, 0.0), shown
+        self.wait, self._begun, self._open = wait, (0, 0.0), shown and console.bars
 
     def reach(self, done: int, note: str = "") -> None:
         """Take the time after so many steps; say the estimate, ending in a note, when it is due."""

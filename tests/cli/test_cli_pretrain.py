@@ -6,7 +6,7 @@ import pytest
 from store_copies import edit_json
 
 from pointmcd.training.run import Run
-from pointmcd.training.train import SHARES
+from pointmcd.training.several import SHARES
 
 CPU = ["--device", "cpu"]
 TINY = ["--student", "tiny_student:TinyStudent", "--epochs", 1, "--points", 32]

@@ -15,7 +15,8 @@ from pointmcd.tasks.task import Labels, get_task
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.finetune import start_from
 from pointmcd.training.run import Run
-from pointmcd.training.train import learning_curve, train
+from pointmcd.training.several import learning_curve
+from pointmcd.training.train import train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -13,7 +13,8 @@ from pointmcd.files import read_json, write_json
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach
 from pointmcd.training.run import Run
-from pointmcd.training.train import learning_curve, train
+from pointmcd.training.several import learning_curve
+from pointmcd.training.train import train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 FEW = {"label_fraction": 0.34, "teacher": "lite0-features", "batch_size": 3}

@@ -35,6 +35,7 @@ def train_command(arguments: Sequence[str]) -> Callable[..., None]:
         learning_curve: Flag = False,
         folds: Annotated[int | None, metavar("K")] = None,
         seeds: Annotated[str | None, metavar("LIST")] = None,
+        at_once: int = 1,
     ) -> None:
         """Train a student on a store, distilled from a teacher or alone (--no-distill).
 
@@ -51,11 +52,13 @@ def train_command(arguments: Sequence[str]) -> Callable[..., None]:
             learning_curve: Train on 1, 5, 10, 20 and 100% of the labels, a run each.
             seeds: Train with each of these seeds (0-4, or 0,2,5), the baseline too; evaluate all
                 runs on the test split, and compare them.
+            at_once: With --seeds or --learning-curve, how many runs are trained at a time, each in
+                a process of its own. On a CPU one for each core is fastest; a GPU takes several.
             folds: Cross-validate first: K runs that each hold out another part of the labelled
                 shapes, for an accuracy where there is no test split.
         """
         from pointmcd.training.processes import is_main
-        from pointmcd.training.train import learning_curve as run_all
+        from pointmcd.training.several import learning_curve as run_all
         from pointmcd.training.train import train as run
 
         if config is not None:
@@ -77,14 +80,17 @@ def train_command(arguments: Sequence[str]) -> Callable[..., None]:
         given = [f"--{name}" for name, value in several.items() if value is not None]
         if len(given) > 1:
             raise UsageError(f"train: {given[0]} does not go with {given[1]}; leave one out")
+        if at_once != 1 and seeds is None and not learning_curve:
+            raise UsageError("train: --at-once is for --seeds or --learning-curve")
         if is_main():
             print_labels(settings.labels)
         if seeds is not None:
-            _compare_seeds(settings, seeds)
+            _compare_seeds(settings, seeds, at_once)
             return
         if folds is not None:
             _cross_validate(settings, folds)
-        for folder in run_all(settings) if learning_curve else [run(settings)]:
+        curve = learning_curve and run_all(settings, at_once=at_once)
+        for folder in curve or [run(settings)]:
             if is_main():
                 print_line(str(folder))
 
@@ -102,12 +108,12 @@ def _decided(config: TrainConfig) -> TrainConfig:
     return decision.config
 
 
-def _compare_seeds(config: TrainConfig, seeds: str) -> None:
+def _compare_seeds(config: TrainConfig, seeds: str, at_once: int) -> None:
     from pointmcd.evaluation.comparison_table import comparison_table
     from pointmcd.evaluation.seeds import on_the_rest, read_seeds, train_seeds
     from pointmcd.training.processes import is_main
 
-    found = train_seeds(config, read_seeds(seeds))
+    found = train_seeds(config, read_seeds(seeds), at_once)
     if is_main():
         rest = [on_the_rest(found)] if config.label_fraction < 1 else []
         print_tables([comparison_table(one) for one in (*rest, found)], TEXT)

@@ -14,7 +14,7 @@ from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.processes import join, process_count
-from pointmcd.training.train import check_runs, train
+from pointmcd.training.several import check_at_once, check_runs, train_all
 
 _SEEDS = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
 
@@ -36,7 +36,7 @@ def read_seeds(text: str) -> list[int]:
     return sorted(found)
 
 
-def train_seeds(config: TrainConfig, seeds: Sequence[int]) -> Comparison:
+def train_seeds(config: TrainConfig, seeds: Sequence[int], at_once: int = 1) -> Comparison:
     """Train a run and its baseline with each seed, evaluate them, and compare them.
 
     The baseline has the same settings but no teacher; settings without a teacher are trained alone.
@@ -46,6 +46,7 @@ def train_seeds(config: TrainConfig, seeds: Sequence[int]) -> Comparison:
     Args:
         config: the settings; with `out`, the run folders are OUT-VARIANT-sSEED.
         seeds: one or more, whatever the seed in the settings.
+        at_once: how many runs are trained at a time, in processes of their own.
 
     Raises:
         ConfigError: when the task has no labels, or a setting cannot be used.
@@ -55,6 +56,7 @@ def train_seeds(config: TrainConfig, seeds: Sequence[int]) -> Comparison:
     join(config.device)
     if process_count() > 1:
         raise ConfigError("--seeds: runs in one process; start it without a launcher")
+    check_at_once(at_once)
     if not config.described_task.labelled:
         raise ConfigError(
             f"--seeds: --task {config.task} is judged by `pointmcd probe`; leave it out"
@@ -67,10 +69,9 @@ def train_seeds(config: TrainConfig, seeds: Sequence[int]) -> Comparison:
         _make_teacher(run)
     check_runs(runs)
     splits = ["test", REST] if config.label_fraction < 1 else ["test"]
-    for run in runs:
-        done = train(run)
+    for done in train_all(runs, at_once):
         for split in splits:
-            evaluate(done, split, device=run.device)
+            evaluate(done, split, device=config.device)
     ours = [run.folder for run in runs if run.teacher == config.teacher]
     theirs = [run.folder for run in runs if run.teacher != config.teacher]
     return compare(ours, theirs)

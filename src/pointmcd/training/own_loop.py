@@ -16,7 +16,7 @@ from pointmcd.tasks.task import Labels
 from pointmcd.training.calibration import calibrate
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.model import build_model
-from pointmcd.training.run import clear_run, create_run, is_begun, lock_folder
+from pointmcd.training.run import METRICS, clear_run, create_run, is_begun, lock_folder
 from pointmcd.training.train import Plan, plan_run
 from pointmcd.training.unlikeness import keep_labelled
 
@@ -72,7 +72,7 @@ def _write(
         parameters = sum(p.numel() for p in models["last"].parameters())
         run = create_run(config, plan.store, plan.teacher, parameters, plan.start)
         run.meta["settings"]["loop"] = "own"  # `train` does not take it for one of its own
-        with replacing(run.path / "metrics.jsonl") as temporary:
+        with replacing(run.path / METRICS) as temporary:
             temporary.write_text("".join(f"{json.dumps(r)}\n" for r in records), encoding="utf-8")
         for name in run.checkpoints:
             tensors = with_prefix("model", models[name].state_dict())

@@ -28,6 +28,8 @@ from pointmcd.tables import Tabular, result_table
 from pointmcd.tasks.task import Labels, Task, get_task
 from pointmcd.training.config import TrainConfig, config_from_dict
 
+#: The log of a run: a line for each epoch.
+METRICS = "metrics.jsonl"
 #: Held in a run folder while it is trained in.
 LOCK = ".lock"
 #: Raised whenever run folders change in a way that older code would misread.
@@ -214,7 +216,7 @@ class Run(Tabular):
         Raises:
             RunError: when another line of metrics.jsonl is damaged.
         """
-        file = self.path / "metrics.jsonl"
+        file = self.path / METRICS
         text = file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
         lines = text.splitlines()
         records: list[dict[str, Any]] = []
@@ -229,7 +231,7 @@ class Run(Tabular):
     def append(self, *records: dict[str, Any]) -> None:
         """Add records of epochs; an older one of the first of them or above is dropped first."""
         kept = [m for m in self.metrics() if m["epoch"] < records[0]["epoch"]]
-        with replacing(self.path / "metrics.jsonl") as temporary:
+        with replacing(self.path / METRICS) as temporary:
             lines = [json.dumps(m) for m in [*kept, *records]]
             temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
 

@@ -2,8 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +26,6 @@ from pointmcd.training.run import Run, changed_code, clear_run, create_run, is_b
 from pointmcd.training.trainer import Trainer
 from pointmcd.training.unlikeness import keep_labelled
 
-#: The usual shares of the labels in a learning curve.
-SHARES = (0.01, 0.05, 0.1, 0.2, 1.0)
 #: Steps below which a user is told so.
 FEW_STEPS = 200
 
@@ -164,56 +161,6 @@ def _start(config: TrainConfig, store: Store) -> dict[str, Any] | None:
     start = describe_start(run)
     check_start(start, config, store)
     return start
-
-
-def learning_curve(config: TrainConfig, shares: Sequence[float] = SHARES) -> list[Path]:
-    """Train once per share of the labels; a run's folder ends in its share, but for all of them.
-
-    Args:
-        config: the settings, with all labels.
-        shares: of the labels, above 0 and up to 1.
-
-    Returns:
-        the run folders, in that order.
-
-    Raises:
-        ConfigError: when the task has no labels, or a share is given already.
-    """
-    with agreed():
-        _check_curve(config)
-    runs = [_with_share(config, share) for share in shares]
-    check_runs(runs)
-    return [train(run) for run in runs]
-
-
-def check_runs(configs: Sequence[TrainConfig]) -> None:
-    """Refuse what `train` would refuse, such as a missing teacher, before hours of training.
-
-    Raises:
-        StoreError, ConfigError, RunError: as `train`.
-    """
-    join(configs[0].device)
-    with agreed():
-        for config in configs:
-            plan_run(config)
-
-
-def _check_curve(config: TrainConfig) -> None:
-    if not config.described_task.labelled:
-        raise ConfigError(f"--learning-curve: --task {config.task} uses no labels; leave it out")
-    if config.label_fraction != 1:
-        raise ConfigError("--learning-curve: sets the fractions itself; leave out --label-fraction")
-
-
-def _with_share(config: TrainConfig, share: float) -> TrainConfig:
-    """The run of one share; that of all labels is the one that it would be without a curve."""
-    if share == 1:
-        return config
-    out = config.out
-    if out is not None:
-        out = out.resolve() if out.name in ("", "..") else out
-        out = out.with_name(f"{out.name}-{share:g}")
-    return replace(config, label_fraction=share, out=out)
 
 
 def _check_store(config: TrainConfig, store: Store) -> None:

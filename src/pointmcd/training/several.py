@@ -1,0 +1,125 @@
+"""Several runs: one after the other, or several at once in processes of their own."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from joblib import Parallel, delayed
+
+from pointmcd.errors import ConfigError
+from pointmcd.progress import bars_hidden, progress_bar, repeating
+from pointmcd.training.config import TrainConfig
+from pointmcd.training.processes import agreed, join, process_count
+from pointmcd.training.run import METRICS
+from pointmcd.training.train import plan_run, train
+
+#: The usual shares of the labels in a learning curve.
+SHARES = (0.01, 0.05, 0.1, 0.2, 1.0)
+
+
+def train_all(configs: Sequence[TrainConfig], at_once: int = 1) -> list[Path]:
+    """Train runs, so many at a time, and return their folders in that order.
+
+    Small runs do not fill a GPU, and on a CPU two processes of one thread each are faster than one
+    of two. Each process has its share of the cores. A student or objective of your own must be one
+    that other processes can import: `module:Name`, or a file.
+
+    Args:
+        configs: settings of the runs, each with a folder of its own.
+        at_once: how many processes; 1: all runs in this one.
+
+    Raises:
+        ConfigError: when `at_once` is below 1, or above it under `accelerate launch`.
+        PointMCDError: as `train`; the others are then stopped, and go on when started again.
+    """
+    check_at_once(at_once)
+    if at_once == 1 or len(configs) < 2:
+        return [train(config) for config in configs]
+    plans = [plan_run(config).config for config in configs]
+    logs = [config.folder / METRICS for config in plans]
+    with progress_bar() as progress:
+        total = sum(config.epochs for config in plans)
+        task = progress.add_task(f"epochs of {len(plans)} runs", total=total, note="")
+
+        def look() -> None:
+            progress.update(task, completed=sum(map(_lines, logs)))
+
+        with repeating(look):
+            folders: list[Path] = Parallel(at_once)(delayed(_train)(config) for config in configs)
+        look()
+    return folders
+
+
+def check_at_once(at_once: int) -> None:
+    """Refuse a number of processes that `train_all` cannot start.
+
+    Raises:
+        ConfigError: saying why.
+    """
+    if at_once < 1:
+        raise ConfigError(f"--at-once {at_once}: must be at least 1")
+    if at_once > 1 and process_count() > 1:
+        raise ConfigError("--at-once: starts processes itself; start it without a launcher")
+
+
+def _train(config: TrainConfig) -> Path:
+    with bars_hidden():  # those of several processes would write over each other
+        return train(config)
+
+
+def _lines(file: Path) -> int:
+    """The number of epochs in a log; there may be none yet."""
+    return len(file.read_bytes().splitlines()) if file.exists() else 0
+
+
+def learning_curve(
+    config: TrainConfig, shares: Sequence[float] = SHARES, at_once: int = 1
+) -> list[Path]:
+    """Train once per share of the labels; a run's folder ends in its share, but for all of them.
+
+    Args:
+        config: the settings, with all labels.
+        shares: of the labels, above 0 and up to 1.
+        at_once: as in `train_all`.
+
+    Returns:
+        the run folders, in that order.
+
+    Raises:
+        ConfigError: when the task has no labels, or a share is given already.
+    """
+    with agreed():
+        _check_curve(config)
+    runs = [_with_share(config, share) for share in shares]
+    check_runs(runs)
+    return train_all(runs, at_once)
+
+
+def check_runs(configs: Sequence[TrainConfig]) -> None:
+    """Refuse what `train` would refuse, such as a missing teacher, before hours of training.
+
+    Raises:
+        StoreError, ConfigError, RunError: as `train`.
+    """
+    join(configs[0].device)
+    with agreed():
+        for config in configs:
+            plan_run(config)
+
+
+def _check_curve(config: TrainConfig) -> None:
+    if not config.described_task.labelled:
+        raise ConfigError(f"--learning-curve: --task {config.task} uses no labels; leave it out")
+    if config.label_fraction != 1:
+        raise ConfigError("--learning-curve: sets the fractions itself; leave out --label-fraction")
+
+
+def _with_share(config: TrainConfig, share: float) -> TrainConfig:
+    """The run of one share; that of all labels is the one that it would be without a curve."""
+    if share == 1:
+        return config
+    out = config.out
+    if out is not None:
+        out = out.resolve() if out.name in ("", "..") else out
+        out = out.with_name(f"{out.name}-{share:g}")
+    return replace(config, label_fraction=share, out=out)

@@ -1,0 +1,92 @@
+"""Several runs at once: what they give, say and refuse."""
+
+import pytest
+
+from pointmcd.errors import ConfigError, RunError
+from pointmcd.progress import bars_hidden, console, progress_bar
+from pointmcd.training import several
+from pointmcd.training.config import TrainConfig
+from pointmcd.training.run import Run
+from pointmcd.training.several import train_all
+
+
+@pytest.fixture
+def configs(taught_store, tmp_path):
+    def make(name, **options):
+        values = {"epochs": 2, "points": 32, "batch_size": 4, "device": "cpu", **options}
+        return [
+            TrainConfig(
+                taught_store,
+                tmp_path / f"{name}{seed}",
+                student="tiny_student:TinyStudent",
+                seed=seed,
+                **values,
+            )
+            for seed in range(3)
+        ]
+
+    return make
+
+
+def log(run):
+    return [{k: v for k, v in record.items() if k != "seconds"} for record in Run(run).metrics()]
+
+
+def test_runs_at_once_are_those_one_after_the_other(configs, tmp_path, capfd):
+    alone = train_all(configs("alone"))
+    capfd.readouterr()
+    together = train_all(configs("together"), at_once=2)
+    said = capfd.readouterr().err
+    assert together == [tmp_path / f"together{seed}" for seed in range(3)]
+    for one, two in zip(alone, together, strict=True):
+        assert Run(two).finished
+        assert [*log(one)[-1]] == [*log(two)[-1]]
+        assert list(log(one)[-1].values()) == pytest.approx(list(log(two)[-1].values()), rel=1e-4)
+    assert "epochs of 3 runs" in said
+    assert "6/6" in said
+    assert "together0" not in said  # no bars of single runs
+    assert said.count("are few") == 3  # but notices
+    times = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.safetensors")}
+    assert train_all(configs("together"), at_once=2) == together
+    assert times == {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.safetensors")}
+
+
+def test_one_that_cannot_be_trained_says_so_in_a_line(configs, tmp_path):
+    (tmp_path / "bad1").mkdir()
+    (tmp_path / "bad1" / "mine.txt").write_text("mine")
+    with pytest.raises(RunError) as error:
+        train_all(configs("bad"), at_once=2)
+    assert str(error.value) == f"{tmp_path / 'bad1'}: a folder that is no run; choose another --out"
+
+
+def test_a_number_that_cannot_be(configs, monkeypatch):
+    with pytest.raises(ConfigError, match=r"^--at-once 0: must be at least 1"):
+        train_all(configs("a"), at_once=0)
+    monkeypatch.setattr(several, "process_count", lambda: 2)
+    with pytest.raises(ConfigError, match="starts processes itself; start it without a launcher"):
+        train_all(configs("a"), at_once=2)
+
+
+@pytest.mark.slow
+def test_on_the_command_line(cli, taught_store, tmp_path):
+    options = ("--student", "tiny_student:TinyStudent", "--epochs", 1, "--points", 32)
+    options += ("--device", "cpu", "--out", tmp_path / "mine")
+    status, out, err = cli("train", taught_store, *options, "--seeds", "0-1", "--at-once", 2)
+    assert (status, "distilled" in out) == (0, True), err
+    assert len(list(tmp_path.glob("mine-*-s*"))) == 4
+
+
+def test_alone_it_has_no_meaning(cli, taught_store, tmp_path):
+    status, out, err = cli("train", taught_store, "--out", tmp_path / "mine", "--at-once", 2)
+    assert (status, out) == (2, "")
+    assert "--at-once is for --seeds or --learning-curve" in err
+
+
+def test_hidden_bars_say_nothing(capsys):
+    with bars_hidden(), progress_bar() as bar:
+        bar.add_task("work", total=1, completed=1, note="")
+        console.print("note: a")
+    assert capsys.readouterr().err == "note: a\n"
+    with progress_bar() as bar:
+        bar.add_task("work", total=1, completed=1, note="")
+    assert "work" in capsys.readouterr().err
