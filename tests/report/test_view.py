@@ -99,6 +99,9 @@ def test_files_and_folders(bench, tmp_path):
     assert [scene["name"] for scene in found] == ["a.xyz", "b.off"]
     assert found[0]["note"] == "50 points"
     assert all(not scene["paints"] for scene in found)
+    both = view([tmp_path / "b.off", tmp_path / "a.xyz"], tmp_path / "two.html")
+    assert [scene["name"] for scene in scenes(both)] == ["b.off", "a.xyz"]
+    assert "<title>b.off, a.xyz" in both.read_text()
     alone = scenes(view(tmp_path / "b.off", tmp_path / "one.html"))
     np.testing.assert_array_equal(
         array(alone[0]["points"], "<f4"), array(found[1]["points"], "<f4")
@@ -111,7 +114,10 @@ def test_a_file_with_a_prediction(trained_run, tmp_path):
     assert re.match(r"class \w+, confidence \d+%", scene["note"])
 
 
-def test_what_cannot_be_shown(tmp_path):
+def test_what_cannot_be_shown(tmp_path, store):
+    for subject in ([], [store.path, store.path], [store.path, tmp_path]):
+        with pytest.raises(ConfigError, match=r"^view: give files and folders of them, or one sto"):
+            view(subject, tmp_path)
     with pytest.raises(ShapeError, match="gone"):
         view(tmp_path / "gone.off", tmp_path)
     (tmp_path / "b.off").write_text("nonsense")

@@ -11,7 +11,7 @@ from pointmcd.options import RUN, Axis, Flag, metavar
 
 
 def view(
-    subject: Positional[Annotated[Path, metavar("FILE|FOLDER|STORE|RUN")]],
+    subject: Positional[Annotated[tuple[Path, ...], metavar("FILE|FOLDER|STORE|RUN [...]")]],
     out_file: Annotated[Path, tyro.conf.arg(name="out", metavar="FILE")] = Path("view.html"),
     run: Annotated[Path | None, RUN] = None,
     shapes: Annotated[tuple[str, ...], metavar("NAME [NAME ...]")] = (),
@@ -22,8 +22,8 @@ def view(
     """Write a self-contained page on which shapes can be turned: points, views, predictions.
 
     Args:
-        subject: A mesh or cloud file, or a folder of them; a store, with the points that each view
-            sees; or an evaluated run, with its predictions for test shapes, the wrong ones first.
+        subject: Mesh or cloud files, and folders of them; or a store, with the points that each
+            view sees; or an evaluated run, with its predictions for test shapes, the wrong first.
         out_file: Page to write, or a folder for it.
         run: Of files: a run that predicts on them.
         shapes: Of a store or run: names of shapes; by default 24.

@@ -28,6 +28,8 @@ from pointmcd.typing import Floats, Integers
 
 #: Points of a file, and shapes on one page where none is named.
 POINTS, SHAPES = 2048, 24
+#: Files that the title names.
+_NAMED = 3
 _SEEN, _HIDDEN, _UNKNOWN = "#d55e00", "#b9c2cd", "#c8c8c8"
 
 
@@ -57,7 +59,7 @@ def part_groups(parts: Integers, names: Sequence[str]) -> Paint:
 
 
 def view(
-    subject: str | Path,
+    subject: str | Path | Sequence[str | Path],
     out: str | Path,
     run: str | Path | None = None,
     shapes: Sequence[str] = (),
@@ -67,7 +69,7 @@ def view(
     """Write a page on which shapes can be turned, and return the file.
 
     Args:
-        subject: a mesh or cloud file or a folder of them; a store, with what each view sees; or an
+        subject: mesh or cloud files and folders of them; a store, with what each view sees; or an
             evaluated run, with what it predicts for test shapes, the wrong ones first.
         out: the page, or a folder in which to write view.html.
         run: of files: a run that predicts on them.
@@ -78,18 +80,23 @@ def view(
 
     Raises:
         ShapeError, StoreError, RunError: when file, store or run cannot be read.
-        ConfigError: when plotly is absent, or a shape has no such name.
+        ConfigError: when plotly is absent, a shape has no such name, or there are several stores or
+            runs, or nothing.
     """
     plotly = import_extra("plotly.offline", "view", "view")
-    path = Path(subject)
-    if (path / "store.json").is_file():
-        scenes = _of_store(Store(path).with_up("y"), shapes)
-    elif (path / "run.json").is_file():
-        scenes = _of_run(path, shapes)
+    paths = [Path(one) for one in ([subject] if isinstance(subject, str | Path) else subject)]
+    store, trained = ([(p / file).is_file() for p in paths] for file in ("store.json", "run.json"))
+    if len(paths) != 1 and (not paths or any(store + trained)):
+        raise ConfigError("view: give files and folders of them, or one store, or one run")
+    if store[0]:
+        scenes = _of_store(Store(paths[0]).with_up("y"), shapes)
+    elif trained[0]:
+        scenes = _of_run(paths[0], shapes)
     else:
-        scenes = _of_files(path, run, label, up)
+        scenes = _of_files(paths, run, label, up)
+    names = [path.resolve().name for path in paths]
     html = load_template("pointmcd.report", "view.html.j2").render(
-        title=path.resolve().name,
+        title=", ".join([*names[:_NAMED], *["..."] * (len(names) > _NAMED)]),
         data=[_json(scene) for scene in scenes],
         library=plotly.get_plotlyjs(),
         script=template_text("pointmcd.report", "view.js"),
@@ -98,9 +105,9 @@ def view(
 
 
 def _of_files(
-    path: Path, run: str | Path | None, label: str | None, up: Axis | None
+    paths: Sequence[Path], run: str | Path | None, label: str | None, up: Axis | None
 ) -> Iterator[Scene]:
-    found, _ = find_files([path])
+    found, _ = find_files(paths)
     if run is None:
         for file in found[:SHAPES]:
             notes: list[str] = []
