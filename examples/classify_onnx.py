@@ -13,8 +13,13 @@ session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProv
 about = session.get_modelmeta().custom_metadata_map
 points = np.load(sys.argv[2]) if sys.argv[2].endswith(".npy") else np.loadtxt(sys.argv[2])
 points = points[np.isfinite(points).all(axis=1), : len(json.loads(about["channels"]))]
-points = np.random.default_rng(0).permutation(points)[: json.loads(about["points"])]
 points[:, :3] -= points[:, :3].mean(axis=0)
 points[:, :3] /= np.linalg.norm(points[:, :3], axis=1).max()
+chosen, distances = [0], np.inf  # each point the farthest from those before it
+while len(chosen) < min(json.loads(about["points"]), len(points)):
+    last = points[chosen[-1], :3]
+    distances = np.minimum(distances, ((points[:, :3] - last) ** 2).sum(axis=1))
+    chosen.append(int(distances.argmax()))
+points = points[chosen]
 (logits,) = session.run(["logits"], {"points": points[None].astype(np.float32)})
 print(json.loads(about["classes"])[logits[0].argmax()])

@@ -122,17 +122,30 @@ def test_a_store_with_a_label_file(tiny_store, write):
     own = Store(tiny_store)
     train = [shape.name for shape in own.shapes if shape.split == "train"]
     val = next(shape.name for shape in own.shapes if shape.split == "val")
-    file = write(f"{train[0]},sofa\n{train[1]},table\n{val},sofa\n")
+    file = write(f"{train[0]},sofa\n{train[1]},lamp\n{val},sofa\n")
     store = Store(tiny_store, file)
-    assert store.classes == ["bed", "chair", "lamp", "sofa", "table"]  # those of test are known
+    assert store.classes == ["bed", "chair", "lamp", "sofa"]  # those of test are known
     assert {s.name: s.label for s in store.shapes if s.split == "train" and s.label} == {
         train[0]: "sofa",
-        train[1]: "table",
+        train[1]: "lamp",
         val: "sofa",
     }
+    assert store.ignored_classes == ()
     assert not len(store.indices("val"))
     assert store.indices("test").tolist() == own.indices("test").tolist()
     assert store.fingerprint != own.fingerprint == store.own_fingerprint == own.own_fingerprint
+
+
+def test_folders_that_are_no_classes_say_nothing_of_the_test_split(tiny_store, write):
+    own = Store(tiny_store)
+    train, test = ([s.name for s in own.shapes if s.split == one] for one in ("train", "test"))
+    file = write(f"path,class,split\n{train[0]},wheel,\n{train[1]},brick,\n{test[0]},brick,test\n")
+    store = Store(tiny_store, file)
+    assert store.ignored_classes == ("bed", "chair", "lamp")
+    assert store.classes == ["brick", "wheel"]
+    assert [store.shapes[i].name for i in store.indices("test")] == [test[0]]
+    assert len(store.indices("train")) == len(own.shapes) - 1
+    assert sum(shape.label is not None for shape in store.shapes) == 3
 
 
 def test_a_label_file_moves_shapes_between_splits(tiny_store, write):

@@ -44,6 +44,31 @@ def test_it_predicts_classes_and_probabilities(baseline, shapes):
     assert baseline.predict(clouds[:0]).shape == (0,)
 
 
+def test_shapes_without_label_are_not_scored(baseline, shapes):
+    clouds, labels = shapes
+    some = [str(label) if i % 3 else None for i, label in enumerate(labels)]
+    right = baseline.predict(clouds) == labels
+    known = np.arange(len(labels)) % 3 > 0
+    assert baseline.score(clouds, some) == np.mean(right[known])
+    weights = np.arange(len(labels), dtype=float)
+    wanted = np.average(right[known], weights=weights[known])
+    assert baseline.score(clouds, some, sample_weight=weights) == pytest.approx(wanted)
+    with pytest.raises(ConfigError, match="no label is known"):
+        baseline.score(clouds, [None] * len(clouds))
+    with pytest.raises(ConfigError, match="X has 18 shapes, y 1 labels"):
+        baseline.score(clouds, ["bed"])
+
+
+def test_a_broken_file_is_named_as_it_was_given(furniture_root, tmp_path):
+    files = sorted((furniture_root / "bed" / "train").glob("*.off"))[:2]
+    broken = tmp_path / "half a, file.off"
+    broken.write_text("OFF\n3 1 0\n0 0 0\n")
+    made = PointCloudClassifier("tiny_student:TinyStudent", teacher=None, **_without("student"))
+    with pytest.raises(ShapeError) as error:
+        made.fit([*files, broken], ["a", "b", "a"])
+    assert str(error.value).startswith(f"X[2] {broken}: ")
+
+
 def test_place_and_size_of_a_cloud_do_not_matter(baseline, shapes):
     clouds = shapes[0][:4]
     moved = [3.0 * cloud.astype(np.float64) + [1, 2, 3] for cloud in clouds]

@@ -234,3 +234,11 @@ def test_columns_are_chosen_and_what_was_read_is_told(trained_run, cloud_files, 
     for other in (turned, chosen):
         assert other.label == plain.label
         assert other.confidence == pytest.approx(plain.confidence, abs=1e-5)
+
+
+def test_a_cloud_of_fewer_points_than_in_training_is_told(trained_run, cloud_files, tmp_path):
+    few = tmp_path / "few.npy"
+    np.save(few, np.repeat(np.load(cloud_files[1])[:20], 5, axis=0))
+    enough, told = predict(trained_run, [cloud_files[1], few], device="cpu")
+    assert enough.read == "128 points"
+    assert told.read == "100 points; fewer places than the 64 points of training"

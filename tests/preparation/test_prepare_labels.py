@@ -33,6 +33,20 @@ def test_classes_and_splits_of_the_file_replace_those_of_the_folders(make, few_m
     assert {label for label, _ in found.values()} == {None}
 
 
+def test_files_that_differ_in_their_ending_alone_share_a_label(quick, tmp_path, file):
+    """Only the first of them is taken, whichever of them has the label."""
+    (tmp_path / "m").mkdir()
+    for number, name in enumerate("abcd"):
+        text = f"OFF\n3 1 0\n0 0 0\n1 0 0\n0 {number + 1} 0\n3 0 1 2\n"
+        (tmp_path / "m" / f"{name}.off").write_text(text)
+    (tmp_path / "m" / "a.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
+    file.write_text("path,class,split\na.off,x,test\nb.off,y,\nc.off,x,\n")
+    options = {"labels": file, "twins": "keep", **quick, "val_fraction": 0}
+    store = Store(prepare(PrepareConfig(tmp_path / "m", tmp_path / "s", **options)).store)
+    assert {s.name: s.label for s in store.shapes} == {"a": "x", "b": "y", "c": "x", "d": None}
+    assert store.shapes[0].split == "test"
+
+
 def test_a_path_that_is_no_shape_stops_before_the_store_is_made(make, few_meshes, file, tmp_path):
     file.write_text("nobody.off,x\n")
     with pytest.raises(ConfigError, match=r"line 1: nobody\.off is no shape of"):

@@ -108,6 +108,21 @@ def test_files_and_folders(bench, tmp_path):
     )
 
 
+def test_files_that_cannot_be_read_are_told(tmp_path, trained_run, cli):
+    (tmp_path / "a.off").write_text("nonsense")
+    for number in range(25):
+        triangle = f"OFF\n3 1 0\n0 0 0\n1 0 0\n0 {number + 1} 0\n3 0 1 2\n"
+        (tmp_path / f"b{number:02d}.off").write_text(triangle)
+    for options in ((), ("--run", trained_run)):
+        page = tmp_path / f"page{len(options)}.html"
+        status, _, err = cli("view", tmp_path, "--out", page, *options)
+        assert status == 0
+        assert "note: 24 of 26 files are shown; name others to see them" in err
+        assert f"skipped: {tmp_path / 'a.off'}: " in err
+        names = [scene["name"] for scene in scenes(page)]
+        assert names == [f"b{number:02d}.off" for number in range(23)]
+
+
 def test_a_file_with_a_prediction(trained_run, tmp_path):
     (tmp_path / "b.off").write_text("OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n")
     scene = scenes(view(tmp_path / "b.off", tmp_path, run=trained_run))[0]

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ class _Output(Console):
         raise BrokenPipeError
 
 
+#: Classes that a note names.
+_NAMED = 5
 #: Columns of a table that goes into a file.
 _WIDEST = 10_000
 #: Tables and paths, the results, go to standard output; all else to standard error.
@@ -43,17 +46,31 @@ def print_line(text: str) -> None:
     out.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
-def print_labels(file: Path | None) -> None:
+def print_labels(file: Path | None, store: Path) -> None:
     """Say on standard error what a label file holds, if there is one that names classes.
 
     Raises:
-        ConfigError: when it cannot be read.
+        ConfigError: when it cannot be read, or is of no use for the store.
+        StoreError: when that cannot be opened.
     """
     from pointmcd.data.labels import is_part_file, labels_summary
+    from pointmcd.data.store import Store
     from pointmcd.progress import console
 
-    if file is not None and not is_part_file(file):
-        console.print(labels_summary(file), soft_wrap=True)
+    if file is None or is_part_file(file):
+        return
+    console.print(labels_summary(file), soft_wrap=True)
+    opened = Store(store, file)
+    counts = Counter(shape.split for shape in opened.shapes if shape.label is not None)
+    told = [f"{counts[split]} in {split}" for split in ("train", "val", "test") if counts[split]]
+    console.print(f"{store}: labels of {', '.join(told)}", soft_wrap=True)
+    if own := opened.ignored_classes:
+        some = ", ".join(own[:_NAMED]) + ", ..." * (len(own) > _NAMED)
+        console.print(
+            f"note: {store}: its own classes ({some}) are none of those in {file}, and are left"
+            " out; pointmcd prepare PATH,labels=none takes folders of any name",
+            soft_wrap=True,
+        )
 
 
 def free_page(out: Path, name: str, overwrite: bool) -> Path:

@@ -53,7 +53,7 @@ def predict(
         columns: Columns of x, y and z in text tables and arrays: numbers from 1 or names, as in
             2,3,4; by default their names in the file or their places tell.
         up: Axis that points up in the files; by default that of the shapes that the run learnt
-            from.
+            from (of the weights that come with pointmcd: y).
         pretrained: In place of RUN: weights that come with pointmcd (a name that it does not know
             makes it list them), a folder of pointmcd export --to safetensors, or hf-hub:OWNER/NAME.
     """
@@ -88,7 +88,7 @@ def predict(
     if any(hasattr(one, "confidence") for one in known) and not _is_calibrated(place):
         console.print(
             "note: confidences are not calibrated: fewer than 20 labelled shapes were held out"
-            " (train --folds holds them out in turn)",
+            " (train --folds holds out each of them in turn)",
             soft_wrap=True,
         )
     if json:

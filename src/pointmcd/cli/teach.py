@@ -14,7 +14,7 @@ def teach(config: Annotated[TeachConfig, tyro.conf.arg(name="")]) -> None:
     from pointmcd.teachers.lesson import LESSONS
     from pointmcd.teachers.teach import teach as run
 
-    print_labels(config.labels)
+    print_labels(config.labels, config.store)
     folder = run(config)
     meta = read_json(folder / "teacher.json")
     print_line(f"{folder}: {LESSONS.get(config.task).summary(meta)}")

@@ -83,7 +83,7 @@ def train_command(arguments: Sequence[str]) -> Callable[..., None]:
         if at_once != 1 and seeds is None and not learning_curve:
             raise UsageError("train: --at-once is for --seeds or --learning-curve")
         if is_main():
-            print_labels(settings.labels)
+            print_labels(settings.labels, settings.store)
         if seeds is not None:
             _compare_seeds(settings, seeds, at_once)
             return

@@ -95,7 +95,9 @@ def read_table(path: str | Path) -> tuple[list[str], Table]:
     try:
         text = Path(path).read_bytes().decode("utf-8-sig")  # a name may hold any end of a line
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "is not a text in UTF-8"
+        reason = getattr(error, "strerror", None) or (
+            "is not a text in UTF-8; a spreadsheet saves such a one as CSV UTF-8"
+        )
         raise ConfigError(f"--labels {path}: cannot be read: {reason}") from error
     first = text.partition("\n")[0]
     delimiter = next((mark for mark in "\t;" if mark in first and "," not in first), ",")
@@ -141,10 +143,13 @@ def _columns(path: str | Path) -> tuple[list[int], Table]:
 def _row(path: str | Path, line: int, cells: list[str], columns: list[int]) -> LabelRow:
     here = f"--labels {path}: line {line}"
     if len(cells) <= max(columns[:2]):
-        raise ConfigError(f"{here}: has no class; write path,class")
+        raise ConfigError(
+            f"{here}: has no class; write path,class, or name these columns in the first line"
+        )
     split = "".join(cells[i].strip().lower() for i in columns[2:] if i < len(cells))
     if split and split not in _SPLITS:
-        raise ConfigError(f"{here}: split {split}: use one of {', '.join(_SPLITS)}, or none")
+        hint = "; name its columns in the first line: path, class, split" * (line == 1)
+        raise ConfigError(f"{here}: split {split}: use one of {', '.join(_SPLITS)}, or none{hint}")
     return LabelRow(cells[columns[0]], cells[columns[1]].strip(), split or None, line)
 
 

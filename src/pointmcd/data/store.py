@@ -65,6 +65,8 @@ class Store(Tabular):
         known_parts: with a part file, of the shapes in it: the part of each stored point, int16
             [P], counted from 0 within the class, -1 where it is not known.
         stored_up: the axis that points up in what is stored; see `with_up`.
+        ignored_classes: with a label file, its own classes where the file knows none of them; the
+            test split then has the shapes that the file says, or names among them.
         from_validation: indices of the train shapes that `with_validation` has put there.
 
     Raises:
@@ -91,6 +93,7 @@ class Store(Tabular):
         self.stored_up = self.up
         self.own_fingerprint, self.label_file = self._fingerprint(), labels
         self.from_validation: frozenset[int] = frozenset()
+        self.ignored_classes: tuple[str, ...] = ()
         if labels is not None:
             self._relabel(labels)
 
@@ -125,10 +128,15 @@ class Store(Tabular):
                 f"{self.path}: has labels of parts, which the classes of --labels cannot replace"
             )
         rows = match_labels([shape.name for shape in self.shapes], file, self.path)
+        # Folders by supplier or place are no classes: their names say nothing of the test split.
+        named = {row.label for row in rows.values()}
+        self.ignored_classes = () if named & {*self.classes} else tuple(self.classes)
         for index, (name, label, split, _) in enumerate(map(astuple, self.shapes)):
             row = rows.get(index)
+            label = None if self.ignored_classes else label
             label = row.label if row else label if split == "test" else None
-            split = split if split in ("test", "none") else "train"
+            tested = split == "test" and not self.ignored_classes
+            split = split if tested or split == "none" else "train"
             split = row.split or split if row else split
             self.shapes[index] = ShapeRecord(name, label, split)
         self.classes = sorted({s.label for s in self.shapes if s.label is not None})

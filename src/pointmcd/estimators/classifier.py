@@ -1,7 +1,9 @@
 """Estimators with scikit-learn's methods: a classifier of shapes, and an embedder."""
 
 import os
+import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.base import ClassifierMixin, TransformerMixin
+from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 
 from pointmcd.data.labels import LabelRow, write_labels
@@ -28,6 +31,9 @@ from pointmcd.ops.masked_max import max_over_points
 from pointmcd.shapes.clouds import cloud_order, normalise_cloud, read_points
 from pointmcd.shapes.formats import mesh_suffixes
 from pointmcd.typing import Array, Doubles, Floats
+
+#: A shape in the folder that a fit works in.
+_COPY = re.compile(r"[^\n]*[/\\]shapes[/\\](\d{6})\.\w+")
 
 
 class PointCloudClassifier(ClassifierMixin, PointCloudEstimator):  # type: ignore[misc]
@@ -77,7 +83,8 @@ class PointCloudClassifier(ClassifierMixin, PointCloudEstimator):  # type: ignor
             raise ConfigError(f"y: names {len(self.classes_)} classes; two or more are needed")
         place = {one: f"{number:06d}" for number, one in enumerate(self.classes_.tolist())}
         names = [place[plain(one)] if k else None for one, k in zip(labels, known, strict=True)]
-        self._fit(lambda folder: _write(shapes, folder, names), "classification")
+        with _named_as_given(shapes):
+            self._fit(lambda folder: _write(shapes, folder, names), "classification")
         return self
 
     def _batches(self, shapes: Any) -> Iterator[torch.Tensor]:
@@ -107,6 +114,22 @@ class PointCloudClassifier(ClassifierMixin, PointCloudEstimator):  # type: ignor
         said = self.predict_proba(X).argmax(axis=1)
         return np.asarray(self.classes_[said])
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:  # noqa: N803
+        """Return the accuracy, 0 to 1, on the shapes whose label is known.
+
+        Raises:
+            ConfigError: when X and y differ in length, or no label is known.
+        """
+        shapes, labels = listed(X), list(y)
+        if len(shapes) != len(labels):
+            raise ConfigError(f"X has {len(shapes)} shapes, y {len(labels)} labels")
+        known = [i for i, label in enumerate(labels) if not is_unknown(label)]
+        if not known:
+            raise ConfigError("y: no label is known; there is nothing to score")
+        said = self.predict([shapes[i] for i in known])
+        weights = None if sample_weight is None else np.asarray(sample_weight)[known]
+        return float(accuracy_score([plain(labels[i]) for i in known], said, sample_weight=weights))
+
 
 class PointCloudEmbedder(TransformerMixin, PointCloudClassifier):  # type: ignore[misc]
     """Embed shapes by the student of a classifier: features [S, C] for any other estimator.
@@ -128,7 +151,8 @@ class PointCloudEmbedder(TransformerMixin, PointCloudClassifier):  # type: ignor
             raise ConfigError("y: is None, and there is no teacher; give one of them")
         else:
             shapes = listed(X)
-            self._fit(lambda folder: _write(shapes, folder), "pretrain")
+            with _named_as_given(shapes):
+                self._fit(lambda folder: _write(shapes, folder), "pretrain")
         return self
 
     @torch.inference_mode()
@@ -166,6 +190,20 @@ def _write(
     file = folder.parent / "labels.csv"
     write_labels(file, [LabelRow(name, one) for name, one in known if one is not None])
     return file
+
+
+@contextmanager
+def _named_as_given(shapes: Sequence[Any]) -> Iterator[None]:
+    """Let errors name the shapes that were given, not the copies that are worked on."""
+    try:
+        yield
+    except ShapeError as error:
+
+        def given(copied: re.Match[str]) -> str:
+            shape = shapes[int(copied[1])]
+            return f"X[{int(copied[1])}]" + f" {shape}" * isinstance(shape, str | os.PathLike)
+
+        raise ShapeError(_COPY.sub(given, str(error))) from error
 
 
 def _check_one_kind(shapes: Sequence[Any]) -> None:

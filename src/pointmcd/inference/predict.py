@@ -7,6 +7,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -105,6 +106,8 @@ def predictions(
             known = label or _class_of(path, classes) if _told(task) else None
             notes: list[str] = []
             cloud = read_points(path, used.points, 0, columns, notes, used.features)
+            if notes and len(np.unique(cloud, axis=0)) < used.points:
+                notes.append(f"fewer places than the {used.points:,} points of training")
             file = InputFile(path, cloud, known, targets, up=up or used.up)
         except ShapeError as error:
             yield task.prediction(path, fault=str(error))

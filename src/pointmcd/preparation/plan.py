@@ -106,12 +106,14 @@ def with_labels(sources: Sequence[ShapeSource], file: Path, where: Path) -> tupl
     """
     if any(source.parts is not None for source in sources):
         raise ConfigError(f"--labels {file}: {where} has labels of parts, which need its classes")
-    rows = match_labels([source.name for source in sources], file, where)
+    names = [source.name for source in sources]
+    # By name: files that differ in their ending alone have one, and only the first is taken.
+    rows = {names[i]: row for i, row in match_labels(names, file, where).items()}
     return tuple(
-        replace(source, label=rows[i].label, split=rows[i].split or source.split)
-        if i in rows
+        replace(source, label=row.label, split=row.split or source.split)
+        if (row := rows.get(source.name))
         else replace(source, label=None)
-        for i, source in enumerate(sources)
+        for source in sources
     )
 
 

@@ -14,14 +14,16 @@ from pointmcd.evaluation.results import read_result
 from pointmcd.extras import import_extra
 from pointmcd.files import write_page
 from pointmcd.inference.files import find_files
-from pointmcd.inference.predict import predict
+from pointmcd.inference.predict import predictions
 from pointmcd.metrics.calibration import soften
 from pointmcd.options import Axis
 from pointmcd.plots.colours import part_colours
+from pointmcd.progress import console
 from pointmcd.shapes.axes import turn
 from pointmcd.shapes.clouds import read_points
 from pointmcd.tasks.part_prediction import PartPrediction
 from pointmcd.tasks.results import RunResult
+from pointmcd.tasks.task import Prediction
 from pointmcd.templates import load_template, template_text
 from pointmcd.training.run import Run
 from pointmcd.typing import Floats, Integers
@@ -107,23 +109,46 @@ def view(
 def _of_files(
     paths: Sequence[Path], run: str | Path | None, label: str | None, up: Axis | None
 ) -> Iterator[Scene]:
+    """Yield the scenes of the first files; of several, those that cannot be read are told."""
     found, _ = find_files(paths)
+    if len(found) > SHAPES:
+        console.print(f"note: {SHAPES} of {len(found)} files are shown; name others to see them")
+    shown, faults = found[:SHAPES], []
     if run is None:
-        for file in found[:SHAPES]:
-            notes: list[str] = []
-            points = read_points(file, POINTS, seed=0, notes=notes)
-            yield Scene(file.name, "; ".join(notes) or "mesh", turn(points, up or "y", "y"))
-        return
-    for said in predict(run, found[:SHAPES], label, up=up):
-        if said.fault is not None:
-            raise ShapeError(said.fault)
-        note = ", ".join(f"{name} {text}" for name, text in said.cells().items() if text)
-        if isinstance(said, PartPrediction):
-            paints = {"predicted parts": part_groups(said.point_parts, list(said.parts))}
-            yield Scene(said.path.name, note, turn(said.points, said.up, "y"), paints)
+        made: Iterator[Scene | str] = (_unpredicted(file, up or "y") for file in shown)
+    else:
+        made = map(_predicted, predictions(run, shown, label, up=up))
+    for scene in made:
+        if isinstance(scene, Scene):
+            yield scene
         else:
-            points = read_points(said.path, POINTS, seed=0)
-            yield Scene(said.path.name, note, turn(points, said.up, "y"))
+            faults.append(scene)
+    if len(faults) == len(shown):
+        raise ShapeError(faults[-1])
+    for fault in faults:
+        console.print(f"skipped: {fault}", soft_wrap=True)
+
+
+def _unpredicted(file: Path, up: Axis) -> Scene | str:
+    """The points of a file, or why it cannot be read."""
+    notes: list[str] = []
+    try:
+        points = read_points(file, POINTS, seed=0, notes=notes)
+    except ShapeError as error:
+        return str(error)
+    return Scene(file.name, "; ".join(notes) or "mesh", turn(points, up, "y"))
+
+
+def _predicted(said: Prediction) -> Scene | str:
+    """The points of a file with what a run says of it, or why it says nothing."""
+    if said.fault is not None:
+        return said.fault
+    note = ", ".join(f"{name} {text}" for name, text in said.cells().items() if text)
+    if isinstance(said, PartPrediction):
+        paints = {"predicted parts": part_groups(said.point_parts, list(said.parts))}
+        return Scene(said.path.name, note, turn(said.points, said.up, "y"), paints)
+    points = read_points(said.path, POINTS, seed=0)
+    return Scene(said.path.name, note, turn(points, said.up, "y"))
 
 
 def _of_store(store: Store, shapes: Sequence[str]) -> Iterator[Scene]:

@@ -197,7 +197,7 @@ def _existing(plan: Plan) -> Run | None:
         return run
     if not config.overwrite:
         raise RunError(
-            f"{folder}: holds a run with another {field}; choose another --out, or --overwrite"
+            f"{folder}: holds a run whose {field} differs; choose another --out, or --overwrite"
         )
     return None
 
