@@ -144,10 +144,8 @@ def open_evaluation(
         raise RunError(f"{run.path}: was fitted on {run.fit_on}; use --split test")
     indices = _rest(run, data) if split == REST else data.indices(split)
     if not len(indices):
-        hint = (
-            " (labels with a column split, or of pointmcd prepare --labels, make one; pointmcd train"
-            " --folds needs none)"
-        ) * (split == "test")
+        hint = "; a label file's column split makes one, and train --folds needs none"
+        hint *= split == "test"
         raise StoreError(f"{data.path}: no shapes in the {split} split; nothing to evaluate{hint}")
     return run, data, indices
 
