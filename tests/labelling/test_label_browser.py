@@ -194,6 +194,7 @@ def test_a_file_is_dropped_on_the_page(browser, page):
         "",
         "path,class\na\n",
         "path,class,split\na,x,dev\n",
+        "Datei;Kategorie;Lieferant\na;x;y\n",
         'path,class\na,"x\n',
     ],
 )

@@ -1,6 +1,7 @@
 """Several runs at once: what they give, say and refuse."""
 
 import pytest
+from joblib.externals.loky import get_reusable_executor
 
 from pointmcd.errors import ConfigError, RunError
 from pointmcd.progress import bars_hidden, console, progress_bar
@@ -8,6 +9,12 @@ from pointmcd.training import several
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.run import Run
 from pointmcd.training.several import train_all
+
+
+@pytest.fixture(autouse=True)
+def new_workers():
+    """Those that an earlier test started write where its output was captured."""
+    get_reusable_executor().shutdown(wait=True)
 
 
 @pytest.fixture

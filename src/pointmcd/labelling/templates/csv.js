@@ -53,9 +53,14 @@ function parseLabels(text) {
     table = table.slice(1);
   }
   return table.map(({ line, cells }) => {
-    if (cells.length <= Math.max(path, label)) throw new Error(`line ${line}: has no class; write path,class`);
+    if (cells.length <= Math.max(path, label)) {
+      throw new Error(`line ${line}: has no class; write path,class, or name these columns in the first line`);
+    }
     const of = (cells[split] ?? "").trim().toLowerCase();
-    if (of && !SPLITS.includes(of)) throw new Error(`line ${line}: split ${of}: use one of ${SPLITS.join(", ")}, or none`);
+    if (of && !SPLITS.includes(of)) {
+      const hint = line === 1 ? "; name its columns in the first line: path, class, split" : "";
+      throw new Error(`line ${line}: split ${of}: use one of ${SPLITS.join(", ")}, or none${hint}`);
+    }
     return { line, path: cells[path], label: cells[label].trim(), split: of || null };
   }).filter((row) => row.label);
 }
