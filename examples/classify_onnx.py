@@ -15,11 +15,11 @@ points = np.load(sys.argv[2]) if sys.argv[2].endswith(".npy") else np.loadtxt(sy
 points = points[np.isfinite(points).all(axis=1), : len(json.loads(about["channels"]))]
 points[:, :3] -= points[:, :3].mean(axis=0)
 points[:, :3] /= np.linalg.norm(points[:, :3], axis=1).max()
-chosen, distances = [0], np.inf  # each point the farthest from those before it
-while len(chosen) < min(json.loads(about["points"]), len(points)):
+count, chosen, distances = json.loads(about["points"]), [0], np.inf
+while len(chosen) < min(count, len(points)):  # each point is the farthest from those before it
     last = points[chosen[-1], :3]
     distances = np.minimum(distances, ((points[:, :3] - last) ** 2).sum(axis=1))
     chosen.append(int(distances.argmax()))
-points = points[chosen]
+points = points[np.resize(chosen, count)]  # a smaller cloud is repeated
 (logits,) = session.run(["logits"], {"points": points[None].astype(np.float32)})
 print(json.loads(about["classes"])[logits[0].argmax()])

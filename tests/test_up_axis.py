@@ -10,6 +10,7 @@ import trimesh
 from store_copies import copy_store, edit_json
 
 from pointmcd.data.store import Store
+from pointmcd.errors import ConfigError
 from pointmcd.inference.export import export_run
 from pointmcd.inference.predict import predict
 from pointmcd.probing.config import ProbeConfig
@@ -118,11 +119,16 @@ def test_a_run_that_learnt_with_z_up_takes_such_files(trained_run, chair, tmp_pa
     assert shares(exported) == pytest.approx(shares(known), abs=1e-4)
 
 
-def test_a_run_from_before_the_axis_was_kept_asks_its_store(trained_run, tmp_path):
+def test_a_run_from_before_the_axis_was_kept_asks_its_store(trained_run, tmp_path, chair):
     run = shutil.copytree(trained_run, tmp_path / "run")
     assert Run(run).meta["up"] == "y"
     edit_json(run / "run.json", lambda meta: meta.pop("up"))
     assert Run(run).up == "y"
+    edit_json(run / "run.json", lambda meta: meta.update(store=str(tmp_path / "gone")))
+    assert Run(run).up is None
+    assert predict(run, chair[0], device="cpu")[0].fault is None
+    with pytest.raises(ConfigError, match=r"^--up z: .*run does not say which axis is up"):
+        predict(run, chair[0], device="cpu", up="z")
 
 
 def test_frozen_features_of_another_stores_shapes(standing, lying, trained_run, chair):

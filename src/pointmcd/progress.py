@@ -62,7 +62,7 @@ def silent(wanted: bool = True) -> Iterator[None]:
 
 @contextmanager
 def bars_hidden() -> Iterator[None]:
-    """Show no progress until the context is left, but notices."""
+    """Hide progress bars, but not notices, until the context is left."""
     before, console.bars = console.bars, False
     try:
         yield

@@ -68,7 +68,7 @@ def test_what_is_written_is_read(tmp_path_factory, rows):
         ("path,class\na\n", "line 2: has no class"),
         ("path,class,split\na,x,dev\n", "line 2: split dev: use one of train, val, test"),
         ('path,class\na,"x\n', "quote is left open"),
-        (b"\xff\xfe\x00", "not a text in UTF-8"),
+        (b"\xff\xfe\x00", "is not UTF-8 text; save it as CSV UTF-8"),
     ],
 )
 def test_what_is_no_label_file(write, text, said):
@@ -144,8 +144,16 @@ def test_folders_that_are_no_classes_say_nothing_of_the_test_split(tiny_store, w
     assert store.ignored_classes == ("bed", "chair", "lamp")
     assert store.classes == ["brick", "wheel"]
     assert [store.shapes[i].name for i in store.indices("test")] == [test[0]]
-    assert len(store.indices("train")) == len(own.shapes) - 1
+    assert len(store.indices("train")) == len(train) + len(own.indices("val"))
     assert sum(shape.label is not None for shape in store.shapes) == 3
+    without = Store(tiny_store, write(f"{train[0]},wheel\n{train[1]},brick\n{test[0]},brick\n"))
+    assert [without.shapes[i].name for i in without.indices("test")] == [test[0]]
+
+
+def test_a_file_that_spells_the_folders_otherwise_is_refused(tiny_store, write):
+    names = [shape.name for shape in Store(tiny_store).shapes]
+    with pytest.raises(ConfigError, match=r"'Lamp' and 'lamp': the same but for case"):
+        Store(tiny_store, write(f"{names[0]},Lamp\n{names[1]},sofa\n"))
 
 
 def test_a_label_file_moves_shapes_between_splits(tiny_store, write):

@@ -67,6 +67,9 @@ def test_a_broken_file_is_named_as_it_was_given(furniture_root, tmp_path):
     with pytest.raises(ShapeError) as error:
         made.fit([*files, broken], ["a", "b", "a"])
     assert str(error.value).startswith(f"X[2] {broken}: ")
+    gone = tmp_path / "shapes" / "000123.off"
+    with pytest.raises(ShapeError, match=r"^X\[2\] .*000123\.off: does not exist"):
+        made.fit([*files, gone], ["a", "b", "a"])
 
 
 def test_place_and_size_of_a_cloud_do_not_matter(baseline, shapes):

@@ -241,4 +241,4 @@ def test_a_cloud_of_fewer_points_than_in_training_is_told(trained_run, cloud_fil
     np.save(few, np.repeat(np.load(cloud_files[1])[:20], 5, axis=0))
     enough, told = predict(trained_run, [cloud_files[1], few], device="cpu")
     assert enough.read == "128 points"
-    assert told.read == "100 points; fewer places than the 64 points of training"
+    assert told.read == "100 points; fewer distinct points than the 64 used in training"

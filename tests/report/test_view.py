@@ -120,7 +120,7 @@ def test_files_that_cannot_be_read_are_told(tmp_path, trained_run, cli):
         assert "note: 24 of 26 files are shown; name others to see them" in err
         assert f"skipped: {tmp_path / 'a.off'}: " in err
         names = [scene["name"] for scene in scenes(page)]
-        assert names == [f"b{number:02d}.off" for number in range(23)]
+        assert names == [f"b{number:02d}.off" for number in range(24)]
 
 
 def test_a_file_with_a_prediction(trained_run, tmp_path):
@@ -130,6 +130,8 @@ def test_a_file_with_a_prediction(trained_run, tmp_path):
 
 
 def test_what_cannot_be_shown(tmp_path, store):
+    with pytest.raises(ConfigError, match=r"^--up z: is for files; .* knows what is up"):
+        view(store.path, tmp_path, up="z")
     for subject in ([], [store.path, store.path], [store.path, tmp_path]):
         with pytest.raises(ConfigError, match=r"^view: give files and folders of them, or one sto"):
             view(subject, tmp_path)

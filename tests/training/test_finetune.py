@@ -59,9 +59,9 @@ def test_another_start_is_another_run(make, first):
     config = make("second", init=first)
     train(config)
     other = train(make("other", seed=6))
-    with pytest.raises(RunError, match="holds a run whose init differs"):
+    with pytest.raises(RunError, match="holds a run that differs in init"):
         train(make("second", init=other))
-    with pytest.raises(RunError, match="holds a run whose init differs"):
+    with pytest.raises(RunError, match="holds a run that differs in init"):
         train(make("second"))
     assert train(config) == config.folder  # the same one is kept
 

@@ -89,7 +89,7 @@ def test_killed_and_run_again(make, content, monkeypatch, fitted):
         patch.setattr(Trainer, "epoch", interrupted)
         with pytest.raises(KeyboardInterrupt):
             train(config)
-    with pytest.raises(RunError, match="another fit_on"):
+    with pytest.raises(RunError, match="differs in fit_on"):
         train(make("killed", teacher="lite0"))
     train(config)
     ours, theirs = (load_checkpoint(p / "last.safetensors")[0] for p in (config.out, fitted))

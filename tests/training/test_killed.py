@@ -141,7 +141,7 @@ def test_an_unfinished_run_of_other_settings_is_not_gone_on_with(make):
     config = make("a")
     train(config)
     edit_json(config.out / "run.json", lambda meta: meta.update(finished=False))
-    with pytest.raises(train_module.RunError, match="another lr"):
+    with pytest.raises(train_module.RunError, match="differs in lr"):
         train(make("a", lr=0.5))
 
 

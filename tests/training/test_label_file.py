@@ -64,7 +64,7 @@ def test_the_run_keeps_the_labels_when_the_file_changes(make, store, labels, tmp
     path = train(config)
     write_labels(file, read_labels(file)[1:])
     evaluate(path, device="cpu")  # with those that it was trained with
-    with pytest.raises(Exception, match="another labels"):
+    with pytest.raises(Exception, match="differs in labels"):
         train(config)
     file.unlink()
     evaluate(path, device="cpu")

@@ -71,7 +71,7 @@ def test_a_run_with_it(make):
     assert Run(folder).config.augment == "mine.py:jitter"
     assert "augment" not in Run(make("plain").out).meta["settings"]
     assert "mine.py" in Run(folder).meta["settings"]["code"]
-    with pytest.raises(RunError, match="holds a run with another augment"):
+    with pytest.raises(RunError, match="holds a run that differs in augment"):
         train(make("jitter", epochs=1, augment="mine.py:same"))
 
 

@@ -60,7 +60,7 @@ def test_other_code_is_refused_and_overwrite_trains_again(own, student, files_of
     assert train(own("a")) == folder
     edit(student, ".relu()", ".sigmoid()")
     line = (
-        "runs/a: holds a run whose code of my_student.py differs; choose another --out, or --over"
+        "runs/a: holds a run that differs in code of my_student.py; choose another --out, or --over"
     )
     with pytest.raises(RunError, match=line):
         train(own("a"))
@@ -149,7 +149,7 @@ def test_several_seeds_go_the_same_way(own, student):
     config = own("several")
     train_seeds(config, [0])
     edit(student, ".relu()", ".sigmoid()")
-    with pytest.raises(RunError, match="holds a run whose code of my_stud"):
+    with pytest.raises(RunError, match="holds a run that differs in code of my_stud"):
         train_seeds(config, [0])
 
 

@@ -72,7 +72,7 @@ def test_parts_and_a_best_epoch(parts_store, tmp_path):
 def test_train_does_not_take_it_for_its_own(config, model, tmp_path):
     save_run(tmp_path / "run", model, config, HISTORY)
     again = replace(config, out=tmp_path / "run", epochs=2)
-    with pytest.raises(RunError, match="holds a run whose loop differs"):
+    with pytest.raises(RunError, match="holds a run that differs in loop"):
         pointmcd.train(again)
 
 

@@ -56,14 +56,14 @@ def test_a_store_whose_parts_have_changed(parts, parts_store, content, tmp_path)
     folder = train(parts("a", store))
     before = content(folder)
     edit_json(store / "store.json", lambda meta: meta["parts"].update(bed=["low", "pillow"]))
-    with pytest.raises(RunError, match="runs/a: holds a run whose store differs"):
+    with pytest.raises(RunError, match="runs/a: holds a run that differs in store"):
         train(parts("a", store))
     assert content(folder) == before
 
 
 def test_a_run_of_the_other_task(parts, make, parts_store):
     train(make("a", parts_store, epochs=1))
-    with pytest.raises(RunError, match="runs/a: holds a run whose task differs"):
+    with pytest.raises(RunError, match="runs/a: holds a run that differs in task"):
         train(parts("a", epochs=1))
 
 

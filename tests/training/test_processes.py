@@ -115,7 +115,7 @@ def test_a_finished_run_is_kept_and_another_is_overwritten(taught_store, tmp_pat
     refused = launch(other)
     assert refused.returncode != 0
     (line,) = said(refused)
-    assert "holds a run whose lr differs" in line
+    assert "holds a run that differs in lr" in line
     assert content(tmp_path / "run", seconds=True) == before
     done = launch([*other, "--overwrite"])
     assert done.returncode == 0, done.stderr

@@ -70,7 +70,9 @@ def test_a_number_that_cannot_be(configs, monkeypatch):
     with pytest.raises(ConfigError, match=r"^--at-once 0: must be at least 1"):
         train_all(configs("a"), at_once=0)
     monkeypatch.setattr(several, "process_count", lambda: 2)
-    with pytest.raises(ConfigError, match="starts processes itself; start it without a launcher"):
+    with pytest.raises(
+        ConfigError, match=r"^--at-once starts its own processes; run it without a launcher"
+    ):
         train_all(configs("a"), at_once=2)
 
 

@@ -332,7 +332,7 @@ def test_other_settings_are_named_and_the_run_is_kept(make, field, value):
     folder = train(make("a", epochs=1))
     before = files_of(folder)
     with pytest.raises(
-        RunError, match=rf"runs/a: holds a run whose {field} differs; .*--overwrite"
+        RunError, match=rf"runs/a: holds a run that differs in {field}; .*--overwrite"
     ):
         train(make("a", **({"epochs": 1} | {field: value})))
     assert files_of(folder) == before
@@ -413,7 +413,7 @@ def test_a_teacher_that_was_taught_anew(make, store, content, overwrite):
     before = content(folder)
     teach(TeachConfig(store, epochs=2, seed=1, device="cpu", overwrite=True))
     if not overwrite:
-        with pytest.raises(RunError, match="runs/a: holds a run whose teacher differs"):
+        with pytest.raises(RunError, match="runs/a: holds a run that differs in teacher"):
             train(make("a", store, teacher="lite0"))
         assert content(folder) == before
     else:
@@ -425,7 +425,7 @@ def test_a_teacher_that_was_taught_anew(make, store, content, overwrite):
 def test_a_store_that_was_prepared_anew(make, store, change):
     train(make("a", store))
     edit_json(store / "store.json", lambda meta: meta.update(change))
-    with pytest.raises(RunError, match="runs/a: holds a run whose store differs"):
+    with pytest.raises(RunError, match="runs/a: holds a run that differs in store"):
         train(make("a", store))
 
 

@@ -126,7 +126,7 @@ def test_a_run_resumes_and_knows_its_stores(make, store, other, content):
     before = content(whole)
     assert train(make("a", store, unlabelled=(other,), **DISTILLED)) == whole
     assert content(whole) == before
-    with pytest.raises(Exception, match="another unlabelled"):
+    with pytest.raises(Exception, match="differs in unlabelled"):
         train(make("a", store, **DISTILLED))
 
 

@@ -63,12 +63,13 @@ def print_labels(file: Path | None, store: Path) -> None:
     opened = Store(store, file)
     counts = Counter(shape.split for shape in opened.shapes if shape.label is not None)
     told = [f"{counts[split]} in {split}" for split in ("train", "val", "test") if counts[split]]
-    console.print(f"{store}: labels of {', '.join(told)}", soft_wrap=True)
+    console.print(f"{store}: labelled shapes: {', '.join(told)}", soft_wrap=True)
     if own := opened.ignored_classes:
         some = ", ".join(own[:_NAMED]) + ", ..." * (len(own) > _NAMED)
         console.print(
-            f"note: {store}: its own classes ({some}) are none of those in {file}, and are left"
-            " out; pointmcd prepare PATH,labels=none takes folders of any name",
+            f"note: {store}: its own classes ({some}) are none of those in {file}: they are not"
+            " used, nor are test shapes that the file does not name; pointmcd prepare"
+            " PATH,labels=none makes a store without them",
             soft_wrap=True,
         )
 

@@ -95,9 +95,7 @@ def read_table(path: str | Path) -> tuple[list[str], Table]:
     try:
         text = Path(path).read_bytes().decode("utf-8-sig")  # a name may hold any end of a line
     except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or (
-            "is not a text in UTF-8; a spreadsheet saves such a one as CSV UTF-8"
-        )
+        reason = getattr(error, "strerror", None) or ("is not UTF-8 text; save it as CSV UTF-8")
         raise ConfigError(f"--labels {path}: cannot be read: {reason}") from error
     first = text.partition("\n")[0]
     delimiter = next((mark for mark in "\t;" if mark in first and "," not in first), ",")

@@ -18,7 +18,7 @@ from PIL import Image
 from rich.table import Table
 
 from pointmcd.data.known_parts import known_parts
-from pointmcd.data.labels import is_part_file, match_labels
+from pointmcd.data.labels import ALIKE, alike, is_part_file, match_labels
 from pointmcd.data.records import ShapeRecord
 from pointmcd.errors import ConfigError, StoreError
 from pointmcd.files import read_json
@@ -65,8 +65,8 @@ class Store(Tabular):
         known_parts: with a part file, of the shapes in it: the part of each stored point, int16
             [P], counted from 0 within the class, -1 where it is not known.
         stored_up: the axis that points up in what is stored; see `with_up`.
-        ignored_classes: with a label file, its own classes where the file knows none of them; the
-            test split then has the shapes that the file says, or names among them.
+        ignored_classes: with a label file, its own classes where the file knows none of them; its
+            test shapes that the file does not name are then in no split.
         from_validation: indices of the train shapes that `with_validation` has put there.
 
     Raises:
@@ -130,13 +130,19 @@ class Store(Tabular):
         rows = match_labels([shape.name for shape in self.shapes], file, self.path)
         # Folders by supplier or place are no classes: their names say nothing of the test split.
         named = {row.label for row in rows.values()}
+        if pair := alike(named | {*self.classes}):
+            raise ConfigError(
+                f"--labels {file}: its classes and those of {self.path}: {pair[0]!a} and"
+                f" {pair[1]!a}: {ALIKE}"
+            )
         self.ignored_classes = () if named & {*self.classes} else tuple(self.classes)
         for index, (name, label, split, _) in enumerate(map(astuple, self.shapes)):
             row = rows.get(index)
             label = None if self.ignored_classes else label
             label = row.label if row else label if split == "test" else None
-            tested = split == "test" and not self.ignored_classes
-            split = split if tested or split == "none" else "train"
+            if self.ignored_classes and split == "test" and row is None:
+                split = "none"
+            split = split if split in ("test", "none") else "train"
             split = row.split or split if row else split
             self.shapes[index] = ShapeRecord(name, label, split)
         self.classes = sorted({s.label for s in self.shapes if s.label is not None})
@@ -157,7 +163,6 @@ class Store(Tabular):
         the shapes of a store as it knows its own.
         """
         turned = copy(self)
-        turned.fingerprint = self.fingerprint
         turned.meta = {**self.meta, "rig": {**self.meta["rig"], "up": up}}
         return turned
 

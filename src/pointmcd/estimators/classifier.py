@@ -126,7 +126,7 @@ class PointCloudClassifier(ClassifierMixin, PointCloudEstimator):  # type: ignor
         known = [i for i, label in enumerate(labels) if not is_unknown(label)]
         if not known:
             raise ConfigError("y: no label is known; there is nothing to score")
-        said = self.predict([shapes[i] for i in known])
+        said = self.predict(shapes)[known]
         weights = None if sample_weight is None else np.asarray(sample_weight)[known]
         return float(accuracy_score([plain(labels[i]) for i in known], said, sample_weight=weights))
 
@@ -203,7 +203,8 @@ def _named_as_given(shapes: Sequence[Any]) -> Iterator[None]:
             shape = shapes[int(copied[1])]
             return f"X[{int(copied[1])}]" + f" {shape}" * isinstance(shape, str | os.PathLike)
 
-        raise ShapeError(_COPY.sub(given, str(error))) from error
+        text = str(error)
+        raise ShapeError(text if text.startswith("X[") else _COPY.sub(given, text)) from error
 
 
 def _check_one_kind(shapes: Sequence[Any]) -> None:

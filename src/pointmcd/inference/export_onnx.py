@@ -26,8 +26,8 @@ from pointmcd.training.run import Run
 TOLERANCE = 1e-4
 #: Batch and points of the example, where the number of points is open: no size that is special.
 _TRACED = (3, 200)
-#: Calls that are timed.
-_REPEATS = 15
+#: Calls that are timed, and the seconds that they may take.
+_REPEATS, _SECONDS = 15, 2.0
 _WHAT = "--to onnx"
 
 
@@ -92,7 +92,8 @@ def _checked(
 
 def _tell_latency(loaded: OnnxModule, inputs: tuple[Tensor, ...]) -> None:
     """Say how long the file takes for one shape here."""
-    seconds = median(timeit.repeat(lambda: loaded(*inputs), number=1, repeat=_REPEATS))
+    calls = max(1, min(_REPEATS, int(_SECONDS / timeit.timeit(lambda: loaded(*inputs), number=1))))
+    seconds = median(timeit.repeat(lambda: loaded(*inputs), number=1, repeat=calls))
     what, threads = "points" if inputs[0].ndim == 3 else "views", torch.get_num_threads()
     console.print(
         f"{1000 * seconds:.3g} ms for a shape of {inputs[0].shape[1]:,} {what}, in ONNX Runtime on"

@@ -20,8 +20,8 @@ from pointmcd.training.run import Run
 PREPROCESSING = {
     "centre": "the mean of the points (of a mesh: the centroid of its surface) at the origin",
     "scale": "the farthest point (of a mesh: vertex) at distance 1",
-    "points": "then as many of them as in training, the first and each time the farthest from those"
-    " before; other numbers are taken too",
+    "points": "then as many of them as in training, in farthest-point order, the first one first;"
+    " other numbers are taken too",
 }
 
 

@@ -20,7 +20,7 @@ from pointmcd.inference.predictor import Predictor, open_predictor
 from pointmcd.inference.teacher import predict_by_views, refuse_run_options
 from pointmcd.ops.masked_max import max_over_points
 from pointmcd.options import Axis
-from pointmcd.shapes.axes import turn
+from pointmcd.shapes.axes import axis_of_files, turn
 from pointmcd.shapes.clouds import read_points
 from pointmcd.tasks.task import InputFile, Prediction, Task
 from pointmcd.teachers.stored import is_teacher
@@ -96,6 +96,7 @@ def predictions(
         return
     where = pick_device(device)
     used = open_predictor(run, checkpoint, where)
+    theirs = axis_of_files(up, used.up, used.name)
     task, classes = used.task, used.labels.known
     _check_label(used, label)
     if len(classes) == 1:
@@ -107,8 +108,8 @@ def predictions(
             notes: list[str] = []
             cloud = read_points(path, used.points, 0, columns, notes, used.features)
             if notes and len(np.unique(cloud, axis=0)) < used.points:
-                notes.append(f"fewer places than the {used.points:,} points of training")
-            file = InputFile(path, cloud, known, targets, up=up or used.up)
+                notes.append(f"fewer distinct points than the {used.points:,} used in training")
+            file = InputFile(path, cloud, known, targets, up=theirs)
         except ShapeError as error:
             yield task.prediction(path, fault=str(error))
             continue
@@ -149,7 +150,7 @@ def _class_of(path: Path, classes: Sequence[str]) -> str:
 
 def _answer(used: Predictor, file: InputFile, device: torch.device) -> tuple[Tensor, float | None]:
     """Compute the calibrated output for one file, on the CPU, and how unlike the labelled it is."""
-    upright = turn(file.points, file.up, used.up, used.features)
+    upright = turn(file.points, file.up, used.up or file.up, used.features)
     points = torch.from_numpy(upright)[None].to(device)
     known = -1 if file.label is None else used.labels.classes.index(file.label)
     batch = Batch(points, torch.tensor([known], device=device))

@@ -8,7 +8,13 @@ import torch
 from torch import nn
 
 from pointmcd.errors import ConfigError, RunError
-from pointmcd.inference.pretrained import features_of, from_pretrained, is_weights, labels_of
+from pointmcd.inference.pretrained import (
+    features_of,
+    from_pretrained,
+    is_weights,
+    labels_of,
+    list_pretrained,
+)
 from pointmcd.tasks.task import Labels, Task, get_task
 from pointmcd.training.calibration import temperature_of
 from pointmcd.training.model import load_model
@@ -26,7 +32,7 @@ class Predictor:
         labels: its classes and parts.
         points: the number of points that it was trained with.
         features: those that it takes behind the coordinates.
-        up: the axis that points up in the shapes that it learnt from.
+        up: the axis that points up in the shapes that it learnt from; None where that is not known.
         model: the model, on its device.
         temperature: what its output is divided by, for calibrated probabilities.
         labelled: the shapes whose labels it knew; None where that is not known.
@@ -37,7 +43,7 @@ class Predictor:
     labels: Labels
     points: int
     features: tuple[str, ...]
-    up: str
+    up: str | None
     model: nn.Module
     temperature: float
     labelled: Labelled | None = None
@@ -82,7 +88,7 @@ def _of_weights(place: str, device: torch.device) -> Predictor:
         labels_of(about),
         about["points"],
         features_of(about),
-        about.get("up", "y"),  # of exports before it was kept
+        about.get("up", "y" if place in list_pretrained() else None),
         model,
         about.get("temperature", 1.0),  # of exports before it was kept
     )

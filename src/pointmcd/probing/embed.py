@@ -15,7 +15,7 @@ from pointmcd.errors import ConfigError, StoreError
 from pointmcd.extras import import_extra
 from pointmcd.files import replacing
 from pointmcd.options import Axis
-from pointmcd.shapes.axes import turn
+from pointmcd.shapes.axes import axis_of_files, turn
 from pointmcd.shapes.clouds import read_points
 from pointmcd.tables import data_frame
 from pointmcd.teachers.stored import map_output
@@ -137,7 +137,7 @@ def embed(
         learnt = _learnt(opened, data)
         student, points = _student(opened, checkpoint, device)
         where, taken = pick_device(device), opened.features
-        upright = data.with_up(opened.up)
+        upright = data.with_up(opened.up or data.up)
         features = embed_shapes(student, upright, every, points, pooling, where, taken)
     else:
         rows = map_output(data, str(teacher), "descriptors", every)[:]
@@ -205,7 +205,8 @@ def similar(
     opened = Run(Path(run))
     student, points = _student(opened, checkpoint, device)
     cloud = read_points(Path(file), points, 0, columns, features=opened.features)
-    cloud = turn(cloud, up or opened.up, opened.up, opened.features)
+    theirs = axis_of_files(up, opened.up, str(run))
+    cloud = turn(cloud, theirs, opened.up or theirs, opened.features)
     with evaluating(student):
         given = torch.from_numpy(cloud)[None].to(pick_device(device))
         query = pool(student(given).embeddings.float(), "max").cpu().numpy()[0]

@@ -40,7 +40,8 @@ def random_students(
     for seed in RANDOM_SEEDS:
         torch.manual_seed(seed)
         student = cast(Any, new_model(run)).student.to(device)
-        calibrate(student, store.with_up(run.up), run.config.points, device, run.features)
+        upright = store.with_up(run.up or store.up)
+        calibrate(student, upright, run.config.points, device, run.features)
         yield _encoder(student, run, store, config.pooling, device)
 
 
@@ -53,7 +54,7 @@ def teacher(
 
 
 def _encoder(student: Any, run: Run, store: Store, pooling: str, device: torch.device) -> Encoder:
-    points, features, upright = run.config.points, run.features, store.with_up(run.up)
+    points, features, upright = run.config.points, run.features, store.with_up(run.up or store.up)
     return lambda rows: embed_shapes(student, upright, rows, points, pooling, device, features)
 
 

@@ -90,6 +90,8 @@ def view(
     store, trained = ([(p / file).is_file() for p in paths] for file in ("store.json", "run.json"))
     if len(paths) != 1 and (not paths or any(store + trained)):
         raise ConfigError("view: give files and folders of them, or one store, or one run")
+    if up and any(store + trained):
+        raise ConfigError(f"--up {up}: is for files; {paths[0]} knows what is up in its shapes")
     if store[0]:
         scenes = _of_store(Store(paths[0]).with_up("y"), shapes)
     elif trained[0]:
@@ -111,22 +113,25 @@ def _of_files(
 ) -> Iterator[Scene]:
     """Yield the scenes of the first files; of several, those that cannot be read are told."""
     found, _ = find_files(paths)
-    if len(found) > SHAPES:
-        console.print(f"note: {SHAPES} of {len(found)} files are shown; name others to see them")
-    shown, faults = found[:SHAPES], []
     if run is None:
-        made: Iterator[Scene | str] = (_unpredicted(file, up or "y") for file in shown)
+        made: Iterator[Scene | str] = (_unpredicted(file, up or "y") for file in found)
     else:
-        made = map(_predicted, predictions(run, shown, label, up=up))
+        made = map(_predicted, predictions(run, found, label, up=up))
+    shown, faults = 0, list[str]()
     for scene in made:
-        if isinstance(scene, Scene):
-            yield scene
-        else:
+        if isinstance(scene, str):
             faults.append(scene)
-    if len(faults) == len(shown):
+            continue
+        yield scene
+        shown += 1
+        if shown == SHAPES:
+            break
+    if not shown:
         raise ShapeError(faults[-1])
     for fault in faults:
         console.print(f"skipped: {fault}", soft_wrap=True)
+    if shown + len(faults) < len(found):
+        console.print(f"note: {shown} of {len(found)} files are shown; name others to see them")
 
 
 def _unpredicted(file: Path, up: Axis) -> Scene | str:

@@ -5,6 +5,7 @@ from typing import TypeVar, get_args
 
 import numpy as np
 
+from pointmcd.errors import ConfigError
 from pointmcd.options import Axis
 from pointmcd.shapes.features import directions
 from pointmcd.typing import Doubles, Floats
@@ -23,6 +24,20 @@ _UPRIGHT: dict[str, Doubles] = {
 def upright(up: str) -> Doubles:
     """Return the rotation [3, 3] of column vectors from the frame in which y is up."""
     return _UPRIGHT[up]
+
+
+def axis_of_files(given: str | None, known: str | None, model: str) -> str:
+    """Return the axis that is up in files: the one given, or that which a model knows, or y.
+
+    Raises:
+        ConfigError: when one is given to a model whose own is not known.
+    """
+    if given is not None and known is None:
+        raise ConfigError(
+            f"--up {given}: {model} does not say which axis is up in the shapes that it learnt"
+            " from; train it again, or leave --up out"
+        )
+    return given or known or "y"
 
 
 def turn(points: R, source: str, target: str, features: Sequence[str] = ()) -> R:

@@ -150,6 +150,13 @@ def _every_train_shape(
     return JoinedDataset(members) if len(members) > 1 else members[0]
 
 
+def describe_unlabelled(config: TrainConfig, store: Store, teacher: dict[str, Any] | None) -> None:
+    """Let a run's teacher answer for the stores of unlabelled shapes, where it has not yet."""
+    if teacher is not None:
+        for other in open_unlabelled(config, store):
+            describe_store(store, teacher, other, pick_device(config.device))
+
+
 def _outputs_for(
     config: TrainConfig, store: Store, teacher: dict[str, Any], other: Store, indices: Indices
 ) -> dict[str, Targets]:

@@ -3,7 +3,7 @@
 import json
 import platform
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +18,7 @@ from pointmcd.data.label_file import copy_labels
 from pointmcd.data.labels import LABELS
 from pointmcd.data.store import Store
 from pointmcd.device import device_name, pick_device
-from pointmcd.errors import PointMCDError, RunError
+from pointmcd.errors import PointMCDError, RunError, StoreError
 from pointmcd.files import is_temporary, read_json, remove, replacing, write_json
 from pointmcd.plugs import code_digests
 from pointmcd.progress import console
@@ -130,13 +130,15 @@ class Run(Tabular):
         return Store(path or Path(self.meta["store"]), self.label_file)
 
     @property
-    def up(self) -> str:
+    def up(self) -> str | None:
         """The axis that points up in the shapes that it learnt from.
 
-        Raises:
-            StoreError: when the run is from before that was kept, and its store is gone.
+        None when the run is from before that was kept, and its store is gone.
         """
-        return str(self.meta["up"] if "up" in self.meta else self.open_store().up)
+        if "up" not in self.meta:
+            with suppress(StoreError):
+                return Store(self.meta["store"]).up
+        return self.meta.get("up")
 
     @property
     def task(self) -> Task:

@@ -1,17 +1,21 @@
 """Several runs: one after the other, or several at once in processes of their own."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from time import time
 
 from joblib import Parallel, delayed
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from pointmcd.errors import ConfigError
+from pointmcd.errors import ConfigError, RunError
 from pointmcd.progress import bars_hidden, progress_bar, repeating
 from pointmcd.training.config import TrainConfig
+from pointmcd.training.inputs import describe_unlabelled
 from pointmcd.training.processes import agreed, join, process_count
 from pointmcd.training.run import METRICS
-from pointmcd.training.train import plan_run, train
+from pointmcd.training.train import existing_run, plan_run, train
 
 #: The usual shares of the labels in a learning curve.
 SHARES = (0.01, 0.05, 0.1, 0.2, 1.0)
@@ -30,23 +34,44 @@ def train_all(configs: Sequence[TrainConfig], at_once: int = 1) -> list[Path]:
 
     Raises:
         ConfigError: when `at_once` is below 1, or above it under `accelerate launch`.
+        RunError: when a process was killed.
         PointMCDError: as `train`; the others are then stopped, and go on when started again.
     """
+    if configs:
+        join(configs[0].device)
     check_at_once(at_once)
-    if at_once == 1 or len(configs) < 2:
+    at_once = min(at_once, len(configs))
+    if at_once < 2:
         return [train(config) for config in configs]
-    plans = [plan_run(config).config for config in configs]
-    logs = [config.folder / METRICS for config in plans]
+    plans = [plan_run(config) for config in configs]
+    for plan in plans:  # once, not in each process
+        describe_unlabelled(plan.config, plan.store, plan.teacher)
+    began, kept = time(), [existing_run(plan) is not None for plan in plans]
+    logs = [plan.config.folder / METRICS for plan in plans]
     with progress_bar() as progress:
-        total = sum(config.epochs for config in plans)
+        total = sum(plan.config.epochs for plan in plans)
         task = progress.add_task(f"epochs of {len(plans)} runs", total=total, note="")
 
         def look() -> None:
-            progress.update(task, completed=sum(map(_lines, logs)))
+            epochs = (
+                _lines(log, 0.0 if old else began) for log, old in zip(logs, kept, strict=True)
+            )
+            progress.update(task, completed=sum(epochs))
 
         with repeating(look):
-            folders: list[Path] = Parallel(at_once)(delayed(_train)(config) for config in configs)
+            folders = _in_processes(configs, at_once)
         look()
+    return folders
+
+
+def _in_processes(configs: Sequence[TrainConfig], at_once: int) -> list[Path]:
+    try:
+        folders: list[Path] = Parallel(at_once)(delayed(_train)(config) for config in configs)
+    except TerminatedWorkerError as error:
+        raise RunError(
+            "a process was killed, perhaps because memory ran out; run the same command again, with"
+            " a smaller --at-once"
+        ) from error
     return folders
 
 
@@ -59,7 +84,7 @@ def check_at_once(at_once: int) -> None:
     if at_once < 1:
         raise ConfigError(f"--at-once {at_once}: must be at least 1")
     if at_once > 1 and process_count() > 1:
-        raise ConfigError("--at-once: starts processes itself; start it without a launcher")
+        raise ConfigError("--at-once starts its own processes; run it without a launcher")
 
 
 def _train(config: TrainConfig) -> Path:
@@ -67,9 +92,12 @@ def _train(config: TrainConfig) -> Path:
         return train(config)
 
 
-def _lines(file: Path) -> int:
-    """The number of epochs in a log; there may be none yet."""
-    return len(file.read_bytes().splitlines()) if file.exists() else 0
+def _lines(file: Path, since: float) -> int:
+    """The number of epochs in a log; 0 of one that is not there, or is older than that time."""
+    with suppress(OSError):  # it may just be replaced
+        if file.stat().st_mtime >= since:
+            return len(file.read_bytes().splitlines())
+    return 0
 
 
 def learning_curve(

@@ -62,7 +62,7 @@ def train(config: TrainConfig) -> Path:
     with agreed():
         unlock = lock_folder(config.folder) if is_main() else contextlib.nullcontext()
     with unlock:
-        run = main_first(lambda: _existing(plan))
+        run = main_first(lambda: existing_run(plan))
         if run is not None and run.finished:
             return run.path
         trainer = Trainer(config, plan.store, plan.teacher)
@@ -177,7 +177,7 @@ def _check_store(config: TrainConfig, store: Store) -> None:
     task.check_store(store)
 
 
-def _existing(plan: Plan) -> Run | None:
+def existing_run(plan: Plan) -> Run | None:
     """Return the run in the folder if it has these settings; refuse others without --overwrite."""
     config, folder = plan.config, plan.config.folder
     if is_main():  # it alone writes, and knows its own unfinished files from stale ones
@@ -197,7 +197,7 @@ def _existing(plan: Plan) -> Run | None:
         return run
     if not config.overwrite:
         raise RunError(
-            f"{folder}: holds a run whose {field} differs; choose another --out, or --overwrite"
+            f"{folder}: holds a run that differs in {field}; choose another --out, or --overwrite"
         )
     return None
 

@@ -79,7 +79,7 @@ async function open(file) {
   if (!file) return;
   let read;
   try { read = desk.read(new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer())); } catch (error) {
-    return say(`${file.name}: ${error instanceof TypeError ? "is not a text in UTF-8; a spreadsheet saves such a one as CSV UTF-8" : error.message}`);
+    return say(`${file.name}: ${error instanceof TypeError ? "is not UTF-8 text; save it as CSV UTF-8" : error.message}`);
   }
   const { found, faults } = read;
   const count = labels.change([...found]);
