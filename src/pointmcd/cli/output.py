@@ -64,14 +64,23 @@ def print_labels(file: Path | None, store: Path) -> None:
     counts = Counter(shape.split for shape in opened.shapes if shape.label is not None)
     told = [f"{counts[split]} in {split}" for split in ("train", "val", "test") if counts[split]]
     console.print(f"{store}: labelled shapes: {', '.join(told)}", soft_wrap=True)
-    if own := opened.ignored_classes:
-        some = ", ".join(own[:_NAMED]) + ", ..." * (len(own) > _NAMED)
+    learnt = Counter(str(s.label) for s in opened.shapes if s.label and s.split == "train")
+    if alone := sorted(label for label, count in learnt.items() if count == 1):
         console.print(
-            f"note: {store}: its own classes ({some}) are none of those in {file}: they are not"
-            " used, nor are test shapes that the file does not name; pointmcd prepare"
+            f"note: {file}: one shape alone to learn from in {_some(alone)}; label more of these",
+            soft_wrap=True,
+        )
+    if own := opened.ignored_classes:
+        console.print(
+            f"note: {store}: its own classes ({_some(own)}) are none of those in {file}: they are"
+            " not used, nor are test shapes that the file does not name; pointmcd prepare"
             " PATH,labels=none makes a store without them",
             soft_wrap=True,
         )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:_NAMED]) + ", ..." * (len(names) > _NAMED)
 
 
 def free_page(out: Path, name: str, overwrite: bool) -> Path:
