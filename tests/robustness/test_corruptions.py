@@ -12,6 +12,7 @@ from pointmcd.robustness.registry import (
     corrupted,
     parse_names,
 )
+from pointmcd.shapes.axes import turn
 
 NAMES = tuple(CORRUPTIONS)
 
@@ -98,6 +99,16 @@ def test_one_camera_sees_one_side_of_a_ball():
     toward = after.mean(axis=0) / np.linalg.norm(after.mean(axis=0))
     assert (after @ toward > 0).mean() > 0.9
     assert kept(after, points).all()
+
+
+@pytest.mark.parametrize("name", ["lidar", "rotation", "gaussian"])
+def test_a_shape_that_lies_is_corrupted_as_one_that_stands(name):
+    table = np.concatenate([sphere(400), sphere(400), np.full((400, 3), 0.5)], axis=1)
+    table, features = table.astype(np.float32), ("normals", "colours")
+    wanted = corrupted(table, "chair/1", name, 3, features)
+    lying = turn(table, "y", "z", features)
+    found = corrupted(lying, "chair/1", name, 3, features, up="z")
+    np.testing.assert_array_equal(found, turn(wanted, "y", "z", features))
 
 
 def test_lidar_leaves_stripes_of_one_side():

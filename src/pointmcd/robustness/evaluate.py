@@ -69,7 +69,13 @@ def evaluate_corrupted(
             bar.update(bar_task, note=name)
             found[name] = []
             for severity in SEVERITIES:
-                corrupt = partial(corrupted, name=name, severity=severity, features=opened.features)
+                corrupt = partial(
+                    corrupted,
+                    name=name,
+                    severity=severity,
+                    features=opened.features,
+                    up=data.up,
+                )
                 found[name].append(scores(corrupt))
                 bar.advance(bar_task)
     names, labels = tuple(data.shapes[i].name for i in indices), data.labels(indices)

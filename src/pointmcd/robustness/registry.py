@@ -9,8 +9,9 @@ from scipy.spatial import cKDTree
 
 from pointmcd.errors import ConfigError
 from pointmcd.robustness import corruptions
+from pointmcd.shapes.axes import turn
 from pointmcd.shapes.features import directions, turned
-from pointmcd.typing import Doubles, Floats, Reals
+from pointmcd.typing import Doubles, Floats
 
 #: A corruption and its strength by severity, 1 to 5: a count, a share of the points, degrees, or
 #: a reach or deviation in radii of the unit sphere.
@@ -59,7 +60,12 @@ def parse_names(text: str) -> tuple[str, ...]:
 
 
 def corrupted(
-    points: Reals, shape: str, name: str, severity: int, features: Sequence[str] = ()
+    points: Floats,
+    shape: str,
+    name: str,
+    severity: int,
+    features: Sequence[str] = (),
+    up: str = "y",
 ) -> Floats:
     """A shape's cloud as a corruption leaves it, centred at its mean, farthest point at 1.
 
@@ -77,7 +83,9 @@ def corrupted(
         name: one of `CORRUPTIONS`.
         severity: 1 to 5.
         features: names of those behind the coordinates.
+        up: the axis that points up: a scanner stands upright, whatever that is.
     """
+    points = turn(points, up, "y", features)
     digest = hashlib.sha256(f"{_SEED}/{shape}/{name}/{severity}".encode()).digest()
     corrupt, strengths = CORRUPTIONS[name]
 
@@ -99,4 +107,5 @@ def corrupted(
     centred = moved - moved.mean(axis=0)
     radius = np.linalg.norm(centred, axis=1).max()
     coordinates = np.asarray(centred / (radius if radius > 0 else 1), dtype=np.float32)
-    return np.concatenate([coordinates, beside], axis=1) if features else coordinates
+    cloud = np.concatenate([coordinates, beside], axis=1) if features else coordinates
+    return turn(cloud, "y", up, features)
