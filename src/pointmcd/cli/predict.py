@@ -40,7 +40,8 @@ def predict(
 
     Args:
         run: Folder of the run, or of a teacher (STORE/teachers/NAME), which renders the files.
-        files: Mesh or point cloud files; of folders, all in them.
+        files: Mesh or point cloud files; of folders, all in them. Those that cannot be read are
+            named at the end, are in no table, and make the exit status 1.
         label: If the run labels parts, the class of the files; by default the name of their folder.
         out_folder: If the run labels parts, the folder for NAME-parts.ply and NAME-parts.png.
         csv: Write the table to this file instead of printing it.
