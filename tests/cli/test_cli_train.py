@@ -209,6 +209,12 @@ def test_what_a_label_file_means_for_the_store_is_said(cli, taught_store, tmp_pa
     assert f"{taught_store}: labelled shapes: 9 in train, 1 in test" in err
     assert "its own classes (bed, chair, lamp) are none of those in" in err
     assert "one shape alone" not in err
+    status, _, err = cli("train", tmp_path / "gone", *options, file)
+    assert (status, err.splitlines()[-1]) == (
+        1,
+        f"pointmcd: {tmp_path / 'gone'}: no such store; make one with: pointmcd prepare SOURCE"
+        f" {tmp_path / 'gone'}",
+    )
 
 
 @pytest.mark.parametrize(

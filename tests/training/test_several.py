@@ -2,6 +2,7 @@
 
 import pytest
 from joblib.externals.loky import get_reusable_executor
+from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from pointmcd.errors import ConfigError, RunError
 from pointmcd.progress import bars_hidden, console, progress_bar
@@ -64,6 +65,23 @@ def test_one_that_cannot_be_trained_says_so_in_a_line(configs, tmp_path):
     with pytest.raises(RunError) as error:
         train_all(configs("bad"), at_once=2)
     assert str(error.value) == f"{tmp_path / 'bad1'}: a folder that is no run; choose another --out"
+
+
+def test_a_killed_process_is_told_in_a_line(configs, monkeypatch):
+    def killed(calls):
+        raise TerminatedWorkerError("a long story")
+
+    monkeypatch.setattr(several, "Parallel", lambda count: killed)
+    with pytest.raises(RunError, match=r"^a process was killed, .* a smaller --at-once$"):
+        train_all(configs("a"), at_once=2)
+
+
+def test_epochs_of_a_log_that_is_older_do_not_count(tmp_path):
+    log = tmp_path / "metrics.jsonl"
+    assert several._lines(log, 0.0) == 0
+    log.write_text("{}\n{}\n")
+    assert several._lines(log, 0.0) == 2
+    assert several._lines(log, log.stat().st_mtime + 1) == 0
 
 
 def test_a_number_that_cannot_be(configs, monkeypatch):

@@ -4,11 +4,12 @@ import csv
 import json
 import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 from rich.console import Console
 from rich.measure import Measurement
@@ -20,6 +21,9 @@ from pointmcd.errors import ConfigError, PointMCDError
 from pointmcd.files import page_file
 from pointmcd.options import Flag
 from pointmcd.tables import table_rows, to_markdown
+
+if TYPE_CHECKING:
+    from pointmcd.data.store import Store
 
 
 class UsageError(PointMCDError):
@@ -49,33 +53,34 @@ def print_line(text: str) -> None:
 def print_labels(file: Path | None, store: Path) -> None:
     """Say on standard error what a label file holds, if there is one that names classes.
 
-    Raises:
-        ConfigError: when it cannot be read, or is of no use for the store.
-        StoreError: when that cannot be opened.
+    What is wrong with the file or the store is left to what comes next, which tells it to all
+    processes of a launch.
     """
     from pointmcd.data.labels import is_part_file, labels_summary
     from pointmcd.data.store import Store
     from pointmcd.progress import console
 
-    if file is None or is_part_file(file):
-        return
-    console.print(labels_summary(file), soft_wrap=True)
-    opened = Store(store, file)
-    counts = Counter(shape.split for shape in opened.shapes if shape.label is not None)
+    with suppress(PointMCDError):
+        if file is not None and not is_part_file(file):
+            console.print(labels_summary(file), soft_wrap=True)
+            for line in _meaning(file, Store(store, file)):
+                console.print(line, soft_wrap=True)
+
+
+def _meaning(file: Path, store: "Store") -> Iterator[str]:
+    """Yield lines on what a label file means for a store that was opened with it."""
+    known = [shape for shape in store.shapes if shape.label is not None]
+    counts = Counter(shape.split for shape in known)
     told = [f"{counts[split]} in {split}" for split in ("train", "val", "test") if counts[split]]
-    console.print(f"{store}: labelled shapes: {', '.join(told)}", soft_wrap=True)
-    learnt = Counter(str(s.label) for s in opened.shapes if s.label and s.split == "train")
+    yield f"{store.path}: labelled shapes: {', '.join(told)}"
+    learnt = Counter(str(shape.label) for shape in known if shape.split == "train")
     if alone := sorted(label for label, count in learnt.items() if count == 1):
-        console.print(
-            f"note: {file}: one shape alone to learn from in {_some(alone)}; label more of these",
-            soft_wrap=True,
-        )
-    if own := opened.ignored_classes:
-        console.print(
-            f"note: {store}: its own classes ({_some(own)}) are none of those in {file}: they are"
-            " not used, nor are test shapes that the file does not name; pointmcd prepare"
-            " PATH,labels=none makes a store without them",
-            soft_wrap=True,
+        yield f"note: {file}: one shape alone to learn from in {_some(alone)}; label more of these"
+    if own := store.ignored_classes:
+        yield (
+            f"note: {store.path}: its own classes ({_some(own)}) are none of those in {file}: they"
+            " are not used, nor are test shapes that the file does not name; pointmcd prepare"
+            " PATH,labels=none makes a store without them"
         )
 
 
