@@ -71,7 +71,7 @@ def test_a_killed_process_is_told_in_a_line(configs, monkeypatch):
     def killed(calls):
         raise TerminatedWorkerError("a long story")
 
-    monkeypatch.setattr(several, "Parallel", lambda count: killed)
+    monkeypatch.setattr(several, "Parallel", lambda count, **options: killed)
     with pytest.raises(RunError, match=r"^a process was killed, .* a smaller --at-once$"):
         train_all(configs("a"), at_once=2)
 

@@ -65,8 +65,9 @@ def train_all(configs: Sequence[TrainConfig], at_once: int = 1) -> list[Path]:
 
 
 def _in_processes(configs: Sequence[TrainConfig], at_once: int) -> list[Path]:
+    pool = Parallel(at_once, batch_size=1)
     try:
-        folders: list[Path] = Parallel(at_once)(delayed(_train)(config) for config in configs)
+        folders: list[Path] = pool(delayed(_train)(config) for config in configs)
     except TerminatedWorkerError as error:
         raise RunError(
             "a process was killed, perhaps because memory ran out; run the same command again, with"
