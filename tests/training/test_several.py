@@ -50,7 +50,7 @@ def test_runs_at_once_are_those_one_after_the_other(configs, tmp_path, capfd):
         assert Run(two).finished
         assert [*log(one)[-1]] == [*log(two)[-1]]
         assert list(log(one)[-1].values()) == pytest.approx(list(log(two)[-1].values()), rel=1e-4)
-    assert "epochs of 3 runs" in said
+    assert "3 runs" in said
     assert "6/6" in said
     assert "together0" not in said  # no bars of single runs
     assert said.count("are few") == 3  # but notices

@@ -1,5 +1,6 @@
 """Several runs: one after the other, or several at once in processes of their own."""
 
+import warnings
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -50,7 +51,7 @@ def train_all(configs: Sequence[TrainConfig], at_once: int = 1) -> list[Path]:
     logs = [plan.config.folder / METRICS for plan in plans]
     with progress_bar() as progress:
         total = sum(plan.config.epochs for plan in plans)
-        task = progress.add_task(f"epochs of {len(plans)} runs", total=total, note="")
+        task = progress.add_task(f"{len(plans)} runs", total=total, note="epochs")
 
         def look() -> None:
             epochs = (
@@ -67,7 +68,10 @@ def train_all(configs: Sequence[TrainConfig], at_once: int = 1) -> list[Path]:
 def _in_processes(configs: Sequence[TrainConfig], at_once: int) -> list[Path]:
     pool = Parallel(at_once, batch_size=1)
     try:
-        folders: list[Path] = pool(delayed(_train)(config) for config in configs)
+        with warnings.catch_warnings():
+            # A process whose memory has grown makes room for a new one between two runs.
+            warnings.filterwarnings("ignore", "A worker stopped while", UserWarning)
+            folders: list[Path] = pool(delayed(_train)(config) for config in configs)
     except TerminatedWorkerError as error:
         raise RunError(
             "a process was killed, perhaps because memory ran out; run the same command again, with"
