@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from pointmcd.tables import result_table, to_markdown
+from pointmcd.tables import first_few, result_table, to_markdown
 
 
 def printed(table: Table, width: int = 80) -> str:
@@ -56,3 +56,10 @@ def test_numbers_stand_on_the_right(title: str) -> None:
     lines = printed(result_table(["run", "number"], [["a", "1"], ["bcd", "12345"]], title))
     (line,) = [line for line in lines.splitlines() if line.startswith("│ a ")]
     assert line.endswith("     1 │")
+
+
+@pytest.mark.parametrize(
+    ("count", "told"), [(0, ""), (1, "a"), (5, "a, b, c, d, e"), (6, "a, b, c, d, e, ...")]
+)
+def test_many_names_are_told_by_the_first(count: int, told: str) -> None:
+    assert first_few("abcdef"[:count]) == told

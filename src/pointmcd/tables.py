@@ -29,6 +29,11 @@ def result_table(
     return table
 
 
+def first_few(names: Sequence[str]) -> str:
+    """Return names as a list in a sentence or title; of many the first five."""
+    return ", ".join([*names[:5], "..."] if len(names) > 5 else names)
+
+
 def table_rows(table: Table) -> list[dict[str, str]]:
     """Return the rows of a table of texts, by the titles of its columns."""
     names = [str(column.header) for column in table.columns]

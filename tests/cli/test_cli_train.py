@@ -201,14 +201,14 @@ def test_what_a_label_file_means_for_the_store_is_said(cli, taught_store, tmp_pa
     write_labels(file, [*known, LabelRow(names["train"][2], "lamp")])
     err = cli("train", taught_store, "--out", tmp_path / "a", *options, file)[2]
     assert f"{taught_store}: labelled shapes: 3 in train, 6 in test" in err
-    assert f"note: {file}: one shape alone to learn from in lamp; label more of these" in err
+    assert f"note: {file}: has only one training example of lamp; label more" in err
     assert "its own classes" not in err
     rows = [LabelRow(name, f"shelf {i % 2}") for i, name in enumerate(names["train"])]
     write_labels(file, [*rows, LabelRow(names["test"][0], "shelf 1")])
     err = cli("train", taught_store, "--out", tmp_path / "b", *options, file)[2]
     assert f"{taught_store}: labelled shapes: 9 in train, 1 in test" in err
     assert "its own classes (bed, chair, lamp) are none of those in" in err
-    assert "one shape alone" not in err
+    assert "only one training example" not in err
     status, _, err = cli("train", tmp_path / "gone", *options, file)
     assert (status, err.splitlines()[-1]) == (
         1,

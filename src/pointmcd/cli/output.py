@@ -20,7 +20,7 @@ from tyro.conf import arg
 from pointmcd.errors import ConfigError, PointMCDError
 from pointmcd.files import page_file
 from pointmcd.options import Flag
-from pointmcd.tables import table_rows, to_markdown
+from pointmcd.tables import first_few, table_rows, to_markdown
 
 if TYPE_CHECKING:
     from pointmcd.data.store import Store
@@ -37,8 +37,6 @@ class _Output(Console):
         raise BrokenPipeError
 
 
-#: Classes that a note names.
-_NAMED = 5
 #: Columns of a table that goes into a file.
 _WIDEST = 10_000
 #: Tables and paths, the results, go to standard output; all else to standard error.
@@ -75,17 +73,13 @@ def _meaning(file: Path, store: "Store") -> Iterator[str]:
     yield f"{store.path}: labelled shapes: {', '.join(told)}"
     learnt = Counter(str(shape.label) for shape in known if shape.split == "train")
     if alone := sorted(label for label, count in learnt.items() if count == 1):
-        yield f"note: {file}: one shape alone to learn from in {_some(alone)}; label more of these"
+        yield f"note: {file}: has only one training example of {first_few(alone)}; label more"
     if own := store.ignored_classes:
         yield (
-            f"note: {store.path}: its own classes ({_some(own)}) are none of those in {file}: they"
-            " are not used, nor are test shapes that the file does not name; pointmcd prepare"
+            f"note: {store.path}: its own classes ({first_few(own)}) are none of those in {file}:"
+            " they are not used, nor are test shapes that the file does not name; pointmcd prepare"
             " PATH,labels=none makes a store without them"
         )
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:_NAMED]) + ", ..." * (len(names) > _NAMED)
 
 
 def free_page(out: Path, name: str, overwrite: bool) -> Path:

@@ -53,7 +53,7 @@ def train_command(arguments: Sequence[str]) -> Callable[..., None]:
             seeds: Train with each of these seeds (0-4, or 0,2,5), the baseline too; evaluate all
                 runs on the test split, and compare them.
             at_once: With --seeds or --learning-curve, how many runs are trained at a time, each in
-                a process of its own. On a CPU one for each core is fastest; a GPU takes several.
+                a process of its own. On a CPU take one for each core; a GPU takes several.
             folds: Cross-validate first: K runs that each hold out another part of the labelled
                 shapes, for an accuracy where there is no test split.
         """
@@ -89,8 +89,7 @@ def train_command(arguments: Sequence[str]) -> Callable[..., None]:
             return
         if folds is not None:
             _cross_validate(settings, folds)
-        curve = learning_curve and run_all(settings, at_once=at_once)
-        for folder in curve or [run(settings)]:
+        for folder in run_all(settings, at_once=at_once) if learning_curve else [run(settings)]:
             if is_main():
                 print_line(str(folder))
 

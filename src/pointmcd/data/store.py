@@ -137,16 +137,16 @@ class Store(Tabular):
             )
         self.ignored_classes = () if named & {*self.classes} else tuple(self.classes)
         for index, (name, label, split, _) in enumerate(map(astuple, self.shapes)):
-            row = rows.get(index)
-            label = None if self.ignored_classes else label
-            label = row.label if row else label if split == "test" else None
-            if self.ignored_classes and split == "test" and row is None:
-                split = "none"
             split = split if split in ("test", "none") else "train"
-            split = row.split or split if row else split
+            if row := rows.get(index):
+                label, split = row.label, row.split or split
+            elif split != "test":
+                label = None
+            elif self.ignored_classes:
+                label, split = None, "none"
             self.shapes[index] = ShapeRecord(name, label, split)
         self.classes = sorted({s.label for s in self.shapes if s.label is not None})
-        if len({row.label for row in rows.values()}) < 2:
+        if len(named) < 2:
             raise ConfigError(f"--labels {file}: names one class alone; training needs two")
 
     def without_labels(self, classes: Sequence[str]) -> "Store":
@@ -156,12 +156,14 @@ class Store(Tabular):
         bare.shapes = [replace(shape, label=None) for shape in self.shapes]
         return bare
 
-    def with_up(self, up: str) -> "Store":
-        """Return the same store, of the same fingerprint, turned so that another axis is up.
+    def with_up(self, up: str | None) -> "Store":
+        """Return the same store, of the same fingerprint, turned so that this axis is up.
 
-        Points and cameras turn together, so views and visibility stay what they are. A model takes
-        the shapes of a store as it knows its own.
+        Points and cameras turn together, so views and visibility stay what they are. None, the axis
+        of a model that does not know its own, leaves the store as it is.
         """
+        if up is None:
+            return self
         turned = copy(self)
         turned.meta = {**self.meta, "rig": {**self.meta["rig"], "up": up}}
         return turned

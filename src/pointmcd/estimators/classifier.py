@@ -83,9 +83,14 @@ class PointCloudClassifier(ClassifierMixin, PointCloudEstimator):  # type: ignor
             raise ConfigError(f"y: names {len(self.classes_)} classes; two or more are needed")
         place = {one: f"{number:06d}" for number, one in enumerate(self.classes_.tolist())}
         names = [place[plain(one)] if k else None for one, k in zip(labels, known, strict=True)]
-        with _named_as_given(shapes):
-            self._fit(lambda folder: _write(shapes, folder, names), "classification")
+        self._fit_shapes(shapes, "classification", names)
         return self
+
+    def _fit_shapes(
+        self, shapes: Sequence[Any], task: str, labels: Sequence[str | None] | None = None
+    ) -> None:
+        with _named_as_given(shapes):
+            self._fit(lambda folder: _write(shapes, folder, labels), task)
 
     def _batches(self, shapes: Any) -> Iterator[torch.Tensor]:
         check_is_fitted(self, "model_")
@@ -150,9 +155,7 @@ class PointCloudEmbedder(TransformerMixin, PointCloudClassifier):  # type: ignor
         elif self.teacher is None:
             raise ConfigError("y: is None, and there is no teacher; give one of them")
         else:
-            shapes = listed(X)
-            with _named_as_given(shapes):
-                self._fit(lambda folder: _write(shapes, folder), "pretrain")
+            self._fit_shapes(listed(X), "pretrain")
         return self
 
     @torch.inference_mode()

@@ -14,7 +14,7 @@ from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.processes import join, process_count
-from pointmcd.training.several import check_at_once, check_runs, train_all
+from pointmcd.training.several import check_at_once, train_all
 
 _SEEDS = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
 
@@ -67,7 +67,6 @@ def train_seeds(config: TrainConfig, seeds: Sequence[int], at_once: int = 1) -> 
     runs = [_seeded(variant, seed) for seed in seeds for variant in variants]
     for run in runs:
         _make_teacher(run)
-    check_runs(runs)
     splits = ["test", REST] if config.label_fraction < 1 else ["test"]
     for done in train_all(runs, at_once):
         for split in splits:

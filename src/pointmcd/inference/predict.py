@@ -150,7 +150,7 @@ def _class_of(path: Path, classes: Sequence[str]) -> str:
 
 def _answer(used: Predictor, file: InputFile, device: torch.device) -> tuple[Tensor, float | None]:
     """Compute the calibrated output for one file, on the CPU, and how unlike the labelled it is."""
-    upright = turn(file.points, file.up, used.up or file.up, used.features)
+    upright = turn(file.points, file.up, used.up, used.features)
     points = torch.from_numpy(upright)[None].to(device)
     known = -1 if file.label is None else used.labels.classes.index(file.label)
     batch = Batch(points, torch.tensor([known], device=device))

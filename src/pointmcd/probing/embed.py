@@ -137,7 +137,7 @@ def embed(
         learnt = _learnt(opened, data)
         student, points = _student(opened, checkpoint, device)
         where, taken = pick_device(device), opened.features
-        upright = data.with_up(opened.up or data.up)
+        upright = data.with_up(opened.up)
         features = embed_shapes(student, upright, every, points, pooling, where, taken)
     else:
         rows = map_output(data, str(teacher), "descriptors", every)[:]
@@ -206,7 +206,7 @@ def similar(
     student, points = _student(opened, checkpoint, device)
     cloud = read_points(Path(file), points, 0, columns, features=opened.features)
     theirs = axis_of_files(up, opened.up, str(run))
-    cloud = turn(cloud, theirs, opened.up or theirs, opened.features)
+    cloud = turn(cloud, theirs, opened.up, opened.features)
     with evaluating(student):
         given = torch.from_numpy(cloud)[None].to(pick_device(device))
         query = pool(student(given).embeddings.float(), "max").cpu().numpy()[0]

@@ -40,8 +40,7 @@ def random_students(
     for seed in RANDOM_SEEDS:
         torch.manual_seed(seed)
         student = cast(Any, new_model(run)).student.to(device)
-        upright = store.with_up(run.up or store.up)
-        calibrate(student, upright, run.config.points, device, run.features)
+        calibrate(student, store.with_up(run.up), run.config.points, device, run.features)
         yield _encoder(student, run, store, config.pooling, device)
 
 
@@ -54,7 +53,7 @@ def teacher(
 
 
 def _encoder(student: Any, run: Run, store: Store, pooling: str, device: torch.device) -> Encoder:
-    points, features, upright = run.config.points, run.features, store.with_up(run.up or store.up)
+    points, features, upright = run.config.points, run.features, store.with_up(run.up)
     return lambda rows: embed_shapes(student, upright, rows, points, pooling, device, features)
 
 

@@ -21,6 +21,7 @@ from pointmcd.plots.colours import part_colours
 from pointmcd.progress import console
 from pointmcd.shapes.axes import turn
 from pointmcd.shapes.clouds import read_points
+from pointmcd.tables import first_few
 from pointmcd.tasks.part_prediction import PartPrediction
 from pointmcd.tasks.results import RunResult
 from pointmcd.tasks.task import Prediction
@@ -30,8 +31,6 @@ from pointmcd.typing import Floats, Integers
 
 #: Points of a file, and shapes on one page where none is named.
 POINTS, SHAPES = 2048, 24
-#: Files that the title names.
-_NAMED = 3
 _SEEN, _HIDDEN, _UNKNOWN = "#d55e00", "#b9c2cd", "#c8c8c8"
 
 
@@ -98,9 +97,8 @@ def view(
         scenes = _of_run(paths[0], shapes)
     else:
         scenes = _of_files(paths, run, label, up)
-    names = [path.resolve().name for path in paths]
     html = load_template("pointmcd.report", "view.html.j2").render(
-        title=", ".join([*names[:_NAMED], *["..."] * (len(names) > _NAMED)]),
+        title=first_few([path.resolve().name for path in paths]),
         data=[_json(scene) for scene in scenes],
         library=plotly.get_plotlyjs(),
         script=template_text("pointmcd.report", "view.js"),

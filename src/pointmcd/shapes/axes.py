@@ -40,13 +40,14 @@ def axis_of_files(given: str | None, known: str | None, model: str) -> str:
     return given or known or "y"
 
 
-def turn(points: R, source: str, target: str, features: Sequence[str] = ()) -> R:
+def turn(points: R, source: str, target: str | None, features: Sequence[str] = ()) -> R:
     """Turn points [..., 3 + F] in which the axis `source` is up so that `target` is.
 
     Coordinates are exchanged and change sign, nothing is rounded. Behind them are the channels of
-    the features, of which directions turn too.
+    the features, of which directions turn too. A target that is not known, None, leaves all as it
+    is.
     """
-    if source == target:
+    if target in (source, None):
         return points
     rotation = (_UPRIGHT[source] @ _UPRIGHT[target].T).astype(points.dtype)
     turned: R = points.copy()

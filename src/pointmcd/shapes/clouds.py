@@ -58,7 +58,7 @@ def read_points(
         return np.concatenate([points, *wanted(found, features, name).values()], axis=1)
     cloud = normalise_cloud(check_finite(rows.points, name), name).astype(np.float32)
     if notes is not None:
-        notes.append(f"{len(cloud):,} points")
+        notes.append(f"{len(rows.points):,} points")
     beside = wanted(rows.features, features, name).values()
     return np.concatenate([cloud, *beside], axis=1)[cloud_order(cloud, count)]
 

@@ -89,7 +89,7 @@ def describe_start(run: Run) -> dict[str, Any]:
         "teacher": (meta["teacher"] or {}).get("name"),
         "labels_of": _labels_of(meta),
         "validation_of": _labels_of(meta, validation=True),
-        "up": meta.get("up"),
+        "up": run.up,
         **{key: meta[key] for key in kept},
     }
 

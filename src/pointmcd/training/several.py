@@ -25,6 +25,7 @@ SHARES = (0.01, 0.05, 0.1, 0.2, 1.0)
 def train_all(configs: Sequence[TrainConfig], at_once: int = 1) -> list[Path]:
     """Train runs, so many at a time, and return their folders in that order.
 
+    What `train` would refuse in any of them, like a missing teacher, is refused before the first.
     Small runs do not fill a GPU, and on a CPU two processes of one thread each are faster than one
     of two. Each process has its share of the cores. A student or objective of your own must be one
     that other processes can import: `module:Name`, or a file.
@@ -41,10 +42,11 @@ def train_all(configs: Sequence[TrainConfig], at_once: int = 1) -> list[Path]:
     if configs:
         join(configs[0].device)
     check_at_once(at_once)
+    with agreed():
+        plans = [plan_run(config) for config in configs]
     at_once = min(at_once, len(configs))
     if at_once < 2:
         return [train(config) for config in configs]
-    plans = [plan_run(config) for config in configs]
     for plan in plans:  # once, not in each process
         describe_unlabelled(plan.config, plan.store, plan.teacher)
     began, kept = time(), [existing_run(plan) is not None for plan in plans]
@@ -123,21 +125,7 @@ def learning_curve(
     """
     with agreed():
         _check_curve(config)
-    runs = [_with_share(config, share) for share in shares]
-    check_runs(runs)
-    return train_all(runs, at_once)
-
-
-def check_runs(configs: Sequence[TrainConfig]) -> None:
-    """Refuse what `train` would refuse, such as a missing teacher, before hours of training.
-
-    Raises:
-        StoreError, ConfigError, RunError: as `train`.
-    """
-    join(configs[0].device)
-    with agreed():
-        for config in configs:
-            plan_run(config)
+    return train_all([_with_share(config, share) for share in shares], at_once)
 
 
 def _check_curve(config: TrainConfig) -> None:
