@@ -7,6 +7,7 @@ import pytest
 
 from pointmcd import demo as module
 from pointmcd.cli import main
+from pointmcd.data.labels import read_labels
 from pointmcd.errors import RunError
 
 
@@ -21,6 +22,8 @@ def small_set(furniture_root, tmp_path, monkeypatch):
                 for file in files:
                     archive.write(file, file.relative_to(furniture_root.parent))
     monkeypatch.setattr(module, "furniture10", lambda: path)
+    monkeypatch.setattr(module, "SEEDS", {4: (0,), 6: (0, 1), None: (0,)})
+    monkeypatch.setattr(module, "SHOWN", 6)
 
 
 def test_a_file_where_the_folder_should_be_is_refused(tmp_path):
@@ -40,12 +43,14 @@ def test_demo_ends_in_a_table_and_a_page_and_keeps_what_is_finished(small_set, t
     assert "distilled" in first.out
     page = folder / "report.html"
     assert first.out.splitlines()[-1] == f"report: {page.resolve()}"
-    assert [line[:3] for line in first.err.splitlines() if line[1:3] == "/6"] == [
-        f"{step}/6" for step in (1, 2, 3, 4, 5, 6)
+    assert [line[:3] for line in first.err.splitlines() if line[1:3] == "/7"] == [
+        f"{step}/7" for step in range(1, 8)
     ]
     picture = folder / "accuracy-by-labels.png"
     assert first.out.splitlines()[-2] == f"accuracy by labels: {picture.resolve()}"
     assert "teacher" in first.out
+    assert "shapes whose labels no run knew" in first.out
+    assert len(read_labels(folder / "labels-6-s1.csv")) == 6
     assert "Results by number of labels" in page.read_text(encoding="utf-8")
     times = {path: path.stat().st_mtime_ns for path in folder.rglob("*.safetensors")}
     seeds = sum(map(len, module.SEEDS.values()))
@@ -53,11 +58,11 @@ def test_demo_ends_in_a_table_and_a_page_and_keeps_what_is_finished(small_set, t
     assert len(times) == seeds + 2 * 3 * seeds
     page.unlink()
     picture.unlink()
-    shutil.rmtree(folder / "runs" / "distilled-0.25-s1")
+    shutil.rmtree(folder / "runs" / "distilled-6-s1")
 
     main(["demo", str(folder), "--epochs", "1"])
     assert capsys.readouterr().out == first.out
     assert page.exists()
     assert picture.exists()
-    kept = {path: when for path, when in times.items() if "distilled-0.25-s1" not in path.parts}
+    kept = {path: when for path, when in times.items() if "distilled-6-s1" not in path.parts}
     assert {path: path.stat().st_mtime_ns for path in kept} == kept

@@ -7,6 +7,8 @@ from zipfile import ZipFile
 
 from joblib import cpu_count
 
+from pointmcd.data.labels import LabelRow, write_labels
+from pointmcd.data.store import Store
 from pointmcd.datasets.furniture import furniture10
 from pointmcd.errors import RunError
 from pointmcd.evaluation.compare import compare
@@ -14,6 +16,7 @@ from pointmcd.evaluation.comparison_table import Comparison
 from pointmcd.evaluation.evaluate import evaluate
 from pointmcd.files import replacing
 from pointmcd.inference.predict import predict
+from pointmcd.labelling.propose import propose, shape_features
 from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare
 from pointmcd.progress import console
@@ -25,10 +28,10 @@ from pointmcd.training.config import TrainConfig
 from pointmcd.training.several import train_all
 
 EPOCHS = 25
-#: Seeds for each fraction of the labels: as many as two cores have time for.
-SEEDS = {0.1: (0,), 0.25: (0, 1, 2), 1.0: (0,)}
-#: The fraction that the page is about: two to five labels of each class.
-SHOWN = 0.25
+#: Seeds for each number of labels (None: all): as many as two cores have time for.
+SEEDS: dict[int | None, tuple[int, ...]] = {20: (0,), 40: (0, 1, 2), None: (0,)}
+#: The number that the page is about: about four labels of each class.
+SHOWN = 40
 #: Runs that are trained at a time, a core each: about half a gigabyte of memory.
 MOST_AT_ONCE = 4
 #: Small clouds and batches, for two cores and 160 train shapes.
@@ -52,11 +55,12 @@ class Demo(NamedTuple):
 
 
 def demo(folder: Path, epochs: int = EPOCHS) -> Demo:
-    """Prepare, teach, train, evaluate, compare and report, with few labels and with all.
+    """Prepare, label, teach, train, evaluate, compare and report, with few labels and with all.
 
-    For each fraction of the labels and each seed there is a teacher that knows these labels alone,
-    a PointNet that learns from them alone, and one that also learns from the teacher's answers for
-    all train shapes. A seed is a choice of labels, and a training.
+    For each number of labels and each seed there are shapes that `pointmcd label` would propose,
+    labelled as the set has them; a teacher that knows these labels alone, a PointNet that learns
+    from them alone, and one that also learns from the teacher's answers for all train shapes. A
+    seed is a choice of shapes, and a training.
 
     Args:
         folder: where to work; what is finished there is kept.
@@ -68,28 +72,32 @@ def demo(folder: Path, epochs: int = EPOCHS) -> Demo:
     if folder.exists() and not folder.is_dir():
         raise RunError(f"{folder}: is a file; give a folder")
     store = folder / "store"
-    console.print("1/6 prepare: points, views and visibility of 254 shapes")
+    console.print("1/7 prepare: points, views and visibility of 254 shapes")
     prepare(PrepareConfig(furniture10(), store, shard_size=16))
-    console.print("2/6 teach: an image model learns the classes from few labels, and from all")
-    for fraction, seeds in SEEDS.items():
-        for seed in seeds:
-            teach(TeachConfig(store, label_fraction=fraction, seed=seed))
-    console.print("3/6 train: PointNet alone, then the same distilled, from the same labels")
+    opened = Store(store)
+    outside = len(opened.shapes) - len(opened.indices("test"))
+    console.print(f"2/7 label: {SHOWN} of {outside} shapes as proposed; the set has the answers")
+    files = {
+        (count, seed): _label(folder, opened, count, seed)
+        for count, seeds in SEEDS.items()
+        for seed in seeds
+    }
+    console.print("3/7 teach: an image model learns the classes from few labels, and from all")
+    for (_, seed), labels in files.items():
+        teach(TeachConfig(store, labels=labels, seed=seed))
+    console.print("4/7 train: PointNet alone, then the same distilled, from the same labels")
     shared: dict[str, Any] = {"epochs": epochs, **OPTIONS}
-    runs: dict[tuple[str, float], list[Path]] = {}
+    runs: dict[tuple[str, int | None], list[Path]] = {}
     configs: list[TrainConfig] = []
-    for fraction, seeds in SEEDS.items():
-        for name, teacher in (("baseline", None), ("distilled", "lite0")):
-            for seed in seeds:
-                out = folder / "runs" / f"{name}-{fraction:g}-s{seed}"
-                configs.append(
-                    TrainConfig(
-                        store, out, teacher=teacher, label_fraction=fraction, seed=seed, **shared
-                    )
-                )
-                runs.setdefault((name, fraction), []).append(out)
+    for name, teacher in (("baseline", None), ("distilled", "lite0")):
+        for (count, seed), labels in files.items():
+            out = folder / "runs" / f"{name}-{count or 'all'}-s{seed}"
+            configs.append(
+                TrainConfig(store, out, teacher=teacher, labels=labels, seed=seed, **shared)
+            )
+            runs.setdefault((name, count), []).append(out)
     train_all(configs, at_once=min(cpu_count(), MOST_AT_ONCE))
-    console.print("4/6 evaluate and compare on shapes whose labels no run knew")
+    console.print("5/7 evaluate and compare on shapes whose labels no run knew")
     every = [run for group in runs.values() for run in group]
     baseline, distilled = runs["baseline", SHOWN], runs["distilled", SHOWN]
     for run in every:
@@ -99,17 +107,29 @@ def demo(folder: Path, epochs: int = EPOCHS) -> Demo:
     rest = compare(distilled, baseline, split="rest")
     comparison = compare(distilled, baseline)
     picture = _draw(folder / "accuracy-by-labels.png", every)
-    console.print("5/6 predict one chair from its points alone")
+    console.print("6/7 predict one chair from its points alone")
     _predict_one(folder, distilled[0])
-    console.print("6/6 report")
+    console.print("7/7 report")
     page = write_report(distilled, folder / "report.html", baseline, every)
     return Demo(rest, comparison, page, picture)
+
+
+def _label(folder: Path, store: Store, count: int | None, seed: int) -> Path | None:
+    """Write a label file of so many proposed shapes, with the classes that the set has."""
+    if count is None:
+        return None
+    file = folder / f"labels-{count}-s{seed}.csv"
+    if not file.exists():
+        chosen = propose(store, count, [], shape_features(store), seed=seed)
+        shapes = [store.shapes[i] for i in chosen]
+        write_labels(file, [LabelRow(shape.name, str(shape.label)) for shape in shapes])
+    return file
 
 
 def _draw(path: Path, runs: Sequence[Path]) -> Path:
     """Draw the accuracy over the number of labels."""
     figure = learning_curve_figure(compare(runs))
-    assert figure is not None  # there are several fractions
+    assert figure is not None  # there are several numbers of labels
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=110, format="png")
     return path

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from store_copies import copy_store
 
-from pointmcd.data.splits import labelled_train
+from pointmcd.data.labels import LabelRow, write_labels
+from pointmcd.data.splits import held_back, labelled_train
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, RunError
 from pointmcd.evaluation.compare import compare
@@ -12,6 +13,7 @@ from pointmcd.evaluation.comparison_table import SEEN, notes, table_title
 from pointmcd.evaluation.evaluate import evaluate, evaluate_teacher
 from pointmcd.evaluation.results import read_result
 from pointmcd.report.content import headline
+from pointmcd.report.learning_curve import learning_curve_figure
 from pointmcd.report.page import write_report
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach
@@ -93,6 +95,83 @@ def test_the_page_is_headed_by_the_rest(runs, tmp_path):
     assert page.count(SEEN) == 1
     assert notes(rest)[-1] == SEEN
     assert SEEN not in notes(test)
+
+
+def label_file(store, folder, seed, count):
+    """A file with `count` labels of the store's own for each class outside the test split."""
+    rows, outside = [], [s for s in store.shapes if s.split != "test"]
+    for label in store.classes:
+        members = [shape for shape in outside if shape.label == label]
+        kept = np.random.default_rng(seed).permutation(len(members))[:count]
+        rows += [LabelRow(members[i].name, label) for i in sorted(kept)]
+    write_labels(folder / f"{count}-s{seed}.csv", rows)
+    return folder / f"{count}-s{seed}.csv"
+
+
+@pytest.fixture(scope="module")
+def file_runs(own_store, tmp_path_factory):
+    """Baselines of two seeds, each with one and with two labels a class of its own files."""
+    folder = tmp_path_factory.mktemp("files")
+    found = {}
+    for count in (1, 2):
+        for seed in (0, 1):
+            file = label_file(Store(own_store), folder, seed, count)
+            out = folder / f"baseline-{count}-s{seed}"
+            run = train(TrainConfig(own_store, out, teacher=None, labels=file, seed=seed, **SHARED))
+            for split in ("test", "rest"):
+                evaluate(run, split, device="cpu")
+            found.setdefault(count, []).append(run)
+    return found
+
+
+def test_beside_a_label_file_the_rest_is_what_the_store_itself_knows(file_runs, own_store):
+    own, relabelled = Store(own_store), Store(own_store, file_runs[1][0] / "labels.csv")
+    named = {s.name for s in relabelled.shapes if s.split == "train" and s.label is not None}
+    assert len(named) == len(own.classes)
+    true = {shape.name: shape.label for shape in own.shapes}
+    result = read_result(file_runs[1][0], split="rest")
+    assert set(result.names) == {*true} - named
+    said = [relabelled.classes[i] for i in result.labels]
+    assert said == [true[name] for name in result.names]
+
+
+def test_runs_of_other_label_files_are_compared_by_their_number_of_labels(file_runs, own_store):
+    every = [run for runs in file_runs.values() for run in runs]
+    found = compare(every)
+    assert [v.label for v in found.variants] == [
+        "baseline (labels 3 of a file)",
+        "baseline (labels 6 of a file)",
+    ]
+    assert [v.seeds for v in found.variants] == [(0, 1), (0, 1)]
+    rest = compare(file_runs[2], file_runs[1], split="rest")
+    files = [Store(own_store, run / "labels.csv") for run in every]
+    named = {
+        shape.name
+        for store in files
+        for shape in store.shapes
+        if shape.split == "train" and shape.label is not None
+    }
+    assert rest.count == len(Store(own_store).shapes) - len(named)
+    lines = {line.get_label() for line in learning_curve_figure(found).axes[0].lines}
+    assert "baseline" in lines
+
+
+def test_label_files_of_one_number_and_seed_are_no_variant(file_runs, own_store, tmp_path):
+    file = label_file(Store(own_store), tmp_path, 7, 1)
+    run = train(TrainConfig(own_store, tmp_path / "run", teacher=None, labels=file, **SHARED))
+    evaluate(run, device="cpu")
+    with pytest.raises(RunError, match=r"both seed 0 of baseline; .* give one kind as --baseline"):
+        compare([run, *file_runs[1]])
+    assert compare([run], file_runs[1][:1]).differences[0].paired_by_seed
+
+
+def test_folders_that_are_no_classes_are_no_truth(own_store, tmp_path):
+    own = Store(own_store)
+    train_names = [own.shapes[i].name for i in own.indices("train")]
+    rows = [LabelRow(name, "odd" if i % 2 else "even") for i, name in enumerate(train_names[:6])]
+    write_labels(tmp_path / "other.csv", rows)
+    assert len(held_back(Store(own_store, tmp_path / "other.csv"))) == 0
+    assert len(held_back(Store(own_store))) == 0
 
 
 def test_a_run_that_knew_all_labels_has_no_rest(trained_run, own_store):

@@ -114,8 +114,8 @@ def _compare_seeds(config: TrainConfig, seeds: str, at_once: int) -> None:
 
     found = train_seeds(config, read_seeds(seeds), at_once)
     if is_main():
-        rest = [on_the_rest(found)] if config.label_fraction < 1 else []
-        print_tables([comparison_table(one) for one in (*rest, found)], TEXT)
+        every = [one for one in (on_the_rest(found), found) if one is not None]
+        print_tables(list(map(comparison_table, every)), TEXT)
         for variant in found.all_variants:
             for result in variant.results:
                 print_line(str(result.path))

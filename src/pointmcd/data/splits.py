@@ -88,6 +88,16 @@ def labelled_train(store: Store, fraction: float = 1.0, seed: int = 0) -> Indice
     return indices[keep_share([r.name for r in records], groups, fraction, seed)]
 
 
+def held_back(store: Store, fraction: float = 1.0, seed: int = 0) -> Indices:
+    """Return indices of the train shapes whose class the store knows, but no run of these labels.
+
+    Beside a label file, the store's own labels are such.
+    """
+    every, train = store.with_own_labels(), store.indices("train")
+    unknown = np.setdiff1d(train, labelled_train(store, fraction, seed))
+    return np.array([i for i in unknown if every.is_labelled(int(i))], dtype=np.int64)
+
+
 def assign_test(
     names: Sequence[str],
     labels: Sequence[str | None],

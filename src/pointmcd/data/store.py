@@ -156,6 +156,24 @@ class Store(Tabular):
         bare.shapes = [replace(shape, label=None) for shape in self.shapes]
         return bare
 
+    def with_own_labels(self) -> "Store":
+        """Return the same store, of the same fingerprint, with its own labels beside a label file.
+
+        Where the file says nothing of a shape, the store's own class holds, if it is one of
+        `classes`. What a file of parts leaves open stays open.
+        """
+        if self.label_file is None or self.known_parts is not None:
+            return self
+        every, own = copy(self), Store(self.path)
+        every.fingerprint = self.fingerprint
+        every.shapes = [
+            replace(ours, label=theirs.label)
+            if ours.label is None and theirs.label in self.classes
+            else ours
+            for ours, theirs in zip(self.shapes, own.shapes, strict=True)
+        ]
+        return every
+
     def with_up(self, up: str | None) -> "Store":
         """Return the same store, of the same fingerprint, turned so that this axis is up.
 

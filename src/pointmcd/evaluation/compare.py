@@ -15,8 +15,11 @@ from pointmcd.evaluation.grouping import group_runs, name_variants, unequal_sett
 from pointmcd.evaluation.results import REST, has_teacher, only, read_result
 from pointmcd.evaluation.voting import check_votes
 from pointmcd.metrics.statistics import bootstrap_difference
-from pointmcd.tasks.results import Checkpoint, RunResult, Variant
+from pointmcd.tasks.results import ALL_LABELS, Checkpoint, RunResult, Variant
 from pointmcd.tasks.task import Scoring, get_task
+
+#: What the settings of a teacher of all labels leave out.
+_OF_ALL = {"label_fraction": 1.0, "labels": ALL_LABELS}
 
 
 def compare(
@@ -32,7 +35,7 @@ def compare(
 
     Args:
         runs: run folders of any number of variants and seeds; runs that differ only in their seed
-            form a variant.
+            form a variant, and so do those of label files with equally many labels.
         baseline: run folders of one variant; without them the variants are only summarised.
         checkpoint: which weights to judge, "last" or "best".
         read: reads the result of a run; by default its predictions on the test split.
@@ -100,7 +103,7 @@ def _other_store(first: RunResult, other: RunResult) -> str | None:
     """Return in what the stores or the shapes of two runs differ, or None."""
     if other.classes != first.classes:
         return "trained on different classes"
-    fingerprints = [result.info["store_fingerprint"] for result in (first, other)]
+    fingerprints = [_own_fingerprint(result) for result in (first, other)]
     if len(set(fingerprints)) > 1:
         return (
             "trained on stores of different rig, renderer, points or seed"
@@ -110,6 +113,11 @@ def _other_store(first: RunResult, other: RunResult) -> str | None:
         return f"tested on different shapes ({len(odd)} are in only one, such as {odd[0]})"
     wrong = np.flatnonzero(other.labels != first.labels)
     return f"{first.names[wrong[0]]} has another true class" if len(wrong) else None
+
+
+def _own_fingerprint(result: RunResult) -> str:
+    """The fingerprint of a run's store without a label file: runs may have other labels."""
+    return str(result.info.get("own_fingerprint", result.info["store_fingerprint"]))
 
 
 def _difference(scoring: Scoring, variant: Variant, baseline: Variant) -> Difference:
@@ -158,16 +166,17 @@ def _teachers(variants: Sequence[Variant], scoring: Scoring, split: str) -> list
         if has_teacher(result.path, split):
             settings = result.info["teacher"]["settings"]
             kept = {key: v for key, v in settings.items() if key not in ("name", "seed")}
-            group = groups[json.dumps(kept, sort_keys=True)]
+            kept |= {"labels": result.known_labels["labels"]} if "labels" in kept else {}
+            group = groups[json.dumps(_OF_ALL | kept, sort_keys=True)]
             said = read_result(result.path, "teacher", split=split)
             said = only(said, result.names) if split == REST else said
             group.setdefault(result.info["teacher"]["fingerprint"], said)
     runs = [tuple(sorted(group.values(), key=lambda r: r.seed)) for group in groups.values()]
-    settings = [{"label_fraction": 1.0} | group[0].info["teacher"]["settings"] for group in runs]
+    settings = [json.loads(kept) for kept in groups]
     labels = []
     for own in settings:  # "teacher", and what it was made of where that differs
         differs = {key for key in own for other in settings if other.get(key) != own[key]}
-        odd = ", ".join(f"{key} {own[key]}" for key in own if key in differs - {"name", "seed"})
+        odd = ", ".join(f"{key} {own[key]}" for key in own if key in differs)
         labels.append(f"teacher ({odd})" if odd else "teacher")
     return [
         Variant(label, group, scoring.joint_scores(group))

@@ -8,7 +8,7 @@ import torch
 
 from pointmcd.checkpoint import load_checkpoint
 from pointmcd.data.dataset import ShapeDataset, evaluation_loader
-from pointmcd.data.splits import labelled_train
+from pointmcd.data.splits import held_back
 from pointmcd.data.store import Store
 from pointmcd.device import pick_device
 from pointmcd.errors import ConfigError, RunError, StoreError
@@ -42,7 +42,7 @@ def evaluate(
     Args:
         run: the run folder.
         split: "test", "val", "train", or "rest": the shapes whose labels the run did not know, in
-            train and test.
+            train and test. Beside a label file, the store's own labels are what it is held against.
         store: where the store is now, if it has moved.
         device: cpu, cuda, mps or auto.
         voting: over how many rescaled copies of each cloud to take the mean of the outputs; 1: the
@@ -142,7 +142,9 @@ def open_evaluation(
         )
     if split == "val" and "best" not in run.checkpoints:
         raise RunError(f"{run.path}: was fitted on {run.fit_on}; use --split test")
-    indices = _rest(run, data) if split == REST else data.indices(split)
+    indices = data.indices(split)
+    if split == REST:
+        indices, data = _rest(run, data), data.with_own_labels()
     if not len(indices):
         hint = "; a label file's column split makes one, and train --folds needs none"
         hint *= split == "test"
@@ -154,16 +156,16 @@ def _rest(run: Run, store: Store) -> Indices:
     """Return the shapes whose labels a run did not know: those held back in train, and the test's.
 
     Raises:
-        RunError: when it knew all labels of train, or the labels of a file, beside which the store
-            may have none.
+        RunError: when it knew all labels of train that are known.
     """
-    config, train = run.config, store.indices("train")
-    known = labelled_train(store, config.label_fraction, config.seed)
-    held = [i for i in np.setdiff1d(train, known) if store.shapes[i].label is not None]
-    if config.labels is not None or not held:
-        why = "learnt from a label file" if config.labels else "knew the labels of all train shapes"
-        raise RunError(f"{run.path}: {why}, so there is no rest to check; use --split test")
-    return np.concatenate([np.array(held, dtype=np.int64), store.indices("test")])
+    held = held_back(store, run.config.label_fraction, run.config.seed)
+    if not len(held):
+        every = "known labels of" if store.label_file else "labels of all"
+        raise RunError(
+            f"{run.path}: knew the {every} train shapes, so there is no rest to check; use --split"
+            " test"
+        )
+    return np.concatenate([held, store.indices("test")])
 
 
 def teacher_predictions(run: Run, store: Store, indices: Indices, ours: Arrays) -> Arrays:

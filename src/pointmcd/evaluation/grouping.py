@@ -20,6 +20,9 @@ _VARIED = DISTILLATION_FIELDS | {"teacher"}
 def group_runs(results: Sequence[RunResult]) -> list[tuple[RunResult, ...]]:
     """Group runs that differ in nothing but their seed, in order of first appearance.
 
+    Of a label file only the number of its labels counts: as with a fraction of them, each seed may
+    have others.
+
     Raises:
         RunError: when one group holds two runs of one seed.
     """
@@ -32,9 +35,11 @@ def group_runs(results: Sequence[RunResult]) -> list[tuple[RunResult, ...]]:
     runs = [tuple(sorted(group, key=lambda result: result.seed)) for group in groups.values()]
     for one, two in chain.from_iterable(map(pairwise, runs)):
         if one.seed == two.seed:
+            from_file = one.config.get("labels") is not None
+            hint = "; for other labels of a file, as many, give one kind as --baseline" * from_file
             raise RunError(
                 f"{one.path} and {two.path}: are both seed {one.seed} of {one.arm};"
-                " give each run once, one per seed"
+                f" give each run once, one per seed{hint}"
             )
     return runs
 
@@ -80,4 +85,5 @@ def _settings(result: RunResult) -> dict[str, Any]:
     kept = ("task", "student", "arm", "teacher", "store_fingerprint")
     before = {key: start.get(key) for key in kept if start} | start.get("settings", {})
     own = {key: value for key, value in result.config.items() if key not in _NEUTRAL}
+    own |= result.known_labels
     return own | {f"from {key}": value for key, value in before.items() if key != "seed"}

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from pointmcd.data.splits import held_back
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError
 from pointmcd.evaluation.compare import compare
@@ -41,7 +42,8 @@ def train_seeds(config: TrainConfig, seeds: Sequence[int], at_once: int = 1) -> 
 
     The baseline has the same settings but no teacher; settings without a teacher are trained alone.
     Teachers of few labels are made for each seed where they are absent. What is finished is kept.
-    With few labels the runs are evaluated on the rest too: `on_the_rest` compares them there.
+    With few labels the runs are evaluated on the rest too, if the store knows the other labels:
+    `on_the_rest` compares them there.
 
     Args:
         config: the settings; with `out`, the run folders are OUT-VARIANT-sSEED.
@@ -61,13 +63,14 @@ def train_seeds(config: TrainConfig, seeds: Sequence[int], at_once: int = 1) -> 
         raise ConfigError(
             f"--seeds: --task {config.task} is judged by `pointmcd probe`; leave it out"
         )
-    if not len(Store(config.store, config.labels).indices("test")):
+    store = Store(config.store, config.labels)
+    if not len(store.indices("test")):
         raise ConfigError(f"--seeds: {config.store} has no test split to compare on; use --folds")
     variants = [config] if config.teacher is None else [replace(config, teacher=None), config]
     runs = [_seeded(variant, seed) for seed in seeds for variant in variants]
     for run in runs:
         _make_teacher(run)
-    splits = ["test", REST] if config.label_fraction < 1 else ["test"]
+    splits = ["test", REST] if len(held_back(store, config.label_fraction)) else ["test"]
     for done in train_all(runs, at_once):
         for split in splits:
             evaluate(done, split, device=config.device)
@@ -76,11 +79,15 @@ def train_seeds(config: TrainConfig, seeds: Sequence[int], at_once: int = 1) -> 
     return compare(ours, theirs)
 
 
-def on_the_rest(found: Comparison) -> Comparison:
-    """Compare the runs of a comparison on the shapes whose labels none of them knew."""
+def on_the_rest(found: Comparison) -> Comparison | None:
+    """Compare the runs of a comparison on the shapes whose labels none of them knew.
+
+    None where they were not evaluated on those.
+    """
     ours = [result.path for variant in found.variants for result in variant.results]
     theirs = [result.path for result in found.baseline.results] if found.baseline else []
-    return compare(ours, theirs, split=REST)
+    evaluated = all((run / f"predictions-{REST}-last.npz").is_file() for run in (*ours, *theirs))
+    return compare(ours, theirs, split=REST) if evaluated else None
 
 
 def _seeded(config: TrainConfig, seed: int) -> TrainConfig:

@@ -17,12 +17,12 @@ _Point = tuple[float, float, float]
 
 
 def learning_curve_figure(comparison: Comparison) -> Figure | None:
-    """Mean and std over seeds by number of labels; None if all variants use the same fraction.
+    """Mean and std over seeds by number of labels; None if all variants know as many.
 
-    Variants, and teachers, that differ in nothing but their fraction of the labels make one line.
+    Variants, and teachers, that differ in nothing but the labels that they know make one line.
     """
     variants = [*comparison.all_variants, *(teacher for teacher, _ in comparison.teachers)]
-    if len({variant.results[0].config.get("label_fraction", 1.0) for variant in variants}) < 2:
+    if len({tuple(variant.results[0].known_labels.values()) for variant in variants}) < 2:
         return None
     lines = _lines(variants)
     figure = Figure(figsize=(7.5, 4.2), layout="constrained")
@@ -44,13 +44,14 @@ def learning_curve_figure(comparison: Comparison) -> Figure | None:
 
 
 def _lines(variants: Sequence[Variant]) -> dict[str, list[_Point]]:
-    """The points of each line, by the variants' label without their fraction of the labels."""
+    """The points of each line, by the variants' names without what they know of the labels."""
     lines: dict[str, list[_Point]] = defaultdict(list)
     for variant in variants:
-        share = f"label_fraction {variant.results[0].config.get('label_fraction', 1.0)}"
         name = variant.label
-        for text in (f", {share}", f"{share}, ", f" ({share})"):
-            name = name.replace(text, "")
+        for key, value in variant.results[0].known_labels.items():
+            known = f"{key} {value}"
+            for text in (f", {known}", f"{known}, ", f" ({known})"):
+                name = name.replace(text, "")
         shapes = [r.info["shapes"]["train"] for r in variant.results if "shapes" in r.info]
         if shapes:
             spread = variant.score

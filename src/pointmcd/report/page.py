@@ -7,6 +7,7 @@ from pointmcd.errors import RunError
 from pointmcd.evaluation.compare import compare
 from pointmcd.files import write_page
 from pointmcd.report.content import page_content
+from pointmcd.tasks.results import known_labels
 from pointmcd.templates import load_template
 from pointmcd.training.run import Run
 
@@ -24,7 +25,7 @@ def write_report(
             variant "baseline" become the baseline of the others.
         out: the file to write, or a folder in which to write report.html.
         baseline: run folders of the variant that the others are held against.
-        over_labels: run folders, with several fractions of the labels, of the learning curve; by
+        over_labels: run folders, with several numbers of labels, of the learning curve; by
             default that of `runs` and `baseline`.
 
     Returns:
@@ -61,7 +62,8 @@ def _split(runs: list[Path], baseline: list[Path]) -> tuple[list[Path], list[Pat
 
     In a learning curve there is no one baseline: each share of the labels has its own.
     """
-    shares = {Run(run).settings.get("label_fraction", 1.0) for run in runs}
+    opened = map(Run, runs)
+    shares = {tuple(known_labels(run.meta, run.settings).values()) for run in opened}
     if baseline or len(shares) > 1:
         return runs, baseline
     plain = [run for run in runs if Run(run).meta["arm"] == "baseline"]

@@ -1,6 +1,6 @@
 """Evaluated runs, and variants: the runs that differ in nothing but their seed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,6 +18,18 @@ from pointmcd.typing import Doubles, Indices
 Checkpoint = Literal["last", "best", "teacher"]
 #: What a model says of shapes, by name, [n, ...] each.
 Arrays = dict[str, npt.NDArray[Any]]
+#: What `known_labels` says without a label file.
+ALL_LABELS = "of the store"
+
+
+def known_labels(info: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a run knew of the labels: their fraction, or how many of them in a label file.
+
+    `info` is the content of run.json, `config` that of config.yaml.
+    """
+    from_file = config.get("labels") is not None
+    labels = f"{info['shapes']['train']} of a file" if from_file else ALL_LABELS
+    return {"label_fraction": config.get("label_fraction", 1.0), "labels": labels}
 
 
 @dataclass(frozen=True)
@@ -64,6 +76,11 @@ class RunResult:
     metrics: Metrics
     voting: int = 1
     temperature: float = 1.0
+
+    @property
+    def known_labels(self) -> dict[str, Any]:
+        """What it knew of the labels; see `known_labels`."""
+        return known_labels(self.info, self.config)
 
     @property
     def scores(self) -> Doubles:
