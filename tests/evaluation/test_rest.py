@@ -9,9 +9,10 @@ from pointmcd.data.splits import held_back, labelled_train
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, RunError
 from pointmcd.evaluation.compare import compare
-from pointmcd.evaluation.comparison_table import SEEN, notes, table_title
+from pointmcd.evaluation.comparison_table import notes, table_title
 from pointmcd.evaluation.evaluate import evaluate, evaluate_teacher
 from pointmcd.evaluation.results import read_result
+from pointmcd.evaluation.shape_sets import SHAPE_SETS
 from pointmcd.report.content import headline
 from pointmcd.report.learning_curve import learning_curve_figure
 from pointmcd.report.page import write_report
@@ -20,6 +21,7 @@ from pointmcd.teachers.teach import teach
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.train import train
 
+SEEN = SHAPE_SETS["rest"].note
 SHARE = 0.34
 SHARED = {"epochs": 1, "batch_size": 3, "points": 32, "device": "cpu"}
 

@@ -5,7 +5,7 @@ from store_copies import copy_store
 
 from pointmcd.errors import ConfigError, StoreError
 from pointmcd.evaluation import seeds as module
-from pointmcd.evaluation.seeds import on_the_rest, read_seeds, train_seeds
+from pointmcd.evaluation.seeds import read_seeds, train_seeds
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.run import Run
 
@@ -30,19 +30,19 @@ def tiny(store, **options):
 
 
 def test_runs_and_their_baselines(taught_store, tmp_path, monkeypatch):
-    found = train_seeds(tiny(taught_store, out=tmp_path / "mine"), [0, 2])
+    (found,) = train_seeds(tiny(taught_store, out=tmp_path / "mine"), [0, 2])
     folders = ("mine-baseline-s0", "mine-baseline-s2", "mine-distilled-s0", "mine-distilled-s2")
     assert tuple(sorted(path.name for path in tmp_path.iterdir())) == folders
     assert found.baseline.seeds == found.variants[0].seeds == (0, 2)
     assert [found.baseline.label, found.variants[0].label] == ["baseline", "distilled"]
     assert found.differences[0].paired_by_seed
     monkeypatch.setattr("pointmcd.training.trainer.Trainer.__init__", None)  # nothing anew
-    again = train_seeds(tiny(taught_store, out=tmp_path / "mine"), [0, 2])
+    (again,) = train_seeds(tiny(taught_store, out=tmp_path / "mine"), [0, 2])
     assert again.variants[0].score == found.variants[0].score
 
 
 def test_a_baseline_alone(taught_store, tmp_path):
-    found = train_seeds(tiny(taught_store, teacher=None, out=tmp_path / "alone"), [1])
+    (found,) = train_seeds(tiny(taught_store, teacher=None, out=tmp_path / "alone"), [1])
     assert found.baseline is None
     assert [path.name for path in tmp_path.iterdir()] == ["alone-baseline-s1"]
 
@@ -55,11 +55,10 @@ def test_each_seed_has_a_teacher_of_its_own_labels(tiny_store, tmp_path, monkeyp
     monkeypatch.setattr(
         "pointmcd.teachers.lessons.classification.ClassificationOptions.epochs", 1, raising=False
     )
-    found = train_seeds(tiny(store, label_fraction=0.34, out=tmp_path / "few"), [0, 1])
+    rest, found = train_seeds(tiny(store, label_fraction=0.34, out=tmp_path / "few"), [0, 1])
     assert [config.seed for config in made] == [0, 1]
     names = [Run(result.path).meta["teacher"]["name"] for result in found.variants[0].results]
     assert names == ["lite0-0.34-s0", "lite0-0.34-s1"]
-    rest = on_the_rest(found)
     assert rest.split == "rest"
     assert rest.count > found.count
     assert [variant.label for variant in rest.all_variants] == ["baseline", "distilled"]
@@ -75,7 +74,7 @@ def test_all_is_refused_before_any_training(taught_store, tiny_store, tmp_path):
         record["split"] = "train" if record["split"] == "test" else record["split"]
 
     untested = copy_store(tiny_store, tmp_path / "untested", to_train)
-    with pytest.raises(ConfigError, match="has no test split to compare on; use --folds"):
+    with pytest.raises(ConfigError, match="has no test split to compare on; add --folds"):
         train_seeds(tiny(untested, teacher=None, out=tmp_path / "a"), [0])
     assert not list(tmp_path.glob("a*"))
 
@@ -87,6 +86,25 @@ def test_on_the_command_line(cli, taught_store, tmp_path):
     assert status == 0
     assert "2 (0, 1)" in out
     assert out.splitlines()[-1] == str(tmp_path / "mine-distilled-s1")
-    status, _, error = cli("train", taught_store, "--seeds", "0-1", "--folds", 3, *options)
+    status, _, error = cli("train", taught_store, "--seeds", 0, "--learning-curve", *options)
     assert status == 2
-    assert "--folds does not go with --seeds; leave one out" in error
+    assert "--seeds does not go with --learning-curve; leave one out" in error
+
+
+def test_folds_on_the_command_line(cli, taught_store, tmp_path):
+    options = ["--student", "tiny_student:TinyStudent", "--epochs", 1, "--points", 32]
+    options += ["--batch-size", 4, "--device", "cpu", "--out", tmp_path / "mine"]
+    status, out, _ = cli("train", taught_store, "--seeds", 0, "--folds", 2, *options)
+    assert status == 0
+    folds, test = (out.index(text) for text in ("12 labelled shapes, each by a", "Test split, 6"))
+    assert folds < test
+    runs = [tmp_path / "mine-baseline-s0", tmp_path / "mine-distilled-s0"]
+    status, again, _ = cli("compare", runs[1], "--baseline", runs[0], "--split", "folds")
+    assert status == 0
+    assert out.startswith(again)
+    status, out, _ = cli("evaluate", runs[1], "--split", "folds", "--device", "cpu")
+    assert status == 0
+    assert "folds, 12 shapes" in out
+    status, _, error = cli("evaluate", runs[1], "--split", "folds", "--corrupt", "all")
+    assert status == 1
+    assert "--split folds: not with --corrupt" in error

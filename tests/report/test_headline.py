@@ -27,4 +27,4 @@ def test_headline_says_what_the_interval_allows(
 
 def test_without_baseline_it_only_tells_the_accuracy(bench: Bench) -> None:
     runs = bench.variant("distilled", 1.0, (0, 1))
-    assert headline(compare(runs)) == ("distilled: 100.0 ± 0.0 % of test shapes correct", "")
+    assert headline(compare(runs)) == ("distilled: 100.0 ± 0.0 % of the shapes correct", "")

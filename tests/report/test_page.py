@@ -64,7 +64,7 @@ def test_without_baseline_its_sections_are_left_out(bench: Bench, tmp_path: Path
     text, page = write(bench.variant("baseline", 0.6, (0, 1)), tmp_path / "page.html")
     assert {"results", "confusion", "settings"} <= page.ids
     assert not {"gains", "mistakes"} & page.ids
-    assert "of test shapes correct" in text
+    assert "of the shapes correct" in text
 
 
 def test_store_that_moved_is_told(bench: Bench, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ def compare(
     runs: Positional[Annotated[tuple[Path, ...], RUNS]],
     baseline: Annotated[tuple[Path, ...], RUNS] = (),
     checkpoint: Literal["last", "best"] = "last",
-    split: Literal["test", "rest"] = "test",
+    split: Literal["test", "rest", "folds"] = "test",
     corrupted: Flag = False,
     voting: Annotated[int, metavar("K")] = 1,
     form: FormOptions = TEXT,
@@ -24,8 +24,9 @@ def compare(
         runs: Folders of runs, of any variants and seeds.
         baseline: Runs that the others are compared with; without them scores are only listed.
         checkpoint: Checkpoint of the last epoch, or the best on the validation split.
-        split: The test split, or rest: the shapes of train and test whose labels no run knew (of
-            pointmcd evaluate --split rest).
+        split: The test split; rest: the shapes of train and test whose labels no run knew; or
+            folds: the labelled shapes, each by a fold that was trained without it (the latter two
+            of pointmcd evaluate --split).
         corrupted: Compare on the clouds of pointmcd evaluate --corrupt.
         voting: Compare the results of pointmcd evaluate --voting K, of every run (1).
         form: Form of the output.

@@ -28,7 +28,7 @@ class _Measured:
 
 def evaluate(
     runs: Positional[Annotated[tuple[Path, ...], RUNS]],
-    split: Literal["test", "val", "train", "rest"] = "test",
+    split: Literal["test", "val", "train", "rest", "folds"] = "test",
     store: Annotated[Path | None, STORE] = None,
     corrupt: Annotated[str | None, metavar("NAMES")] = None,
     against: Annotated[Path | None, RUN] = None,
@@ -40,8 +40,8 @@ def evaluate(
 
     Args:
         runs: Folders of runs, which keep the results, or of teachers (STORE/teachers/NAME).
-        split: Split of the store, or rest: the shapes of train and test whose labels the run did
-            not know.
+        split: Split of the store; rest: the shapes of train and test whose labels the run did not
+            know; or folds: the labelled shapes, each by the fold that was trained without it.
         store: The store, if it has moved.
         corrupt: Measure errors on corrupted clouds instead: all, or comma-separated corruptions.
         against: With --corrupt, a baseline evaluated with it before, for the mean corruption error.
@@ -84,6 +84,8 @@ def _measured(
     if corrupt is not None:
         if voting != 1:
             raise ConfigError(f"--voting {voting}: not with --corrupt; leave one out")
+        if split == "folds":
+            raise ConfigError("--split folds: not with --corrupt; leave one out")
         return _corrupted(run, split, store, corrupt, against, device)
     if against is not None:
         raise ConfigError(

@@ -51,11 +51,11 @@ def train_command(arguments: Sequence[str]) -> Callable[..., None]:
                 are.
             learning_curve: Train on 1, 5, 10, 20 and 100% of the labels, a run each.
             seeds: Train with each of these seeds (0-4, or 0,2,5), the baseline too; evaluate all
-                runs on the test split, and compare them.
-            at_once: With --seeds or --learning-curve, how many runs are trained at a time, each in
-                a process of its own. On a CPU take one for each core; a GPU takes several.
+                runs on the test split, or by --folds, and compare them.
+            at_once: With --seeds, --folds or --learning-curve, how many runs are trained at a time,
+                each in a process of its own. On a CPU take one for each core; a GPU takes several.
             folds: Cross-validate first: K runs that each hold out another part of the labelled
-                shapes, for an accuracy where there is no test split.
+                shapes, for an accuracy where there is no test split. With --seeds the baseline too.
         """
         from pointmcd.training.processes import is_main
         from pointmcd.training.several import learning_curve as run_all
@@ -76,19 +76,19 @@ def train_command(arguments: Sequence[str]) -> Callable[..., None]:
             settings = replace(settings, teacher=None)
         elif distill == "auto":
             settings = _decided(settings)
-        several = {"folds": folds, "learning-curve": learning_curve or None, "seeds": seeds}
-        given = [f"--{name}" for name, value in several.items() if value is not None]
-        if len(given) > 1:
-            raise UsageError(f"train: {given[0]} does not go with {given[1]}; leave one out")
-        if at_once != 1 and seeds is None and not learning_curve:
-            raise UsageError("train: --at-once is for --seeds or --learning-curve")
+        several = {"--folds": folds, "--seeds": seeds}
+        given = [name for name, value in several.items() if value is not None]
+        if learning_curve and given:
+            raise UsageError(f"train: {given[0]} does not go with --learning-curve; leave one out")
+        if at_once != 1 and not learning_curve and not given:
+            raise UsageError("train: --at-once is for --seeds, --folds or --learning-curve")
         if is_main():
             print_labels(settings.labels, settings.store)
         if seeds is not None:
-            _compare_seeds(settings, seeds, at_once)
+            _compare_seeds(settings, seeds, at_once, folds)
             return
         if folds is not None:
-            _cross_validate(settings, folds)
+            _cross_validate(settings, folds, at_once)
         for folder in run_all(settings, at_once=at_once) if learning_curve else [run(settings)]:
             if is_main():
                 print_line(str(folder))
@@ -107,25 +107,24 @@ def _decided(config: TrainConfig) -> TrainConfig:
     return decision.config
 
 
-def _compare_seeds(config: TrainConfig, seeds: str, at_once: int) -> None:
+def _compare_seeds(config: TrainConfig, seeds: str, at_once: int, folds: int | None) -> None:
     from pointmcd.evaluation.comparison_table import comparison_table
-    from pointmcd.evaluation.seeds import on_the_rest, read_seeds, train_seeds
+    from pointmcd.evaluation.seeds import read_seeds, train_seeds
     from pointmcd.training.processes import is_main
 
-    found = train_seeds(config, read_seeds(seeds), at_once)
+    found = train_seeds(config, read_seeds(seeds), at_once, folds)
     if is_main():
-        every = [one for one in (on_the_rest(found), found) if one is not None]
-        print_tables(list(map(comparison_table, every)), TEXT)
-        for variant in found.all_variants:
+        print_tables(list(map(comparison_table, found)), TEXT)
+        for variant in found[-1].all_variants:
             for result in variant.results:
                 print_line(str(result.path))
 
 
-def _cross_validate(config: TrainConfig, folds: int) -> None:
+def _cross_validate(config: TrainConfig, folds: int, at_once: int) -> None:
     from pointmcd.training.folds import cross_validate
     from pointmcd.training.processes import is_main
 
-    found = cross_validate(config, folds)
+    found = cross_validate(config, folds, at_once)
     if is_main():
         print_line(
             f"cross-validated accuracy {found.accuracy:.1%} [{found.low:.1%}, {found.high:.1%}]"

@@ -12,7 +12,8 @@ import numpy as np
 from pointmcd.errors import RunError
 from pointmcd.evaluation.comparison_table import Comparison, Difference
 from pointmcd.evaluation.grouping import group_runs, name_variants, unequal_settings
-from pointmcd.evaluation.results import REST, has_teacher, only, read_result
+from pointmcd.evaluation.results import has_teacher, only, read_result
+from pointmcd.evaluation.shape_sets import FOLDS, REST
 from pointmcd.evaluation.voting import check_votes
 from pointmcd.metrics.statistics import bootstrap_difference
 from pointmcd.tasks.results import ALL_LABELS, Checkpoint, RunResult, Variant
@@ -42,8 +43,9 @@ def compare(
         scoring: how shapes are compared; by default as the task has it.
         voting: read the results of `evaluate` with so many votes, of every run; teachers, which do
             not vote, are then left out.
-        split: "test", or "rest": the shapes in train and test whose labels no run knew. A run may
-            have learnt from them without labels.
+        split: "test"; "rest": the shapes in train and test whose labels no run knew, from which a
+            run may have learnt without labels; or "folds": the labelled shapes, each as the fold
+            says that was trained without it.
 
     Raises:
         RunError: when a folder is no evaluated run, the runs are of different tasks, were tested
@@ -170,7 +172,9 @@ def _teachers(variants: Sequence[Variant], scoring: Scoring, split: str) -> list
             group = groups[json.dumps(_OF_ALL | kept, sort_keys=True)]
             said = read_result(result.path, "teacher", split=split)
             said = only(said, result.names) if split == REST else said
-            group.setdefault(result.info["teacher"]["fingerprint"], said)
+            # One teacher may serve several seeds, but each seed has folds of its own.
+            own = str(result.seed) if split == FOLDS else result.info["teacher"]["fingerprint"]
+            group.setdefault(own, said)
     runs = [tuple(sorted(group.values(), key=lambda r: r.seed)) for group in groups.values()]
     settings = [json.loads(kept) for kept in groups]
     labels = []

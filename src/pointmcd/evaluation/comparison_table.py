@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.table import Table
 
+from pointmcd.evaluation.shape_sets import SHAPE_SETS
 from pointmcd.evaluation.voting import wording
 from pointmcd.metrics.statistics import Interval, PairedTest, Spread
 from pointmcd.tables import Tabular, result_table, to_markdown
@@ -38,13 +39,6 @@ class Difference:
     by_seed: dict[int, PairedTest]
 
 
-#: Of what no run knew the labels of.
-SEEN = (
-    "Of the shapes whose labels no run knew, distilled runs have learnt from those of the train"
-    " split without their labels; a baseline has not. The test split is new to all."
-)
-
-
 @dataclass(frozen=True, repr=False)
 class Comparison(Tabular):
     """Result of `compare`; printed it is a table, in a notebook too.
@@ -60,7 +54,7 @@ class Comparison(Tabular):
         warnings: what may make the comparison unfair, to be shown beside it.
         teachers: the teachers of the runs where they do the task themselves, one row each.
         voting: how many rescaled copies of each cloud every run voted over; 1: none.
-        split: which shapes, "test" or "rest".
+        split: which shapes, a key of `SHAPE_SETS`.
     """
 
     checkpoint: Checkpoint
@@ -180,32 +174,27 @@ def table_title(comparison: Comparison) -> str:
     """Title with the checkpoint and the number of shapes."""
     which = {"last": "last epoch", "best": "best epoch on the validation split"}
     shown = f"{which[comparison.checkpoint]}{wording(comparison.voting)}"
-    if comparison.split == "test":
-        return f"Test split, {comparison.count} shapes, {shown}"
-    return f"{comparison.count} shapes whose labels no run knew, {shown}"
+    return f"{SHAPE_SETS[comparison.split].title.format(comparison.count)}, {shown}"
 
 
 def notes(comparison: Comparison) -> list[str]:
     """Notes on how to read the metrics."""
-    words = comparison.task.wording
+    words, shapes = comparison.task.wording, SHAPE_SETS[comparison.split]
     baseline = comparison.baseline.label if comparison.baseline else ""
     texts = [f"{words.plural} in percent: mean ± standard deviation over seeds (ddof 1)."]
     if any(len(variant.seeds) == 1 for variant in comparison.all_variants):
-        texts.append("In brackets after one seed: 95% interval over test shapes (Wilson's).")
+        texts.append(f"In brackets after one seed: 95% interval over {shapes.kind} (Wilson's).")
     if comparison.differences:
         paired = all(d.paired_by_seed for d in comparison.differences)
         how = "paired by seed and shape" if paired else "paired by shape, averaged over seeds"
         if not paired and any(d.paired_by_seed for d in comparison.differences):
             how = "paired by shape, and by seed where the seeds are the same"
-        shapes = "test shapes" if comparison.split == "test" else "shapes"
         texts.append(
             f"Differences in points of {words.score} against {baseline}, {how};"
-            f" bootstrap over {shapes} and seeds, 10,000 resamples."
+            f" bootstrap over {shapes.kind} and seeds, 10,000 resamples."
         )
         texts.append(words.test_note)
-    if comparison.split != "test":
-        texts.append(SEEN)
-    return texts
+    return texts + [shapes.note] * bool(shapes.note)
 
 
 def percent(spread: Spread) -> str:

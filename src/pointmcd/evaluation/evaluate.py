@@ -12,13 +12,14 @@ from pointmcd.data.splits import held_back
 from pointmcd.data.store import Store
 from pointmcd.device import pick_device
 from pointmcd.errors import ConfigError, RunError, StoreError
-from pointmcd.evaluation.results import REST
+from pointmcd.evaluation.shape_sets import FOLDS, REST
 from pointmcd.evaluation.voting import FACTORS, SEED, check_votes, suffix, vote, wording
 from pointmcd.files import replacing, write_json
 from pointmcd.metrics.metrics import Metrics
 from pointmcd.tasks.results import Arrays
 from pointmcd.tasks.task import Labels, task_of_lesson
 from pointmcd.teachers.stored import map_output, open_teacher_store, read_teacher
+from pointmcd.training.folds import fold_runs
 from pointmcd.training.model import load_model
 from pointmcd.training.run import Run
 from pointmcd.typing import Indices
@@ -41,55 +42,97 @@ def evaluate(
 
     Args:
         run: the run folder.
-        split: "test", "val", "train", or "rest": the shapes whose labels the run did not know, in
-            train and test. Beside a label file, the store's own labels are what it is held against.
+        split: "test", "val" or "train"; "rest": the shapes whose labels the run did not know, in
+            train and test (beside a label file, the store's own labels are what it is held
+            against); or "folds": the labelled shapes, each as the fold says that was trained
+            without it, in the last epoch.
         store: where the store is now, if it has moved.
         device: cpu, cuda, mps or auto.
         voting: over how many rescaled copies of each cloud to take the mean of the outputs; 1: the
             clouds as they are. A teacher does not vote.
 
     Raises:
-        RunError: when the run is not finished, was trained on another store, or knew all labels.
+        RunError: when the run is not finished, was trained on another store, knew all labels, or
+            has no folds.
         StoreError: when the split has no shapes.
         ConfigError: when `voting` is below 1.
     """
     check_votes(voting)
-    run = Path(run)
-    opened, data, indices = open_evaluation(run, split, store)
-    task, where = opened.task, pick_device(device)
-    dataset = ShapeDataset(
-        data, indices, opened.config.points, parts=task.dense, features=opened.features
-    )
-    names = [data.shapes[i].name for i in indices]
-    results: dict[str, Metrics] = {}
-    for checkpoint in opened.checkpoints:
-        model = load_model(opened, checkpoint, where)
-        vote(model, voting, opened.features)
-        arrays = task.predictions(model, evaluation_loader(dataset), where)
-        metrics = task.measure(dataset.labels, arrays, opened.labels)
-        results[checkpoint] = metrics
-        kept = {"names": np.array(names), "labels": dataset.labels, **arrays}
-        kept |= {"voting": np.array(voting)} if voting > 1 else {}
-        ending = f"{split}-{checkpoint}{suffix(voting)}"
-        save_arrays(run / f"predictions-{ending}.npz", kept)
-        title = f"{opened.path.name}: {split}, {checkpoint} epoch{wording(voting)}"
-        for name, figure in task.pictures(metrics, opened.labels, title).items():
-            with replacing(run / f"{name}-{ending}.png") as temporary:
-                figure.savefig(temporary, dpi=110, format="png")
-    if voting == 1 and (arrays := teacher_predictions(opened, data, indices, arrays)):
-        kept = {"names": np.array(names), "labels": dataset.labels, **arrays}
-        save_arrays(run / f"predictions-{split}-teacher.npz", kept)
-        results["teacher"] = task.measure(dataset.labels, arrays, opened.labels)
+    where = pick_device(device)
+    if split == FOLDS:
+        opened = Run(run)
+        said, about = of_folds(opened, store, where, voting), {}
+    else:
+        opened, data, indices = open_evaluation(run, split, store)
+        said = {
+            one: judged(opened, data, indices, one, where, voting) for one in opened.checkpoints
+        }
+        if voting == 1 and (answers := teacher_predictions(opened, data, indices, said["last"])):
+            said["teacher"] = answers
+        about = _checkpoint_facts(opened)
+    results = {}
+    for checkpoint, arrays in said.items():
+        results[checkpoint] = opened.task.measure(arrays["labels"], arrays, opened.labels)
+        kept = arrays | ({"voting": np.array(voting)} if voting > 1 else {})
+        save_arrays(opened.path / f"predictions-{split}-{checkpoint}{suffix(voting)}.npz", kept)
+        if checkpoint != "teacher":
+            _draw(opened, split, checkpoint, results[checkpoint], voting)
     found = {checkpoint: metrics.as_dict() for checkpoint, metrics in results.items()}
-    about: dict[str, Any] = {"split": split}
     if voting > 1:
         about["voting"] = {"votes": voting, "factors": FACTORS, "seed": SEED}
-    if "best" in opened.checkpoints:
-        about["best_epoch"] = load_checkpoint(opened.checkpoint("best"))[1]["epoch"]
-    else:
-        about["fit_on"] = opened.fit_on
-    write_json(run / f"{split}{suffix(voting)}.json", {**about, **found})
+    write_json(opened.path / f"{split}{suffix(voting)}.json", {"split": split, **about, **found})
     return results
+
+
+def _checkpoint_facts(run: Run) -> dict[str, Any]:
+    if "best" in run.checkpoints:
+        return {"best_epoch": load_checkpoint(run.checkpoint("best"))[1]["epoch"]}
+    return {"fit_on": run.fit_on}
+
+
+def _draw(run: Run, split: str, checkpoint: str, metrics: Metrics, voting: int) -> None:
+    """Draw the pictures of the run's task."""
+    title = f"{run.path.name}: {split}, {checkpoint} epoch{wording(voting)}"
+    for name, figure in run.task.pictures(metrics, run.labels, title).items():
+        file = run.path / f"{name}-{split}-{checkpoint}{suffix(voting)}.png"
+        with replacing(file) as temporary:
+            figure.savefig(temporary, dpi=110, format="png")
+
+
+def judged(
+    run: Run, store: Store, indices: Indices, checkpoint: str, device: torch.device, voting: int = 1
+) -> Arrays:
+    """Return the names and labels of shapes, [n] each, and what a checkpoint says of them."""
+    task = run.task
+    dataset = ShapeDataset(
+        store, indices, run.config.points, parts=task.dense, features=run.features
+    )
+    model = load_model(run, checkpoint, device)
+    vote(model, voting, run.features)
+    names = np.array([store.shapes[i].name for i in indices])
+    said = task.predictions(model, evaluation_loader(dataset), device)
+    return {"names": names, "labels": dataset.labels, **said}
+
+
+def of_folds(
+    run: Run, store: str | Path | None, device: torch.device, voting: int = 1
+) -> dict[str, Arrays]:
+    """Return what each fold of a run says of the labelled shapes that it was trained without.
+
+    By "last" and, where every fold's teacher does the task itself, by "teacher". There is no best
+    epoch: it was chosen on these very shapes.
+    """
+    parts: dict[str, list[Arrays]] = {"last": [], "teacher": []}
+    for fold in fold_runs(run):
+        opened, data, held = open_evaluation(fold, "val", store)
+        parts["last"].append(judged(opened, data, held, "last", device, voting))
+        parts["teacher"].append(teacher_predictions(opened, data, held, parts["last"][-1]))
+    if voting > 1 or not all(parts["teacher"]):
+        del parts["teacher"]
+    return {
+        name: {key: np.concatenate([one[key] for one in said]) for key in said[0]}
+        for name, said in parts.items()
+    }
 
 
 def evaluate_teacher(folder: str | Path, split: str = "test") -> Metrics:
@@ -110,8 +153,8 @@ def evaluate_teacher(folder: str | Path, split: str = "test") -> Metrics:
             f"{folder}: a teacher of --task {teacher['task']} names no classes of shapes; pointmcd"
             " evaluate of a run shows what its teacher reaches"
         )
-    if split == REST:
-        raise ConfigError("--split rest: is for runs; with a teacher use --split test")
+    if split in (REST, FOLDS):
+        raise ConfigError(f"--split {split}: is for runs; with a teacher use --split test")
     indices, known = store.indices(split), Labels(store.classes, store.parts)
     if not len(indices):
         raise StoreError(f"{store.path}: no shapes in the {split} split; nothing to evaluate")
@@ -169,7 +212,7 @@ def _rest(run: Run, store: Store) -> Indices:
 
 
 def teacher_predictions(run: Run, store: Store, indices: Indices, ours: Arrays) -> Arrays:
-    """Return what a run's teacher says itself, from its outputs in the store.
+    """Return what a run's teacher says itself, from its outputs in the store, like `judged`.
 
     `ours` is what its student says of the same shapes.
 
@@ -186,7 +229,8 @@ def teacher_predictions(run: Run, store: Store, indices: Indices, ours: Arrays) 
     except StoreError:
         return {}
     said, labels = torch.from_numpy(outputs).float(), store.labels(indices)
-    return run.task.teacher_predictions(said, labels, run.labels, ours)
+    answers = run.task.teacher_predictions(said, labels, run.labels, ours)
+    return {"names": ours["names"], "labels": ours["labels"], **answers}
 
 
 def save_arrays(path: Path, arrays: Arrays) -> None:

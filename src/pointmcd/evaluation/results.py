@@ -9,21 +9,20 @@ from typing import Any
 import numpy as np
 
 from pointmcd.errors import FormatError, PointMCDError, RunError, own_text
+from pointmcd.evaluation.shape_sets import FOLDS
 from pointmcd.evaluation.voting import suffix
 from pointmcd.tasks.results import Arrays, Checkpoint, RunResult
 from pointmcd.training.calibration import temperature_of
 from pointmcd.training.config import LATER_FIELDS
 from pointmcd.training.run import Run
 
-#: In place of a split: the shapes of train and test whose labels a run did not know.
-REST = "rest"
 _UNREADABLE = "not the arrays of an evaluation"
 
 
 def read_result(
     run: str | Path, checkpoint: Checkpoint = "last", voting: int = 1, split: str = "test"
 ) -> RunResult:
-    """Read a run folder and its predictions on the test split or the rest, of so many votes each.
+    """Read a run folder and its predictions on the shapes of a split, of so many votes each.
 
     Raises:
         RunError: when the folder is no run, is not evaluated (so), or is damaged.
@@ -32,6 +31,8 @@ def read_result(
     run = Path(run)
     opened = Run(run)
     opened.refuse_pretrained()
+    if split == FOLDS and checkpoint == "best":
+        raise RunError(f"{run}: its folds chose their best epoch on these shapes; take the last")
     opened.require(checkpoint)
     task = opened.task
     again = f"evaluate it with: pointmcd evaluate {run}" + (f" --voting {voting}" * (voting > 1))

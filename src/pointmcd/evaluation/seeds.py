@@ -10,10 +10,11 @@ from pointmcd.errors import ConfigError
 from pointmcd.evaluation.compare import compare
 from pointmcd.evaluation.comparison_table import Comparison
 from pointmcd.evaluation.evaluate import evaluate
-from pointmcd.evaluation.results import REST
+from pointmcd.evaluation.shape_sets import FOLDS, REST
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach
 from pointmcd.training.config import TrainConfig
+from pointmcd.training.folds import cross_validate
 from pointmcd.training.processes import join, process_count
 from pointmcd.training.several import check_at_once, train_all
 
@@ -37,18 +38,23 @@ def read_seeds(text: str) -> list[int]:
     return sorted(found)
 
 
-def train_seeds(config: TrainConfig, seeds: Sequence[int], at_once: int = 1) -> Comparison:
+def train_seeds(
+    config: TrainConfig, seeds: Sequence[int], at_once: int = 1, folds: int | None = None
+) -> list[Comparison]:
     """Train a run and its baseline with each seed, evaluate them, and compare them.
 
     The baseline has the same settings but no teacher; settings without a teacher are trained alone.
     Teachers of few labels are made for each seed where they are absent. What is finished is kept.
-    With few labels the runs are evaluated on the rest too, if the store knows the other labels:
-    `on_the_rest` compares them there.
 
     Args:
         config: the settings; with `out`, the run folders are OUT-VARIANT-sSEED.
         seeds: one or more, whatever the seed in the settings.
         at_once: how many runs are trained at a time, in processes of their own.
+        folds: also cross-validate each of them on the labelled shapes.
+
+    Returns:
+        comparisons on each set of shapes that there is: the rest, where the store knows labels that
+        the runs did not, the folds, the test split.
 
     Raises:
         ConfigError: when the task has no labels, or a setting cannot be used.
@@ -64,30 +70,25 @@ def train_seeds(config: TrainConfig, seeds: Sequence[int], at_once: int = 1) -> 
             f"--seeds: --task {config.task} is judged by `pointmcd probe`; leave it out"
         )
     store = Store(config.store, config.labels)
-    if not len(store.indices("test")):
-        raise ConfigError(f"--seeds: {config.store} has no test split to compare on; use --folds")
+    splits = [
+        *[REST] * bool(len(held_back(store, config.label_fraction))),
+        *[FOLDS] * (folds is not None),
+        *["test"] * bool(len(store.indices("test"))),
+    ]
+    if not splits:
+        raise ConfigError(f"--seeds: {config.store} has no test split to compare on; add --folds")
     variants = [config] if config.teacher is None else [replace(config, teacher=None), config]
     runs = [_seeded(variant, seed) for seed in seeds for variant in variants]
     for run in runs:
         _make_teacher(run)
-    splits = ["test", REST] if len(held_back(store, config.label_fraction)) else ["test"]
+        if folds is not None:
+            cross_validate(run, folds, at_once)
     for done in train_all(runs, at_once):
         for split in splits:
             evaluate(done, split, device=config.device)
     ours = [run.folder for run in runs if run.teacher == config.teacher]
     theirs = [run.folder for run in runs if run.teacher != config.teacher]
-    return compare(ours, theirs)
-
-
-def on_the_rest(found: Comparison) -> Comparison | None:
-    """Compare the runs of a comparison on the shapes whose labels none of them knew.
-
-    None where they were not evaluated on those.
-    """
-    ours = [result.path for variant in found.variants for result in variant.results]
-    theirs = [result.path for result in found.baseline.results] if found.baseline else []
-    evaluated = all((run / f"predictions-{REST}-last.npz").is_file() for run in (*ours, *theirs))
-    return compare(ours, theirs, split=REST) if evaluated else None
+    return [compare(ours, theirs, split=split) for split in splits]
 
 
 def _seeded(config: TrainConfig, seed: int) -> TrainConfig:

@@ -9,7 +9,6 @@ from pointmcd import __version__
 from pointmcd.data.store import Store
 from pointmcd.errors import PointMCDError
 from pointmcd.evaluation.comparison_table import (
-    SEEN,
     Comparison,
     Difference,
     columns,
@@ -20,6 +19,7 @@ from pointmcd.evaluation.comparison_table import (
     signed_points,
     table_title,
 )
+from pointmcd.evaluation.shape_sets import SHAPE_SETS
 from pointmcd.plots.style import svg_uri, variant_colours
 from pointmcd.report.curves import curves_figure
 from pointmcd.report.gains import differences_figure, gains_figure
@@ -44,19 +44,21 @@ def page_content(
     store = open_store(variants)
     curves = curves_figure(variants, colours)
     learning = learning_curve_figure(over_labels or main)
-    rest = next((one for one in comparisons if one.split != "test"), None)
+    rest = next((one for one in comparisons if one.split != main.split), None)
+    shapes = SHAPE_SETS[main.split].kind
     line, evidence = headline(main, rest)
     rows = setting_rows(variants)
     students = dict.fromkeys(variant.results[0].student for variant in variants)
     return {
         "version": __version__,
-        "title": f"{', '.join(students)} on {main.count} test shapes",
+        "title": f"{', '.join(students)} on {main.count} {shapes}",
+        "shapes": shapes,
         "wording": main.task.wording,
         "headline": line,
         "evidence": evidence,
         "cards": [_card(one, found, colours[one.label]) for one, found in main.rows],
         "tables": [_table(comparison) for comparison in comparisons],
-        "notes": [*notes(main), *([] if rest is None else [SEEN])],
+        "notes": [*notes(main), *([] if rest is None else [SHAPE_SETS[rest.split].note])],
         "warnings": main.warnings,
         "differences": _differences(main, colours),
         "curves": svg_uri(curves) if curves else None,
@@ -96,9 +98,7 @@ def headline(comparison: Comparison, rest: Comparison | None = None) -> tuple[st
         return f"{variant.label}: {percent(variant.score)} % {comparison.task.wording.share}", ""
     found = comparison.differences[main_variant(comparison)].overall
     one, two = variant.label, comparison.baseline.label
-    where = "the test split"
-    if comparison.split != "test":
-        where = f"the {comparison.count} shapes whose labels no run knew"
+    where = SHAPE_SETS[comparison.split].where.format(comparison.count)
     evidence = (
         f"{signed_points(found.mean)} points of {comparison.task.wording.short} on {where};"
         f" 95% interval from {signed_points(found.low)} to {signed_points(found.high)}."

@@ -18,7 +18,7 @@ def gains_figure(
 
     Args:
         difference: a variant against the baseline.
-        counts: number of test shapes of each class.
+        counts: number of shapes of each class.
         limits: lowest and highest gain to show (fractions), so that figures of several variants can
             have one scale.
         wording: what the task calls its metrics.
@@ -34,7 +34,7 @@ def gains_figure(
     axes.set_yticks(range(len(names)), texts, fontsize=9)
     axes.set_ylim(-0.6, len(names) - 0.4)
     axes.set_xlim(105 * min(limits[0], 0), 105 * max(limits[1], 0))
-    axes.set_xlabel(f"gain in {wording.short}, points (in brackets: test shapes)")
+    axes.set_xlabel(f"gain in {wording.short}, points (in brackets: shapes)")
     return tidy(figure, "x")
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
+from pointmcd.data.splits import labelled_train
 from pointmcd.data.store import Store
 from pointmcd.errors import PointMCDError
 from pointmcd.plots.style import POINT, Picture, picture_uri
@@ -50,16 +51,20 @@ def open_store(variants: Sequence[Variant]) -> Store | str:
 
 
 def contact_sheets(store: Store, points: int) -> list[Sheet]:
-    """Sheets of a few test shapes of different classes, showing at most `points` points."""
+    """Sheets of a few shapes of different classes, showing at most `points` points.
+
+    They are test shapes, or, where there are none, labelled ones.
+    """
     rig = Rig.from_json(store.rig)
     count = min(points, _POINTS, store.num_points)
     return [_sheet(store, rig, index, count) for index in _spread_over_classes(store)]
 
 
 def _spread_over_classes(store: Store) -> list[int]:
-    """Indices of test shapes, each of another class, evenly spread over the classes."""
+    """Indices of shapes, each of another class, evenly spread over the classes."""
     first: dict[str, int] = {}
-    for index in store.indices("test"):
+    test = store.indices("test")
+    for index in test if len(test) else labelled_train(store):
         first.setdefault(str(store.shapes[index].label), int(index))
     indices = [first[label] for label in sorted(first)]
     steps = np.linspace(0, len(indices), min(_SHEETS, len(indices)), endpoint=False)

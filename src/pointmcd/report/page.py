@@ -1,10 +1,11 @@
 """The report: one self-contained HTML page, to be mailed, archived and read offline."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pointmcd.errors import RunError
 from pointmcd.evaluation.compare import compare
+from pointmcd.evaluation.shape_sets import FOLDS, REST
 from pointmcd.files import write_page
 from pointmcd.report.content import page_content
 from pointmcd.tasks.results import known_labels
@@ -37,17 +38,24 @@ def write_report(
     if not runs:
         raise RunError("no runs to report on: give at least one run folder")
     shown, held = _split([Path(run) for run in runs], [Path(run) for run in baseline])
-    comparisons = [compare(shown, held, "last")]
-    if all((run / "predictions-test-best.npz").is_file() for run in (*shown, *held)):
+    every = (*shown, *held)
+    others = [split for split in (REST, FOLDS) if _evaluated(every, f"{split}-last")]
+    # Where there is no test split, folds take its place.
+    untested = not any((run / "predictions-test-last.npz").is_file() for run in every)
+    splits = others if others and untested else ["test", *others]
+    comparisons = [compare(shown, held, "last", split=split) for split in splits]
+    if _evaluated(every, "test-best"):
         comparisons.append(compare(shown, held, "best"))
-    votes = set.intersection(*(_votes(run) for run in (*shown, *held)))
+    votes = set.intersection(*(_votes(run) for run in every))
     comparisons += [compare(shown, held, "last", voting=number) for number in sorted(votes)]
-    if all((run / "predictions-rest-last.npz").is_file() for run in (*shown, *held)):
-        comparisons.insert(1, compare(shown, held, "last", split="rest"))
     html = load_template("pointmcd.report", "report.html.j2").render(
         page_content(comparisons, compare(over_labels) if over_labels else None)
     )
     return write_page(html, out, "report.html")
+
+
+def _evaluated(runs: Iterable[Path], what: str) -> bool:
+    return all((run / f"predictions-{what}.npz").is_file() for run in runs)
 
 
 def _votes(run: Path) -> set[int]:

@@ -127,7 +127,7 @@ class ClassificationTask(Task):
         class_score="class accuracy",
         short="accuracy",
         plural="Accuracies",
-        share="of test shapes correct",
+        share="of the shapes correct",
         test="McNemar on the vote",
         test_note=(
             "McNemar: shapes that only this variant / only the baseline got right by majority vote"

@@ -111,7 +111,7 @@ class Wording:
         class_score: the same as a mean over classes, each counting the same.
         short: the metric of one class or shape.
         plural: several of them, to begin a sentence with.
-        share: what a percentage is of, where it stands alone: "of test shapes correct".
+        share: what a percentage is of, where it stands alone: "of the shapes correct".
         test: the paired test beside a difference.
         test_note: how to read the test's counts and p.
     """

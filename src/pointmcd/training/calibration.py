@@ -1,5 +1,6 @@
 """The temperature by which a run's confidences are made honest, fitted on held-out shapes."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,16 @@ from pointmcd.training.model import load_model
 from pointmcd.training.run import Run
 
 CALIBRATION = "calibration.json"
+FOLDS_FILE = "folds.json"
 #: What a run and the folds that stand for it must have in common.
 FOLD_KEYS = ("student", "arm", "store_fingerprint")
 #: Held-out shapes below which a temperature would be chance.
 LEAST_SHAPES = 20
+
+
+def folds_folder(run: Path) -> Path:
+    """Return where the folds of a run lie."""
+    return run.with_name(f"{run.name}-folds")
 
 
 def calibrate(run: Run, store: Store) -> None:
@@ -40,7 +47,7 @@ def calibrate(run: Run, store: Store) -> None:
 
 def _of_folds(run: Run) -> dict[str, Any] | None:
     """Return what the folds of this very student and these labels gave; None without such."""
-    file = run.path.with_name(f"{run.path.name}-folds") / "folds.json"
+    file = folds_folder(run.path) / FOLDS_FILE
     folds = read_json(file) if file.exists() else {}
     if any(folds.get(key) != run.meta[key] for key in FOLD_KEYS):
         return None  # of an earlier run of that name

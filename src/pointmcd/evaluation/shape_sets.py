@@ -1,0 +1,41 @@
+"""What runs are compared on: the test split, or shapes of train whose labels they did not know."""
+
+from typing import NamedTuple
+
+
+class ShapeSet(NamedTuple):
+    """Words on the shapes that runs are compared on.
+
+    Attributes:
+        title: of a table, with the number of shapes.
+        where: in a sentence, after "on".
+        kind: what the shapes are called in a note.
+        note: what to know when reading results on them.
+    """
+
+    title: str
+    where: str
+    kind: str
+    note: str = ""
+
+
+#: The shapes of train and test whose labels a run did not know.
+REST = "rest"
+#: The labelled shapes, each held out of one fold's training.
+FOLDS = "folds"
+SHAPE_SETS = {
+    "test": ShapeSet("Test split, {} shapes", "the test split", "test shapes"),
+    REST: ShapeSet(
+        "{} shapes whose labels no run knew",
+        "the {} shapes whose labels no run knew",
+        "shapes",
+        "Of the shapes whose labels no run knew, distilled runs have learnt from those of the train"
+        " split without their labels; a baseline has not. The test split is new to all.",
+    ),
+    FOLDS: ShapeSet(
+        "{} labelled shapes, each by a fold that was trained without it",
+        "{} labelled shapes, each by a fold that was trained without it",
+        "labelled shapes",
+        "Folds know fewer labels than the runs themselves, so the runs should do a little better.",
+    ),
+}
