@@ -10,7 +10,6 @@ benchmarks/walk/README.md; the sections of other sets stay.
 
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from zipfile import ZipFile
@@ -21,17 +20,16 @@ from benchmarks.shared.page import machine, sections, write
 from benchmarks.shared.trials import parser
 from pointmcd.data.labels import LabelRow, write_labels
 from pointmcd.data.store import Store
+from pointmcd.evaluation.comparison_table import comparison_table
+from pointmcd.evaluation.seeds import train_seeds
 from pointmcd.inference.predict import predict
 from pointmcd.labelling.propose import propose, shape_features
 from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare
+from pointmcd.tables import to_markdown
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach
-from pointmcd.training.calibration import temperature_of
 from pointmcd.training.config import TrainConfig
-from pointmcd.training.folds import cross_validate
-from pointmcd.training.run import Run
-from pointmcd.training.train import train
 
 PAGE = Path(__file__).with_name("README.md")
 
@@ -49,7 +47,9 @@ def unpack(source: Path, folder: Path) -> dict[str, str]:
     return truth
 
 
-def walk(source: Path, work: Path, labels: int, folds: int, epochs: int) -> Iterator[str]:
+def walk(
+    source: Path, work: Path, labels: int, folds: int, epochs: int, seeds: int
+) -> Iterator[str]:
     """Yield the paragraphs of one data set."""
     begun = time.process_time()
     meshes, store, file = work / "meshes", work / "store", work / "labels.csv"
@@ -62,30 +62,28 @@ def walk(source: Path, work: Path, labels: int, folds: int, epochs: int) -> Iter
     teach(TeachConfig(store, labels=file, device="cpu"))
     settings: dict[str, Any] = {"points": 256, "epochs": epochs, "device": "cpu"}
     config = TrainConfig(store, work / "run", labels=file, **settings)
-    checked = cross_validate(config, folds)
-    run = Run(train(config))
-    rest = sorted(set(truth) - {row.path for row in rows})
-    right, sure = answers(run.path, meshes, rest, truth)
+    (found,) = train_seeds(config, range(seeds), folds=folds)
     minutes = (time.process_time() - begun) / 60
-    alone, _ = answers(
-        train(replace(config, out=work / "alone", teacher=None)), meshes, rest, truth
-    )
+    rest = sorted(set(truth) - {row.path for row in rows})
+    outcome = {
+        variant.label: [answers(one.path, meshes, rest, truth) for one in variant.results]
+        for variant in found.all_variants
+    }
     yield f"## {source.stem}"
     yield (
         f"{len(truth)} meshes without classes, {len(rows)} labelled as proposed (they show"
         f" {len({row.label for row in rows})} of {len(set(truth.values()))} classes). PointNet, 256"
         f" points, {epochs} epochs, default settings otherwise."
     )
-    yield (
-        f"- `train --folds {folds}` says: {checked.accuracy:.1%} [{checked.low:.1%},"
-        f" {checked.high:.1%}] on the labelled shapes, held out in turn.\n"
-        f"- On the other {len(rest)} shapes, which it has not been told: **{np.mean(right):.1%}**"
-        f" right, at a mean confidence of {np.mean(sure):.1%} (temperature"
-        f" {temperature_of(run, 'last'):.2f}).\n"
-        f"- Without the teacher, from the same labels alone: {np.mean(alone):.1%}.\n"
-        f"- Machine time: {minutes:.0f} minutes of one core for everything, the folds included, the"
-        " training without the teacher not."
+    yield f"What `train --labels labels.csv --seeds 0-{seeds - 1} --folds {folds}` says:"
+    yield to_markdown(comparison_table(found))
+    yield f"What comes out on the other {len(rest)} shapes, whose classes no run was told:"
+    yield "\n".join(
+        f"- {label}: **{np.mean([right for right, _ in said]):.1%}** right, at a mean confidence of"
+        f" {np.mean([sure for _, sure in said]):.1%}."
+        for label, said in outcome.items()
     )
+    yield f"Machine time: {minutes:.0f} minutes of one core for everything, the folds included."
 
 
 def answers(
@@ -103,8 +101,10 @@ def main() -> None:
     options.add_argument("--labels", type=int, default=40, help="how many")
     options.add_argument("--folds", type=int, default=4)
     options.add_argument("--epochs", type=int, default=12)
+    options.add_argument("--seeds", type=int, default=2, help="how many")
     given = options.parse_args()
-    own = list(walk(given.source, given.work, given.labels, given.folds, given.epochs))
+    chosen = (given.labels, given.folds, given.epochs, given.seeds)
+    own = list(walk(given.source, given.work, *chosen))
     head = (
         "# From a folder without labels to a classifier",
         "Written by `python -m benchmarks.walk ../shared/data/SET.zip WORK`; `--help` lists its"
