@@ -28,6 +28,10 @@ def test_pointnet(dense):
     assert widths(student.second) == chain(64, 64, 128, 1024)
 
 
+def test_pointnet_vanilla():
+    assert widths(create_student("pointnet-vanilla")) == chain(3, 64, 64, 64, 128, 1024)
+
+
 def test_pointnet_for_parts():
     """Of Fig. 9 of the supplement: concatenated, 3,024 channels at each point."""
     student = create_student("pointnet", dense=True)
