@@ -35,7 +35,7 @@ from pointmcd.training.run import Run
 from pointmcd.training.train import train
 
 PAGE = ROOT / "benchmarks" / "results" / "modelnet40.md"
-STUDENTS = ("pointnet", "pointnet2", "dgcnn", "curvenet")
+STUDENTS = ("pointnet", "pointnet-vanilla", "pointnet2", "dgcnn", "curvenet")
 FITTED = ("train", "train+val")
 
 
@@ -57,6 +57,9 @@ def options() -> argparse.ArgumentParser:
     made.add_argument("--pretrain-epochs", type=int, default=0, help="0: as many as `train` takes")
     made.add_argument("--workers", type=int, help="processes that prepare; one for each core")
     made.add_argument("--no-probe", action="store_true", help="pretrain no student for the SVM")
+    made.add_argument(
+        "--unseen", nargs="*", default=[], metavar="NAME=STORE", help="other sets for the SVM"
+    )
     made.add_argument("--page", action="store_true", help="train nothing, write the page")
     return made
 
@@ -228,14 +231,21 @@ def probe_sections(chosen: argparse.Namespace) -> Iterator[list[str]]:
         ]
         if finished:
             first, *others = finished
+            config, title = Run(first).config, f"## {student}, pretrained without labels and frozen"
             rows = probe(ProbeConfig(first, chosen.work / "store", tuple(others)))
-            config = Run(first).config
             yield [
-                f"## {student}, pretrained without labels and frozen",
+                title,
                 "On ModelNet40's train split without val; the SVM is fitted on train and val."
                 f" Settings: {describe(config)}, {config.epochs} epochs.",
                 to_markdown(probe_table(rows)),
             ]
+            for name, _, store in (text.partition("=") for text in chosen.unseen):
+                rows = probe(ProbeConfig(first, Path(store), tuple(others)))
+                yield [
+                    f"{title}, on {name}",
+                    "The same, on a set that pretraining saw nothing of.",
+                    to_markdown(probe_table(rows)),
+                ]
 
 
 def main() -> None:
