@@ -92,9 +92,10 @@ def test_on_the_command_line(cli, taught_store, tmp_path):
 
 
 def test_folds_on_the_command_line(cli, taught_store, tmp_path):
+    store = copy_store(taught_store, tmp_path / "store")  # folds make teachers in it
     options = ["--student", "tiny_student:TinyStudent", "--epochs", 1, "--points", 32]
     options += ["--batch-size", 4, "--device", "cpu", "--out", tmp_path / "mine"]
-    status, out, _ = cli("train", taught_store, "--seeds", 0, "--folds", 2, *options)
+    status, out, _ = cli("train", store, "--seeds", 0, "--folds", 2, *options)
     assert status == 0
     folds, test = (out.index(text) for text in ("12 labelled shapes, each by a", "Test split, 6"))
     assert folds < test

@@ -106,7 +106,7 @@ def test_on_the_command_line(cli, taught_store, tmp_path):
 def test_alone_it_has_no_meaning(cli, taught_store, tmp_path):
     status, out, err = cli("train", taught_store, "--out", tmp_path / "mine", "--at-once", 2)
     assert (status, out) == (2, "")
-    assert "--at-once is for --seeds or --learning-curve" in err
+    assert "--at-once is for --seeds, --folds or --learning-curve" in err
 
 
 def test_hidden_bars_say_nothing(capsys):
