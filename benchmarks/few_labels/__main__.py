@@ -61,6 +61,7 @@ class Study:
     epochs: int = EPOCHS
     points: int = POINTS
     teacher: str = TEACHER
+    init: Path | None = None
 
     @property
     def unusual(self) -> list[str]:
@@ -70,6 +71,7 @@ class Study:
             f"{self.points} points": self.points == POINTS,
             f"{self.epochs} epochs": self.epochs == EPOCHS,
             f"teacher {self.teacher}": self.teacher == TEACHER,
+            f"from {self.init and self.init.name}": self.init is None,
         }
         return [words for words, usual in said.items() if not usual]
 
@@ -81,6 +83,7 @@ class Study:
             self.work / "store",
             self.work / "runs" / name.replace(" ", "-"),
             student=self.student,
+            init=self.init,
             task=self.task,
             teacher=None if objective is None else self.teacher,
             objective=objective or (),
@@ -165,6 +168,7 @@ def main() -> None:
     options.add_argument("--epochs", type=int, default=EPOCHS)
     options.add_argument("--points", type=int, default=POINTS)
     options.add_argument("--teacher", default=TEACHER, help="encoder, or several joined by +")
+    options.add_argument("--init", type=Path, help="pretrained run that all runs start from")
     options.add_argument("--at-once", type=int, default=1, help="runs trained at a time")
     options.add_argument("--first", type=int, help="train shapes of a large set with parts")
     options.add_argument(
@@ -173,9 +177,8 @@ def main() -> None:
     options.add_argument("--page", action="store_true", help="train nothing, write the page")
     chosen = options.parse_args()
     fraction, task = chosen.fraction, chosen.task
-    study = Study(
-        chosen.work, fraction, chosen.student, task, chosen.epochs, chosen.points, chosen.teacher
-    )
+    given = (chosen.student, task, chosen.epochs, chosen.points, chosen.teacher, chosen.init)
+    study = Study(chosen.work, fraction, *given)
     store = chosen.work / "store"
     if not chosen.page:
         source = chosen.source
