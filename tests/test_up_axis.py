@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ import trimesh
 from store_copies import copy_store, edit_json
 
 from pointmcd.data.store import Store
-from pointmcd.errors import ConfigError
+from pointmcd.errors import ConfigError, RunError
+from pointmcd.evaluation.evaluate import evaluate
 from pointmcd.inference.export import export_run
 from pointmcd.inference.predict import predict
 from pointmcd.probing.config import ProbeConfig
@@ -167,13 +169,20 @@ def test_unlabelled_shapes_are_turned(settings, standing, lying, tmp_path):
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
-def test_a_start_that_knows_lying_shapes_is_told(settings, tmp_path, capsys):
+def test_a_student_goes_on_with_the_axis_that_it_knows(settings, standing, lying):
     first = train(settings("first", teacher=None))
-    train(settings("fine", teacher=None, init=first))
-    assert "learnt from shapes with" not in capsys.readouterr().err
-    edit_json(first / "run.json", lambda meta: meta.update(up="z"))
-    train(settings("tuned", teacher=None, init=first))
-    assert f"--init {first}: learnt from shapes with z up; here y is" in capsys.readouterr().err
+    runs = [
+        Run(train(replace(settings(name, teacher=None, init=first), store=store)))
+        for name, store in (("a", standing.path), ("b", lying))
+    ]
+    assert [run.up for run in runs] == ["y", "y"]
+    one, two = (run.metrics()[-1]["task_loss"] for run in runs)
+    assert one == pytest.approx(two, rel=1e-5)
+    said = [evaluate(run.path, device="cpu")["last"].main for run in runs]
+    assert said[0] == pytest.approx(said[1])
+    edit_json(runs[1].path / "run.json", lambda meta: meta.update(up="z"))
+    with pytest.raises(RunError, match="holds a run that differs in up"):
+        train(replace(settings("b", teacher=None, init=first), store=lying))
 
 
 def test_the_page_of_shapes_stands_upright(lying, standing, chair, tmp_path, cli):

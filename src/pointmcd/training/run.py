@@ -124,10 +124,13 @@ class Run(Tabular):
     def open_store(self, path: str | Path | None = None) -> Store:
         """Open the store that it was trained on, with its label file, or a copy at another path.
 
+        Its shapes are turned so that the axis is up that was in training.
+
         Raises:
             StoreError: when it is no longer there.
         """
-        return Store(path or Path(self.meta["store"]), self.label_file)
+        store = Store(path or Path(self.meta["store"]), self.label_file)
+        return store.with_up(self.meta.get("up"))
 
     @property
     def up(self) -> str | None:

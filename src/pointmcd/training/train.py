@@ -68,7 +68,6 @@ def train(config: TrainConfig) -> Path:
         trainer = Trainer(config, plan.store, plan.teacher)
         if run is None and is_main():
             _warn_of_few_steps(trainer)
-            _warn_of_other_axis(plan)
             if fewer:
                 console.print(f"note: {config.points} points: the store holds no more")
             if config.fit_on == "train+val":
@@ -92,17 +91,6 @@ def _warn_of_few_steps(trainer: Trainer) -> None:
         )
 
 
-def _warn_of_other_axis(plan: Plan) -> None:
-    """Say when a student starts from what it learnt of shapes that lie on their side here."""
-    known = plan.start and plan.start["up"]
-    if known not in (None, plan.store.up):
-        console.print(
-            f"note: --init {plan.config.init}: learnt from shapes with {known} up; here"
-            f" {plan.store.up} is",
-            soft_wrap=True,
-        )
-
-
 def plan_run(config: TrainConfig) -> Plan:
     """Check everything that can be refused before the model is made.
 
@@ -123,7 +111,9 @@ def plan_run(config: TrainConfig) -> Plan:
         check_labels(teacher, option, config.label_fraction, config.seed)
     config = with_objectives(config, store, teacher).for_shapes(count_shapes(config, store))
     config = config.for_points(store.num_points)
-    return Plan(config, store, teacher, _start(config, store))
+    start = _start(config, store)
+    # A student goes on with the axis that it knows.
+    return Plan(config, store.with_up(start["up"] if start else None), teacher, start)
 
 
 def _begin(plan: Plan, trainer: Trainer) -> Run:
@@ -214,6 +204,8 @@ def _first_difference(plan: Plan, meta: dict[str, Any]) -> str | None:
         return f"code of {changed}"
     if meta["store_fingerprint"] != store.fingerprint or meta["classes"] != store.classes:
         return "store"
+    if meta.get("up") not in (None, store.up):
+        return "up"
     for name, now in {"teacher": plan.teacher, "init": plan.start}.items():
         if (meta.get(name) or {}).get("fingerprint") != (now or {}).get("fingerprint"):
             return name
