@@ -26,6 +26,7 @@ from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.several import train_all
+from pointmcd.typing import Floats
 
 EPOCHS = 25
 #: Seeds for each number of labels (None: all): as many as two cores have time for.
@@ -77,8 +78,9 @@ def demo(folder: Path, epochs: int = EPOCHS) -> Demo:
     opened = Store(store)
     outside = len(opened.shapes) - len(opened.indices("test"))
     console.print(f"2/7 label: {SHOWN} of {outside} shapes as proposed; the set has the answers")
+    features = shape_features(opened)
     files = {
-        (count, seed): _label(folder, opened, count, seed)
+        (count, seed): _label(folder, opened, features, count, seed)
         for count, seeds in SEEDS.items()
         for seed in seeds
     }
@@ -114,13 +116,15 @@ def demo(folder: Path, epochs: int = EPOCHS) -> Demo:
     return Demo(rest, comparison, page, picture)
 
 
-def _label(folder: Path, store: Store, count: int | None, seed: int) -> Path | None:
+def _label(
+    folder: Path, store: Store, features: Floats, count: int | None, seed: int
+) -> Path | None:
     """Write a label file of so many proposed shapes, with the classes that the set has."""
     if count is None:
         return None
     file = folder / f"labels-{count}-s{seed}.csv"
     if not file.exists():
-        chosen = propose(store, count, [], shape_features(store), seed=seed)
+        chosen = propose(store, count, [], features, seed=seed)
         shapes = [store.shapes[i] for i in chosen]
         write_labels(file, [LabelRow(shape.name, str(shape.label)) for shape in shapes])
     return file

@@ -1,12 +1,14 @@
 """`evaluate --split folds`, and comparing on it: labelled shapes that were held out in turn."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from store_copies import copy_store
 
 from pointmcd.data.labels import LabelRow, write_labels
 from pointmcd.data.store import Store
-from pointmcd.errors import ConfigError, RunError
+from pointmcd.errors import ConfigError, RunError, StoreError
 from pointmcd.evaluation.compare import compare
 from pointmcd.evaluation.comparison_table import notes, table_title
 from pointmcd.evaluation.evaluate import evaluate, evaluate_teacher
@@ -24,7 +26,7 @@ from pointmcd.training.train import train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 TINY = {"student": "tiny_student:TinyStudent", "epochs": 1, "points": 32, "batch_size": 3}
-TITLE = "labelled shapes, each by a fold that was trained without it, last epoch"
+TITLE = "labelled shapes, each classified by a fold trained without it, last epoch"
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +113,7 @@ def test_where_there_is_a_test_split_it_comes_last(taught_store, tmp_path):
 
 
 def test_a_run_without_folds_says_so(trained_run, taught_store, tmp_path):
-    with pytest.raises(RunError, match=r"has no folds; train it again with: .* --folds K"):
+    with pytest.raises(RunError, match=r"has no folds; make them with: .* --folds K"):
         evaluate(trained_run, "folds", device="cpu")
     with pytest.raises(ConfigError, match="--split folds: is for runs"):
         evaluate_teacher(taught_store / "teachers" / "lite0", "folds")
@@ -122,8 +124,83 @@ def test_folds_of_another_run_of_that_name_are_refused(taught_store, tmp_path):
     cross_validate(config, 2)
     other = TrainConfig(taught_store, tmp_path / "a", teacher=None, device="cpu", lr=0.01, **TINY)
     run = train(other)
-    with pytest.raises(RunError, match=r"a-folds: are the folds of another run than .*a; train it"):
+    with pytest.raises(RunError, match=r"those in .*a-folds are not finished, or of a run with ot"):
         evaluate(run, "folds", device="cpu")
+
+
+def test_folds_that_are_made_anew_leave_nothing_old(taught_store, tmp_path):
+    config = TrainConfig(taught_store, tmp_path / "a", teacher=None, device="cpu", **TINY)
+    cross_validate(config, 4)
+    run = train(config)
+    evaluate(run, "folds", device="cpu")
+    assert read_result(run, split="folds").folds == 4
+    cross_validate(replace(config, overwrite=True), 2)
+    with pytest.raises(RunError, match=r"evaluate it with: .* --split folds"):
+        read_result(run, split="folds")
+    evaluate(run, "folds", device="cpu")
+    assert read_result(run, split="folds").folds == 2
+    with pytest.raises(ConfigError, match="leave out --label-fraction"):
+        cross_validate(replace(config, label_fraction=0.5), 3)
+    assert evaluate(run, "folds", device="cpu")["last"].count == 12  # nothing was touched
+    with pytest.raises(ConfigError, match="Absent"):  # as if killed in the first fold
+        cross_validate(replace(config, overwrite=True, student="tiny_student:Absent"), 3)
+    with pytest.raises(RunError, match="are not finished"):
+        evaluate(run, "folds", device="cpu")
+
+
+def test_other_numbers_of_folds_are_told(taught_store, tmp_path):
+    runs = []
+    for name, folds in (("a", 2), ("b", 3)):
+        config = TrainConfig(taught_store, tmp_path / name, teacher=None, device="cpu", **TINY)
+        cross_validate(config, folds)
+        runs.append(train(config))
+        evaluate(runs[-1], "folds", device="cpu")
+    found = compare(runs[:1], runs[1:], split="folds")
+    assert any("have other numbers of folds: 3 and 2" in text for text in found.warnings)
+
+
+def test_a_class_of_test_shapes_alone_keeps_its_place(taught_store, tmp_path):
+    own = Store(taught_store)
+    rows = [
+        LabelRow(shape.name, shape.label, "test" if shape.label == "chair" else "train")
+        for shape in own.shapes
+    ]
+    write_labels(tmp_path / "labels.csv", rows)
+    config = TrainConfig(
+        taught_store,
+        tmp_path / "a",
+        teacher=None,
+        labels=tmp_path / "labels.csv",
+        device="cpu",
+        **TINY,
+    )
+    cross_validate(config, 2)
+    found = evaluate(train(config), "folds", device="cpu")["last"]
+    assert found.per_class["chair"] is None
+    assert None not in (found.per_class["bed"], found.per_class["lamp"])
+
+
+def test_all_is_refused_before_the_first_fold(untested, tmp_path):
+    store, labels = untested
+    config = TrainConfig(store, tmp_path / "a", labels=labels, teacher="nope", device="cpu", **TINY)
+    with pytest.raises(StoreError, match="no teacher nope"):
+        train_seeds(config, [0], folds=2)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_pattern_that_matches_folds_too(compared, tmp_path, cli):
+    out, _ = compared
+    every = sorted(out.parent.glob("few-*"))
+    assert any(path.name.endswith("-folds") for path in every)
+    assert cli("report", *every, "--out", tmp_path / "report.html")[0] == 0
+    status, _, error = cli("compare", *every, "--split", "folds")
+    assert (status, error) == (0, "")
+
+
+def test_from_within_the_folder(compared, monkeypatch):
+    out, _ = compared
+    monkeypatch.chdir(out.with_name("few-baseline-s0"))
+    assert evaluate(".", "folds", device="cpu")["last"].count == 9
 
 
 def test_no_best_epoch_is_compared(compared):

@@ -141,8 +141,8 @@ def test_runs_of_other_label_files_are_compared_by_their_number_of_labels(file_r
     every = [run for runs in file_runs.values() for run in runs]
     found = compare(every)
     assert [v.label for v in found.variants] == [
-        "baseline (labels 3 of a file)",
-        "baseline (labels 6 of a file)",
+        "baseline (label file of 3 labels)",
+        "baseline (label file of 6 labels)",
     ]
     assert [v.seeds for v in found.variants] == [(0, 1), (0, 1)]
     rest = compare(file_runs[2], file_runs[1], split="rest")
@@ -164,7 +164,20 @@ def test_label_files_of_one_number_and_seed_are_no_variant(file_runs, own_store,
     evaluate(run, device="cpu")
     with pytest.raises(RunError, match=r"both seed 0 of baseline; .* give one kind as --baseline"):
         compare([run, *file_runs[1]])
-    assert compare([run], file_runs[1][:1]).differences[0].paired_by_seed
+    found = compare([run], file_runs[1][:1])
+    assert any("learnt from other label files, seed 0" in text for text in found.warnings)
+    assert not any("label files" in text for text in compare(file_runs[1]).warnings)
+
+
+def test_folders_that_contradict_the_file_are_no_truth(own_store, tmp_path):
+    own = Store(own_store)
+    rows = [LabelRow(own.shapes[i].name, own.shapes[i].label) for i in own.indices("train")][:6]
+    write_labels(tmp_path / "same.csv", rows)
+    known = len(own.indices("train")) + len(own.indices("val"))
+    assert len(held_back(Store(own_store, tmp_path / "same.csv"))) == known - 6
+    other = next(label for label in own.classes if label != rows[0].label)
+    write_labels(tmp_path / "corrected.csv", [rows[0]._replace(label=other), *rows[1:]])
+    assert len(held_back(Store(own_store, tmp_path / "corrected.csv"))) == 0
 
 
 def test_folders_that_are_no_classes_are_no_truth(own_store, tmp_path):

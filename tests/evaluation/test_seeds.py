@@ -97,7 +97,7 @@ def test_folds_on_the_command_line(cli, taught_store, tmp_path):
     options += ["--batch-size", 4, "--device", "cpu", "--out", tmp_path / "mine"]
     status, out, _ = cli("train", store, "--seeds", 0, "--folds", 2, *options)
     assert status == 0
-    folds, test = (out.index(text) for text in ("12 labelled shapes, each by a", "Test split, 6"))
+    folds, test = (out.index(text) for text in ("12 labelled shapes, each", "Test split, 6"))
     assert folds < test
     runs = [tmp_path / "mine-baseline-s0", tmp_path / "mine-distilled-s0"]
     status, again, _ = cli("compare", runs[1], "--baseline", runs[0], "--split", "folds")

@@ -158,10 +158,17 @@ def test_cross_validation_goes_on_where_it_was_stopped(make, store, labels, monk
     assert cross_validate(config, 2) == wanted
 
 
-def test_folds_hold_out_whatever_the_run_itself_is_fitted_on(make, store, labels):
+def test_folds_hold_out_whatever_the_run_itself_is_fitted_on(make, store):
+    config = make("a", store, teacher=None, fit_on="train+val")
+    assert cross_validate(config, 2).shapes == 12
+    assert Run(config.folder.with_name("a-folds") / "1").meta["shapes"]["val"] == 6
+
+
+def test_what_the_run_itself_cannot_be_is_refused_before_its_folds(make, store, labels):
     config = make("a", store, labels=labels, teacher=None, fit_on="train+val")
-    assert cross_validate(config, 2).shapes == 6
-    assert Run(config.folder.with_name("a-folds") / "1").meta["shapes"]["val"] == 3
+    with pytest.raises(StoreError, match="has no validation split; leave out --fit-on"):
+        cross_validate(config, 2)
+    assert not config.folder.with_name("a-folds").exists()
 
 
 def test_cross_validation_over_the_labels_of_the_store(make, store):

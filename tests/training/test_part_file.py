@@ -8,9 +8,10 @@ from store_copies import copy_store
 from pointmcd.data.label_file import labels_digest
 from pointmcd.data.part_labels import read_parts, write_parts
 from pointmcd.data.store import Store
-from pointmcd.errors import ConfigError
+from pointmcd.errors import ConfigError, RunError
 from pointmcd.evaluation.evaluate import evaluate
 from pointmcd.inference.predict import predict
+from pointmcd.tasks.results import known_labels
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach
 from pointmcd.training.run import Run
@@ -41,11 +42,19 @@ def test_a_few_shapes_with_parts_teach_a_teacher_and_a_student(make, store, part
     run = Run(path)
     assert run.meta["teacher"]["name"] == made.name
     assert run.meta["shapes"] == {"train": 4, "val": 0, "test": 8}
+    count = len(read_parts(parts))
+    assert known_labels(run.meta, run.settings)["label file"] == f"of {count} labels"
     assert run.config.objectives == ("point_logits:1",)  # as few labels are known
     assert [row[:4] for row in read_parts(run.label_file)] == [row[:4] for row in read_parts(parts)]
     assert all(record["task_loss"] > 0 for record in run.metrics())
     found = evaluate(path, device="cpu")  # upon the store's own labels of its test split
     assert set(found) == {"last", "best", "teacher"}
+
+
+def test_a_run_of_parts_has_no_folds(make, store, parts):
+    run = train(make("a", store, labels=parts, **PARTS))
+    with pytest.raises(RunError, match="folds are for runs that classify shapes"):
+        evaluate(run, "folds", device="cpu")
 
 
 def test_shapes_without_classes_or_parts(make, tiny_store, furniture_root, tmp_path):

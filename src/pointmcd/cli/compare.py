@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional
 
-from pointmcd.cli.output import TEXT, FormOptions, UsageError, print_tables
+from pointmcd.cli.output import TEXT, FormOptions, UsageError, print_tables, without_folds
 from pointmcd.options import RUNS, Flag, metavar
 
 
@@ -25,12 +25,13 @@ def compare(
         baseline: Runs that the others are compared with; without them scores are only listed.
         checkpoint: Checkpoint of the last epoch, or the best on the validation split.
         split: The test split; rest: the shapes of train and test whose labels no run knew; or
-            folds: the labelled shapes, each by a fold that was trained without it (the latter two
+            folds: the labelled shapes, each classified by a fold trained without it (the latter two
             of pointmcd evaluate --split).
         corrupted: Compare on the clouds of pointmcd evaluate --corrupt.
         voting: Compare the results of pointmcd evaluate --voting K, of every run (1).
         form: Form of the output.
     """
+    runs, baseline = without_folds(runs), without_folds(baseline)
     if not runs:
         raise UsageError("compare: no runs; give their folders")
     if corrupted and voting != 1:

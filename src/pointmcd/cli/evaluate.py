@@ -9,7 +9,14 @@ from rich.table import Table
 from rich.text import Text
 from tyro.conf import Positional
 
-from pointmcd.cli.output import TEXT, FormOptions, UsageError, print_line, print_tables
+from pointmcd.cli.output import (
+    TEXT,
+    FormOptions,
+    UsageError,
+    print_line,
+    print_tables,
+    without_folds,
+)
 from pointmcd.errors import ConfigError
 from pointmcd.options import DEVICE, RUN, RUNS, STORE, metavar
 
@@ -41,7 +48,7 @@ def evaluate(
     Args:
         runs: Folders of runs, which keep the results, or of teachers (STORE/teachers/NAME).
         split: Split of the store; rest: the shapes of train and test whose labels the run did not
-            know; or folds: the labelled shapes, each by the fold that was trained without it.
+            know; or folds: the labelled shapes, each classified by the fold trained without it.
         store: The store, if it has moved.
         corrupt: Measure errors on corrupted clouds instead: all, or comma-separated corruptions.
         against: With --corrupt, a baseline evaluated with it before, for the mean corruption error.
@@ -50,6 +57,7 @@ def evaluate(
             its results are kept and shown apart from those of the model alone (1).
         form: Form of the output.
     """
+    runs = without_folds(runs)
     if not runs:
         raise UsageError("evaluate: no runs; give their folders")
     measured = (

@@ -48,6 +48,13 @@ def print_line(text: str) -> None:
     out.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
+def without_folds(runs: Iterable[Path]) -> tuple[Path, ...]:
+    """Return run folders without those of folds, which a pattern such as `mine-*` finds too."""
+    return tuple(
+        run for run in runs if (run / "run.json").exists() or not (run / "folds.json").exists()
+    )
+
+
 def print_labels(file: Path | None, store: Path) -> None:
     """Say on standard error what a label file holds, if there is one that names classes.
 

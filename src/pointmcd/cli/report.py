@@ -6,7 +6,7 @@ from typing import Annotated
 import tyro
 from tyro.conf import Positional
 
-from pointmcd.cli.output import UsageError, free_page, print_line
+from pointmcd.cli.output import UsageError, free_page, print_line, without_folds
 from pointmcd.options import RUNS, Flag
 
 
@@ -24,6 +24,7 @@ def report(
         out_file: Page to write.
         overwrite: Replace a page of that name.
     """
+    runs, baseline = without_folds(runs), without_folds(baseline)
     if not runs:
         raise UsageError("report: no runs; give their folders")
     page = free_page(out_file, "report.html", overwrite)

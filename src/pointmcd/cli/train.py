@@ -54,8 +54,8 @@ def train_command(arguments: Sequence[str]) -> Callable[..., None]:
                 runs on the test split, or by --folds, and compare them.
             at_once: With --seeds, --folds or --learning-curve, how many runs are trained at a time,
                 each in a process of its own. On a CPU take one for each core; a GPU takes several.
-            folds: Cross-validate first: K runs that each hold out another part of the labelled
-                shapes, for an accuracy where there is no test split. With --seeds the baseline too.
+            folds: Cross-validate first: K runs that hold out the labelled shapes in turn, for an
+                accuracy where there is no test split. With --seeds the baseline too.
         """
         from pointmcd.training.processes import is_main
         from pointmcd.training.several import learning_curve as run_all
@@ -91,9 +91,18 @@ def train_command(arguments: Sequence[str]) -> Callable[..., None]:
             _cross_validate(settings, folds, at_once)
         for folder in run_all(settings, at_once=at_once) if learning_curve else [run(settings)]:
             if is_main():
+                if folds is not None:
+                    _evaluate_folds(folder, settings.device)
                 print_line(str(folder))
 
     return train
+
+
+def _evaluate_folds(run: Path, device: str) -> None:
+    """Keep what the folds said, for `compare` and `report`."""
+    from pointmcd.evaluation.evaluate import evaluate
+
+    evaluate(run, "folds", device=device)
 
 
 def _decided(config: TrainConfig) -> TrainConfig:

@@ -89,9 +89,9 @@ def labelled_train(store: Store, fraction: float = 1.0, seed: int = 0) -> Indice
 
 
 def held_back(store: Store, fraction: float = 1.0, seed: int = 0) -> Indices:
-    """Return indices of the train shapes whose class the store knows, but no run of these labels.
+    """Return the train shapes whose class the store knows, but a run with these labels does not.
 
-    Beside a label file, the store's own labels are such.
+    Beside a label file, these are the ones that only the store's own labels name.
     """
     every, train = store.with_own_labels(), store.indices("train")
     unknown = np.setdiff1d(train, labelled_train(store, fraction, seed))

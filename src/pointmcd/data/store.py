@@ -160,11 +160,15 @@ class Store(Tabular):
         """Return the same store, of the same fingerprint, with its own labels beside a label file.
 
         Where the file says nothing of a shape, the store's own class holds, if it is one of
-        `classes`. What a file of parts leaves open stays open.
+        `classes`. It does not where the two contradict each other: folders are then no classes, or
+        other ones. What a file of parts leaves open stays open.
         """
         if self.label_file is None or self.known_parts is not None:
             return self
         every, own = copy(self), Store(self.path)
+        both = [(a.label, b.label) for a, b in zip(self.shapes, own.shapes, strict=True)]
+        if any(None not in pair and pair[0] != pair[1] for pair in both):
+            return self
         every.fingerprint = self.fingerprint
         every.shapes = [
             replace(ours, label=theirs.label)

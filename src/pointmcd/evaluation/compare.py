@@ -16,11 +16,11 @@ from pointmcd.evaluation.results import has_teacher, only, read_result
 from pointmcd.evaluation.shape_sets import FOLDS, REST
 from pointmcd.evaluation.voting import check_votes
 from pointmcd.metrics.statistics import bootstrap_difference
-from pointmcd.tasks.results import ALL_LABELS, Checkpoint, RunResult, Variant
+from pointmcd.tasks.results import NO_FILE, Checkpoint, RunResult, Variant
 from pointmcd.tasks.task import Scoring, get_task
 
 #: What the settings of a teacher of all labels leave out.
-_OF_ALL = {"label_fraction": 1.0, "labels": ALL_LABELS}
+_OF_ALL = {"label_fraction": 1.0, "label file": NO_FILE}
 
 
 def compare(
@@ -32,7 +32,7 @@ def compare(
     voting: int = 1,
     split: str = "test",
 ) -> Comparison:
-    """Compare evaluated runs with baseline runs on the test split, or on the rest.
+    """Compare evaluated runs with baseline runs on the test split, on the rest, or by folds.
 
     Args:
         runs: run folders of any number of variants and seeds; runs that differ only in their seed
@@ -44,8 +44,8 @@ def compare(
         voting: read the results of `evaluate` with so many votes, of every run; teachers, which do
             not vote, are then left out.
         split: "test"; "rest": the shapes in train and test whose labels no run knew, from which a
-            run may have learnt without labels; or "folds": the labelled shapes, each as the fold
-            says that was trained without it.
+            run may have learnt without labels; or "folds": the labelled shapes, each as
+            classified by the fold trained without it.
 
     Raises:
         RunError: when a folder is no evaluated run, the runs are of different tasks, were tested
@@ -96,7 +96,7 @@ def _check_comparable(results: Sequence[RunResult]) -> None:
             )
         else:
             odd = _other_store(first, other) or get_task(task).difference(first, other)
-            odd = odd and f"{odd}; compare runs of one store"
+            odd = odd and f"{odd}; compare runs of one store, and by folds those of one label file"
         if odd:
             raise RunError(f"{first.path} and {other.path}: {odd}")
 
@@ -167,8 +167,9 @@ def _teachers(variants: Sequence[Variant], scoring: Scoring, split: str) -> list
     for result in (result for variant in variants for result in variant.results):
         if has_teacher(result.path, split):
             settings = result.info["teacher"]["settings"]
-            kept = {key: v for key, v in settings.items() if key not in ("name", "seed")}
-            kept |= {"labels": result.known_labels["labels"]} if "labels" in kept else {}
+            kept = {k: v for k, v in settings.items() if k not in ("name", "seed", "labels")}
+            if "labels" in settings:
+                kept["label file"] = result.known_labels["label file"]
             group = groups[json.dumps(_OF_ALL | kept, sort_keys=True)]
             said = read_result(result.path, "teacher", split=split)
             said = only(said, result.names) if split == REST else said
@@ -188,6 +189,17 @@ def _teachers(variants: Sequence[Variant], scoring: Scoring, split: str) -> list
     ]
 
 
+def _other_labels(first: Variant, second: Variant) -> str:
+    """The seeds of two variants with equally many labels in files that say other things."""
+    if first.results[0].known_labels != second.results[0].known_labels:
+        return ""  # their names say so
+    one, two = (
+        {r.seed: r.info.get("settings", {}).get("labels") for r in v.results}
+        for v in (first, second)
+    )
+    return ", ".join(str(seed) for seed in one if seed in two and one[seed] != two[seed])
+
+
 def _warnings(variants: Sequence[Variant], baseline: Variant | None) -> list[str]:
     everyone = ((baseline,) if baseline else ()) + tuple(variants)
     found = [
@@ -200,6 +212,16 @@ def _warnings(variants: Sequence[Variant], baseline: Variant | None) -> list[str
     for variant in everyone[1:]:
         unequal = unequal_settings(first.results[0], variant.results[0])
         found += [f"{first.label} and {variant.label} differ in {text}" for text in unequal]
+        if differing := _other_labels(first, variant):
+            found.append(
+                f"{first.label} and {variant.label} learnt from other label files, seed {differing}"
+            )
+        counts = [{result.folds for result in one.results} for one in (first, variant)]
+        if counts[0] != counts[1]:
+            numbers = " and ".join(", ".join(map(str, sorted(count))) for count in counts)
+            found.append(
+                f"{first.label} and {variant.label} have other numbers of folds: {numbers}"
+            )
         if baseline and variant.seeds != baseline.seeds:
             ours, theirs = (", ".join(map(str, one.seeds)) for one in (variant, baseline))
             found.append(

@@ -1,5 +1,6 @@
-"""Evaluate a finished run on the test split, once: metrics and predictions."""
+"""Evaluate a finished run on a split or by its folds, once: metrics and predictions."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def evaluate(
         run: the run folder.
         split: "test", "val" or "train"; "rest": the shapes whose labels the run did not know, in
             train and test (beside a label file, the store's own labels are what it is held
-            against); or "folds": the labelled shapes, each as the fold says that was trained
+            against); or "folds": the labelled shapes, each as classified by the fold trained
             without it, in the last epoch.
         store: where the store is now, if it has moved.
         device: cpu, cuda, mps or auto.
@@ -59,9 +60,12 @@ def evaluate(
     """
     check_votes(voting)
     where = pick_device(device)
+    about: dict[str, Any]
     if split == FOLDS:
         opened = Run(run)
-        said, about = of_folds(opened, store, where, voting), {}
+        opened.refuse_pretrained()
+        folds = fold_runs(opened)
+        said, about = of_folds(folds, store, where, voting), {"folds": len(folds)}
     else:
         opened, data, indices = open_evaluation(run, split, store)
         said = {
@@ -74,6 +78,7 @@ def evaluate(
     for checkpoint, arrays in said.items():
         results[checkpoint] = opened.task.measure(arrays["labels"], arrays, opened.labels)
         kept = arrays | ({"voting": np.array(voting)} if voting > 1 else {})
+        kept |= {"folds": np.array(about["folds"])} if split == FOLDS else {}
         save_arrays(opened.path / f"predictions-{split}-{checkpoint}{suffix(voting)}.npz", kept)
         if checkpoint != "teacher":
             _draw(opened, split, checkpoint, results[checkpoint], voting)
@@ -115,7 +120,7 @@ def judged(
 
 
 def of_folds(
-    run: Run, store: str | Path | None, device: torch.device, voting: int = 1
+    folds: Sequence[Path], store: str | Path | None, device: torch.device, voting: int = 1
 ) -> dict[str, Arrays]:
     """Return what each fold of a run says of the labelled shapes that it was trained without.
 
@@ -123,11 +128,13 @@ def of_folds(
     epoch: it was chosen on these very shapes.
     """
     parts: dict[str, list[Arrays]] = {"last": [], "teacher": []}
-    for fold in fold_runs(run):
+    for fold in folds:
         opened, data, held = open_evaluation(fold, "val", store)
-        parts["last"].append(judged(opened, data, held, "last", device, voting))
-        parts["teacher"].append(teacher_predictions(opened, data, held, parts["last"][-1]))
-    if voting > 1 or not all(parts["teacher"]):
+        ours = judged(opened, data, held, "last", device, voting)
+        parts["last"].append(ours)
+        if voting == 1 and (answers := teacher_predictions(opened, data, held, ours)):
+            parts["teacher"].append(answers)
+    if len(parts["teacher"]) < len(folds):
         del parts["teacher"]
     return {
         name: {key: np.concatenate([one[key] for one in said]) for key in said[0]}
@@ -189,7 +196,9 @@ def open_evaluation(
     if split == REST:
         indices, data = _rest(run, data), data.with_own_labels()
     if not len(indices):
-        hint = "; a label file's column split makes one, and train --folds needs none"
+        hint = (
+            "; a label file's column split makes one, and runs of train --folds have --split folds"
+        )
         hint *= split == "test"
         raise StoreError(f"{data.path}: no shapes in the {split} split; nothing to evaluate{hint}")
     return run, data, indices
@@ -203,11 +212,12 @@ def _rest(run: Run, store: Store) -> Indices:
     """
     held = held_back(store, run.config.label_fraction, run.config.seed)
     if not len(held):
-        every = "known labels of" if store.label_file else "labels of all"
-        raise RunError(
-            f"{run.path}: knew the {every} train shapes, so there is no rest to check; use --split"
-            " test"
-        )
+        why = "knew the labels of all train shapes"
+        if store.label_file:
+            why = (
+                "learnt from a label file beside which the store knows no labels that agree with it"
+            )
+        raise RunError(f"{run.path}: {why}, so there is no rest to check; use --split test")
     return np.concatenate([held, store.indices("test")])
 
 

@@ -63,9 +63,9 @@ def read_result(
     )
     shapes = tuple(map(str, kept.pop("names")))
     heat = 1.0 if checkpoint == "teacher" else temperature_of(opened, checkpoint)
-    return RunResult(
-        run, opened.meta, settings, checkpoint, shapes, labels, kept, metrics, voting, heat
-    )
+    folds = int(every.get("folds", 0))
+    facts = (shapes, labels, kept, metrics, voting, heat, folds)
+    return RunResult(run, opened.meta, settings, checkpoint, *facts)
 
 
 def only(result: RunResult, names: Collection[str]) -> RunResult:

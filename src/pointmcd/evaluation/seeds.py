@@ -14,7 +14,7 @@ from pointmcd.evaluation.shape_sets import FOLDS, REST
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach
 from pointmcd.training.config import TrainConfig
-from pointmcd.training.folds import cross_validate
+from pointmcd.training.folds import cross_validate, plan_folds
 from pointmcd.training.processes import join, process_count
 from pointmcd.training.several import check_at_once, train_all
 
@@ -69,16 +69,11 @@ def train_seeds(
         raise ConfigError(
             f"--seeds: --task {config.task} is judged by `pointmcd probe`; leave it out"
         )
-    store = Store(config.store, config.labels)
-    splits = [
-        *[REST] * bool(len(held_back(store, config.label_fraction))),
-        *[FOLDS] * (folds is not None),
-        *["test"] * bool(len(store.indices("test"))),
-    ]
-    if not splits:
-        raise ConfigError(f"--seeds: {config.store} has no test split to compare on; add --folds")
+    splits = _splits(config, seeds, folds)
     variants = [config] if config.teacher is None else [replace(config, teacher=None), config]
     runs = [_seeded(variant, seed) for seed in seeds for variant in variants]
+    for run in runs if folds is not None else ():
+        plan_folds(run, int(folds or 0))
     for run in runs:
         _make_teacher(run)
         if folds is not None:
@@ -89,6 +84,23 @@ def train_seeds(
     ours = [run.folder for run in runs if run.teacher == config.teacher]
     theirs = [run.folder for run in runs if run.teacher != config.teacher]
     return [compare(ours, theirs, split=split) for split in splits]
+
+
+def _splits(config: TrainConfig, seeds: Sequence[int], folds: int | None) -> list[str]:
+    """Return the names of the sets of shapes to compare on.
+
+    Raises:
+        ConfigError: when there are none.
+    """
+    store = Store(config.store, config.labels)
+    tested = len(store.indices("test")) > 0
+    unknown = [set(held_back(store, config.label_fraction, seed).tolist()) for seed in seeds]
+    rest = all(unknown) and (tested or set.intersection(*unknown))
+    found = [(REST, rest), (FOLDS, folds is not None), ("test", tested)]
+    splits = [name for name, there in found if there]
+    if not splits:
+        raise ConfigError(f"--seeds: {config.store} has no test split to compare on; add --folds K")
+    return splits
 
 
 def _seeded(config: TrainConfig, seed: int) -> TrainConfig:

@@ -33,9 +33,10 @@ SHAPE_SETS = {
         " split without their labels; a baseline has not. The test split is new to all.",
     ),
     FOLDS: ShapeSet(
-        "{} labelled shapes, each by a fold that was trained without it",
-        "{} labelled shapes, each by a fold that was trained without it",
+        "{} labelled shapes, each classified by a fold trained without it",
+        "the {} labelled shapes, each classified by a fold trained without it",
         "labelled shapes",
-        "Folds know fewer labels than the runs themselves, so the runs should do a little better.",
+        "In K folds each training knows (K - 1) / K of the labelled shapes; the runs themselves"
+        " know all but those of the validation split.",
     ),
 }

@@ -34,6 +34,6 @@ def reliability_figure(
             *zip(*places, strict=True), "o-", color=colours[label], label=label, clip_on=False
         )
     axes.set(xlim=(0, 100), ylim=(0, 100), aspect="equal")
-    axes.set(xlabel="confidence, %", ylabel="right, % of the test shapes of that confidence")
+    axes.set(xlabel="confidence, %", ylabel="right, % of the shapes of that confidence")
     axes.legend(frameon=False, loc="upper left")
     return tidy(figure)

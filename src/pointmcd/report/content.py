@@ -19,7 +19,7 @@ from pointmcd.evaluation.comparison_table import (
     signed_points,
     table_title,
 )
-from pointmcd.evaluation.shape_sets import SHAPE_SETS
+from pointmcd.evaluation.shape_sets import REST, SHAPE_SETS
 from pointmcd.plots.style import svg_uri, variant_colours
 from pointmcd.report.curves import curves_figure
 from pointmcd.report.gains import differences_figure, gains_figure
@@ -44,7 +44,7 @@ def page_content(
     store = open_store(variants)
     curves = curves_figure(variants, colours)
     learning = learning_curve_figure(over_labels or main)
-    rest = next((one for one in comparisons if one.split != main.split), None)
+    rest = next((one for one in comparisons if one.split == REST != main.split), None)
     shapes = SHAPE_SETS[main.split].kind
     line, evidence = headline(main, rest)
     rows = setting_rows(variants)
@@ -58,7 +58,7 @@ def page_content(
         "evidence": evidence,
         "cards": [_card(one, found, colours[one.label]) for one, found in main.rows],
         "tables": [_table(comparison) for comparison in comparisons],
-        "notes": [*notes(main), *([] if rest is None else [SHAPE_SETS[rest.split].note])],
+        "notes": list(dict.fromkeys([*notes(main), *_notes_of_sets(comparisons)])),
         "warnings": main.warnings,
         "differences": _differences(main, colours),
         "curves": svg_uri(curves) if curves else None,
@@ -76,6 +76,11 @@ def page_content(
             for result in variant.results
         ],
     }
+
+
+def _notes_of_sets(comparisons: Sequence[Comparison]) -> list[str]:
+    every = (SHAPE_SETS[comparison.split].note for comparison in comparisons)
+    return [note for note in every if note]
 
 
 def main_variant(comparison: Comparison) -> int:

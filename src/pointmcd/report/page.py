@@ -40,7 +40,8 @@ def write_report(
     shown, held = _split([Path(run) for run in runs], [Path(run) for run in baseline])
     every = (*shown, *held)
     others = [split for split in (REST, FOLDS) if _evaluated(every, f"{split}-last")]
-    # Where there is no test split, folds take its place.
+    if FOLDS in others and len({Run(run).meta["settings"].get("labels") for run in every}) > 1:
+        others.remove(FOLDS)  # of other label files they are of other shapes
     untested = not any((run / "predictions-test-last.npz").is_file() for run in every)
     splits = others if others and untested else ["test", *others]
     comparisons = [compare(shown, held, "last", split=split) for split in splits]

@@ -19,7 +19,7 @@ Checkpoint = Literal["last", "best", "teacher"]
 #: What a model says of shapes, by name, [n, ...] each.
 Arrays = dict[str, npt.NDArray[Any]]
 #: What `known_labels` says without a label file.
-ALL_LABELS = "of the store"
+NO_FILE = "none"
 
 
 def known_labels(info: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
@@ -27,9 +27,9 @@ def known_labels(info: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str
 
     `info` is the content of run.json, `config` that of config.yaml.
     """
-    from_file = config.get("labels") is not None
-    labels = f"{info['shapes']['train']} of a file" if from_file else ALL_LABELS
-    return {"label_fraction": config.get("label_fraction", 1.0), "labels": labels}
+    count = info.get("labels", info.get("shapes", {}).get("train"))
+    file = NO_FILE if config.get("labels") is None else f"of {count} labels"
+    return {"label_fraction": config.get("label_fraction", 1.0), "label file": file}
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,7 @@ class RunResult:
         metrics: how good that is.
         voting: how many rescaled copies of each cloud were voted over; 1: none.
         temperature: by which `predict` divides logits of that checkpoint; 1: none was fitted.
+        folds: how many folds the answers are of; 0: they are the run's own.
     """
 
     path: Path
@@ -76,6 +77,7 @@ class RunResult:
     metrics: Metrics
     voting: int = 1
     temperature: float = 1.0
+    folds: int = 0
 
     @property
     def known_labels(self) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """The temperature by which a run's confidences are made honest, fitted on held-out shapes."""
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +18,28 @@ from pointmcd.training.run import Run
 
 CALIBRATION = "calibration.json"
 FOLDS_FILE = "folds.json"
-#: What a run and the folds that stand for it must have in common.
-FOLD_KEYS = ("student", "arm", "store_fingerprint")
 #: Held-out shapes below which a temperature would be chance.
 LEAST_SHAPES = 20
 
 
 def folds_folder(run: Path) -> Path:
     """Return where the folds of a run lie."""
+    run = run.resolve()
     return run.with_name(f"{run.name}-folds")
+
+
+def identity(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a run and the folds that stand for it have in common, of a run.json's values."""
+    known = {name: run[name] for name in ("settings", "store_fingerprint", "classes")}
+    known |= {name: (run[name] or {}).get("fingerprint") for name in ("teacher", "init")}
+    return dict(json.loads(json.dumps(known)))
+
+
+def read_folds(run: Run) -> dict[str, Any] | None:
+    """Return the folds.json of the folds that stand for this very run; None without such."""
+    file = folds_folder(run.path) / FOLDS_FILE
+    found: dict[str, Any] = read_json(file) if file.exists() else {}
+    return found if found.get("of") == identity(run.meta) else None
 
 
 def calibrate(run: Run, store: Store) -> None:
@@ -36,23 +51,13 @@ def calibrate(run: Run, store: Store) -> None:
     if "probabilities" not in run.task.arrays:
         return
     if len(store.indices("val")) < LEAST_SHAPES:
-        known = _of_folds(run)
+        known = (read_folds(run) or {}).get("calibration")
         found = {} if known is None else dict.fromkeys(run.checkpoints, known)
     else:
         fitted = {one: fit([held_out(run, store, one)]) for one in run.checkpoints}
         found = {one: result for one, result in fitted.items() if result is not None}
     if found:
         write_json(run.path / CALIBRATION, found)
-
-
-def _of_folds(run: Run) -> dict[str, Any] | None:
-    """Return what the folds of this very student and these labels gave; None without such."""
-    file = folds_folder(run.path) / FOLDS_FILE
-    folds = read_json(file) if file.exists() else {}
-    if any(folds.get(key) != run.meta[key] for key in FOLD_KEYS):
-        return None  # of an earlier run of that name
-    found: dict[str, Any] | None = folds.get("calibration")
-    return found
 
 
 def held_out(run: Run, store: Store, checkpoint: str) -> Arrays:

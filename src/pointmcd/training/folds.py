@@ -3,22 +3,31 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from scipy.stats import binomtest
 
+from pointmcd.data.label_file import labels_digest
 from pointmcd.data.labels import LabelRow, write_labels
 from pointmcd.data.splits import fold_members
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, RunError
-from pointmcd.files import read_json, write_json
+from pointmcd.files import write_json
 from pointmcd.teachers.settings import config_of
 from pointmcd.teachers.stored import resolve_teacher
 from pointmcd.teachers.teach import teach
-from pointmcd.training.calibration import FOLD_KEYS, FOLDS_FILE, fit, folds_folder, held_out
+from pointmcd.training.calibration import (
+    FOLDS_FILE,
+    fit,
+    folds_folder,
+    held_out,
+    identity,
+    read_folds,
+)
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.run import Run
 from pointmcd.training.several import train_all
+from pointmcd.training.train import Plan, existing_run, plan_run
 
 
 @dataclass(frozen=True)
@@ -58,20 +67,17 @@ def cross_validate(config: TrainConfig, folds: int, at_once: int = 1) -> CrossVa
         ConfigError: when there cannot be so many folds, or the task cannot be judged so.
         StoreError, RunError: as `train`.
     """
-    task = config.described_task
-    if task.best != "val_accuracy":
-        raise ConfigError(f"--folds: is for classification, not --task {config.task}")
-    if config.init is not None and Run(config.init).task.labelled:
-        raise ConfigError("--folds: the run of --init learnt labels that a fold holds out")
-    if config.label_fraction < 1:
-        raise ConfigError("--folds: takes turns with all labels; leave out --label-fraction")
-    store = Store(config.store, config.labels)
-    rows = _labelled(store)
+    plan = plan_folds(config, folds)
+    store, rows = Store(config.store, config.labels), plan.rows
     parent = folds_folder(config.folder)
+    (parent / FOLDS_FILE).unlink(missing_ok=True)  # until these are whole
+    for old in plan.run.config.folder.glob("predictions-folds-*"):
+        old.unlink()
     configs = []
-    for number, held in enumerate(_folds(rows, folds, config), start=1):
+    for number, held in enumerate(plan.held, start=1):
         file = parent / f"{number}.csv"
-        write_labels(file, [r._replace(split="val" if r.path in held else "train") for r in rows])
+        turn = [row._replace(split="val" if row.path in held else "train") for row in rows]
+        write_labels(file, turn + _tested(store))
         fold = replace(config, labels=file, out=parent / str(number), fit_on="train")
         configs.append(replace(fold, teacher=_teacher(fold, store)))
     runs = map(Run, train_all(configs, at_once))
@@ -82,10 +88,58 @@ def cross_validate(config: TrainConfig, folds: int, at_once: int = 1) -> CrossVa
     )
     interval = binomtest(correct, len(rows)).proportion_ci(method="wilson")
     found = CrossValidation(correct, len(rows), float(interval.low), float(interval.high))
-    of = dict(zip(FOLD_KEYS, (config.student, config.arm, store.fingerprint), strict=True))
-    about = {**of, "accuracy": found.accuracy, "folds": folds, "calibration": fit(held_out_said)}
-    write_json(parent / FOLDS_FILE, {**vars(found), **about})
+    of = identity(
+        {
+            "settings": plan.run.config.decisive(),
+            "store_fingerprint": store.fingerprint,
+            "classes": store.classes,
+            "teacher": plan.run.teacher,
+            "init": plan.run.start,
+        }
+    )
+    about = {"accuracy": found.accuracy, "folds": folds, "calibration": fit(held_out_said)}
+    write_json(parent / FOLDS_FILE, {**vars(found), **about, "of": of})
     return found
+
+
+class FoldsPlan(NamedTuple):
+    """What a cross-validation does, checked.
+
+    Attributes:
+        run: the run that the folds stand for.
+        rows: the labelled shapes outside the test split.
+        held: the names of those that each fold holds out.
+    """
+
+    run: Plan
+    rows: list[LabelRow]
+    held: list[set[str]]
+
+
+def plan_folds(config: TrainConfig, folds: int) -> FoldsPlan:
+    """Check everything that `cross_validate` refuses, before anything is trained.
+
+    Raises:
+        ConfigError, StoreError, RunError: as `cross_validate`.
+    """
+    task = config.described_task
+    if task.best != "val_accuracy":
+        raise ConfigError(f"--folds: is for classification, not --task {config.task}")
+    if config.init is not None and Run(config.init).task.labelled:
+        raise ConfigError("--folds: the run of --init learnt labels that a fold holds out")
+    if config.label_fraction < 1:
+        raise ConfigError("--folds: takes turns with all labels; leave out --label-fraction")
+    rows = _labelled(Store(config.store, config.labels))
+    held = _folds(rows, folds, config)
+    run = plan_run(config)
+    existing_run(run)
+    return FoldsPlan(run, rows, held)
+
+
+def _tested(store: Store) -> list[LabelRow]:
+    """Rows of the labelled test shapes, so that folds know the same classes and test split."""
+    shapes = [shape for shape in store.shapes if shape.split == "test" and shape.label]
+    return [LabelRow(shape.name, str(shape.label), "test") for shape in shapes]
 
 
 def _labelled(store: Store) -> list[LabelRow]:
@@ -108,22 +162,21 @@ def fold_runs(run: Run) -> list[Path]:
     Raises:
         RunError: when it has none, or they are of another run that had its name.
     """
-    folder = folds_folder(run.path)
-    about = read_json(folder / FOLDS_FILE) if (folder / FOLDS_FILE).exists() else {}
-    again = "train it again with: pointmcd train ... --folds K"
-    if not about:
-        raise RunError(f"{run.path}: has no folds; {again}")
+    if run.task.best != "val_accuracy":
+        raise RunError(f"{run.path}: folds are for runs that classify shapes")
+    folder, about = folds_folder(run.path), read_folds(run)
+    if about is None:
+        why = "has no folds"
+        if folder.exists():
+            why = (
+                f"has no folds; those in {folder} are not finished, or of a run with other settings"
+            )
+        raise RunError(f"{run.path}: {why}; make them with: pointmcd train ... --folds K")
     found = [folder / str(number + 1) for number in range(about["folds"])]
-    ours, theirs = (_common_settings(one) for one in (run, Run(found[0])))
-    if any(about[key] != run.meta[key] for key in FOLD_KEYS) or ours != theirs:
-        raise RunError(f"{folder}: are the folds of another run than {run.path}; {again}")
+    for fold in map(Run, found):
+        if fold.meta["classes"] != run.meta["classes"]:
+            raise RunError(f"{fold.path}: knows other classes than {run.path}; folds cannot say")
     return found
-
-
-def _common_settings(run: Run) -> dict[str, Any]:
-    """The settings in which a run and its folds agree, whatever they have of shapes and labels."""
-    own = ("labels", "teacher", "fit_on", "epochs", "batch_size", "objective")
-    return {key: value for key, value in run.meta["settings"].items() if key not in own}
 
 
 def _teacher(config: TrainConfig, store: Store) -> str | None:
@@ -135,5 +188,7 @@ def _teacher(config: TrainConfig, store: Store) -> str | None:
     if known["label_free"]:
         return str(known["name"])
     same, _ = config_of(known, store.path)
-    fold = replace(same, labels=config.labels, name=None, label_fraction=1.0, device=config.device)
+    base = str(known["name"]).split("-labels-")[0]
+    name = f"{base}-labels-{labels_digest(str(config.labels))}"
+    fold = replace(same, labels=config.labels, name=name, label_fraction=1.0, device=config.device)
     return teach(fold).name

@@ -15,7 +15,8 @@ from rich.table import Table
 
 import pointmcd
 from pointmcd.data.label_file import copy_labels
-from pointmcd.data.labels import LABELS
+from pointmcd.data.labels import LABELS, is_part_file
+from pointmcd.data.part_labels import read_parts
 from pointmcd.data.store import Store
 from pointmcd.device import device_name, pick_device
 from pointmcd.errors import PointMCDError, RunError, StoreError
@@ -385,8 +386,10 @@ def create_run(
     shapes = {split: len(store.indices(split)) for split in ("train", "val", "test")}
     if train_shapes is not None:
         shapes["train"] = train_shapes
+    labels = shapes["train"]
     if config.labels is not None:
         copy_labels(config.labels, folder / LABELS)
+        labels = len(read_parts(config.labels)) if is_part_file(config.labels) else labels
     with replacing(folder / "config.yaml") as temporary:
         temporary.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
     versions = {"python": platform.python_version()} | {n: version(n) for n in ("torch", "numpy")}
@@ -409,6 +412,7 @@ def create_run(
         "init": start,
         "seed": config.seed,
         "shapes": shapes,
+        "labels": labels,
         "parameters": parameters,
         "settings": config.decisive(),
         "finished": False,
