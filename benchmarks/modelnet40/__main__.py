@@ -233,8 +233,15 @@ def probe_sections(chosen: argparse.Namespace) -> Iterator[list[str]]:
             first, *others = finished
             config, title = Run(first).config, f"## {student}, pretrained without labels and frozen"
             rows = probe(ProbeConfig(first, chosen.work / "store", tuple(others)))
+            commands = (
+                "pointmcd teach STORE --task features",
+                f"pointmcd train STORE --task pretrain --student {student} --points {config.points}"
+                f" --epochs {config.epochs} --out runs/pretrained",
+                "pointmcd probe runs/pretrained STORE",
+            )
             yield [
                 title,
+                "\n".join(["```sh", *commands, "```"]),
                 "On ModelNet40's train split without val; the SVM is fitted on train and val."
                 f" Settings: {describe(config)}, {config.epochs} epochs.",
                 to_markdown(probe_table(rows)),
