@@ -1,8 +1,8 @@
 """PointNet (vanilla): without its T-Nets (Qi, Su, Mo, Guibas, CVPR 2017, Table 6, Appendix C).
 
 The shared MLP 64-64-64-128-1024 of PointNet, whose input and feature transforms are left out; batch
-norm and ReLU after every layer. A step takes about half of PointNet's time. For parts it has no
-network of its own: the method's head reads its embeddings.
+norm and ReLU after every layer. It is the cheapest student. For parts it has no network of its own:
+the method's head reads its embeddings.
 
 Deliberate differences: those of PointNet (pointmcd.students.pointnet).
 """
