@@ -109,8 +109,8 @@ def demo(folder: Path, epochs: int = EPOCHS) -> Demo:
     rest = compare(distilled, baseline, split="rest")
     comparison = compare(distilled, baseline)
     picture = _draw(folder / "accuracy-by-labels.png", every)
-    console.print("6/7 predict one chair from its points alone")
-    _predict_one(folder, distilled[0])
+    console.print("6/7 predict one test shape of each class from its points alone")
+    _predict_some(folder / "shapes", distilled[0])
     console.print("7/7 report")
     page = write_report(distilled, folder / "report.html", baseline, every)
     return Demo(rest, comparison, page, picture)
@@ -139,11 +139,15 @@ def _draw(path: Path, runs: Sequence[Path]) -> Path:
     return path
 
 
-def _predict_one(folder: Path, run: Path) -> None:
+def _predict_some(folder: Path, run: Path) -> None:
+    """Unpack the first test shape of each class, and print what the run takes it for."""
+    folder.mkdir(exist_ok=True)
     with ZipFile(furniture10()) as archive:
-        name = min(n for n in archive.namelist() if "/chair/test/" in n and n.endswith(".off"))
-        file = folder / Path(name).name
-        file.write_bytes(archive.read(name))
-    for prediction in predict(run, [file]):
+        tested = sorted(n for n in archive.namelist() if "/test/" in n and n.endswith(".off"))
+        first = {name.split("/")[-3]: name for name in reversed(tested)}
+        files = [folder / Path(name).name for name in sorted(first.values())]
+        for file, name in zip(files, sorted(first.values()), strict=True):
+            file.write_bytes(archive.read(name))
+    for prediction in predict(run, files):
         said = prediction.cells()
-        console.print(f"    {file.name}: {said['class']}, {said['confidence']} sure")
+        console.print(f"    {prediction.path.name}: {said['class']}, {said['confidence']} sure")
