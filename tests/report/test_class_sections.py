@@ -45,6 +45,11 @@ def test_confidences_are_those_of_predict(bench, tmp_path):
     assert "temperature 2.50" in text
     sure = [int(re.findall(r"distilled: (\d+)% sure", page)[0]) for page in (plain, text)]
     assert sure[1] < sure[0]
+    for kind in ("last", "best"):  # as of folds, which have no best
+        (run / f"predictions-test-{kind}.npz").rename(run / f"predictions-folds-{kind}.npz")
+    said = np.load(run / "predictions-folds-last.npz")
+    np.savez(run / "predictions-folds-last.npz", **said, folds=np.array(4))
+    assert "calibrated on these very shapes, which the folds held out" in write([run], tmp_path)
 
 
 @pytest.mark.parametrize("count", [1, 5, 11, 12, 1000])

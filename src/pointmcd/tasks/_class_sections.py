@@ -91,12 +91,16 @@ def _confidence(every: Sequence[Variant]) -> dict[str, Any]:
             f"{variant.label}: {sure:.0%} sure on average, {right:.0%} right; expected calibration"
             f" error {error:.1%}, temperature {', '.join(f'{heat:.2f}' for heat in heats)}."
         )
-    fitted = any(result.temperature != 1 for variant in every for result in variant.results)
+    results = [result for variant in every for result in variant.results]
+    fitted = any(result.temperature != 1 for result in results)
+    where = "shapes that training held out."
+    if any(result.folds for result in results):
+        where = "these very shapes, which the folds held out: errors flatter a little."
     colours = variant_colours(said)
     return {
         "uri": svg_uri(reliability_figure(said, colours)),
         "texts": texts,
-        "fitted": "calibrated on shapes that training held out."
+        "fitted": f"calibrated on {where}"
         if fitted
         else "not calibrated, as fewer than 20 shapes were held out.",
     }
