@@ -145,9 +145,10 @@ def _predict_some(folder: Path, run: Path) -> None:
     with ZipFile(furniture10()) as archive:
         tested = sorted(n for n in archive.namelist() if "/test/" in n and n.endswith(".off"))
         first = {name.split("/")[-3]: name for name in reversed(tested)}
-        files = [folder / Path(name).name for name in sorted(first.values())]
-        for file, name in zip(files, sorted(first.values()), strict=True):
-            file.write_bytes(archive.read(name))
+        files = []
+        for name in sorted(first.values()):
+            files.append(folder / Path(name).name)
+            files[-1].write_bytes(archive.read(name))
     for prediction in predict(run, files):
         said = prediction.cells()
         console.print(f"    {prediction.path.name}: {said['class']}, {said['confidence']} sure")

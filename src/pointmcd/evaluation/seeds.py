@@ -72,8 +72,9 @@ def train_seeds(
     splits = _splits(config, seeds, folds)
     variants = [config] if config.teacher is None else [replace(config, teacher=None), config]
     runs = [_seeded(variant, seed) for seed in seeds for variant in variants]
-    for run in runs if folds is not None else ():
-        plan_folds(run, int(folds or 0))
+    if folds is not None:  # all is refused before the first is trained
+        for run in runs:
+            plan_folds(run, folds)
     for run in runs:
         _make_teacher(run)
         if folds is not None:

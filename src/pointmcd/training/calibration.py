@@ -31,7 +31,7 @@ def folds_folder(run: Path) -> Path:
 def identity(run: Mapping[str, Any]) -> dict[str, Any]:
     """Return what a run and the folds that stand for it have in common, of a run.json's values."""
     known = {name: run[name] for name in ("settings", "store_fingerprint", "classes")}
-    known |= {name: (run[name] or {}).get("fingerprint") for name in ("teacher", "init")}
+    known |= {name: (run.get(name) or {}).get("fingerprint") for name in ("teacher", "init")}
     return dict(json.loads(json.dumps(known)))
 
 

@@ -68,11 +68,11 @@ def cross_validate(config: TrainConfig, folds: int, at_once: int = 1) -> CrossVa
         StoreError, RunError: as `train`.
     """
     plan = plan_folds(config, folds)
-    store, rows = Store(config.store, config.labels), plan.rows
+    store, rows = plan.run.store, plan.rows
     parent = folds_folder(config.folder)
     (parent / FOLDS_FILE).unlink(missing_ok=True)  # until these are whole
     for old in plan.run.config.folder.glob("predictions-folds-*"):
-        old.unlink()
+        old.unlink(missing_ok=True)
     configs = []
     for number, held in enumerate(plan.held, start=1):
         file = parent / f"{number}.csv"
@@ -129,9 +129,9 @@ def plan_folds(config: TrainConfig, folds: int) -> FoldsPlan:
         raise ConfigError("--folds: the run of --init learnt labels that a fold holds out")
     if config.label_fraction < 1:
         raise ConfigError("--folds: takes turns with all labels; leave out --label-fraction")
-    rows = _labelled(Store(config.store, config.labels))
-    held = _folds(rows, folds, config)
     run = plan_run(config)
+    rows = _labelled(run.store)
+    held = _folds(rows, folds, config)
     existing_run(run)
     return FoldsPlan(run, rows, held)
 
@@ -175,7 +175,7 @@ def fold_runs(run: Run) -> list[Path]:
     found = [folder / str(number + 1) for number in range(about["folds"])]
     for fold in map(Run, found):
         if fold.meta["classes"] != run.meta["classes"]:
-            raise RunError(f"{fold.path}: knows other classes than {run.path}; folds cannot say")
+            raise RunError(f"{fold.path}: knows other classes than {run.path}; use --split test")
     return found
 
 
