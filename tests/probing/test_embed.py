@@ -12,12 +12,16 @@ from pointmcd.data.store import Store
 from pointmcd.device import pick_device
 from pointmcd.errors import ConfigError, RunError, ShapeError, StoreError
 from pointmcd.files import write_json
+from pointmcd.inference.export import export_run
+from pointmcd.preparation.config import PrepareConfig
+from pointmcd.preparation.prepare import prepare
 from pointmcd.probing.embed import Embeddings, embed, similar
 from pointmcd.shapes.clouds import read_points
 from pointmcd.teachers.stored import map_output
 from pointmcd.training.model import load_model
 from pointmcd.training.run import Run
 
+CLASSES = ("bed", "chair", "lamp")
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
@@ -147,3 +151,28 @@ def test_what_cannot_be_searched(taught_store, trained_run, tmp_path):
         similar(trained_run, tmp_path / "a.off", taught_store, device="cpu")
     with pytest.raises(ConfigError, match="--count 0: must be at least 1"):
         similar(trained_run, tmp_path / "a.off", taught_store, 0)
+
+
+def test_exported_weights_embed_as_their_run_does(
+    taught_store, trained_run, furniture_root, found, tmp_path
+):
+    folder = export_run(trained_run, "safetensors", tmp_path / "weights")
+    exported = embed(taught_store, folder, device="cpu")
+    np.testing.assert_array_equal(exported.features, found.features)
+    mesh = next((furniture_root / "bed" / "test").glob("*.off"))
+    neighbours = similar(folder, mesh, taught_store, 3, device="cpu")
+    assert neighbours == similar(trained_run, mesh, taught_store, 3, device="cpu")
+    with pytest.raises(ConfigError, match="--checkpoint best: is for runs"):
+        embed(taught_store, folder, checkpoint="best", device="cpu")
+
+
+def test_weights_that_come_along_find_similar_shapes(furniture_root, tmp_path):
+    meshes = [sorted((furniture_root / name / "train").glob("*.off"))[0] for name in CLASSES]
+    for name, mesh in zip(CLASSES, meshes, strict=True):
+        (tmp_path / "meshes" / name).mkdir(parents=True)
+        (tmp_path / "meshes" / name / mesh.name).write_bytes(mesh.read_bytes())
+    store = tmp_path / "store"
+    prepare(PrepareConfig(tmp_path / "meshes", store, points=1024, workers=1, test_fraction=0))
+    for name, mesh in zip(CLASSES, meshes, strict=True):
+        nearest, *_ = similar("pointnet2-furniture10", mesh, store, device="cpu")
+        assert (nearest.label, nearest.name) == (name, f"{name}/{mesh.stem}")

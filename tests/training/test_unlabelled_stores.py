@@ -17,6 +17,7 @@ from pointmcd.preparation.prepare import prepare
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.stored import map_output
 from pointmcd.teachers.teach import teach
+from pointmcd.training.inputs import open_unlabelled
 from pointmcd.training.run import Run
 from pointmcd.training.train import train
 
@@ -156,6 +157,22 @@ def test_another_rig_is_refused(make, store, furniture_root, tmp_path):
     prepare(PrepareConfig(tmp_path / "m", tmp_path / "s", points=128, workers=1, twins="keep"))
     with pytest.raises(StoreError, match=r"has another rig .* same --rig"):
         train(make("a", store, unlabelled=(tmp_path / "s",), **DISTILLED))
+
+
+def test_views_made_otherwise_are_refused_where_the_teacher_answers(make, store, other, tmp_path):
+    splatted = copy_store(other, tmp_path / "splatted")
+    edit_json(splatted / "store.json", lambda store: store.update(renderer="splat-grey-3"))
+    config = make("a", store, unlabelled=(splatted,), **DISTILLED)
+    with pytest.raises(
+        StoreError, match=r"of splat-grey-3, .* of embree-grey-1: the teacher would"
+    ):
+        train(config)
+    assert not config.folder.exists()
+    pretrained = make("b", store, unlabelled=(splatted,), task="pretrain")
+    assert len(open_unlabelled(pretrained, Store(store))) == 1
+    both = copy_store(store, tmp_path / "both")
+    edit_json(both / "store.json", lambda s: s.update(renderer="embree-grey-1+splat-grey-3"))
+    assert len(open_unlabelled(config, Store(both))) == 1
 
 
 def test_the_store_itself_is_refused(make, store):

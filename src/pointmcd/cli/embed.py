@@ -22,7 +22,8 @@ def embed(
 
     Args:
         store: Any prepared store.
-        run: The run whose student embeds the points.
+        run: The run whose student embeds the points, or exported weights, as in predict
+            --pretrained.
         teacher: A teacher in the store, whose view descriptors are pooled.
         out: File to write: .npz, .csv or .parquet.
         pooling: Pooling over points or views; both: max and mean, one after the other.

@@ -23,7 +23,7 @@ def similar(
     """List the shapes of a store that are most similar to a mesh or point cloud.
 
     Args:
-        run: The run whose student embeds both.
+        run: The run whose student embeds both, or exported weights, as in predict --pretrained.
         file: A mesh or point cloud file.
         store: Where to look.
         count: How many shapes.

@@ -231,6 +231,11 @@ class Store(Tabular):
         return dict(self.meta["rig"])
 
     @property
+    def renderers(self) -> frozenset[str]:
+        """Names of what made the views: rays cast at meshes, or splats of points, or both."""
+        return frozenset(self.meta["renderer"].split("+"))
+
+    @property
     def up(self) -> str:
         """The axis of the points that points up."""
         return str(self.meta["rig"]["up"])
@@ -405,7 +410,8 @@ class Store(Tabular):
         if not 1 <= count <= self.num_points:
             raise StoreError(
                 f"{self.path}: {count} points requested, but the store holds {self.num_points} per"
-                f" shape; give --points {self.num_points}, or prepare again with more"
+                f" shape; prepare it with --points {count}, or train with --points"
+                f" {self.num_points}"
             )
         start = f"{self.path}/shards/"  # text: a path's parts would be parsed for every shape
         places = [self.locate(int(i)) for i in indices]

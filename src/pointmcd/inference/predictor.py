@@ -48,12 +48,33 @@ class Predictor:
     temperature: float
     labelled: Labelled | None = None
 
+    @property
+    def student(self) -> Any:
+        """The point encoder in the model."""
+        return getattr(self.model, "student", self.model)
+
 
 def open_predictor(place: str | Path, checkpoint: str, device: torch.device) -> Predictor:
+    """Load a model that was trained with labels, as `open_trained` does.
+
+    Raises:
+        RunError: when it was not, or the run or its checkpoint cannot be used.
+        ConfigError: when a checkpoint is chosen of exported weights.
+        PointMCDError: when the weights are damaged.
+    """
+    if not is_weights(place):
+        Run(place).refuse_pretrained()
+    trained = open_trained(place, checkpoint, device)
+    if not trained.task.labelled:
+        raise RunError(f"{place}: was pretrained without labels and predicts no classes")
+    return trained
+
+
+def open_trained(place: str | Path, checkpoint: str, device: torch.device) -> Predictor:
     """Load the model of a run, or of exported weights as `from_pretrained` takes them.
 
     Raises:
-        RunError: when the run or its checkpoint cannot be used, or it was trained without labels.
+        RunError: when the run or its checkpoint cannot be used.
         ConfigError: when a checkpoint is chosen of exported weights.
         PointMCDError: when the weights are damaged.
     """
@@ -62,7 +83,6 @@ def open_predictor(place: str | Path, checkpoint: str, device: torch.device) -> 
             raise ConfigError(f"--checkpoint {checkpoint}: is for runs; {place} has one checkpoint")
         return _of_weights(str(place), device)
     run = Run(place)
-    run.refuse_pretrained()
     return Predictor(
         str(place),
         run.task,
@@ -79,12 +99,9 @@ def open_predictor(place: str | Path, checkpoint: str, device: torch.device) -> 
 def _of_weights(place: str, device: torch.device) -> Predictor:
     model = from_pretrained(place).to(device).eval()
     about: dict[str, Any] = model.about  # type: ignore[assignment]
-    task = get_task(about["task"])
-    if not task.labelled:
-        raise RunError(f"{place}: was pretrained without labels and predicts no classes")
     return Predictor(
         place,
-        task,
+        get_task(about["task"]),
         labels_of(about),
         about["points"],
         features_of(about),

@@ -142,7 +142,7 @@ def _read_as(source: ShapeSource, shape: PreparedShape, store: Store) -> str:
     is_cloud = isinstance(source, CloudSource)
     used = splats.RENDERER if is_cloud else RENDERER
     read = [f"{shape.read:,} points", *shape.notes] if is_cloud else ["mesh"]
-    if used not in store.meta["renderer"].split("+"):
+    if used not in store.renderers:
         known, here = ("meshes", "splats") if is_cloud else ("splats", "a rendered mesh")
         read.append(f"seen as {here}; the teacher learnt from {known}")
     return "; ".join(read)

@@ -3,7 +3,7 @@
 import csv
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -14,13 +14,14 @@ from pointmcd.device import pick_device
 from pointmcd.errors import ConfigError, StoreError
 from pointmcd.extras import import_extra
 from pointmcd.files import replacing
+from pointmcd.inference.predictor import Predictor, open_trained
+from pointmcd.inference.pretrained import is_weights
 from pointmcd.options import Axis
 from pointmcd.shapes.axes import axis_of_files, turn
 from pointmcd.shapes.clouds import read_points
 from pointmcd.tables import data_frame
 from pointmcd.teachers.stored import map_output
 from pointmcd.training.embeddings import embed_shapes, pool
-from pointmcd.training.model import load_model
 from pointmcd.training.run import Run
 from pointmcd.training.trainer import evaluating
 from pointmcd.typing import Floats
@@ -117,7 +118,8 @@ def embed(
     Args:
         store: any store; no label decides an embedding. Labels are the store's own, or those of
             the label file that the run learnt from it with.
-        run: the run whose student embeds the points.
+        run: the run whose student embeds the points, or exported weights: a folder, a name of
+            `list_pretrained`, or `hf-hub:OWNER/NAME`.
         teacher: name of a teacher in the store, whose view descriptors are pooled.
         pooling: "max", "mean" or "both", over points or views.
         checkpoint: of the run: "last" or "best".
@@ -130,15 +132,15 @@ def embed(
     """
     if (run is None) == (teacher is None):
         raise ConfigError("embed: give --run RUN or --teacher NAME")
-    data = Store(Path(store))
+    data, where = Store(Path(store)), pick_device(device)
     every, learnt = np.arange(len(data.shapes)), dict[int, str]()
     if run is not None:
-        opened = Run(Path(run))
-        learnt = _learnt(opened, data)
-        student, points = _student(opened, checkpoint, device)
-        where, taken = pick_device(device), opened.features
+        opened = _open(run, checkpoint, device)
+        learnt = {} if is_weights(run) else _learnt(Run(run), data)
         upright = data.with_up(opened.up)
-        features = embed_shapes(student, upright, every, points, pooling, where, taken)
+        features = embed_shapes(
+            opened.student, upright, every, opened.points, pooling, where, opened.features
+        )
     else:
         rows = map_output(data, str(teacher), "descriptors", every)[:]
         features = pool(torch.from_numpy(rows), pooling).numpy()
@@ -158,11 +160,13 @@ def _learnt(run: Run, store: Store) -> dict[int, str]:
     return {i: row.label for i, row in match_labels(names, file, store.path).items()}
 
 
-def _student(run: Run, checkpoint: str, device: str) -> tuple[Any, int]:
-    """The student of a finished run, and how many points of a shape it takes."""
-    run.refuse_unfinished()
-    run.require(checkpoint)
-    return cast(Any, load_model(run, checkpoint, pick_device(device))).student, run.config.points
+def _open(place: str | Path, checkpoint: str, device: str) -> Predictor:
+    """The model of a finished run, or of exported weights."""
+    if not is_weights(place):
+        run = Run(place)
+        run.refuse_unfinished()
+        run.require(checkpoint)
+    return open_trained(place, checkpoint, pick_device(device))
 
 
 class Neighbour(NamedTuple):
@@ -186,7 +190,7 @@ def similar(
     """Return the shapes of a store whose embeddings are nearest to that of a file, nearest first.
 
     Args:
-        run: the run whose student embeds file and store.
+        run: the run or exported weights whose student embeds file and store, as in `embed`.
         file: a mesh or a point cloud.
         store: where to look.
         count: how many shapes.
@@ -202,9 +206,9 @@ def similar(
     """
     if count < 1:
         raise ConfigError(f"--count {count}: must be at least 1")
-    opened = Run(Path(run))
-    student, points = _student(opened, checkpoint, device)
-    cloud = read_points(Path(file), points, 0, columns, features=opened.features)
+    opened = _open(run, checkpoint, device)
+    student = opened.student
+    cloud = read_points(Path(file), opened.points, 0, columns, features=opened.features)
     theirs = axis_of_files(up, opened.up, str(run))
     cloud = turn(cloud, theirs, opened.up, opened.features)
     with evaluating(student):

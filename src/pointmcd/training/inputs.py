@@ -61,8 +61,8 @@ def open_unlabelled(config: TrainConfig, store: Store) -> list[Store]:
     A baseline does not learn from them, but takes as many steps as if it did.
 
     Raises:
-        StoreError: when one is the store itself, has another rig, no shape to learn from, or lacks
-            a feature.
+        StoreError: when one is the store itself, has another rig, no shape to learn from, lacks a
+            feature, or was rendered otherwise while the teacher's answers count.
     """
     others = [Store(path).with_up(store.up) for path in config.unlabelled]
     for other in others:
@@ -72,6 +72,12 @@ def open_unlabelled(config: TrainConfig, store: Store) -> list[Store]:
             raise StoreError(
                 f"--unlabelled {other.path}: has another rig than {store.path}; prepare it with the"
                 " same --rig"
+            )
+        if config.described_task.labelled and not other.renderers <= store.renderers:
+            raise StoreError(
+                f"--unlabelled {other.path}: its views are of {'+'.join(sorted(other.renderers))},"
+                f" those of {store.path} of {'+'.join(sorted(store.renderers))}: the teacher would"
+                " misjudge what looks so different; prepare both from meshes, or both from clouds"
             )
         other.check_features(config.features)
         if not len(_outside_test(other)):
