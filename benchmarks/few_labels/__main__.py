@@ -170,6 +170,9 @@ def main() -> None:
     options.add_argument("--teacher", default=TEACHER, help="encoder, or several joined by +")
     options.add_argument("--init", type=Path, help="pretrained run that all runs start from")
     options.add_argument("--at-once", type=int, default=1, help="runs trained at a time")
+    options.add_argument(
+        "--together", action="store_true", help="train the seeds of a variant as one model"
+    )
     options.add_argument("--first", type=int, help="train shapes of a large set with parts")
     options.add_argument(
         "--copies", type=int, default=0, help="deformed copies of each train shape (prepare)"
@@ -190,7 +193,11 @@ def main() -> None:
             known = {"label_fraction": fraction, "seed": seed} | smoothing
             teach(TeachConfig(store, study.teacher, task=task, **known))
         pairs = product(range(chosen.seeds), chosen.variants or OF_TASK[task])
-        train_all((study.config(variant, seed) for seed, variant in pairs), chosen.at_once)
+        train_all(
+            (study.config(variant, seed) for seed, variant in pairs),
+            chosen.at_once,
+            chosen.together,
+        )
     write_page(study, chosen.source.stem)
 
 

@@ -111,6 +111,9 @@ def main() -> None:
     options.add_argument("--epochs", type=int, default=40)
     options.add_argument("--strategies", nargs="*", default=["random", "typical"])
     options.add_argument("--at-once", type=int, default=1, help="runs trained at a time")
+    options.add_argument(
+        "--together", action="store_true", help="train the seeds of a variant as one model"
+    )
     options.add_argument("--page", action="store_true", help="train nothing, write the page")
     chosen = options.parse_args()
     study = Study(chosen.work, chosen.points, chosen.epochs)
@@ -123,6 +126,7 @@ def main() -> None:
         train_all(
             (study.config(strategy, v, seed) for seed, strategy in every for v in BOTH),
             chosen.at_once,
+            chosen.together,
         )
     rewrite(PAGE, list(section(study, chosen.source.stem, chosen.strategies)))
 

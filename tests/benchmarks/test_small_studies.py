@@ -134,6 +134,8 @@ def test_few_labels(run, monkeypatch, tiny_store, tmp_path):
     assert "## meshes, 32 points, 1 epochs, 34% of the labels" in page
     assert "Trained on cpu with torch " in page
     assert page.count("| distilled | 1 (seed 0) | ") == 1
+    page = run(*call, "--seeds", 3, "--variants", "baseline", "logits", "--together")
+    assert page.count("| distilled | 3 (0, 1, 2) | ") == 1
     monkeypatch.setattr(figure, "FRACTIONS", (0.34,))
     monkeypatch.setattr(figure, "CURVE", tmp_path / "curve.png")
     arguments = ["figure", str(tmp_path / "work"), "--curve", *map(str, settings[:4])]
@@ -147,7 +149,7 @@ def test_students_of_chosen_labels(run, monkeypatch, tiny_store, tmp_path):
     settings = ("--points", 32, "--epochs", 1, "--seeds", 2, "--stored", 64)
     call = (labelled_students, tiny_store.parent / "meshes", tmp_path / "work", *settings)
     (tmp_path / "README.md").write_text("# Which shapes to label\n")
-    page = run(*call)
+    page = run(*call, "--together")
     assert "WORK`. 6 labels; PointNet, 32 points, 1 epochs" in page
     assert "differ in" not in page
     for variant in BOTH:

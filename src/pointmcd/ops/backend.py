@@ -2,7 +2,9 @@
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cache, wraps
 from importlib.util import find_spec
 from typing import Any
@@ -23,6 +25,23 @@ _TRITON_CAPABILITY = (8, 0)
 DEVICES_WITHOUT_DOUBLE = ["cuda", "mps"]
 _TRITON_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
+_IN_TORCH: ContextVar[bool] = ContextVar("in_torch", default=False)
+
+
+@contextmanager
+def in_torch() -> Iterator[None]:
+    """Compute in torch's own operations alone, which its transforms (torch.func) know."""
+    token = _IN_TORCH.set(True)
+    try:
+        yield
+    finally:
+        _IN_TORCH.reset(token)
+
+
+def torch_alone() -> bool:
+    """Return whether only torch's own operations may be used: `in_torch`, or while exporting."""
+    return _IN_TORCH.get() or torch.compiler.is_compiling()
+
 
 def triton_fits(*tensors: Tensor) -> bool:
     """Return whether to use Triton's kernels; an exported program has none."""
@@ -31,7 +50,7 @@ def triton_fits(*tensors: Tensor) -> bool:
 
 def triton_runs(*tensors: Tensor) -> bool:
     """Return whether Triton's kernels run: on a GPU, or with TRITON_INTERPRET=1 on a CPU."""
-    if torch.compiler.is_compiling() or find_spec("triton") is None:
+    if torch_alone() or find_spec("triton") is None:
         return False
     return all(t.dtype in _TRITON_DTYPES and _has_triton(t.device) for t in tensors)
 
@@ -58,7 +77,7 @@ def _triton_starts() -> bool:
 def numba_fits(*tensors: Tensor) -> bool:
     """Return whether the CPU kernels, of float32, may be used; an exported program has none."""
     fits = all(t.device.type == "cpu" and t.dtype == torch.float32 for t in tensors)
-    return fits and not torch.compiler.is_compiling()
+    return fits and not torch_alone()
 
 
 def double_of(tensor: Tensor) -> torch.dtype:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pointmcd.ops.backend import numba_fits, parallel_kernel
+from pointmcd.ops.backend import numba_fits, parallel_kernel, torch_alone
 from pointmcd.ops.batch_norm import batch_statistics, running_statistics
 from pointmcd.ops.moments import mean_and_covariance
 from pointmcd.typing import Array
@@ -54,6 +54,8 @@ def _folding_pays(points: Tensor, linear: nn.Linear) -> bool:
     There, folding costs about fifty launches and the covariance of x, and spares seven passes over
     W x; those over what its cache holds cost nothing.
     """
+    if torch_alone():  # the covariance's backward pass is ours
+        return False
     if points.device.type == "cpu":
         return True
     wide, narrow = linear.weight.shape

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pointmcd.ops.backend import numba_fits, parallel_kernel, triton_fits, triton_runs
+from pointmcd.ops.backend import numba_fits, parallel_kernel, torch_alone, triton_fits, triton_runs
 from pointmcd.ops.scatter import scatter_numba, scatter_torch
 from pointmcd.typing import Array
 
@@ -50,7 +50,7 @@ def max_over_points(embeddings: Tensor) -> Tensor:
 
     On a CPU this is the masked max with one view that sees everything.
     """
-    if embeddings.device.type != "cpu" or torch.compiler.is_compiling():
+    if embeddings.device.type != "cpu" or torch_alone():
         return embeddings.max(dim=1).values
     everything = torch.ones((*embeddings.shape[:2], 1), dtype=torch.bool)
     return masked_max(embeddings, everything).squeeze(1)
@@ -80,7 +80,7 @@ class _MaskedMax(torch.autograd.Function):
             pooled, argmax = gpu.forward(embeddings.detach(), visibility)
         elif backend == "numba":
             pooled, argmax = _forward_numba(embeddings.detach(), visibility)
-        elif embeddings.device.type == "cpu" and not torch.compiler.is_compiling():
+        elif embeddings.device.type == "cpu" and not torch_alone():
             pooled, argmax = _forward_bags(embeddings, visibility)
         else:
             pooled, argmax = _forward_fill(embeddings, visibility)

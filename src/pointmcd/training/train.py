@@ -57,26 +57,34 @@ def train(config: TrainConfig) -> Path:
     """
     join(config.device)
     plan = main_first(lambda: plan_run(config))
-    fewer = plan.config.points < config.points
-    config = plan.config
     with agreed():
-        unlock = lock_folder(config.folder) if is_main() else contextlib.nullcontext()
+        unlock = lock_folder(plan.config.folder) if is_main() else contextlib.nullcontext()
     with unlock:
         run = main_first(lambda: existing_run(plan))
         if run is not None and run.finished:
             return run.path
-        trainer = Trainer(config, plan.store, plan.teacher)
-        if run is None and is_main():
-            _warn_of_few_steps(trainer)
-            if fewer:
-                console.print(f"note: {config.points} points: the store holds no more")
-            if config.fit_on == "train+val":
-                console.print(
-                    "note: fits train and val: nothing is validated, the last epoch counts"
-                )
-        run = run or main_first(lambda: _begin(plan, trainer))
+        trainer, run = begin(plan, run, config.points)
         _run_epochs(trainer, run)
     return run.path
+
+
+def begin(plan: Plan, run: Run | None, points: int) -> tuple[Trainer, Run]:
+    """Make the trainer of a run, and its folder where there is none.
+
+    Args:
+        plan: of the run.
+        run: that was begun before, or None.
+        points: that were asked for.
+    """
+    config = plan.config
+    trainer = Trainer(config, plan.store, plan.teacher)
+    if run is None and is_main():
+        _warn_of_few_steps(trainer)
+        if config.points < points:
+            console.print(f"note: {config.points} points: the store holds no more")
+        if config.fit_on == "train+val":
+            console.print("note: fits train and val: nothing is validated, the last epoch counts")
+    return trainer, run or main_first(lambda: _create(plan, trainer))
 
 
 def _warn_of_few_steps(trainer: Trainer) -> None:
@@ -116,7 +124,7 @@ def plan_run(config: TrainConfig) -> Plan:
     return Plan(config, store.with_up(start["up"] if start else None), teacher, start)
 
 
-def _begin(plan: Plan, trainer: Trainer) -> Run:
+def _create(plan: Plan, trainer: Trainer) -> Run:
     """Make the run folder, or read what the main process has made."""
     config = plan.config
     if not is_main():
@@ -213,14 +221,8 @@ def _first_difference(plan: Plan, meta: dict[str, Any]) -> str | None:
 
 
 def _run_epochs(trainer: Trainer, run: Run) -> None:
-    start, total, keeper = 0, trainer.config.epochs, Keeper(trainer, run)
-    with agreed():
-        last = run.checkpoint("last")
-        if last.exists():
-            tensors, state = load_checkpoint(last)
-            start, keeper.best = int(state["epoch"]), state["best"]
-            if start < total:
-                trainer.load(tensors, str(last))
+    total = trainer.config.epochs
+    start, keeper = resume(trainer, run)
     trackers.start(trainer.accelerator, run.path.name, run.settings)
     estimate = _estimate(trainer, total - start)
     with progress_bar(shown=is_main()) as progress:
@@ -246,11 +248,29 @@ def _run_epochs(trainer: Trainer, run: Run) -> None:
     trackers.finish(trainer.accelerator)
     with agreed():
         if is_main():
-            calibrate(run, trainer.store)
-            keep_labelled(run, trainer.store)
-            if not trainer.config.keep_checkpoints:
-                _drop_optimizer(last)
-            run.finish()
+            finish(trainer, run)
+
+
+def resume(trainer: Trainer, run: Run) -> tuple[int, Keeper]:
+    """Load what was reached; return how many epochs are done, and what keeps the next."""
+    start, keeper = 0, Keeper(trainer, run)
+    with agreed():
+        last = run.checkpoint("last")
+        if last.exists():
+            tensors, state = load_checkpoint(last)
+            start, keeper.best = int(state["epoch"]), state["best"]
+            if start < trainer.config.epochs:
+                trainer.load(tensors, str(last))
+    return start, keeper
+
+
+def finish(trainer: Trainer, run: Run) -> None:
+    """Add what a run has once it is trained: calibration, what its labelled shapes look like."""
+    calibrate(run, trainer.store)
+    keep_labelled(run, trainer.store)
+    if not trainer.config.keep_checkpoints:
+        _drop_optimizer(run.checkpoint("last"))
+    run.finish()
 
 
 def _estimate(trainer: Trainer, epochs: int) -> Estimate:

@@ -105,6 +105,7 @@ class Trainer:
         loaders = [self._train_loader(dataset, order) for dataset, order in pairs]
         prepared = self.accelerator.prepare(self.training, optimizer, *loaders)
         self.model, self.optimizer, *self.loaders = prepared
+        self._began = 0.0
         #: Told after each step the epoch, and which share of its steps is done.
         self.on_step: Callable[[int, float], None] = lambda epoch, share: None
         self.make_step: Callable[..., Logged] = self._step
@@ -254,7 +255,12 @@ class Trainer:
 
     def epoch(self, epoch: int) -> dict[str, Any]:
         """Train one epoch (counted from 0), validate, and return the record of it."""
-        start = time.perf_counter()
+        self.start_epoch(epoch)
+        return self.end_epoch(epoch, self._train(epoch))
+
+    def start_epoch(self, epoch: int) -> None:
+        """Settle the order, the augmentation and the learning rate of an epoch."""
+        self._began = time.perf_counter()
         config = self.config
         # Everything random depends on seed and epoch alone: a resumed run repeats it.
         # Dropout and noise of a process are its own; order and augmentation are those of all.
@@ -270,16 +276,19 @@ class Trainer:
                 group["lr"].fill_(lr)
             else:
                 group["lr"] = lr
-        means = self._train(epoch)
+        self.model.train()
+
+    def end_epoch(self, epoch: int, means: dict[str, float]) -> dict[str, Any]:
+        """Validate, and return the record of an epoch, with the means of what its steps logged."""
         scores = self._validate()
         with agreed():
             self._check_finite(epoch, (*means.values(), scores["val_loss"] or 0.0))
         return {
             "epoch": epoch + 1,
-            "lr": lr,
+            "lr": learning_rate(self.config, epoch),
             **means,
             **scores,
-            "seconds": round(time.perf_counter() - start, 3),
+            "seconds": round(time.perf_counter() - self._began, 3),
         }
 
     def _check_finite(self, epoch: int, losses: tuple[float, ...]) -> None:
@@ -304,20 +313,26 @@ class Trainer:
 
     def _train(self, epoch: int) -> dict[str, float]:
         """One pass over the train split: the mean over its shapes of all that a step logs."""
-        self.model.train()
         weights = loss_weights(self.config, epoch)
         names: list[str] = []
         sums = torch.zeros((), device=self.accelerator.device)
         with ExitStack() as stack:
-            each = [stack.enter_context(closing(self._batches(one))) for one in self.loaders]
-            for done, (batch, *unlabelled) in enumerate(zip(*each, strict=False), 1):
-                logged = self.make_step(batch, weights, *unlabelled)
+            for done, batches in enumerate(self.batches(stack), 1):
+                logged = self.make_step(batches[0], weights, *batches[1:])
                 names = list(logged)
                 means = torch.stack([*logged.values(), torch.ones_like(logged[names[0]])])
-                sums = sums + means * len(batch.points)
+                sums = sums + means * len(batches[0].points)
                 self.on_step(epoch, done / self.steps)
         *totals, count = self.accelerator.reduce(sums, "sum").tolist()
         return {name: total / count for name, total in zip(names, totals, strict=True)}
+
+    def batches(self, stack: ExitStack) -> Iterator[tuple[Batch, ...]]:
+        """Return the batches of an epoch's steps: of the task's shapes and, if apart, the others.
+
+        Leaving `stack` ends what makes them.
+        """
+        each = [stack.enter_context(closing(self._batches(one))) for one in self.loaders]
+        return zip(*each, strict=False)
 
     def _step(
         self,
@@ -330,28 +345,38 @@ class Trainer:
         Returns:
             what is logged of it, scalars: the task's loss and metrics, the loss of each objective.
         """
-        config, (task_weight, factor) = self.config, weights
-        objectives = self.training.objectives
         with self.accelerator.autocast():
-            logits, losses, penalty = self.model(batch, unlabelled)
-        if self.weights is not None:
-            batch = batch._replace(weights=self.weights[batch.labels])
-        task = self.task.loss(logits.float(), batch, config.label_smoothing)
-        loss = task_weight * task + config.regulariser_weight * penalty.float()
-        for own, weight in zip(losses, objectives.weights.values(), strict=True):
-            loss = loss + (weight * factor) * own
+            outputs = self.model(batch, unlabelled)
+        loss, logged = self.losses(outputs, batch, weights)
         self.optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)
-        if config.clip_gradients is not None:
-            self.accelerator.clip_grad_norm_(self.training.parameters(), config.clip_gradients)
+        if self.config.clip_gradients is not None:
+            self.accelerator.clip_grad_norm_(self.training.parameters(), self.config.clip_gradients)
         self.optimizer.step()
         if self.average is not None:
             self.average.update_parameters(self.training)
+        return logged
+
+    def losses(
+        self,
+        outputs: tuple[Tensor, Tensor, Tensor],
+        batch: Batch,
+        weights: tuple[float | Tensor, float | Tensor],
+    ) -> tuple[Tensor, Logged]:
+        """Return the loss of a step from what `StudentTraining` gives, and what is logged of it."""
+        (logits, losses, penalty), (task_weight, factor) = outputs, weights
+        objectives = self.training.objectives
+        if self.weights is not None:
+            batch = batch._replace(weights=self.weights[batch.labels])
+        task = self.task.loss(logits.float(), batch, self.config.label_smoothing)
+        loss = task_weight * task + self.config.regulariser_weight * penalty.float()
+        for own, weight in zip(losses, objectives.weights.values(), strict=True):
+            loss = loss + (weight * factor) * own
         logged = {f"{key}_loss": own for key, own in zip(objectives, losses.detach(), strict=True)}
         if not self.task.labelled:
-            return logged
+            return loss, logged
         metrics = self.task.training_metrics(logits.detach().float(), batch)
-        return {"task_loss": task.detach(), **logged, **metrics}
+        return loss, {"task_loss": task.detach(), **logged, **metrics}
 
     def model_tensors(self) -> dict[str, Tensor]:
         """Return the model that is validated and kept, as a checkpoint holds it."""
