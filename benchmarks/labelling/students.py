@@ -13,6 +13,8 @@ from itertools import product
 from pathlib import Path
 from statistics import mean
 
+import numpy as np
+
 from benchmarks.labelling import PAGE, rewrite
 from benchmarks.labelling.__main__ import simulate
 from benchmarks.shared.trials import BOTH, parser, train_all, trained_on
@@ -72,7 +74,7 @@ def read(run: str | Path, checkpoint: Checkpoint) -> RunResult:
     return replace(found, config=found.config | {"labels by": strategy}, info=info)
 
 
-def section(study: Study, title: str, strategies: list[str]) -> Iterator[str]:
+def section(study: Study, title: str, strategies: list[str], command: str) -> Iterator[str]:
     """Yield the paragraphs of one data set; the first strategy's baseline is that of all others."""
     made = {strategy: runs for strategy in strategies if (runs := study.done(strategy))}
     (baseline, *first), *others = made.values()
@@ -80,7 +82,7 @@ def section(study: Study, title: str, strategies: list[str]) -> Iterator[str]:
     yield f"## {title}, students"
     run = Run(baseline[0])
     yield (
-        f"`python -m benchmarks.labelling.students ../shared/data/{title}.zip WORK`."
+        f"`{command}`."
         f" {' or '.join(map(str, sorted(known)))} labels; PointNet, {run.config.points} points,"
         f" {run.config.epochs} epochs, the default objective (class probabilities)."
         f" {trained_on(run)} `typical` became the default because it was the best of six on the"
@@ -128,7 +130,13 @@ def main() -> None:
             chosen.at_once,
             chosen.together,
         )
-    rewrite(PAGE, list(section(study, chosen.source.stem, chosen.strategies)))
+    said = ("seeds", "stored", "points", "epochs", "strategies")
+    given = {name: getattr(chosen, name) for name in said}
+    own = {name: value for name, value in given.items() if value != options.get_default(name)}
+    words = [f"--{name} {' '.join(map(str, np.atleast_1d(value)))}" for name, value in own.items()]
+    command = " ".join(["python -m benchmarks.labelling.students", str(chosen.source), "WORK"])
+    told = " ".join([command, *words])
+    rewrite(PAGE, list(section(study, chosen.source.stem, chosen.strategies, told)))
 
 
 if __name__ == "__main__":

@@ -150,7 +150,7 @@ def test_students_of_chosen_labels(run, monkeypatch, tiny_store, tmp_path):
     call = (labelled_students, tiny_store.parent / "meshes", tmp_path / "work", *settings)
     (tmp_path / "README.md").write_text("# Which shapes to label\n")
     page = run(*call, "--together")
-    assert "WORK`. 6 labels; PointNet, 32 points, 1 epochs" in page
+    assert "WORK --seeds 2 --stored 64 --points 32 --epochs 1`. 6 labels; PointNet, 32" in page
     assert "differ in" not in page
     for variant in BOTH:
         for strategy in ("random", "typical"):
