@@ -171,7 +171,7 @@ def main() -> None:
     options.add_argument("--init", type=Path, help="pretrained run that all runs start from")
     options.add_argument("--at-once", type=int, default=1, help="runs trained at a time")
     options.add_argument(
-        "--together", action="store_true", help="train the seeds of a variant as one model"
+        "--together", action="store_true", help="train runs with the same settings as one model"
     )
     options.add_argument("--first", type=int, help="train shapes of a large set with parts")
     options.add_argument(

@@ -114,7 +114,7 @@ def main() -> None:
     options.add_argument("--strategies", nargs="*", default=["random", "typical"])
     options.add_argument("--at-once", type=int, default=1, help="runs trained at a time")
     options.add_argument(
-        "--together", action="store_true", help="train the seeds of a variant as one model"
+        "--together", action="store_true", help="train runs with the same settings as one model"
     )
     options.add_argument("--page", action="store_true", help="train nothing, write the page")
     chosen = options.parse_args()

@@ -19,7 +19,7 @@ from pointmcd.files import read_json
 from pointmcd.tables import to_markdown
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.run import Run
-from pointmcd.training.together import train_together
+from pointmcd.training.together import can_train_together, train_together
 from pointmcd.training.train import train
 
 #: What each variant changes in the settings, and nothing else.
@@ -98,20 +98,18 @@ def trained_and_evaluated(config: TrainConfig) -> Path:
 def train_all(configs: Iterable[TrainConfig], at_once: int = 1, together: bool = False) -> None:
     """Train and evaluate runs in this order, several at a time: small ones do not fill a GPU.
 
-    With `together`, those that differ in seed or label file alone are trained as one model.
+    With `together`, those that differ in seed or label file alone are first trained as one model,
+    where that can be done.
     """
-    if not together:
-        Parallel(at_once)(delayed(_timed)(config) for config in configs)
-        return
+    configs = list(configs)
     groups: dict[TrainConfig, list[TrainConfig]] = defaultdict(list)
-    for config in configs:
+    for config in filter(can_train_together, configs if together else []):
         groups[replace(config, out=None, seed=0, labels=None)].append(config)
     for group in groups.values():
         start = time.perf_counter()
         train_together(group)
         print(f"{len(group)} runs together: {time.perf_counter() - start:.0f} s")
-        for config in group:
-            trained_and_evaluated(config)
+    Parallel(at_once)(delayed(_timed)(config) for config in configs)
 
 
 def _timed(config: TrainConfig) -> None:

@@ -7,11 +7,14 @@ import torch
 from store_copies import copy_store
 from trainers import trainer_of
 
+from pointmcd import checkpoint
 from pointmcd.checkpoint import load_checkpoint
+from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError
 from pointmcd.evaluation.evaluate import evaluate
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach
+from pointmcd.training.keeper import Keeper
 from pointmcd.training.run import Run
 from pointmcd.training.together import Together, train_together
 from pointmcd.training.train import train
@@ -94,13 +97,13 @@ def test_runs_are_those_trained_alone(pair, content):
 
 
 def test_an_interrupted_training_goes_on(pair, monkeypatch):
-    options = {"student": "pointnet-vanilla", "dropout": 0.0, "keep_checkpoints": True}
+    options = {"student": "pointnet-vanilla", "dropout": 0.0, "lr": 0.001, "epochs": 3}
     whole = train_together(pair("whole", **options))
     real, epochs = Together.epoch, []
 
     def stopping(self, epoch):
         epochs.append(epoch)
-        if epoch == 1:
+        if epochs == [0, 1]:
             raise KeyboardInterrupt
         return real(self, epoch)
 
@@ -108,10 +111,55 @@ def test_an_interrupted_training_goes_on(pair, monkeypatch):
     configs = pair("cut", **options)
     with pytest.raises(KeyboardInterrupt):
         train_together(configs)
-    monkeypatch.setattr(Together, "epoch", real)
-    for run, other in zip(train_together(configs), whole, strict=True):
-        assert_equal_but_for_rounding(run, other)
-    assert train_together(configs) == [config.folder for config in configs]
+    assert [epochs_of(config.folder) for config in configs] == [1, 1]
+    runs = train_together(configs)
+    assert epochs == [0, 1, 1, 2]  # together, and from where they were stopped
+    for run, other in zip(runs, whole, strict=True):
+        assert epochs_of(run) == 3
+        for ours, theirs in zip(tensors(run), tensors(other), strict=True):
+            assert torch.equal(ours, theirs)
+    assert train_together(configs) == runs
+    assert epochs == [0, 1, 1, 2]
+
+
+def epochs_of(run):
+    return load_checkpoint(run / "last.safetensors")[1]["epoch"]
+
+
+def tensors(run):
+    return load_checkpoint(run / "last.safetensors")[0].values()
+
+
+def test_finished_runs_stay_as_they_are(pair, monkeypatch):
+    configs = pair("a", student="pointnet-vanilla", epochs=1)
+    finished = train(configs[0])
+    before = (finished / "last.safetensors").read_bytes()
+    real, trained = Together.__init__, []
+
+    def counting(self, trainers):
+        trained.append(len(trainers))
+        real(self, trainers)
+
+    monkeypatch.setattr(Together, "__init__", counting)
+    train_together(configs)
+    assert trained == [1]
+    assert Run(configs[1].folder).finished
+    assert (finished / "last.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize("every", [0.0, 1e9])
+def test_all_are_kept_at_once_or_none(pair, monkeypatch, every):
+    monkeypatch.setattr(checkpoint, "SAVE_EVERY", every)
+    written, real = [], Keeper._write
+
+    def writing(self, epoch):
+        written.append((self.run.path.name, epoch))
+        real(self, epoch)
+
+    monkeypatch.setattr(Keeper, "_write", writing)
+    train_together(pair("a", student="pointnet-vanilla", epochs=2))
+    epochs = (2,) if every else (1, 2)
+    assert written == [(name, epoch) for epoch in epochs for name in ("a-0", "a-1")]
 
 
 @pytest.mark.parametrize(
@@ -129,9 +177,50 @@ def test_what_cannot_be_batched_is_refused(pair, options, message):
     assert not configs[0].folder.exists()
 
 
+def label_file(store, folder, counts):
+    """A label file that names so many shapes of each class."""
+    rows = [s for s in Store(store).shapes if s.split == "train"]
+    chosen = [
+        [one for one in rows if one.label == label][:count] for label, count in counts.items()
+    ]
+    file = folder / f"{'-'.join(map(str, counts.values()))}.csv"
+    file.write_text("".join(f"{s.name},{s.label}\n" for rows in chosen for s in rows))
+    return file
+
+
+def test_runs_of_other_classes_or_steps_are_refused_before_any_folder(make, store, tmp_path):
+    few = label_file(store, tmp_path, {"bed": 2, "chair": 2, "lamp": 1})
+    two = label_file(store, tmp_path, {"bed": 2, "chair": 2, "lamp": 2})
+    two.write_text(two.read_text().replace(",lamp", ",stool"))
+    many = label_file(store, tmp_path, {"bed": 3, "chair": 2, "lamp": 2})
+    of = {"student": "pointnet", "batch_size": 4}
+    one, other, third = (make(file.stem, store, labels=file, **of) for file in (few, two, many))
+    with pytest.raises(ConfigError, match=r"has other classes than .*; train them one by one"):
+        train_together([one, other])
+    with pytest.raises(ConfigError, match=r"steps an epoch, .* label equally many shapes in each"):
+        train_together([one, third])
+    assert not any(
+        config.folder.exists() and any(config.folder.glob("*.json"))
+        for config in (one, other, third)
+    )
+
+
+def test_a_folder_that_is_given_twice(make, store):
+    config = make("a", store, student="pointnet")
+    with pytest.raises(ConfigError, match=r"--out .*: is given twice"):
+        train_together([config, config])
+
+
+def test_a_default_objective_is_named(make, store):
+    config = make("a", store, student="pointnet", teacher="lite0", objective=())
+    teach(TeachConfig(store, epochs=1, device="cpu", overwrite=True))
+    with pytest.raises(ConfigError, match=r"--objective vafp.*: such runs cannot"):
+        train_together([config])
+
+
 def test_other_differences_are_refused(make, store):
     configs = [make(name, store, student="pointnet", lr=lr) for name, lr in (("a", 0.1), ("b", 1))]
-    with pytest.raises(ConfigError, match="differ in seed, labels, store or out only"):
+    with pytest.raises(ConfigError, match=r"has lr 1, .* 0\.1; runs that are trained together"):
         train_together(configs)
 
 

@@ -40,7 +40,8 @@ def in_torch() -> Iterator[None]:
 
 def torch_alone() -> bool:
     """Return whether only torch's own operations may be used: `in_torch`, or while exporting."""
-    return _IN_TORCH.get() or torch.compiler.is_compiling()
+    # In this order: the compiler does not look behind a term that it knows.
+    return torch.compiler.is_compiling() or _IN_TORCH.get()
 
 
 def triton_fits(*tensors: Tensor) -> bool:

@@ -11,11 +11,11 @@ import torch
 from pointmcd.data.labels import is_part_file, match_labels
 from pointmcd.data.store import Store
 from pointmcd.device import pick_device
-from pointmcd.errors import ConfigError, StoreError
+from pointmcd.errors import ConfigError, RunError, StoreError
 from pointmcd.extras import import_extra
 from pointmcd.files import replacing
 from pointmcd.inference.predictor import Predictor, open_trained
-from pointmcd.inference.pretrained import is_weights
+from pointmcd.inference.pretrained import is_weights, list_pretrained
 from pointmcd.options import Axis
 from pointmcd.shapes.axes import axis_of_files, turn
 from pointmcd.shapes.clouds import read_points
@@ -163,6 +163,11 @@ def _learnt(run: Run, store: Store) -> dict[int, str]:
 def _open(place: str | Path, checkpoint: str, device: str) -> Predictor:
     """The model of a finished run, or of exported weights."""
     if not is_weights(place):
+        if not Path(place).exists():
+            raise RunError(
+                f"{place}: no such run, and no weights that come with pointmcd:"
+                f" {', '.join(list_pretrained())}"
+            )
         run = Run(place)
         run.refuse_unfinished()
         run.require(checkpoint)

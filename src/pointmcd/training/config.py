@@ -79,8 +79,8 @@ class TrainConfig:
     seed. They are repeated until an epoch has about as many steps as with all. Objectives
     learn from all train shapes."""
     unlabelled: Annotated[tuple[Path, ...], metavar("STORE [STORE ...]")] = ()
-    """More prepared stores, of the same rig, whose shapes outside their test splits the objectives
-    learn from too; their labels, if any, are not read."""
+    """More prepared stores, of the same rig and renderer, whose shapes outside their test splits
+    the objectives learn from too; their labels, if any, are not read."""
     labels: Annotated[Path | None, metavar("FILE")] = None
     """Label file (path,class; for segmentation the parts.csv of `label --parts`) whose labels are
     used instead of the store's, outside the test split; all other shapes are learnt from without

@@ -76,8 +76,9 @@ def open_unlabelled(config: TrainConfig, store: Store) -> list[Store]:
         if config.described_task.labelled and not other.renderers <= store.renderers:
             raise StoreError(
                 f"--unlabelled {other.path}: its views are of {'+'.join(sorted(other.renderers))},"
-                f" those of {store.path} of {'+'.join(sorted(store.renderers))}: the teacher would"
-                " misjudge what looks so different; prepare both from meshes, or both from clouds"
+                f" those of {store.path} of {'+'.join(sorted(store.renderers))}: a teacher that"
+                " learnt from one renderer misjudges the other; prepare both from meshes, or both"
+                " from clouds, with the same version of pointmcd"
             )
         other.check_features(config.features)
         if not len(_outside_test(other)):

@@ -27,12 +27,22 @@ class Keeper:
         self._unwritten: tuple[dict[str, Tensor], dict[str, Any]] | None = None
         self._timer = SaveTimer()
 
-    def keep(self, record: dict[str, Any]) -> None:
-        """Keep the results of an epoch, of the last one at once."""
+    def keep(self, record: dict[str, Any], due: bool | None = None) -> None:
+        """Keep the results of an epoch, of the last one at once.
+
+        Args:
+            record: of the epoch.
+            due: whether to write now; None: as `is_due` says.
+        """
+        due = self.is_due(record["epoch"]) if due is None else due
         self._records.append(record)
         self._keep_if_best(record)
-        if self._timer.is_due(record["epoch"] == self.trainer.config.epochs):
+        if due:
             self._write(record["epoch"])
+
+    def is_due(self, epoch: int) -> bool:
+        """Return whether to write after that epoch, counted from 1."""
+        return self._timer.is_due(epoch == self.trainer.config.epochs)
 
     def _keep_if_best(self, record: dict[str, Any]) -> None:
         score: float | None = record[self.trainer.task.best]

@@ -63,28 +63,22 @@ def train(config: TrainConfig) -> Path:
         run = main_first(lambda: existing_run(plan))
         if run is not None and run.finished:
             return run.path
-        trainer, run = begin(plan, run, config.points)
+        trainer = Trainer(plan.config, plan.store, plan.teacher)
+        run = run or begin(plan, trainer, config.points)
         _run_epochs(trainer, run)
     return run.path
 
 
-def begin(plan: Plan, run: Run | None, points: int) -> tuple[Trainer, Run]:
-    """Make the trainer of a run, and its folder where there is none.
-
-    Args:
-        plan: of the run.
-        run: that was begun before, or None.
-        points: that were asked for.
-    """
+def begin(plan: Plan, trainer: Trainer, points: int) -> Run:
+    """Make the folder of a run, with notes on what is to come; `points` were asked for."""
     config = plan.config
-    trainer = Trainer(config, plan.store, plan.teacher)
-    if run is None and is_main():
+    if is_main():
         _warn_of_few_steps(trainer)
         if config.points < points:
             console.print(f"note: {config.points} points: the store holds no more")
         if config.fit_on == "train+val":
             console.print("note: fits train and val: nothing is validated, the last epoch counts")
-    return trainer, run or main_first(lambda: _create(plan, trainer))
+    return main_first(lambda: _create(plan, trainer))
 
 
 def _warn_of_few_steps(trainer: Trainer) -> None:

@@ -329,7 +329,7 @@ class Trainer:
     def batches(self, stack: ExitStack) -> Iterator[tuple[Batch, ...]]:
         """Return the batches of an epoch's steps: of the task's shapes and, if apart, the others.
 
-        Leaving `stack` ends what makes them.
+        Closing `stack` stops the loaders.
         """
         each = [stack.enter_context(closing(self._batches(one))) for one in self.loaders]
         return zip(*each, strict=False)
