@@ -13,8 +13,6 @@ from itertools import product
 from pathlib import Path
 from statistics import mean
 
-import numpy as np
-
 from benchmarks.labelling import PAGE, rewrite
 from benchmarks.labelling.__main__ import simulate
 from benchmarks.shared.trials import BOTH, parser, train_all, trained_on
@@ -130,13 +128,12 @@ def main() -> None:
             chosen.at_once,
             chosen.together,
         )
-    said = ("seeds", "stored", "points", "epochs", "strategies")
-    given = {name: getattr(chosen, name) for name in said}
-    own = {name: value for name, value in given.items() if value != options.get_default(name)}
-    words = [f"--{name} {' '.join(map(str, np.atleast_1d(value)))}" for name, value in own.items()]
-    command = " ".join(["python -m benchmarks.labelling.students", str(chosen.source), "WORK"])
-    told = " ".join([command, *words])
-    rewrite(PAGE, list(section(study, chosen.source.stem, chosen.strategies, told)))
+    command = f"python -m benchmarks.labelling.students {chosen.source} WORK"
+    for name in ("seeds", "stored", "points", "epochs", "strategies"):
+        value = getattr(chosen, name)
+        if value != options.get_default(name):
+            command += f" --{name} {' '.join(value) if isinstance(value, list) else value}"
+    rewrite(PAGE, list(section(study, chosen.source.stem, chosen.strategies, command)))
 
 
 if __name__ == "__main__":

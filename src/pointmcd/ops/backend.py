@@ -40,7 +40,7 @@ def in_torch() -> Iterator[None]:
 
 def torch_alone() -> bool:
     """Return whether only torch's own operations may be used: `in_torch`, or while exporting."""
-    # In this order: the compiler does not look behind a term that it knows.
+    # In this order: torch.compile cannot trace a ContextVar, and stops at the first term.
     return torch.compiler.is_compiling() or _IN_TORCH.get()
 
 

@@ -6,7 +6,7 @@ of a single run (torch.func, "Model ensembling").
 
 import copy
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import fields
 from pathlib import Path
@@ -187,15 +187,18 @@ class Together:
 
     def step(self, batches: Sequence[tuple[Batch, ...]], weights: tuple[float, float]) -> Logged:
         """Make one step of each run, and return what it logs, [R] by name, R runs."""
-        flat = [tree_flatten(one) for one in batches]
-        spec = flat[0][1]
-        leaves = [torch.stack(one) for one in _tensors([leaves for leaves, _ in flat])]
-        places = [i for i, leaf in enumerate(flat[0][0]) if isinstance(leaf, Tensor)]
+        each = [tree_flatten(one)[0] for one in batches]
+        first, spec = tree_flatten(batches[0])
+        tensors = {
+            i: torch.stack([leaves[i] for leaves in each])
+            for i, leaf in enumerate(first)
+            if isinstance(leaf, Tensor)
+        }
 
-        def one(parameters: Any, buffers: Any, tensors: list[Tensor]) -> tuple[Tensor, Logged]:
-            there = list(flat[0][0])
-            for place, tensor in zip(places, tensors, strict=True):
-                there[place] = tensor
+        def one(
+            parameters: dict[str, Tensor], buffers: dict[str, Tensor], own: dict[int, Tensor]
+        ) -> tuple[Tensor, Logged]:
+            there = [own.get(i, leaf) for i, leaf in enumerate(first)]
             batch, *unlabelled = tree_unflatten(there, spec)
             outputs = functional_call(self.skeleton, (parameters, buffers), (batch, *unlabelled))
             return self.first.losses(outputs, batch, weights)
@@ -203,7 +206,7 @@ class Together:
         parameters = {name: torch.stack(own) for name, own in self.parameters.items()}
         buffers = {name: torch.stack(own) for name, own in self.buffers.items()}
         with in_torch():
-            losses, logged = vmap(one, randomness="different")(parameters, buffers, leaves)
+            losses, logged = vmap(one, randomness="different")(parameters, buffers, tensors)
         for trainer in self.trainers:
             trainer.optimizer.zero_grad(set_to_none=True)
         losses.sum().backward()
@@ -216,10 +219,3 @@ class Together:
 
 def _by_name(each: Sequence[dict[str, Tensor]]) -> dict[str, list[Tensor]]:
     return {name: [one[name] for one in each] for name in each[0]}
-
-
-def _tensors(each: Sequence[list[Any]]) -> Iterator[tuple[Tensor, ...]]:
-    """Yield the tensors of several runs that stand in the same place."""
-    for leaves in zip(*each, strict=True):
-        if isinstance(leaves[0], Tensor):
-            yield leaves
