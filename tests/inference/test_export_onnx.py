@@ -2,6 +2,7 @@ import json
 import re
 import shutil
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,6 +14,8 @@ from pointmcd.files import write_json
 from pointmcd.inference import export_onnx
 from pointmcd.inference.export import export_run
 from pointmcd.inference.model_card import about
+from pointmcd.inference.predictor import open_trained
+from pointmcd.inference.pretrained import from_pretrained, list_pretrained
 from pointmcd.students.base import PointFeatures
 from pointmcd.students.registry import list_students
 from pointmcd.training.config import TrainConfig
@@ -204,7 +207,8 @@ def test_from_the_command_line(cli, quick_run, tmp_path):
 
 
 def test_clouds_of_the_store_are_what_it_is_checked_on(trained_run, taught_store):
-    found = [inputs[0] for inputs in export_onnx._examples(Run(trained_run), None)]
+    trained, store = open_trained(trained_run, "last", torch.device("cpu")), Store(taught_store)
+    found = [inputs[0] for inputs in export_onnx._examples(trained, None, store)]
     assert [tuple(points.shape[:2]) for points in found] == [
         (1, 64),
         (2, 32),
@@ -212,5 +216,33 @@ def test_clouds_of_the_store_are_what_it_is_checked_on(trained_run, taught_store
         (2, 128),
         (5, 64),
     ]
-    wanted = Store(taught_store).points(np.arange(2), 32)
+    wanted = store.points(np.arange(2), 32)
     assert np.array_equal(found[1].numpy(), wanted)
+
+
+def test_exported_weights_give_the_file_that_their_run_gives(
+    trained_run, exported_run, tmp_path, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    export_run(trained_run, "safetensors", "weights")
+    file = export_run("weights")
+    assert file == Path("weights.onnx")
+    assert told_by(file) == told_by(exported_run)
+    agrees(trained_run, file, [(1, 3), (2, 64)])
+    with pytest.raises(ConfigError, match="--to safetensors: weights: is of that kind already"):
+        export_run("weights", "safetensors", "again")
+    assert {path.name for path in tmp_path.iterdir()} == {"weights", "weights.onnx"}
+
+
+def test_weights_that_come_along_are_exported_by_name(tmp_path):
+    name = list_pretrained()[0]
+    file = export_run(name, out=tmp_path / "model.onnx")
+    model, points = from_pretrained(name).eval(), cloud(2, 100)
+    assert told_by(file) == model.about | {"up": "y"}
+    inputs = {"points": points.numpy()}
+    if "labels" in [one.name for one in session_of(file).get_inputs()]:
+        inputs["labels"] = np.zeros(2, np.int64)
+    with torch.inference_mode():
+        wanted = model(*map(torch.from_numpy, inputs.values())).numpy()
+    (found,) = session_of(file).run(None, inputs)
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-4 * max(1, np.abs(wanted).max()))

@@ -22,16 +22,18 @@ def export(
     """Write the model of a run or teacher for other programs: an ONNX file, or weights with a card.
 
     Args:
-        run: Folder of the run, or of a teacher (STORE/teachers/NAME).
+        run: Folder of the run, or of a teacher (STORE/teachers/NAME); for onnx also weights: those
+            that come with pointmcd (a name), a folder of --to safetensors, or hf-hub:OWNER/NAME.
         to: onnx (a program, checked in ONNX Runtime) or safetensors (weights and README.md).
         out_path: File (onnx) or folder (safetensors); by default export.onnx or export in that
-            folder.
+            folder, of weights NAME.onnx.
         checkpoint: Checkpoint of the last epoch, or the best on the validation split.
         points: Fix the number of points that the ONNX file takes; by default any from 2.
         half: Keep safetensors in float16, in half the space.
         licence: Licence of the weights, for their card, such as cc-by-4.0.
     """
-    from pointmcd.inference.export import WEIGHTS, export_run
+    from pointmcd.inference.export import export_run
+    from pointmcd.inference.model_card import WEIGHTS
     from pointmcd.progress import console
 
     path = export_run(run, to, out_path, checkpoint, points, half, licence)

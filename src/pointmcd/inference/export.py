@@ -4,24 +4,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import torch
 from torch import Tensor, nn
 
 from pointmcd.checkpoint import save_checkpoint
-from pointmcd.errors import ConfigError
+from pointmcd.data.store import Store
+from pointmcd.errors import ConfigError, StoreError
 from pointmcd.files import replacing
-from pointmcd.inference.export_onnx import write_run_onnx, write_teacher_onnx
-from pointmcd.inference.model_card import about, model_card, teacher_card
+from pointmcd.inference.export_onnx import write_student_onnx, write_teacher_onnx
+from pointmcd.inference.model_card import CARD, WEIGHTS, about, model_card, teacher_card
+from pointmcd.inference.predictor import open_trained
+from pointmcd.inference.pretrained import is_weights
 from pointmcd.inference.teacher import about_teacher, open_teacher, refuse_run_options
 from pointmcd.teachers.stored import is_teacher
-from pointmcd.training.model import load_model
 from pointmcd.training.run import Run
 
 Format = Literal["onnx", "safetensors"]
-#: What a folder of weights holds; one that holds anything else is not written over.
-WEIGHTS, CARD = "model.safetensors", "README.md"
+_CPU = torch.device("cpu")
 
 
 def export_run(
@@ -33,7 +34,7 @@ def export_run(
     half: bool = False,
     licence: str | None = None,
 ) -> Path:
-    """Write the model of a run, or of a teacher, for use without pointmcd.
+    """Write the model of a run, of a teacher, or of exported weights, for use without pointmcd.
 
     "onnx": one file with the inputs and the output that the task names: `points` float32
     [batch, points, 3], for part segmentation also `labels` int64 [batch], and `logits` ([batch,
@@ -44,10 +45,12 @@ def export_run(
     "safetensors": a folder with the weights and a card that says what they are.
 
     Args:
-        run: the folder of a run, or of a teacher that does a task itself (STORE/teachers/NAME).
+        run: the folder of a run, or of a teacher that does a task itself (STORE/teachers/NAME); for
+            "onnx" also exported weights: a folder, a name of `list_pretrained`, or
+            `hf-hub:OWNER/NAME`.
         to: the format.
         out: the file (onnx) or folder (safetensors); `export.onnx` or `export` in that folder by
-            default.
+            default, of weights NAME.onnx.
         checkpoint: "last", or "best" (on the validation split, if that was not fitted).
         points: the only number of points that the ONNX file takes; by default it takes any from 2.
         half: keep safetensors in float16, in half the space; they are loaded as float32.
@@ -66,13 +69,15 @@ def export_run(
         PointMCDError: when the file computes something else than the run.
     """
     source = Path(run)
-    path = Path(out or source / ("export.onnx" if to == "onnx" else "export"))
+    weights = is_weights(source)
+    beside = source / ("export.onnx" if to == "onnx" else "export")
+    path = Path(out or (f"{source.name}.onnx" if weights else beside))
     if points is not None and (to != "onnx" or points < 1):
         raise ConfigError(f"--points {points}: is 1 or more, and for --to onnx alone")
     for option, given in (("half", half), ("licence", licence)):
         if given and to == "onnx":
             raise ConfigError(f"--{option}: is for --to safetensors alone")
-    load = _teacher if is_teacher(source) else _run
+    load = _weights if weights else _teacher if is_teacher(source) else _run
     exported = load(source, checkpoint, points, half)
     if to == "safetensors":
         _refuse_others(path)
@@ -105,17 +110,41 @@ def _run(folder: Path, checkpoint: str, points: int | None, half: bool) -> _Expo
     run = Run(folder)
     run.refuse_unfinished()
     checkpoint = run.kept(checkpoint)
-    model = load_model(run, checkpoint, torch.device("cpu"))
+    trained = open_trained(folder, checkpoint, _CPU)
     if half:
-        _round(model, folder)
-    described = about(run, model, checkpoint)
-    write = partial(write_run_onnx, run, model, points=points, about=described)
-    return _Export(model, described, partial(model_card, run, described), write)
+        _round(trained.model, folder)
+    described = about(run, trained.model, checkpoint)
+    write = partial(
+        write_student_onnx, trained, points=points, about=described, store=_store_of(run)
+    )
+    return _Export(trained.model, described, partial(model_card, run, described), write)
+
+
+def _store_of(run: Run) -> Store | None:
+    """Return the store of a run; None where it is gone, or lacks what the student takes."""
+    try:
+        store = run.open_store()
+        store.check_features(run.features)
+    except StoreError:
+        return None
+    return store
+
+
+def _weights(place: Path, checkpoint: str, points: int | None, half: bool) -> _Export:
+    trained = open_trained(place, checkpoint, _CPU)
+    told: dict[str, Any] = trained.model.about  # type: ignore[assignment]
+    described = told | {"up": trained.up, "temperature": trained.temperature}  # older have neither
+    write = partial(write_student_onnx, trained, points=points, about=described, store=None)
+    return _Export(trained.model, described, partial(_refuse_card, place), write)
+
+
+def _refuse_card(place: Path, licence: str | None) -> NoReturn:
+    raise ConfigError(f"--to safetensors: {place}: is of that kind already; --to onnx takes it")
 
 
 def _teacher(folder: Path, checkpoint: str, points: int | None, half: bool) -> _Export:
     refuse_run_options(checkpoint, points=points)
-    teacher = open_teacher(folder, torch.device("cpu"))
+    teacher = open_teacher(folder, _CPU)
     if half:
         _round(teacher.model, folder)
     described = about_teacher(teacher)

@@ -13,14 +13,15 @@ import torch
 from torch import Tensor, nn
 
 from pointmcd.data.dataset import Batch
-from pointmcd.errors import ConfigError, PointMCDError, StoreError
+from pointmcd.data.store import Store
+from pointmcd.errors import ConfigError, PointMCDError
 from pointmcd.extras import import_extra
 from pointmcd.files import replacing
+from pointmcd.inference.predictor import Predictor
 from pointmcd.inference.teacher import Teacher, as_images
 from pointmcd.onnx_file import EXTRA, OnnxModule, write_onnx
 from pointmcd.progress import console
 from pointmcd.shapes.features import count_channels
-from pointmcd.training.run import Run
 
 #: How far ONNX Runtime may be from torch, in units of the largest value where that is above 1.
 TOLERANCE = 1e-4
@@ -31,30 +32,30 @@ _REPEATS, _SECONDS = 15, 2.0
 _WHAT = "--to onnx"
 
 
-def write_run_onnx(
-    run: Run, model: nn.Module, path: Path, points: int | None, about: dict[str, Any]
+def write_student_onnx(
+    trained: Predictor, path: Path, points: int | None, about: dict[str, Any], store: Store | None
 ) -> None:
-    """Write a run's model and check the file.
+    """Write a trained student's model and check the file.
 
     Args:
-        run: the run.
-        model: its model on the CPU, in evaluation mode.
+        trained: the model, on the CPU.
         path: the file.
         points: the only number of points that it takes; None for any from 2.
         about: its metadata, JSON values.
+        store: shapes to compare on; None for random clouds.
 
     Raises:
         ConfigError: when the extra is absent, or the model cannot be exported.
         PointMCDError: when the file computes something else than the model.
     """
-    with _checked(model, path, _examples(run, points)) as temporary:
-        _write(run, model, temporary, points, about)
+    with _checked(trained.model, path, _examples(trained, points, store)) as temporary:
+        _write(trained, temporary, points, about)
 
 
 def write_teacher_onnx(teacher: Teacher, path: Path, about: dict[str, Any]) -> None:
     """Write a teacher's model, `images` float32 [batch, views, 3, S, S] -> its task's output.
 
-    It is compared on shapes of the teacher's store; errors are those of `write_run_onnx`.
+    It is compared on shapes of the teacher's store; errors are those of `write_student_onnx`.
     """
     store = teacher.store
     shown = [
@@ -102,20 +103,18 @@ def _tell_latency(loaded: OnnxModule, inputs: tuple[Tensor, ...]) -> None:
     )
 
 
-def _write(
-    run: Run, model: nn.Module, path: Path, points: int | None, about: dict[str, Any]
-) -> None:
+def _write(trained: Predictor, path: Path, points: int | None, about: dict[str, Any]) -> None:
     from pointmcd.ops.farthest_onnx import translations
 
-    task = run.task
+    task = trained.task
     batch = torch.export.Dim("batch")
     sizes = {name: {0: batch} for name in task.input_names}
     if points is None:
         sizes["points"] = {0: batch, 1: torch.export.Dim("points", min=2)}
     try:
         write_onnx(
-            model,
-            _inputs(run, _random(run, _TRACED[0], points or _TRACED[1])),
+            trained.model,
+            _inputs(trained, _random(trained, _TRACED[0], points or _TRACED[1])),
             path,
             _WHAT,
             inputs=task.input_names,
@@ -127,7 +126,7 @@ def _write(
     except ConfigError as error:
         if points is not None:
             raise
-        hint = f"--points {run.config.points} fixes the number of points, which may help"
+        hint = f"--points {trained.points} fixes the number of points, which may help"
         raise ConfigError(f"{error}; {hint}") from error
 
 
@@ -146,35 +145,30 @@ def _check(model: nn.Module, loaded: OnnxModule, inputs: tuple[Tensor, ...], pat
         )
 
 
-def _examples(run: Run, points: int | None) -> Iterator[tuple[Tensor, ...]]:
+def _examples(
+    trained: Predictor, points: int | None, store: Store | None
+) -> Iterator[tuple[Tensor, ...]]:
     """Inputs of several batch sizes and numbers of points: shapes of the store, where there."""
-    usual = points or run.config.points
+    usual = points or trained.points
     counts = [usual] if points else sorted({max(2, usual // 2), usual, 2 * usual})
     for batch, count in [(1, usual), *((2, count) for count in counts), (5, usual)]:
-        yield _inputs(run, _stored(run, batch, count))
+        if store is None or len(store.shapes) < batch or store.num_points < count:
+            clouds = _random(trained, batch, count)
+        else:
+            first = store.points(np.arange(batch), count, trained.features)
+            clouds = torch.from_numpy(np.array(first))
+        yield _inputs(trained, clouds)
 
 
-def _inputs(run: Run, points: Tensor) -> tuple[Tensor, ...]:
+def _inputs(trained: Predictor, points: Tensor) -> tuple[Tensor, ...]:
     """Inputs of the model: points [B, N, 3 + F], and class ids [B], each class in turn."""
-    labels = torch.arange(len(points)) % max(1, len(run.labels.classes))
-    return run.task.inputs(Batch(points, labels))
+    labels = torch.arange(len(points)) % max(1, len(trained.labels.classes))
+    return trained.task.inputs(Batch(points, labels))
 
 
-def _stored(run: Run, batch: int, count: int) -> Tensor:
-    """Points [B, N, 3 + F] of the first shapes of the run's store; random where it has fewer."""
-    try:
-        store = run.open_store()
-        store.check_features(run.features)
-    except StoreError:
-        return _random(run, batch, count)
-    if len(store.shapes) < batch or store.num_points < count:
-        return _random(run, batch, count)
-    return torch.from_numpy(np.array(store.points(np.arange(batch), count, run.features)))
-
-
-def _random(run: Run, batch: int, count: int) -> Tensor:
+def _random(trained: Predictor, batch: int, count: int) -> Tensor:
     """Normal clouds [B, N, 3 + F] in the unit sphere, features too, the same each time."""
     generator = torch.Generator().manual_seed(0)
     points = torch.randn(batch, count, 3, generator=generator)
-    beside = torch.rand(batch, count, count_channels(run.features), generator=generator)
+    beside = torch.rand(batch, count, count_channels(trained.features), generator=generator)
     return torch.cat([points / points.norm(dim=2).amax(dim=1)[:, None, None], beside], dim=2)

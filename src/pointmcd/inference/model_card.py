@@ -16,6 +16,8 @@ from pointmcd.templates import load_template
 from pointmcd.training.calibration import temperature_of
 from pointmcd.training.run import Run
 
+#: What a folder of exported weights holds.
+WEIGHTS, CARD = "model.safetensors", "README.md"
 #: What must be done to points before the model sees them; `read_points` does it.
 PREPROCESSING = {
     "centre": "the mean of the points (of a mesh: the centroid of its surface) at the origin",

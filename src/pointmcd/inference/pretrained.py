@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from pointmcd.checkpoint import load_checkpoint, load_module
 from pointmcd.errors import ConfigError, PointMCDError, first_line
 from pointmcd.extras import import_extra
-from pointmcd.inference.export import CARD, WEIGHTS
+from pointmcd.inference.model_card import CARD, WEIGHTS
 from pointmcd.shapes.features import chosen_names
 from pointmcd.students.registry import create_student
 from pointmcd.tasks.classification import Classifier
