@@ -5,6 +5,7 @@ import shutil
 
 import numpy as np
 import pytest
+import trimesh
 from hard_names import HARD_NAMES
 
 from pointmcd.data.labels import LabelRow, write_labels
@@ -12,6 +13,8 @@ from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, StoreError
 from pointmcd.labelling.layout import lay_out, nearest_pairs, neighbours, outliers
 from pointmcd.labelling.map import shape_map
+from pointmcd.preparation.config import PrepareConfig
+from pointmcd.preparation.prepare import prepare
 
 
 def clusters(count=12, seed=0):
@@ -126,3 +129,21 @@ def test_the_command(cli, hard_store, tmp_path):
     status, _, error = cli("map", hard_store, "--device", "cpu", "--out", tmp_path)
     assert status == 1
     assert "map.html: exists; name another file, or give --overwrite" in error
+
+
+def test_twins_are_named_and_come_first(furniture_root, tmp_path):
+    """A mesh of another size and turn, which views show otherwise, is a twin by its points."""
+    source = tmp_path / "meshes"
+    source.mkdir()
+    for place in sorted(furniture_root.glob("*/train"))[:4]:
+        shutil.copy(min(place.iterdir()), source / f"{place.parent.name}.off")
+    chair = trimesh.load(source / "chair.off")
+    chair.apply_transform(trimesh.transformations.rotation_matrix(np.pi / 2, [1, 0, 0]))
+    chair.apply_scale(3).export(source / "again.off")
+    store = prepare(PrepareConfig(source, tmp_path / "store", points=512)).store
+    data = shape_map(store, device="cpu").data()
+    names = [[data["names"][i] for i in pair[:2]] for pair in data["pairs"]]
+    assert names[0] == ["again", "chair"]
+    assert [pair[3] for pair in data["pairs"]] == [True] + [False] * (len(names) - 1)
+    likeness = [pair[2] for pair in data["pairs"][1:]]
+    assert likeness == sorted(likeness, reverse=True)

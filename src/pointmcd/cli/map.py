@@ -19,7 +19,7 @@ def map_page(
     device: Annotated[str, DEVICE] = "auto",
     overwrite: Flag = False,
 ) -> None:
-    """Write a self-contained page with a map of all shapes, near-duplicates and outliers.
+    """Write a self-contained page with a map of all shapes, twins (near-duplicates) and outliers.
 
     Args:
         store: Folder of the store.

@@ -17,12 +17,15 @@ from pointmcd.labelling.layout import lay_out, nearest_pairs, neighbours, outlie
 from pointmcd.labelling.page import own_rows, read_rows
 from pointmcd.labelling.propose import shape_features, unit_rows
 from pointmcd.labelling.thumbnails import picture_kind, thumbnails
+from pointmcd.preparation.twins import are_twins
 from pointmcd.probing.embed import embed
 from pointmcd.teachers.stored import teacher_folder
 from pointmcd.typing import Doubles
 
-#: Pairs and outliers that are listed.
-LISTED = 40
+#: Pairs and outliers that are listed; nearest pairs that are tried for twins, all of which are listed.
+LISTED, TRIED = 40, 200
+#: Points of a shape that are compared.
+_COMPARED = 1024
 
 
 @dataclass(frozen=True)
@@ -32,7 +35,8 @@ class ShapeMap:
     Attributes:
         store: the shapes.
         places: of all shapes, [S, 2] from 0 to 1.
-        pairs: indices of the nearest pairs and their cosine similarities, most similar first.
+        pairs: indices of the nearest pairs, their cosine similarities, and whether they are twins
+            (`preparation.twins`); these first, then the most similar.
         outliers: indices of the shapes that are like no other, the strangest first.
         labels: the class of each shape; None where it is not known.
         pictures: one per shape, in base64.
@@ -42,7 +46,7 @@ class ShapeMap:
 
     store: Store
     places: Doubles
-    pairs: list[tuple[int, int, float]]
+    pairs: list[tuple[int, int, float, bool]]
     outliers: list[int]
     labels: list[str | None]
     pictures: list[str]
@@ -58,7 +62,7 @@ class ShapeMap:
             "labels": self.labels,
             "names": [shape.name for shape in self.store.shapes],
             "outliers": self.outliers,
-            "pairs": [[i, j, round(likeness, 3)] for i, j, likeness in self.pairs],
+            "pairs": [[i, j, round(alike, 3), twins] for i, j, alike, twins in self.pairs],
             "places": self.places.round(4).tolist(),
             "splits": [shape.split for shape in self.store.shapes],
             "store": self.store.path.resolve().name,
@@ -105,18 +109,31 @@ def shape_map(
     known = read_rows(opened, Path(file)) if file else own_rows(opened)
     rows = unit_rows(np.asarray(features, np.float64))
     distances, indices = neighbours(rows)
-    # Rows have length 1: |a - b|^2 = 2 - 2 cos.
-    pairs = [(i, j, 1 - d * d / 2) for i, j, d in nearest_pairs(distances, indices, LISTED)]
     return ShapeMap(
         opened,
         lay_out(rows),
-        pairs,
+        _pairs(opened, nearest_pairs(distances, indices, TRIED)),
         outliers(distances, LISTED),
         [known[i].label if i in known else None for i in range(len(opened.shapes))],
         thumbnails(opened),
         told,
         guesses,
     )
+
+
+def _pairs(
+    store: Store, nearest: list[tuple[int, int, float]]
+) -> list[tuple[int, int, float, bool]]:
+    """Return pairs with similarities for distances, twins first, and as many more as are listed.
+
+    Rows have length 1: |a - b|^2 = 2 - 2 cos.
+    """
+    count = min(store.num_points, _COMPARED)
+    known = {i for *pair, _ in nearest for i in pair}
+    points = {i: store.points(np.array([i]), count)[0] for i in known}
+    found = [(i, j, 1 - d * d / 2, are_twins(points[i], points[j])) for i, j, d in nearest]
+    twins = [pair for pair in found if pair[3]]
+    return twins + [pair for pair in found if not pair[3]][: max(0, LISTED - len(twins))]
 
 
 def _guesses(

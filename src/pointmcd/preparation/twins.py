@@ -67,6 +67,17 @@ class _Sample:
         return np.asarray(_BY_MEAN * spacing.mean() + _BY_DEVIATION * spacing.std())
 
 
+def are_twins(first: Floats, second: Floats) -> bool:
+    """Tell whether two shapes are near-duplicates, as `find_twins` does.
+
+    Args:
+        first: points [N, 3] in farthest-point order.
+        second: those of the other shape.
+    """
+    samples = [_Sample(first), _Sample(second)]
+    return min(len(s.points) for s in samples) >= LEAST_POINTS and _are_twins(*samples)
+
+
 def find_twins(points: Callable[[int], Floats], splits: Sequence[str]) -> list[tuple[int, int]]:
     """Find the shapes of train and val that are near-duplicates of a test shape.
 

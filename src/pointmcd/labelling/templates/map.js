@@ -231,13 +231,13 @@ function tile(index) {
 function list() {
   const pairs = document.querySelector("input[name=list]:checked").value === "pairs";
   const rows = pairs ? data.pairs : data.outliers.map((index) => [index]);
-  $("list").replaceChildren(...rows.map(([one, two, likeness]) => {
+  $("list").replaceChildren(...rows.map(([one, two, likeness, twin]) => {
     const indices = pairs ? [one, two] : [one];
     const apart = pairs && labels[one] !== null && labels[two] !== null && labels[one] !== labels[two];
     const text = element("span", "");
     text.append(...indices.map((index) => element("span", names[index].split("/").at(-1))));
     text.append(element("span", apart ? `${labels[one]} or ${labels[two]}?` : labels[one] ?? none, apart ? "apart" : ""));
-    const item = button([...indices.map(tile), text, element("small", pairs ? likeness.toFixed(3) : "")], () => find(indices));
+    const item = button([...indices.map(tile), text, element("small", pairs ? (twin ? "twins" : likeness.toFixed(3)) : "")], () => find(indices));
     item.title = indices.map((index) => names[index]).join(" and ");
     return item;
   }));
