@@ -58,8 +58,9 @@ def test_predict_prints_json(cli, trained_run, parts_run, chair, tmp_path):
         "predict", trained_run, bad, chair, "--json", "--sort-into", sorted_into, *CPU
     )
     assert (status, len(err.splitlines())) == (1, 2)
-    (found,) = json.loads(out)
-    assert (found["file"], found["read"]) == (str(chair), "mesh")
+    refused, found = json.loads(out)
+    assert refused == {"file": str(bad), "error": err.splitlines()[-1].removeprefix("pointmcd: ")}
+    assert (found["file"], found["read"], found["error"]) == (str(chair), "mesh", None)
     ranked = found["probabilities"]
     assert max(ranked, key=ranked.get) == found["class"]
     assert ranked[found["class"]] == found["confidence"]
@@ -73,7 +74,7 @@ def test_predict_prints_json(cli, trained_run, parts_run, chair, tmp_path):
     assert all(Path(file).exists() for file in found["written"])
 
     _, out, _ = cli("predict", trained_run, bad, "--json", *CPU)
-    assert json.loads(out) == []
+    assert [one["file"] for one in json.loads(out)] == [str(bad)]
     both = ["--json", "--csv", tmp_path / "a.csv"]
     status, out, err = cli("predict", trained_run, chair, *both, *CPU)
     assert (status, out) == (2, "")
@@ -143,8 +144,12 @@ def test_a_folder_becomes_a_table_and_folders_of_classes(
     assert "note: not read: 1 .jpg" in err
     assert "broken.off" in err
     rows = list(csv.DictReader(table.open(encoding="utf-8")))
-    assert len(rows) == 3
     assert list(rows[0])[:3] == ["file", "class", "confidence"]
+    errors = {Path(row["file"]).name: row["error"] for row in rows if not row["class"]}
+    assert list(errors) == ["broken.off"]
+    assert f"pointmcd: {errors['broken.off']}\n" in err
+    rows = [row for row in rows if row["class"]]
+    assert [row["error"] for row in rows] == [""] * 3
     assert 0 < float(rows[0]["confidence"]) <= 1
     for row in rows:
         copy = sorted_ / row["class"] / Path(row["file"]).name

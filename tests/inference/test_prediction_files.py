@@ -37,6 +37,8 @@ def test_a_table(tmp_path):
     write_table(tmp_path / "t.csv", rows)
     with (tmp_path / "t.csv").open(encoding="utf-8", newline="") as file:
         assert list(csv.DictReader(file)) == rows
+    write_table(tmp_path / "t.csv", [{"file": "a"}, {"file": "b", "class": "c"}])
+    assert (tmp_path / "t.csv").read_text() == "file,class\na,\nb,c\n"
     write_table(tmp_path / "t.csv", [])
     assert (tmp_path / "t.csv").read_text().strip() == ""
 

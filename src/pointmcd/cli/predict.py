@@ -1,7 +1,7 @@
 """`pointmcd predict`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import tyro
 from rich.table import Column, Table
@@ -41,7 +41,7 @@ def predict(
     Args:
         run: Folder of the run, or of a teacher (STORE/teachers/NAME), which renders the files.
         files: Mesh or point cloud files; of folders, all in them. Those that cannot be read are
-            named at the end, are in no table, and make the exit status 1.
+            named at the end, and make the exit status 1; JSON and CSV say in `error` why.
         label: If the run labels parts, the class of the files; by default the name of their folder.
         out_folder: If the run labels parts, the folder for NAME-parts.ply and NAME-parts.png.
         csv: Write the table to this file instead of printing it.
@@ -76,16 +76,14 @@ def predict(
     for note in filter(None, (passed_over, unused)):
         console.print(f"note: {note}", soft_wrap=True)
     found = [path for path in found if path not in given]
-    known: list[Prediction] = []
-    faults: list[str] = []
+    every: list[Prediction] = []
     with progress_bar(shown=len(found) > _FEW) as progress:
         task = progress.add_task("predict", total=len(found), note="")
         for one in predictions(place, found, label, out_folder, checkpoint, device, columns, up):
             progress.advance(task)
-            if one.fault is None:
-                known.append(one)
-            else:
-                faults.append(one.fault)
+            every.append(one)
+    known = [one for one in every if one.fault is None]
+    faults = [one.fault for one in every if one.fault is not None]
     if any(hasattr(one, "confidence") for one in known) and not _is_calibrated(place):
         console.print(
             "note: confidences are not calibrated: fewer than 20 labelled shapes were held out"
@@ -93,10 +91,10 @@ def predict(
             soft_wrap=True,
         )
     if json:
-        records = [{"file": str(one.path), **one.record(), "read": one.read} for one in known]
+        records = [_tell(one, one.record() if one.fault is None else {}) for one in every]
         print_tables((), Form(json=True), records)
     elif csv is not None:
-        rows = [{"file": str(one.path), **one.row(), "read": one.read} for one in known]
+        rows = [_tell(one, one.row() if one.fault is None else {}) for one in every]
         write_table(csv, rows)
         print_line(str(csv))
     elif known:
@@ -109,6 +107,12 @@ def predict(
         console.print(f"pointmcd: {fault}", style="red", soft_wrap=True)
     if faults:
         raise PointMCDError(faults[-1])
+
+
+def _tell(one: "Prediction", found: dict[str, Any]) -> dict[str, Any]:
+    """Return what a program reads of one file; of one that cannot be read, the error alone."""
+    read = {} if one.fault else {"read": one.read}
+    return {"file": str(one.path), **found, **read, "error": one.fault}
 
 
 def _is_calibrated(place: str | Path) -> bool:

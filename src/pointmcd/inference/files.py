@@ -4,7 +4,7 @@ import csv
 import re
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import count
 from pathlib import Path, PurePosixPath
 
@@ -81,14 +81,14 @@ def labelled_files(labels: Path, files: Sequence[Path]) -> tuple[dict[Path, str]
     return known, f"{of} name no file here, such as {strangers[0]}" if strangers else ""
 
 
-def write_table(path: Path, rows: Sequence[dict[str, str]]) -> None:
-    """Write rows of the same columns as CSV; none are written as an empty file.
+def write_table(path: Path, rows: Sequence[Mapping[str, str | None]]) -> None:
+    """Write rows as CSV, in the columns of the longest; none are written as an empty file.
 
     Raises:
         PointMCDError: when it cannot be written.
     """
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]) if rows else [], lineterminator="\n")
+        writer = csv.DictWriter(file, list(max(rows, key=len, default={})), lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 

@@ -22,7 +22,7 @@ from pointmcd.probing.embed import embed
 from pointmcd.teachers.stored import teacher_folder
 from pointmcd.typing import Doubles
 
-#: Pairs and outliers that are listed; nearest pairs that are tried for twins, all of which are listed.
+#: Pairs and outliers that are listed; nearest pairs that are tried for twins: these are all listed.
 LISTED, TRIED = 40, 200
 #: Points of a shape that are compared.
 _COMPARED = 1024
