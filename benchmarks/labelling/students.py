@@ -38,6 +38,14 @@ class Study:
     work: Path
     points: int
     epochs: int
+    student: str = "pointnet"
+    init: Path | None = None
+
+    @property
+    def unusual(self) -> list[str]:
+        """What names of runs and titles say: what is not as in the first tables."""
+        student = [] if self.student == "pointnet" else [self.student]
+        return student + ([] if self.init is None else [f"from {self.init.name}"])
 
     def labels(self, strategy: str, seed: int) -> Path:
         """Return the label file of a strategy's last round."""
@@ -45,9 +53,12 @@ class Study:
 
     def config(self, strategy: str, variant: str, seed: int) -> TrainConfig:
         """Return the settings of one run."""
+        name = "-".join([*self.unusual, strategy, variant, f"s{seed}"]).replace(" ", "-")
         return TrainConfig(
             self.work / "store",
-            self.work / "runs" / f"{strategy}-{variant}-s{seed}",
+            self.work / "runs" / name,
+            student=self.student,
+            init=self.init,
             teacher=None if variant == "baseline" else "lite0",
             labels=self.labels(strategy, seed),
             points=self.points,
@@ -67,7 +78,7 @@ class Study:
 def read(run: str | Path, checkpoint: Checkpoint) -> RunResult:
     """Read the results of a run; those of other labels of the same store are comparable here."""
     found = read_result(run, checkpoint)
-    strategy = Path(run).name.rsplit("-", 2)[0]
+    strategy = Path(run).name.split("-")[-3]
     info = found.info | {"store_fingerprint": found.info["own_fingerprint"]}
     return replace(found, config=found.config | {"labels by": strategy}, info=info)
 
@@ -77,12 +88,13 @@ def section(study: Study, title: str, strategies: list[str], command: str) -> It
     made = {strategy: runs for strategy in strategies if (runs := study.done(strategy))}
     (baseline, *first), *others = made.values()
     known = {len(read_labels(study.labels(strategy, 0))) for strategy in made}
-    yield f"## {title}, students"
+    yield f"## {', '.join([title, 'students', *study.unusual])}"
     run = Run(baseline[0])
     yield (
         f"`{command}`."
-        f" {' or '.join(map(str, sorted(known)))} labels; PointNet, {run.config.points} points,"
-        f" {run.config.epochs} epochs, the default objective (class probabilities)."
+        f" {' or '.join(map(str, sorted(known)))} labels; {study.student},"
+        f" {run.config.points} points, {run.config.epochs} epochs, the default objective (class"
+        " probabilities)."
         f" {trained_on(run)} `typical` became the default because it was the best of six on the"
         " test split of psb25: there, what it gives may be flattered."
     )
@@ -110,13 +122,15 @@ def main() -> None:
     options.add_argument("--points", type=int, default=256)
     options.add_argument("--epochs", type=int, default=40)
     options.add_argument("--strategies", nargs="*", default=["random", "typical"])
+    options.add_argument("--student", default="pointnet")
+    options.add_argument("--init", type=Path, help="pretrained run that all runs start from")
     options.add_argument("--at-once", type=int, default=1, help="runs trained at a time")
     options.add_argument(
         "--together", action="store_true", help="train runs with the same settings as one model"
     )
     options.add_argument("--page", action="store_true", help="train nothing, write the page")
     chosen = options.parse_args()
-    study = Study(chosen.work, chosen.points, chosen.epochs)
+    study = Study(chosen.work, chosen.points, chosen.epochs, chosen.student, chosen.init)
     if not chosen.page:
         prepare(PrepareConfig(chosen.source, chosen.work / "store", points=chosen.stored))
         simulate(chosen.work, chosen.strategies, chosen.seeds)
@@ -129,7 +143,7 @@ def main() -> None:
             chosen.together,
         )
     command = f"python -m benchmarks.labelling.students {chosen.source} WORK"
-    for name in ("seeds", "stored", "points", "epochs", "strategies"):
+    for name in ("seeds", "stored", "points", "epochs", "strategies", "student", "init"):
         value = getattr(chosen, name)
         if value != options.get_default(name):
             command += f" --{name} {' '.join(value) if isinstance(value, list) else value}"

@@ -26,6 +26,9 @@ from benchmarks.unsupervised import __main__ as unsupervised
 from benchmarks.unsupervised import runs
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.lessons.classification import ClassificationOptions
+from pointmcd.teachers.teach import teach
+from pointmcd.training.config import TrainConfig
+from pointmcd.training.train import train
 
 pytestmark = pytest.mark.slow
 TRIALS = (Trial("pointnet", 1, (0, 1), BOTH),)
@@ -150,13 +153,21 @@ def test_students_of_chosen_labels(run, monkeypatch, tiny_store, tmp_path):
     call = (labelled_students, tiny_store.parent / "meshes", tmp_path / "work", *settings)
     (tmp_path / "README.md").write_text("# Which shapes to label\n")
     page = run(*call, "--together")
-    assert "WORK --seeds 2 --stored 64 --points 32 --epochs 1`. 6 labels; PointNet, 32" in page
+    assert "WORK --seeds 2 --stored 64 --points 32 --epochs 1`. 6 labels; pointnet, 32" in page
     assert "differ in" not in page
     for variant in BOTH:
         for strategy in ("random", "typical"):
             assert f"| {variant} (labels by {strategy}) | 2 (0, 1) | " in page
     assert "The teachers themselves, means: random " in page
     assert run(*call) == page
+    store = tmp_path / "work" / "store"
+    teach(TeachConfig(store, task="features"))
+    start = train(TrainConfig(store, tmp_path / "began", task="pretrain", epochs=1, points=32))
+    more = run(*call, "--strategies", "typical", "--init", start)
+    assert f"--strategies typical --init {start}`. 6 labels" in more
+    _, _, own = more.partition("## meshes, students, from began\n")
+    assert "| finetuned-distilled | 2 (0, 1) | " in own
+    assert more.replace(f"\n\n## meshes, students, from began\n{own}", "\n") == page
 
 
 def test_modelnet40(run, furniture_root, tmp_path):
