@@ -147,6 +147,7 @@ def main() -> None:
         value = getattr(chosen, name)
         if value != options.get_default(name):
             command += f" --{name} {' '.join(value) if isinstance(value, list) else value}"
+    command = command.replace(f" {chosen.work}/", " WORK/")
     rewrite(PAGE, list(section(study, chosen.source.stem, chosen.strategies, command)))
 
 

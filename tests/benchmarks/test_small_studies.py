@@ -162,9 +162,9 @@ def test_students_of_chosen_labels(run, monkeypatch, tiny_store, tmp_path):
     assert run(*call) == page
     store = tmp_path / "work" / "store"
     teach(TeachConfig(store, task="features"))
-    start = train(TrainConfig(store, tmp_path / "began", task="pretrain", epochs=1, points=32))
+    start = train(TrainConfig(store, store.with_name("began"), task="pretrain", epochs=1, points=32))
     more = run(*call, "--strategies", "typical", "--init", start)
-    assert f"--strategies typical --init {start}`. 6 labels" in more
+    assert "--strategies typical --init WORK/began`. 6 labels" in more
     _, _, own = more.partition("## meshes, students, from began\n")
     assert "| finetuned-distilled | 2 (0, 1) | " in own
     assert more.replace(f"\n\n## meshes, students, from began\n{own}", "\n") == page

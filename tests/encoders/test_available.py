@@ -130,6 +130,16 @@ def test_a_search_finds_what_must_be_fetched_too(caches):
         list_usable("qqqqq")
 
 
+def test_a_search_without_timm(monkeypatch):
+    def absent(what):
+        raise ConfigError(f"{what}: pip install 'pointmcd[timm]'")
+
+    monkeypatch.setattr("pointmcd.encoders.available.import_timm", absent)
+    assert names(search="lite0") == ["lite0"]
+    with pytest.raises(ConfigError, match="qqqqq: no encoder has such a name; timm:NAME: pip inst"):
+        list_usable("qqqqq")
+
+
 def test_the_command(cli, caches, monkeypatch):
     monkeypatch.setenv("COLUMNS", "200")
     fill_hub(caches)

@@ -150,6 +150,8 @@ def test_a_folder_of_another_fit_is_refused(clouds, halves, tmp_path):
     np.testing.assert_array_equal(again.predict(clouds), made.predict(clouds))
     with pytest.raises(ConfigError, match=r"0000.seg is of another fit; choose another folder"):
         PartSegmenter(**TINY, folder=tmp_path).fit(clouds, 10 - halves[::-1])
+    with pytest.raises(ConfigError, match=r"000000/000003.npy is of another fit; choose another"):
+        PartSegmenter(**TINY, folder=tmp_path).fit(clouds[:3], halves[:3])
 
 
 @pytest.mark.parametrize(

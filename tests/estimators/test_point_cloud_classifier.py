@@ -13,7 +13,8 @@ from sklearn.pipeline import make_pipeline
 import pointmcd
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, ShapeError
-from pointmcd.estimators.classifier import PointCloudClassifier, PointCloudEmbedder
+from pointmcd.estimators.base import is_unknown
+from pointmcd.estimators.classifier import PointCloudClassifier, PointCloudEmbedder, _named_as_given
 from pointmcd.training.run import Run
 
 TINY = {"student": "tiny_student:TinyStudent", "points": 64, "epochs": 3, "batch_size": 4}
@@ -213,3 +214,26 @@ def test_a_wrong_name_is_told_before_any_work(shapes, wrong, tmp_path):
     with pytest.raises(ConfigError, match=next(iter(wrong.values()))):
         estimator.fit(*shapes)
     assert not (tmp_path / "work").exists()
+
+
+class NAType:
+    """As pandas', whose comparisons have no truth value."""
+
+    def __eq__(self, other):
+        raise TypeError("boolean value of NA is ambiguous")
+
+    __ne__ = __eq__
+    __hash__ = None
+
+
+@pytest.mark.parametrize(
+    ("label", "unknown"),
+    [(NAType(), True), (None, True), (np.nan, True), (-1, True), ("-1", False), (0, False)],
+)
+def test_which_labels_are_unknown(label, unknown):
+    assert is_unknown(label) is unknown
+
+
+def test_a_file_that_is_named_like_a_copy_keeps_its_name():
+    with pytest.raises(ShapeError, match=r"^/data/000999.off: br"), _named_as_given(["a.off"]):
+        raise ShapeError("/data/000999.off: broken")

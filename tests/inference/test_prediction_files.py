@@ -39,6 +39,8 @@ def test_a_table(tmp_path):
         assert list(csv.DictReader(file)) == rows
     write_table(tmp_path / "t.csv", [{"file": "a"}, {"file": "b", "class": "c"}])
     assert (tmp_path / "t.csv").read_text() == "file,class\na,\nb,c\n"
+    write_table(tmp_path / "t.csv", [{"file": "a", "x": "1"}, {"file": "b", "y": "2"}])
+    assert (tmp_path / "t.csv").read_text() == "file,x,y\na,1,\nb,,2\n"
     write_table(tmp_path / "t.csv", [])
     assert (tmp_path / "t.csv").read_text().strip() == ""
 

@@ -7,14 +7,20 @@ import numpy as np
 import pytest
 import trimesh
 from hard_names import HARD_NAMES
+from store_copies import edit_json
 
 from pointmcd.data.labels import LabelRow, write_labels
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, StoreError
+from pointmcd.evaluation.evaluate import evaluate
+from pointmcd.labelling.guesses import guess
 from pointmcd.labelling.layout import lay_out, nearest_pairs, neighbours, outliers
 from pointmcd.labelling.map import shape_map
+from pointmcd.metrics.calibration import soften
 from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare
+from pointmcd.training.calibration import temperature_of
+from pointmcd.training.run import Run
 
 
 def clusters(count=12, seed=0):
@@ -147,3 +153,14 @@ def test_twins_are_named_and_come_first(furniture_root, tmp_path):
     assert [pair[3] for pair in data["pairs"]] == [True] + [False] * (len(names) - 1)
     likeness = [pair[2] for pair in data["pairs"][1:]]
     assert likeness == sorted(likeness, reverse=True)
+
+
+def test_guesses_are_those_of_evaluation_where_another_axis_is_up(run_copy, taught_store):
+    """A run that began with one of another axis turns what it is shown."""
+    edit_json(run_copy / "run.json", lambda meta: meta.update(up="z"))
+    evaluate(run_copy, device="cpu")
+    stored = np.load(run_copy / "predictions-test-last.npz")
+    store = Store(taught_store)
+    found = guess(run_copy, store, "cpu").probabilities[store.indices("test")]
+    wanted = soften(stored["probabilities"], temperature_of(Run(run_copy), "last"))
+    np.testing.assert_allclose(found, wanted, atol=1e-6)

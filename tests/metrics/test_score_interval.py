@@ -25,4 +25,5 @@ def test_it_holds_the_mean_and_is_never_empty(scores):
 
 
 def test_all_right_on_few_shapes_is_not_certain():
+    assert score_interval(np.array([0.5, np.nan, 1])) == score_interval(np.array([0.5, 1]))
     assert score_interval(np.ones(10))[0] == pytest.approx(0.722, abs=1e-3)

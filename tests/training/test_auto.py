@@ -1,5 +1,7 @@
 """Whether to distil: the rule, and what it is decided from."""
 
+from pathlib import Path
+
 import pytest
 from store_copies import copy_store, edit_shapes
 
@@ -8,6 +10,7 @@ from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach
 from pointmcd.training import auto
 from pointmcd.training.auto import decide
+from pointmcd.training.config import beside
 from pointmcd.training.run import Run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -80,7 +83,18 @@ def test_what_cannot_be_compared_stays_as_it_is(make, taught_store, options, tmp
     store = copy_store(taught_store, tmp_path / "store")
     teach(TeachConfig(store, task="features", device="cpu"))
     config = make("a", store, **(GOES | options))
-    assert decide(config).config == config
+    found = decide(config)
+    assert found.config == config
+    alone = options["teacher"] is None
+    assert found.reason.startswith("does not distil: has no teacher" if alone else "distils: its")
+
+
+def test_a_folder_beside_one_that_is_named_by_dots(tmp_path, monkeypatch):
+    (tmp_path / "runs").mkdir()
+    monkeypatch.chdir(tmp_path / "runs")
+    assert beside(Path("a/b"), "quick") == Path("a/b-quick")
+    assert beside(Path(), "quick") == tmp_path / "runs-quick"
+    assert beside(Path(".."), "s0") == tmp_path.with_name(f"{tmp_path.name}-s0")
 
 
 def test_without_validation_it_goes_by_the_labels(make, taught_store, tmp_path):

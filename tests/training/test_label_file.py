@@ -57,6 +57,16 @@ def test_a_run_distils_from_the_teacher_of_the_same_labels(make, store, labels, 
     assert set(found) == {"last", "best", "teacher"}
 
 
+def test_a_run_is_replaced_by_one_of_its_own_label_file(make, store, labels):
+    base = FEW | {"teacher": None}
+    path = train(make("a", store, labels=labels, **base))
+    known = (path / "labels.csv").read_bytes()
+    train(make("a", store, labels=path / "labels.csv", seed=1, overwrite=True, **base))
+    assert ((path / "labels.csv").read_bytes(), Run(path).meta["seed"]) == (known, 1)
+    train(make("a", store, overwrite=True, **base))
+    assert not (path / "labels.csv").exists()
+
+
 def test_the_run_keeps_the_labels_when_the_file_changes(make, store, labels, tmp_path):
     file = tmp_path / "mine.csv"
     file.write_bytes(labels.read_bytes())

@@ -1,5 +1,6 @@
 import json
 from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 import yaml
@@ -7,7 +8,7 @@ import yaml
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, PointMCDError, RunError
 from pointmcd.training.config import TrainConfig
-from pointmcd.training.run import LOCK, Run, create_run, lock_folder
+from pointmcd.training.run import LOCK, Run, clear_run, create_run, lock_folder
 
 
 @pytest.fixture
@@ -144,6 +145,35 @@ def test_a_folder_is_locked_while_it_is_trained_in(tmp_path):
     assert [path.name for path in folder.iterdir()] == ["run.json"]
     with lock_folder(folder):
         pass
+
+
+def test_a_run_that_is_replaced_stays_locked(tmp_path):
+    with lock_folder(tmp_path):
+        for name in ("run.json", "metrics.jsonl"):
+            (tmp_path / name).touch()
+        clear_run(tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == [LOCK]
+        with pytest.raises(RunError, match="another process trains in it"):
+            lock_folder(tmp_path)
+
+
+def test_a_lock_that_cannot_be_removed_is_freed(tmp_path, monkeypatch):
+    """As on Windows, where an open file cannot be."""
+
+    def refuse(path, missing_ok=False):
+        raise PermissionError(13, "is open", str(path))
+
+    with monkeypatch.context() as windows, lock_folder(tmp_path):
+        windows.setattr(Path, "unlink", refuse)
+    with lock_folder(tmp_path):
+        pass
+
+
+def test_the_current_folder_can_be_locked(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with lock_folder(Path()):
+        pass
+    assert tmp_path.exists()
 
 
 def test_a_lock_leaves_no_folder_behind(tmp_path):

@@ -97,6 +97,16 @@ def test_the_teacher_says_of_a_copy_what_it_says_of_the_shapes_themselves(
     np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
 
 
+def test_a_store_that_was_moved_is_described_again(make, taught_store, other, tmp_path):
+    places, found = [tmp_path / "before", tmp_path / "after"], []
+    copy_store(taught_store, places[0])
+    for place in places:
+        trainer = trainer_of(make(place.name, place, unlabelled=(other,), **DISTILLED))
+        found.append(trainer.unlabelled.members[1].teacher["logits"][:])
+        place.rename(places[1])
+    np.testing.assert_array_equal(*found)
+
+
 def test_labels_of_the_other_store_are_not_read(make, store, taught_store, tmp_path, monkeypatch):
     labelled = copy_store(taught_store, tmp_path / "twin", without=("teachers",))
     edit_json(

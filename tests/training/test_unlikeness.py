@@ -55,6 +55,13 @@ def test_held_out_shapes_set_the_limit_where_there_are_enough(run_copy, taught_s
     assert labelled_of(run, "last").limit == pytest.approx(wanted, abs=1e-3)
 
 
+def test_one_labelled_shape_sets_no_limit(run_copy, taught_store, monkeypatch):
+    monkeypatch.setattr(unlikeness, "labelled_train", lambda *_: np.array([0]))
+    (run_copy / unlikeness.LABELLED).unlink()
+    keep_labelled(Run(run_copy), Store(taught_store))
+    assert labelled_of(Run(run_copy), "last") is None
+
+
 def test_of_many_shapes_some_of_each_class_are_kept(run_copy, taught_store, monkeypatch):
     monkeypatch.setattr(unlikeness, "MOST", 3)
     run, store = Run(run_copy), Store(taught_store)

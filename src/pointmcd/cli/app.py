@@ -43,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     A user's error prints one line and exits with status 1, a wrong call with status 2.
     """
+    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")  # huge pages, before torch is imported
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # of any encoding: names and tables must get out
             stream.reconfigure(errors="backslashreplace")

@@ -27,7 +27,7 @@ def label(
     device: Annotated[str, DEVICE] = "auto",
     overwrite: Flag = False,
 ) -> None:
-    """Write a self-contained page on which shapes are labelled, those first that teach most.
+    """Write a self-contained page for labelling shapes, the most useful first.
 
     Args:
         store: Folder of the store.
@@ -39,7 +39,8 @@ def label(
         count: Shapes to propose.
         parts: Label parts instead, by clicking pieces of the shapes: clusters of their points.
         clusters: With --parts: clusters that each shape is cut into; 24.
-        serve: Show the page on this machine at once, and save the labels after every change.
+        serve: Serve the page on this machine, at the address printed, and save the labels after
+            every change.
         device: cpu, cuda, mps or auto.
         overwrite: Replace a page of that name.
     """

@@ -56,6 +56,8 @@ def list_usable(search: str | None = None) -> EncoderList:
     try:
         timm = import_timm(f"{TIMM_PREFIX}NAME")
     except ConfigError as error:
+        if not entries:
+            raise ConfigError(f"--search {search}: no encoder has such a name; {error}") from error
         return EncoderList(entries, [*notes, str(error)])
     known = timm.list_pretrained()
     found = [_of_timm(timm, name) for name in known if _matches(f"{TIMM_PREFIX}{name}", search)]

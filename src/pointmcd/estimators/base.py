@@ -3,7 +3,7 @@
 import copy
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -161,8 +161,8 @@ def checked_cloud(shape: Any, place: int) -> Doubles:
     return cloud
 
 
-def put(path: Path, content: bytes) -> None:
-    """Write a file, unless it is there; a working folder of another fit is refused.
+def put(path: Path, content: bytes) -> Path:
+    """Write a file, unless it is there, and return it; one of another fit is refused.
 
     Raises:
         ConfigError: when the file is there with other content.
@@ -172,6 +172,18 @@ def put(path: Path, content: bytes) -> None:
             temporary.write_bytes(content)
     elif path.read_bytes() != content:
         raise ConfigError(f"folder: {path} is of another fit; choose another folder")
+    return path
+
+
+def refuse_others(folder: Path, written: Collection[Path]) -> None:
+    """Refuse a working folder in which an earlier fit left files that this one has not.
+
+    Raises:
+        ConfigError: naming the first of them.
+    """
+    left = (path for path in sorted(folder.rglob("*")) if path.is_file() and path not in written)
+    if other := next(left, None):
+        raise ConfigError(f"folder: {other} is of another fit; choose another folder")
 
 
 def check_kinds(what: str, labels: Sequence[Any], each: str = "shape") -> None:
@@ -186,10 +198,12 @@ def check_kinds(what: str, labels: Sequence[Any], each: str = "shape") -> None:
 
 
 def is_unknown(label: Any) -> bool:
-    """Return whether a label is None, NaN, or -1."""
+    """Return whether a label is None, NaN, pandas' NA, or -1."""
     if isinstance(label, np.ndarray):
         return False
-    return label is None or label != label or (not isinstance(label, str) and label == -1)
+    if label is None or type(label).__name__ == "NAType":  # pandas'
+        return True
+    return label != label or (not isinstance(label, str) and label == -1)
 
 
 def plain(label: Any) -> Any:

@@ -26,6 +26,7 @@ from pointmcd.estimators.base import (
     listed,
     plain,
     put,
+    refuse_others,
 )
 from pointmcd.ops.masked_max import max_over_points
 from pointmcd.shapes.clouds import cloud_order, normalise_cloud, read_points
@@ -187,6 +188,7 @@ def _write(
             content = buffer.getvalue()
         put(folder / name, content)
         names.append(name)
+    refuse_others(folder, {folder / name for name in names})
     if labels is None:
         return None
     known = zip(names, labels, strict=True)
@@ -203,6 +205,8 @@ def _named_as_given(shapes: Sequence[Any]) -> Iterator[None]:
     except ShapeError as error:
 
         def given(copied: re.Match[str]) -> str:
+            if int(copied[1]) >= len(shapes):  # a file of the user's that is named like a copy
+                return copied[0]
             shape = shapes[int(copied[1])]
             return f"X[{int(copied[1])}]" + f" {shape}" * isinstance(shape, str | os.PathLike)
 

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from pointmcd.device import pick_device
 from pointmcd.errors import ConfigError
-from pointmcd.estimators.base import BATCH, PointCloudEstimator, listed, plain, put
+from pointmcd.estimators.base import BATCH, PointCloudEstimator, listed, plain, put, refuse_others
 from pointmcd.estimators.parts import (
     check_classes,
     distinct_parts,
@@ -216,9 +216,11 @@ def _write(
 ) -> None:
     """Write labelled clouds as CLASS/NUMBER.npy, NUMBER.seg and parts.json."""
     classes = [f"{number:06d}" for number in range(len(names))]
-    put(folder / "parts.json", json.dumps(dict(zip(classes, names, strict=True))).encode())
+    told = json.dumps(dict(zip(classes, names, strict=True))).encode()
+    written = {put(folder / "parts.json", told)}
     for place, (cloud, own, number) in enumerate(zip(clouds, parts, ids, strict=True)):
         np.save(buffer := BytesIO(), cloud)
-        put(folder / classes[number] / f"{place:06d}.npy", buffer.getvalue())
+        written.add(put(folder / classes[number] / f"{place:06d}.npy", buffer.getvalue()))
         lines = "\n".join(map(str, own.tolist())) + "\n"
-        put(folder / classes[number] / f"{place:06d}.seg", lines.encode())
+        written.add(put(folder / classes[number] / f"{place:06d}.seg", lines.encode()))
+    refuse_others(folder, written)

@@ -13,7 +13,7 @@ from pointmcd.evaluation.evaluate import evaluate
 from pointmcd.evaluation.shape_sets import FOLDS, REST
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach
-from pointmcd.training.config import TrainConfig
+from pointmcd.training.config import TrainConfig, beside
 from pointmcd.training.folds import cross_validate, plan_folds
 from pointmcd.training.processes import join, process_count
 from pointmcd.training.several import check_at_once, train_all
@@ -105,10 +105,7 @@ def _splits(config: TrainConfig, seeds: Sequence[int], folds: int | None) -> lis
 
 
 def _seeded(config: TrainConfig, seed: int) -> TrainConfig:
-    out = config.out
-    if out is not None:
-        out = out.resolve() if out.name in ("", "..") else out
-        out = out.with_name(f"{out.name}-{config.arm}-s{seed}")
+    out = None if config.out is None else beside(config.out, f"{config.arm}-s{seed}")
     return replace(config, seed=seed, out=out)
 
 

@@ -5,7 +5,7 @@ import re
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from itertools import count
+from itertools import chain, count
 from pathlib import Path, PurePosixPath
 
 from pointmcd.data.labels import read_labels
@@ -82,13 +82,15 @@ def labelled_files(labels: Path, files: Sequence[Path]) -> tuple[dict[Path, str]
 
 
 def write_table(path: Path, rows: Sequence[Mapping[str, str | None]]) -> None:
-    """Write rows as CSV, in the columns of the longest; none are written as an empty file.
+    """Write rows as CSV, in the columns of the longest, then others; none give an empty file.
 
     Raises:
         PointMCDError: when it cannot be written.
     """
+    longest = max(rows, key=lambda row: len(row), default={})
+    columns = dict.fromkeys(chain(longest, *rows))
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, list(max(rows, key=len, default={})), lineterminator="\n")
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 

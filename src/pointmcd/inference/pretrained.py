@@ -153,6 +153,7 @@ def _file(place: str) -> Path:
         return (SHIPPED / place if shipped else folder) / WEIGHTS
     hub = import_extra("huggingface_hub", "hub", place)
     try:
-        return Path(hub.hf_hub_download(place.removeprefix(HUB), WEIGHTS))
+        # A Path of Windows has turned the slash.
+        return Path(hub.hf_hub_download(place.removeprefix(HUB).replace("\\", "/"), WEIGHTS))
     except Exception as error:  # of the hub's many kinds: no network, no such repository, no rights
         raise PointMCDError(f"{place}: cannot be fetched: {first_line(error)}") from error

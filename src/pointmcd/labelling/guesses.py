@@ -43,8 +43,7 @@ class Guesses(NamedTuple):
 def guess(model: str | Path, store: Store, device: str = "auto") -> Guesses:
     """Return the guesses of a run, or of a teacher of the store, for every shape.
 
-    A run's are of the checkpoint that was best on the validation split and calibrated, as those of
-    `predict`.
+    A run's are of the last epoch, calibrated as those of `predict`.
 
     Raises:
         RunError: when it names no classes, is not finished, or learnt from other shapes.
@@ -62,7 +61,8 @@ def _of_run(path: Path, store: Store, device: str) -> Guesses:
     check_store(run, store)
     where = pick_device(device)
     every = np.arange(len(store.shapes))
-    dataset = ShapeDataset(store, every, run.config.points, labelled=False, features=run.features)
+    shown = store.with_up(run.up)
+    dataset = ShapeDataset(shown, every, run.config.points, labelled=False, features=run.features)
     arrays = run.task.predictions(load_model(run, "last", where), evaluation_loader(dataset), where)
     probabilities = soften(arrays["probabilities"], temperature_of(run, "last"))
     return Guesses(run.labels.classes, probabilities, run.label_file)

@@ -49,7 +49,7 @@ class PartGuesser:
         model = load_model(self.run, "last", self.device)
         assert isinstance(model, Segmenter)
         self.model = model
-        self.store = Store(store.path, self.run.label_file)
+        self.store = self.run.open_store(store.path)
 
     def probabilities(self, indices: Sequence[int]) -> Iterator[Floats]:
         """Yield, for each shape, those of its class's parts at its first points, [N, parts].

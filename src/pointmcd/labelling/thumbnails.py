@@ -3,11 +3,11 @@
 import base64
 import io
 import math
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+from joblib import cpu_count
 from PIL import Image, features
 
 from pointmcd.data.store import Store
@@ -37,7 +37,7 @@ def thumbnails(store: Store) -> list[str]:
     """
     count = len(store.shapes)
     tried = np.linspace(0, count, min(count, _TRIED), endpoint=False).astype(int)
-    with ThreadPoolExecutor(os.cpu_count()) as pool, progress_bar() as progress:
+    with ThreadPoolExecutor(cpu_count()) as pool, progress_bar() as progress:
         sample = list(pool.map(lambda index: _square(store, int(index)), tried))
         size, quality = next(
             filter(lambda option: _fit(sample, count, *option), _SIZES), _SIZES[-1]

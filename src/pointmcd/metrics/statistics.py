@@ -62,8 +62,9 @@ def score_interval(scores: Doubles) -> tuple[float, float]:
     """Return the 95% interval of the mean of scores [n] from 0 to 1, n at least 1.
 
     Wilson's (JASA 22, 1927), which is never empty: of an accuracy exact in its way, of scores in
-    between, whose variance is smaller, wider than it need be.
+    between, whose variance is smaller, wider than it need be. Scores that are NaN do not count.
     """
+    scores = scores[~np.isnan(scores)]  # of a shape without labelled points
     count, mean, z = len(scores), float(np.mean(scores)), float(norm.ppf((1 + _CONFIDENCE) / 2))
     centre = (mean + z * z / (2 * count)) / (1 + z * z / count)
     half = z / (1 + z * z / count) * np.sqrt(mean * (1 - mean) / count + (z / (2 * count)) ** 2)

@@ -11,7 +11,7 @@ import torch
 from pointmcd.data.labels import is_part_file, match_labels
 from pointmcd.data.store import Store
 from pointmcd.device import pick_device
-from pointmcd.errors import ConfigError, RunError, StoreError
+from pointmcd.errors import ConfigError, RunError
 from pointmcd.extras import import_extra
 from pointmcd.files import replacing
 from pointmcd.inference.predictor import Predictor, open_trained
@@ -220,8 +220,6 @@ def similar(
         given = torch.from_numpy(cloud)[None].to(pick_device(device))
         query = pool(student(given).embeddings.float(), "max").cpu().numpy()[0]
     found = embed(store, run, checkpoint=checkpoint, device=device)
-    if not len(found.names):
-        raise StoreError(f"{store}: holds no shapes")
     lengths = np.linalg.norm(found.features, axis=1) * np.linalg.norm(query)
     likeness = found.features @ query / np.where(lengths > 0, lengths, 1.0)
     best = np.argsort(-likeness, kind="stable")[:count]

@@ -24,6 +24,8 @@ def setting_rows(variants: Sequence[Variant]) -> list[tuple[str, list[str], bool
 
 def _without_folders(value: Any) -> str:
     """The text of a value; of an absolute path its name, for the page leaves this machine."""
+    if isinstance(value, list | tuple):
+        return str([_without_folders(one) for one in value])
     path = Path(str(value))
     return path.name if path.is_absolute() else str(value)
 
@@ -67,4 +69,5 @@ def _teacher(teacher: Any) -> str:
     if not isinstance(teacher, dict):
         return str(teacher) if teacher else ""
     plain = {k: v for k, v in teacher.items() if v is not None and not isinstance(v, (dict, list))}
-    return ", ".join(f"{key} {value}" for key, value in plain.items())
+    plain.pop("command", None)  # with its folders; the settings beside it say the same
+    return ", ".join(f"{key} {_without_folders(value)}" for key, value in plain.items())

@@ -62,8 +62,10 @@ def describe_store(
     folder = teacher_folder(store, teacher["name"])
     there = folder / "others" / other.own_fingerprint
     if (there / "outputs.json").exists():
-        made = read_json(there / "outputs.json").items()
-        return {name: [Path(place) for place in places] for name, places in made}
+        listed = read_json(there / "outputs.json").items()
+        made = {name: [Path(place) for place in places] for name, places in listed}
+        if all(place.is_dir() for places in made.values() for place in places):
+            return made  # else a store has been moved since, or its features were deleted
     lesson = load_lesson(folder, dict(teacher), other.without_labels(store.classes), device)
     lesson.prepare()
     with torch.inference_mode(), progress_bar() as progress:

@@ -10,7 +10,7 @@ from pointmcd.data.splits import labelled_train
 from pointmcd.data.store import Store
 from pointmcd.tasks.task import Task
 from pointmcd.teachers.stored import map_output
-from pointmcd.training.config import TrainConfig
+from pointmcd.training.config import TrainConfig, beside
 from pointmcd.training.inputs import count_shapes, find_teacher
 from pointmcd.training.run import Run
 from pointmcd.training.train import train
@@ -45,7 +45,9 @@ def decide(config: TrainConfig) -> Decision:
     config.check()
     store, task = Store(config.store, config.labels), config.described_task
     teacher = find_teacher(config, store)
-    if teacher is None or not _compared(task, teacher):
+    if teacher is None:
+        return Decision(config, "does not distil: has no teacher")
+    if not _compared(task, teacher):
         return Decision(config, "distils: its teacher cannot be compared with a baseline")
     config = replace(config, objective=config.objective or task.few_labels_objective)
     train_shapes = count_shapes(config, store)
@@ -84,7 +86,7 @@ def _lead(config: TrainConfig, store: Store, teacher: dict[str, Any]) -> tuple[f
         _alone(sized),
         fit_on="train",
         epochs=math.ceil(sized.epochs * _QUICK),
-        out=config.folder.with_name(f"{config.folder.name}-quick"),
+        out=beside(config.folder, "quick"),
     )
     ours = float(Run(train(quick)).metrics()[-1][config.described_task.best])
     return 100 * (theirs - ours), (

@@ -24,6 +24,12 @@ if TYPE_CHECKING:  # they import torch, which would slow every --help
 Course = Literal["constant", "decay", "first"]
 
 
+def beside(folder: Path, ending: str) -> Path:
+    """Return the folder FOLDER-ENDING, also of one that is named by dots."""
+    folder = folder.resolve() if folder.name in ("", "..") else folder
+    return folder.with_name(f"{folder.name}-{ending}")
+
+
 #: Points per shape where no number is chosen.
 POINTS = 1024
 #: Settings that cannot change what is learnt.

@@ -100,7 +100,7 @@ def _check_model(model: nn.Module, plan: Plan) -> None:
 def _make_room(folder: Path, overwrite: bool) -> None:
     """Remove the run that may be replaced; refuse anything else in the folder."""
     if not (folder / "run.json").exists():
-        if not all(map(is_begun, folder.iterdir())):
+        if folder.is_dir() and not all(map(is_begun, folder.iterdir())):
             raise RunError(f"{folder}: a folder that is no run; choose another")
     elif overwrite:
         clear_run(folder)

@@ -281,9 +281,10 @@ def _held(lock: FileLock, folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        Path(lock.lock_file).unlink(missing_ok=True)  # while it is held: no other can be mistaken
+        with suppress(OSError):  # while it is held: no other is mistaken; Windows does it after
+            Path(lock.lock_file).unlink()
         lock.release()
-        if not any(folder.iterdir()):
+        with suppress(OSError):  # not empty, gone, or the current folder
             folder.rmdir()
 
 
@@ -312,11 +313,14 @@ def is_begun(path: Path) -> bool:
 
 
 def clear_run(folder: Path) -> None:
-    """Remove a run; run.json is last, so that what a kill leaves can still be replaced."""
+    """Remove a run, but not its lock, nor the label file, from which the next may learn.
+
+    run.json is last, so that what a kill leaves can still be replaced.
+    """
     for path in folder.iterdir():
-        if path.name != "run.json":
+        if path.name not in ("run.json", LOCK, LABELS):
             remove(path)
-    remove(folder)
+    remove(folder / "run.json")
 
 
 def _read_meta(file: Path) -> dict[str, Any]:
@@ -387,7 +391,9 @@ def create_run(
     if train_shapes is not None:
         shapes["train"] = train_shapes
     labels = shapes["train"]
-    if config.labels is not None:
+    if config.labels is None:
+        remove(folder / LABELS)
+    else:
         copy_labels(config.labels, folder / LABELS)
         labels = len(read_parts(config.labels)) if is_part_file(config.labels) else labels
     with replacing(folder / "config.yaml") as temporary:

@@ -12,7 +12,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from pointmcd.errors import ConfigError, RunError
 from pointmcd.progress import bars_hidden, progress_bar, repeating
-from pointmcd.training.config import TrainConfig
+from pointmcd.training.config import TrainConfig, beside
 from pointmcd.training.inputs import describe_unlabelled
 from pointmcd.training.processes import agreed, join, process_count
 from pointmcd.training.run import METRICS
@@ -139,8 +139,5 @@ def _with_share(config: TrainConfig, share: float) -> TrainConfig:
     """The run of one share; that of all labels is the one that it would be without a curve."""
     if share == 1:
         return config
-    out = config.out
-    if out is not None:
-        out = out.resolve() if out.name in ("", "..") else out
-        out = out.with_name(f"{out.name}-{share:g}")
+    out = None if config.out is None else beside(config.out, f"{share:g}")
     return replace(config, label_fraction=share, out=out)

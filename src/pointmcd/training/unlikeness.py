@@ -57,6 +57,8 @@ def keep_labelled(run: Run, store: Store) -> None:
         return
     known = labelled_train(store, run.config.label_fraction, run.config.seed)
     known = known[np.unique(np.linspace(0, len(known) - 1, MOST).round().astype(np.int64))]
+    if len(known) < 2:  # nothing to tell how far apart shapes may be
+        return
     held = store.indices("val") if run.config.fit_on == "train" else known[:0]
     tensors, limits = {}, {}
     device = pick_device(run.config.device)
