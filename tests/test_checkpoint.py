@@ -1,4 +1,5 @@
 import errno
+import hashlib
 import os
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from pointmcd.checkpoint import (
     optimizer_tensors,
     save_checkpoint,
     under_prefix,
+    weights_digest,
     with_prefix,
 )
 from pointmcd.errors import RunError
@@ -202,3 +204,13 @@ def test_no_room_for_a_checkpoint_is_one_line_and_keeps_the_old_one(tmp_path):
     assert done.stdout.startswith(f"{path}: cannot be written: {os.strerror(errno.EFBIG)}")
     assert load_checkpoint(path)[1]["epoch"] == 1
     assert [p.name for p in tmp_path.iterdir()] == ["last.safetensors"]
+
+
+def test_the_digest_of_weights_of_any_type():
+    """As those that runs and teachers hold: the name and the bytes of each tensor, by name."""
+    tensors = {"b": torch.arange(3), "a": torch.tensor(0.5), "c": torch.ones(2).bfloat16()}
+    wanted = hashlib.sha256(b"about")
+    for name in "abc":
+        bits = tensors[name] if name != "c" else tensors[name].view(torch.int16)
+        wanted.update(name.encode() + bits.numpy().tobytes())
+    assert weights_digest(tensors, b"about") == wanted.hexdigest()[:16]

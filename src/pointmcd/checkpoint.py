@@ -1,7 +1,9 @@
 """Checkpoints: tensors and a JSON state in one safetensors file, replaced atomically."""
 
+import hashlib
 import json
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,15 @@ CHECKPOINT_FORMAT = 1
 #: small set on a GPU, would otherwise wait for the disk most of the time. What is killed repeats
 #: the epochs that it lost.
 SAVE_EVERY = 1.0
+
+
+def weights_digest(tensors: Mapping[str, Tensor], about: bytes = b"") -> str:
+    """Return 16 hexadecimal digits over tensors by name, and over `about` before them."""
+    digest = hashlib.sha256(about)
+    for name, tensor in sorted(tensors.items()):
+        plain = tensor.detach().cpu().contiguous().flatten().view(torch.uint8)
+        digest.update(name.encode() + plain.numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 class SaveTimer:

@@ -17,6 +17,16 @@ from pointmcd.extras import import_extra
 EXTRA = "onnx"
 
 
+def require_onnx(what: str) -> None:
+    """Refuse to begin `what` without the packages that write an ONNX file and run it.
+
+    Raises:
+        ConfigError: when the extra is absent.
+    """
+    for name in ("onnx", "onnxscript", "onnxruntime"):
+        import_extra(name, EXTRA, what)
+
+
 def write_onnx(
     module: nn.Module,
     examples: tuple[Tensor, ...],
@@ -44,8 +54,7 @@ def write_onnx(
     Raises:
         ConfigError: when the extra is absent, or the module has what ONNX cannot express.
     """
-    for name in ("onnx", "onnxscript"):
-        import_extra(name, EXTRA, what)
+    require_onnx(what)
     rows = torch.export.Dim("rows")
     dynamic: Any = sizes or tuple({0: rows} for _ in examples)
     try:

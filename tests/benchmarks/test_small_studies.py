@@ -162,7 +162,8 @@ def test_students_of_chosen_labels(run, monkeypatch, tiny_store, tmp_path):
     assert run(*call) == page
     store = tmp_path / "work" / "store"
     teach(TeachConfig(store, task="features"))
-    start = train(TrainConfig(store, store.with_name("began"), task="pretrain", epochs=1, points=32))
+    began = {"task": "pretrain", "epochs": 1, "points": 32}
+    start = train(TrainConfig(store, store.with_name("began"), **began))
     more = run(*call, "--strategies", "typical", "--init", start)
     assert "--strategies typical --init WORK/began`. 6 labels" in more
     _, _, own = more.partition("## meshes, students, from began\n")

@@ -175,3 +175,20 @@ def test_a_baseline_is_not_told_apart_by_what_it_does_not_read():
     two = TrainConfig(Path("s"), teacher=None)
     assert one.decisive() == two.decisive()
     assert replace(one, teacher="lite0").decisive() != replace(two, teacher="lite0").decisive()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("teacher", 5),
+        ("labels", 3),
+        ("init", [1]),
+        ("features", 5),
+        ("objective", [3]),
+        ("objective", "vafp:3"),
+        ("unlabelled", {"a": 1}),
+    ],
+)
+def test_a_field_of_another_type_is_named(name, value):
+    with pytest.raises(ConfigError, match=f"^config field {name}: .* is no"):
+        config_from_dict({"store": "s", name: value})

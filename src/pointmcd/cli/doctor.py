@@ -14,7 +14,6 @@ from importlib.metadata import (
 )
 from pathlib import Path
 
-from joblib import cpu_count
 from packaging.requirements import Requirement
 
 from pointmcd import __version__
@@ -109,6 +108,8 @@ def _modules() -> Mapping[str, list[str]]:
 
 
 def _devices() -> Iterator[tuple[str, str]]:
+    from joblib import cpu_count  # here, for every --help imports this file
+
     yield "CPU", f"{platform.machine()}, {cpu_count()} cores for this process"
     try:
         import torch

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pointmcd.encoders.image_encoder import ImageEncoder
-from pointmcd.extras import import_extra
-from pointmcd.onnx_file import EXTRA, OnnxModule, write_onnx
+from pointmcd.onnx_file import OnnxModule, require_onnx, write_onnx
 
 ONNX = "--runtime onnx"
 
@@ -26,8 +25,7 @@ def use_runtime(encoder: ImageEncoder, runtime: str) -> None:
     """
     encoder.fold()
     if runtime == "onnx":
-        for name in ("onnx", "onnxscript", "onnxruntime"):
-            import_extra(name, EXTRA, ONNX)
+        require_onnx(ONNX)
         encoder.network = OnnxNetwork(encoder.network)
 
 

@@ -15,11 +15,10 @@ from torch import Tensor, nn
 from pointmcd.data.dataset import Batch
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, PointMCDError
-from pointmcd.extras import import_extra
 from pointmcd.files import replacing
 from pointmcd.inference.predictor import Predictor
 from pointmcd.inference.teacher import Teacher, as_images
-from pointmcd.onnx_file import EXTRA, OnnxModule, write_onnx
+from pointmcd.onnx_file import OnnxModule, require_onnx, write_onnx
 from pointmcd.progress import console
 from pointmcd.shapes.features import count_channels
 
@@ -81,8 +80,7 @@ def _checked(
     model: nn.Module, path: Path, examples: Iterable[tuple[Tensor, ...]]
 ) -> Iterator[Path]:
     """Yield a temporary name for a file, which is compared with the model and then renamed."""
-    for name in ("onnx", "onnxscript", "onnxruntime"):  # before an export that may take minutes
-        import_extra(name, EXTRA, _WHAT)
+    require_onnx(_WHAT)  # before an export that may take minutes
     with replacing(path) as temporary:
         yield temporary
         loaded, shown = OnnxModule(temporary, _WHAT), list(examples)

@@ -1,12 +1,12 @@
 """Description of an exported model, as JSON values and as a model card."""
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 import pointmcd
+from pointmcd.checkpoint import weights_digest
 from pointmcd.encoders.image_encoder import weights_licence
 from pointmcd.errors import PointMCDError
 from pointmcd.files import read_json
@@ -48,16 +48,8 @@ def about(run: Run, model: nn.Module, checkpoint: str) -> dict[str, Any]:
         "preprocessing": PREPROCESSING,
         "run": {key: meta[key] for key in ("arm", "seed", "store_fingerprint", "settings")},
         "checkpoint": checkpoint,
-        "fingerprint": _fingerprint(model),
+        "fingerprint": weights_digest(model.state_dict()),
     }
-
-
-def _fingerprint(model: nn.Module) -> str:
-    """Hash over all weights, by name."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(model.state_dict().items()):
-        digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]
 
 
 def model_card(run: Run, described: dict[str, Any], licence: str | None = None) -> str:

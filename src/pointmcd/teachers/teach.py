@@ -1,6 +1,5 @@
 """Train a teacher on a store's train split and export its outputs into the store."""
 
-import hashlib
 import json
 import os
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import torch
 
 import pointmcd
-from pointmcd.checkpoint import save_checkpoint
+from pointmcd.checkpoint import save_checkpoint, weights_digest
 from pointmcd.data.label_file import copy_labels
 from pointmcd.data.labels import LABELS
 from pointmcd.data.store import Store
@@ -127,9 +126,7 @@ def export_teacher(lesson: Lesson, scores: dict[str, Any], folder: Path) -> None
 
 def _describe(lesson: Lesson) -> dict[str, Any]:
     store, config, settings = lesson.store, lesson.config, lesson_settings(lesson)
-    digest = hashlib.sha256(json.dumps([store.fingerprint, settings]).encode())
-    for name, tensor in sorted(lesson.teacher.state_dict().items()):
-        digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+    learnt = json.dumps([store.fingerprint, settings]).encode()
     return {
         "format": TEACHER_FORMAT,
         "pointmcd": pointmcd.__version__,
@@ -141,7 +138,7 @@ def _describe(lesson: Lesson) -> dict[str, Any]:
         "weights_file": str(config.weights.resolve()) if config.weights else None,
         "licence": lesson.encoder.licence,
         "store_fingerprint": store.fingerprint,
-        "fingerprint": digest.hexdigest()[:16],
+        "fingerprint": weights_digest(lesson.teacher.state_dict(), learnt),
         "classes": store.classes,
         "shapes": len(store.shapes),
         "val_shapes": len(store.indices("val")),

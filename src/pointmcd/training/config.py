@@ -442,10 +442,16 @@ def config_from_dict(values: dict[str, Any]) -> TrainConfig:
         raise ConfigError("config field store: missing")
     for name, wanted in get_type_hints(TrainConfig).items():
         fits = wanted | int if wanted in (float, float | None) else wanted
-        checked = name in values and wanted in (int, float, str, bool, float | None)
+        fits = fits | str if fits == Path | None else fits
+        simple = (int, float, str, bool, float | None, str | None, Path | None)
+        checked = name in values and wanted in simple
         if checked and not isinstance(values[name], fits):
             kind = getattr(wanted, "__name__", wanted)
             raise ConfigError(f"config field {name}: {values[name]!r} is not {kind}")
     several = ("objective", "unlabelled", "features", "log_to")
+    for name in several:
+        given = values.get(name) or []
+        if not isinstance(given, list | tuple) or any(not isinstance(one, str) for one in given):
+            raise ConfigError(f"config field {name}: {given!r} is no list of texts")
     lists = {name: tuple(values.get(name) or ()) for name in several}
     return TrainConfig(**(values | lists))

@@ -1,11 +1,10 @@
 """Fine-tuning: a new model that starts from the student of a finished run."""
 
-import hashlib
 from typing import Any
 
 from torch import Tensor, nn
 
-from pointmcd.checkpoint import load_checkpoint, under_prefix
+from pointmcd.checkpoint import load_checkpoint, under_prefix, weights_digest
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, RunError
 from pointmcd.tasks.task import get_task
@@ -78,14 +77,11 @@ def student_tensors(run: Run) -> dict[str, Tensor]:
 
 def describe_start(run: Run) -> dict[str, Any]:
     """Return the description, for run.json, of the run that a student started from."""
-    digest = hashlib.sha256()
-    for name, tensor in sorted(student_tensors(run).items()):
-        digest.update(name.encode() + tensor.contiguous().numpy().tobytes())
     meta = run.meta
     kept = ("task", "student", "arm", "seed", "settings", "store_fingerprint")
     return {
         "run": str(run.path.resolve()),
-        "fingerprint": digest.hexdigest()[:16],
+        "fingerprint": weights_digest(student_tensors(run)),
         "teacher": (meta["teacher"] or {}).get("name"),
         "labels_of": _labels_of(meta),
         "validation_of": _labels_of(meta, validation=True),

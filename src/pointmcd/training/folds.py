@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-from scipy.stats import binomtest
+import numpy as np
 
 from pointmcd.data.label_file import labels_digest
 from pointmcd.data.labels import LabelRow, write_labels
@@ -13,6 +13,7 @@ from pointmcd.data.splits import fold_members
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, RunError
 from pointmcd.files import write_json
+from pointmcd.metrics.statistics import score_interval
 from pointmcd.teachers.settings import config_of
 from pointmcd.teachers.stored import resolve_teacher
 from pointmcd.teachers.teach import teach
@@ -86,8 +87,8 @@ def cross_validate(config: TrainConfig, folds: int, at_once: int = 1) -> CrossVa
         int((said["probabilities"].argmax(axis=1) == said["labels"]).sum())
         for said in held_out_said
     )
-    interval = binomtest(correct, len(rows)).proportion_ci(method="wilson")
-    found = CrossValidation(correct, len(rows), float(interval.low), float(interval.high))
+    low, high = score_interval(np.repeat([1.0, 0.0], [correct, len(rows) - correct]))
+    found = CrossValidation(correct, len(rows), low, high)
     of = identity(
         {
             "settings": plan.run.config.decisive(),
