@@ -146,6 +146,8 @@ def test_a_distilled_one_keeps_its_run(clouds, halves, tmp_path):
 
 def test_a_folder_of_another_fit_is_refused(clouds, halves, tmp_path):
     made = PartSegmenter(**TINY | {"epochs": 1}, folder=tmp_path).fit(clouds, halves)
+    source = next(tmp_path.rglob("*.seg")).parent
+    (source / ".000000.seg.1.tmp").write_text("4")  # of a fit that was killed
     again = PartSegmenter(**TINY | {"epochs": 1}, folder=tmp_path).fit(clouds, halves)
     np.testing.assert_array_equal(again.predict(clouds), made.predict(clouds))
     with pytest.raises(ConfigError, match=r"0000.seg is of another fit; choose another folder"):

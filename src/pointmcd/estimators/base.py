@@ -178,11 +178,13 @@ def put(path: Path, content: bytes) -> Path:
 def refuse_others(folder: Path, written: Collection[Path]) -> None:
     """Refuse a working folder in which an earlier fit left files that this one has not.
 
+    Hidden files are passed over: what a killed fit was writing, and those of the system.
+
     Raises:
         ConfigError: naming the first of them.
     """
-    left = (path for path in sorted(folder.rglob("*")) if path.is_file() and path not in written)
-    if other := next(left, None):
+    left = (path for path in sorted(folder.rglob("[!.]*")) if path.is_file())
+    if other := next((path for path in left if path not in written), None):
         raise ConfigError(f"folder: {other} is of another fit; choose another folder")
 
 
