@@ -17,7 +17,7 @@ from pointmcd.labelling.layout import lay_out, nearest_pairs, neighbours, outlie
 from pointmcd.labelling.page import own_rows, read_rows
 from pointmcd.labelling.propose import shape_features, unit_rows
 from pointmcd.labelling.thumbnails import picture_kind, thumbnails
-from pointmcd.preparation.twins import are_twins
+from pointmcd.preparation.twins import twins_among
 from pointmcd.probing.embed import embed
 from pointmcd.teachers.stored import teacher_folder
 from pointmcd.typing import Doubles
@@ -129,11 +129,12 @@ def _pairs(
     Rows have length 1: |a - b|^2 = 2 - 2 cos.
     """
     count = min(store.num_points, _COMPARED)
-    known = {i for *pair, _ in nearest for i in pair}
-    points = {i: store.points(np.array([i]), count)[0] for i in known}
-    found = [(i, j, 1 - d * d / 2, are_twins(points[i], points[j])) for i, j, d in nearest]
-    twins = [pair for pair in found if pair[3]]
-    return twins + [pair for pair in found if not pair[3]][: max(0, LISTED - len(twins))]
+    twins = twins_among(
+        lambda shape: store.points(np.array([shape]), count)[0], [(i, j) for i, j, _ in nearest]
+    )
+    found = [(i, j, 1 - d * d / 2, (i, j) in twins) for i, j, d in nearest]
+    found.sort(key=lambda pair: not pair[3])  # stable: then still the most similar first
+    return found[: max(LISTED, len(twins))]
 
 
 def _guesses(

@@ -67,15 +67,18 @@ class _Sample:
         return np.asarray(_BY_MEAN * spacing.mean() + _BY_DEVIATION * spacing.std())
 
 
-def are_twins(first: Floats, second: Floats) -> bool:
-    """Tell whether two shapes are near-duplicates, as `find_twins` does.
+def twins_among(
+    points: Callable[[int], Floats], pairs: Sequence[tuple[int, int]]
+) -> set[tuple[int, int]]:
+    """Return those of some pairs of shapes that are near-duplicates, as in `find_twins`.
 
     Args:
-        first: points [N, 3] in farthest-point order.
-        second: those of the other shape.
+        points: gives the points [N, 3] of a shape, in farthest-point order.
+        pairs: shapes to compare.
     """
-    samples = [_Sample(first), _Sample(second)]
-    return min(len(s.points) for s in samples) >= LEAST_POINTS and _are_twins(*samples)
+    samples = {shape: _Sample(points(shape)) for shape in {i for pair in pairs for i in pair}}
+    large = {shape for shape, sample in samples.items() if len(sample.points) >= LEAST_POINTS}
+    return {(i, j) for i, j in pairs if {i, j} <= large and _are_twins(samples[i], samples[j])}
 
 
 def find_twins(points: Callable[[int], Floats], splits: Sequence[str]) -> list[tuple[int, int]]:
