@@ -124,7 +124,6 @@ def _own_fingerprint(result: RunResult) -> str:
 
 def _difference(scoring: Scoring, variant: Variant, baseline: Variant) -> Difference:
     paired = variant.seeds == baseline.seeds
-    pairs = zip(variant.results, baseline.results, strict=True) if paired else ()
     classes = zip(variant.per_class.items(), baseline.per_class.values(), strict=True)
     return Difference(
         variant=variant.label,
@@ -138,7 +137,6 @@ def _difference(scoring: Scoring, variant: Variant, baseline: Variant) -> Differ
             for (name, ours), theirs in classes
         },
         test=scoring.paired_test(variant.joint_scores, baseline.joint_scores),
-        by_seed={one.seed: scoring.paired_test(one.scores, two.scores) for one, two in pairs},
     )
 
 

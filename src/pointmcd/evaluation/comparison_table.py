@@ -27,7 +27,6 @@ class Difference:
         per_class: difference in the score of each class; None without test shapes.
         test: paired test with one score per shape for all seeds of each side: McNemar's on the
             majority vote, or Wilcoxon's on the mean IoU averaged over the seeds.
-        by_seed: the same test for each seed; empty unless paired by seed.
     """
 
     variant: str
@@ -36,7 +35,6 @@ class Difference:
     class_score: float
     per_class: dict[str, float | None]
     test: PairedTest
-    by_seed: dict[int, PairedTest]
 
 
 @dataclass(frozen=True, repr=False)

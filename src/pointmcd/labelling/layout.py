@@ -14,7 +14,7 @@ NEIGHBOURS = 5
 _PERPLEXITY = 30.0
 
 
-def lay_out(rows: Doubles, seed: int = 0) -> Doubles:
+def lay_out(rows: Doubles) -> Doubles:
     """Return places [S, 2] from 0 to 1 of rows [S, D], alike rows side by side.
 
     t-SNE (van der Maaten, Hinton, JMLR 2008; Barnes-Hut, JMLR 2014) from principal components, with
@@ -27,7 +27,7 @@ def lay_out(rows: Doubles, seed: int = 0) -> Doubles:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)
             places = TSNE(
-                perplexity=min(_PERPLEXITY, (count - 1) / 3), init="pca", random_state=seed
+                perplexity=min(_PERPLEXITY, (count - 1) / 3), init="pca", random_state=0
             ).fit_transform(np.asarray(rows, np.float32))
     if not count:
         return places

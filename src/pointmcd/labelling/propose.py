@@ -1,7 +1,6 @@
 """Propose the shapes of a store whose labels would teach most."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -73,14 +72,12 @@ def unit_rows(features: Doubles) -> Doubles:
     return np.asarray(of_length_one(components.fit_transform(standardised(features))))
 
 
-def shape_features(
-    store: Store, encoder: str = "lite0", weights: Path | None = None, device: str = "cpu"
-) -> Floats:
-    """Return features [S, F] of all shapes: an image encoder's, averaged over the views.
+def shape_features(store: Store, device: str = "cpu") -> Floats:
+    """Return features [S, F] of all shapes: those of lite0, averaged over the views.
 
     Those of single views are cached in the store; `pointmcd teach` reads the same.
     """
-    config = TeachConfig(store.path, encoder, weights=weights)
+    config = TeachConfig(store.path, "lite0")
     image = ImageEncoder(config.teacher, config.seed, config.weights)
     folder = cache_features(store, config, image, torch.device(device))
     shards = [

@@ -2,6 +2,7 @@
 
 import numpy as np
 from scipy.optimize import minimize_scalar
+from scipy.special import softmax
 
 from pointmcd.typing import Doubles, Indices, Reals
 
@@ -13,9 +14,8 @@ _TINY = 1e-12
 
 def soften(probabilities: Reals, temperature: float) -> Doubles:
     """Return the probabilities [n, K] of logits that are divided by a temperature."""
-    logits = np.log(np.asarray(probabilities, np.float64) + _TINY) / temperature
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+    logits = np.log(np.asarray(probabilities, np.float64) + _TINY)
+    return np.asarray(softmax(logits / temperature, axis=1))
 
 
 def fit_temperature(probabilities: Reals, labels: Indices) -> float:

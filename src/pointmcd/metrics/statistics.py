@@ -114,7 +114,6 @@ def bootstrap_difference(
     second: Bools | Doubles,
     first_seeds: Sequence[int],
     second_seeds: Sequence[int],
-    resamples: int = RESAMPLES,
 ) -> Interval:
     """Return the difference in mean score, first minus second, with its bootstrap interval.
 
@@ -129,7 +128,6 @@ def bootstrap_difference(
         second: the same of the other side [S2, n].
         first_seeds: the S1 seeds, in the order of the rows.
         second_seeds: the S2 seeds.
-        resamples: how many are drawn.
     """
     shapes = np.random.default_rng(_RNG_SEED)
     # The seeds themselves key the draws: equal seeds are drawn alike (paired), others apart, and
@@ -139,8 +137,8 @@ def bootstrap_difference(
         for side, seeds in ((first, first_seeds), (second, second_seeds))
     ]
     draws = []
-    for start in range(0, resamples, _CHUNK):
-        size = min(_CHUNK, resamples - start)
+    for start in range(0, RESAMPLES, _CHUNK):
+        size = min(_CHUNK, RESAMPLES - start)
         columns = shapes.integers(0, first.shape[1], (size, first.shape[1]))
         one, two = (_resample(side, generator, columns) for side, generator in sides)
         draws.append(one - two)

@@ -17,21 +17,10 @@ from pointmcd.shapes.text_table import read_table
 from pointmcd.typing import Doubles
 
 
-def parse_cloud(
-    data: bytes,
-    suffix: str,
-    name: str,
-    columns: str | None = None,
-    notes: list[str] | None = None,
-) -> Doubles | None:
-    """Read the positions of a cloud alone, `[N, 3]`; otherwise as `parse_rows`."""
-    rows = parse_rows(data, suffix, name, columns, notes)
+def parse_cloud(data: bytes, suffix: str, name: str) -> Doubles | None:
+    """Read the positions of a cloud alone, `[N, 3]`; None for a PLY file with faces."""
+    rows = parse_rows(data, suffix, name)
     return None if rows is None else np.asarray(rows.points)
-
-
-def ply_points(data: bytes, name: str) -> Doubles | None:
-    """Read the positions of a PLY file, `[N, 3]`; None for one with faces."""
-    return parse_cloud(data, "ply", name)
 
 
 def parse_rows(
