@@ -27,11 +27,16 @@ class NoDoubles(TorchDispatchMode):
 
 
 class NoRounding(TorchDispatchMode):
-    """Refuse that coordinates, [B, N, 3] or [B, 3, N], become less than float32."""
+    """Refuse that coordinates, [B, N, 3] or [B, 3, N], become less than float32.
 
-    def __init__(self, clouds, points):
+    With them more channels, such as normals: 3 + F in all.
+    """
+
+    def __init__(self, clouds, points, channels=3):
         super().__init__()
-        self.shapes = {(clouds, points, 3), (clouds, 3, points), (clouds * points, 3)}
+        self.shapes = set()
+        for c in (3, channels):
+            self.shapes |= {(clouds, points, c), (clouds, c, points), (clouds * points, c)}
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         out = func(*args, **(kwargs or {}))

@@ -123,7 +123,9 @@ def section(study: Study, title: str) -> Iterator[str]:
     known = len(labelled_train(store, study.fraction, 0))
     copies = (len(store.shape_of) - len(store.shapes)) // len(store.indices("train"))
     beside = f", {copies} deformed copies of each train shape" if copies else ""
-    heading = ", ".join([title, *study.unusual, f"{study.fraction:.0%} of the labels{beside}"])
+    whole = [] if len(store.indices("val")) else ["no validation part"]
+    share = f"{study.fraction:.0%} of the labels{beside}"
+    heading = ", ".join([title, *study.unusual, *whole, share])
     yield f"## {heading}"
     first = [Run(study.config("baseline", seed).folder) for seed in study.done("baseline")[:1]]
     yield (
@@ -177,6 +179,7 @@ def main() -> None:
     options.add_argument(
         "--copies", type=int, default=0, help="deformed copies of each train shape (prepare)"
     )
+    options.add_argument("--val-fraction", type=float, default=0.15, help="of train (prepare)")
     options.add_argument("--page", action="store_true", help="train nothing, write the page")
     chosen = options.parse_args()
     fraction, task = chosen.fraction, chosen.task
@@ -187,7 +190,8 @@ def main() -> None:
         source = chosen.source
         if chosen.first:
             source = unpack_some(source, chosen.work / source.stem, chosen.first)
-        prepare(PrepareConfig(source, store, variants=chosen.copies))
+        held = {"val_fraction": chosen.val_fraction}
+        prepare(PrepareConfig(source, store, variants=chosen.copies, **held))
         for seed in range(chosen.seeds if fraction < 1 else 1):  # of all labels there is one
             smoothing = {} if task == "segmentation" else {"label_smoothing": 0.0}
             known = {"label_fraction": fraction, "seed": seed} | smoothing

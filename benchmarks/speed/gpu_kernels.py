@@ -4,11 +4,13 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pointmcd.ops.ball_query import _group_torch, _query_torch, ball_group, ball_query
 from pointmcd.ops.edge_layer import edge_layer, edge_layer_reference
 from pointmcd.ops.farthest_batch import _sample_torch, sample_farthest
+from pointmcd.ops.group_max import linear_bn_relu_max
+from pointmcd.ops.linear_norm import linear_bn_relu
 from pointmcd.ops.masked_max import masked_max
 from pointmcd.ops.nearest import _nearest_torch, nearest_neighbours
 from pointmcd.ops.neighbours import gather_rows, neighbour_max
@@ -45,7 +47,7 @@ def cases(device: torch.device, small: bool) -> Iterator[Kernel]:
         f"farthest points, {count} of {count}",
         lambda: _sample_torch(points, order),
         lambda: sample_farthest(points),
-        0,
+        0,  # bound by its rounds, not by memory
         None,
     )
     for name, ours, torch_form in (
@@ -56,7 +58,7 @@ def cases(device: torch.device, small: bool) -> Iterator[Kernel]:
             f"{name}, k {k}",
             lambda form=torch_form: form(centres, points, 0.4, k),
             lambda form=ours: form(centres, points, 0.4, k),
-            0,
+            8 * batch * (count // 2) * k,  # the indices that are written
             None,
         )
     features = torch.randn(batch, count, 8 if small else 64, device=device, requires_grad=True)
@@ -66,14 +68,14 @@ def cases(device: torch.device, small: bool) -> Iterator[Kernel]:
         f"{k} nearest, C {features.shape[2]}",
         lambda: _nearest_torch(flat, flat.square().sum(dim=2), k),
         lambda: nearest_neighbours(flat, k),
-        0,
+        4 * flat.numel() + 8 * near.numel(),
         None,
     )
     yield (
         f"max of neighbours, k {k} (both)",
         lambda: backward(gather_rows(features, near).amax(dim=2), features),
         lambda: backward(neighbour_max(features, near), features),
-        0,
+        8 * near.numel() + 4 * 4 * features.numel(),  # features, the result, and gradients of both
         None,
     )
     weight = torch.randn(features.shape[2], features.shape[2], device=device)
@@ -82,7 +84,18 @@ def cases(device: torch.device, small: bool) -> Iterator[Kernel]:
         f"edge layer, k {k} (both)",
         lambda: layer(edge_layer_reference, features, near, weight, largest),
         lambda: layer(edge_layer, features, near, weight, largest),
-        0,
+        8 * near.numel() + 4 * 4 * features.numel(),
+        None,
+    )
+    width = features.shape[2]
+    linear, norm = nn.Linear(width, 2 * width, bias=False), nn.BatchNorm1d(2 * width)
+    linear, norm = linear.to(device), norm.to(device)
+    groups = torch.randn(batch * (count // 2), k, width, device=device, requires_grad=True)
+    yield (
+        f"max of groups behind a layer, {width} to {2 * width}, k {k} (both)",
+        lambda: backward(linear_bn_relu(groups, linear, norm).amax(dim=1), groups),
+        lambda: backward(linear_bn_relu_max(groups, linear, norm), groups),
+        2 * 4 * groups.numel(),
         None,
     )
 

@@ -9,7 +9,8 @@ from benchmarks.speed.gpu_parity import difference
 
 @pytest.mark.usefixtures("one_thread")
 def test_the_small_form_goes_through_every_part(tmp_path, monkeypatch):
-    monkeypatch.setattr(gpu, "tested", lambda small, seconds: f"1 passed in {seconds:g} s")
+    given, end = [], (True, "all right")
+    monkeypatch.setattr(gpu, "tested", lambda tests, seconds: given.append(seconds) or end)
     page = tmp_path / "page.md"
     small = ["--device", "cpu", "--small", "--out", str(page)]
     assert gpu.main(small) == 0
@@ -27,9 +28,28 @@ def test_the_small_form_goes_through_every_part(tmp_path, monkeypatch):
     assert "busy " in text
     assert "| features, decoding among them | 30 |" in text
     assert "| fine-tuning step, 4 shapes: " in text
-    assert "1 passed in 160 s" in text
-    assert gpu.main([*small, "--only", "tests", "--test-seconds", "5"]) == 0
-    assert page.read_text(encoding="utf-8") == text.replace("in 160 s", "in 5 s")
+    assert text.endswith("## Tests\n\n```\nall right\n```\n\n" + text.split("\n\n")[-1])
+    end = False, "no"
+    assert gpu.main([*small, "--only", "tests", "--test-seconds", "5"]) == 1
+    assert page.read_text(encoding="utf-8") == text.replace("all right", "no")
+    assert 0 < given[0] < gpu.SECONDS
+    assert given[1] == 5
+
+
+def test_tests_are_run_their_faults_named_and_stopped(tmp_path):
+    right, wrong = tmp_path / "test_right.py", tmp_path / "test_wrong.py"
+    right.write_text("def test_right():\n    pass\n")
+    wrong.write_text("def test_wrong():\n    assert 1 == 2\n")
+    passed, said = gpu.tested([str(right)], 200)
+    assert passed
+    assert "1 passed in " in said
+    passed, said = gpu.tested([str(right), str(wrong)], 200)
+    assert not passed
+    assert said.startswith("FAILED ")
+    assert "1 failed, 1 passed in " in said
+    passed, said = gpu.tested([str(right)], 0.01)
+    assert not passed
+    assert said.endswith("stopped after 0 s")
 
 
 def test_a_gpu_that_is_not_there_is_refused(monkeypatch, capsys):

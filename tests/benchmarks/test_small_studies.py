@@ -9,6 +9,7 @@ from dataset_layouts import write_modelnet_npy
 from store_copies import copy_store
 
 from benchmarks.corruptions import __main__ as corruptions
+from benchmarks.differences import __main__ as differences
 from benchmarks.few_labels import __main__ as few_labels
 from benchmarks.few_labels import figure
 from benchmarks.hidden_points import __main__ as hidden_points
@@ -145,6 +146,23 @@ def test_few_labels(run, monkeypatch, tiny_store, tmp_path):
     monkeypatch.setattr(sys, "argv", arguments)
     figure.main()
     assert (tmp_path / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_few_labels_of_all_of_train(run, tiny_store, tmp_path):
+    settings = ("--points", 32, "--epochs", 1, "--fraction", 0.34, "--val-fraction", 0)
+    call = (few_labels, tiny_store.parent / "meshes", tmp_path / "work", *settings)
+    page = run(*call, "--seeds", 1, "--variants", "baseline", "logits")
+    assert "## meshes, 32 points, 1 epochs, no validation part, 34% of the labels" in page
+    assert " 0 validation " in page
+
+
+def test_differences(run, tiny_store, tmp_path):
+    settings = ("--points", 32, "--epochs", 1, "--seeds", 1)
+    for student, variants in differences.VARIANTS.items():
+        call = (differences, tiny_store.parent / "meshes", tmp_path / "work", *settings)
+        page = run(*call, "--student", student)
+        own = page.partition(f"## meshes, {student}, 32 points, 1 epochs")[2]
+        assert own.count("| 1 (seed 0) | ") == len(variants)
 
 
 def test_students_of_chosen_labels(run, monkeypatch, tiny_store, tmp_path):

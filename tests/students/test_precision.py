@@ -18,27 +18,29 @@ B, N = 5, 64
 TASKS = ("classification", "segmentation")
 
 
-def model_of(student, task):
+def model_of(student, task, extra_channels=0):
     torch.manual_seed(0)
-    if task == "classification":
-        return Classifier(create_student(student), 4)
+    dense = task == "segmentation"
+    made = create_student(student, dense=dense, extra_channels=extra_channels)
     ranges = np.array([[0, 2], [2, 5], [5, 6], [6, 8]])
-    return Segmenter(create_student(student, dense=True), 4, ranges)
+    return Segmenter(made, 4, ranges) if dense else Classifier(made, 4)
 
 
-def inputs(task):
+def inputs(task, extra_channels=0):
     points = torch.nn.functional.normalize(torch.randn(B, N, 3), dim=2)
+    points = torch.cat([points, torch.rand(B, N, extra_channels)], dim=2)
     return (points,) if task == "classification" else (points, torch.arange(B) % 4)
 
 
+@pytest.mark.parametrize("extra_channels", [0, 4])
 @pytest.mark.parametrize("kernels", [True, False])
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("student", list_students())
-def test_coordinates_are_not_rounded(student, task, kernels, monkeypatch):
+def test_coordinates_are_not_rounded(student, task, kernels, extra_channels, monkeypatch):
     if not kernels:
         without_kernels(monkeypatch)
-    model, given = model_of(student, task).train(), inputs(task)
-    with torch.autocast("cpu", torch.bfloat16), NoRounding(B, N):
+    model, given = model_of(student, task, extra_channels).train(), inputs(task, extra_channels)
+    with torch.autocast("cpu", torch.bfloat16), NoRounding(B, N, 3 + extra_channels):
         logits, _ = model.with_features(*given)
     assert logits.isfinite().all()
 

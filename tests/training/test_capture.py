@@ -7,6 +7,7 @@ from store_copies import copy_store
 from torch import nn
 from trainers import trainer_of
 
+from pointmcd.data.resident import ResidentShapes, resident
 from pointmcd.distill.objective import OBJECTIVES
 from pointmcd.students.registry import list_students
 from pointmcd.teachers.config import TeachConfig
@@ -17,6 +18,7 @@ from pointmcd.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
+OPTIONS = {"ema_decay": 0.9, "clip_gradients": 1.0, "class_weights": "balanced", "dropout": 0.1}
 DISTILLED = {"teacher": "lite0", "objective": ("vafp", "similarities"), "batch_size": 4}
 
 
@@ -76,9 +78,9 @@ def assert_same(first, second):
         assert torch.equal(tensor, second[name]), name
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
-def test_replays_equal_plain_steps_over_a_schedule(make, optimizer, recording):
-    options = DISTILLED | {"epochs": 3, "warmup_epochs": 1, "optimizer": optimizer}
+@pytest.mark.parametrize("own", [{"optimizer": "sgd"}, {"optimizer": "adamw"}, OPTIONS], ids=str)
+def test_replays_equal_plain_steps_over_a_schedule(make, own, recording):
+    options = DISTILLED | {"epochs": 3, "warmup_epochs": 1} | own
     options |= {"distill_course": "first", "student": "pointnet"}
     recorded = train(make("a", **options))
     assert Again.replays == 6 - WARM_UP
@@ -143,13 +145,8 @@ def test_a_resumed_run_ends_as_one_that_was_not_interrupted(make, recording, mon
     assert_same(whole, train(make("b", **options)))
 
 
-@pytest.mark.parametrize(
-    "options",
-    [{"ema_decay": 0.9}, {"student": "tiny_student:TinyStudent"}],
-    ids=["average", "plug"],
-)
-def test_what_cannot_be_recorded_takes_plain_steps(make, options, recording):
-    trainer = trainer_of(make("a", **DISTILLED, **options))
+def test_a_plug_of_others_takes_plain_steps(make, recording):
+    trainer = trainer_of(make("a", **DISTILLED, student="tiny_student:TinyStudent"))
     assert not trainer.captures
     assert trainer.make_step == trainer._step
 
@@ -173,6 +170,30 @@ def test_few_operations_are_left_outside_of_a_recording(make, recording):
     with CountOperations() as counted:
         trainer.make_step(batch, (1.0, 0.5))
     assert 0 < sum(counted.launches.values()) < 20, counted.launches
+
+
+def test_a_batch_on_a_gpu_is_made_by_few_operations(make, parts_store, taught_store):
+    for store, own in ((parts_store, {"task": "segmentation"}), (taught_store, DISTILLED)):
+        options = own | {"rotation": "up", "resample": True}
+        source = resident(trainer_of(make("a", store, **options)).dataset, CPU)
+        assert isinstance(source, ResidentShapes)
+        with CountOperations() as counted:
+            source.__getitems__([0, 3, 6, 1])
+        assert 0 < sum(counted.launches.values()) < 30, counted.launches
+
+
+def test_options_of_a_step_wait_for_nothing(make, monkeypatch):
+    trainer = trainer_of(make("a", **DISTILLED, **OPTIONS, student="pointnet"))
+    batch = trainer.dataset.__getitems__([0, 3, 6, 1])
+    monkeypatch.setattr(trainer.optimizer, "step", lambda: None)  # torch's, fused on a GPU
+    outputs = trainer.model(batch, None)
+    with CountOperations():
+        loss, _ = trainer.losses(outputs, batch, (1.0, 1.0))
+    loss.backward()
+    with CountOperations() as counted:
+        trainer._update()
+    tensors = len([*trainer.average.parameters(), *trainer.average.buffers()])
+    assert tensors < sum(counted.launches.values()) < 1.5 * tensors, counted.launches
 
 
 @pytest.mark.parametrize("fault", ["twice", "nan", "logs"])

@@ -3,7 +3,7 @@
 import pytest
 import torch
 from accelerate import PartialState
-from dtype_watch import NoDoubles, NoRounding, OnMPS, without_kernels
+from dtype_watch import NoRounding, OnMPS, without_kernels
 from store_copies import copy_store
 from trainers import trainer_of
 
@@ -32,7 +32,7 @@ def test_a_step_with_every_objective(make, monkeypatch, student, precision):
     trainer = trainer_of(made)
     batch = trainer.dataset.__getitems__([0, 3, 6, 1, 4])
     without_kernels(monkeypatch, doubles=False)
-    with NoDoubles(), NoRounding(5, made.points):
+    with OnMPS(), NoRounding(5, made.points):
         logged = trainer._step(batch, (1.0, 1.0))
     assert all(value.isfinite() for value in logged.values())
     assert logged.keys() >= {f"{name}_loss" for name in objective}
@@ -42,7 +42,7 @@ def test_a_step_in_parts_with_every_option(make, parts_store, monkeypatch):
     trainer = trainer_of(make("a", parts_store, task="segmentation", dropout=0.1, **OPTIONS))
     batch = trainer.dataset.__getitems__([0, 3, 6])
     without_kernels(monkeypatch, doubles=False)
-    with NoDoubles():
+    with OnMPS():
         logged = [trainer._step(batch, (1.0, 0.0)) for _ in range(2)]
     assert all(torch.isfinite(value) for one in logged for value in one.values())
 

@@ -141,7 +141,7 @@ def test_the_average_against_sums_by_hand():
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.add_(torch.randn_like(parameter))
-        average.update_parameters(model)
+        average.update(model)
         share = min(0.4, step / (9 + step)) if step > 1 else 0.0
         now = {name: x.clone() for name, x in model.state_dict().items()}
         old = expected or now

@@ -46,36 +46,45 @@ class Relations(Objective):
 
     def forward(self, features: PointFeatures, logits: Tensor, batch: Batch) -> Tensor:
         """Weighted sum of both, each a mean over the pairs or triples of different shapes."""
-        ours = max_over_points(features.embeddings).float()
-        theirs = batch.teacher["shape"].float()
+        rows = max_over_points(features.embeddings), batch.teacher["shape"]
+        ours, theirs = (_steps(one.float()) for one in rows)
         options: RelationOptions = self.options
         return options.distances * F.smooth_l1_loss(
             _distances(ours), _distances(theirs)
         ) + options.angles * F.smooth_l1_loss(_angles(ours), _angles(theirs))
 
 
-def _distances(rows: Tensor) -> Tensor:
-    """Distances of all pairs of rows [B, D] in units of their mean, [B (B - 1) / 2]."""
-    distances = F.pdist(rows)
+def _steps(rows: Tensor) -> Tensor:
+    """Steps [B, B, D] between rows [B, D], from the first to the second."""
+    return rows[None] - rows[:, None]
+
+
+def _distances(steps: Tensor) -> Tensor:
+    """Lengths of the steps of all pairs, in units of their mean, [B (B - 1) / 2]."""
+    lengths: Tensor = torch.linalg.vector_norm(steps, dim=2)  # MPS has no `pdist`
+    distances = lengths.flatten().index_select(0, _pairs(len(steps), steps.device))
     return distances / distances.mean().clamp_min(1e-12)
 
 
-def _angles(rows: Tensor) -> Tensor:
+def _angles(steps: Tensor) -> Tensor:
     """Cosines of the angles at each row between each two others, [B (B - 1) (B - 2)]."""
-    count = len(rows)
-    steps = F.normalize(
-        rows[None] - rows[:, None], dim=2
-    )  # [B, B, D], from the first to the second
+    steps = F.normalize(steps, dim=2)
     cosines = steps @ steps.transpose(1, 2)
-    return cosines.flatten().index_select(0, _triples(count, rows.device))
+    return cosines.flatten().index_select(0, _triples(len(steps), steps.device))
+
+
+# Places are made once, on the CPU: to choose by a mask would wait for a GPU in every step.
+
+
+@lru_cache(maxsize=8)
+def _pairs(count: int, device: torch.device) -> Tensor:
+    """Places of rows i < j among all [count, count]."""
+    return torch.from_numpy(np.flatnonzero(np.triu(np.ones((count, count)), 1))).to(device)
 
 
 @lru_cache(maxsize=8)
 def _triples(count: int, device: torch.device) -> Tensor:
-    """Places of different rows i, j, k among all [count, count, count]; made once, on the CPU.
-
-    To choose them by a mask would wait for a GPU in every step.
-    """
+    """Places of different rows i, j, k among all [count, count, count]."""
     equal = np.eye(count, dtype=np.bool_)
     degenerate = equal[:, :, None] | equal[:, None, :] | equal[None]
     return torch.from_numpy(np.flatnonzero(~degenerate)).to(device)

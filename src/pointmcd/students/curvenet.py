@@ -14,7 +14,9 @@ The paper has no network with more channels: this is ours.
 
 Deliberate differences:
 - The cloud is first put in farthest-point order, from the point farthest from the centroid, as in
-  `pointnet2.py`: the balls that are pooled take their first k points.
+  `pointnet2.py`: the balls that are pooled take their first k points. Of 1,024 points 40% of the
+  balls on psb25 and 14% on ModelNet40 hold more than k, of 256 less than 1% (benchmarks/
+  differences); the others are the same in any order.
 - The factor of crossover suppression is a constant in the backward pass (`ops/curve_walk.py`).
 - An edge's two ends are mapped once per point, not once per edge; values are those of the
   published form.

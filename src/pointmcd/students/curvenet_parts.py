@@ -7,6 +7,8 @@ al., Attention U-Net, 2018), two layers, and a block of ratio 4. At all points t
 class and the pooled features of the two coarsest levels (64 and 128 channels) join for two blocks
 of 256 channels, a layer with squeeze and excitation (Hu et al., CVPR 2018) and dropout 0.5.
 
+Deliberate differences: those of `curvenet.py`.
+
 The widths are those of the authors' published configuration, as far as it is known to us; the
 paper itself describes the classification network. Parameters for 16 classes and 50 parts:
 5,288,404; we know of no published number.

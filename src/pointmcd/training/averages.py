@@ -1,15 +1,14 @@
 """Exponential moving average (EMA) of the weights: what is judged and kept in their place."""
 
+import copy
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _NormBase
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 
-class ExponentialAverage(AveragedModel):
+class ExponentialAverage(nn.Module):
     """A copy of a module whose parameters and batch statistics follow its own as an average.
 
     After step t (from 1) the average is d of itself and 1 - d of the module, with d the smaller of
@@ -17,33 +16,40 @@ class ExponentialAverage(AveragedModel):
     TensorFlow's ExponentialMovingAverage). Running means and variances of norms are averaged like
     the weights that they belong to; all other buffers (counters, queues, tables) are the module's.
 
+    `torch.optim.swa_utils.AveragedModel` asks the device in each step whether it is the first, so
+    that a step could not be recorded on a GPU (`capture.py`): here the count stays in a tensor.
+
     Args:
         module: what is averaged; it is copied.
         decay: above 0 and below 1.
         device: where the average is kept.
     """
 
-    def __init__(self, module: nn.Module, decay: float, device: torch.device) -> None:
-        super().__init__(module, device, multi_avg_fn=self._blend)
-        self.decay = decay
+    steps: Tensor
 
-    def share(self) -> float:
-        """Return d of the next step."""
-        step = int(self.n_averaged) + 1
-        return min(self.decay, step / (9 + step))
+    def __init__(self, module: nn.Module, decay: float, device: torch.device) -> None:
+        super().__init__()
+        self.module = copy.deepcopy(module).to(device)
+        self.decay = decay
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64, device=device))
 
     @torch.no_grad()
-    def update_parameters(self, model: nn.Module) -> None:
+    def update(self, model: nn.Module) -> None:
         """Take a step of the module into the average."""
-        share, first = self.share(), not self.n_averaged
-        kept = [statistic.clone() for statistic in _statistics(self.module)]
-        super().update_parameters(model)  # copies every buffer
-        if not first:
-            for statistic, before in zip(_statistics(self.module), kept, strict=True):
-                statistic.lerp_(before, share)
+        share = torch.clamp((self.steps + 1) / (self.steps + 10), max=self.decay)
+        rest = torch.where(self.steps == 0, 1.0, 1.0 - share)  # the first step is taken whole
+        for own, now in zip(_averaged(self.module), _averaged(model), strict=True):
+            own.lerp_(now, rest.to(own))
+        kept = {id(statistic) for statistic in _statistics(self.module)}
+        for own, now in zip(self.module.buffers(), model.buffers(), strict=True):
+            if id(own) not in kept:
+                own.copy_(now)
+        self.steps += 1
 
-    def _blend(self, averages: Any, values: Any, steps: Tensor | int) -> None:
-        get_ema_multi_avg_fn(self.share())(averages, values, steps)
+
+def _averaged(module: nn.Module) -> Iterator[Tensor]:
+    yield from module.parameters()
+    yield from _statistics(module)
 
 
 def _statistics(module: nn.Module) -> Iterator[Tensor]:

@@ -185,11 +185,11 @@ class Trainer:
         """Whether steps are recorded and replayed: on one GPU, for plugs of this package.
 
         Those of others may draw numbers or count in Python, which a recording would fix. The
-        average of the weights and the scaling of float16 wait for the host in each step.
+        scaling of float16 waits for the host in each step.
         """
         parts: list[Any] = [self.task, self.module.student, *self.training.objectives.values()]
         ours = all(type(part).__module__.startswith("pointmcd.") for part in parts)
-        alone = process_count() == 1 and self.average is None
+        alone = process_count() == 1
         return self._on_gpu() and ours and alone and self.config.precision != "fp16"
 
     def _on_gpu(self) -> bool:
@@ -199,8 +199,9 @@ class Trainer:
         return GraphRecorder()
 
     def _state(self) -> list[Tensor]:
-        """Parameters and buffers."""
-        return [*self.training.parameters(), *self.training.buffers()]
+        """Parameters and buffers, and those of their average."""
+        modules = [self.training] if self.average is None else [self.training, self.average]
+        return [tensor for one in modules for tensor in (*one.parameters(), *one.buffers())]
 
     @property
     def judged(self) -> StudentTraining:
@@ -350,12 +351,16 @@ class Trainer:
         loss, logged = self.losses(outputs, batch, weights)
         self.optimizer.zero_grad(set_to_none=True)
         self.accelerator.backward(loss)
+        self._update()
+        return logged
+
+    def _update(self) -> None:
+        """Change the weights by their gradients, and take them into the average."""
         if self.config.clip_gradients is not None:
             self.accelerator.clip_grad_norm_(self.training.parameters(), self.config.clip_gradients)
         self.optimizer.step()
         if self.average is not None:
-            self.average.update_parameters(self.training)
-        return logged
+            self.average.update(self.training)
 
     def losses(
         self,
@@ -390,7 +395,7 @@ class Trainer:
         if self.average is not None:
             tensors |= with_prefix("live", self.module.state_dict())
             tensors |= with_prefix("average", self.judged.objectives.state_dict())
-            tensors["steps"] = self.average.n_averaged
+            tensors["steps"] = self.average.steps
         return tensors
 
     def load(self, tensors: dict[str, Tensor], what: str) -> None:
@@ -401,7 +406,7 @@ class Trainer:
         if self.average is not None:
             load_module(self.module, under_prefix("live", tensors), what)
             load_module(self.judged.objectives, under_prefix("average", tensors), what)
-            self.average.n_averaged.copy_(tensors["steps"])
+            self.average.steps.copy_(tensors["steps"])
 
 
 def learning_rate(config: TrainConfig, epoch: int) -> float:

@@ -1,0 +1,112 @@
+"""What the deliberate differences of students from their papers do to their accuracy.
+
+    python -m benchmarks.differences ../shared/data/psb25.zip WORK
+
+trains CurveNet with all labels and, equally, one variant for each difference that is taken back
+(variants.py), goes on where it was interrupted, reads the test split once, at the end of each run,
+and writes a section of benchmarks/differences/README.md. `--student pointnet2` does so with
+PointNet++. On a GPU, `--at-once 4`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+
+from benchmarks.shared.page import sections, write
+from benchmarks.shared.trials import describe, describe_store, parser, train_all, trained_on
+from pointmcd.data.store import Store
+from pointmcd.evaluation.compare import compare
+from pointmcd.evaluation.comparison_table import comparison_table
+from pointmcd.preparation.config import PrepareConfig
+from pointmcd.preparation.prepare import prepare
+from pointmcd.tables import to_markdown
+from pointmcd.training.config import TrainConfig
+from pointmcd.training.run import Run
+
+PAGE = Path(__file__).with_name("README.md")
+HEAD = (
+    "# Deliberate differences from the papers",
+    "Written by `python -m benchmarks.differences ../shared/data/SET.zip WORK`; `--help` lists its"
+    " options. All runs of a section are equal but for the student; each variant takes one"
+    " difference back.",
+)
+#: The variants of each student, itself first.
+VARIANTS = {
+    "curvenet": {
+        "curvenet": "ours",
+        "benchmarks.differences.variants:UnorderedBalls": "balls take points in an order by chance",
+        "benchmarks.differences.variants:LearningSuppression": "gradients through the suppression",
+    },
+    "pointnet2": {
+        "pointnet2": "ours",
+        "benchmarks.differences.variants:UnorderedGroups": "groups of points in an order by chance",
+    },
+}
+#: What the authors of CurveNet clip gradients at; those of PointNet++ do not.
+CLIPPED = {"curvenet": 1.0}
+
+
+@dataclass(frozen=True)
+class Study:
+    """What all runs of a section have in common."""
+
+    work: Path
+    student: str
+    points: int
+    epochs: int
+
+    def config(self, variant: str, seed: int) -> TrainConfig:
+        """Return the settings of one run."""
+        name = f"{variant.rpartition(':')[2]}-{self.points}-points-{self.epochs}-epochs-s{seed}"
+        return TrainConfig(
+            self.work / "store",
+            self.work / "runs" / name,
+            student=variant,
+            teacher=None,
+            points=self.points,
+            epochs=self.epochs,
+            batch_size=32,
+            clip_gradients=CLIPPED.get(self.student),
+            seed=seed,
+        )
+
+    def section(self, title: str) -> Iterator[str]:
+        """Yield the paragraphs of one set, of the seeds that all variants have."""
+        variants = VARIANTS[self.student]
+        runs = {v: {s: self.config(v, s).folder for s in range(99)} for v in variants}
+        done = [
+            {s for s, run in every.items() if (run / "test.json").exists()}
+            for every in runs.values()
+        ]
+        seeds = sorted(set.intersection(*done))
+        ours, *others = ([every[s] for s in seeds] for every in runs.values())
+        first = Run(ours[0])
+        yield f"## {title}, {self.student}, {self.points} points, {self.epochs} epochs"
+        settings = f"{describe_store(Store(self.work / 'store'))}. {describe(first.config)}."
+        yield f"{settings} {trained_on(first)}"
+        yield "\n".join(f"- `{variant}`: {what}" for variant, what in variants.items())
+        found = compare([run for every in others for run in every], ours)
+        yield to_markdown(comparison_table(found))
+
+
+def main() -> None:
+    """Do everything, from the shapes to the page."""
+    options = parser(__doc__)
+    options.add_argument("--student", default="curvenet", choices=VARIANTS)
+    options.add_argument("--seeds", type=int, default=3, help="how many")
+    options.add_argument("--points", type=int, default=1024)
+    options.add_argument("--epochs", type=int, default=60)
+    options.add_argument("--at-once", type=int, default=1, help="runs trained at a time")
+    options.add_argument("--page", action="store_true", help="train nothing, write the page")
+    chosen = options.parse_args()
+    study = Study(chosen.work, chosen.student, chosen.points, chosen.epochs)
+    if not chosen.page:
+        prepare(PrepareConfig(chosen.source, chosen.work / "store"))
+        every = product(range(chosen.seeds), VARIANTS[chosen.student])
+        train_all((study.config(variant, s) for s, variant in every), chosen.at_once)
+    write(PAGE, [*HEAD, *sections(PAGE, list(study.section(chosen.source.stem)))])
+
+
+if __name__ == "__main__":
+    main()

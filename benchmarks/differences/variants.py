@@ -1,0 +1,56 @@
+"""Students that take back one deliberate difference from their paper each."""
+
+from typing import Any
+from unittest.mock import patch
+
+import torch
+from torch import Tensor
+
+from pointmcd.ops import curve_walk
+from pointmcd.ops.ball_query import ball_group
+from pointmcd.students import curvenet, pointnet2
+from pointmcd.students.base import PointFeatures
+
+#: A stride without a common factor goes through all points, and far from one to the next.
+STRIDE = 7919
+
+
+def group_by_chance(centres: Tensor, points: Tensor, radius: float, k: int) -> Tensor:
+    """As `ball_group`, with points in an order by chance, like that of a file."""
+    order = torch.arange(points.shape[1], device=points.device) * STRIDE % points.shape[1]
+    return order[ball_group(centres, points[:, order].contiguous(), radius, k)]
+
+
+class UnorderedBalls(curvenet.CurveNet):
+    """CurveNet whose balls take their first k points in an order by chance."""
+
+    __module__ = curvenet.__name__  # its steps may be recorded, as those of students of our own
+
+    def forward(self, points: Tensor) -> PointFeatures:
+        """Points [B, N, 3 + F] -> embeddings [B, max(N // 16, 1), 1024]."""
+        with patch.object(curvenet, "ball_group", group_by_chance):
+            return super().forward(points)
+
+
+class UnorderedGroups(pointnet2.PointNet2):
+    """PointNet++ whose groups are the first k points of a ball in an order by chance."""
+
+    __module__ = pointnet2.__name__
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        for part in self.modules():
+            if hasattr(part, "group"):
+                part.group = group_by_chance
+
+
+class LearningSuppression(curvenet.CurveNet):
+    """CurveNet through whose crossover suppression gradients flow."""
+
+    __module__ = curvenet.__name__
+
+    def forward(self, points: Tensor) -> PointFeatures:
+        """Points [B, N, 3 + F] -> embeddings [B, max(N // 16, 1), 1024]."""
+        learning = curve_walk.crossover_factor.__wrapped__  # type: ignore[attr-defined]
+        with patch.object(curve_walk, "crossover_factor", learning):
+            return super().forward(points)
