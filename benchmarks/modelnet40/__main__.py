@@ -56,7 +56,7 @@ def options() -> argparse.ArgumentParser:
     made.add_argument("--epochs", type=int, default=0, help="0: as many as `train` takes")
     made.add_argument("--pretrain-epochs", type=int, default=0, help="0: as many as `train` takes")
     made.add_argument("--workers", type=int, help="processes that prepare; one for each core")
-    made.add_argument("--no-probe", action="store_true", help="pretrain no student for the SVM")
+    made.add_argument("--no-probe", action="store_true", help="no student pretrained without labels, and no SVM")
     made.add_argument(
         "--unseen", nargs="*", default=[], metavar="NAME=STORE", help="other sets for the SVM"
     )
@@ -187,7 +187,8 @@ def own_sections(chosen: argparse.Namespace, shapes: int) -> Iterator[list[str]]
     for cell in product(STUDENTS, chosen.fractions, FITTED):
         if found := list(section(chosen, Cell(*cell))):
             yield found
-    yield from probe_sections(chosen)
+    if not chosen.no_probe:
+        yield from probe_sections(chosen)
     head = ["network", "overall accuracy", "where"]
     yield ["## Published, on all labels", table(head, CLASSIFIED)]
     head = ["method", *head[1:]]
