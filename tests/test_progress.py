@@ -74,6 +74,19 @@ def test_a_log_gets_lines_while_the_work_goes_on(capsys, monkeypatch):
     assert "7/7" in capsys.readouterr().err
 
 
+def test_a_notebook_without_widgets_gets_lines_too(monkeypatch):
+    said = []
+    monkeypatch.setattr(progress, "LOG_SECONDS", 0.01)
+    monkeypatch.setattr(progress, "find_spec", lambda name: None)
+    monkeypatch.setattr(progress.console, "is_jupyter", True)
+    monkeypatch.setattr(progress.console, "print", lambda text, **_: said.append(text))
+    with progress_bar() as bar:
+        task = bar.add_task("shapes", total=7, completed=0, note="")
+        bar.update(task, completed=3)
+        time.sleep(0.1)
+    assert said[-1].startswith("shapes 3/7 after ")
+
+
 def test_no_lines_where_no_bar_is_shown(capsys, monkeypatch):
     monkeypatch.setattr(progress, "LOG_SECONDS", 0.01)
     with progress_bar(shown=False) as bar:

@@ -56,7 +56,9 @@ def options() -> argparse.ArgumentParser:
     made.add_argument("--epochs", type=int, default=0, help="0: as many as `train` takes")
     made.add_argument("--pretrain-epochs", type=int, default=0, help="0: as many as `train` takes")
     made.add_argument("--workers", type=int, help="processes that prepare; one for each core")
-    made.add_argument("--no-probe", action="store_true", help="no student pretrained without labels, and no SVM")
+    made.add_argument(
+        "--no-probe", action="store_true", help="no student pretrained without labels, and no SVM"
+    )
     made.add_argument(
         "--unseen", nargs="*", default=[], metavar="NAME=STORE", help="other sets for the SVM"
     )

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from datetime import timedelta
+from importlib.util import find_spec
 from threading import Event, Thread
 from time import perf_counter
 from typing import Any
@@ -40,7 +41,7 @@ def _plain(text: str) -> str:
 #: Width of a terminal with room for everything, and of all but the name and the bar.
 _WIDE, _OTHERS = 130, 72
 #: Seconds between lines of progress where there is no terminal.
-LOG_SECONDS = 10.0
+LOG_SECONDS = 5.0
 #: Seconds that a work must take for `Estimate` to say so.
 LONG_SECONDS = 60.0
 #: Seconds that steps are measured for: at least, where they are many; at most, where they are slow.
@@ -88,8 +89,10 @@ def progress_bar(shown: bool = True) -> Iterator[Progress]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    live = console.is_terminal or console.is_jupyter
-    options: dict[str, Any] = {"expand": narrow, "refresh_per_second": 4, "disable": not shown}
+    widgets = find_spec("ipywidgets") is not None  # without, rich shows nothing in a notebook
+    live = console.is_terminal or (console.is_jupyter and widgets)
+    hidden = not shown or (console.is_jupyter and not widgets)
+    options: dict[str, Any] = {"expand": narrow, "refresh_per_second": 4, "disable": hidden}
     with Progress(*columns, console=console, **options) as progress:
         lines = _Lines(progress, shown and not live)
         with repeating(lines.write, LOG_SECONDS) if lines.wanted else nullcontext():

@@ -21,3 +21,12 @@ def test_similar_lists_shapes(cli, taught_store, trained_run, tmp_path):
     rows = [line for line in said.splitlines() if line.startswith("| ")]
     assert rows[0] == "| shape | class | similarity |"
     assert len(rows) == 2 + 4
+
+
+def test_a_file_that_cannot_be_written_is_refused_first(
+    cli, taught_store, trained_run, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("pointmcd.probing.embed.embed", None)
+    status, _, err = cli("embed", taught_store, "--run", trained_run, "--out", tmp_path / "e.txt")
+    assert status == 1
+    assert "must end in .npz, .csv, .parquet" in err

@@ -88,3 +88,41 @@ def test_a_file_gets_tables_as_wide_as_their_cells(cli, trained_run, tmp_path, m
     monkeypatch.setenv("COLUMNS", "80")
     _, out, _ = cli("predict", trained_run, name, "--device", "cpu")
     assert max(map(len, out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("command", ["download", "teachers"])
+def test_lists_of_what_there_is(cli, command):
+    status, out, _ = cli(command, "--json")
+    rows = json.loads(out)
+    assert status == 0
+    name = "name" if command == "download" else "--teacher"
+    names = [row[name] for row in rows]
+    assert len(set(names)) == len(names) > 2
+    assert all(row["licence"] for row in rows)
+    _, piped, _ = cli(command)
+    assert all(one in piped for one in names)  # none is folded
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_narrow_tables_fold_and_cut_nothing(width, monkeypatch):
+    from rich.console import Console
+
+    from pointmcd.cli.evaluate import metrics_table
+    from pointmcd.cli.teachers import encoders_table
+    from pointmcd.encoders.available import EncoderEntry
+    from pointmcd.metrics.classification import classification_metrics
+
+    classes = ["scanning_electron_microscope_of_a_laboratory", "chair"]
+    metrics = classification_metrics([0, 1], [0, 1], classes)
+    name = "timm:vit_base_patch14_dinov2"
+    entry = EncoderEntry(name, "network", 768, "518x518", "Apache-2.0", maps=True)
+    tables = (
+        metrics_table("run", {"last": metrics, "best": metrics, "teacher": metrics}),
+        encoders_table([entry], lambda maps: ["classification", "segmentation"]),
+    )
+    for table in tables:
+        console = Console(file=io.StringIO(), width=width)
+        console.print(table)
+        said = console.file.getvalue()
+        assert "…" not in said
+    assert name in said

@@ -109,3 +109,9 @@ def test_folds_on_the_command_line(cli, taught_store, tmp_path):
     status, _, error = cli("evaluate", runs[1], "--split", "folds", "--corrupt", "all")
     assert status == 1
     assert "--split folds: not with --corrupt" in error
+
+
+def test_a_tracker_that_is_absent_is_refused_before_a_teacher_is_made(taught_store, monkeypatch):
+    monkeypatch.setattr(module, "_make_teacher", None)
+    with pytest.raises(ConfigError, match="--log-to nothing: unknown"):
+        train_seeds(tiny(taught_store, log_to=("nothing",), label_fraction=0.5), [0, 1])

@@ -30,6 +30,8 @@ def embed(
         checkpoint: Checkpoint of the last epoch, or the best on the validation split.
         device: cpu, cuda, mps or auto.
     """
+    from pointmcd.probing.embed import check_out
     from pointmcd.probing.embed import embed as run_embed
 
+    check_out(out)
     print_line(str(run_embed(store, run, teacher, pooling, checkpoint, device).save(out)))

@@ -173,10 +173,10 @@ def metric_records(run: Path, results: "Mapping[str, Metrics]") -> Iterator[dict
 def metrics_table(title: str, results: "Mapping[str, Metrics]") -> Table:
     """Metrics of a run's checkpoints, and of its teacher where it has them, in percent."""
     table = Table(title=Text(title))
-    table.add_column("")
+    table.add_column("", overflow="fold")
     headings = {"last": "last epoch", "best": "best on validation", "teacher": "teacher"}
     for name in results:
-        table.add_column(headings[name], justify="right")
+        table.add_column(headings[name], justify="right", overflow="fold")
     every = list(results.values())
     names = list(every[0].main)
     for name in names:

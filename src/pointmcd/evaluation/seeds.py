@@ -17,6 +17,7 @@ from pointmcd.training.config import TrainConfig, beside
 from pointmcd.training.folds import cross_validate, plan_folds
 from pointmcd.training.processes import join, process_count
 from pointmcd.training.several import check_at_once, train_all
+from pointmcd.training.trackers import check_trackers
 
 _SEEDS = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
 
@@ -69,10 +70,12 @@ def train_seeds(
         raise ConfigError(
             f"--seeds: --task {config.task} is judged by `pointmcd probe`; leave it out"
         )
+    config.check()  # all is refused before the first teacher is made
+    check_trackers(config.log_to)
     splits = _splits(config, seeds, folds)
     variants = [config] if config.teacher is None else [replace(config, teacher=None), config]
     runs = [_seeded(variant, seed) for seed in seeds for variant in variants]
-    if folds is not None:  # all is refused before the first is trained
+    if folds is not None:
         for run in runs:
             plan_folds(run, folds)
     for run in runs:

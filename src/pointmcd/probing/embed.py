@@ -66,9 +66,8 @@ class Embeddings:
             ConfigError: for another ending, or when pyarrow is absent.
         """
         path = Path(path)
+        check_out(path)
         write = dict(zip(_ENDINGS, (self._npz, self._csv, self._parquet), strict=True))
-        if path.suffix.lower() not in write:
-            raise ConfigError(f"--out {path}: must end in {', '.join(_ENDINGS)}")
         with replacing(path) as temporary:
             write[path.suffix.lower()](temporary)
         return path
@@ -103,6 +102,18 @@ class Embeddings:
 
     def _columns(self) -> dict[str, Any]:
         return self._texts() | {f"e{i}": values for i, values in enumerate(self.features.T)}
+
+
+def check_out(path: Path) -> None:
+    """Refuse a file that embeddings cannot be written to, before they are computed.
+
+    Raises:
+        ConfigError: for another ending than .npz, .csv and .parquet, or when pyarrow is absent.
+    """
+    if path.suffix.lower() not in _ENDINGS:
+        raise ConfigError(f"--out {path}: must end in {', '.join(_ENDINGS)}")
+    if path.suffix.lower() == ".parquet":
+        import_extra("pyarrow", "parquet", "--out *.parquet")
 
 
 def embed(

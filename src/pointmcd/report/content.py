@@ -23,7 +23,7 @@ from pointmcd.evaluation.shape_sets import REST, SHAPE_SETS
 from pointmcd.plots.style import svg_uri, variant_colours
 from pointmcd.report.curves import curves_figure
 from pointmcd.report.gains import differences_figure, gains_figure
-from pointmcd.report.gallery import contact_sheets, open_store
+from pointmcd.report.gallery import contact_sheets, open_store, unreadable
 from pointmcd.report.learning_curve import learning_curve_figure
 from pointmcd.report.settings import setting_rows, trained_on
 from pointmcd.tasks.results import Section, Variant
@@ -182,4 +182,4 @@ def _sheets(store: Store | str, comparison: Comparison) -> dict[str, Any]:
     try:
         return {"sheets": contact_sheets(store, int(points)), "no_sheets": None}
     except PointMCDError as error:
-        return {"sheets": [], "no_sheets": f"The store cannot be read: {error}"}
+        return {"sheets": [], "no_sheets": unreadable(store.path, error)}

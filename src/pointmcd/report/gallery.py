@@ -1,5 +1,6 @@
 """Contact sheets: all views of a shape with the points that each sees."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -42,12 +43,18 @@ def open_store(variants: Sequence[Variant]) -> Store | str:
     try:
         store = Run(variants[0].results[0].path).open_store()
         if store.fingerprint != info["store_fingerprint"]:
-            return f"The store {path} is no longer the one that the runs were trained on."
+            return f"The store {path.name} is no longer the one that the runs were trained on."
         # A picture that cannot be read now should be told once, not shape by shape.
         store.views(0)
     except PointMCDError as error:
-        return f"The store cannot be read: {error}"
+        return unreadable(path, error)
     return store
+
+
+def unreadable(store: Path, error: PointMCDError) -> str:
+    """One sentence on a store, without the folders that lead to it: pages are passed on."""
+    reason = str(error).replace(f"{store.absolute().parent}{os.sep}", "")
+    return f"The store cannot be read: {reason}"
 
 
 def contact_sheets(store: Store, points: int) -> list[Sheet]:
