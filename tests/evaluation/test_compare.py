@@ -1,4 +1,5 @@
 import json
+import re
 from io import StringIO
 from pathlib import Path
 
@@ -267,3 +268,14 @@ def test_options_of_training_that_differ_are_told(bench: Bench) -> None:
         "baseline and distilled differ in ema_decay: None and 0.99",
         "baseline and distilled differ in sampling: plain and balanced",
     )
+
+
+@pytest.mark.parametrize("seeds", [(0,), (0, 1)])
+def test_every_accuracy_has_an_interval(bench, seeds):
+    runs = bench.variant("distilled", 1.0, seeds)
+    text = to_markdown(comparison_table(compare(runs)))
+    spread = " ± 0.0" if len(seeds) > 1 else ""
+    low = re.search(rf"\| 100\.0{spread} \[(\d\d\.\d), 100\.0\] \|", text)
+    assert low is not None
+    assert float(low[1]) < 100
+    assert "95% interval over test shapes (Wilson's)" in text

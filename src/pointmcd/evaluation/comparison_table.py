@@ -156,9 +156,7 @@ def seeds_text(variant: Variant) -> str:
 
 
 def score_text(variant: Variant) -> str:
-    """Mean and standard deviation over seeds; of one seed its 95% interval over test shapes."""
-    if len(variant.seeds) > 1:
-        return percent(variant.score)
+    """Mean and standard deviation over seeds, and the mean's 95% interval over test shapes."""
     return f"{percent(variant.score)} [{range_text(variant.interval)}]"
 
 
@@ -179,9 +177,10 @@ def notes(comparison: Comparison) -> list[str]:
     """Notes on how to read the metrics."""
     words, shapes = comparison.task.wording, SHAPE_SETS[comparison.split]
     baseline = comparison.baseline.label if comparison.baseline else ""
-    texts = [f"{words.plural} in percent: mean ± standard deviation over seeds (ddof 1)."]
-    if any(len(variant.seeds) == 1 for variant in comparison.all_variants):
-        texts.append(f"In brackets after one seed: 95% interval over {shapes.kind} (Wilson's).")
+    texts = [
+        f"{words.plural} in percent: mean ± standard deviation over seeds (ddof 1); in brackets the"
+        f" mean's 95% interval over {shapes.kind} (Wilson's)."
+    ]
     if comparison.differences:
         paired = all(d.paired_by_seed for d in comparison.differences)
         how = "paired by seed and shape" if paired else "paired by shape, averaged over seeds"

@@ -16,6 +16,7 @@ from pointmcd.evaluation.comparison_table import (
     interval_text,
     notes,
     percent,
+    range_text,
     signed_points,
     table_title,
 )
@@ -129,6 +130,7 @@ def _card(variant: Variant, difference: Difference | None, colour: str) -> dict[
         "colour": colour,
         "mean": mean,
         "std": std,
+        "interval": range_text(variant.interval),
         "class_score": percent(variant.class_score),
         "seeds": len(variant.seeds),
         "difference": interval_text(difference.overall) if difference else None,
