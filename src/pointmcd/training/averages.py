@@ -37,7 +37,7 @@ class ExponentialAverage(nn.Module):
     def update(self, model: nn.Module) -> None:
         """Take a step of the module into the average."""
         share = torch.clamp((self.steps + 1) / (self.steps + 10), max=self.decay)
-        rest = torch.where(self.steps == 0, 1.0, 1.0 - share)  # the first step is taken whole
+        rest = 1 - share * (self.steps > 0)  # the first step is taken whole
         for own, now in zip(_averaged(self.module), _averaged(model), strict=True):
             own.lerp_(now, rest.to(own))
         kept = {id(statistic) for statistic in _statistics(self.module)}
