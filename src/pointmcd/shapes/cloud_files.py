@@ -23,6 +23,11 @@ def parse_cloud(data: bytes, suffix: str, name: str) -> Doubles | None:
     return None if rows is None else np.asarray(rows.points)
 
 
+def ply_points(data: bytes, name: str) -> Doubles | None:
+    """Read the positions of a PLY file, `[N, 3]`; None for one with faces."""
+    return parse_cloud(data, "ply", name)
+
+
 def parse_rows(
     data: bytes,
     suffix: str,
