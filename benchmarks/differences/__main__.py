@@ -10,11 +10,19 @@ PointNet++. On a GPU, `--at-once 4`.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 
 from benchmarks.shared.page import sections, write
-from benchmarks.shared.trials import describe, describe_store, parser, train_all, trained_on
+from benchmarks.shared.trials import (
+    describe,
+    describe_store,
+    parser,
+    seeds_done,
+    train_all,
+    trained_on,
+)
 from pointmcd.data.store import Store
 from pointmcd.evaluation.compare import compare
 from pointmcd.evaluation.comparison_table import comparison_table
@@ -35,12 +43,12 @@ HEAD = (
 VARIANTS = {
     "curvenet": {
         "curvenet": "ours",
-        "benchmarks.differences.variants:UnorderedBalls": "balls take points in an order by chance",
+        "benchmarks.differences.variants:UnorderedBalls": "balls take points in an arbitrary order",
         "benchmarks.differences.variants:LearningSuppression": "gradients through the suppression",
     },
     "pointnet2": {
         "pointnet2": "ours",
-        "benchmarks.differences.variants:UnorderedGroups": "groups of points in an order by chance",
+        "benchmarks.differences.variants:UnorderedGroups": "groups of points in an arbitrary order",
     },
 }
 #: What the authors of CurveNet clip gradients at; those of PointNet++ do not.
@@ -74,13 +82,10 @@ class Study:
     def section(self, title: str) -> Iterator[str]:
         """Yield the paragraphs of one set, of the seeds that all variants have."""
         variants = VARIANTS[self.student]
-        runs = {v: {s: self.config(v, s).folder for s in range(99)} for v in variants}
-        done = [
-            {s for s, run in every.items() if (run / "test.json").exists()}
-            for every in runs.values()
-        ]
-        seeds = sorted(set.intersection(*done))
-        ours, *others = ([every[s] for s in seeds] for every in runs.values())
+        seeds = set.intersection(*(set(seeds_done(partial(self.config, v))) for v in variants))
+        if not seeds:
+            return
+        ours, *others = ([self.config(v, s).folder for s in sorted(seeds)] for v in variants)
         first = Run(ours[0])
         yield f"## {title}, {self.student}, {self.points} points, {self.epochs} epochs"
         settings = f"{describe_store(Store(self.work / 'store'))}. {describe(first.config)}."
@@ -105,7 +110,8 @@ def main() -> None:
         prepare(PrepareConfig(chosen.source, chosen.work / "store"))
         every = product(range(chosen.seeds), VARIANTS[chosen.student])
         train_all((study.config(variant, s) for s, variant in every), chosen.at_once)
-    write(PAGE, [*HEAD, *sections(PAGE, list(study.section(chosen.source.stem)))])
+    own = list(study.section(chosen.source.stem))
+    write(PAGE, [*HEAD, *sections(PAGE, *([own] if own else []))])
 
 
 if __name__ == "__main__":

@@ -15,25 +15,25 @@ from pointmcd.students.base import PointFeatures
 STRIDE = 7919
 
 
-def group_by_chance(centres: Tensor, points: Tensor, radius: float, k: int) -> Tensor:
-    """As `ball_group`, with points in an order by chance, like that of a file."""
+def group_in_any_order(centres: Tensor, points: Tensor, radius: float, k: int) -> Tensor:
+    """As `ball_group`, with points in an arbitrary order, like that of a file."""
     order = torch.arange(points.shape[1], device=points.device) * STRIDE % points.shape[1]
     return order[ball_group(centres, points[:, order].contiguous(), radius, k)]
 
 
 class UnorderedBalls(curvenet.CurveNet):
-    """CurveNet whose balls take their first k points in an order by chance."""
+    """CurveNet whose balls take their first k points in an arbitrary order."""
 
     __module__ = curvenet.__name__  # its steps may be recorded, as those of students of our own
 
     def forward(self, points: Tensor) -> PointFeatures:
         """Points [B, N, 3 + F] -> embeddings [B, max(N // 16, 1), 1024]."""
-        with patch.object(curvenet, "ball_group", group_by_chance):
+        with patch.object(curvenet, "ball_group", group_in_any_order):
             return super().forward(points)
 
 
 class UnorderedGroups(pointnet2.PointNet2):
-    """PointNet++ whose groups are the first k points of a ball in an order by chance."""
+    """PointNet++ whose groups are the first k points of a ball in an arbitrary order."""
 
     __module__ = pointnet2.__name__
 
@@ -41,7 +41,7 @@ class UnorderedGroups(pointnet2.PointNet2):
         super().__init__(**options)
         for part in self.modules():
             if hasattr(part, "group"):
-                part.group = group_by_chance
+                part.group = group_in_any_order
 
 
 class LearningSuppression(curvenet.CurveNet):

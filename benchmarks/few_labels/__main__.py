@@ -11,12 +11,20 @@ segmentation` parts. On a GPU, `--at-once 4` trains four runs at a time.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 from zipfile import ZipFile
 
 from benchmarks.shared.page import machine, sections, write
-from benchmarks.shared.trials import describe, describe_store, parser, train_all, trained_on
+from benchmarks.shared.trials import (
+    describe,
+    describe_store,
+    parser,
+    seeds_done,
+    train_all,
+    trained_on,
+)
 from pointmcd.data.splits import labelled_train
 from pointmcd.data.store import Store
 from pointmcd.evaluation.compare import compare
@@ -97,9 +105,7 @@ class Study:
 
     def done(self, variant: str) -> list[int]:
         """Return the seeds of a variant that are evaluated."""
-        return [
-            seed for seed in range(99) if (self.config(variant, seed).folder / "test.json").exists()
-        ]
+        return seeds_done(partial(self.config, variant))
 
 
 def unpack_some(source: Path, folder: Path, count: int) -> Path:

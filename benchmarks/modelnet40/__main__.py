@@ -12,13 +12,22 @@ GPU, `--at-once 4` trains four runs at a time.
 import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import product
 from pathlib import Path
 
 from benchmarks.modelnet40.published import CLASSIFIED, PROBED
 from benchmarks.modelnet40.timing import timed, timing_rows
 from benchmarks.shared.page import ROOT, machine, sections, table, write
-from benchmarks.shared.trials import BOTH, describe, describe_store, parser, train_all, trained_on
+from benchmarks.shared.trials import (
+    BOTH,
+    describe,
+    describe_store,
+    parser,
+    seeds_done,
+    train_all,
+    trained_on,
+)
 from pointmcd.data.store import Store
 from pointmcd.evaluation.compare import compare
 from pointmcd.evaluation.comparison_table import comparison_table
@@ -202,17 +211,11 @@ def section(chosen: argparse.Namespace, cell: Cell) -> Iterator[str]:
 
     Of a cell without distilled runs, the baselines alone are in the table.
     """
-    runs = {
-        variant: {s: cell.config(chosen, variant, s).folder for s in range(99)} for variant in BOTH
-    }
-    done = {
-        variant: {s for s, run in every.items() if (run / "test.json").exists()}
-        for variant, every in runs.items()
-    }
-    both = done["baseline"] & done["distilled"]
-    if not (seeds := sorted(both or done["baseline"])):
+    alone, taught = (set(seeds_done(partial(cell.config, chosen, v))) for v in BOTH)
+    both = alone & taught
+    if not (seeds := sorted(both or alone)):
         return
-    baseline, distilled = ([runs[variant][s] for s in seeds] for variant in BOTH)
+    baseline, distilled = ([cell.config(chosen, v, s).folder for s in seeds] for v in BOTH)
     first = Run(baseline[0])
     known = f"{cell.fraction:.0%} of the labels ({first.meta['shapes']['train']:,} shapes)"
     fitted = f"fitted on {cell.fit_on}, {chosen.points} points, {first.config.epochs} epochs"

@@ -3,7 +3,7 @@
 import argparse
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -85,6 +85,11 @@ def share_of(things: Sequence[Thing], share: str) -> Sequence[Thing]:
     """Return, of a share K/N, every N-th from the K-th."""
     number, of = map(int, share.split("/"))
     return things[number::of]
+
+
+def seeds_done(config: Callable[[int], TrainConfig]) -> list[int]:
+    """Return the seeds whose runs are trained and evaluated, of the settings of each seed."""
+    return [seed for seed in range(99) if (config(seed).folder / "test.json").exists()]
 
 
 def trained_and_evaluated(config: TrainConfig) -> Path:

@@ -1,4 +1,4 @@
-"""Students that take back one difference of CurveNet from its paper each."""
+"""Students that take back one difference from their paper each, and balls that are full."""
 
 import pytest
 import torch
@@ -8,7 +8,7 @@ from benchmarks.differences.variants import (
     LearningSuppression,
     UnorderedBalls,
     UnorderedGroups,
-    group_by_chance,
+    group_in_any_order,
 )
 from pointmcd.data.store import Store
 from pointmcd.ops.ball_query import ball_group
@@ -44,9 +44,9 @@ def test_balls_in_another_order_pool_other_points(ours):
     assert not torch.allclose(plain, unordered)
 
 
-def test_order_by_chance_is_an_order():
+def test_an_arbitrary_order_loses_no_point():
     points = torch.rand(2, 96, 3, generator=torch.Generator().manual_seed(1))
-    members = group_by_chance(points[:, :7], points, 0.3, 96).sort(dim=2).values
+    members = group_in_any_order(points[:, :7], points, 0.3, 96).sort(dim=2).values
     wanted = ball_group(points[:, :7], points, 0.3, 96).sort(dim=2).values
     for one, two in zip(members.flatten(0, 1), wanted.flatten(0, 1), strict=True):
         assert one.unique().equal(two.unique())  # where a ball is not full, all are taken

@@ -28,7 +28,7 @@ def download(
         name: The data set; all are listed without it.
         folder: Where to put the archive; run again to go on after an interruption.
         layout: Form of the data set, if it has several.
-        form: Form of the list.
+        form: Form of the list that is printed without NAME.
     """
     from pointmcd.datasets.download import download as run
     from pointmcd.datasets.download import licence_notice

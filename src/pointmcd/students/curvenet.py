@@ -16,7 +16,7 @@ Deliberate differences:
 - The cloud is first put in farthest-point order, from the point farthest from the centroid, as in
   `pointnet2.py`: the balls that are pooled take their first k points. Of 1,024 points 40% of the
   balls on psb25 and 14% on ModelNet40 hold more than k, of 256 less than 1%; the others are the
-  same in any order. An order by chance: +0.4 points [-2.5, +3.2].
+  same in any order. An arbitrary order: +0.4 points [-2.5, +3.2].
 - The factor of crossover suppression is a constant in the backward pass (`ops/curve_walk.py`).
   With gradients through it: +1.8 points [-0.7, +4.6].
 - An edge's two ends are mapped once per point, not once per edge; values are those of the

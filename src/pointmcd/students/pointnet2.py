@@ -18,8 +18,8 @@ Deliberate differences:
 - The cloud is first put in farthest-point order, from the point farthest from the centroid, so that
   the first k in a ball are well spread and a permuted cloud gives the same features; published is
   the order of the file. It matters in balls of more than k points: of 1,024 points 82% on psb25 and
-  60% on ModelNet40, of 256 8 to 20% and 2 to 6%. An order by chance against ours: +2.1 points of
-  accuracy [-1.4, +5.7], not measurable (psb25 with all labels, 512 points, 20 epochs, one seed;
+  60% on ModelNet40, of 256 8 to 20% and 2 to 6%. An arbitrary order has +2.1 points of accuracy
+  against ours [-1.4, +5.7], not measurable (psb25 with all labels, 512 points, 20 epochs, one seed;
   benchmarks/differences). `pointnet2-nearest` groups the k nearest instead, which reach less far
   in full balls: the first k have -0.7 points against it [-3.9, +2.5], not measurable either
   (psb25, 256 points, two seeds; docs/students.md).
