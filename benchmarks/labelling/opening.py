@@ -23,7 +23,7 @@ from pointmcd.labelling.html import write_label_page
 from pointmcd.labelling.page import LabelPage
 from pointmcd.labelling.thumbnails import thumbnails
 from pointmcd.typing import Bytes
-from tests.labelling.webdriver import Browser, browsing
+from tests.webdriver import Browser, browsing
 
 TIMES = 5
 #: Whether all cards in sight are there with their pictures.

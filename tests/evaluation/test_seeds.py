@@ -82,8 +82,11 @@ def test_all_is_refused_before_any_training(taught_store, tiny_store, tmp_path):
 def test_on_the_command_line(cli, taught_store, tmp_path):
     options = ["--student", "tiny_student:TinyStudent", "--epochs", 1, "--points", 32]
     options += ["--batch-size", 4, "--device", "cpu", "--out", tmp_path / "mine"]
-    status, out, _ = cli("train", taught_store, "--seeds", "0-1", *options)
+    status, out, err = cli("train", taught_store, "--seeds", "0-1", *options)
     assert status == 0
+    assert [line for line in err.splitlines() if line.startswith("run ")] == [
+        f"run {number} of 4" for number in (1, 2, 3, 4)
+    ]
     assert "2 (0, 1)" in out
     assert out.splitlines()[-1] == str(tmp_path / "mine-distilled-s1")
     status, _, error = cli("train", taught_store, "--seeds", 0, "--learning-curve", *options)

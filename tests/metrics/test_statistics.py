@@ -7,6 +7,7 @@ from pointmcd.metrics.statistics import (
     bootstrap_difference,
     majority_vote,
     mcnemar,
+    score_interval,
     signed_rank,
 )
 
@@ -98,6 +99,18 @@ def test_interval_with_one_seed_matches_the_paired_normal_interval() -> None:
     assert found.mean == pytest.approx(change.mean())
     assert found.low == pytest.approx(change.mean() - half, abs=0.005)
     assert found.high == pytest.approx(change.mean() + half, abs=0.005)
+
+
+@pytest.mark.parametrize("seeds", [[0], [0, 1, 2]])
+def test_no_interval_is_empty(seeds: list[int]) -> None:
+    # Equal predictions on 8 shapes do not prove that the models are equal on all others.
+    same = np.tile(np.array([True, False] * 4), (len(seeds), 1))
+    found = bootstrap_difference(same, same, seeds, seeds)
+    _, unseen = score_interval(np.zeros(8))
+    assert (found.mean, found.low, found.high) == (0.0, -unseen, unseen)
+    every, none = np.ones((len(seeds), 8), dtype=bool), np.zeros((len(seeds), 8), dtype=bool)
+    far = bootstrap_difference(every, none, seeds, seeds)
+    assert (far.mean, far.low, far.high) == (1.0, 1.0 - unseen, 1.0)
 
 
 def test_pairing_by_seed_takes_out_what_seeds_share() -> None:

@@ -14,6 +14,7 @@ import torch
 
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, RunError, ShapeError
+from pointmcd.report.page import write_report
 from pointmcd.report.view import SHAPES, view
 from pointmcd.tasks.part_prediction import predict_parts
 from pointmcd.tasks.task import InputFile, Labels
@@ -67,6 +68,27 @@ def test_a_run_shows_its_mistakes_first(bench, tmp_path):
     names = bench.classes
     assert found[0]["note"].startswith(f"is {names[truth[3]]}, predicted as {names[said[3]]} (")
     assert len(found) == len(truth)
+
+
+def test_a_report_with_shapes_to_turn(bench, tmp_path, monkeypatch):
+    run = bench.run("distilled")
+    page = write_report([run], tmp_path / "report.html", view=True)
+    alone = scenes(view(run, tmp_path))
+    assert alone
+    assert scenes(page) == alone
+    plain = write_report([run], tmp_path / "plain.html").read_text(encoding="utf-8")
+    assert "<script" not in plain
+    monkeypatch.setitem(sys.modules, "plotly.offline", None)
+    with pytest.raises(ConfigError, match=r"^--view: needs plotly.offline; pip install"):
+        write_report([run], tmp_path / "none.html", view=True)
+    assert not (tmp_path / "none.html").exists()
+
+
+def test_a_report_cannot_turn_shapes_of_a_store_that_is_gone(bench, tmp_path):
+    bench.store = str(tmp_path / "gone")
+    run = bench.run("distilled")
+    with pytest.raises(RunError, match=r"^--view: The store"):
+        write_report([run], tmp_path / "report.html", view=True)
 
 
 def test_a_run_that_is_not_evaluated(bench, tmp_path):

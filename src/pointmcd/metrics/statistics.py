@@ -121,7 +121,9 @@ def bootstrap_difference(
     and takes the difference of the mean scores; the interval is the middle 95% of them. Where
     both sides have the same seeds, they also draw the same seeds: the difference is paired by
     seed. With few seeds the spread between trainings is known poorly, and the interval is rather
-    too narrow; with one seed it holds nothing of that spread.
+    too narrow; with one seed it holds nothing of that spread. Where all shapes differ alike, as
+    those of equal predictions do, no resample differs, and the interval is as wide as Wilson's of
+    a share of 0.
 
     Args:
         first: bool or float64 [S1, n], score per seed and shape: right or wrong, or a fraction.
@@ -142,9 +144,13 @@ def bootstrap_difference(
         columns = shapes.integers(0, first.shape[1], (size, first.shape[1]))
         one, two = (_resample(side, generator, columns) for side, generator in sides)
         draws.append(one - two)
-    tail = (1 - _CONFIDENCE) / 2
+    tail, mean = (1 - _CONFIDENCE) / 2, float(first.mean() - second.mean())
     low, high = np.quantile(np.concatenate(draws), [tail, 1 - tail])
-    return Interval(float(first.mean() - second.mean()), float(low), float(high))
+    if round(high - low, _DECIMALS) == 0:
+        # Resamples of shapes that all differ alike know no other kind: as many could be 0 of n.
+        _, unseen = score_interval(np.zeros(first.shape[1]))
+        low, high = max(mean - unseen, -1.0), min(mean + unseen, 1.0)
+    return Interval(mean, float(low), float(high))
 
 
 def _resample(scores: Doubles, generator: np.random.Generator, columns: Indices) -> Doubles:

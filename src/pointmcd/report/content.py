@@ -7,7 +7,7 @@ from typing import Any
 
 from pointmcd import __version__
 from pointmcd.data.store import Store
-from pointmcd.errors import PointMCDError
+from pointmcd.errors import PointMCDError, RunError
 from pointmcd.evaluation.comparison_table import (
     Comparison,
     Difference,
@@ -27,17 +27,21 @@ from pointmcd.report.gains import differences_figure, gains_figure
 from pointmcd.report.gallery import contact_sheets, open_store, unreadable
 from pointmcd.report.learning_curve import learning_curve_figure
 from pointmcd.report.settings import setting_rows, trained_on
+from pointmcd.report.view import run_scenes, turned
 from pointmcd.tasks.results import Section, Variant
 
 
 def page_content(
-    comparisons: Sequence[Comparison], over_labels: Comparison | None = None
+    comparisons: Sequence[Comparison],
+    over_labels: Comparison | None = None,
+    turning: bool = False,
 ) -> dict[str, Any]:
     """Everything that the template shows.
 
     Args:
         comparisons: of the same runs with one or more checkpoints; figures are of the first.
         over_labels: of what the learning curve shows; by default the first comparison.
+        turning: whether shapes can be turned.
     """
     main = comparisons[0]
     variants = main.all_variants
@@ -68,6 +72,8 @@ def page_content(
         "gains": _gains(main),
         "sections": _sections(main, store),
         **_sheets(store, main),
+        "main_variant": main.variants[main_variant(main)].label,
+        "turned": _turned(store, main) if turning else None,
         "settings": [row for row in rows if row[2]],
         "same_settings": [row for row in rows if not row[2]],
         "facts": trained_on(variants),
@@ -174,6 +180,18 @@ def _gains_text(difference: Difference) -> str:
     better, worse = sum(gain > 0 for gain in known), sum(gain < 0 for gain in known)
     same, mean = len(known) - better - worse, signed_points(difference.class_score)
     return f"{better} classes better, {worse} worse, {same} the same; mean {mean} points."
+
+
+def _turned(store: Store | str, comparison: Comparison) -> dict[str, Any]:
+    """Shapes that the first seed of the main variant does worst on, to turn by hand.
+
+    Raises:
+        RunError: when the store is not there.
+    """
+    first = comparison.variants[main_variant(comparison)].results[0]
+    if isinstance(store, str):
+        raise RunError(f"--view: {store}")
+    return turned(run_scenes(first.path, split=comparison.split))
 
 
 def _sheets(store: Store | str, comparison: Comparison) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from pointmcd.errors import RunError
 from pointmcd.evaluation.compare import compare
 from pointmcd.evaluation.shape_sets import FOLDS, REST
+from pointmcd.extras import import_extra
 from pointmcd.files import write_page
 from pointmcd.report.content import page_content
 from pointmcd.tasks.results import known_labels
@@ -18,6 +19,7 @@ def write_report(
     out: str | Path,
     baseline: Sequence[str | Path] = (),
     over_labels: Sequence[str | Path] = (),
+    view: bool = False,
 ) -> Path:
     """Write one self-contained HTML page about evaluated runs.
 
@@ -28,15 +30,19 @@ def write_report(
         baseline: run folders of the variant that the others are held against.
         over_labels: run folders, with several numbers of labels, of the learning curve; by
             default that of `runs` and `baseline`.
+        view: whether some shapes can be turned by hand; the page is 5 MB larger.
 
     Returns:
         The file.
 
     Raises:
         RunError: when a run is not evaluated or the runs cannot be compared.
+        ConfigError: when shapes are to be turned and plotly is absent.
     """
     if not runs:
         raise RunError("no runs to report on: give at least one run folder")
+    if view:
+        import_extra("plotly.offline", "view", "--view")
     shown, held = _split([Path(run) for run in runs], [Path(run) for run in baseline])
     every = (*shown, *held)
     others = [split for split in (REST, FOLDS) if _evaluated(every, f"{split}-last")]
@@ -50,7 +56,7 @@ def write_report(
     votes = set.intersection(*(_votes(run) for run in every))
     comparisons += [compare(shown, held, "last", voting=number) for number in sorted(votes)]
     html = load_template("pointmcd.report", "report.html.j2").render(
-        page_content(comparisons, compare(over_labels) if over_labels else None)
+        page_content(comparisons, compare(over_labels) if over_labels else None, view)
     )
     return write_page(html, out, "report.html")
 

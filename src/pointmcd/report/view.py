@@ -1,7 +1,7 @@
 """Shapes to turn by hand: one self-contained page of points, what views see, and predictions."""
 
 import base64
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -84,7 +84,7 @@ def view(
         ConfigError: when plotly is absent, a shape has no such name, or there are several stores or
             runs, or nothing.
     """
-    plotly = import_extra("plotly.offline", "view", "view")
+    import_extra("plotly.offline", "view", "view")
     paths = [Path(one) for one in ([subject] if isinstance(subject, str | Path) else subject)]
     store, trained = ([(p / file).is_file() for p in paths] for file in ("store.json", "run.json"))
     if len(paths) != 1 and (not paths or any(store + trained)):
@@ -94,16 +94,24 @@ def view(
     if store[0]:
         scenes = _of_store(Store(paths[0]).with_up("y"), shapes)
     elif trained[0]:
-        scenes = _of_run(paths[0], shapes)
+        scenes = run_scenes(paths[0], shapes)
     else:
         scenes = _of_files(paths, run, label, up)
     html = load_template("pointmcd.report", "view.html.j2").render(
-        title=first_few([path.resolve().name for path in paths]),
-        data=[_json(scene) for scene in scenes],
-        library=plotly.get_plotlyjs(),
-        script=template_text("pointmcd.report", "view.js"),
+        title=first_few([path.resolve().name for path in paths]), turned=turned(scenes)
     )
     return write_page(html, out, "view.html")
+
+
+def turned(scenes: Iterable[Scene]) -> dict[str, Any]:
+    """What turned.html.j2, a part of a page, shows: the scenes, and what draws and turns them.
+
+    Raises:
+        ConfigError: when plotly is absent.
+    """
+    library = import_extra("plotly.offline", "view", "view").get_plotlyjs()
+    script = template_text("pointmcd.report", "view.js")
+    return {"data": [_json(scene) for scene in scenes], "library": library, "script": script}
 
 
 def _of_files(
@@ -162,8 +170,9 @@ def _of_store(store: Store, shapes: Sequence[str]) -> Iterator[Scene]:
         )
 
 
-def _of_run(path: Path, shapes: Sequence[str]) -> Iterator[Scene]:
-    run, result = Run(path), read_result(path)
+def run_scenes(path: Path, shapes: Sequence[str] = (), split: str = "test") -> Iterator[Scene]:
+    """Yield shapes that a run was evaluated on, those of these names or its worst, as scenes."""
+    run, result = Run(path), read_result(path, split=split)
     store = run.open_store().with_up("y")
     place = {shape.name: index for index, shape in enumerate(store.shapes)}
     rows = np.argsort(result.scores, kind="stable")  # the worst first

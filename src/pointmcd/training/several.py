@@ -11,10 +11,10 @@ from joblib import Parallel, delayed
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from pointmcd.errors import ConfigError, RunError
-from pointmcd.progress import bars_hidden, progress_bar, repeating
+from pointmcd.progress import bars_hidden, console, progress_bar, repeating
 from pointmcd.training.config import TrainConfig, beside
 from pointmcd.training.inputs import describe_unlabelled
-from pointmcd.training.processes import agreed, join, process_count
+from pointmcd.training.processes import agreed, is_main, join, process_count
 from pointmcd.training.run import METRICS
 from pointmcd.training.train import existing_run, plan_run, train
 
@@ -46,7 +46,7 @@ def train_all(configs: Sequence[TrainConfig], at_once: int = 1) -> list[Path]:
         plans = [plan_run(config) for config in configs]
     at_once = min(at_once, len(configs))
     if at_once < 2:
-        return [train(config) for config in configs]
+        return [_train_next(configs, number) for number in range(len(configs))]
     for plan in plans:  # once, not in each process
         describe_unlabelled(plan.config, plan.store, plan.teacher)
     began, kept = time(), [existing_run(plan) is not None for plan in plans]
@@ -65,6 +65,12 @@ def train_all(configs: Sequence[TrainConfig], at_once: int = 1) -> list[Path]:
             folders = _in_processes(configs, at_once)
         look()
     return folders
+
+
+def _train_next(configs: Sequence[TrainConfig], number: int) -> Path:
+    if len(configs) > 1 and is_main():
+        console.print(f"run {number + 1} of {len(configs)}", soft_wrap=True)
+    return train(configs[number])
 
 
 def _in_processes(configs: Sequence[TrainConfig], at_once: int) -> list[Path]:

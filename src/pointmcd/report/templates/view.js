@@ -32,10 +32,11 @@ function traces(scene) {
 function draw() {
   const scene = scenes[$("shape").value];
   const style = getComputedStyle(document.body);
+  const box = $("scene"), far = Math.max(1, box.clientHeight / box.clientWidth);
   const axis = { visible: false, range: [-1.05, 1.05] };
   const layout = {
     uirevision: "one", margin: { l: 0, r: 0, t: 0, b: 0 }, paper_bgcolor: style.backgroundColor, font: { color: style.color },
-    scene: { xaxis: axis, yaxis: axis, zaxis: axis, aspectmode: "cube", camera: { eye: { x: 1.05, y: 0.75, z: 0.55 } } },
+    scene: { xaxis: axis, yaxis: axis, zaxis: axis, aspectmode: "cube", camera: { eye: { x: 1.05 * far, y: 0.75 * far, z: 0.55 * far } } },
     legend: { x: 0, y: 1, itemsizing: "constant" }, showlegend: true,
   };
   $("note").textContent = scene.note;
