@@ -10,11 +10,6 @@ import pytest
 
 import pointmcd
 from pointmcd.data.labels import LabelRow, read_labels, write_labels
-from pointmcd.evaluation.seeds import train_seeds
-from pointmcd.labelling.html import write_label_page
-from pointmcd.labelling.map import shape_map
-from pointmcd.labelling.page import label_page
-from pointmcd.report.view import view
 
 TINY = {"student": "tiny_student:TinyStudent", "epochs": 1, "points": 32, "batch_size": 4}
 
@@ -53,11 +48,11 @@ def test_from_meshes_to_a_report(tiny_store, text, mesh):
     assert pointmcd.similar("run", mesh, "store", device=device)
     pointmcd.export_run("run", "exported")
     assert pointmcd.map_output(store, "lite0", "logits", store.indices("train")).shape[1] == 3
-    assert view("store", ".").exists()
-    assert shape_map("store", run="run", device=device).save(".").exists()
-    page = label_page("store", labels="labels.csv", run="run", device=device)
-    assert write_label_page(page, ".").exists()
-    train_seeds(pointmcd.TrainConfig("store", out="seeds", device=device, **TINY), [0])
+    assert pointmcd.view("store", ".").exists()
+    assert pointmcd.shape_map("store", run="run", device=device).save(".").exists()
+    page = pointmcd.label_page("store", labels="labels.csv", run="run", device=device)
+    assert pointmcd.write_label_page(page, ".").exists()
+    pointmcd.train_seeds(pointmcd.TrainConfig("store", out="seeds", device=device, **TINY), [0])
     assert run.name == "run"
 
 
