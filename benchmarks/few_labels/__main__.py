@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from pathlib import Path
-from zipfile import ZipFile
 
 from benchmarks.shared.page import machine, sections, write
 from benchmarks.shared.trials import (
@@ -24,6 +23,7 @@ from benchmarks.shared.trials import (
     seeds_done,
     train_all,
     trained_on,
+    unpack_some,
 )
 from pointmcd.data.splits import labelled_train
 from pointmcd.data.store import Store
@@ -106,21 +106,6 @@ class Study:
     def done(self, variant: str) -> list[int]:
         """Return the seeds of a variant that are evaluated."""
         return seeds_done(partial(self.config, variant))
-
-
-def unpack_some(source: Path, folder: Path, count: int) -> Path:
-    """Unpack the first `count` train shapes of an annotated zip, and half as many of test."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with ZipFile(source) as archive:
-        root = archive.namelist()[0].split("/")[0]
-        (folder / "parts.json").write_bytes(archive.read(f"{root}/parts.json"))
-        for split, some in (("train", count), ("test", count // 2)):
-            names = archive.read(f"{root}/{split}.txt").decode().split()[:some]
-            (folder / f"{split}.txt").write_text("\n".join(names) + "\n")
-            for name in (f"{name}{ending}" for name in names for ending in (".off", ".seg")):
-                (folder / name).parent.mkdir(exist_ok=True)
-                (folder / name).write_bytes(archive.read(f"{root}/{name}"))
-    return folder
 
 
 def section(study: Study, title: str) -> Iterator[str]:

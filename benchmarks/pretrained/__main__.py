@@ -9,9 +9,10 @@ The page is benchmarks/pretrained/README.md; the sections of other sets stay.
 """
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from benchmarks.shared.page import sections, write
 from benchmarks.shared.trials import (
@@ -21,6 +22,7 @@ from benchmarks.shared.trials import (
     parser,
     trained_and_evaluated,
     trained_on,
+    unpack_some,
 )
 from pointmcd.data.store import Store
 from pointmcd.evaluation.compare import compare
@@ -37,18 +39,45 @@ from pointmcd.training.run import Run
 
 PAGE = Path(__file__).with_name("README.md")
 STUDENT = "pointnet2"
-#: What each set's terms ask for: the licence of the weights, and the words in their card.
-TERMS = {
-    "ldraw32": (
+
+
+class ShippedSet(NamedTuple):
+    """A set whose terms allow to ship weights.
+
+    Attributes:
+        licence: of the weights.
+        words: what the terms ask for in their card.
+        settings: of both runs, where its users need others than the defaults.
+        objective: of the distilled run.
+    """
+
+    licence: str
+    words: str
+    settings: Mapping[str, Any]
+    objective: str
+
+
+SETS = {
+    "ldraw32": ShippedSet(
         "cc-by-2.0",
         "Trained on 2,490 parts of the LDraw Parts Library (https://www.ldraw.org), by its"
         " authors, CC BY 2.0, a few CC BY 4.0. LEGO is a trademark of the LEGO Group, which"
         " sponsors neither LDraw nor this.",
+        {},
+        "logits:9",
     ),
-    "furniture10": (
+    "furniture10": ShippedSet(
         "cc-by-3.0",
         "Trained on 254 models of the SweetHome3D furniture libraries, CC0 and CC BY 3.0; titles"
         " and authors stand in ATTRIBUTION.csv of furniture10.zip, which comes with pointmcd.",
+        {"rotation": "up"},  # furniture in users' files faces anywhere
+        "logits:9",
+    ),
+    "mfcad16": ShippedSet(
+        "mit",
+        "Trained on blocks of MFCAD (https://github.com/hducg/MFCAD), (c) 2020 hducg, MIT.",
+        {"task": "segmentation", "features": ("normals",)},  # any mesh has normals
+        "point_logits:1",
     ),
 }
 
@@ -62,6 +91,11 @@ class Training:
     points: int
     epochs: int
 
+    @property
+    def set(self) -> ShippedSet:
+        """What is to be known of the set."""
+        return SETS[self.title]
+
     def config(self, variant: str) -> TrainConfig:
         """Return the settings of a run."""
         distilled = variant == "distilled"
@@ -70,9 +104,10 @@ class Training:
             self.work / "runs" / variant,
             student=STUDENT,
             teacher="lite0" if distilled else None,
-            objective=("logits:9",) if distilled else (),
+            objective=(self.set.objective,) if distilled else (),
             points=self.points,
             epochs=self.epochs,
+            **self.set.settings,
         )
 
 
@@ -83,14 +118,14 @@ def validation(run: Path) -> float:
 
 def ship(run: Path, title: str) -> Path:
     """Export the weights of a run to the folder of the package, and return it."""
-    licence, words = TERMS[title]
+    terms = SETS[title]
     out = run.parent.parent / "export"
-    export_run(run, "safetensors", out, half=True, licence=licence)
+    export_run(run, "safetensors", out, half=True, licence=terms.licence)
     folder = SHIPPED / f"{STUDENT}-{title}"
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(out / WEIGHTS, folder / WEIGHTS)
     card = (out / CARD).read_text(encoding="utf-8").replace(str(run), "RUN")
-    (folder / CARD).write_text(f"{card}\n## Attribution\n\n{words}\n", encoding="utf-8")
+    (folder / CARD).write_text(f"{card}\n## Attribution\n\n{terms.words}\n", encoding="utf-8")
     return folder
 
 
@@ -116,10 +151,15 @@ def main() -> None:
     options = parser(__doc__)
     options.add_argument("--points", type=int, default=1024)
     options.add_argument("--epochs", type=int, default=100)
+    options.add_argument("--first", type=int, help="train shapes of a large set with parts")
     given = options.parse_args()
     training = Training(given.work, given.source.stem, given.points, given.epochs)
-    prepare(PrepareConfig(given.source, given.work / "store"))
-    teach(TeachConfig(given.work / "store", label_smoothing=0.0))
+    source, task = given.source, SETS[training.title].settings.get("task", "classification")
+    if given.first:
+        source = unpack_some(source, given.work / source.stem, given.first)
+    prepare(PrepareConfig(source, given.work / "store"))
+    smoothing = {} if task == "segmentation" else {"label_smoothing": 0.0}
+    teach(TeachConfig(given.work / "store", task=task, **smoothing))
     runs = [trained_and_evaluated(training.config(variant)) for variant in BOTH]
     folder = ship(max(runs, key=validation), training.title)
     head = (

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
+from zipfile import ZipFile
 
 from joblib import Parallel, delayed
 
@@ -188,6 +189,21 @@ def describe_store(store: Store) -> str:
         f"{counts['train']} train, {counts['val']} validation (held out of train),"
         f" {counts['test']} test shapes"
     )
+
+
+def unpack_some(source: Path, folder: Path, count: int) -> Path:
+    """Unpack the first `count` train shapes of an annotated zip, and half as many of test."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with ZipFile(source) as archive:
+        root = archive.namelist()[0].split("/")[0]
+        (folder / "parts.json").write_bytes(archive.read(f"{root}/parts.json"))
+        for split, some in (("train", count), ("test", count // 2)):
+            names = archive.read(f"{root}/{split}.txt").decode().split()[:some]
+            (folder / f"{split}.txt").write_text("\n".join(names) + "\n")
+            for name in (f"{name}{ending}" for name in names for ending in (".off", ".seg")):
+                (folder / name).parent.mkdir(exist_ok=True)
+                (folder / name).write_bytes(archive.read(f"{root}/{name}"))
+    return folder
 
 
 def parser(description: str | None, *options: str) -> argparse.ArgumentParser:
