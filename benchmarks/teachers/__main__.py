@@ -21,11 +21,8 @@ from pointmcd.data.splits import labelled_train
 from pointmcd.data.store import Store
 from pointmcd.encoders.image_encoder import ImageEncoder
 from pointmcd.encoders.runtimes import use_runtime
-from pointmcd.teachers.lessons.classification import (
-    ClassificationOptions,
-    MultiViewHeads,
-    teacher_loss,
-)
+from pointmcd.teachers.lessons.classification import ClassificationOptions
+from pointmcd.teachers.lessons.views_network import MultiViewHeads, teacher_loss
 
 PAGE = Path(__file__).with_name("README.md")
 COMMAND = "python -m benchmarks.teachers STORE WORK"

@@ -77,6 +77,7 @@ _PUBLIC = {
     "train": "pointmcd.training.train",
     "train_all": "pointmcd.training.several",
     "train_seeds": "pointmcd.evaluation.seeds",
+    "train_together": "pointmcd.training.together",
     "view": "pointmcd.report.view",
     "visible_points": "pointmcd.views.raycast",
     "write_label_page": "pointmcd.labelling.html",

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from pointmcd.errors import ConfigError, first_line, naming
 from pointmcd.progress import silent
 
-if (
-    TYPE_CHECKING
-):  # data sets have checkers too, and are listed without torch, in a third of the time
+# Data sets have checkers too, and are listed without torch, in a third of the time.
+if TYPE_CHECKING:
     from torch import Tensor
 
 T = TypeVar("T")

@@ -42,3 +42,5 @@ def settle(device: torch.device) -> None:
     """Wait until a GPU has computed all that it was asked for."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()

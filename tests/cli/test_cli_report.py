@@ -13,7 +13,7 @@ def written(monkeypatch, tmp_path):
     """The pages that the library was asked for; it writes a word."""
     pages = []
 
-    def write(runs, out, baseline=()):
+    def write(runs, out, baseline=(), view=False):
         pages.append(out)
         out.write_text("new")
         return out

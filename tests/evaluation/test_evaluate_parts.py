@@ -54,11 +54,7 @@ def test_predictions_are_the_likeliest_parts_of_the_class(evaluated, parts_store
     for checkpoint in CHECKPOINTS:
         arrays = saved(run, checkpoint)
         tensors, _ = load_checkpoint(run / f"{checkpoint}.safetensors")
-        model = (
-            get_task("segmentation")
-            .build_model("pointnet", Labels(store.classes, store.parts))
-            .eval()
-        )
+        model = get_task("segmentation").build_model("pointnet", Labels.of(store)).eval()
         model.load_state_dict(under_prefix("model", tensors))
         clouds = store.points(store.indices("test"), arrays["truth"].shape[1])
         with torch.inference_mode():

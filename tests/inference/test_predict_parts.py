@@ -35,7 +35,7 @@ def run(parts_store, tmp_path):
     store = Store(parts_store)
     config = TrainConfig(parts_store, tmp_path / "run", task="segmentation", points=POINTS)
     made = create_run(replace(config, teacher=None), store, None, 0).path
-    model = get_task("segmentation").build_model("pointnet", Labels(store.classes, store.parts))
+    model = get_task("segmentation").build_model("pointnet", Labels.of(store))
     save(made, model)
     return made
 

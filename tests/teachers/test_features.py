@@ -12,7 +12,7 @@ from pointmcd.errors import StoreError
 from pointmcd.ops import packed_convolution
 from pointmcd.teachers import features
 from pointmcd.teachers.features import (
-    Plan,
+    EncodingPlan,
     encode_shapes,
     encode_store,
     features_folder,
@@ -25,7 +25,11 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(
-    params=[Plan(1, 0, half=False), Plan(1, 1, half=False), Plan(4, 3, half=False)],
+    params=[
+        EncodingPlan(1, 0, half=False),
+        EncodingPlan(1, 1, half=False),
+        EncodingPlan(4, 3, half=False),
+    ],
     ids=["busy cpu", "cpu", "gpu"],
 )
 def plan(request, monkeypatch):
@@ -132,9 +136,9 @@ def test_progress_counts_every_shape_once(plan, store):
 def test_a_gpu_takes_many_views_at_once_and_half_precision(monkeypatch):
     for cores in (1, 2):  # torch has one thread
         monkeypatch.setattr(features, "cpu_count", lambda cores=cores: cores)
-        assert plan_for(CPU, 12) == Plan(1, cores - 1, half=False)
-    assert plan_for(torch.device("cuda"), 12) == Plan(10, 8, half=True)
-    assert plan_for(torch.device("cuda"), 1000) == Plan(1, 8, half=True)
+        assert plan_for(CPU, 12) == EncodingPlan(1, cores - 1, half=False)
+    assert plan_for(torch.device("cuda"), 12) == EncodingPlan(10, 8, half=True)
+    assert plan_for(torch.device("cuda"), 1000) == EncodingPlan(1, 8, half=True)
     assert not plan_for(torch.device("mps"), 12).half
 
 
@@ -154,12 +158,12 @@ class Product(nn.Module):
 
 @pytest.mark.parametrize(("factor", "redone"), [(1, False), (100, True)])
 def test_what_exceeds_float16_is_computed_in_float32(store, monkeypatch, factor, redone):
-    monkeypatch.setattr(features, "plan_for", lambda *_: Plan(18, 1, half=True))
+    monkeypatch.setattr(features, "plan_for", lambda *_: EncodingPlan(18, 1, half=True))
     encoder, reached = Product(factor), []
     found = encode_shapes(store, np.arange(18), encoder, CPU, reached.append)
     assert encoder.types == [torch.float16, torch.float32][: 1 + redone]
     assert reached == [18]
-    monkeypatch.setattr(features, "plan_for", lambda *_: Plan(18, 1, half=False))
+    monkeypatch.setattr(features, "plan_for", lambda *_: EncodingPlan(18, 1, half=False))
     wanted = encode_shapes(store, np.arange(18), encoder, CPU)
     assert found.dtype == np.float16
     assert np.isfinite(found).all()
@@ -172,7 +176,9 @@ def test_half_precision_is_near_float32(store, monkeypatch):
     encoder, found = ImageEncoder("lite0").eval(), []
     encoder.fold()
     for half in (False, True):
-        monkeypatch.setattr(features, "plan_for", lambda *_, half=half: Plan(1, 1, half=half))
+        monkeypatch.setattr(
+            features, "plan_for", lambda *_, half=half: EncodingPlan(1, 1, half=half)
+        )
         found.append(encode_shapes(store, np.arange(4), encoder, CPU).astype(np.float32))
     exact, rounded = found
     assert 0 < np.linalg.norm(rounded - exact) < 0.0102 * np.linalg.norm(exact)

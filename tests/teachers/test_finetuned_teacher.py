@@ -13,14 +13,13 @@ from pointmcd.errors import ConfigError
 from pointmcd.teachers import augment, trained
 from pointmcd.teachers.augment import augment_views
 from pointmcd.teachers.config import TeachConfig
-from pointmcd.teachers.lessons import classification
+from pointmcd.teachers.lessons import views_network
 from pointmcd.teachers.lessons.classification import (
     ClassificationLesson,
     ClassificationOptions,
     FinetuneOptions,
-    MultiViewTeacher,
-    teacher_loss,
 )
+from pointmcd.teachers.lessons.views_network import MultiViewTeacher, teacher_loss
 from pointmcd.teachers.stored import map_output
 from pointmcd.teachers.teach import teach
 
@@ -66,7 +65,7 @@ def gradients(views):
 def test_few_views_at_once_give_the_gradient_of_all(monkeypatch):
     whole, seen, _ = gradients(views_of(5))
     assert seen == [10]
-    monkeypatch.setattr(classification, "_CPU_VIEWS", 4)
+    monkeypatch.setattr(views_network, "_CPU_VIEWS", 4)
     few, seen, _ = gradients(views_of(5))
     assert max(seen) == 4  # so much is in memory
     assert sum(seen) == 20  # each once more for its gradient

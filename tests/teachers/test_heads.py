@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from pointmcd.teachers.lessons.classification import MultiViewHeads, teacher_loss
+from pointmcd.teachers.lessons.views_network import MultiViewHeads, teacher_loss
 
 B, V, C, K = 4, 3, 10, 5
 

@@ -12,7 +12,7 @@ from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError
 from pointmcd.files import remove
 from pointmcd.teachers.config import TeachConfig
-from pointmcd.teachers.lessons.classification import MultiViewHeads
+from pointmcd.teachers.lessons.views_network import MultiViewHeads
 from pointmcd.teachers.settings import command_for
 from pointmcd.teachers.stored import map_output
 from pointmcd.teachers.teach import teach

@@ -11,7 +11,7 @@ from pointmcd.files import read_json
 from pointmcd.teachers import teach as teach_module
 from pointmcd.teachers import trained as trained_module
 from pointmcd.teachers.config import TeachConfig
-from pointmcd.teachers.lessons.classification import MultiViewHeads, teacher_loss
+from pointmcd.teachers.lessons.views_network import MultiViewHeads, teacher_loss
 from pointmcd.teachers.propagation import certainty, pooled_views, propagate, unit_rows
 from pointmcd.teachers.teach import teach
 

@@ -15,7 +15,8 @@ from pointmcd.files import is_temporary
 from pointmcd.teachers import teach as teach_module
 from pointmcd.teachers import trained as trained_module
 from pointmcd.teachers.config import TeachConfig
-from pointmcd.teachers.lessons.classification import ClassificationLesson, MultiViewHeads
+from pointmcd.teachers.lessons.classification import ClassificationLesson
+from pointmcd.teachers.lessons.views_network import MultiViewHeads
 from pointmcd.teachers.settings import decisive_settings
 from pointmcd.teachers.teach import teach
 

@@ -16,7 +16,7 @@ from pointmcd.tasks.task import TASKS
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.lesson import LESSONS
 from pointmcd.teachers.teach import teach
-from pointmcd.training.trainer import evaluating
+from pointmcd.training.model import evaluating
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 OPTIONS = {"ema_decay": 0.9, "clip_gradients": 1.0, "class_weights": "balanced"}

@@ -62,7 +62,7 @@ def test_parts_and_a_best_epoch(parts_store, tmp_path):
     config = pointmcd.TrainConfig(
         parts_store, task="segmentation", student=STUDENT, teacher=None, points=32, device="cpu"
     )
-    labels = Labels(store.classes, store.parts)
+    labels = Labels.of(store)
     last, best = (config.described_task.build_model(STUDENT, labels).eval() for _ in range(2))
     saved = save_run(tmp_path / "run", last, config, best=best)
     found = pointmcd.evaluate(saved, device="cpu")

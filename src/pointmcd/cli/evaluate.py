@@ -87,8 +87,8 @@ def _measured(
     from pointmcd.teachers.stored import is_teacher
 
     if is_teacher(run):
-        given = {"--store": store, "--corrupt": corrupt, "--against": against}
-        return _teacher(run, split, given | {"--voting": None if voting == 1 else voting})
+        given = {"store": store, "corrupt": corrupt, "against": against}
+        return _teacher(run, split, given | {"voting": None if voting == 1 else voting})
     if corrupt is not None:
         if voting != 1:
             raise ConfigError(f"--voting {voting}: not with --corrupt; leave one out")
@@ -117,10 +117,9 @@ def _clean(run: Path, split: str, store: Path | None, device: str, voting: int) 
 
 def _teacher(folder: Path, split: str, given: "Mapping[str, object]") -> _Measured:
     from pointmcd.evaluation.evaluate import evaluate_teacher
+    from pointmcd.inference.teacher import refuse_run_options
 
-    for name, value in given.items():
-        if value is not None:
-            raise ConfigError(f"{name} {value}: is for runs; leave it out with a teacher")
+    refuse_run_options("last", **given)
     metrics = evaluate_teacher(folder, split)
     title = f"{folder}: {split}, {metrics.count} shapes, in percent"
     results = {"teacher": metrics}

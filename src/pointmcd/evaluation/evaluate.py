@@ -162,7 +162,7 @@ def evaluate_teacher(folder: str | Path, split: str = "test") -> Metrics:
         )
     if split in (REST, FOLDS):
         raise ConfigError(f"--split {split}: is for runs; with a teacher use --split test")
-    indices, known = store.indices(split), Labels(store.classes, store.parts)
+    indices, known = store.indices(split), Labels.of(store)
     if not len(indices):
         raise StoreError(f"{store.path}: no shapes in the {split} split; nothing to evaluate")
     labels = store.labels(indices)

@@ -22,7 +22,7 @@ from pointmcd.ops.masked_max import max_over_points
 from pointmcd.options import Axis
 from pointmcd.shapes.axes import axis_of_files, turn
 from pointmcd.shapes.clouds import read_points
-from pointmcd.tasks.task import InputFile, Prediction, Task
+from pointmcd.tasks.task import InputFile, Prediction
 from pointmcd.teachers.stored import is_teacher
 
 
@@ -104,7 +104,7 @@ def predictions(
     written = task.written if out else ()
     for path, targets in zip(paths, output_paths(paths, Path(out or "."), written), strict=True):
         try:
-            known = label or _class_of(path, classes) if _told(task) else None
+            known = label or _class_of(path, classes) if task.takes_class else None
             notes: list[str] = []
             cloud = read_points(path, used.points, 0, columns, notes, used.features)
             if notes and len(np.unique(cloud, axis=0)) < used.points:
@@ -118,15 +118,10 @@ def predictions(
         yield replace(found, read="; ".join(notes) or "mesh", up=file.up)
 
 
-def _told(task: Task) -> bool:
-    """Return whether the model is given the class of a shape."""
-    return "labels" in task.input_names
-
-
 def _check_label(used: Predictor, label: str | None) -> None:
     if label is None:
         return
-    if not _told(used.task):
+    if not used.task.takes_class:
         raise ConfigError(f"--label {label}: the model of {used.name} takes no class; leave it out")
     classes = used.labels.known
     if label not in classes:

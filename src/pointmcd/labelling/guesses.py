@@ -87,9 +87,7 @@ def check_store(run: Run, store: Store) -> None:
     Raises:
         RunError: saying so.
     """
-    _check_fingerprint(
-        run.path, run.meta.get("own_fingerprint", run.meta["store_fingerprint"]), store
-    )
+    _check_fingerprint(run.path, run.own_fingerprint, store)
 
 
 def _check_task(path: Path, task: Task | None) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -42,10 +41,6 @@ class ClassificationMetrics(PrintedMetrics):
             "overall accuracy": self.overall_accuracy,
             "mean class accuracy": self.class_accuracy,
         }
-
-    def as_dict(self) -> dict[str, Any]:
-        """Values for `test.json`: all but the confusion matrix and the scores."""
-        return {k: v for k, v in vars(self).items() if not isinstance(v, np.ndarray)}
 
 
 def classification_metrics(

@@ -2,6 +2,7 @@
 
 from typing import Any, Protocol
 
+import numpy as np
 from rich.table import Table
 
 from pointmcd.tables import Tabular, result_table
@@ -44,6 +45,10 @@ class PrintedMetrics(Tabular):
     def main(self) -> dict[str, float]:
         """The main metrics under the names to print them with."""
         raise NotImplementedError
+
+    def as_dict(self) -> dict[str, Any]:
+        """Values for `test.json`: all that are not arrays."""
+        return {k: v for k, v in vars(self).items() if not isinstance(v, np.ndarray)}
 
     def __repr__(self) -> str:
         scores = ", ".join(f"{name} {value:.1%}" for name, value in self.main.items())

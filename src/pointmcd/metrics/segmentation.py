@@ -2,9 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
 
 from pointmcd.metrics.metrics import PrintedMetrics
 from pointmcd.metrics.part_iou import UNLABELLED, MeanIoU, mean_ious, shape_ious
@@ -35,10 +32,6 @@ class SegmentationMetrics(PrintedMetrics, MeanIoU):
             "class mIoU": self.class_miou,
             "point accuracy": self.point_accuracy,
         }
-
-    def as_dict(self) -> dict[str, Any]:
-        """Values for `test.json`: all but the scores."""
-        return {k: v for k, v in vars(self).items() if not isinstance(v, np.ndarray)}
 
 
 def segmentation_metrics(

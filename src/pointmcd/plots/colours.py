@@ -26,6 +26,11 @@ def part_colours(count: int) -> Bytes:
     return _COLOURS[np.arange(count) % len(_COLOURS)]
 
 
+def part_hex(count: int) -> list[str]:
+    """The same as texts, such as #0072b2."""
+    return [f"#{bytes(colour).hex()}" for colour in part_colours(count)]
+
+
 def part_paint(parts: Integers, count: int) -> Bytes:
     """The colours uint8 [N, 3] of parts [N], counted from 0; light grey for -1, without a label."""
     return np.asarray(np.concatenate([part_colours(count), _UNLABELLED])[parts])

@@ -22,8 +22,8 @@ from pointmcd.shapes.clouds import read_points
 from pointmcd.tables import data_frame
 from pointmcd.teachers.stored import map_output
 from pointmcd.training.embeddings import embed_shapes, pool
+from pointmcd.training.model import evaluating
 from pointmcd.training.run import Run
-from pointmcd.training.trainer import evaluating
 from pointmcd.typing import Floats
 
 _ENDINGS = (".npz", ".csv", ".parquet")

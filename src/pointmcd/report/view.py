@@ -17,7 +17,7 @@ from pointmcd.inference.files import find_files
 from pointmcd.inference.predict import predictions
 from pointmcd.metrics.calibration import soften
 from pointmcd.options import Axis
-from pointmcd.plots.colours import part_colours
+from pointmcd.plots.colours import part_hex
 from pointmcd.progress import console
 from pointmcd.shapes.axes import turn
 from pointmcd.shapes.clouds import read_points
@@ -55,8 +55,8 @@ class Scene:
 
 def part_groups(parts: Integers, names: Sequence[str]) -> Paint:
     """Colour points by their parts [N], counted from 0; -1: without a label."""
-    colours = [f"#{bytes(colour).hex()}" for colour in part_colours(len(names))]
-    return Paint(np.where(parts < 0, len(names), parts), [*names, "no label"], [*colours, _UNKNOWN])
+    colours = [*part_hex(len(names)), _UNKNOWN]
+    return Paint(np.where(parts < 0, len(names), parts), [*names, "no label"], colours)
 
 
 def view(

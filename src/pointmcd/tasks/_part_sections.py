@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.colors import to_hex
 
 from pointmcd.data.store import Store, part_ranges
 from pointmcd.errors import PointMCDError
-from pointmcd.plots.colours import part_colours, part_paint
+from pointmcd.plots.colours import part_hex, part_paint
 from pointmcd.plots.parts import BACK, FRONT, cloud_pictures
 from pointmcd.plots.style import picture_uri
 from pointmcd.tasks.results import RunResult, Section, Variant
@@ -123,8 +122,7 @@ def _shape(
 
 def _legend(names: Sequence[str]) -> tuple[tuple[str, str], ...]:
     """Part names with their colours, like `("leg", "#0072b2")`."""
-    colours = (to_hex(colour / 255) for colour in part_colours(len(names)))
-    return tuple(zip(names, colours, strict=True))
+    return tuple(zip(names, part_hex(len(names)), strict=True))
 
 
 def _result(variant: Variant, row: int) -> RunResult:

@@ -39,6 +39,11 @@ class Labels:
     classes: list[str]
     parts: dict[str, list[str]] | None = None
 
+    @classmethod
+    def of(cls, store: Store) -> "Labels":
+        """Return those of a store."""
+        return cls(store.classes, store.parts)
+
     @property
     def known(self) -> list[str]:
         """The classes of which there is something to predict: with parts, those that have any."""
@@ -209,6 +214,11 @@ class Task(Scoring, ABC):
         Raises:
             ConfigError: when there is no such student, or it does not take extra channels.
         """
+
+    @property
+    def takes_class(self) -> bool:
+        """Whether the model is given the class of each shape."""
+        return "labels" in self.input_names
 
     def inputs(self, batch: Batch) -> tuple[Tensor, ...]:
         """Return the arguments for the model."""

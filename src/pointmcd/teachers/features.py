@@ -106,7 +106,7 @@ def _claim(folder: Path, identity: str) -> None:
     write_json(marker, identity)
 
 
-class Plan(NamedTuple):
+class EncodingPlan(NamedTuple):
     """How a device encodes views.
 
     Attributes:
@@ -120,13 +120,13 @@ class Plan(NamedTuple):
     half: bool
 
 
-def plan_for(device: torch.device, views: int) -> Plan:
+def plan_for(device: torch.device, views: int) -> EncodingPlan:
     """Return how a device encodes shapes of so many views.
 
     On a CPU it is one shape at a time: few maps stay in its cache.
     """
     together = 1 if device.type == "cpu" else max(1, OTHER_BATCH // views)
-    return Plan(together, decoding_threads(device), half=device.type == "cuda")
+    return EncodingPlan(together, decoding_threads(device), half=device.type == "cuda")
 
 
 def decoding_threads(device: torch.device) -> int:
@@ -167,7 +167,7 @@ def _encode(
     indices: Indices,
     encoder: ImageEncoder,
     device: torch.device,
-    plan: Plan,
+    plan: EncodingPlan,
     reach: Callable[[int], None] = lambda shapes: None,
 ) -> Array:
     def read(some: Indices) -> Tensor:

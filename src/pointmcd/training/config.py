@@ -330,7 +330,7 @@ class TrainConfig:
             self._check_without_labels()
         elif self.class_weights != "none" and not self.described_task.weighs_shapes:
             raise ConfigError(f"--class-weights: --task {self.task} weighs no shapes; leave it out")
-        if self.unlabelled and "labels" in self.described_task.input_names:
+        if self.unlabelled and self.described_task.takes_class:
             raise ConfigError(f"--unlabelled: --task {self.task} needs the class of every shape")
 
     def _check_without_labels(self) -> None:

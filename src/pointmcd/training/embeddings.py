@@ -10,7 +10,7 @@ from torch import Tensor
 from pointmcd.data.dataset import ShapeDataset, evaluation_loader
 from pointmcd.data.store import Store
 from pointmcd.ops.masked_max import max_over_points
-from pointmcd.training.trainer import evaluating
+from pointmcd.training.model import evaluating
 from pointmcd.typing import Floats, Indices
 
 

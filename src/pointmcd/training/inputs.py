@@ -150,7 +150,7 @@ def _every_train_shape(
         augmentation = _augmentation(config, one, seed + number)
         options: dict[str, Any] = {"augmentation": augmentation, "repeats": repeats}
         # A model that is told the class is told it here too; parts are not read.
-        told = "labels" in config.described_task.input_names
+        told = config.described_task.takes_class
         members.append(
             _dataset(config, one, indices, outputs, labelled=told, parts=False, **options)
         )
@@ -231,11 +231,14 @@ def _dataset(
     store: Store,
     indices: Indices,
     outputs: dict[str, Targets] | None,
+    *,
+    labelled: bool | None = None,
+    parts: bool | None = None,
     **options: Any,
 ) -> ShapeDataset:
     task = config.described_task
-    labelled = options.pop("labelled", task.labelled)
-    parts = options.pop("parts", labelled and task.dense)
+    labelled = task.labelled if labelled is None else labelled
+    parts = labelled and task.dense if parts is None else parts
     return ShapeDataset(
         store,
         indices,

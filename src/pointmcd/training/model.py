@@ -1,6 +1,7 @@
 """A run's model, loaded for inference: points alone (and a class), no views, no mask."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from inspect import signature
 
 import torch
@@ -49,3 +50,15 @@ def build_model(task: Task, student: str, labels: Labels, features: Sequence[str
             " let it pass them to create_student, or leave out --features"
         )
     return task.build_model(student, labels, extra_channels=count_channels(features))
+
+
+@contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode, without gradients."""
+    was_training = module.training
+    module.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        module.train(was_training)

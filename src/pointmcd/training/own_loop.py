@@ -38,7 +38,7 @@ def save_run(
         model: the trained model of the task. For classification, points [B, N, 3] to logits [B, K]
             in the order of `store.classes`, it is `create_model(config.student, num_classes=K)`;
             for any task `config.described_task.build_model(config.student, labels)` with
-            `labels = Labels(store.classes, store.parts)`.
+            `labels = Labels.of(store)`.
         config: what your loop did, as comparisons and reports will tell it: store, student, task,
             teacher (None: a baseline), objectives, points, seed. Its `out` is not read.
         history: one record per epoch, in order: numbers by name, of which the report draws those

@@ -95,6 +95,11 @@ class Run(Tabular):
         return self.metrics()
 
     @property
+    def own_fingerprint(self) -> str:
+        """The fingerprint of its store without a label file."""
+        return str(self.meta.get("own_fingerprint", self.meta["store_fingerprint"]))
+
+    @property
     def settings(self) -> dict[str, Any]:
         """The content of config.yaml.
 

@@ -3,13 +3,13 @@
 import contextlib
 import math
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from pointmcd.checkpoint import load_checkpoint, save_checkpoint, under_prefix, with_prefix
 from pointmcd.data.store import Store
+from pointmcd.device import settle
 from pointmcd.errors import ConfigError, RunError, StoreError
 from pointmcd.files import remove_stale
 from pointmcd.progress import Estimate, console, fitting, progress_bar
@@ -269,11 +269,10 @@ def finish(trainer: Trainer, run: Run) -> None:
 
 def _estimate(trainer: Trainer, epochs: int) -> Estimate:
     """The estimate of the time that so many epochs take, not yet said."""
-    device = getattr(torch, trainer.accelerator.device.type, None)
     return Estimate(
         epochs * trainer.steps,
         skipped=WARM_UP + 2 if trainer.captures else 1,  # the recording, and the first replay
-        wait=getattr(device, "synchronize", lambda: None),
+        wait=partial(settle, trainer.accelerator.device),
         shown=is_main(),
     )
 

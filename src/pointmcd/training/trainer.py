@@ -4,7 +4,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing
 from typing import Any
 
 import torch
@@ -50,7 +50,7 @@ from pointmcd.training.inputs import (
     unlabelled_dataset,
     validation_loader,
 )
-from pointmcd.training.model import build_model
+from pointmcd.training.model import build_model, evaluating
 from pointmcd.training.processes import agreed, check_shared, process_count, process_index
 from pointmcd.training.run import Run
 
@@ -128,7 +128,7 @@ class Trainer:
         check_shared(config.batch_size, len(self.dataset))
         # The model is made first: runs of one seed start from the same weights.
         torch.manual_seed(config.seed)
-        labels = Labels(store.classes, store.parts)
+        labels = Labels.of(store)
         self.module = build_model(self.task, config.student, labels, config.features)
         if config.init is not None:
             start_from(self.module, Run(config.init))
@@ -481,15 +481,3 @@ def _optimizer(
         return torch.optim.SGD(module.parameters(), momentum=0.9, **options)
     capturable = recorded_on is not None
     return torch.optim.AdamW(module.parameters(), capturable=capturable, **options)
-
-
-@contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode, without gradients."""
-    was_training = module.training
-    module.eval()
-    try:
-        with torch.inference_mode():
-            yield
-    finally:
-        module.train(was_training)
