@@ -1,5 +1,6 @@
 """`pointmcd predict`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -67,7 +68,7 @@ def predict(
         raise UsageError("predict: --link is for --sort-into FOLDER")
     if json and csv is not None:
         raise UsageError("predict: --csv FILE and --json: choose one")
-    from pointmcd.inference.files import find_files, labelled_files, write_table
+    from pointmcd.inference.files import find_files, labelled_files
     from pointmcd.inference.predict import predictions
     from pointmcd.progress import console, progress_bar
 
@@ -90,15 +91,7 @@ def predict(
             " (train --folds holds out each of them in turn)",
             soft_wrap=True,
         )
-    if json:
-        records = [_tell(one, one.record() if one.fault is None else {}) for one in every]
-        print_tables((), Form(json=True), records)
-    elif csv is not None:
-        rows = [_tell(one, one.row() if one.fault is None else {}) for one in every]
-        write_table(csv, rows)
-        print_line(str(csv))
-    elif known:
-        _print([{"file": str(one.path), **one.cells(), "read": one.read} for one in known])
+    _write(every, json, csv)
     if sort_into is not None:
         _sort(known, given, sort_into, link)
         if not json:
@@ -107,6 +100,21 @@ def predict(
         console.print(f"pointmcd: {fault}", style="red", soft_wrap=True)
     if faults:
         raise PointMCDError(faults[-1])
+
+
+def _write(every: "Sequence[Prediction]", json: bool, csv: Path | None) -> None:
+    """Print the predictions as JSON or as a table, or write them to a CSV file."""
+    known = [one for one in every if one.fault is None]
+    if json:
+        records = [_tell(one, one.record() if one.fault is None else {}) for one in every]
+        print_tables((), Form(json=True), records)
+    elif csv is not None:
+        from pointmcd.inference.files import write_table
+
+        write_table(csv, [_tell(one, one.row() if one.fault is None else {}) for one in every])
+        print_line(str(csv))
+    elif known:
+        _print([{"file": str(one.path), **one.cells(), "read": one.read} for one in known])
 
 
 def _tell(one: "Prediction", found: dict[str, Any]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from pointmcd.device import pick_device
 from pointmcd.files import read_json, write_json
 from pointmcd.metrics.calibration import calibration_error, fit_temperature, soften
 from pointmcd.tasks.results import Arrays
+from pointmcd.training.config import beside
 from pointmcd.training.inputs import validation_loader
 from pointmcd.training.model import load_model
 from pointmcd.training.run import Run
@@ -24,8 +25,7 @@ LEAST_SHAPES = 20
 
 def folds_folder(run: Path) -> Path:
     """Return where the folds of a run lie."""
-    run = run.resolve()
-    return run.with_name(f"{run.name}-folds")
+    return beside(run.resolve(), "folds")
 
 
 def identity(run: Mapping[str, Any]) -> dict[str, Any]:

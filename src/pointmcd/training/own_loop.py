@@ -92,7 +92,7 @@ def _numbers(record: Mapping[str, Any], epoch: int) -> dict[str, float]:
 
 def _check_model(model: nn.Module, plan: Plan) -> None:
     """Refuse a model that the run's task would not build, before anything is written."""
-    config, labels = plan.config, Labels(plan.store.classes, plan.store.parts)
+    config, labels = plan.config, Labels.of(plan.store)
     wanted = build_model(config.described_task, config.student, labels, config.features)
     load_module(wanted, model.state_dict(), "model")
 
