@@ -24,7 +24,7 @@ class FeatureKind:
 
     Attributes:
         name: in options, error texts, and the name of its file in a shard.
-        told: names of its channels, with their range, for readers of an exported model.
+        channel_names: with their range, for readers of an exported model.
         dtype: of that file.
         scale: what stands for 1 there.
         direction: whether it is a vector square to the surface, which turns with the shape.
@@ -32,7 +32,7 @@ class FeatureKind:
     """
 
     name: str
-    told: tuple[str, str, str]
+    channel_names: tuple[str, str, str]
     dtype: type[np.integer[Any]]
     scale: int
     direction: bool
@@ -116,7 +116,7 @@ def count_channels(names: Sequence[str]) -> int:
 
 def channel_names(names: Sequence[str]) -> list[str]:
     """Return what the channels of points [N, 3 + F] are."""
-    return ["x", "y", "z", *(told for kind in chosen_kinds(names) for told in kind.told)]
+    return ["x", "y", "z", *(name for kind in chosen_kinds(names) for name in kind.channel_names)]
 
 
 def directions(names: Sequence[str]) -> Iterator[slice]:
