@@ -55,7 +55,7 @@ class Targets(Protocol):
 
 
 class Draw(NamedTuple):
-    """What a batch is made of.
+    """Random choices of a batch.
 
     Attributes:
         places: of its shapes among the indices of the data set, [B].

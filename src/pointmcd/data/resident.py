@@ -55,7 +55,7 @@ class ResidentShapes(Dataset[Batch]):
 
     @property
     def indices(self) -> Indices:
-        """Which shapes of the store."""
+        """Indices of the shapes in the store."""
         return self.shapes.indices
 
     @property
@@ -87,7 +87,7 @@ class ResidentShapes(Dataset[Batch]):
         return batch._replace(visibility=self._of(self.visibility, at, chosen), teacher=outputs)
 
     def _truth(self, draw: Draw, at: Tensor, chosen: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """What `ShapeDataset.truth` gives, on the device."""
+        """Labels on the device, as `ShapeDataset.truth` gives them."""
         parts = None if self.parts is None else self._of(self.parts, at, chosen)
         return self._there(self.shapes.labels[draw.places]), parts
 

@@ -214,9 +214,10 @@ def _rest(run: Run, store: Store) -> Indices:
         why = "knew the labels of all train shapes"
         if store.label_file:
             why = (
-                "learnt from a label file beside which the store knows no labels that agree with it"
+                "was trained with a label file, and the store has no matching labels of its own to"
+                " check against"
             )
-        raise RunError(f"{run.path}: {why}, so there is no rest to check; use --split test")
+        raise RunError(f"{run.path}: {why}, so there is no rest to evaluate; use --split test")
     return np.concatenate([held, store.indices("test")])
 
 
