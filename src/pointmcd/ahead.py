@@ -36,7 +36,7 @@ def map_ahead(call: Callable[[S], T], items: Iterable[S], threads: int) -> Gener
 
 
 def _on_the_same_gpu() -> Callable[[], None] | None:
-    """What lets a thread compute on the caller's GPU: each begins with the first."""
+    """Return a thread initializer that selects the caller's GPU; None without CUDA."""
     if not torch.cuda.is_initialized():
         return None
     return partial(torch.cuda.set_device, torch.cuda.current_device())

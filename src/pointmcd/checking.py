@@ -35,9 +35,9 @@ def attempt(fails: str, call: Callable[[], T]) -> T:
 
 
 def check_derived(kind: Any, base: type[Any]) -> None:
-    """Refuse what is no class derived from `base`, or lacks some of its methods."""
+    """Refuse what is not a class derived from `base`, or lacks some of its methods."""
     if not inspect.isclass(kind) or not issubclass(kind, base):
-        raise ConfigError(f"is no class derived from {base.__module__}.{base.__qualname__}")
+        raise ConfigError(f"is not a class derived from {base.__module__}.{base.__qualname__}")
     if lacking := sorted(getattr(kind, "__abstractmethods__", ())):
         raise ConfigError(f"lacks the methods {', '.join(lacking)}")
 

@@ -40,7 +40,7 @@ OPTIONS = {"points": 256, "batch_size": 16, "objective": ("logits:9",)}
 
 
 class Demo(NamedTuple):
-    """What the demo ends with.
+    """Results of the demo.
 
     Attributes:
         rest: the comparison at few labels on all shapes whose labels no run knew.

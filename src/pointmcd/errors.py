@@ -37,7 +37,7 @@ class ShapeError(PointMCDError):
 
 
 class FormatError(ValueError):
-    """What a reader finds wrong with a file; its name is left to `formats.reading` to add."""
+    """A fault that a reader finds in a file; `formats.reading` adds the file's name."""
 
 
 class StoreError(PointMCDError):

@@ -19,7 +19,7 @@ def result_table(
 ) -> Table:
     """Return a table with its first column on the left and all others on the right.
 
-    Names in [brackets] are no markup; `notes` are lines below the table.
+    Names in [brackets] are not markup; `notes` are lines below the table.
     """
     table = Table(title=Text(title), caption=Text("\n".join(notes)))
     for number, column in enumerate(columns):

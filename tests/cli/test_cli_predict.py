@@ -98,7 +98,7 @@ def test_predict_without_a_class(refused, parts_run, chair, tmp_path):
     stray = shutil.copy(chair, tmp_path / "stray.off")
     out = tmp_path / "found"
     line = refused("predict", parts_run, stray, "--out", out, *CPU)
-    assert line.startswith(f"{stray}: of which class?")
+    assert line.startswith(f"{stray}: the model needs the class;")
     assert "--label" in line
     assert "bed, chair" in line
     assert not out.exists()
@@ -185,6 +185,6 @@ def test_exported_weights_are_used_by_their_folder_or_name(
     assert cli("predict", "--pretrained", "mine", mesh, *CPU)[1] == table
     status, _, line = cli("predict", "--pretrained", "yours", mesh, *CPU)
     assert status == 2
-    assert line.endswith("none of those that come with pointmcd: mine\n")
+    assert line.endswith("one of those that come with pointmcd: mine\n")
     line = refused("export", trained_run, "--licence", "cc0-1.0")
     assert line == "--licence: is for --to safetensors alone"

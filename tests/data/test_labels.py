@@ -102,7 +102,7 @@ def test_which_shape_a_path_means(write, tmp_path, path, index):
 
 @pytest.mark.parametrize("path", ["bed", "e", "a", "bed/a/z", ""])
 def test_a_path_that_is_no_shape(write, tmp_path, path):
-    with pytest.raises(ConfigError, match=f"line 1: {path} is no shape of .*, .* like bed/a"):
+    with pytest.raises(ConfigError, match=f"line 1: no shape {path} in .*; .* like bed/a"):
         match_labels(NAMES, write(f"{path},x"), tmp_path)
 
 

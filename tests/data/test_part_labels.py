@@ -154,9 +154,12 @@ def test_rows_that_do_not_fit(store, tmp_path):
     first = int(own.indices("train")[0])
     rows = part_rows(own, [first])
     for changed, message in [
-        ([rows[0]._replace(path="bed/none")], "line 2: bed/none is no shape of .* names are like"),
+        ([rows[0]._replace(path="bed/none")], "line 2: no shape bed/none in .* names look like"),
         ([rows[0], rows[0]._replace(part="x")], "lines 2 and 3 say of cluster 1 of .* and x; keep"),
-        ([rows[0]._replace(clusters="6-00000000")], "was labelled upon other clusters .6-00000000"),
+        (
+            [rows[0]._replace(clusters="6-00000000")],
+            "was labelled with a different clustering .6-00000000",
+        ),
         ([rows[0], rows[1]._replace(clusters="7-00000000")], "lines 2 and 3 are of different clus"),
         ([rows[0]._replace(clusters="999-00000000")], "999 clusters, but .* has 128 points"),
         (part_rows(own, own.indices("test")[:1]), "names parts of shapes in the test split alone"),

@@ -113,9 +113,9 @@ def test_logits_of_points_stay_with_the_host(store):
     assert resident(shapes, CPU) is shapes
 
 
-def test_what_is_judged_has_its_labels_on_the_host(store):
+def test_batches_for_evaluation_have_their_labels_on_the_host(store):
     shapes = shapes_of(store, teacher=False, augmentation=None, parts=True)
-    here = resident(shapes, torch.device("meta"), judged=True)
+    here = resident(shapes, torch.device("meta"), for_evaluation=True)
     found, wanted = here.__getitems__(ITEMS), shapes.__getitems__(ITEMS)
     assert torch.equal(found.labels, wanted.labels)
     assert torch.equal(found.parts, wanted.parts)

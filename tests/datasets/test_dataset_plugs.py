@@ -78,7 +78,7 @@ def test_a_path_that_looks_like_a_name_or_an_option_is_a_path(reels, tmp_path, m
 
 
 def test_what_is_no_data_set_or_not_there_is_one_line(reels):
-    with pytest.raises(ConfigError, match="toy_dataset:Reel: is no subclass of"):
+    with pytest.raises(ConfigError, match="toy_dataset:Reel: is not a subclass of"):
         find_shapes(f"toy_dataset:Reel:{reels}")
     with pytest.raises(ConfigError, match="data set absent_file:Reels: cannot be imported"):
         find_shapes(f"absent_file:Reels:{reels}")
@@ -147,7 +147,7 @@ class Unstable(Good):
 
 
 BREACHES = {
-    "no class of ours": (dict, "is no subclass of"),
+    "no class of ours": (dict, "is not a subclass of"),
     "option": (Demanding, "option seed has no default"),
     "title": (broken(title=""), "title is ''; make it one line"),
     "licence": (broken(licence="one\ntwo"), "licence is 'one"),

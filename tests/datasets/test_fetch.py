@@ -214,7 +214,7 @@ def test_a_zip_without_a_published_checksum_is_held_against_its_own(server, tmp_
 @pytest.mark.parametrize("body", [ZIP[:-500], ZIP.replace(BODY[:9], b"123456789"), b"<html>"])
 def test_a_damaged_zip_or_a_page_is_refused(server, tmp_path, body):
     server.body = body
-    with pytest.raises(DownloadError, match="is no intact zip"):
+    with pytest.raises(DownloadError, match="is not an intact zip"):
         get(server, tmp_path / "set.zip", None)
     assert left(tmp_path) == []
 

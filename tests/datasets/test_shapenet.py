@@ -67,8 +67,8 @@ def test_two_synsets_of_one_word_stay_two_classes(copy):
         ("all.csv", "id,synsetId,modelId\n1,02818832,x\n", "line 2 must have synsetId"),
         ("all.csv", '"' + "x" * 200_000, "cannot be read as csv"),
         ("all.csv", "id,synsetId,modelId,split\n1,02818832,x,maybe\n", "line 2 must have"),
-        ("taxonomy.json", "{}x", "is no list"),
-        ("taxonomy.json", '[{"synset": 1}]', "is no list"),
+        ("taxonomy.json", "{}x", "is not a list"),
+        ("taxonomy.json", '[{"synset": 1}]', "is not a list"),
     ],
 )
 def test_damaged_lists_are_one_line(copy, file, content, words):

@@ -113,7 +113,7 @@ def test_parts_json_names_the_parts(root):
 def test_own_classes_need_parts_json_and_run_through_it(normal):
     file = normal / "synsetoffset2category.txt"
     file.write_text(file.read_text().replace("Airplane", "Zeppelin"))
-    with pytest.raises(ShapeError, match=r"Zeppelin is no class of ShapeNetPart.*parts\.json"):
+    with pytest.raises(ShapeError, match=r"Zeppelin is not a class of ShapeNetPart.*parts\.json"):
         list_labelled_clouds(normal)
     four = ["a", "b", "c", "d"]
     (normal / "parts.json").write_text(json.dumps({"Zeppelin": four, "Chair": four}))

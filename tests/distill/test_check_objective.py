@@ -120,7 +120,7 @@ class Forgets(ShapeMatch):
     ("kind", "fault"),
     [
         (Abstract, "objective Abstract: outputs fails: TypeError"),
-        (dict, "is no class derived from pointmcd.distill.objective.Objective"),
+        (dict, "is not a class derived from pointmcd.distill.objective.Objective"),
         (Unknown, "output smell: unknown; known are descriptors, features"),
         (
             NoTuple,

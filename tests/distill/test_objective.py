@@ -42,9 +42,12 @@ def test_a_term_has_a_column_a_weight_and_options():
         ("vafp:-1", "--objective vafp:-1: the weight must be at least 0"),
         ("vafp:nan", "--objective vafp:nan: the weight must be at least 0"),
         ("vafp:inf", "--objective vafp:inf: the weight must be at least 0"),
-        ("vafp:big", "--objective vafp:big: the weight big is no number"),
-        (f"{MEAN}:big", f"--objective {MEAN}:big: the weight big is no number"),
-        ("own/x.py:Mean:big,a=1", "--objective own/x.py:Mean:big,a=1: the weight big is no number"),
+        ("vafp:big", "--objective vafp:big: the weight big is not a number"),
+        (f"{MEAN}:big", f"--objective {MEAN}:big: the weight big is not a number"),
+        (
+            "own/x.py:Mean:big,a=1",
+            "--objective own/x.py:Mean:big,a=1: the weight big is not a number",
+        ),
         ("own/x.py:Mean", "own/x.py:Mean: cannot be imported: .*x.py: no such file"),
         (r"C:\x.py:Mean", r"objective C:\\x.py:Mean: cannot be imported: .*x.py: no such file"),
         (

@@ -13,7 +13,7 @@ def test_statistics_in_parts_are_those_of_the_whole(monkeypatch, shapes, views):
     whole = random.normal(50, 3, size=(shapes, *views, 6)).astype(np.float32)
     found, exact = channel_statistics(whole), whole.astype(np.float64).reshape(-1, 6)
     assert np.allclose(found.mean, exact.mean(0), rtol=1e-12)
-    assert np.allclose(found.deviation, exact.std(0), rtol=1e-9)
+    assert np.allclose(found.std, exact.std(0), rtol=1e-9)
     assert np.array_equal(found.least, exact.min(0))
 
 
@@ -37,7 +37,7 @@ def test_a_channel_far_from_zero_keeps_its_variance():
     far = np.full((400, 12, 1), 30000, np.float32) + np.arange(400, dtype=np.float32)[:, None, None]
     found = channel_statistics(far)
     assert found.mean == pytest.approx(30000 + 199.5)
-    assert found.deviation == pytest.approx(np.arange(400).std())
+    assert found.std == pytest.approx(np.arange(400).std())
 
 
 def test_statistics_once_standardised():
@@ -47,5 +47,5 @@ def test_statistics_once_standardised():
     plain = channel_statistics(values)
     again = channel_statistics((values - plain.mean) / plain.scale)
     found = plain.standardised()
-    for name in ("mean", "deviation", "least"):
+    for name in ("mean", "std", "least"):
         assert np.allclose(getattr(found, name), getattr(again, name), atol=1e-6), name

@@ -118,7 +118,7 @@ def test_files_of_clouds(fitted, clouds, tmp_path):
     np.testing.assert_array_equal(said[1], fitted.predict([clouds[1, :50]])[0])
     mesh = tmp_path / "a.off"
     mesh.write_text("OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n")
-    with pytest.raises(ShapeError, match=r"X\[1\] .*a.off: is no point cloud"):
+    with pytest.raises(ShapeError, match=r"X\[1\] .*a.off: is not a point cloud"):
         fitted.predict([files[0], mesh])
 
 

@@ -59,7 +59,7 @@ def test_what_is_broken_is_named_in_one_line(name, fault):
 
 
 def test_what_is_no_task():
-    with pytest.raises(ConfigError, match="task builtins:dict: is no class derived from"):
+    with pytest.raises(ConfigError, match="task builtins:dict: is not a class derived from"):
         check_task("builtins:dict")
     with pytest.raises(ConfigError, match="unknown"):
         check_task("nobody")

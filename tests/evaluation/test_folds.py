@@ -156,7 +156,7 @@ def test_other_numbers_of_folds_are_told(taught_store, tmp_path):
         runs.append(train(config))
         evaluate(runs[-1], "folds", device="cpu")
     found = compare(runs[:1], runs[1:], split="folds")
-    assert any("have other numbers of folds: 3 and 2" in text for text in found.warnings)
+    assert any("have different numbers of folds: 3 and 2" in text for text in found.warnings)
 
 
 def test_a_class_of_test_shapes_alone_keeps_its_place(taught_store, tmp_path):

@@ -162,10 +162,14 @@ def test_label_files_of_one_number_and_seed_are_no_variant(file_runs, own_store,
     file = label_file(Store(own_store), tmp_path, 7, 1)
     run = train(TrainConfig(own_store, tmp_path / "run", teacher=None, labels=file, **SHARED))
     evaluate(run, device="cpu")
-    with pytest.raises(RunError, match=r"both seed 0 of baseline; .* give one kind as --baseline"):
+    with pytest.raises(
+        RunError, match=r"both seed 0 of baseline; .* runs of one file as --baseline"
+    ):
         compare([run, *file_runs[1]])
     found = compare([run], file_runs[1][:1])
-    assert any("learnt from other label files, seed 0" in text for text in found.warnings)
+    assert any(
+        "were trained with different label files (seed 0)" in text for text in found.warnings
+    )
     assert not any("label files" in text for text in compare(file_runs[1]).warnings)
 
 

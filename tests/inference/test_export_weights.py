@@ -87,7 +87,9 @@ def test_only_its_own_folder_is_replaced(trained_run, tmp_path):
     assert (folder / "thesis.txt").exists()
     with pytest.raises(ConfigError, match="is a file; name a folder"):
         export_run(trained_run, "safetensors", folder / "thesis.txt")
-    with pytest.raises(ConfigError, match=r"--points 64.*--to onnx alone"):
+    with pytest.raises(
+        ConfigError, match=r"--points 64: must be at least 1, and applies only to --to onnx"
+    ):
         export_run(trained_run, "safetensors", tmp_path / "other", points=64)
 
 

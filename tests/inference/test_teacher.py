@@ -133,7 +133,7 @@ def test_bad_files_and_renderings_that_it_never_learnt_from(teachers, tmp_path, 
         "9 points; 9 points, repeated to 128; seen as splats; the teacher learnt from meshes"
     )
     assert "absent.off" in third.fault
-    assert fourth.fault.startswith(f"{other}: is no mesh or point cloud")
+    assert fourth.fault.startswith(f"{other}: is not a mesh or point cloud")
     status, out, err = cli("predict", teachers / "teachers/lite0", bad, cloud, "--device", "cpu")
     assert status == 1
     assert err.startswith(f"pointmcd: {bad}: ")

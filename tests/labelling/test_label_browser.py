@@ -173,7 +173,7 @@ def test_a_file_is_dropped_on_the_page(browser, page):
     browser.settle("labels.count > 0")
     assert labels(browser) == {"椅子/стул/كرسي": "chair", "[red]name[/red]": "[b]bold[/b]"}
     said = browser.run("document.getElementById('said').textContent")
-    assert "2 labels, 2 of them new. 1 line left out; line 3: nowhere is no shape" in said
+    assert "2 labels, 2 of them new. 1 line left out; line 3: no shape nowhere" in said
     assert browser.run("writeLabels(labels.rows(names))").startswith("path,class,split\n")
     browser.run(drop, 'path,class\na,"x')
     browser.settle("document.getElementById('said').textContent.includes('quote')")

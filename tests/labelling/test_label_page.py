@@ -131,7 +131,7 @@ def test_what_cannot_be_used(taught_store, trained_run, hard_store, tmp_path):
     with pytest.raises(ConfigError, match="--count 0: must be at least 1"):
         label_page(taught_store, count=0)
     (tmp_path / "wrong.csv").write_text("nowhere,chair\n")
-    with pytest.raises(ConfigError, match=r"wrong.csv: line 1: nowhere is no shape of"):
+    with pytest.raises(ConfigError, match=r"wrong.csv: line 1: no shape nowhere in"):
         label_page(taught_store, tmp_path / "wrong.csv")
     run = shutil.copytree(trained_run, tmp_path / "run")
     write_json(run / "run.json", read_json(run / "run.json") | {"task": "segmentation"})

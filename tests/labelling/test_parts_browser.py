@@ -178,7 +178,7 @@ def test_files_that_do_not_fit(browser, page, tmp_path):
     assert parts(browser)[1] == "x"
     said = browser.run("document.getElementById('said').textContent")
     assert said.startswith("some.csv: 1 piece, 1 of them new. 3 lines left out; line ")
-    assert "none is no shape of this page" in said
+    assert "no shape none on this page" in said
     (tmp_path / "labels.csv").write_text("path,class\na,b\n")
     browser.choose_file("#file", tmp_path / "labels.csv")
     browser.settle("document.getElementById('said').textContent.includes('column cluster')")

@@ -89,7 +89,7 @@ def test_changes_of_others_to_the_file_stay(server):
     server.file.path.write_text("nowhere,chair\n")
     status, text = save(server, [0, "bed"])
     assert status == 500
-    assert "line 1: nowhere is no shape" in text
+    assert "line 1: no shape nowhere" in text
     assert call(server.url)[0] == 409
     assert server.file.path.read_text() == "nowhere,chair\n"
     server.file.path.unlink()

@@ -141,7 +141,7 @@ def test_a_group_of_ties_few_or_none(group):
 
 
 def odd_clouds(kind, near, count):
-    """Centres and clouds: random, full of ties, or with what is no number."""
+    """Centres and clouds: random, full of ties, or with NaN."""
     generator = torch.Generator().manual_seed(count)
     points = torch.randn(2, count, 3, generator=generator)
     centres = torch.cat([points[:, :2], torch.randn(2, near, 3, generator=generator)], dim=1)

@@ -93,7 +93,7 @@ def test_in_onnx_the_same_points_are_taken(traced, shape, kind):
 
 
 def damaged(kind, batch, count):
-    """Random clouds, clouds full of ties, or clouds with what is no number."""
+    """Random clouds, clouds full of ties, or clouds with NaN."""
     points = torch.randn(batch, count, 3, generator=torch.Generator().manual_seed(count))
     if kind == "ties":
         return points.round()

@@ -49,7 +49,7 @@ def test_files_that_differ_in_their_ending_alone_share_a_label(quick, tmp_path, 
 
 def test_a_path_that_is_no_shape_stops_before_the_store_is_made(make, few_meshes, file, tmp_path):
     file.write_text("nobody.off,x\n")
-    with pytest.raises(ConfigError, match=r"line 1: nobody\.off is no shape of"):
+    with pytest.raises(ConfigError, match=r"line 1: no shape nobody\.off in"):
         make()
     assert not (tmp_path / "store").exists()
 

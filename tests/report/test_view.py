@@ -55,7 +55,7 @@ def test_a_store_with_what_each_view_sees(store, tmp_path):
 def test_shapes_by_name(store, tmp_path):
     wanted = [store.shapes[4].name, store.shapes[1].name]
     assert [s["name"] for s in scenes(view(store.path, tmp_path, shapes=wanted))] == wanted
-    with pytest.raises(ConfigError, match="--shapes nothing: is no shape here"):
+    with pytest.raises(ConfigError, match="--shapes nothing: no such shape"):
         view(store.path, tmp_path, shapes=["nothing"])
 
 

@@ -136,11 +136,11 @@ REFUSED = {
     "decimal commas, comma and blank": (table("", ", ").replace(".", ","), "decimal numbers"),
     "thousands": ("1,234 2,345 3,456\n4,567 5,678 6,789\n", "thousands"),
     "points and commas": ("1.234,5;2;3\n1.234,5;2;3\n", "numbers with one separator"),
-    "a comma among points": (table("", ";") + "1,5;2;3\n", "row 4, column 1: 1,5 is no number"),
+    "a comma among points": (table("", ";") + "1,5;2;3\n", "row 4, column 1: 1,5 is not a number"),
     "ragged": (table("", " ") + "1 2\n", "row 4 has 2 columns, not 3"),
     "longer": (table("x,y,z\n") + "1,2,3,4\n", "row 4 has 4 columns, not 3"),
     "an empty field": (table("x,y,z\n") + "1,,3\n", "row 4, column 2: is empty"),
-    "a word": (table("x,y,z\n") + "1,NA,3\n", "row 4, column 2: NA is no number"),
+    "a word": (table("x,y,z\n") + "1,NA,3\n", "row 4, column 2: NA is not a number"),
     "a count too high": (table("4\n", " "), "4 points are announced, but 3 found; truncated"),
     "a count too low": (table("2\n", " "), "2 points are announced, but 3 found"),
     "two clouds": (table("3\n", " ") + table("3\n", " "), "row 4 has 1 columns"),
@@ -148,7 +148,7 @@ REFUSED = {
     "prose": ("Dear reader,\nno points here.\n", "no points"),
     "nothing": ("", "no points"),
     "a header alone": ("x,y,z\n", "no points"),
-    "a bare NUL": ("1 2 3\n\0\n4 5 6\n", "no text"),
+    "a bare NUL": ("1 2 3\n\0\n4 5 6\n", "it is not a text file"),
 }  # fmt: skip
 
 

@@ -249,7 +249,7 @@ def made_up(tmp_path_factory):
 @pytest.mark.parametrize(
     ("lesson", "text"),
     [
-        (dict, "is no class derived from pointmcd.teachers.lesson.Lesson"),
+        (dict, "is not a class derived from pointmcd.teachers.lesson.Lesson"),
         (NotFinished, "lacks the methods loss, outputs"),
         (WithoutDefaults, "default_options fails: TypeError: .*needed"),
         (BareOptions, "options_type must be a dataclass derived from LessonOptions"),

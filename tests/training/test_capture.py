@@ -85,9 +85,9 @@ def test_replays_equal_plain_steps_over_a_schedule(make, own, recording):
     recorded = train(make("a", **options))
     assert Again.replays == 6 - WARM_UP
     recording(Refuses)
-    with pytest.warns(UserWarning, match="not recorded on the GPU.*not permitted") as said:
+    with pytest.warns(UserWarning, match="without CUDA graphs.*not permitted") as said:
         plain = train(make("b", **options))
-    assert sum("not recorded" in str(one.message) for one in said) == 1
+    assert sum("without CUDA graphs" in str(one.message) for one in said) == 1
     assert_same(recorded, plain)
 
 
@@ -108,7 +108,7 @@ def test_other_tasks_are_recorded_too(make, taught_store, parts_store, recording
     assert_same(recorded, plain)
 
 
-@pytest.mark.filterwarnings("error:steps are not recorded")
+@pytest.mark.filterwarnings("error:training runs without CUDA graphs")
 @pytest.mark.parametrize("objective", OBJECTIVES.names())
 def test_every_objective_is_recorded(make, taught_store, taught_parts, recording, objective):
     dense = objective == "point_logits"
@@ -118,7 +118,7 @@ def test_every_objective_is_recorded(make, taught_store, taught_parts, recording
     assert Again.replays > 0
 
 
-@pytest.mark.filterwarnings("error:steps are not recorded")
+@pytest.mark.filterwarnings("error:training runs without CUDA graphs")
 @pytest.mark.parametrize("student", list_students())
 def test_every_student_is_recorded(make, recording, student):
     trainer = trainer_of(make("a", **DISTILLED, student=student))

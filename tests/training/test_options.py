@@ -186,7 +186,7 @@ def test_what_is_validated_and_kept_is_the_average(make, monkeypatch):
 def test_projections_of_objectives_are_averaged_with_the_student(make):
     trainer = trainer_of(make("a", teacher="lite0", ema_decay=0.9))
     trainer.epoch(0)
-    ours, live = (part.objectives.state_dict() for part in (trainer.judged, trainer.training))
+    ours, live = (part.objectives.state_dict() for part in (trainer.evaluated, trainer.training))
     assert not torch.equal(
         ours["vafp.projection.linear.weight"], live["vafp.projection.linear.weight"]
     )

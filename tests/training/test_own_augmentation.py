@@ -91,7 +91,7 @@ def test_its_shapes_are_made_by_the_host(tiny_store):
         ("mine.py:fewer", r"--augment mine.py:fewer: gives \[63, 3\]; finite points \[64, 3\] are"),
         ("mine.py:lost", r"finite points \[64, 3\] are needed"),
         ("mine.py:fails", "--augment mine.py:fails: fails: "),
-        ("mine.py:number", "--augment mine.py:number: is no function"),
+        ("mine.py:number", "--augment mine.py:number: is not a function"),
         ("mine.py:gone", "--augment mine.py:gone: cannot be imported: .*; write FILE.py:NAME"),
         ("none.py:gone", "--augment none.py:gone: cannot be imported: .*; write FILE.py:NAME"),
         ("jitter", "--augment jitter: cannot be imported: .*; write FILE.py:NAME"),

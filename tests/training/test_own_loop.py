@@ -90,7 +90,7 @@ def test_a_run_is_replaced_only_on_demand(config, model, tmp_path):
     assert Run(folder).metrics() == []
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "a.txt").write_text("mine")
-    with pytest.raises(RunError, match="notes: a folder that is no run; choose another"):
+    with pytest.raises(RunError, match="notes: is not a run folder; choose another"):
         save_run(tmp_path / "notes", model, replace(config, overwrite=True))
 
 

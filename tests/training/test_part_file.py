@@ -77,8 +77,8 @@ def test_classes_without_parts_are_not_predicted(make, tiny_store, furniture_roo
     run = train(make("a", path, labels=tmp_path / "parts.csv", **PARTS))
     mesh = next((furniture_root / "lamp" / "test").glob("*.off"))
     (found,) = predict(run, [mesh], device="cpu")
-    assert "of which class?" in found.fault
-    with pytest.raises(ConfigError, match=r"--label lamp: is no class of .* bed, chair"):
+    assert "the model needs the class;" in found.fault
+    with pytest.raises(ConfigError, match=r"--label lamp: is not a class of .* bed, chair"):
         predict(run, [mesh], device="cpu", label="lamp")
 
 

@@ -53,7 +53,7 @@ def test_runs_at_once_are_those_one_after_the_other(configs, tmp_path, capfd):
     assert "3 runs" in said
     assert "6/6" in said
     assert "together0" not in said  # no bars of single runs
-    assert said.count("are few") == 3  # but notices
+    assert said.count("are too few") == 3  # but notices
     times = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.safetensors")}
     assert train_all(configs("together"), at_once=2) == together
     assert times == {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.safetensors")}
@@ -64,7 +64,7 @@ def test_one_that_cannot_be_trained_says_so_in_a_line(configs, tmp_path):
     (tmp_path / "bad1" / "mine.txt").write_text("mine")
     with pytest.raises(RunError) as error:
         train_all(configs("bad"), at_once=2)
-    assert str(error.value) == f"{tmp_path / 'bad1'}: a folder that is no run; choose another --out"
+    assert str(error.value) == f"{tmp_path / 'bad1'}: is not a run folder; choose another --out"
 
 
 def test_a_killed_process_is_told_in_a_line(configs, monkeypatch):

@@ -376,7 +376,7 @@ def test_a_folder_that_is_no_run_is_refused_and_kept(make):
     config = make("a", overwrite=True)
     config.out.mkdir(parents=True)
     (config.out / "thesis.tex").write_text("years")
-    with pytest.raises(RunError, match=r"runs/a: a folder that is no run; choose another --out"):
+    with pytest.raises(RunError, match=r"runs/a: is not a run folder; choose another --out"):
         train(config)
     assert files_of(config.out) == {"thesis.tex": b"years"}
 

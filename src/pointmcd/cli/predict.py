@@ -136,8 +136,8 @@ def _known(name: str) -> str:
 
     if not is_weights(name):
         raise UsageError(
-            f"predict: --pretrained {name}: is no folder of exported weights, and none of those"
-            f" that come with pointmcd: {', '.join(list_pretrained())}"
+            f"predict: --pretrained {name}: is neither a folder of exported weights nor one of"
+            f" those that come with pointmcd: {', '.join(list_pretrained())}"
         )
     return name
 
@@ -145,7 +145,7 @@ def _known(name: str) -> str:
 def _print(rows: list[dict[str, str]]) -> None:
     table = Table(*(Column(name, overflow="fold") for name in rows[0]))
     for row in rows:
-        table.add_row(*map(Text, row.values()))  # a name in [brackets] is no markup
+        table.add_row(*map(Text, row.values()))  # a name in [brackets] is not markup
     print_tables([table], TEXT)
 
 

@@ -21,7 +21,7 @@ def own_augmentation(name: str) -> OwnAugmentation:
     """Return the function at `FILE.py:Name` or `package.module:Name`, with its results checked.
 
     Raises:
-        ConfigError: when it cannot be imported, or is no function; from the function returned,
+        ConfigError: when it cannot be imported, or is not a function; from the function returned,
             when that fails, or gives other than as many finite points with as many features.
     """
     what = f"--augment {name}"
@@ -31,7 +31,7 @@ def own_augmentation(name: str) -> OwnAugmentation:
         told = f"{what}: cannot be imported: {first_line(error)}; write FILE.py:NAME"
         raise ConfigError(told) from error
     if not callable(own):
-        raise ConfigError(f"{what}: is no function")
+        raise ConfigError(f"{what}: is not a function")
 
     def checked(points: Floats, generator: np.random.Generator) -> Floats:
         try:

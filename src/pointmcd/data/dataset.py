@@ -55,7 +55,7 @@ class Targets(Protocol):
 
 
 class Draw(NamedTuple):
-    """What a batch is made of.
+    """Random choices of a batch.
 
     Attributes:
         places: of its shapes among the indices of the data set, [B].
@@ -150,8 +150,8 @@ class ShapeDataset(Dataset[Batch]):
         if self.teacher is None:
             return batch
         visibility = self._read(self.seen, rows, chosen)
-        said = {name: self._said(name, rows, chosen) for name in self.teacher}
-        return batch._replace(visibility=torch.from_numpy(visibility), teacher=said)
+        outputs = {name: self._output(name, rows, chosen) for name in self.teacher}
+        return batch._replace(visibility=torch.from_numpy(visibility), teacher=outputs)
 
     def truth(self, draw: "Draw") -> tuple[Tensor, Tensor | None]:
         """Labels [B], and those of the points' parts [B, N] where they were asked for."""
@@ -204,7 +204,7 @@ class ShapeDataset(Dataset[Batch]):
         """Views [n, V] whose outputs each view gets, where each gets another's."""
         return wrong_views(self.store.shape_of[rows], views)
 
-    def _said(self, name: str, rows: Indices, chosen: Indices | None) -> Tensor:
+    def _output(self, name: str, rows: Indices, chosen: Indices | None) -> Tensor:
         """One of the teacher's outputs for some rows."""
         values = (self.teacher or {})[name][self.taught(rows)]
         if name == POINT_LOGITS:

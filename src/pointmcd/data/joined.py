@@ -17,7 +17,7 @@ class Member(Protocol):
 
     @property
     def indices(self) -> Indices:
-        """Which shapes of the store."""
+        """Indices of the shapes in the store."""
 
     @property
     def teacher(self) -> Mapping[str, Targets] | None:

@@ -19,7 +19,7 @@ ONE_CLASS = "shape"
 
 
 class KnownParts(NamedTuple):
-    """What a part file says of a store.
+    """Contents of a part file, matched to a store.
 
     Attributes:
         parts: names of each class's parts: those of the store, then those that are new.
@@ -37,7 +37,7 @@ def match_parts(store: Shapes, path: Path, empty: bool = False) -> dict[int, dic
     """Return the rows of each labelled shape by index and number of the cluster.
 
     Raises:
-        ConfigError: when a path is no shape, a cluster has two parts, or the clusters of a shape
+        ConfigError: when a path names no shape, a cluster has two parts, or the clusters of a shape
             are others than those that were labelled.
     """
     places = {shape.name: i for i, shape in enumerate(store.shapes)}
@@ -69,8 +69,8 @@ def _check_clusters(store: Shapes, path: Path, index: int, row: PartRow, first: 
         )
     if row is first and (now := shape_clusters(store, index, row.of)[1]) != row.clusters:
         raise ConfigError(
-            f"--labels {path}: line {row.line}: {name} was labelled upon other clusters"
-            f" ({row.clusters}) than those in {store.path} ({now}); label it again with pointmcd"
+            f"--labels {path}: line {row.line}: {name} was labelled with a different clustering"
+            f" ({row.clusters}) from that in {store.path} ({now}); label it again with pointmcd"
             " label --parts"
         )
 

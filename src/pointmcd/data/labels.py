@@ -175,7 +175,7 @@ def match_labels(
         empty: whether the file may hold no labels yet.
 
     Raises:
-        ConfigError: when a path is no shape, or a shape has two classes.
+        ConfigError: when a path names no shape, or a shape has two classes.
     """
     places = {name: i for i, name in enumerate(names)}
     found: dict[int, LabelRow] = {}
@@ -205,7 +205,7 @@ def place_of(text: str, places: Mapping[str, int], line: str, where: Path) -> in
     found = _find_shape(text, places)
     if found is None:
         raise ConfigError(
-            f"{line}: {text} is no shape of {where}, whose names are like {next(iter(places))}"
+            f"{line}: no shape {text} in {where}; its names look like {next(iter(places))}"
         )
     return found
 

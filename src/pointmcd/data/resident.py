@@ -28,23 +28,25 @@ class ResidentShapes(Dataset[Batch]):
     Args:
         shapes: what is drawn, and read once.
         device: where the arrays go.
-        judged: the batches are for a judgement, for which labels, of parts too, are on the host.
+        for_evaluation: whether labels, those of parts too, stay on the host.
     """
 
-    def __init__(self, shapes: ShapeDataset, device: torch.device, judged: bool = False) -> None:
-        self.shapes, self.device, self.judged = shapes, device, judged
+    def __init__(
+        self, shapes: ShapeDataset, device: torch.device, for_evaluation: bool = False
+    ) -> None:
+        self.shapes, self.device, self.for_evaluation = shapes, device, for_evaluation
         store, held = shapes.store, shapes.held
         self.points = self._load(lambda rows: store.points(rows, held, shapes.features))
         self.parts = self.visibility = None
-        if shapes.parts and not judged:
+        if shapes.parts and not for_evaluation:
             self.parts = self._load(lambda rows: store.part_labels(rows, held))
         if shapes.teacher is not None:
             self.visibility = self._load(lambda rows: shapes.seen(rows, held))
-        self.outputs = {name: self._all(said) for name, said in (shapes.teacher or {}).items()}
+        self.outputs = {name: self._all(values) for name, values in (shapes.teacher or {}).items()}
 
-    def _all(self, said: Targets) -> Tensor:
+    def _all(self, values: Targets) -> Tensor:
         """All rows of one of the teacher's outputs."""
-        return self._load(lambda rows: said[self.shapes.places_of(rows)])
+        return self._load(lambda rows: values[self.shapes.places_of(rows)])
 
     def _load(self, read: Callable[[Indices], Array]) -> Tensor:
         rows = self.shapes.rows
@@ -53,7 +55,7 @@ class ResidentShapes(Dataset[Batch]):
 
     @property
     def indices(self) -> Indices:
-        """Which shapes of the store."""
+        """Indices of the shapes in the store."""
         return self.shapes.indices
 
     @property
@@ -77,15 +79,15 @@ class ResidentShapes(Dataset[Batch]):
         at = self._there(shapes.places_of(draw.rows))
         chosen = None if draw.chosen is None else self._there(draw.chosen)
         points = self._of(self.points, at, chosen)
-        truth = shapes.truth(draw) if self.judged else self._truth(draw, at, chosen)
+        truth = shapes.truth(draw) if self.for_evaluation else self._truth(draw, at, chosen)
         batch = Batch(points if draw.moves is None else self._moved(points, draw.moves), *truth)
         if self.visibility is None:
             return batch
-        said = {name: self._said(values, draw) for name, values in self.outputs.items()}
-        return batch._replace(visibility=self._of(self.visibility, at, chosen), teacher=said)
+        outputs = {name: self._output(values, draw) for name, values in self.outputs.items()}
+        return batch._replace(visibility=self._of(self.visibility, at, chosen), teacher=outputs)
 
     def _truth(self, draw: Draw, at: Tensor, chosen: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """What `ShapeDataset.truth` gives, on the device."""
+        """Labels on the device, as `ShapeDataset.truth` gives them."""
         parts = None if self.parts is None else self._of(self.parts, at, chosen)
         return self._there(self.shapes.labels[draw.places]), parts
 
@@ -98,7 +100,7 @@ class ResidentShapes(Dataset[Batch]):
             return values.index_select(0, at)
         return values[at[:, None], chosen]
 
-    def _said(self, values: Tensor, draw: Draw) -> Tensor:
+    def _output(self, values: Tensor, draw: Draw) -> Tensor:
         """One of the teacher's outputs for the rows drawn."""
         found = values.index_select(0, self._there(self.shapes.taught(draw.rows)))
         if self.shapes.pairing != "wrong" or found.ndim != 3:
@@ -125,7 +127,7 @@ class ResidentShapes(Dataset[Batch]):
 
 
 def resident(
-    shapes: ShapeDataset | JoinedDataset, device: torch.device, judged: bool = False
+    shapes: ShapeDataset | JoinedDataset, device: torch.device, for_evaluation: bool = False
 ) -> ShapeDataset | JoinedDataset | ResidentShapes:
     """Return shapes on a device, or as they are where they do not fit into its memory.
 
@@ -139,7 +141,7 @@ def resident(
     )
     if made or sum(map(_bytes, own)) > _room(device):
         return shapes
-    here = [ResidentShapes(member, device, judged) for member in own]
+    here = [ResidentShapes(member, device, for_evaluation) for member in own]
     return JoinedDataset(here) if isinstance(shapes, JoinedDataset) else here[0]
 
 
@@ -147,11 +149,11 @@ def _bytes(shapes: ShapeDataset) -> int:
     """Return the bytes that the arrays of a data set take on a device."""
     first = shapes.store.points(shapes.indices[:1], 1, shapes.features)
     point = 4 * first.shape[2] + 8 * shapes.parts
-    said = 0
+    outputs = 0
     if shapes.teacher is not None:
         point += shapes.store.num_views
-        said = 4 * sum(int(np.prod(output.shape[1:])) for output in shapes.teacher.values())
-    return len(shapes.rows) * (shapes.held * int(point) + said)
+        outputs = 4 * sum(int(np.prod(output.shape[1:])) for output in shapes.teacher.values())
+    return len(shapes.rows) * (shapes.held * int(point) + outputs)
 
 
 def _room(device: torch.device) -> float:

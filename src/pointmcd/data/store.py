@@ -128,7 +128,7 @@ class Store(Tabular):
                 f"{self.path}: has labels of parts, which the classes of --labels cannot replace"
             )
         rows = match_labels([shape.name for shape in self.shapes], file, self.path)
-        # Folders by supplier or place are no classes: their names say nothing of the test split.
+        # Folders by supplier or place are not classes: their names say nothing of the test split.
         named = {row.label for row in rows.values()}
         if pair := alike(named | {*self.classes}):
             raise ConfigError(

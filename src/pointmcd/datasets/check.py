@@ -53,7 +53,7 @@ def _make(given: Any) -> DataSet:
     if isinstance(given, DataSet):
         return given
     if not (isinstance(given, type) and issubclass(given, DataSet)):
-        raise ConfigError("is no subclass of pointmcd.datasets.base.DataSet")
+        raise ConfigError("is not a subclass of pointmcd.datasets.base.DataSet")
     required = (o.name for o in fields(given) if o.default is o.default_factory is MISSING)
     if lacking := next(required, None):
         raise ConfigError(f"option {lacking} has no default; give it one")

@@ -186,5 +186,5 @@ def _fault(path: Path, name: str, sha256: str | None) -> str | None:
         with zipfile.ZipFile(path) as archive:
             damaged = archive.testzip()
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError):
-        return "is no intact zip"
-    return damaged and f"is no intact zip: {damaged} is damaged"
+        return "is not an intact zip"
+    return damaged and f"is not an intact zip: {damaged} is damaged"

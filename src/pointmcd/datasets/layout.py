@@ -16,7 +16,7 @@ _ALL = f"{_SPLITS}, {_SPLITS_FIRST}, {_CLASSES} and {_FLAT}"
 
 
 class Place(NamedTuple):
-    """What the path of a file says.
+    """Class, split and name read from a path.
 
     Attributes:
         name: path without wrapping folders and suffix.

@@ -44,11 +44,11 @@ def get_data_set(name: str) -> type[DataSet]:
     """Return a data set by its name in any case, or by `package.module:Name`.
 
     Raises:
-        ConfigError: when there is none, or it is no data set.
+        ConfigError: when there is none, or it is not a data set.
     """
     data_set = DATA_SETS.get(name if ":" in name else name.lower())
     if not (isinstance(data_set, type) and issubclass(data_set, DataSet)):
-        raise ConfigError(f"data set {name}: is no subclass of pointmcd.datasets.base.DataSet")
+        raise ConfigError(f"data set {name}: is not a subclass of pointmcd.datasets.base.DataSet")
     return data_set
 
 

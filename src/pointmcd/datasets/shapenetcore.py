@@ -58,7 +58,7 @@ def _read_classes(tree: FileTree) -> dict[str, str]:
         pairs = ((str(e["synsetId"]), str(e["name"])) for e in json.loads(source.text()))
         words = {synset: name.split(",")[0].strip() for synset, name in sorted(pairs)}
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ShapeError(f"{source.name}: is no list of synsetId and name") from error
+        raise ShapeError(f"{source.name}: is not a list of synsetId and name") from error
     first = {word: synset for synset, word in reversed(words.items())}
     return {s: word if first[word] == s else f"{word}_{s}" for s, word in words.items()}
 

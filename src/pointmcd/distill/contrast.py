@@ -35,7 +35,7 @@ class Contrast(ViewObjective):
 
     Source: van den Oord, Li, Vinyals, "Representation Learning with Contrastive Predictive Coding"
     (2018), eq. 4, between student and teacher as in Tian et al., "Contrastive Representation
-    Distillation" (ICLR 2020). Other views of the same shape are no negatives: they show the same
+    Distillation" (ICLR 2020). Other views of the same shape are not negatives: they show the same
     thing.
     """
 

@@ -29,7 +29,7 @@ class LogitOptions:
 
 
 def check_temperature(temperature: float) -> None:
-    """Refuse a temperature that is no divisor.
+    """Refuse a temperature that is not a divisor.
 
     Raises:
         ConfigError: when it is not above 0 and finite.

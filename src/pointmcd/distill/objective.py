@@ -138,7 +138,7 @@ def usual_weight(kind: type[Objective]) -> float:
     """Return the weight of an objective where a run names none.
 
     Raises:
-        ConfigError: when it is no number of at least 0.
+        ConfigError: when it is not a number of at least 0.
     """
     weight: Any = kind.weight
     if not isinstance(weight, int | float) or not 0 <= weight < float("inf"):
@@ -150,7 +150,7 @@ def named_outputs(kind: type[Objective], options: Any) -> tuple[str, ...]:
     """Return the teacher outputs that an objective reads.
 
     Raises:
-        ConfigError: when they are no tuple of texts.
+        ConfigError: when they are not a tuple of strings.
     """
     found: Any = kind.outputs(options)
     if not isinstance(found, tuple | list) or not all(isinstance(name, str) for name in found):
@@ -159,13 +159,13 @@ def named_outputs(kind: type[Objective], options: Any) -> tuple[str, ...]:
 
 
 def _get_kind(name: str, text: str) -> type[Objective]:
-    """Return the objective of a name; one whose last piece is no number may end in a weight."""
+    """Return the objective of a name; one whose last piece is not a number may end in a weight."""
     try:
         return OBJECTIVES.get(name)
     except ConfigError:
         before, _, weight = name.rpartition(":")
         if before in OBJECTIVES or (":" in before and not before.endswith(".py")):
-            raise ConfigError(f"--objective {text}: the weight {weight} is no number") from None
+            raise ConfigError(f"--objective {text}: the weight {weight} is not a number") from None
         raise
 
 

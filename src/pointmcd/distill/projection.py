@@ -31,7 +31,7 @@ class ViewProjection(nn.Module):
         self.signed = signed
 
     @torch.no_grad()
-    def start_from(self, mean: Channels, deviation: Channels) -> None:
+    def start_from(self, mean: Channels, std: Channels) -> None:
         """Let the descriptors begin with the mean and standard deviation of their targets.
 
         The norm's usual start, 1 and 0 in every channel, is far from targets whose channels differ
@@ -40,9 +40,9 @@ class ViewProjection(nn.Module):
 
         Args:
             mean: float64 [D], over the shapes and views of the train split.
-            deviation: float64 [D], likewise.
+            std: float64 [D], likewise.
         """
-        self.norm.weight.copy_(torch.from_numpy(deviation))
+        self.norm.weight.copy_(torch.from_numpy(std))
         self.norm.bias.copy_(torch.from_numpy(mean))
 
     def forward(self, features: PointFeatures, visibility: Tensor) -> Tensor:

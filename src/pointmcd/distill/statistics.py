@@ -16,17 +16,17 @@ class ChannelStatistics:
     """Mean, standard deviation and least value of each channel, float64 [D]."""
 
     mean: npt.NDArray[np.float64]
-    deviation: npt.NDArray[np.float64]
+    std: npt.NDArray[np.float64]
     least: npt.NDArray[np.float64]
 
     @property
     def scale(self) -> npt.NDArray[np.float64]:
         """Divisor for standardising: the standard deviation, or 1 for a constant channel."""
-        return np.where(self.deviation > 1e-6, self.deviation, 1.0)
+        return np.where(self.std > 1e-6, self.std, 1.0)
 
     def standardised(self) -> "ChannelStatistics":
         """Return the statistics that the same outputs have once they are standardised."""
-        varies = (self.deviation > 1e-6).astype(np.float64)
+        varies = (self.std > 1e-6).astype(np.float64)
         return ChannelStatistics(0 * self.mean, varies, (self.least - self.mean) / self.scale)
 
 

@@ -37,7 +37,7 @@ class ViewLogits(Objective):
         self.register_buffer("classifier", setup.weights(CLASSIFIER).float(), persistent=False)
         statistics = setup.statistics("descriptors")
         self.projection = ViewProjection(setup.channels, self.classifier.shape[1])
-        self.projection.start_from(statistics.mean, statistics.deviation)
+        self.projection.start_from(statistics.mean, statistics.std)
 
     @classmethod
     def outputs(cls, options: ViewLogitOptions) -> tuple[str, ...]:

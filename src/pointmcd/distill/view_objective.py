@@ -49,7 +49,7 @@ class ViewObjective(Objective):
         size = setup.sizes[options.target][-1]
         self.projection = ViewProjection(setup.channels, size, signed)
         if options.start == "targets":
-            self.projection.start_from(statistics.mean, statistics.deviation)
+            self.projection.start_from(statistics.mean, statistics.std)
 
     @classmethod
     def outputs(cls, options: ViewOptions) -> tuple[str, ...]:

@@ -36,7 +36,7 @@ BATCH = 32
 
 
 class PointCloudEstimator(BaseEstimator):  # type: ignore[misc]
-    """What the estimators have in common: fitting, and the fitted model.
+    """Base class of the estimators: fitting, and the fitted model.
 
     The parameters are those of `PointCloudClassifier`.
     """

@@ -41,7 +41,7 @@ def part_clouds(shapes: Sequence[Any]) -> list[Doubles]:
     """Return arrays and files of points as float64 [N_i, 3].
 
     Raises:
-        ShapeError: naming the one that is no cloud or cannot be read.
+        ShapeError: naming the one that is not a cloud or cannot be read.
     """
     return [
         checked_cloud(_read(shape, place) if isinstance(shape, str | os.PathLike) else shape, place)
@@ -56,7 +56,7 @@ def _read(file: str | os.PathLike[str], place: int) -> Doubles:
     suffix = path.suffix[1:].lower()
     points = parse_cloud(read_file(path, name), suffix, name) if suffix in CLOUD_SUFFIXES else None
     if points is None:
-        raise ShapeError(f"{name}: is no point cloud, and parts are those of points; sample it")
+        raise ShapeError(f"{name}: is not a point cloud, and parts are those of points; sample it")
     return points
 
 

@@ -48,9 +48,9 @@ def compare(
             classified by the fold trained without it.
 
     Raises:
-        RunError: when a folder is no evaluated run, the runs are of different tasks, were tested
-            on different shapes or trained on stores that do not match, or the baseline is not one
-            variant.
+        RunError: when a folder is not an evaluated run, the runs are of different tasks, were
+            tested on different shapes or trained on stores that do not match, or the baseline is
+            not one variant.
     """
     if not runs:
         raise RunError("no runs to compare: give at least one run folder")
@@ -212,13 +212,14 @@ def _warnings(variants: Sequence[Variant], baseline: Variant | None) -> list[str
         found += [f"{first.label} and {variant.label} differ in {text}" for text in unequal]
         if differing := _other_labels(first, variant):
             found.append(
-                f"{first.label} and {variant.label} learnt from other label files, seed {differing}"
+                f"{first.label} and {variant.label} were trained with different label files"
+                f" (seed {differing})"
             )
         counts = [{result.folds for result in one.results} for one in (first, variant)]
         if counts[0] != counts[1]:
             numbers = " and ".join(", ".join(map(str, sorted(count))) for count in counts)
             found.append(
-                f"{first.label} and {variant.label} have other numbers of folds: {numbers}"
+                f"{first.label} and {variant.label} have different numbers of folds: {numbers}"
             )
         if baseline and variant.seeds != baseline.seeds:
             ours, theirs = (", ".join(map(str, one.seeds)) for one in (variant, baseline))

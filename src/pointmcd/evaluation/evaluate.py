@@ -69,7 +69,8 @@ def evaluate(
     else:
         opened, data, indices = open_evaluation(run, split, store)
         said = {
-            one: judged(opened, data, indices, one, where, voting) for one in opened.checkpoints
+            one: predictions(opened, data, indices, one, where, voting)
+            for one in opened.checkpoints
         }
         if voting == 1 and (answers := teacher_predictions(opened, data, indices, said["last"])):
             said["teacher"] = answers
@@ -104,7 +105,7 @@ def _draw(run: Run, split: str, checkpoint: str, metrics: Metrics, voting: int) 
             figure.savefig(temporary, dpi=110, format="png")
 
 
-def judged(
+def predictions(
     run: Run, store: Store, indices: Indices, checkpoint: str, device: torch.device, voting: int = 1
 ) -> Arrays:
     """Return the names and labels of shapes, [n] each, and what a checkpoint says of them."""
@@ -130,7 +131,7 @@ def of_folds(
     parts: dict[str, list[Arrays]] = {"last": [], "teacher": []}
     for fold in folds:
         opened, data, held = open_evaluation(fold, "val", store)
-        ours = judged(opened, data, held, "last", device, voting)
+        ours = predictions(opened, data, held, "last", device, voting)
         parts["last"].append(ours)
         if voting == 1 and (answers := teacher_predictions(opened, data, held, ours)):
             parts["teacher"].append(answers)
@@ -213,14 +214,15 @@ def _rest(run: Run, store: Store) -> Indices:
         why = "knew the labels of all train shapes"
         if store.label_file:
             why = (
-                "learnt from a label file beside which the store knows no labels that agree with it"
+                "was trained with a label file, and the store has no matching labels of its own to"
+                " check against"
             )
-        raise RunError(f"{run.path}: {why}, so there is no rest to check; use --split test")
+        raise RunError(f"{run.path}: {why}, so there is no rest to evaluate; use --split test")
     return np.concatenate([held, store.indices("test")])
 
 
 def teacher_predictions(run: Run, store: Store, indices: Indices, ours: Arrays) -> Arrays:
-    """Return what a run's teacher says itself, from its outputs in the store, like `judged`.
+    """Return what a run's teacher says itself, from its outputs in the store, like `predictions`.
 
     `ours` is what its student says of the same shapes.
 

@@ -36,7 +36,10 @@ def group_runs(results: Sequence[RunResult]) -> list[tuple[RunResult, ...]]:
     for one, two in chain.from_iterable(map(pairwise, runs)):
         if one.seed == two.seed:
             from_file = one.config.get("labels") is not None
-            hint = "; for other labels of a file, as many, give one kind as --baseline" * from_file
+            hint = (
+                "; to compare label files of the same size, pass the runs of one file as --baseline"
+                * from_file
+            )
             raise RunError(
                 f"{one.path} and {two.path}: are both seed {one.seed} of {one.arm};"
                 f" give each run once, one per seed{hint}"

@@ -25,7 +25,7 @@ def read_result(
     """Read a run folder and its predictions on the shapes of a split, of so many votes each.
 
     Raises:
-        RunError: when the folder is no run, is not evaluated (so), or is damaged.
+        RunError: when the folder is not a run, is not evaluated (so), or is damaged.
         ConfigError: when this installation lacks its task.
     """
     run = Path(run)
@@ -62,9 +62,9 @@ def read_result(
         {"init": None, "unlabelled": [], "features": []} | LATER_FIELDS | opened.settings
     )
     shapes = tuple(map(str, kept.pop("names")))
-    heat = 1.0 if checkpoint == "teacher" else temperature_of(opened, checkpoint)
+    temperature = 1.0 if checkpoint == "teacher" else temperature_of(opened, checkpoint)
     folds = int(every.get("folds", 0))
-    facts = (shapes, labels, kept, metrics, voting, heat, folds)
+    facts = (shapes, labels, kept, metrics, voting, temperature, folds)
     return RunResult(run, opened.meta, settings, checkpoint, *facts)
 
 

@@ -26,7 +26,7 @@ def read_seeds(text: str) -> list[int]:
     """Return the seeds of a list such as `0-4` or `0,2,5`, in order, each once.
 
     Raises:
-        ConfigError: when it is no such list.
+        ConfigError: when it is not such a list.
     """
     if not _SEEDS.fullmatch(text):
         raise ConfigError(f"--seeds {text}: write a list such as 0-4 or 0,2,5")

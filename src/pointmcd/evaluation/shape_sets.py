@@ -1,4 +1,4 @@
-"""What runs are compared on: the test split, or shapes of train whose labels they did not know."""
+"""Sets of shapes that runs are compared on: the test split, or shapes with held-back labels."""
 
 from typing import NamedTuple
 

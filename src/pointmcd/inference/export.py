@@ -73,7 +73,7 @@ def export_run(
     beside = source / ("export.onnx" if to == "onnx" else "export")
     path = Path(out or (f"{source.name}.onnx" if weights else beside))
     if points is not None and (to != "onnx" or points < 1):
-        raise ConfigError(f"--points {points}: is 1 or more, and for --to onnx alone")
+        raise ConfigError(f"--points {points}: must be at least 1, and applies only to --to onnx")
     for option, given in (("half", half), ("licence", licence)):
         if given and to == "onnx":
             raise ConfigError(f"--{option}: is for --to safetensors alone")
@@ -98,7 +98,7 @@ def export_run(
 
 @dataclass(frozen=True)
 class _Export:
-    """What is exported: a model, what is said of it, its card, and the writer of its ONNX file."""
+    """A model to export, with its metadata, its card and the writer of its ONNX file."""
 
     model: nn.Module
     about: dict[str, Any]

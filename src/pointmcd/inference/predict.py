@@ -68,7 +68,7 @@ def predict(
     Raises:
         RunError: when the run or its checkpoint cannot be used, or it was trained without labels.
         StoreError: when a teacher does not match its store, or is no longer in it.
-        ConfigError: when `label` is no class of the run, or its model takes none; of a teacher,
+        ConfigError: when `label` is not a class of the run, or its model takes none; of a teacher,
             when it learnt no classes, or a run's option is given.
         ShapeError: when a folder holds neither meshes nor clouds.
         PointMCDError: when `out` cannot be written to.
@@ -126,7 +126,7 @@ def _check_label(used: Predictor, label: str | None) -> None:
     classes = used.labels.known
     if label not in classes:
         raise ConfigError(
-            f"--label {label}: is no class of {used.name}; use one of {', '.join(classes)}"
+            f"--label {label}: is not a class of {used.name}; use one of {', '.join(classes)}"
         )
 
 
@@ -137,8 +137,8 @@ def _class_of(path: Path, classes: Sequence[str]) -> str:
         folder = folder.parent
     if folder.name not in classes:
         raise ShapeError(
-            f"{path}: of which class? Say it with --label, or put the file into a folder of that"
-            f" name; one of: {', '.join(classes)}"
+            f"{path}: the model needs the class; give --label, or put the file in a folder named"
+            f" after its class: {', '.join(classes)}"
         )
     return folder.name
 

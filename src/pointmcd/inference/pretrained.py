@@ -117,7 +117,7 @@ def push_to_hub(folder: str | Path, repo: str, private: bool = False) -> str:
         private: for a new one: visible to its owner alone.
 
     Raises:
-        ConfigError: when the extra `hub` is absent, or the folder is no export.
+        ConfigError: when the extra `hub` is absent, or the folder is not an export.
     """
     folder = Path(folder)
     for name in (WEIGHTS, CARD):
@@ -141,7 +141,7 @@ def _read(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     tensors, state = load_checkpoint(file)
     about = state.get("about", {})
     if not {"task", "student", "channels", "run"} <= {*about}:
-        raise PointMCDError(f"{file}: is no export of pointmcd export --to safetensors")
+        raise PointMCDError(f"{file}: was not written by pointmcd export --to safetensors")
     return tensors, about
 
 

@@ -138,7 +138,7 @@ def _source(path: Path, columns: str | None) -> ShapeSource:
 
 
 def _read_as(source: ShapeSource, shape: PreparedShape, store: Store) -> str:
-    """What the file was read as, and whether the teacher learnt from other renderings."""
+    """Describe how the file was read, and whether the teacher was trained on other renderings."""
     is_cloud = isinstance(source, CloudSource)
     used = splats.RENDERER if is_cloud else RENDERER
     read = [f"{shape.read:,} points", *shape.notes] if is_cloud else ["mesh"]

@@ -20,7 +20,7 @@ from pointmcd.typing import Doubles
 
 
 class Guesses(NamedTuple):
-    """What a model says of all shapes of a store.
+    """Predictions of a model for all shapes of a store.
 
     Attributes:
         classes: the K names.

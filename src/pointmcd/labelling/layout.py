@@ -1,4 +1,4 @@
-"""Where shapes lie by their features: a map in two dimensions, nearest pairs, outliers."""
+"""Lay out shapes by their features: 2D map, nearest pairs, outliers."""
 
 import warnings
 

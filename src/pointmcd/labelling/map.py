@@ -30,7 +30,7 @@ _COMPARED = 1024
 
 @dataclass(frozen=True)
 class ShapeMap:
-    """What the page shows.
+    """Content of the map page.
 
     Attributes:
         store: the shapes.
@@ -140,7 +140,7 @@ def _pairs(
 def _guesses(
     store: Store, run: str | Path | None, teacher: str | None, device: str
 ) -> Guesses | None:
-    """What the model says of all shapes; None where it names no classes, or not of this store."""
+    """Return the model's guesses for all shapes; None if it has no classes or another store."""
     if run is None and teacher is None:
         return None
     try:

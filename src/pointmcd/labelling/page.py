@@ -25,7 +25,7 @@ _SCRIPTS = ("csv.js", "labels.js", "grid.js", "page.js", "desk.js")
 
 @dataclass(frozen=True)
 class LabelPage:
-    """What the page shows.
+    """Content of the label page.
 
     Attributes:
         store: the shapes.
@@ -85,7 +85,7 @@ class LabelPage:
 
     @property
     def items(self) -> int:
-        """How many things can be labelled."""
+        """Number of items that can be labelled."""
         return len(self.store.shapes)
 
     def read(self, file: str | Path) -> dict[int, LabelRow]:

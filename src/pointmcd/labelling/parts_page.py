@@ -29,7 +29,9 @@ _SCRIPTS = ("csv.js", "labels.js", "pieces.js", "parts.js", "desk.js")
 
 @dataclass(frozen=True)
 class PartsPage:
-    """What the page shows. An item is a cluster of a shape: index of the shape * count + cluster.
+    """Content of the part page.
+
+    An item is a cluster of a shape: index of the shape * count + cluster.
 
     Attributes:
         store: the shapes.
@@ -89,7 +91,7 @@ class PartsPage:
 
     @property
     def items(self) -> int:
-        """How many things can be labelled."""
+        """Number of items that can be labelled."""
         return self.count * len(self.store.shapes)
 
     def read(self, file: str | Path) -> dict[int, PartRow]:

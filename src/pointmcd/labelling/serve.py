@@ -24,7 +24,7 @@ _HEADERS = {
 
 
 class Page(Protocol[Row]):
-    """What is served: a page for labels of `items` things, and how its file is read and written."""
+    """A page for labelling `items` items, with the reader and writer of its file."""
 
     @property
     def labels(self) -> Mapping[int, Row]:
@@ -32,7 +32,7 @@ class Page(Protocol[Row]):
 
     @property
     def items(self) -> int:
-        """How many things can be labelled."""
+        """Number of items that can be labelled."""
 
     def html(self, labels: Mapping[int, Row], file: Path) -> str:
         """Return the page with other labels, which are saved in a file."""

@@ -13,7 +13,7 @@ from pointmcd.typing import Doubles, Indices
 
 
 class Pool(NamedTuple):
-    """What a strategy chooses from.
+    """Candidates of a strategy.
 
     Attributes:
         features: of all shapes, [S, F], rows of length 1.

@@ -65,7 +65,7 @@ def shape_ious(
 def pixel_iou(truth: Integers, predicted: Integers, start: int, stop: int) -> float:
     """Mean IoU of the pixels of a shape's parts, all its views counted together.
 
-    The background is no part: it has no IoU of its own, but a part painted on it, or missing
+    The background is not a part: it has no IoU of its own, but a part painted on it, or missing
     where it was painted instead, costs that part.
 
     Args:

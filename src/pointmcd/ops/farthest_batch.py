@@ -65,7 +65,7 @@ def _sample_torch(points: Tensor, order: Tensor) -> None:
         chosen = order[:, i - 1, None]
         last = points.gather(1, chosen[:, :, None].expand(-1, -1, 3))
         square = _squared_distance(points, last)
-        nearest = torch.where(square < nearest, square, nearest)  # what is no number is passed over
+        nearest = torch.where(square < nearest, square, nearest)  # NaN is passed over
         nearest.scatter_(1, chosen, -1)
         order[:, i] = nearest.argmax(dim=1)
 

@@ -68,7 +68,7 @@ def _fuses(images: Tensor) -> bool:
 
 @cache
 def fusion_works() -> bool:
-    """Return whether this torch has the fused operation: it is no public one, so it is tried."""
+    """Return whether this torch has the fused operation: it is not a public one, so it is tried."""
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         packed = PackedConvolution(nn.Conv2d(8, 8, 3, padding=1, groups=8), clips=True)
         image = torch.linspace(-20, 20, 8 * 81).view(1, 8, 9, 9)

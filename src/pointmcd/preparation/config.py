@@ -77,7 +77,7 @@ class PrepareConfig:
         object.__setattr__(self, "features", chosen_names(self.features))
 
     def check(self) -> None:
-        """Refuse values that cannot be meant, or do not fit together.
+        """Refuse invalid values, and values that do not fit together.
 
         Raises:
             ConfigError: naming the option, its value and what it may be.

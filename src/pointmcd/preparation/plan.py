@@ -153,7 +153,7 @@ def open_store(store: Path, plan: Plan) -> None:
         for name in _CONTENT:
             _remove(store / name)
     elif store.is_dir() and not all(map(is_temporary, store.iterdir())):
-        raise StoreError(f"{store}: holds other files and is no store; choose another folder")
+        raise StoreError(f"{store}: holds other files and is not a store; choose another folder")
     write_json(store / "plan.json", plan.to_json())
 
 

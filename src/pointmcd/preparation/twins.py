@@ -85,8 +85,8 @@ def find_twins(points: Callable[[int], Floats], splits: Sequence[str]) -> list[t
     """Find the shapes of train and val that are near-duplicates of a test shape.
 
     Neither place, size and turn count, nor which points of a surface were drawn; a mirror image
-    is no twin. A test shape is compared with those whose distances between points are distributed
-    most like its own (D2 of Osada et al., ACM TOG 2002).
+    is not a twin. A test shape is compared with those whose distances between points are
+    distributed most like its own (D2 of Osada et al., ACM TOG 2002).
 
     Args:
         points: gives the points [N, 3] of a shape, in farthest-point order.

@@ -36,7 +36,7 @@ class ProbeConfig:
     """cpu, cuda, mps or auto."""
 
     def check(self) -> None:
-        """Raise a ConfigError that names the option where a value cannot be meant."""
+        """Refuse invalid values with a ConfigError that names the option."""
         check_choices(self)
         if self.seed < 0:
             raise ConfigError(f"--seed {self.seed}: must be at least 0")

@@ -104,7 +104,7 @@ def view(
 
 
 def turned(scenes: Iterable[Scene]) -> dict[str, Any]:
-    """What turned.html.j2, a part of a page, shows: the scenes, and what draws and turns them.
+    """Return the variables of turned.html.j2: the scenes, and the scripts that draw them.
 
     Raises:
         ConfigError: when plotly is absent.
@@ -197,7 +197,7 @@ def _chosen(store: Store, names: Sequence[str], among: Integers, spread: bool = 
         return [int(i) for i in (among[picked] if spread else among[:count])]
     place = {store.shapes[int(index)].name: int(index) for index in among}
     if unknown := next((name for name in names if name not in place), None):
-        raise ConfigError(f"--shapes {unknown}: is no shape here; `pointmcd map` shows the names")
+        raise ConfigError(f"--shapes {unknown}: no such shape; `pointmcd map` shows the names")
     return [place[name] for name in names]
 
 

@@ -72,7 +72,7 @@ def refuse_other_files(path: Path) -> None:
     known = mesh_suffixes() | CLOUD_SUFFIXES
     if path.suffix[1:].lower() not in known:
         suffixes = ", ".join(f".{one}" for one in sorted(known))
-        raise ShapeError(f"{path}: is no mesh or point cloud; files that end in {suffixes} are")
+        raise ShapeError(f"{path}: is not a mesh or point cloud; files that end in {suffixes} are")
 
 
 def check_finite(points: Reals, where: str) -> Doubles:

@@ -11,7 +11,7 @@ from pointmcd.errors import FormatError
 from pointmcd.shapes.features import placed_columns, unit_length
 from pointmcd.typing import Array, Doubles
 
-#: Columns above which a table without names is no table of points: a picture, or [3, points].
+#: Columns above which a table without names is not a table of points: a picture, or [3, points].
 MAX_COLUMNS = 16
 HINT = "name the columns of x, y and z, as in --columns 2,3,4"
 
@@ -31,7 +31,7 @@ _SURVEY = {
     **dict.fromkeys(("y", "n", "north", "northing", "northings"), 1),
     **dict.fromkeys(("z", "h", "u", "up", "height", "elev", "elevation", "alt", "altitude"), 2),
 }
-#: Names of what is no coordinate in x, y and z: enough of them make a header of a comment.
+#: Names of what is not a coordinate in x, y and z: enough of them make a header of a comment.
 OTHERS = frozenset(
     (
         *("r", "g", "b", "red", "green", "blue", "alpha", "rgb", "nx", "ny", "nz", "u", "v"),

@@ -24,7 +24,7 @@ class FeatureKind:
 
     Attributes:
         name: in options, error texts, and the name of its file in a shard.
-        told: names of its channels, with their range, for readers of an exported model.
+        channel_names: with their range, for readers of an exported model.
         dtype: of that file.
         scale: what stands for 1 there.
         direction: whether it is a vector square to the surface, which turns with the shape.
@@ -32,7 +32,7 @@ class FeatureKind:
     """
 
     name: str
-    told: tuple[str, str, str]
+    channel_names: tuple[str, str, str]
     dtype: type[np.integer[Any]]
     scale: int
     direction: bool
@@ -44,7 +44,7 @@ class FeatureKind:
         """Return values of a file [N, 3] as students take them.
 
         Raises:
-            FormatError: for colours that are no numbers in 0..1, 0..255 or 0..65535.
+            FormatError: for colours that are not numbers in 0..1, 0..255 or 0..65535.
         """
         return unit(values) if self.direction else _colours(values)
 
@@ -98,7 +98,7 @@ def chosen_names(names: Sequence[str] | str) -> tuple[str, ...]:
     """Return names as an option gives them, with blanks or commas between, each once, in order.
 
     Raises:
-        ConfigError: when one is no kind of feature.
+        ConfigError: when one is not a kind of feature.
     """
     texts = [names] if isinstance(names, str) else names
     given = [name for text in texts for name in text.replace(",", " ").split()]
@@ -116,7 +116,7 @@ def count_channels(names: Sequence[str]) -> int:
 
 def channel_names(names: Sequence[str]) -> list[str]:
     """Return what the channels of points [N, 3 + F] are."""
-    return ["x", "y", "z", *(told for kind in chosen_kinds(names) for told in kind.told)]
+    return ["x", "y", "z", *(name for kind in chosen_kinds(names) for name in kind.channel_names)]
 
 
 def directions(names: Sequence[str]) -> Iterator[slice]:
@@ -218,7 +218,7 @@ def _colours(values: Array) -> Floats:
     """Return colours [N, 3] in 0 to 1, from bytes, 16 bits, or fractions, as their numbers tell."""
     numbers = np.asarray(values, dtype=np.float64)
     if not np.isfinite(numbers).all() or numbers.min(initial=0) < 0:
-        raise FormatError("a colour is negative or no number")
+        raise FormatError("a colour is negative or not a number")
     highest = numbers.max(initial=0)
     if highest > 65535:
         raise FormatError(f"a colour is {highest:g}; they are within 0..1, 0..255 or 0..65535")

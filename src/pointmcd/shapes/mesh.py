@@ -77,7 +77,7 @@ def read_mesh(
         beside: reads the files that a .gltf names; by default those in the folder of a path.
 
     Raises:
-        ShapeError: when the content is no usable mesh, or has not as many faces as labels.
+        ShapeError: when the content is not a usable mesh, or has not as many faces as labels.
     """
     data = Path(data) if isinstance(data, str) else data
     path = data if isinstance(data, Path) else Path("mesh")

@@ -74,7 +74,7 @@ def _array(data: bytes) -> Array:
     """Read an array; nothing is allocated before its bytes are known to be there."""
     stream = BytesIO(data)
     if data[:6] != npy.MAGIC_PREFIX and data[:2] != b"PK":
-        raise FormatError("it is no .npy file")
+        raise FormatError("it is not an .npy file")
     if data[:2] == b"PK":
         raise FormatError("it is an .npz file; save one array of points with numpy.save")
     with warnings.catch_warnings():

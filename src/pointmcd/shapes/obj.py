@@ -10,7 +10,7 @@ from pointmcd.shapes.text import clean_text, parse_numbers, whole_numbers, words
 from pointmcd.typing import Bools, Doubles, Indices
 
 #: Vertices, faces (`fo` in the oldest files), and what makes surfaces in other ways. Curves, lines
-#: and points are no surfaces; all else says how faces look.
+#: and points are not surfaces; all else says how faces look.
 _STATEMENT = re.compile(rb"^[ \t]*(v|fo?|surf|bsp|bzp|cdp|call)(?![a-z_])([^\n]*)", re.M | re.I)
 _CONTINUED = re.compile(rb"^[ \t]*(?:v|fo?)(?=[ \t\\])(?:[^\n]*\\[ \t]*\n)+", re.M | re.I)
 _CONTINUES = re.compile(rb"\\[ \t]*\n")

@@ -17,14 +17,14 @@ from pointmcd.typing import Array, Doubles, Indices
 
 _FACES = ("face", "faces")
 _STRIPS = ("tristrips", "tristrip")
-#: Elements that are no faces though their names or lists may look like it.
+#: Elements that are not faces though their names or lists may look like it.
 _BESIDE = re.compile("vertex|vertices|edges?|materials?|camera|range_grid|multi_texture_.*|user.*")
 _FACE_LIKE = re.compile(
     r"face|(\b|_)(tri|quad|poly|strip|fan|cell|tet|hex|patch|surf)|strips?$|fans?$"
 )
 #: Names of the lists of corners, beside which there may be others.
 _CORNERS = ("vertex_indices", "vertex_index", "vertex_indexes", "vertexindices", "vertices")
-#: Parts of the names of lists that are no corners.
+#: Parts of the names of lists that are not corners.
 _NO_CORNERS = re.compile("tex|uv|mat|norm|col|group|edge|flag")
 
 
@@ -115,7 +115,7 @@ def _vertices(rows: list[ElementRows]) -> Doubles:
 
 
 def _index(element: Element, name: str) -> int:
-    """Return the place of the only property of a name that is no list."""
+    """Return the place of the only property of a name that is not a list."""
     named = [i for i, one in enumerate(element.properties) if one.name == name and not one.counted]
     if len(named) != 1:
         names = ", ".join(one.name for one in element.properties)

@@ -58,7 +58,7 @@ class ElementRows:
     _lengths: Indices
 
     def values(self, index: int) -> Array:
-        """Return the values of a property that is no list, `[rows]`."""
+        """Return the values of a property that is not a list, `[rows]`."""
         kind = self.element.properties[index].type
         return self._body.take(self._starts + self._offsets[index], kind)
 

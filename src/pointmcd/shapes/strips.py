@@ -14,7 +14,7 @@ def strip_triangles(corners: Indices, begins: Bools, restarts: Bools, fan: bool 
     Args:
         corners: vertices of one strip after another, `[K]`.
         begins: whether a corner is the first of a strip, `[K]`.
-        restarts: whether it is no corner but stands between two strips, `[K]`.
+        restarts: whether it is not a corner but stands between two strips, `[K]`.
         fan: whether these are fans.
     """
     strip = np.cumsum(begins | restarts)[~restarts]

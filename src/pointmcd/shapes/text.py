@@ -46,10 +46,10 @@ def parse_numbers(text: bytes, count: int) -> Doubles:
     """Read a text of `count` words, all of them numbers, `[count]`.
 
     Raises:
-        FormatError: for a word that is no number.
+        FormatError: for a word that is not a number.
     """
     numbers = np.zeros(0)
-    # At a word that is no number, new versions of numpy raise, older ones stop and warn.
+    # At a word that is not a number, new versions of numpy raise, older ones stop and warn.
     with warnings.catch_warnings(), suppress(ValueError):
         warnings.simplefilter("ignore")
         numbers = np.fromstring(text + b" 7", dtype=np.float64, sep=" ")

@@ -103,7 +103,7 @@ def _by_place(
 def _text(data: bytes) -> str:
     text = decode(data).rstrip("\0\x1a")
     if "\0" in text:
-        raise FormatError("the file is no text")
+        raise FormatError("it is not a text file")
     return text
 
 
@@ -224,11 +224,11 @@ def _load(
 
 
 def _fault(rows: list[str], separator: str | None, columns: Sequence[int]) -> str:
-    """Say which field is no number."""
+    """Name the first field that is not a number."""
     for number, row in enumerate(rows, 1):
         fields = _split(row, separator)
         for column in columns:
             if "," in fields[column] or not is_number(fields[column]):
-                found = f"{fields[column][:40]} is no number" if fields[column] else "is empty"
+                found = f"{fields[column][:40]} is not a number" if fields[column] else "is empty"
                 return f"row {number}, column {column + 1}: {found}"
     return "its rows are not numbers"

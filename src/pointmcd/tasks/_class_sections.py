@@ -76,11 +76,11 @@ def _confidence(every: Sequence[Variant]) -> dict[str, Any]:
     """The reliability diagram of all variants, each in words too."""
     said, texts = {}, []
     for variant in every:
-        heats = [result.temperature for result in variant.results]
+        temperatures = [result.temperature for result in variant.results]
         soft = np.concatenate(
             [
-                soften(r.arrays["probabilities"], heat)
-                for r, heat in zip(variant.results, heats, strict=True)
+                soften(r.arrays["probabilities"], temperature)
+                for r, temperature in zip(variant.results, temperatures, strict=True)
             ]
         )
         labels = np.concatenate([result.labels for result in variant.results])
@@ -89,7 +89,7 @@ def _confidence(every: Sequence[Variant]) -> dict[str, Any]:
         error = calibration_error(soft, labels)
         texts.append(
             f"{variant.label}: {sure:.0%} sure on average, {right:.0%} right; expected calibration"
-            f" error {error:.1%}, temperature {', '.join(f'{heat:.2f}' for heat in heats)}."
+            f" error {error:.1%}, temperature {', '.join(f'{one:.2f}' for one in temperatures)}."
         )
     results = [result for variant in every for result in variant.results]
     fitted = any(result.temperature != 1 for result in results)

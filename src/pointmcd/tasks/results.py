@@ -81,7 +81,7 @@ class RunResult:
 
     @property
     def known_labels(self) -> dict[str, Any]:
-        """What it knew of the labels; see `known_labels`."""
+        """Labels known in training; see `known_labels`."""
         return known_labels(self.info, self.config)
 
     @property

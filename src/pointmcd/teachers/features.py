@@ -47,8 +47,8 @@ def cache_features(
     """Return folders with the frozen encoder's features of every view; make those that are absent.
 
     There is one for each encoder that is joined: what one of them has described once serves every
-    teacher that it is a part of. The runtime is no part of what made them: what it changes is below
-    the rounding to float16.
+    teacher that it is a part of. The runtime is not part of what made them: what it changes is
+    below the rounding to float16.
 
     Raises:
         StoreError: when a folder holds features of another store or encoder.
@@ -107,7 +107,7 @@ def _claim(folder: Path, identity: str) -> None:
 
 
 class EncodingPlan(NamedTuple):
-    """How a device encodes views.
+    """Batch size, threads and precision of encoding views on a device.
 
     Attributes:
         shapes: encoded together.

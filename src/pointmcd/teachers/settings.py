@@ -27,7 +27,7 @@ Wanted = Mapping[str, Any]
 
 
 def check_config(lesson: type[Lesson], config: TeachConfig) -> None:
-    """Refuse settings that cannot be meant.
+    """Refuse invalid values.
 
     Raises:
         ConfigError: naming the option, its value and what it may be.

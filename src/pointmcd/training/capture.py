@@ -166,7 +166,7 @@ class CapturedStep:
 
     def _give_up(self, why: str) -> None:
         self.fails = True
-        warnings.warn(f"steps are not recorded on the GPU, so they are slower: {why}", stacklevel=2)
+        warnings.warn(f"training runs without CUDA graphs, which is slower: {why}", stacklevel=2)
 
 
 def optimizer_moments(optimizer: torch.optim.Optimizer) -> list[Tensor]:

@@ -297,7 +297,7 @@ class TrainConfig:
         return () if self.teacher is None else self.objective or DEFAULT_OBJECTIVE
 
     def check(self) -> None:
-        """Refuse values that cannot be meant.
+        """Refuse invalid values.
 
         Raises:
             ConfigError: naming the field, its value and what it may be.
@@ -452,6 +452,6 @@ def config_from_dict(values: dict[str, Any]) -> TrainConfig:
     for name in several:
         given = values.get(name) or []
         if not isinstance(given, list | tuple) or any(not isinstance(one, str) for one in given):
-            raise ConfigError(f"config field {name}: {given!r} is no list of texts")
+            raise ConfigError(f"config field {name}: {given!r} is not a list of strings")
     lists = {name: tuple(values.get(name) or ()) for name in several}
     return TrainConfig(**(values | lists))

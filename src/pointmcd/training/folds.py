@@ -104,7 +104,7 @@ def cross_validate(config: TrainConfig, folds: int, at_once: int = 1) -> CrossVa
 
 
 class FoldsPlan(NamedTuple):
-    """What a cross-validation does, checked.
+    """Checked inputs of a cross-validation.
 
     Attributes:
         run: the run that the folds stand for.

@@ -212,7 +212,9 @@ def validation_loader(
     alone = config.described_task.labelled or teacher is None
     outputs = None if alone else map_outputs(config, store, teacher or {}, indices)
     shapes = _dataset(config, store, indices, outputs)
-    return evaluation_loader(shapes if device is None else resident(shapes, device, judged=True))
+    return evaluation_loader(
+        shapes if device is None else resident(shapes, device, for_evaluation=True)
+    )
 
 
 def map_outputs(

@@ -1,4 +1,4 @@
-"""What stays of each epoch: its record and the checkpoints, written together."""
+"""Save each epoch's record and checkpoints together."""
 
 from typing import Any
 

@@ -101,7 +101,7 @@ def _make_room(folder: Path, overwrite: bool) -> None:
     """Remove the run that may be replaced; refuse anything else in the folder."""
     if not (folder / "run.json").exists():
         if folder.is_dir() and not all(map(is_begun, folder.iterdir())):
-            raise RunError(f"{folder}: a folder that is no run; choose another")
+            raise RunError(f"{folder}: is not a run folder; choose another")
     elif overwrite:
         clear_run(folder)
     else:

@@ -82,14 +82,14 @@ def begin(plan: Plan, trainer: Trainer, points: int) -> Run:
 
 
 def _warn_of_few_steps(trainer: Trainer) -> None:
-    """Say before hours of waiting that a training is too short to judge anything by."""
+    """Say before hours of waiting that a training is too short to compare results."""
     config, shapes = trainer.config, len(trainer.dataset)
     steps = trainer.steps * config.epochs
     if steps < FEW_STEPS:
         console.print(
             f"note: {steps} steps in all ({shapes} shapes, batches of {config.batch_size},"
-            f" {config.epochs} epochs) are few; {FEW_STEPS} are the least to judge by:"
-            f" take {math.ceil(FEW_STEPS / trainer.steps)} epochs, or smaller batches"
+            f" {config.epochs} epochs) are too few to compare results; use at least"
+            f" {FEW_STEPS} steps: {math.ceil(FEW_STEPS / trainer.steps)} epochs, or smaller batches"
         )
 
 
@@ -176,7 +176,7 @@ def existing_run(plan: Plan) -> Run | None:
         remove_stale(folder)
     if not (folder / "run.json").exists():
         if folder.exists() and not (folder.is_dir() and all(map(is_begun, folder.iterdir()))):
-            raise RunError(f"{folder}: a folder that is no run; choose another --out")
+            raise RunError(f"{folder}: is not a run folder; choose another --out")
         return None
     try:
         run = Run(folder)

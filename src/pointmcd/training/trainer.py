@@ -204,8 +204,8 @@ class Trainer:
         return [tensor for one in modules for tensor in (*one.parameters(), *one.buffers())]
 
     @property
-    def judged(self) -> StudentTraining:
-        """What is validated and kept: the average of the weights, else the model itself."""
+    def evaluated(self) -> StudentTraining:
+        """The model to validate and save: the averaged weights if there are any."""
         if self.average is None:
             return self.training
         averaged: Any = self.average.module
@@ -303,13 +303,13 @@ class Trainer:
         """Metrics on the validation split; all None where there is none."""
         if self.validation is None:
             return dict.fromkeys(self.task.metrics)
-        judged = self.judged
-        with evaluating(judged):
+        evaluated = self.evaluated
+        with evaluating(evaluated):
             return self.task.validate(
-                judged.model,
+                evaluated.model,
                 self.validation,
                 self.accelerator.device,
-                judged.objectives,
+                evaluated.objectives,
             )
 
     def _train(self, epoch: int) -> dict[str, float]:
@@ -385,7 +385,7 @@ class Trainer:
 
     def model_tensors(self) -> dict[str, Tensor]:
         """Return the model that is validated and kept, as a checkpoint holds it."""
-        return with_prefix("model", self.judged.model.state_dict())
+        return with_prefix("model", self.evaluated.model.state_dict())
 
     def tensors(self) -> dict[str, Tensor]:
         """Return all that training needs to go on."""
@@ -394,18 +394,18 @@ class Trainer:
         tensors |= with_prefix("objectives", self.training.objectives.state_dict())
         if self.average is not None:
             tensors |= with_prefix("live", self.module.state_dict())
-            tensors |= with_prefix("average", self.judged.objectives.state_dict())
+            tensors |= with_prefix("average", self.evaluated.objectives.state_dict())
             tensors["steps"] = self.average.steps
         return tensors
 
     def load(self, tensors: dict[str, Tensor], what: str) -> None:
         """Go on from a whole checkpoint."""
-        load_module(self.judged.model, under_prefix("model", tensors), what)
+        load_module(self.evaluated.model, under_prefix("model", tensors), what)
         load_module(self.training.objectives, under_prefix("objectives", tensors), what)
         load_optimizer(self.optimizer, under_prefix("optimizer", tensors))
         if self.average is not None:
             load_module(self.module, under_prefix("live", tensors), what)
-            load_module(self.judged.objectives, under_prefix("average", tensors), what)
+            load_module(self.evaluated.objectives, under_prefix("average", tensors), what)
             self.average.steps.copy_(tensors["steps"])
 
 

@@ -1,4 +1,4 @@
-"""Which shapes are unlike all those whose labels a run knew."""
+"""Detect shapes unlike all labelled shapes of a run."""
 
 from dataclasses import dataclass
 from functools import partial

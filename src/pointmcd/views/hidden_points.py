@@ -32,7 +32,7 @@ def hidden_point_removal(points: Reals, positions: Reals, radius: float | None =
     Args:
         points: [N, 3], finite.
         positions: cameras [V, 3], in the same frame.
-        radius: R, in distances from the camera to its farthest point that is no stray; above 1.
+        radius: R, in distances from the camera to its farthest point that is not a stray; above 1.
             None: that of `measured_radius`.
 
     Returns:

@@ -38,7 +38,7 @@ def roughness(points: Reals) -> float:
 def strays(points: Reals) -> Bools:
     """Mark points [N, 3] that stand far from all others, as the outliers of a scan do: bool [N].
 
-    Groups of seven and more are no strays, wherever they stand; nor is any of up to 12 points.
+    Groups of seven and more are not strays, wherever they stand; nor is any of up to 12 points.
     """
     if len(points) <= 2 * _SIZE:
         return np.zeros(len(points), dtype=bool)

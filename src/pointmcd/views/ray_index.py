@@ -74,5 +74,5 @@ def ray_caster() -> type[EmbreeIndex] | type[LibiglIndex]:
             return caster
     raise ConfigError(
         "meshes are rendered by embreex or libigl, and neither is installed (pip install embreex,"
-        " or libigl where it has no wheel); point clouds do without"
+        " or libigl where it has no wheel); point clouds need neither"
     )

@@ -125,7 +125,7 @@ def _labelled_cloud(
 def _check_core(given: Path | str) -> Path:
     folder = Path(given).expanduser()
     if not folder.is_dir():
-        raise ShapeError(f"{folder}: is no folder; give the folder of ShapeNetCore")
+        raise ShapeError(f"{folder}: is not a folder; give the folder of ShapeNetCore")
     return folder.absolute()
 
 

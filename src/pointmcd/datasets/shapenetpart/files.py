@@ -67,7 +67,7 @@ def read_parts(tree: FileTree, classes: set[str]) -> Parts:
     own = sorted(classes - PART_COUNTS.keys())
     if lacking := sorted(set(own) - named.keys()):
         raise ShapeError(
-            f"{tree.file(CLASS_FILE).name}: {lacking[0][:MAX_TOLD]} is no class of ShapeNetPart;"
+            f"{tree.file(CLASS_FILE).name}: {lacking[0][:MAX_TOLD]} is not a class of ShapeNetPart;"
             " name its parts in a parts.json next to it"
         )
     counts = {name: len(names) for name, names in named.items()} if own else PART_COUNTS
@@ -87,7 +87,7 @@ def cloud_files(tree: FileTree, classes: dict[str, str]) -> Iterator[str]:
     """Yield the files with points: FOLDER/NAME.txt or FOLDER/points/NAME.pts.
 
     Raises:
-        ShapeError: for one whose folder is no class.
+        ShapeError: for one whose folder is not a class.
     """
     for file in sorted(tree.files):
         parts = PurePosixPath(file).parts

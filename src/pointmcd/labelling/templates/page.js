@@ -185,7 +185,7 @@ const desk = {
     const found = new Map(), faults = [];
     for (const row of parseLabels(text)) {
       const index = find(row.path);
-      if (index === undefined) faults.push(`line ${row.line}: ${row.path} is no shape of this page`);
+      if (index === undefined) faults.push(`line ${row.line}: no shape ${row.path} on this page`);
       else if (found.has(index) && found.get(index) !== row.label) faults.push(`line ${row.line}: ${names[index]} has another class above`);
       else if (row.label.length > 200) faults.push(`line ${row.line}: has a class of more than 200 letters`);
       else {

@@ -237,7 +237,7 @@ const desk = {
     const found = new Map(), faults = [];
     for (const row of parseParts(text)) {
       const number = find(row.path), fault = (words) => faults.push(`line ${row.line}: ${words}`);
-      if (number === undefined) fault(`${row.path} is no shape of this page`);
+      if (number === undefined) fault(`no shape ${row.path} on this page`);
       else if (row.clusters !== data.clusters[number]) fault(`${names[number]} has other clusters here`);
       else if (!(Number.isInteger(row.cluster) && row.cluster >= 1 && row.cluster <= count)) fault(`there are clusters 1 to ${count}`);
       else if (row.part.length > 200) fault("has a part of more than 200 letters");

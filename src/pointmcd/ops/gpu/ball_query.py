@@ -69,7 +69,7 @@ def nearest_of_all(
     count: tl.tensor,
     POINTS: tl.constexpr,  # noqa: N803
 ) -> tl.tensor:
-    """Return the place of the nearest point; as in NumPy, one that is no number counts nearest."""
+    """Return the place of the nearest point; as in NumPy, NaN counts as nearest."""
     best = tl.full((POINTS,), float("inf"), tl.float32)
     where = tl.full((POINTS,), _NONE, tl.int32)
     for start in range(0, count, POINTS):

@@ -41,7 +41,7 @@ def farthest_kernel(
     taken: tl.tensor,
     POINTS: tl.constexpr,  # noqa: N803
 ) -> None:
-    """Sample one cloud; as in the reference, a distance that is no number changes nothing."""
+    """Sample one cloud; as in the reference, a distance that is not a number changes nothing."""
     cloud = points + tl.program_id(0).to(tl.int64) * count * 3
     order += tl.program_id(0).to(tl.int64) * taken
     place = tl.arange(0, POINTS)

@@ -48,7 +48,7 @@ def nearest_kernel(
 ) -> None:
     """Take k times the largest of 2 x.y - |y|^2, the first of equals.
 
-    What is no number or infinitely far comes last, but before what is taken already.
+    What is not a number or infinitely far comes last, but before what is taken already.
     """
     cloud = points + tl.program_id(0).to(tl.int64) * channels * count
     row = tl.program_id(1) * ROWS + tl.arange(0, ROWS)

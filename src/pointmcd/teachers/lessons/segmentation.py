@@ -120,8 +120,8 @@ class SegmentationLesson(MapLesson):
         These, `point_logits` [n, N, most parts of a class], are means over the views that see a
         point; `NO_LOGIT` where none does, and beyond the parts of the class.
         """
-        told = [self._point_logits(int(index)) for index in indices]
-        return super().outputs(indices) | {POINT_LOGITS: torch.stack(told).half()}
+        logits = [self._point_logits(int(index)) for index in indices]
+        return super().outputs(indices) | {POINT_LOGITS: torch.stack(logits).half()}
 
     def _point_logits(self, index: int) -> Tensor:
         row, count = np.array([index]), self.store.num_points
@@ -131,13 +131,13 @@ class SegmentationLesson(MapLesson):
         at = torch.from_numpy((2 * places / rig.size - 1).astype(np.float32)).to(self.device)
         views = torch.from_numpy(self.store.views(index))
         labels = torch.from_numpy(self.store.labels(np.full(len(views), index))).to(self.device)
-        logits = self.decoder.logits_at(self.teacher(self._inputs(views), labels), at)
+        view_logits = self.decoder.logits_at(self.teacher(self._inputs(views), labels), at)
         seen = torch.from_numpy(self.store.visibility(row, count)[0].T).to(self.device)
-        sums = (logits[:, 1 + start : 1 + stop] * seen[:, None]).sum(dim=0).T
+        sums = (view_logits[:, 1 + start : 1 + stop] * seen[:, None]).sum(dim=0).T
         means = sums / seen.sum(dim=0)[:, None].clamp(min=1)
-        told = torch.full((count, int(np.ptp(self.part_ranges, axis=1).max())), NO_LOGIT)
-        told[:, : stop - start] = torch.where(seen.any(dim=0)[:, None], means, NO_LOGIT).cpu()
-        return told
+        logits = torch.full((count, int(np.ptp(self.part_ranges, axis=1).max())), NO_LOGIT)
+        logits[:, : stop - start] = torch.where(seen.any(dim=0)[:, None], means, NO_LOGIT).cpu()
+        return logits
 
     def _range(self, index: int) -> tuple[int, int]:
         """The parts of a shape's class: first global id, and the one after the last."""
