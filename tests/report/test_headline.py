@@ -8,7 +8,7 @@ from pointmcd.report.content import headline
 @pytest.mark.parametrize(
     ("ours", "theirs", "line", "evidence"),
     [
-        (1.0, 0.0, "distilled is better than baseline", "from +100.0 to +100.0"),
+        (1.0, 0.0, "distilled is better than baseline", "from +61.0 to +100.0"),
         (0.0, 1.0, "distilled is worse than baseline", "-100.0 points"),
         (1.0, 1.0, "distilled and baseline are not measurably different", "+0.0 points"),
     ],
