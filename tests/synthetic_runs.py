@@ -151,7 +151,10 @@ class PartsBench(Bench):
 
     parts: dict[str, list[str]] = field(default_factory=lambda: PARTS)
     truth: np.ndarray | None = None
-    scores: Sequence[str] = ("val_instance_miou", "val_class_miou", "val_point_accuracy")
+    scores: Sequence[str] = (
+        *("val_instance_miou", "val_class_miou", "val_part_miou"),
+        "val_point_accuracy",
+    )
 
     def __post_init__(self) -> None:
         self.info = {"task": "segmentation", "parts": self.parts, **self.info}

@@ -77,7 +77,7 @@ def test_metrics_are_one_line_and_a_table_of_classes(frames):
     ]
     truth = np.array([[0, 1], [1, 1]])
     parts = segmentation_metrics(truth, truth, np.array([0, 0]), np.array([[0, 2]]), ["bed"])
-    assert repr(parts).startswith("<instance mIoU 100.0%, class mIoU 100.0%, point accuracy 100.0%")
+    assert repr(parts).startswith("<instance mIoU 100.0%, class mIoU 100.0%, part mIoU 100.0%")
     assert parts.to_frame() == [{"class": "bed", "score": 1.0}]
 
 

@@ -3,6 +3,7 @@ import pytest
 
 from pointmcd.errors import PointMCDError
 from pointmcd.metrics.segmentation import segmentation_metrics
+from pointmcd.tasks.task import get_task
 
 CLASSES = ["bed", "chair", "lamp"]
 RANGES = np.array([[0, 2], [2, 4], [4, 5]])
@@ -27,6 +28,11 @@ def test_figures_by_hand() -> None:
     assert found.class_miou == pytest.approx(19 / 48)
     assert found.point_accuracy == pytest.approx(7 / 12)
     assert found.count == 3
+    # Of all points: part 0 is 3 of 4, part 1 is 4 of 5, part 2 is 0 of 4; part 3 does not occur.
+    assert found.part_miou == pytest.approx((3 / 4 + 4 / 5) / 3)
+    # Most frequent: part 0 of beds (the first of two alike), part 2 of chairs. Beds: 2 of 4 and 0;
+    # chair: 4 of 4, and part 3, which is absent from both.
+    assert found.constant_miou == pytest.approx((1 / 4 + 1 / 4 + 1) / 3)
 
 
 def test_unlabelled_points_and_shapes_are_left_out() -> None:
@@ -38,11 +44,35 @@ def test_unlabelled_points_and_shapes_are_left_out() -> None:
     assert found.count == 1
 
 
+def test_absent_parts_flatter_instance_miou_alone() -> None:
+    # Ten parts, of which a shape has three at most: as of blocks with machined features.
+    truth = np.zeros((4, 20), dtype=np.int64)
+    for shape, part in enumerate((1, 2, 3, 4)):
+        truth[shape, :4], truth[shape, 4:6] = part, part + 5
+    ranges, ids = np.array([[0, 10]]), np.zeros(4, dtype=np.int64)
+    constant = segmentation_metrics(truth, np.zeros_like(truth), ids, ranges, ["block"])
+    assert constant.instance_miou == constant.constant_miou == pytest.approx((0.7 + 7) / 10)
+    assert constant.part_miou == pytest.approx(0.7 / 9)
+    # A model that finds most features, but names some points after parts that are not there.
+    said = truth.copy()
+    said[:, 6:9] = [5, 6, 7]
+    said[:, 0] = 5
+    better = segmentation_metrics(truth, said, ids, ranges, ["block"])
+    assert better.point_accuracy == 0.8 > constant.point_accuracy
+    assert better.instance_miou < better.constant_miou
+    assert better.part_miou > 4 * constant.part_miou
+    task = get_task("segmentation")
+    assert task.caution(constant) is None
+    assert "is less than the 77.0% of predicting the most frequent part" in task.caution(better)
+
+
 def test_figures_for_json_leave_out_the_scores() -> None:
     assert measured([[4]], [[4]], [2]).as_dict() == {
         "instance_miou": 1.0,
         "class_miou": 1.0,
         "per_class": {"bed": None, "chair": None, "lamp": 1.0},
+        "part_miou": 1.0,
+        "constant_miou": 1.0,
         "point_accuracy": 1.0,
         "count": 1,
     }

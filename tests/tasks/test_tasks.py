@@ -103,8 +103,8 @@ def test_all_right_is_one(shapes):
     points = shapes.points.clone()
     points[:, :, 0] = shapes.parts
     found = validated(shapes._replace(points=points), 3)
-    figures = ("val_instance_miou", "val_class_miou", "val_point_accuracy")
-    assert [found[name] for name in figures] == [1.0] * 3
+    figures = ("val_instance_miou", "val_class_miou", "val_part_miou", "val_point_accuracy")
+    assert [found[name] for name in figures] == [1.0] * 4
 
 
 def test_what_the_model_and_the_loss_are_given(shapes):

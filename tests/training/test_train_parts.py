@@ -100,17 +100,17 @@ def test_validation_is_of_the_saved_model_and_chooses_the_best(parts):
     for which, record in (("last", records[-1]), ("best", records[state["epoch"] - 1])):
         found = record["val_instance_miou"], record["val_point_accuracy"]
         assert found == pytest.approx(scores_by_hand(folder, which))
-    assert state["epoch"] == 1 + int(np.argmax([m["val_instance_miou"] for m in records]))
+    assert state["epoch"] == 1 + int(np.argmax([m["val_part_miou"] for m in records]))
 
 
-def test_the_best_is_by_instance_miou(parts, monkeypatch):
+def test_the_best_is_by_part_miou(parts, monkeypatch):
     scores = iter([(0.2, 0.9), (0.6, 0.1), (0.6, 0.9), (0.4, 1.0)])
     epoch = Trainer.epoch
 
     def scored(self, number):
-        instance, other = next(scores)
-        others = dict.fromkeys(("val_class_miou", "val_point_accuracy"), other)
-        return epoch(self, number) | {"val_instance_miou": instance} | others
+        parts, other = next(scores)
+        others = dict.fromkeys(("val_class_miou", "val_instance_miou", "val_point_accuracy"), other)
+        return epoch(self, number) | {"val_part_miou": parts} | others
 
     monkeypatch.setattr(Trainer, "epoch", scored)
     folder = train(parts("a", teacher=None, epochs=4))

@@ -19,6 +19,7 @@ from pointmcd.cli.output import (
 )
 from pointmcd.errors import ConfigError
 from pointmcd.options import DEVICE, RUN, RUNS, STORE, metavar
+from pointmcd.progress import console
 
 if TYPE_CHECKING:  # they import torch, which would slow every --help
     from pointmcd.metrics.metrics import Metrics
@@ -108,6 +109,8 @@ def _clean(run: Path, split: str, store: Path | None, device: str, voting: int) 
     from pointmcd.training.run import Run
 
     results = measure(run, split, store, device, voting)
+    if caution := Run(run).task.caution(results["last"]):
+        console.print(f"note: {run}: {caution}", soft_wrap=True)
     fitted = "" if (fit := Run(run).fit_on) == "train" else f", fitted on {fit}"
     shapes = f"{results['last'].count} shapes{fitted}{wording(voting)}"
     table = metrics_table(f"{run}: {split}, {shapes}, in percent", results)

@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -65,7 +65,7 @@ def compare(
     judge = scoring or get_task(results[0].info["task"])
     reference, variants = _variants(results, references, judge)
     differences = [_difference(judge, one, reference) for one in variants if reference]
-    warnings = _warnings(variants, reference)
+    warnings = [*_warnings(variants, reference), *_cautions(variants, reference, judge)]
     count = len(results[0].names)
     teachers = _teachers(variants, judge, split) if taught else []
     against = [(one, _difference(judge, one, reference) if reference else None) for one in teachers]
@@ -196,6 +196,14 @@ def _other_labels(first: Variant, second: Variant) -> str:
         for v in (first, second)
     )
     return ", ".join(str(seed) for seed in one if seed in two and one[seed] != two[seed])
+
+
+def _cautions(
+    variants: Sequence[Variant], baseline: Variant | None, judge: Scoring
+) -> Iterator[str]:
+    for variant in (*([baseline] if baseline else []), *variants):
+        if caution := judge.caution(variant.results[0].metrics):
+            yield f"{variant.label}, seed {variant.seeds[0]}: {caution}"
 
 
 def _warnings(variants: Sequence[Variant], baseline: Variant | None) -> list[str]:

@@ -95,7 +95,8 @@ class Comparison(Tabular):
 def columns(comparison: Comparison) -> tuple[str, ...]:
     """Column titles: the task's metrics by their names."""
     words = comparison.task.wording
-    scores = [f"{text}{wording(comparison.voting)}" for text in (words.score, words.class_score)]
+    names = (words.score, words.class_score, *words.others)
+    scores = [f"{text}{wording(comparison.voting)}" for text in names]
     metrics = (*scores, "difference (95% interval)", words.test)
     return ("variant", "seeds", *metrics)
 
@@ -114,7 +115,8 @@ def comparison_table(comparison: Comparison) -> Table:
 def comparison_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
     """One row of texts per variant, the baseline first, teachers last, matching `columns`."""
     for variant, difference in (*comparison.rows, *comparison.teachers):
-        scores = (score_text(variant), percent(variant.class_score))
+        others = map(variant.metric, comparison.task.wording.others)
+        scores = (score_text(variant), *map(percent, (variant.class_score, *others)))
         gain = interval_text(difference.overall) if difference else ""
         yield (
             variant.label,
@@ -140,6 +142,9 @@ def comparison_records(comparison: Comparison) -> list[dict[str, Any]]:
             "class_score": variant.class_score.mean,
             "class_std": variant.class_score.std,
         }
+        for name in comparison.task.wording.others:
+            other, key = variant.metric(name), name.lower().replace(" ", "_")
+            record |= {key: other.mean, f"{key}_std": other.std}
         if difference:
             overall, test = difference.overall, difference.test
             record |= {"difference": overall.mean, "difference_low": overall.low}

@@ -62,6 +62,26 @@ def shape_ious(
     return scores
 
 
+def part_miou(truth: Integers, predicted: Integers) -> float:
+    """Mean IoU over the parts that occur in truth, the points of all shapes counted together.
+
+    As semantic segmentation is measured: an absent part counts nothing, a rare one as much as any.
+
+    Args:
+        truth: integers [n, N], global part ids; -1 for an unlabelled point, one point or more has
+            a label.
+        predicted: the same, as predicted.
+    """
+    known = truth != UNLABELLED
+    true, said = truth[known], predicted[known]
+    parts = int(max(true.max(), said.max())) + 1
+    common, of_truth, of_said = (
+        np.bincount(ids, minlength=parts) for ids in (true[true == said], true, said)
+    )
+    union = of_truth + of_said - common
+    return float((common / np.maximum(union, 1))[of_truth > 0].mean())
+
+
 def pixel_iou(truth: Integers, predicted: Integers, start: int, stop: int) -> float:
     """Mean IoU of the pixels of a shape's parts, all its views counted together.
 

@@ -154,6 +154,10 @@ class Variant:
         """The mean over classes of the same, over seeds."""
         return Spread.of([result.class_score for result in self.results])
 
+    def metric(self, name: str) -> Spread:
+        """Another metric by its name, over seeds."""
+        return Spread.of([result.metrics.main[name] for result in self.results])
+
     @cached_property
     def scores(self) -> Doubles:
         """Float64 [S, n]: the score of each shape, by seed."""

@@ -15,7 +15,8 @@ from pointmcd.data.dataset import NO_LOGIT, Batch
 from pointmcd.data.store import Store
 from pointmcd.distill.objective import Objectives
 from pointmcd.errors import StoreError
-from pointmcd.metrics.part_iou import UNLABELLED, mean_ious, shape_ious
+from pointmcd.metrics.metrics import Metrics
+from pointmcd.metrics.part_iou import UNLABELLED, mean_ious, part_miou, shape_ious
 from pointmcd.metrics.segmentation import SegmentationMetrics, segmentation_metrics
 from pointmcd.ops.cross_entropy import smoothed_cross_entropy
 from pointmcd.students.base import PointFeatures
@@ -94,14 +95,18 @@ class SegmentationTask(Task):
 
     Options = SegmentationOptions
     lesson = "segmentation"
-    best = "val_instance_miou"
-    metrics = ("val_loss", "val_instance_miou", "val_class_miou", "val_point_accuracy")
+    best = "val_part_miou"
+    metrics = (
+        *("val_loss", "val_instance_miou", "val_class_miou", "val_part_miou"),
+        "val_point_accuracy",
+    )
     input_names = ("points", "labels")
     prediction = PartPrediction
     written = ("-parts.ply", "-parts.png")
     wording = Wording(
         score="instance mIoU",
         class_score="class mIoU",
+        others=("part mIoU",),
         short="mIoU",
         plural="Mean IoU",
         share="instance mIoU",
@@ -177,7 +182,7 @@ class SegmentationTask(Task):
         device: torch.device,
         objectives: Objectives | None = None,
     ) -> Scores:
-        """Loss, instance and class mIoU, and the share of points that are right."""
+        """Loss, instance, class and part mIoU, and the share of points that are right."""
         assert isinstance(model, Segmenter)
         losses, points = [], 0
         found: list[tuple[Tensor, Tensor, Tensor]] = []
@@ -201,6 +206,7 @@ class SegmentationTask(Task):
             "val_loss": sum(losses) / points,
             "val_instance_miou": ious.instance_miou,
             "val_class_miou": ious.class_miou,
+            "val_part_miou": part_miou(parts, predicted),
             "val_point_accuracy": float((parts == predicted)[parts != UNLABELLED].mean()),
         }
 
@@ -253,6 +259,17 @@ class SegmentationTask(Task):
         """Mean IoUs and point accuracy."""
         return segmentation_metrics(
             arrays["truth"], arrays["predictions"], labels, known.part_ranges, known.classes
+        )
+
+    def caution(self, metrics: Metrics) -> str | None:
+        """Say where one part for all points scores higher."""
+        assert isinstance(metrics, SegmentationMetrics)
+        if metrics.instance_miou >= metrics.constant_miou:
+            return None
+        return (
+            f"{metrics.instance_miou:.1%} instance mIoU is less than the"
+            f" {metrics.constant_miou:.1%} of predicting the most frequent part of its class for"
+            " every point, since parts absent from truth and prediction count 1; go by part mIoU"
         )
 
     def scored(self, arrays: Arrays) -> Bools:

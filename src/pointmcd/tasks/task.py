@@ -114,6 +114,7 @@ class Wording:
     Attributes:
         score: the main metric.
         class_score: the same as a mean over classes, each counting the same.
+        others: further metrics in a comparison.
         short: the metric of one class or shape.
         plural: several of them, to begin a sentence with.
         share: what a percentage is of, where it stands alone: "of the shapes correct".
@@ -128,6 +129,7 @@ class Wording:
     share: str
     test: str
     test_note: str
+    others: tuple[str, ...] = ()
 
 
 class Scoring:
@@ -140,6 +142,10 @@ class Scoring:
     def paired_test(self, ours: Doubles, theirs: Doubles) -> PairedTest:
         """Test whether two models score alike on the same shapes, float64 [n] each."""
         return signed_rank(ours, theirs)
+
+    def caution(self, metrics: Metrics) -> str | None:
+        """Return what must be known to read the main metric of these, or None."""
+        return None
 
 
 class Task(Scoring, ABC):
