@@ -15,6 +15,8 @@ from functools import partial
 from itertools import product
 from pathlib import Path
 
+import numpy as np
+
 from benchmarks.shared.page import machine, sections, write
 from benchmarks.shared.trials import (
     describe,
@@ -70,6 +72,7 @@ class Study:
     points: int = POINTS
     teacher: str = TEACHER
     init: Path | None = None
+    unlabelled: Path | None = None
 
     @property
     def unusual(self) -> list[str]:
@@ -80,8 +83,15 @@ class Study:
             f"{self.epochs} epochs": self.epochs == EPOCHS,
             f"teacher {self.teacher}": self.teacher == TEACHER,
             f"from {self.init and self.init.name}": self.init is None,
+            f"{self.strangers:,} unlabelled shapes": self.unlabelled is None,
         }
         return [words for words, usual in said.items() if not usual]
+
+    @property
+    def strangers(self) -> int:
+        """Number of shapes of the store of unlabelled ones that are learnt from."""
+        shapes = Store(self.unlabelled).shapes if self.unlabelled else ()
+        return sum(shape.split != "test" for shape in shapes)
 
     def config(self, variant: str, seed: int) -> TrainConfig:
         """Return the settings of one run."""
@@ -89,7 +99,7 @@ class Study:
         name = "-".join([*self.unusual, variant, f"{self.fraction:g}", f"s{seed}"])
         return TrainConfig(
             self.work / "store",
-            self.work / "runs" / name.replace(" ", "-"),
+            self.work / "runs" / name.replace(" ", "-").replace(",", ""),
             student=self.student,
             init=self.init,
             task=self.task,
@@ -97,6 +107,7 @@ class Study:
             objective=objective or (),
             visibility="all" if variant.endswith("-all") else "exact",
             label_fraction=self.fraction,
+            unlabelled=(self.unlabelled,) if self.unlabelled else (),
             points=self.points,
             epochs=self.epochs,
             batch_size=BATCH_SIZE,
@@ -106,6 +117,18 @@ class Study:
     def done(self, variant: str) -> list[int]:
         """Return the seeds of a variant that are evaluated."""
         return seeds_done(partial(self.config, variant))
+
+
+def clouds_of(source: Path, work: Path) -> Path:
+    """Write 1,024 points of each mesh as a cloud, and return the folder of all."""
+    prepare(PrepareConfig(source, work / "meshes"))
+    store, generator = Store(work / "meshes"), np.random.default_rng(0)
+    for index, shape in enumerate(store.shapes):
+        file = work / "clouds" / f"{shape.name}.npy"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        points = store.points(np.array([index]), store.num_points)[0]
+        np.save(file, points[generator.permutation(len(points))[:1024]])
+    return work / "clouds"
 
 
 def section(study: Study, title: str) -> Iterator[str]:
@@ -143,7 +166,9 @@ def write_page(study: Study, title: str) -> None:
         "Written by `python -m benchmarks.few_labels ../shared/data/SET.zip WORK`;"
         " `--help` lists its options. Each seed draws other labels. The baseline learns from them"
         " alone; the others also see, in each step, a batch drawn from all train shapes, whose"
-        " labels nobody reads, with what the teacher says of them. Where a title names nothing"
+        " labels nobody reads, with what the teacher says of them. Unlabelled shapes that a title"
+        " names are of another store (`--unlabelled STORE`): these batches have them too, and a"
+        " baseline, which does not, takes as many steps. Where a title names nothing"
         f" else: PointNet, {POINTS} points, {EPOCHS} epochs, teacher {TEACHER}.",
         machine(),
     )
@@ -162,6 +187,10 @@ def main() -> None:
     options.add_argument("--points", type=int, default=POINTS)
     options.add_argument("--teacher", default=TEACHER, help="encoder, or several joined by +")
     options.add_argument("--init", type=Path, help="pretrained run that all runs start from")
+    options.add_argument("--unlabelled", type=Path, help="store of shapes to learn from, too")
+    options.add_argument(
+        "--clouds", action="store_true", help="take 1,024 points of each mesh: views are splatted"
+    )
     options.add_argument("--at-once", type=int, default=1, help="runs trained at a time")
     options.add_argument(
         "--together", action="store_true", help="train runs with the same settings as one model"
@@ -174,13 +203,15 @@ def main() -> None:
     options.add_argument("--page", action="store_true", help="train nothing, write the page")
     chosen = options.parse_args()
     fraction, task = chosen.fraction, chosen.task
-    given = (chosen.student, task, chosen.epochs, chosen.points, chosen.teacher, chosen.init)
-    study = Study(chosen.work, fraction, *given)
+    given = (chosen.student, task, chosen.epochs, chosen.points, chosen.teacher)
+    study = Study(chosen.work, fraction, *given, chosen.init, chosen.unlabelled)
     store = chosen.work / "store"
     if not chosen.page:
         source = chosen.source
         if chosen.first:
             source = unpack_some(source, chosen.work / source.stem, chosen.first)
+        if chosen.clouds:
+            source = clouds_of(source, chosen.work)
         held = {"val_fraction": chosen.val_fraction}
         prepare(PrepareConfig(source, store, variants=chosen.copies, **held))
         for seed in range(chosen.seeds if fraction < 1 else 1):  # of all labels there is one
@@ -193,7 +224,7 @@ def main() -> None:
             chosen.at_once,
             chosen.together,
         )
-    write_page(study, chosen.source.stem)
+    write_page(study, f"{chosen.source.stem}{' as clouds' if chosen.clouds else ''}")
 
 
 if __name__ == "__main__":

@@ -25,6 +25,8 @@ from benchmarks.shared.trials import BOTH, Trial
 from benchmarks.teachers import __main__ as teachers
 from benchmarks.unsupervised import __main__ as unsupervised
 from benchmarks.unsupervised import runs
+from pointmcd.preparation.config import PrepareConfig
+from pointmcd.preparation.prepare import prepare
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.lessons.classification import ClassificationOptions
 from pointmcd.teachers.teach import teach
@@ -154,6 +156,16 @@ def test_few_labels_of_all_of_train(run, tiny_store, tmp_path):
     page = run(*call, "--seeds", 1, "--variants", "baseline", "logits")
     assert "## meshes, 32 points, 1 epochs, no validation part, 34% of the labels" in page
     assert " 0 validation " in page
+
+
+def test_few_labels_as_clouds_beside_other_shapes(run, tiny_store, tmp_path):
+    source, other = tiny_store.parent / "meshes", tmp_path / "other"
+    prepare(PrepareConfig(few_labels.clouds_of(source, other), other / "store", seed=1))
+    settings = ("--points", 32, "--epochs", 1, "--fraction", 1, "--clouds", "--unlabelled")
+    call = (few_labels, source, tmp_path / "work", *settings, other / "store")
+    page = run(*call, "--seeds", 1, "--variants", "baseline", "logits")
+    assert "## meshes as clouds, 32 points, 1 epochs, 12 unlabelled shapes, 100% of the la" in page
+    assert page.count("| distilled | 1 (seed 0) | ") == 1
 
 
 def test_differences(run, tiny_store, tmp_path):
