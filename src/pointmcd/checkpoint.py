@@ -15,7 +15,7 @@ from torch import Tensor
 from pointmcd.errors import RunError
 from pointmcd.files import replacing
 
-CHECKPOINT_FORMAT = 1
+_CHECKPOINT_FORMAT = 1
 #: Seconds between the checkpoints of a training, at the least: short epochs, such as those of a
 #: small set on a GPU, would otherwise wait for the disk most of the time. What is killed repeats
 #: the epochs that it lost.
@@ -49,7 +49,7 @@ class SaveTimer:
 def save_checkpoint(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
     """Write `tensors` and `state` (JSON) to `path`; an older file there stays whole until then."""
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    header = {"pointmcd": json.dumps({"format": CHECKPOINT_FORMAT, **state})}
+    header = {"pointmcd": json.dumps({"format": _CHECKPOINT_FORMAT, **state})}
     with replacing(path) as temporary:
         # safetensors' own writer hides a full disk behind an error of another type.
         temporary.write_bytes(save(contiguous, metadata=header))
@@ -70,10 +70,10 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise RunError(f"{path}: does not exist; train the run first") from error
     except (OSError, ValueError, SafetensorError) as error:
         raise RunError(f"{path}: not a readable checkpoint; is it damaged? train again") from error
-    if header.get("format") != CHECKPOINT_FORMAT:
+    if header.get("format") != _CHECKPOINT_FORMAT:
         raise RunError(
             f"{path}: checkpoint format {header.get('format')}, this version reads"
-            f" {CHECKPOINT_FORMAT}; train again"
+            f" {_CHECKPOINT_FORMAT}; train again"
         )
     return tensors, header
 

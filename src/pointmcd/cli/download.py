@@ -36,7 +36,7 @@ def download(
 
     if name is None:
         every = [get_data_set(one) for one in list_data_sets()]
-        print_tables([data_sets_table(every)], form, [*map(_record, every)])
+        print_tables([_data_sets_table(every)], form, [*map(_record, every)])
         return
     data_set = get_data_set(name)
     console.print(licence_notice(data_set), soft_wrap=True)
@@ -46,7 +46,7 @@ def download(
     print_line(str(fetched.path))
 
 
-def data_sets_table(data_sets: "Iterable[type[DataSet]]") -> Table:
+def _data_sets_table(data_sets: "Iterable[type[DataSet]]") -> Table:
     """Return a table of data sets: name, then content, source and licence, a line each."""
     about = Column("what it is, how to get it, licence", overflow="fold")
     table = Table(Column("name", no_wrap=True), about, show_lines=True)

@@ -115,7 +115,7 @@ def _clean(run: Path, split: str, store: Path | None, device: str, voting: int) 
     shapes = f"{results['last'].count} shapes{fitted}{wording(voting)}"
     table = metrics_table(f"{run}: {split}, {shapes}, in percent", results)
     pictures = sorted(run.glob(f"*-{split}-last{suffix(voting)}.png"))
-    return _Measured(table, list(metric_records(run, results)), pictures)
+    return _Measured(table, list(_metric_records(run, results)), pictures)
 
 
 def _teacher(folder: Path, split: str, given: "Mapping[str, object]") -> _Measured:
@@ -126,7 +126,7 @@ def _teacher(folder: Path, split: str, given: "Mapping[str, object]") -> _Measur
     metrics = evaluate_teacher(folder, split)
     title = f"{folder}: {split}, {metrics.count} shapes, in percent"
     results = {"teacher": metrics}
-    return _Measured(metrics_table(title, results), list(metric_records(folder, results)))
+    return _Measured(metrics_table(title, results), list(_metric_records(folder, results)))
 
 
 def _corrupted(
@@ -159,7 +159,7 @@ def _interval(metrics: "Metrics") -> str:
     return f"{100 * low:.1f} to {100 * high:.1f}"
 
 
-def metric_records(run: Path, results: "Mapping[str, Metrics]") -> Iterator[dict[str, Any]]:
+def _metric_records(run: Path, results: "Mapping[str, Metrics]") -> Iterator[dict[str, Any]]:
     """Yield one record per checkpoint: its metrics and those of each class, as fractions."""
     from pointmcd.metrics.statistics import score_interval
 

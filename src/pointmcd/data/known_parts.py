@@ -15,7 +15,7 @@ from pointmcd.errors import ConfigError
 from pointmcd.typing import Shorts
 
 #: The class of all shapes where none has one.
-ONE_CLASS = "shape"
+_ONE_CLASS = "shape"
 
 
 class KnownParts(NamedTuple):
@@ -107,7 +107,7 @@ def _of_classes(store: Shapes, path: Path) -> list[ShapeRecord]:
             f"--labels {path}: {bare[0]} of {store.path} has no class, others have; parts are"
             " learnt for each class: prepare with a class for every shape, or for none"
         )
-    return [replace(shape, label=ONE_CLASS) for shape in store.shapes] if bare else store.shapes
+    return [replace(shape, label=_ONE_CLASS) for shape in store.shapes] if bare else store.shapes
 
 
 def _split(shape: ShapeRecord, parts: Mapping[str, list[str]]) -> str:

@@ -116,7 +116,7 @@ def comparison_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
     """One row of texts per variant, the baseline first, teachers last, matching `columns`."""
     for variant, difference in (*comparison.rows, *comparison.teachers):
         others = map(variant.metric, comparison.task.wording.others)
-        scores = (score_text(variant), *map(percent, (variant.class_score, *others)))
+        scores = (_score_text(variant), *map(percent, (variant.class_score, *others)))
         gain = interval_text(difference.overall) if difference else ""
         yield (
             variant.label,
@@ -160,7 +160,7 @@ def seeds_text(variant: Variant) -> str:
     return f"{len(variant.seeds)} ({seeds})" if len(variant.seeds) > 1 else f"1 (seed {seeds})"
 
 
-def score_text(variant: Variant) -> str:
+def _score_text(variant: Variant) -> str:
     """Mean and standard deviation over seeds, and the mean's 95% interval over test shapes."""
     return f"{percent(variant.score)} [{range_text(variant.interval)}]"
 

@@ -65,7 +65,7 @@ def evaluate(
         opened = Run(run)
         opened.refuse_pretrained()
         folds = fold_runs(opened)
-        said, about = of_folds(folds, store, where, voting), {"folds": len(folds)}
+        said, about = _of_folds(folds, store, where, voting), {"folds": len(folds)}
     else:
         opened, data, indices = open_evaluation(run, split, store)
         said = {
@@ -120,7 +120,7 @@ def predictions(
     return {"names": names, "labels": dataset.labels, **said}
 
 
-def of_folds(
+def _of_folds(
     folds: Sequence[Path], store: str | Path | None, device: torch.device, voting: int = 1
 ) -> dict[str, Arrays]:
     """Return what each fold of a run says of the labelled shapes that it was trained without.

@@ -95,8 +95,8 @@ class PartsPage:
         return self.count * len(self.store.shapes)
 
     def read(self, file: str | Path) -> dict[int, PartRow]:
-        """Return the rows of a part file; see `read_part_rows`."""
-        return read_part_rows(self.store, file, self.count)
+        """Return the rows of a part file; see `_read_part_rows`."""
+        return _read_part_rows(self.store, file, self.count)
 
     def row(self, item: int, label: str, before: PartRow | None) -> PartRow:
         """Return the row of a new part."""
@@ -147,7 +147,7 @@ def parts_page(
     guesser = None if run is None else PartGuesser(run, opened, device)
     if labels is None and guesser is not None:
         labels = guesser.run.label_file
-    rows = {} if labels is None else read_part_rows(opened, labels, clusters)
+    rows = {} if labels is None else _read_part_rows(opened, labels, clusters)
     known = sorted({item // clusters for item in rows})
     features = shape_features(opened, device=str(pick_device(device)))
     shapes = [*propose(opened, count, known, features), *known]
@@ -166,7 +166,7 @@ def parts_page(
     )
 
 
-def read_part_rows(store: Store, file: str | Path, count: int) -> dict[int, PartRow]:
+def _read_part_rows(store: Store, file: str | Path, count: int) -> dict[int, PartRow]:
     """Return the rows of a part file by item, each with the shape's name in the store.
 
     Raises:

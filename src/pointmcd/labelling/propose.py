@@ -16,7 +16,7 @@ from pointmcd.teachers.propagation import of_length_one, standardised
 from pointmcd.typing import Doubles, Floats
 
 #: Chosen from the literature; the best on psb25 too (benchmarks/labelling).
-DEFAULT_STRATEGY = "typical"
+_DEFAULT_STRATEGY = "typical"
 #: Dimensions that distances are computed in.
 _DIMENSIONS = 64
 
@@ -27,7 +27,7 @@ def propose(
     labelled: Sequence[int],
     features: Floats | Doubles,
     probabilities: Floats | Doubles | None = None,
-    strategy: str = DEFAULT_STRATEGY,
+    strategy: str = _DEFAULT_STRATEGY,
     seed: int = 0,
 ) -> list[int]:
     """Return indices of shapes to label next, the most telling first; fewer where few are left.

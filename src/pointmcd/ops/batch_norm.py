@@ -64,7 +64,7 @@ def batch_statistics(
         var = _mean_over_processes(var + (here - mean).square())
         count *= dist.get_world_size()
     if norm.running_mean is not None:
-        update_running(norm, mean, var, count)
+        _update_running(norm, mean, var, count)
     return mean, var
 
 
@@ -76,7 +76,7 @@ def running_statistics(norm: nn.BatchNorm1d) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def update_running(norm: nn.BatchNorm1d, mean: Tensor, var: Tensor, count: int) -> None:
+def _update_running(norm: nn.BatchNorm1d, mean: Tensor, var: Tensor, count: int) -> None:
     """Update the buffers as `nn.BatchNorm1d` does, with `count` samples a channel."""
     running_mean, running_var = running_statistics(norm)
     assert norm.num_batches_tracked is not None

@@ -37,7 +37,7 @@ def linear_bn_relu(
         return normed.view(*points.shape[:2], -1)
     with torch.autocast(points.device.type, enabled=False):  # statistics need full precision
         points = points.to(linear.weight)
-        mean, var = linear_statistics(points, linear.weight, norm)
+        mean, var = _linear_statistics(points, linear.weight, norm)
         scale = norm.weight * torch.rsqrt(var + norm.eps)
         weight, shift = linear.weight * scale[:, None], norm.bias - mean * scale
         if numba_fits(points, weight):
@@ -63,7 +63,7 @@ def _folding_pays(points: Tensor, linear: nn.Linear) -> bool:
     return values > _CACHED and narrow**2 <= _NARROW * wide
 
 
-def linear_statistics(
+def _linear_statistics(
     points: Tensor, weight: Tensor, norm: nn.BatchNorm1d
 ) -> tuple[Tensor, Tensor]:
     """Return mean and biased variance [C] of W x for `norm`; update the running ones."""

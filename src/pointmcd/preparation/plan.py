@@ -80,7 +80,7 @@ def make_plan(config: PrepareConfig, found: Found) -> Plan:
     """
     sources = tuple(replace(item, features=config.features) for item in found.listing.sources)
     if config.labels is not None:
-        sources = with_labels(sources, config.labels, Path(found.text))
+        sources = _with_labels(sources, config.labels, Path(found.text))
     # Names of the parts of each class that occurs.
     parts = {str(source.label): source.parts for source in sources if source.parts is not None}
     # Meshes are ray-cast, clouds without a mesh splatted.
@@ -98,7 +98,9 @@ def make_plan(config: PrepareConfig, found: Found) -> Plan:
     )
 
 
-def with_labels(sources: Sequence[ShapeSource], file: Path, where: Path) -> tuple[ShapeSource, ...]:
+def _with_labels(
+    sources: Sequence[ShapeSource], file: Path, where: Path
+) -> tuple[ShapeSource, ...]:
     """Give each shape the class and the split that a label file names.
 
     Raises:

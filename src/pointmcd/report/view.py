@@ -53,7 +53,7 @@ class Scene:
     paints: dict[str, Paint] = field(default_factory=dict)
 
 
-def part_groups(parts: Integers, names: Sequence[str]) -> Paint:
+def _part_groups(parts: Integers, names: Sequence[str]) -> Paint:
     """Colour points by their parts [N], counted from 0; -1: without a label."""
     colours = [*part_hex(len(names)), _UNKNOWN]
     return Paint(np.where(parts < 0, len(names), parts), [*names, "no label"], colours)
@@ -156,7 +156,7 @@ def _predicted(said: Prediction) -> Scene | str:
         return said.fault
     note = ", ".join(f"{name} {text}" for name, text in said.cells().items() if text)
     if isinstance(said, PartPrediction):
-        paints = {"predicted parts": part_groups(said.point_parts, list(said.parts))}
+        paints = {"predicted parts": _part_groups(said.point_parts, list(said.parts))}
         return Scene(said.path.name, note, turn(said.points, said.up, "y"), paints)
     points = read_points(said.path, POINTS, seed=0)
     return Scene(said.path.name, note, turn(points, said.up, "y"))
@@ -222,7 +222,7 @@ def _parts(store: Store, index: int) -> dict[str, Paint]:
     row = np.array([index])
     first = store.part_ranges[store.classes.index(label), 0]
     labels = store.part_labels(row, store.num_points)[0] - first
-    return {"labelled parts": part_groups(labels, store.parts[label])}
+    return {"labelled parts": _part_groups(labels, store.parts[label])}
 
 
 def _told(result: RunResult, row: int) -> str:
@@ -241,7 +241,7 @@ def _said(result: RunResult, row: int, run: Run) -> dict[str, Paint]:
         return {}
     first = run.labels.part_ranges[result.labels[row], 0]
     names = run.labels.parts[result.classes[result.labels[row]]]
-    return {"predicted parts": part_groups(result.arrays["predictions"][row] - first, names)}
+    return {"predicted parts": _part_groups(result.arrays["predictions"][row] - first, names)}
 
 
 def _json(scene: Scene) -> dict[str, Any]:

@@ -46,7 +46,7 @@ DISTILLATION_FIELDS = {
     "pairing",
 }
 #: Settings that a task without labels does not read.
-LABEL_FIELDS = {"task_weight", "label_smoothing", "label_fraction", "sampling", "class_weights"}
+_LABEL_FIELDS = {"task_weight", "label_smoothing", "label_fraction", "sampling", "class_weights"}
 #: Settings that came later, with what runs did before: not said of a run where that is their value.
 LATER_FIELDS: dict[str, Any] = {
     "label_fraction": 1.0,
@@ -220,7 +220,7 @@ class TrainConfig:
         if self.teacher is None:
             left_out |= DISTILLATION_FIELDS
         if not self.described_task.labelled:
-            left_out |= LABEL_FIELDS
+            left_out |= _LABEL_FIELDS
         left_out |= {name for name, v in LATER_FIELDS.items() if getattr(self, name) == v}
         whole = asdict(self) | {"objective": [term.text for term in self.terms]}
         known: dict[str, Any] = (
@@ -294,7 +294,7 @@ class TrainConfig:
     @property
     def objectives(self) -> tuple[str, ...]:
         """The objectives as written, or the default one; none for a baseline."""
-        return () if self.teacher is None else self.objective or DEFAULT_OBJECTIVE
+        return () if self.teacher is None else self.objective or _DEFAULT_OBJECTIVE
 
     def check(self) -> None:
         """Refuse invalid values.
@@ -368,7 +368,7 @@ _LEAST = {
 #: Steps of a training whose epochs are not given, and the fewest epochs.
 USUAL_STEPS, _LEAST_EPOCHS = 1000, 40
 #: What distillation minimises where a run names no objective.
-DEFAULT_OBJECTIVE = ("vafp:3",)
+_DEFAULT_OBJECTIVE = ("vafp:3",)
 #: Fields that a recipe sets; tasks and students add their own. `paper` is the method's own setting
 #: (see docs/how-it-works.md).
 _RECIPES: dict[str, dict[str, Any]] = {

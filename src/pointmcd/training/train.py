@@ -27,7 +27,7 @@ from pointmcd.training.trainer import Trainer
 from pointmcd.training.unlikeness import keep_labelled
 
 #: Steps below which a user is told so.
-FEW_STEPS = 200
+_FEW_STEPS = 200
 
 
 @dataclass(frozen=True)
@@ -85,11 +85,11 @@ def _warn_of_few_steps(trainer: Trainer) -> None:
     """Say before hours of waiting that a training is too short to compare results."""
     config, shapes = trainer.config, len(trainer.dataset)
     steps = trainer.steps * config.epochs
-    if steps < FEW_STEPS:
+    if steps < _FEW_STEPS:
         console.print(
             f"note: {steps} steps in all ({shapes} shapes, batches of {config.batch_size},"
-            f" {config.epochs} epochs) are too few to compare results; use at least"
-            f" {FEW_STEPS} steps: {math.ceil(FEW_STEPS / trainer.steps)} epochs, or smaller batches"
+            f" {config.epochs} epochs) are too few to compare results; use at least {_FEW_STEPS}"
+            f" steps: {math.ceil(_FEW_STEPS / trainer.steps)} epochs, or smaller batches"
         )
 
 

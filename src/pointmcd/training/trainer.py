@@ -132,7 +132,7 @@ class Trainer:
         self.module = build_model(self.task, config.student, labels, config.features)
         if config.init is not None:
             start_from(self.module, Run(config.init))
-        set_dropout(self.module, config.dropout)
+        _set_dropout(self.module, config.dropout)
         if config.precision != "no":
             student: Any = self.module.student
             protect_coordinates(student)
@@ -452,7 +452,7 @@ def _accelerator(config: TrainConfig) -> Accelerator:
     )
 
 
-def set_dropout(model: nn.Module, probability: float | None) -> None:
+def _set_dropout(model: nn.Module, probability: float | None) -> None:
     """Set the probability of the dropout layers outside a model's student; None: leave them.
 
     Raises:
