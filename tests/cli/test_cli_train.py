@@ -158,6 +158,9 @@ def test_folds_say_how_sure_one_can_be(cli, taught_store, tmp_path):
 
 
 def test_folds_of_a_learning_curve_are_refused(cli, taught_store):
+    status, _, err = cli("train", taught_store, "--learning-curve", "--distill", "auto")
+    assert status == 2
+    assert "--distill auto is for one share of the labels; leave out --learning-curve" in err
     status, _, err = cli("train", taught_store, "--learning-curve", "--folds", 3)
     assert status != 0
     assert "--folds" in err

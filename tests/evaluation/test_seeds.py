@@ -6,6 +6,8 @@ from store_copies import copy_store
 from pointmcd.errors import ConfigError, StoreError
 from pointmcd.evaluation import seeds as module
 from pointmcd.evaluation.seeds import read_seeds, train_seeds
+from pointmcd.teachers.config import TeachConfig
+from pointmcd.teachers.teach import teach
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.run import Run
 
@@ -64,6 +66,17 @@ def test_each_seed_has_a_teacher_of_its_own_labels(tiny_store, tmp_path, monkeyp
     assert [variant.label for variant in rest.all_variants] == ["baseline", "distilled"]
 
 
+def test_a_teacher_that_is_there_is_taken(tiny_store, tmp_path, monkeypatch):
+    # Made with other settings than the default's, or by another name.
+    store = copy_store(tiny_store, tmp_path / "store")
+    options = {"label_fraction": 0.34, "epochs": 1, "device": "cpu"}
+    teach(TeachConfig(store, label_smoothing=0.0, **options))
+    teach(TeachConfig(store, name="mine", **options))
+    monkeypatch.setattr(module, "teach", None)
+    for name in ("lite0", "mine"):
+        module.make_teacher(tiny(store, label_fraction=0.34, teacher=name))
+
+
 def test_all_is_refused_before_any_training(taught_store, tiny_store, tmp_path):
     with pytest.raises(StoreError, match="no teacher lite0"):
         train_seeds(tiny(tiny_store, out=tmp_path / "a"), [0])
@@ -115,6 +128,6 @@ def test_folds_on_the_command_line(cli, taught_store, tmp_path):
 
 
 def test_a_tracker_that_is_absent_is_refused_before_a_teacher_is_made(taught_store, monkeypatch):
-    monkeypatch.setattr(module, "_make_teacher", None)
+    monkeypatch.setattr(module, "make_teacher", None)
     with pytest.raises(ConfigError, match="--log-to nothing: unknown"):
         train_seeds(tiny(taught_store, log_to=("nothing",), label_fraction=0.5), [0, 1])

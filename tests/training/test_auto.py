@@ -36,8 +36,11 @@ def test_with_all_labels_the_teacher_must_be_well_ahead(make, lead, ahead, disti
 
 
 @pytest.mark.parametrize(("ahead", "distils"), [(3, True), (-5, True), (-5.1, False)])
-def test_with_few_labels_it_may_be_a_little_behind(make, lead, few_teacher, ahead, distils):
+def test_with_few_labels_it_may_be_a_little_behind(
+    make, lead, few_teacher, ahead, distils, monkeypatch
+):
     lead(ahead)
+    monkeypatch.setattr(auto, "_LEAST_SHAPES", 1)
     config, reason = decide(make("a", few_teacher, label_fraction=0.34, **GOES))
     assert "3 of 9 train shapes have labels" in reason
     assert config.teacher == ("lite0" if distils else None)
@@ -56,7 +59,7 @@ def test_what_is_measured(make, taught_store):
     decision = decide(config)
     quick = Run(config.folder.with_name("a-quick"))
     assert quick.meta["arm"] == "baseline"
-    assert quick.config.epochs == 2  # a quarter of five, and the rest
+    assert quick.config.epochs == 5  # a quarter would be fewer than 250 steps
     ours = quick.metrics()[-1]["val_accuracy"]
     assert f"a quick baseline {ours:.1%}, " in decision.reason
     assert (
@@ -70,23 +73,40 @@ def test_the_choice_of_objectives_stays(make, lead):
     assert decide(make("a", **options)).config.objectives == ("logits:2", "vafp:1")
 
 
+def test_a_quick_baseline_is_a_quarter_of_a_long_training(make, monkeypatch):
+    monkeypatch.setattr(auto, "_QUICK_STEPS", 1)
+    config = make("a", **(GOES | {"epochs": 5}))
+    decide(config)
+    assert Run(config.folder.with_name("a-quick")).config.epochs == 2  # and the rest
+
+
+def test_few_validation_shapes_leave_nothing_out(make, few_teacher, lead, monkeypatch):
+    lead(-100)
+    config, reason = decide(make("a", few_teacher, label_fraction=0.34, **GOES))
+    assert (config.teacher, config.objectives) == ("lite0", ("logits:9",))
+    assert reason.endswith("3 validation shapes are too few to measure on")
+
+
 @pytest.mark.parametrize(
-    "options",
+    ("options", "says"),
     [
-        {"teacher": None},
-        {"teacher": "lite0-features"},
-        {"teacher": "lite0-features", "task": "pretrain"},
+        ({"teacher": None}, "does not distil: has no teacher"),
+        (
+            {"teacher": "lite0-features"},
+            "does not distil: 9 of 9 train shapes have labels, and the",
+        ),
+        ({"teacher": "lite0-features", "task": "pretrain"}, "distils: --task pretrain learns noth"),
     ],
 )
-def test_what_cannot_be_compared_stays_as_it_is(make, taught_store, options, tmp_path):
+def test_what_cannot_be_compared(make, taught_store, options, says, tmp_path):
 
     store = copy_store(taught_store, tmp_path / "store")
     teach(TeachConfig(store, task="features", device="cpu"))
     config = make("a", store, **(GOES | options))
     found = decide(config)
-    assert found.config == config
-    alone = options["teacher"] is None
-    assert found.reason.startswith("does not distil: has no teacher" if alone else "distils: its")
+    assert found.reason.startswith(says)
+    assert found.config.objective == config.objective
+    assert found.config.teacher == (config.teacher if says.startswith("distils") else None)
 
 
 def test_a_folder_beside_one_that_is_named_by_dots(tmp_path, monkeypatch):

@@ -11,7 +11,7 @@ from pointmcd.data.store import Store
 from pointmcd.distill.objective import Objective
 from pointmcd.errors import ConfigError
 from pointmcd.training.run import Run
-from pointmcd.training.train import train
+from pointmcd.training.train import plan_run, train
 from pointmcd.training.trainer import Trainer
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -175,6 +175,18 @@ def test_objectives_are_told_what_they_are_made_for(distilled, taught_store):
     logits = np.concatenate([np.load(path) for path in sorted(folder.glob("*.npy"))])
     seen = logits[Store(taught_store).indices("train")]
     np.testing.assert_allclose(setup.statistics("logits").mean, seen.mean(axis=0), rtol=1e-5)
+
+
+@pytest.mark.parametrize("control", [{"pairing": "wrong"}, {"visibility": "all"}])
+def test_a_control_that_changes_nothing_is_refused(distilled, control):
+    # Of class probabilities there is one for a shape: such a run would equal the plain one.
+    with pytest.raises(ConfigError, match=r"^--\w+ \w+: changes nothing, as logits reads no outp"):
+        train(distilled("a", objective=("logits:9",), **control))
+    assert not list(distilled("a").folder.parent.glob("a*"))
+    for objective in (("logits:9", "vafp:1"), ("view_logits:1",)):
+        plan_run(distilled("a", objective=objective, **control))
+    plan_run(distilled("a", objective=("logits:9",), pairing="shuffled"))
+    plan_run(distilled("a", teacher=None, objective=(), **control))
 
 
 def test_names_of_arms_are_written_down(distilled):

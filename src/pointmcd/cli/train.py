@@ -75,7 +75,12 @@ def train_command(arguments: Sequence[str]) -> Callable[..., None]:
         if no_distill:
             settings = replace(settings, teacher=None)
         elif distill == "auto":
-            settings = _decided(settings)
+            if learning_curve:
+                raise UsageError(
+                    "train: --distill auto is for one share of the labels; leave out"
+                    " --learning-curve"
+                )
+            settings = _decided(settings, seeds)
         several = {"--folds": folds, "--seeds": seeds}
         given = [name for name, value in several.items() if value is not None]
         if learning_curve and given:
@@ -105,11 +110,16 @@ def _evaluate_folds(run: Path, device: str) -> None:
     evaluate(run, "folds", device=device)
 
 
-def _decided(config: TrainConfig) -> TrainConfig:
+def _decided(config: TrainConfig, seeds: str | None) -> TrainConfig:
+    """Return the settings that were decided on, of several seeds by the first."""
+    from pointmcd.evaluation.seeds import make_teacher, read_seeds
     from pointmcd.progress import console
     from pointmcd.training.auto import decide
     from pointmcd.training.processes import is_main
 
+    if seeds is not None:
+        config = replace(config, seed=read_seeds(seeds)[0])
+        make_teacher(config)
     decision = decide(config)
     if is_main():
         console.print(f"note: {decision.reason}", soft_wrap=True)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from pointmcd.data.splits import held_back
 from pointmcd.data.store import Store
-from pointmcd.errors import ConfigError
+from pointmcd.errors import ConfigError, StoreError
 from pointmcd.evaluation.compare import compare
 from pointmcd.evaluation.comparison_table import Comparison
 from pointmcd.evaluation.evaluate import evaluate
@@ -15,6 +15,7 @@ from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach
 from pointmcd.training.config import TrainConfig, beside
 from pointmcd.training.folds import cross_validate, plan_folds
+from pointmcd.training.inputs import find_teacher
 from pointmcd.training.processes import join, process_count
 from pointmcd.training.several import check_at_once, train_all
 from pointmcd.training.trackers import check_trackers
@@ -79,7 +80,7 @@ def train_seeds(
         for run in runs:
             plan_folds(run, folds)
     for run in runs:
-        _make_teacher(run)
+        make_teacher(run)
         if folds is not None:
             cross_validate(run, folds, at_once)
     for done in train_all(runs, at_once):
@@ -112,9 +113,13 @@ def _seeded(config: TrainConfig, seed: int) -> TrainConfig:
     return replace(config, seed=seed, out=out)
 
 
-def _make_teacher(config: TrainConfig) -> None:
-    """Make the teacher that knows the labels of this seed; of all labels there is one for all."""
-    if config.teacher is not None and config.label_fraction < 1:
+def make_teacher(config: TrainConfig) -> None:
+    """Make the teacher that knows the labels of this seed, unless the store has it."""
+    if config.teacher is None or config.label_fraction == 1:
+        return
+    try:
+        find_teacher(config, Store(config.store, config.labels))
+    except StoreError:
         lesson = config.described_task.lesson
         teach(
             TeachConfig(

@@ -22,8 +22,10 @@ from pointmcd.training.train import train
 _LEAD_FEW, _LEAD_ALL = -5.0, 8.0
 #: Labelled fraction of the train split below which labels are few.
 _FEW = 0.5
-#: Fraction of a training's epochs that the quick baseline runs for.
-_QUICK = 0.25
+#: Fraction of a training's epochs that the quick baseline runs for, and its steps at least.
+_QUICK, _QUICK_STEPS = 0.25, 250
+#: Validation shapes below which chance alone could leave out what few labels gain.
+_LEAST_SHAPES = 20
 
 
 class Decision(NamedTuple):
@@ -47,15 +49,16 @@ def decide(config: TrainConfig) -> Decision:
     teacher = find_teacher(config, store)
     if teacher is None:
         return Decision(config, "does not distil: has no teacher")
-    if not _compared(task, teacher):
-        return Decision(config, "distils: its teacher cannot be compared with a baseline")
-    config = replace(config, objective=config.objective or task.few_labels_objective)
+    if not task.labelled:
+        return Decision(config, f"distils: --task {config.task} learns nothing else")
     train_shapes = count_shapes(config, store)
     labelled = len(labelled_train(store, config.label_fraction, config.seed))
     few = labelled < _FEW * train_shapes
     known = f"{labelled} of {train_shapes} train shapes have labels"
-    if not len(store.indices("val")):
-        reason = f"{known}, and there is no validation split to measure on"
+    if task.teacher_answer in teacher["outputs"]:
+        config = replace(config, objective=config.objective or task.few_labels_objective)
+    if unmeasured := _unmeasured(task, store, teacher, few):
+        reason = f"{known}, and {unmeasured}"
         return Decision(config, f"distils: {reason}") if few else _baseline(config, reason)
     ahead, measured = _lead(config, store, teacher)
     needed = _LEAD_FEW if few else _LEAD_ALL
@@ -63,9 +66,16 @@ def decide(config: TrainConfig) -> Decision:
     return Decision(config, f"distils: {reason}") if ahead >= needed else _baseline(config, reason)
 
 
-def _compared(task: Task, teacher: dict[str, Any]) -> bool:
-    """Return whether a teacher classifies shapes as the task does."""
-    return task.best == "val_accuracy" and task.teacher_answer in teacher["outputs"]
+def _unmeasured(task: Task, store: Store, teacher: dict[str, Any], few: bool) -> str | None:
+    """Return why it cannot be measured how far the teacher is ahead, or None."""
+    if task.best != "val_accuracy" or task.teacher_answer not in teacher["outputs"]:
+        return "the teacher cannot be compared with a baseline"
+    count = len(store.indices("val"))
+    if not count:
+        return "there is no validation split to measure on"
+    if few and count < _LEAST_SHAPES:
+        return f"{count} validation shapes are too few to measure on"
+    return None
 
 
 def _baseline(config: TrainConfig, reason: str) -> Decision:
@@ -81,11 +91,13 @@ def _lead(config: TrainConfig, store: Store, teacher: dict[str, Any]) -> tuple[f
     val = store.indices("val")
     logits = map_output(store, teacher, str(config.described_task.teacher_answer), val)[:]
     theirs = float(np.mean(logits.argmax(axis=1) == store.labels(val)))
-    sized = config.for_shapes(count_shapes(config, store))
+    shapes = count_shapes(config, store)
+    sized = config.for_shapes(shapes)
+    least = math.ceil(_QUICK_STEPS / max(shapes // sized.batch_size, 1))
     quick = replace(
         _alone(sized),
         fit_on="train",
-        epochs=math.ceil(sized.epochs * _QUICK),
+        epochs=min(sized.epochs, max(math.ceil(sized.epochs * _QUICK), least)),
         out=beside(config.folder, "quick"),
     )
     ours = float(Run(train(quick)).metrics()[-1][config.described_task.best])

@@ -8,13 +8,13 @@ import torch
 from torch.utils.data import DataLoader
 
 from pointmcd.data.augment import Augmentation, own_augmentation
-from pointmcd.data.dataset import Batch, ShapeDataset, Targets, evaluation_loader
+from pointmcd.data.dataset import POINT_LOGITS, Batch, ShapeDataset, Targets, evaluation_loader
 from pointmcd.data.joined import JoinedDataset
 from pointmcd.data.resident import resident
 from pointmcd.data.splits import labelled_train
 from pointmcd.data.store import Store
 from pointmcd.device import pick_device
-from pointmcd.errors import StoreError
+from pointmcd.errors import ConfigError, StoreError
 from pointmcd.teachers.describe import describe_store
 from pointmcd.teachers.features import StoredRows
 from pointmcd.teachers.stored import map_output, resolve_teacher
@@ -53,6 +53,25 @@ def with_objectives(
         return config
     few = replace(config, objective=config.described_task.few_labels_objective)
     return few if {*few.teacher_outputs} <= {*teacher["outputs"]} else config
+
+
+def check_control(config: TrainConfig, store: Store, teacher: dict[str, Any] | None) -> None:
+    """Refuse a control of what views see or say where no objective reads outputs of views.
+
+    Raises:
+        ConfigError: naming the option: the run would equal the one without it.
+    """
+    control = "--pairing wrong" if config.pairing == "wrong" else "--visibility all"
+    if teacher is None or (config.pairing != "wrong" and config.visibility != "all"):
+        return
+    first = store.indices("train")[:1]
+    outputs = [name for name in config.teacher_outputs if name != POINT_LOGITS]
+    if not any(len(map_output(store, teacher, name, first).shape) == 3 for name in outputs):
+        named = ", ".join(term.name for term in config.terms)
+        raise ConfigError(
+            f"{control}: changes nothing, as {named} reads no outputs of single views; add"
+            " --objective vafp, or leave it out"
+        )
 
 
 def open_unlabelled(config: TrainConfig, store: Store) -> list[Store]:

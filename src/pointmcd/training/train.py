@@ -19,7 +19,7 @@ from pointmcd.training.calibration import calibrate
 from pointmcd.training.capture import WARM_UP
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.finetune import check_start, describe_start
-from pointmcd.training.inputs import count_shapes, find_teacher, with_objectives
+from pointmcd.training.inputs import check_control, count_shapes, find_teacher, with_objectives
 from pointmcd.training.keeper import Keeper
 from pointmcd.training.processes import agreed, is_main, join, main_first
 from pointmcd.training.run import Run, changed_code, clear_run, create_run, is_begun, lock_folder
@@ -112,6 +112,7 @@ def plan_run(config: TrainConfig) -> Plan:
         option = f"--label-fraction {config.label_fraction}"
         check_labels(teacher, option, config.label_fraction, config.seed)
     config = with_objectives(config, store, teacher).for_shapes(count_shapes(config, store))
+    check_control(config, store, teacher)
     config = config.for_points(store.num_points)
     start = _start(config, store)
     # A student goes on with the axis that it knows.
