@@ -186,7 +186,7 @@ def test_overwrite_replaces_a_store_but_no_other_files(made, few_meshes, quick, 
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_folder_of_other_files_is_left_alone(few_meshes, quick, tmp_path, overwrite):
     (tmp_path / "thesis.txt").write_text("mine")
-    with pytest.raises(StoreError, match="no store"):
+    with pytest.raises(StoreError, match="is not a store"):
         prepare(PrepareConfig(few_meshes, tmp_path, **quick, overwrite=overwrite))
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 

@@ -68,7 +68,7 @@ def test_leftovers_of_dead_processes_are_removed_but_not_those_of_live_ones(
     live = store / "shards" / f".00001.{os.getppid()}.tmp"
     live.mkdir()
     (store / "shards" / ".keep").touch()
-    with pytest.raises(Exception, match="no store"):  # only our own leftovers are overlooked
+    with pytest.raises(Exception, match="is not a store"):  # only our own leftovers are overlooked
         prepare(PrepareConfig(few_meshes, store, **quick))
     write_json(store / "plan.json", {})
     prepare(PrepareConfig(few_meshes, store, **quick, overwrite=True))

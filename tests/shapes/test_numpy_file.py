@@ -96,7 +96,7 @@ def test_other_files():
     np.savez(file, points=CLOUD)
     with pytest.raises(FormatError, match=r"an \.npz file; save one array"):
         read_array(file.getvalue())
-    with pytest.raises(FormatError, match=r"no \.npy file"):
+    with pytest.raises(FormatError, match=r"not an \.npy file"):
         read_array(b"1 2 3")
     with pytest.raises(FormatError, match="other data follow the array"):
         read_array(npy(CLOUD) + npy(CLOUD))
