@@ -89,3 +89,12 @@ def test_each_epoch_has_every_train_shape_in_an_order_of_its_own(fitted):
     assert len({tuple(rows) for rows in epochs}) == 3
     assert fitted(epochs=3, batch_size=4).batches == lesson.batches
     assert fitted(epochs=3, batch_size=4, seed=1).batches != lesson.batches
+
+
+@pytest.mark.parametrize(("epochs", "told"), [(99, True), (100, False)])
+def test_a_short_training_is_told(fitted, capsys, epochs, told):
+    # Nine train shapes make two batches: with 200 steps or more nothing is said.
+    lesson = fitted(epochs=epochs, batch_size=5)
+    assert len(lesson.batches) == 2 * epochs
+    note = "note: 198 steps in all (9 shapes, batches of 5, 99 epochs) are few for a teacher; "
+    assert (f"{note}--epochs 500 makes 1,000" in capsys.readouterr().err) == told

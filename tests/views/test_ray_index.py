@@ -97,7 +97,9 @@ def test_libigl_is_named_where_it_stands_in(tmp_path):
 def test_a_mesh_is_refused_without_both(monkeypatch):
     for module in ("embreex.rtcore_scene", "igl"):
         monkeypatch.setitem(sys.modules, module, None)
-    with pytest.raises(ConfigError, match=r"embreex or libigl, and neither is .*; point clouds need neither"):
+    with pytest.raises(
+        ConfigError, match=r"embreex or libigl, and neither is .*; point clouds need neither"
+    ):
         Raycaster(Mesh(np.eye(3), np.array([[0, 1, 2]])), get_rig("ring12"))
 
 
