@@ -40,7 +40,7 @@ def test_with_few_labels_it_may_be_a_little_behind(
     make, lead, few_teacher, ahead, distils, monkeypatch
 ):
     lead(ahead)
-    monkeypatch.setattr(auto, "_LEAST_SHAPES", 1)
+    monkeypatch.setattr(auto, "LEAST_SHAPES", 1)
     config, reason = decide(make("a", few_teacher, label_fraction=0.34, **GOES))
     assert "3 of 9 train shapes have labels" in reason
     assert config.teacher == ("lite0" if distils else None)

@@ -28,8 +28,8 @@ from pointmcd.teachers.settings import lesson_settings, teacher_name
 from pointmcd.teachers.stored import work_file
 from pointmcd.typing import Indices
 
-#: Steps below which a teacher is told to be trained too shortly, and those that are proposed: with
-#: 80, one of 17 labelled blocks named nearly every pixel alike, with 1,000 it did not.
+#: Steps below which a note says that a training is short, and the number that it proposes: after
+#: 80, a teacher of 17 blocks called nearly every pixel stock (docs/part-segmentation.md).
 _FEW_STEPS, _STEPS = 200, 1000
 
 

@@ -10,6 +10,7 @@ from pointmcd.data.splits import labelled_train
 from pointmcd.data.store import Store
 from pointmcd.tasks.task import Task
 from pointmcd.teachers.stored import map_output
+from pointmcd.training.calibration import LEAST_SHAPES
 from pointmcd.training.config import TrainConfig, beside
 from pointmcd.training.inputs import count_shapes, find_teacher
 from pointmcd.training.run import Run
@@ -24,8 +25,6 @@ _LEAD_FEW, _LEAD_ALL = -5.0, 8.0
 _FEW = 0.5
 #: Fraction of a training's epochs that the quick baseline runs for, and its steps at least.
 _QUICK, _QUICK_STEPS = 0.25, 250
-#: Validation shapes below which chance alone could leave out what few labels gain.
-_LEAST_SHAPES = 20
 
 
 class Decision(NamedTuple):
@@ -73,7 +72,7 @@ def _unmeasured(task: Task, store: Store, teacher: dict[str, Any], few: bool) ->
     count = len(store.indices("val"))
     if not count:
         return "there is no validation split to measure on"
-    if few and count < _LEAST_SHAPES:
+    if few and count < LEAST_SHAPES:
         return f"{count} validation shapes are too few to measure on"
     return None
 

@@ -19,7 +19,7 @@ from pointmcd.training.run import Run
 
 CALIBRATION = "calibration.json"
 FOLDS_FILE = "folds.json"
-#: Held-out shapes below which a temperature would be chance.
+#: Held-out shapes below which what is measured on them would be chance.
 LEAST_SHAPES = 20
 
 
