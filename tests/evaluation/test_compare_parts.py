@@ -65,6 +65,9 @@ def test_figures_by_hand(four: PartsBench) -> None:
     assert difference.per_class == {"bed": pytest.approx(gain / 2), "chair": None, "lamp": 0.0}
     assert difference.class_score == pytest.approx(gain / 4)
     assert (difference.test.gained, difference.test.lost, difference.test.p) == (1, 0, 1.0)
+    # Of all points together parts 0 and 1 have IoU 4/6 and 2/4, then 3/4 and 4/5, then 1.
+    gains = (3 / 4 + 4 / 5 - 4 / 6 - 2 / 4) / 4, (2 - 3 / 4 - 4 / 5) / 4
+    assert difference.others["part mIoU"].mean == pytest.approx(sum(gains) / 2)
     assert not found.warnings
 
 
@@ -82,6 +85,7 @@ def test_identical_variants_differ_by_nothing(parts_bench: PartsBench) -> None:
     interval = difference.overall
     assert (interval.mean, interval.low) == (0, -interval.high)
     assert 0 < interval.high < 0.1  # on other shapes they may differ
+    assert difference.others["part mIoU"] == interval
     assert (difference.test.gained, difference.test.lost, difference.test.p) == (0, 0, 1.0)
 
 
@@ -91,6 +95,8 @@ def test_better_predictions_are_found_better(parts_bench: PartsBench) -> None:
     assert 0 < difference.overall.low < difference.overall.mean < difference.overall.high
     assert difference.test.gained > difference.test.lost
     assert difference.test.p < 0.001
+    parts = difference.others["part mIoU"]
+    assert 0 < parts.low < parts.mean < parts.high
     assert all(gain > 0 for gain in difference.per_class.values())
 
 
@@ -103,6 +109,9 @@ def test_comparison_is_symmetric_up_to_sign(
     one, two = compare(runs, base).differences[0], compare(base, runs).differences[0]
     assert one.overall.mean == pytest.approx(-two.overall.mean)
     assert one.overall.low == pytest.approx(-two.overall.high)
+    parts = [side.others["part mIoU"] for side in (one, two)]
+    assert parts[0].mean == pytest.approx(-parts[1].mean)
+    assert parts[0].low == pytest.approx(-parts[1].high)
     assert (one.test.gained, one.test.lost) == (two.test.lost, two.test.gained)
     assert one.test.p == pytest.approx(two.test.p)
 
@@ -126,6 +135,7 @@ def test_table_and_markdown_name_the_figures(parts_bench: PartsBench) -> None:
     interval = found.differences[0].overall
     text = f"{100 * interval.mean:+.1f} [{100 * interval.low:+.1f}, {100 * interval.high:+.1f}]"
     for output in (to_markdown(comparison_table(found)), printed(found)):
+        assert "Differences in part mIoU, likewise: distilled +" in output
         for part in (text, "instance mIoU", "class mIoU", "Wilcoxon"):
             assert part in output
         for part in ("accuracy", "Accuracies", "McNemar", "vote"):

@@ -5,6 +5,7 @@ from scipy.stats import norm
 from pointmcd.metrics.statistics import (
     Spread,
     bootstrap_difference,
+    bootstrap_pooled_difference,
     majority_vote,
     mcnemar,
     score_interval,
@@ -133,3 +134,24 @@ def test_exchanging_sides_changes_the_sign_only(other_seeds: list[int]) -> None:
     two = bootstrap_difference(second, first, other_seeds, [0, 1, 2])
     assert two.mean == pytest.approx(-one.mean)
     assert (two.low, two.high) == (pytest.approx(-one.high), pytest.approx(-one.low))
+
+
+@pytest.mark.parametrize("other_seeds", [[0, 1, 2], [3, 4]])
+def test_pooled_counts_of_one_each_are_mean_scores(other_seeds: list[int]) -> None:
+    generator = np.random.default_rng(1)
+    first = generator.random((3, 40)) < 0.6
+    second = generator.random((len(other_seeds), 40)) < 0.5
+    seeds = ([0, 1, 2], other_seeds)
+    counts = [np.stack([side, np.ones(side.shape)], axis=2) for side in (first, second)]
+    found = bootstrap_pooled_difference(*counts, *seeds, lambda sums: sums[..., 0] / sums[..., 1])
+    mean = bootstrap_difference(first, second, *seeds)
+    assert vars(found) == pytest.approx(vars(mean))
+
+
+def test_pooled_metric_is_of_all_shapes_drawn() -> None:
+    # The first is right on one shape of many points; the mean over shapes would be 1/2 as well.
+    right, points = np.array([[90, 0]]), np.array([[90, 10]])
+    first, second = (np.stack([hits, points], axis=2) for hits in (right, points - right))
+    found = bootstrap_pooled_difference(first, second, [0], [0], lambda s: s[..., 0] / s[..., 1])
+    assert found.mean == pytest.approx(0.9 - 0.1)
+    assert (found.low, found.high) == (-1.0, 1.0)  # where one shape is drawn twice

@@ -76,7 +76,7 @@ def test_the_schedule_is_the_tasks_own_where_nothing_is_given():
     schedule = {"epochs": 128, "batch_size": 48, "lr": 1e-3, "final_lr": 1e-6}
     own = {"weight_decay": 1e-5, "label_smoothing": 0.2, "propagate": True}
     assert asdict(options_of()) == schedule | own
-    maps = {"epochs": 20, "final_lr": 5e-6, "weight_decay": 1e-5, "views_per_step": 4}
+    maps = {"epochs": 0, "final_lr": 5e-6, "weight_decay": 1e-5, "views_per_step": 4}
     assert asdict(options_of(task="segmentation")) == maps | {"batch_size": 4, "lr": 1e-2}
     assert asdict(options_of(task="autoencoder")) == maps | {"batch_size": 8, "lr": 1e-3}
     views = {"epochs": 20, "lr": 1e-4, "views_per_step": 4, "augment": True}

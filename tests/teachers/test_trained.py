@@ -8,6 +8,7 @@ from torch import nn
 
 from pointmcd.data.store import Store
 from pointmcd.encoders.image_encoder import ImageEncoder
+from pointmcd.teachers import trained as trained_module
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.trained import TrainedLesson
 
@@ -98,3 +99,12 @@ def test_a_short_training_is_told(fitted, capsys, epochs, told):
     assert len(lesson.batches) == 2 * epochs
     note = "note: 198 steps in all (9 shapes, batches of 5, 99 epochs) are few for a teacher; "
     assert (f"{note}--epochs 500 makes 1,000" in capsys.readouterr().err) == told
+
+
+@pytest.mark.parametrize(("usual", "epochs"), [(1000, 250), (39, 20)])
+def test_steps_not_epochs_are_the_default(fitted, capsys, monkeypatch, usual, epochs):
+    # Seventeen machined blocks in batches of four were 80 steps of 20 epochs: too few for parts.
+    monkeypatch.setattr(trained_module, "_STEPS", usual)
+    lesson = fitted(batch_size=2)
+    assert len(lesson.batches) == 4 * epochs  # nine train shapes, one of them left out
+    assert ("few for a teacher" in capsys.readouterr().err) == (4 * epochs < 200)

@@ -137,6 +137,7 @@ def _difference(scoring: Scoring, variant: Variant, baseline: Variant) -> Differ
             for (name, ours), theirs in classes
         },
         test=scoring.paired_test(variant.joint_scores, baseline.joint_scores),
+        others=scoring.other_differences(variant, baseline),
     )
 
 

@@ -1,7 +1,7 @@
 """A comparison of variants, and its table."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from rich.table import Table
@@ -27,6 +27,7 @@ class Difference:
         per_class: difference in the score of each class; None without test shapes.
         test: paired test with one score per shape for all seeds of each side: McNemar's on the
             majority vote, or Wilcoxon's on the mean IoU averaged over the seeds.
+        others: differences in further metrics with their intervals, by name.
     """
 
     variant: str
@@ -35,6 +36,7 @@ class Difference:
     class_score: float
     per_class: dict[str, float | None]
     test: PairedTest
+    others: dict[str, Interval] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, repr=False)
@@ -143,15 +145,23 @@ def comparison_records(comparison: Comparison) -> list[dict[str, Any]]:
             "class_std": variant.class_score.std,
         }
         for name in comparison.task.wording.others:
-            other, key = variant.metric(name), name.lower().replace(" ", "_")
-            record |= {key: other.mean, f"{key}_std": other.std}
+            other = variant.metric(name)
+            record |= {_key(name): other.mean, f"{_key(name)}_std": other.std}
         if difference:
             overall, test = difference.overall, difference.test
             record |= {"difference": overall.mean, "difference_low": overall.low}
             record |= {"difference_high": overall.high, "p": test.p}
             record |= {"gained": test.gained, "lost": test.lost}
+            for name, gain in difference.others.items():
+                key = f"{_key(name)}_difference"
+                record |= {key: gain.mean, f"{key}_low": gain.low, f"{key}_high": gain.high}
         records.append(record)
     return records
+
+
+def _key(metric: str) -> str:
+    """The name of a metric in records."""
+    return metric.lower().replace(" ", "_")
 
 
 def seeds_text(variant: Variant) -> str:
@@ -195,8 +205,17 @@ def notes(comparison: Comparison) -> list[str]:
             f"Differences in points of {words.score} against {baseline}, {how};"
             f" bootstrap over {shapes.kind} and seeds, 10,000 resamples."
         )
+        texts += _other_differences(comparison)
         texts.append(words.test_note)
     return texts + [shapes.note] * bool(shapes.note)
+
+
+def _other_differences(comparison: Comparison) -> Iterator[str]:
+    """One sentence for each further metric whose differences have intervals."""
+    told = [(one.label, gain) for one, gain in (*comparison.rows, *comparison.teachers) if gain]
+    for name in comparison.differences[0].others:
+        parts = [f"{label} {interval_text(gain.others[name])}" for label, gain in told]
+        yield f"Differences in {name}, likewise: {', '.join(parts)}."
 
 
 def percent(spread: Spread) -> str:

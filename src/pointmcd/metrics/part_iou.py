@@ -72,14 +72,32 @@ def part_miou(truth: Integers, predicted: Integers) -> float:
             a label.
         predicted: the same, as predicted.
     """
-    known = truth != UNLABELLED
-    true, said = truth[known], predicted[known]
-    parts = int(max(true.max(), said.max())) + 1
-    common, of_truth, of_said = (
-        np.bincount(ids, minlength=parts) for ids in (true[true == said], true, said)
-    )
-    union = of_truth + of_said - common
-    return float((common / np.maximum(union, 1))[of_truth > 0].mean())
+    parts = int(max(truth.max(), predicted.max())) + 1
+    return float(miou_of_counts(part_counts(truth, predicted, parts).sum(axis=0)))
+
+
+def part_counts(truth: Integers, predicted: Integers, parts: int) -> Indices:
+    """Count the labelled points of each shape and part: those found, true and predicted ones.
+
+    Args:
+        truth: integers [n, N], global part ids; -1 for an unlabelled point.
+        predicted: the same, as predicted.
+        parts: P, the number of part ids.
+
+    Returns:
+        int64 [n, P, 3].
+    """
+    true, said = truth.astype(np.int64), predicted.astype(np.int64)
+    known = true != UNLABELLED
+    kinds = ((true, known & (true == said)), (true, known), (said, known))
+    return np.stack([_counts(ids, counted, parts) for ids, counted in kinds], axis=2)
+
+
+def miou_of_counts(counts: Integers | Doubles) -> Doubles:
+    """Part mIoU [...] of counts [..., P, 3] like those of `part_counts`, summed over shapes."""
+    found, true, said = np.moveaxis(counts, -1, 0)
+    ious = found / np.maximum(true + said - found, 1)
+    return np.asarray(ious.mean(axis=-1, where=true > 0))
 
 
 def pixel_iou(truth: Integers, predicted: Integers, start: int, stop: int) -> float:

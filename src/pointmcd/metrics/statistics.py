@@ -3,13 +3,14 @@
 scipy.stats has the tests. Its `bootstrap` draws one level, shapes or seeds; ours draws both.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy.stats import binomtest, norm, wilcoxon
 
-from pointmcd.typing import Bools, Doubles, Floats, Indices
+from pointmcd.typing import Bools, Doubles, Floats, Indices, Integers
 
 RESAMPLES = 10_000
 _CONFIDENCE = 0.95
@@ -131,30 +132,83 @@ def bootstrap_difference(
         first_seeds: the S1 seeds, in the order of the rows.
         second_seeds: the S2 seeds.
     """
-    shapes = np.random.default_rng(_RNG_SEED)
+    means = (float(first.mean()), float(second.mean()))
+    sides = [side.astype(np.float64) for side in (first, second)]
+    return _bootstrap(sides, (first_seeds, second_seeds), means, _mean_scores)
+
+
+def bootstrap_pooled_difference(
+    first: Integers,
+    second: Integers,
+    first_seeds: Sequence[int],
+    second_seeds: Sequence[int],
+    metric: Callable[[Doubles], Doubles],
+) -> Interval:
+    """Return the same of a metric that is not a mean over shapes, but of what is counted in all.
+
+    Args:
+        first: counts [S1, n, ...] per seed and shape.
+        second: the same of the other side [S2, n, ...].
+        first_seeds: the S1 seeds, in the order of the rows.
+        second_seeds: the S2 seeds.
+        metric: of sums over shapes [..., *counts], a fraction [...] each.
+    """
+    sides = [side.astype(np.float64) for side in (first, second)]
+    one, two = (float(metric(side.sum(axis=1)).mean()) for side in sides)
+    return _bootstrap(
+        sides, (first_seeds, second_seeds), (one, two), partial(_pooled_scores, metric=metric)
+    )
+
+
+def _bootstrap(
+    sides: Sequence[Doubles],
+    seeds: Sequence[Sequence[int]],
+    values: tuple[float, float],
+    score: Callable[[Doubles, Doubles, Indices], Doubles],
+) -> Interval:
+    """The difference of two values and its interval.
+
+    `score` takes the side [S, n, ...], weights of its seeds [b, S] and the shapes drawn [b, n], and
+    returns the values [b] of the resamples.
+    """
+    shapes, count = np.random.default_rng(_RNG_SEED), sides[0].shape[1]
     # The seeds themselves key the draws: equal seeds are drawn alike (paired), others apart, and
     # exchanging the sides exchanges the draws, so that the result only changes its sign.
-    sides = [
-        (side.astype(np.float64), np.random.default_rng([_RNG_SEED, *map(abs, seeds)]))
-        for side, seeds in ((first, first_seeds), (second, second_seeds))
-    ]
+    generators = [np.random.default_rng([_RNG_SEED, *map(abs, own)]) for own in seeds]
     draws = []
     for start in range(0, RESAMPLES, _CHUNK):
         size = min(_CHUNK, RESAMPLES - start)
-        columns = shapes.integers(0, first.shape[1], (size, first.shape[1]))
-        one, two = (_resample(side, generator, columns) for side, generator in sides)
+        columns = shapes.integers(0, count, (size, count))
+        one, two = (
+            score(side, _drawn_seeds(generator, len(side), size), columns)
+            for side, generator in zip(sides, generators, strict=True)
+        )
         draws.append(one - two)
-    tail, mean = (1 - _CONFIDENCE) / 2, float(first.mean() - second.mean())
+    tail, mean = (1 - _CONFIDENCE) / 2, values[0] - values[1]
     low, high = np.quantile(np.concatenate(draws), [tail, 1 - tail])
     if round(high - low, _DECIMALS) == 0:
         # Resamples of shapes that all differ alike know no other kind: as many could be 0 of n.
-        _, unseen = score_interval(np.zeros(first.shape[1]))
+        _, unseen = score_interval(np.zeros(count))
         low, high = max(mean - unseen, -1.0), min(mean + unseen, 1.0)
     return Interval(mean, float(low), float(high))
 
 
-def _resample(scores: Doubles, generator: np.random.Generator, columns: Indices) -> Doubles:
-    """Return mean scores [b] of b resamples; `columns` [b, n] are the shapes drawn."""
-    seeds = len(scores)
-    weights = generator.multinomial(seeds, np.full(seeds, 1 / seeds), len(columns)) / seeds
+def _drawn_seeds(generator: np.random.Generator, seeds: int, size: int) -> Doubles:
+    """Weights [size, seeds] of seeds drawn with replacement; each row sums to 1."""
+    return generator.multinomial(seeds, np.full(seeds, 1 / seeds), size) / seeds
+
+
+def _mean_scores(scores: Doubles, weights: Doubles, columns: Indices) -> Doubles:
+    """Mean scores [b] of resamples, of scores [S, n]."""
     return np.asarray(np.take_along_axis(weights @ scores, columns, axis=1).mean(axis=1))
+
+
+def _pooled_scores(
+    counts: Doubles, weights: Doubles, columns: Indices, metric: Callable[[Doubles], Doubles]
+) -> Doubles:
+    """Mean over seeds [b] of the metric of the counts [S, n, ...] of all shapes drawn."""
+    size, number = columns.shape
+    rows = np.arange(size)[:, None] * number
+    times = np.bincount((rows + columns).ravel(), minlength=size * number).reshape(size, number)
+    sums = np.stack([np.tensordot(times, of_seed, axes=1) for of_seed in counts], axis=1)
+    return np.asarray((weights * metric(sums)).sum(axis=1))

@@ -16,8 +16,16 @@ from pointmcd.data.store import Store
 from pointmcd.distill.objective import Objectives
 from pointmcd.errors import StoreError
 from pointmcd.metrics.metrics import Metrics
-from pointmcd.metrics.part_iou import UNLABELLED, mean_ious, part_miou, shape_ious
+from pointmcd.metrics.part_iou import (
+    UNLABELLED,
+    mean_ious,
+    miou_of_counts,
+    part_counts,
+    part_miou,
+    shape_ious,
+)
 from pointmcd.metrics.segmentation import SegmentationMetrics, segmentation_metrics
+from pointmcd.metrics.statistics import Interval, bootstrap_pooled_difference
 from pointmcd.ops.cross_entropy import smoothed_cross_entropy
 from pointmcd.students.base import PointFeatures
 from pointmcd.students.part_heads import PartHead
@@ -261,6 +269,12 @@ class SegmentationTask(Task):
             arrays["truth"], arrays["predictions"], labels, known.part_ranges, known.classes
         )
 
+    def other_differences(self, ours: Variant, theirs: Variant) -> dict[str, Interval]:
+        """The difference in part mIoU."""
+        first, second = (np.stack([*map(_counts_of, side.results)]) for side in (ours, theirs))
+        found = bootstrap_pooled_difference(first, second, ours.seeds, theirs.seeds, miou_of_counts)
+        return {"part mIoU": found}
+
     def caution(self, metrics: Metrics) -> str | None:
         """Say where one part for all points scores higher."""
         assert isinstance(metrics, SegmentationMetrics)
@@ -295,6 +309,12 @@ class SegmentationTask(Task):
         from pointmcd.tasks._part_sections import part_sections
 
         return part_sections(shown, store)
+
+
+def _counts_of(result: RunResult) -> Indices:
+    """Points of each test shape and part: found, true, predicted, int64 [n, P, 3]."""
+    parts = sum(map(len, result.info["parts"].values()))
+    return part_counts(result.arrays["truth"], result.arrays["predictions"], parts)
 
 
 def _pairs(logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:

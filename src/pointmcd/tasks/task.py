@@ -15,7 +15,7 @@ from pointmcd.data.dataset import Batch
 from pointmcd.data.store import Store, part_ranges
 from pointmcd.distill.objective import Objectives
 from pointmcd.metrics.metrics import Metrics
-from pointmcd.metrics.statistics import PairedTest, signed_rank
+from pointmcd.metrics.statistics import Interval, PairedTest, signed_rank
 from pointmcd.plugs import Plugs
 from pointmcd.specs import NoOptions, Spec, parse_options
 from pointmcd.tasks.results import Arrays, RunResult, Section, Variant
@@ -142,6 +142,10 @@ class Scoring:
     def paired_test(self, ours: Doubles, theirs: Doubles) -> PairedTest:
         """Test whether two models score alike on the same shapes, float64 [n] each."""
         return signed_rank(ours, theirs)
+
+    def other_differences(self, ours: Variant, theirs: Variant) -> dict[str, Interval]:
+        """Return the differences in metrics of `Wording.others` that have an interval, by name."""
+        return {}
 
     def caution(self, metrics: Metrics) -> str | None:
         """Return what must be known to read the main metric of these, or None."""

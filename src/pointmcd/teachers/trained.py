@@ -28,27 +28,30 @@ from pointmcd.teachers.settings import lesson_settings, teacher_name
 from pointmcd.teachers.stored import work_file
 from pointmcd.typing import Indices
 
-#: Steps below which a note says that a training is short, and the number that it proposes: after
-#: 80, a teacher of 17 blocks called nearly every pixel stock (docs/part-segmentation.md).
-_FEW_STEPS, _STEPS = 200, 1000
+#: Steps of a training whose epochs are not given, and the fewest epochs: after 80 steps, a teacher
+#: of 17 blocks called nearly every pixel stock (docs/part-segmentation.md).
+_STEPS, _LEAST_EPOCHS = 1000, 20
+#: Steps below which a note says that a training is short.
+_FEW_STEPS = 200
 
 
 @dataclass(frozen=True)
 class TrainedOptions(LessonOptions):
     """Options of a lesson that trains with Adam.
 
-    The learning rate goes from `lr` to `final_lr` by a cosine over epochs. A step takes
-    `batch_size` shapes, at least two: there are batch norms.
+    The learning rate goes from `lr` to `final_lr` by a cosine over epochs; 0 `epochs` are as many
+    as 1,000 steps take, and at least 20. A step takes `batch_size` shapes, at least two: there are
+    batch norms.
     """
 
-    epochs: int = 20
+    epochs: int = 0
     batch_size: int = 8
     lr: float = 1e-3
     final_lr: float = 5e-6
     weight_decay: float = 1e-5
 
     def __post_init__(self) -> None:
-        self.require(epochs=1, batch_size=2, lr=0, final_lr=0, weight_decay=0)
+        self.require(epochs=0, batch_size=2, lr=0, final_lr=0, weight_decay=0)
 
 
 class TrainedLesson(Lesson):
@@ -88,14 +91,15 @@ class TrainedLesson(Lesson):
         Raises:
             ConfigError: when the loss is no longer finite.
         """
-        options, epochs = self.options, self.options.epochs
+        options = self.options
         optimizer = torch.optim.Adam(
             self.teacher.parameters(), lr=options.lr, weight_decay=options.weight_decay
         )
         start = _resume(self, optimizer)
         steps = len(_batches(self, torch.arange(len(self.train))))
+        epochs = options.epochs or max(_LEAST_EPOCHS, math.ceil(_STEPS / steps))
         if steps * epochs < _FEW_STEPS:
-            _warn_of_few_steps(self, steps)
+            _warn_of_few_steps(self, steps, epochs)
         estimate, timer = Estimate(steps * (epochs - start)), SaveTimer()
         with progress_bar() as progress:
             task = progress.add_task("teacher", total=epochs, completed=start, note="")
@@ -120,9 +124,9 @@ class TrainedLesson(Lesson):
                 progress.update(task, completed=epoch + 1, note=f"loss {loss:.3f}")
 
 
-def _warn_of_few_steps(lesson: TrainedLesson, steps: int) -> None:
+def _warn_of_few_steps(lesson: TrainedLesson, steps: int, epochs: int) -> None:
     """Say that a teacher may learn no more than the most frequent answer."""
-    epochs, size = lesson.options.epochs, lesson.options.batch_size
+    size = lesson.options.batch_size
     console.print(
         f"note: {steps * epochs} steps in all ({len(lesson.train)} shapes, batches of {size},"
         f" {epochs} epochs) are few for a teacher; --epochs {math.ceil(_STEPS / steps)} makes"

@@ -51,6 +51,7 @@ class ClassificationOptions(TrainedOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self.require(epochs=1)
         if not 0 <= self.label_smoothing < 1:
             value = self.label_smoothing
             raise ConfigError(f"--label-smoothing {value}: must be at least 0 and below 1")
