@@ -180,7 +180,6 @@ LABEL_FAULTS = {
     "floats": ("0\n1.0\n0\n0\n", ["whole number", "1.0"]),
     "huge": ("0\n99999999999999999999\n0\n0\n", ["whole number"]),
     "binary": (bytes(range(256)), ["whole number"]),
-    "missing": (None, ["has no part labels", "a.seg"]),
 }
 
 
@@ -199,6 +198,29 @@ def test_labels_that_cannot_be_used_skip_the_shape_alone(make, tmp_path, kind):
     assert "\n" not in entry["reason"]
     assert all(word in entry["reason"] for word in words)
     assert [record.name for record in Store(tmp_path / "store").shapes] == ["bus/b", "car/c"]
+
+
+@pytest.mark.parametrize("suffix", ["off", "xyz"])
+def test_parts_of_a_shape_without_labels_are_not_known(tmp_path, suffix):
+    # As people label: a few of many, which serve for test and training, the others to distil from.
+    content = OFF if suffix == "off" else "0 0 0\n1 0 0\n0 1 0\n0 0 1\n"
+    files = {f"car/{name}.{suffix}": content for name in "abcdefghij"}
+    files |= {f"car/{name}.seg": "0\n1\n1\n0\n" for name in "abcd"}
+    folder = write(tmp_path / "set", files | {"parts.json": '{"car": ["roof", "door"]}'})
+    rig = write(tmp_path, {"rig.json": '{"cameras": [[0, 0]], "size": 16}'}) / "rig.json"
+    options = {"rig": rig, "points": 8, "workers": 1, "twins": "keep"}
+    result = prepare(PrepareConfig(folder, tmp_path / "store", **options))
+    assert (result.done, result.skipped) == (10, [])
+    note = "6 of 10 shapes have no .seg beside them: their parts are not known"
+    assert note in [entry["note"] for entry in result.notes]
+    store = Store(tmp_path / "store")
+    for index, record in enumerate(store.shapes):
+        known = record.name[-1] in "abcd"
+        parts = store.part_labels(np.array([index]), 8)
+        assert (set(parts.ravel()) == {-1}) == (not known)
+        assert store.is_labelled(index) == known
+        assert (record.split == "train") if not known else record.split in ("train", "val", "test")
+    assert [len(store.indices(split)) for split in ("val", "test")] == [1, 1]
 
 
 def test_labels_may_stand_in_any_white_space():

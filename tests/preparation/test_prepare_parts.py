@@ -205,22 +205,25 @@ def test_a_store_without_parts_says_what_is_needed(tiny_store):
     assert not list(tiny_store.rglob("pixels"))
 
 
-def test_a_shape_without_labels_is_skipped_and_the_others_stay(made, meshes, options, tmp_path):
+def test_the_parts_of_a_shape_without_labels_are_not_known(made, meshes, options, tmp_path):
     (meshes / "die" / "a.seg").unlink()
     result = prepare(PrepareConfig(meshes, tmp_path / "store", **options))
-    assert [entry["name"] for entry in result.skipped] == ["die/a"]
-    assert "a.seg" in result.skipped[0]["reason"]
+    assert not result.skipped
+    assert "1 of 6 shapes have no .seg" in result.notes[0]["note"]
     store, whole = Store(result.store), Store(made.store)
-    assert [s.name for s in store.shapes] == [s.name for s in whole.shapes if s.name != "die/a"]
-    rest = np.array([0, 1, 2, 4, 5])
-    assert np.array_equal(store.part_labels(np.arange(5), 200), whole.part_labels(rest, 200))
-    for here, there in enumerate(rest):
-        assert np.array_equal(store.pixel_labels(here), whole.pixel_labels(there))
+    (bare,) = [i for i, shape in enumerate(whole.shapes) if shape.name == "die/a"]
+    assert [store.is_labelled(index) for index in range(6)] == [i != bare for i in range(6)]
+    assert set(store.part_labels(np.array([bare]), 200).ravel()) == {-1}
+    assert set(np.unique(store.pixel_labels(bare))) == {-1, UNKNOWN_PIXEL}
+    rest = np.delete(np.arange(6), bare)
+    assert np.array_equal(store.part_labels(rest, 200), whole.part_labels(rest, 200))
+    for index in rest:
+        assert np.array_equal(store.pixel_labels(index), whole.pixel_labels(index))
 
 
 def test_a_class_without_a_usable_shape_has_no_ids(meshes, options, tmp_path):
     for path in (meshes / "box").glob("*.seg"):
-        path.unlink()
+        path.write_text("")
     store = Store(prepare(PrepareConfig(meshes, tmp_path / "store", **options)).store)
     assert (store.parts, store.part_ranges.tolist()) == ({"die": PARTS}, [[0, 6]])
 

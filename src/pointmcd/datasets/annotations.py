@@ -36,6 +36,11 @@ def read_part_names(file: TreeFile) -> PartNames:
     return {label: tuple(names) for label, names in content.items()}
 
 
+def unknown_parts(count: int) -> Shorts:
+    """Part labels of faces or points that have none, int16 `[count]`."""
+    return np.full(count, UNLABELLED, dtype=np.int16)
+
+
 def parse_labels(data: bytes, where: str, count: int) -> Shorts:
     """Read one integer per line, each 0 to `count` - 1, or -1: no label. Errors name `where`.
 

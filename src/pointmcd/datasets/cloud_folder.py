@@ -4,6 +4,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from pointmcd.datasets.annotations import unknown_parts
 from pointmcd.datasets.base import Layout, register_dataset
 from pointmcd.datasets.folder import OwnFiles, place_sources, shape_files
 from pointmcd.datasets.sources import Cloud, CloudSource, Listing
@@ -39,8 +40,8 @@ class FileCloud(CloudSource):
         rows = parse_rows(data, suffix, self.location, self.columns, notes, self.features)
         if rows is None:
             raise ShapeError(f"{self.location}: has faces; prepare meshes apart from clouds")
-        parts = self.read_labels()
         count = len(rows.points)
+        parts = unknown_parts(count) if self.unlabelled else self.read_labels()
         if parts is not None and len(parts) != count:
             raise ShapeError(f"{self.location}: {len(parts)} part labels for {count} points")
         return Cloud(check_finite(rows.points, self.location), parts, notes, rows.features)

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 from typing import TypeVar
 
 from pointmcd.data.labels import ALIKE, alike
-from pointmcd.datasets.annotations import PartNames, read_part_names
+from pointmcd.datasets.annotations import PartNames, read_part_names, unknown_parts
 from pointmcd.datasets.base import DataSet, Layout, register_dataset
 from pointmcd.datasets.layout import places
 from pointmcd.datasets.other_files import other_notes
@@ -34,8 +34,8 @@ def list_shapes(source: FileTree | Path | str) -> list[ShapeSource]:
     Lists `train.txt`, `test.txt` and `val.txt` beside the classes, one `CLASS/NAME` per line, give
     the splits of the third layout (`read_split_lists` tells what else is a list). `parts.json`
     there (class to part names) makes a set with part labels: one `NAME.seg` beside each mesh, an
-    integer per face, counted from 0 within the class. A shape that no list names, or without
-    labels in such a set, carries a `fault`.
+    integer per face, counted from 0 within the class; the parts of a shape without that file are
+    not known. A shape that no list names carries a `fault`.
 
     Raises:
         ShapeError: when the source is absent, damaged, encrypted, without meshes, or mixes
@@ -66,7 +66,8 @@ def load_shape(source: ShapeSource) -> Mesh:
     """
     file = source.file
     labels = source.read_labels()
-    return normalise(read_mesh(file.read(), file.name, file.suffix, labels, file.beside))
+    mesh = normalise(read_mesh(file.read(), file.name, file.suffix, labels, file.beside))
+    return replace(mesh, parts=unknown_parts(len(mesh.faces))) if source.unlabelled else mesh
 
 
 def place_sources(
@@ -93,7 +94,7 @@ def place_sources(
     _check_classes(tree, {place.label for place in placed if place.label is not None})
     place, file = order[0]
     beside = tree.below(file.rpartition(".")[0].removesuffix(place.name))
-    splits = None
+    splits, bare = None, 0
     if not any(shape.split for shape in shapes):
         splits = read_split_lists(beside, first.keys())
     if splits is not None:
@@ -105,8 +106,12 @@ def place_sources(
         labels = [tree.file(name) if name in tree else None for name in names]
         pairs = zip(shapes, labels, strict=True)
         shapes = [_with_parts(shape, parts, parts_file.name, file) for shape, file in pairs]
+        bare = sum(shape.unlabelled for shape in shapes)
     used = [beside.root + list_file for list_file in splits.files] if splits else []
     notes = other_notes(tree, files, used, with_parts="parts.json" in beside)
+    if bare:
+        text = f"{bare} of {len(shapes)} shapes have no .seg beside them: their parts are not known"
+        notes.insert(0, {"name": tree.path.name, "note": text})
     loose = sum(shape.label is None for shape in shapes)
     if 0 < loose < len(shapes):
         text = f"{loose} of {len(shapes)} shapes lie in no class folder: they have no label"
@@ -149,9 +154,7 @@ def _with_parts(shape: Source, parts: PartNames, where: str, labels: TreeFile | 
         raise ShapeError(
             f"{where}: lacks the class {shape.label} of {shape.name}; add the names of its parts"
         )
-    missing = f"has no part labels ({Path(shape.location).stem}.seg is missing)"
-    fault = shape.fault or (missing if labels is None else None)
-    return replace(shape, parts=parts[shape.label], labels=labels, fault=fault)
+    return replace(shape, parts=parts[shape.label], labels=labels, unlabelled=labels is None)
 
 
 def shape_files(tree: FileTree, suffixes: frozenset[str]) -> list[str]:

@@ -19,9 +19,10 @@ class ShapeSource:
         label: class, or None where the shapes have none.
         split: "train", "test", "val", or None where the layout has no splits.
         file: the file.
-        fault: why it must be skipped (two shapes of one name, no part labels), or None.
+        fault: why it must be skipped (two shapes of one name), or None.
         parts: names of the parts of its class, or None where the set has no part labels.
         labels: file with one part label per face (of a cloud: per point), or None.
+        unlabelled: whether it has none in a set with part labels: its parts are not known.
         variant: 0: the shape itself; from 1, the number of a deformed copy.
         features: names of the features of points that are wanted.
     """
@@ -35,6 +36,7 @@ class ShapeSource:
     labels: TreeFile | None = None
     variant: int = 0
     features: tuple[str, ...] = ()
+    unlabelled: bool = False
 
     @property
     def location(self) -> str:

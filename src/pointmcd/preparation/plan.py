@@ -123,7 +123,8 @@ def with_splits(
     sources: Sequence[ShapeSource], fraction: float, seed: int
 ) -> tuple[ShapeSource, ...]:
     """Give each shape a split: that fraction of the labelled ones without is for the test."""
-    names, labels = [source.name for source in sources], [source.label for source in sources]
+    names = [source.name for source in sources]
+    labels = [None if source.unlabelled else source.label for source in sources]
     splits = assign_test(names, labels, [source.split for source in sources], fraction, seed)
     return tuple(replace(s, split=split) for s, split in zip(sources, splits, strict=True))
 
