@@ -94,6 +94,30 @@ def test_a_distilled_one_learns_from_shapes_without_label(shapes, tmp_path):
     assert set(made.predict(clouds)) <= set(made.classes_.tolist())
 
 
+def test_fits_on_the_same_shapes_share_what_is_prepared(baseline, shapes, tmp_path):
+    clouds, labels = shapes
+    options = TINY | {"teacher": None, "store": tmp_path / "stores"}
+    made = PointCloudClassifier(**options).fit(clouds, labels)
+    np.testing.assert_array_equal(made.predict_proba(clouds), baseline.predict_proba(clouds))
+
+    def written():
+        files = (tmp_path / "stores").glob("*/store/shards/*/points.npy")
+        return {file.parts[-5]: file.stat().st_mtime_ns for file in files}
+
+    first = written()
+    PointCloudClassifier(**options | {"epochs": 1}).fit(clouds, labels[::-1])
+    assert written() == first
+    for other in (clouds[1:], clouds[::-1]):  # of other shapes, or in another order
+        PointCloudClassifier(**options | {"epochs": 1}).fit(other, labels[: len(other)])
+    PointCloudClassifier(**options | {"epochs": 1, "points": 32}).fit(clouds, labels)
+    assert len(written()) == 4
+    assert first.items() < written().items()
+    (place,) = first
+    assert sorted(path.name for path in (tmp_path / "stores" / place).iterdir()) == [
+        *(".lock", "shapes", "store")
+    ]
+
+
 def _without(name):
     return {key: value for key, value in TINY.items() if key != name}
 

@@ -1,18 +1,23 @@
 """The base of the estimators: fitting, and clouds for the fitted model."""
 
 import copy
+import hashlib
+import json
 import os
+import shutil
 import tempfile
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock
 from sklearn.base import BaseEstimator
 from sklearn.utils import check_random_state
 from torch import nn
 
+from pointmcd import __version__
 from pointmcd.device import pick_device
 from pointmcd.encoders.image_encoder import ImageEncoder
 from pointmcd.errors import ConfigError, ShapeError
@@ -56,13 +61,15 @@ class PointCloudEstimator(BaseEstimator):  # type: ignore[misc]
         workers: int | None = None,
         device: str = "auto",
         folder: str | Path | None = None,
+        store: str | Path | None = None,
         random_state: int | np.random.RandomState | None = 0,
         verbose: bool = True,
     ) -> None:
         self.student, self.teacher, self.points = student, teacher, points
         self.epochs, self.batch_size, self.objective = epochs, batch_size, objective
         self.up, self.workers, self.device = up, workers, device
-        self.folder, self.random_state, self.verbose = folder, random_state, verbose
+        self.folder, self.store = folder, store
+        self.random_state, self.verbose = random_state, verbose
 
     def _fit(self, write: Callable[[Path], Path | None], task: str, **prepared: Any) -> None:
         """Prepare shapes, teach, train, and take the model out of the run.
@@ -78,24 +85,28 @@ class PointCloudEstimator(BaseEstimator):  # type: ignore[misc]
             ImageEncoder(self.teacher)
         with tempfile.TemporaryDirectory() as temporary, silent(not self.verbose):
             work = Path(self.folder or temporary)
-            source, store = work / "shapes", work / "store"
-            labels = write(source)
+            labels = write(work / "shapes")
+            prepared |= {"points": self.points, "up": self.up, "seed": seed}
+            kept = work if self.store is None else _place(Path(self.store), work, prepared)
+            store = kept / "store"
             settings: dict[str, Any] = {"seed": seed, "device": self.device, "labels": labels}
-            prepare(
-                PrepareConfig(
-                    source,
-                    store,
-                    points=self.points,
-                    up=cast(Any, self.up),
-                    workers=self.workers,
-                    seed=seed,
-                    strict=True,
-                    twins="keep",
-                    **prepared,
+            # Fits at the same time, as of `GridSearchCV(n_jobs=2)`, wait for the first of them.
+            with FileLock(kept / ".lock"):
+                if not (kept / "shapes").exists():
+                    with replacing(kept / "shapes") as copied:
+                        shutil.copytree(work / "shapes", copied)
+                prepare(
+                    PrepareConfig(
+                        kept / "shapes",
+                        store,
+                        workers=self.workers,
+                        strict=True,
+                        twins="keep",
+                        **prepared,
+                    )
                 )
-            )
-            if self.teacher is not None:
-                teach(TeachConfig(store, self.teacher, task=get_task(task).lesson, **settings))
+                if self.teacher is not None:
+                    teach(TeachConfig(store, self.teacher, task=get_task(task).lesson, **settings))
             run = train(
                 TrainConfig(
                     store,
@@ -129,6 +140,21 @@ class PointCloudEstimator(BaseEstimator):  # type: ignore[misc]
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array, tags.input_tags.three_d_array = False, True
         return tags
+
+
+def _place(stores: Path, work: Path, prepared: Mapping[str, Any]) -> Path:
+    """Return the folder, among those of many fits, of the shapes in a working folder.
+
+    It is named by their content and by what they are prepared with.
+    """
+    told = json.dumps([__version__, prepared], sort_keys=True).encode()
+    digest = hashlib.sha256(told)
+    for file in sorted(path for path in (work / "shapes").rglob("*") if path.is_file()):
+        name = file.relative_to(work).as_posix()
+        digest.update(f"{name}:{file.stat().st_size}:".encode() + file.read_bytes())
+    place = stores / digest.hexdigest()[:16]
+    place.mkdir(parents=True, exist_ok=True)
+    return place
 
 
 def listed(shapes: Any) -> list[Any]:

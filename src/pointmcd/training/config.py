@@ -331,7 +331,10 @@ class TrainConfig:
         elif self.class_weights != "none" and not self.described_task.weighs_shapes:
             raise ConfigError(f"--class-weights: --task {self.task} weighs no shapes; leave it out")
         if self.unlabelled and self.described_task.takes_class:
-            raise ConfigError(f"--unlabelled: --task {self.task} needs the class of every shape")
+            raise ConfigError(
+                f"--unlabelled: --task {self.task} needs the class of every shape; put the shapes"
+                " into the class folders of the source, without NAME.seg, and prepare it again"
+            )
 
     def _check_without_labels(self) -> None:
         task = f"--task {self.task}"
