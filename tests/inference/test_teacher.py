@@ -113,7 +113,7 @@ def test_its_accuracy(teachers, cli, monkeypatch):
     status, out, err = cli("evaluate", folder, "--voting", "4")
     assert (status, out) == (1, "")
     assert err == "pointmcd: --voting 4: is for runs; leave it out with a teacher\n"
-    with pytest.raises(ConfigError, match="lite0-features: a teacher of --task features names no"):
+    with pytest.raises(ConfigError, match="lite0-features: a teacher of --task features names nei"):
         evaluate_teacher(teachers / "teachers" / "lite0-features")
 
 

@@ -9,12 +9,14 @@ import torch
 from store_copies import copy_store, files_of
 
 from pointmcd.checkpoint import load_checkpoint
+from pointmcd.data.dataset import NO_LOGIT
 from pointmcd.data.store import Store
 from pointmcd.encoders import registry as encoders
 from pointmcd.encoders.image_encoder import ImageEncoder
 from pointmcd.encoders.registry import EncoderSpec, register_encoder
 from pointmcd.errors import ConfigError, StoreError
-from pointmcd.metrics.part_iou import pixel_iou
+from pointmcd.evaluation.evaluate import evaluate_teacher
+from pointmcd.metrics.part_iou import pixel_iou, shape_ious
 from pointmcd.teachers import teach as teach_module
 from pointmcd.teachers import trained as trained_module
 from pointmcd.teachers.config import TeachConfig
@@ -52,6 +54,22 @@ def lesson(parts_store, **options):
     settings = config(parts_store, **options)
     encoder = ImageEncoder(settings.teacher, settings.seed)
     return SegmentationLesson(Store(parts_store), settings, torch.device("cpu"), encoder)
+
+
+def test_it_is_evaluated_as_a_row_of_its_student_would_be(taught):
+    metrics = evaluate_teacher(taught.path / "teachers" / "lite0-segmentation")
+    indices = taught.indices("test")
+    truth, said = taught.part_labels(indices, taught.num_points), []
+    for index in indices:
+        logits = map_output(taught, "lite0-segmentation", "point_logits", np.array([index]))[:][0]
+        shown = (logits > NO_LOGIT).any(axis=1)
+        odds = torch.from_numpy(logits[shown]).float().softmax(1).sum(0)
+        start, _ = taught.part_ranges[taught.labels(np.array([index]))[0]]
+        said.append(start + np.where(shown, logits.argmax(axis=1), int(odds.argmax())))
+    assert metrics.count == len(indices)
+    assert metrics.point_accuracy == pytest.approx((np.stack(said) == truth).mean())
+    ious = shape_ious(truth, np.stack(said), taught.labels(indices), taught.part_ranges)
+    assert metrics.instance_miou == pytest.approx(ious.mean())
 
 
 def test_descriptors_of_every_view_are_exported(taught):

@@ -23,6 +23,7 @@ from pointmcd.progress import console
 
 if TYPE_CHECKING:  # they import torch, which would slow every --help
     from pointmcd.metrics.metrics import Metrics
+    from pointmcd.tasks.task import Task
 
 
 @dataclass(frozen=True)
@@ -109,8 +110,7 @@ def _clean(run: Path, split: str, store: Path | None, device: str, voting: int) 
     from pointmcd.training.run import Run
 
     results = measure(run, split, store, device, voting)
-    if caution := Run(run).task.caution(results["last"]):
-        console.print(f"note: {run}: {caution}", soft_wrap=True)
+    _warn(run, Run(run).task, results["last"])
     fitted = "" if (fit := Run(run).fit_on) == "train" else f", fitted on {fit}"
     shapes = f"{results['last'].count} shapes{fitted}{wording(voting)}"
     table = metrics_table(f"{run}: {split}, {shapes}, in percent", results)
@@ -121,12 +121,21 @@ def _clean(run: Path, split: str, store: Path | None, device: str, voting: int) 
 def _teacher(folder: Path, split: str, given: "Mapping[str, object]") -> _Measured:
     from pointmcd.evaluation.evaluate import evaluate_teacher
     from pointmcd.inference.teacher import refuse_run_options
+    from pointmcd.tasks.task import task_of_lesson
+    from pointmcd.teachers.stored import open_teacher_store
 
     refuse_run_options("last", **given)
     metrics = evaluate_teacher(folder, split)
+    _, teacher = open_teacher_store(folder)
+    _warn(folder, task_of_lesson(teacher["task"]), metrics)
     title = f"{folder}: {split}, {metrics.count} shapes, in percent"
     results = {"teacher": metrics}
     return _Measured(metrics_table(title, results), list(_metric_records(folder, results)))
+
+
+def _warn(folder: Path, task: "Task | None", metrics: "Metrics") -> None:
+    if task and (caution := task.caution(metrics)):
+        console.print(f"note: {folder}: {caution}", soft_wrap=True)
 
 
 def _corrupted(

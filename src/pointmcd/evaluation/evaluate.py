@@ -147,19 +147,19 @@ def evaluate_teacher(folder: str | Path, split: str = "test") -> Metrics:
     """Metrics of a teacher on a split of its store, from what the store holds of it.
 
     Args:
-        folder: of a teacher that gives one answer for each shape, STORE/teachers/NAME.
+        folder: of the teacher, STORE/teachers/NAME.
         split: "test", "val" or "train"; of train it knows the labels.
 
     Raises:
         StoreError: when the teacher does not match its store, or the split has no shapes.
-        ConfigError: when it does no task, or one of points.
+        ConfigError: when it does no task.
     """
     store, teacher = open_teacher_store(Path(folder))
     task = task_of_lesson(teacher["task"])
-    if task is None or task.dense:
+    if task is None:
         raise ConfigError(
-            f"{folder}: a teacher of --task {teacher['task']} names no classes of shapes; pointmcd"
-            " evaluate of a run shows what its teacher reaches"
+            f"{folder}: a teacher of --task {teacher['task']} names neither classes nor parts; use"
+            " one of --task classification or segmentation"
         )
     if split in (REST, FOLDS):
         raise ConfigError(f"--split {split}: is for runs; with a teacher use --split test")
@@ -168,7 +168,8 @@ def evaluate_teacher(folder: str | Path, split: str = "test") -> Metrics:
         raise StoreError(f"{store.path}: no shapes in the {split} split; nothing to evaluate")
     labels = store.labels(indices)
     said = torch.from_numpy(map_output(store, teacher, str(task.teacher_answer), indices)[:])
-    return task.measure(labels, task.teacher_predictions(said.float(), labels, known, {}), known)
+    arrays = task.teacher_predictions(said.float(), labels, known, task.truth(store, indices))
+    return task.measure(labels, arrays, known)
 
 
 def open_evaluation(

@@ -251,6 +251,10 @@ class SegmentationTask(Task):
         both = {"truth": truth, "predictions": found}
         return {name: torch.cat(rows).numpy().astype(np.int16) for name, rows in both.items()}
 
+    def truth(self, store: Store, indices: Indices) -> Arrays:
+        """True parts [n, N] of all points in the store."""
+        return {"truth": store.part_labels(indices, store.num_points)}
+
     def teacher_predictions(
         self, answer: Tensor, labels: Indices, known: Labels, ours: Arrays
     ) -> Arrays:

@@ -311,9 +311,13 @@ class Task(Scoring, ABC):
             answer: the output.
             labels: class ids [n] of the shapes.
             known: classes and parts.
-            ours: what `predictions` returned for a student on the same shapes.
+            ours: what `predictions` returned for a student on the same shapes, or `truth`.
         """
         raise NotImplementedError
+
+    def truth(self, store: Store, indices: Indices) -> Arrays:
+        """Return those arrays of `predictions` that no model has part in, of shapes of a store."""
+        return {}
 
     def scored(self, arrays: Arrays) -> Bools | None:
         """Return the mask of shapes that have a score, bool [n]; None: all."""
