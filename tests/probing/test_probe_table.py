@@ -54,6 +54,11 @@ def test_one_seed():
     assert cells(row(replace(scores(), svm_cross_validated=0.625)))["CV"] == "62.5"
 
 
+def test_the_accuracy_has_an_interval_over_shapes():
+    out = printed(row(*(replace(scores(svm), shapes=100) for svm in (0.4, 0.6))))
+    assert "95% interval of SVM over shapes: a run [40.4, 59.6]." in out  # Wilson's, of 50 of 100
+
+
 def test_several_seeds():
     found = cells(row(*(scores(svm, Spread(svm, svm / 10), svm) for svm in (0.4, 0.5, 0.6))))
     assert found["SVM"] == "50.0 ± 10.0"

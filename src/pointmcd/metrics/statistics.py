@@ -66,7 +66,12 @@ def score_interval(scores: Doubles) -> tuple[float, float]:
     between, whose variance is smaller, wider than it need be. Scores that are NaN do not count.
     """
     scores = scores[~np.isnan(scores)]  # of a shape without labelled points
-    count, mean, z = len(scores), float(np.mean(scores)), float(norm.ppf((1 + _CONFIDENCE) / 2))
+    return mean_interval(float(np.mean(scores)), len(scores))
+
+
+def mean_interval(mean: float, count: int) -> tuple[float, float]:
+    """Return the same of the mean of so many scores."""
+    z = float(norm.ppf((1 + _CONFIDENCE) / 2))
     centre = (mean + z * z / (2 * count)) / (1 + z * z / count)
     half = z / (1 + z * z / count) * np.sqrt(mean * (1 - mean) / count + (z / (2 * count)) ** 2)
     return max(centre - half, 0.0), min(centre + half, 1.0)

@@ -7,8 +7,8 @@ import numpy as np
 from rich.table import Table
 from sklearn.metrics import accuracy_score, recall_score
 
-from pointmcd.evaluation.comparison_table import percent
-from pointmcd.metrics.statistics import Spread
+from pointmcd.evaluation.comparison_table import percent, range_text
+from pointmcd.metrics.statistics import Spread, mean_interval
 from pointmcd.probing.metrics import episodes, few_shot, linear_svm, nearest_neighbours, retrieval
 from pointmcd.tables import result_table
 from pointmcd.typing import Doubles, Indices
@@ -38,6 +38,7 @@ class ProbeScores:
         few_shot: by ways and shots ("5w10s") mean and deviation over ten trials; None where too
             few classes have the shapes.
         retrieval_map: mean average precision of retrieval among the tested shapes.
+        shapes: number of these.
     """
 
     svm: float
@@ -48,6 +49,7 @@ class ProbeScores:
     few_shot: dict[str, Spread | None]
     retrieval_map: float | None
     svm_cross_validated: float | None = None
+    shapes: int = 0
 
 
 @dataclass(frozen=True)
@@ -75,12 +77,23 @@ def score_features(
         few_shot={k: few_shot(train_x, train_y, test_x, test_y, t) for k, t in trials.items()},
         retrieval_map=retrieval(train_x, test_x, test_y),
         svm_cross_validated=svm.cross_validated,
+        shapes=len(test_y),
     )
 
 
 def probe_table(rows: Iterable[ProbeRow], title: str = "") -> Table:
     """Return a table of the scores; mean and standard deviation over several seeds."""
-    return result_table(("features", *PROBE_COLUMNS), map(probe_cells, rows), title, [PROBE_NOTES])
+    rows = list(rows)
+    told = [f"{row.name} {_interval(row.scores)}" for row in rows if row.scores[0].shapes]
+    notes = [f"95% interval of SVM over shapes: {', '.join(told)}."] if told else []
+    head = ("features", *PROBE_COLUMNS)
+    return result_table(head, map(probe_cells, rows), title, [*notes, PROBE_NOTES])
+
+
+def _interval(scores: Sequence[ProbeScores]) -> str:
+    """The SVM's accuracy, mean over seeds, as an interval over the shapes: "[87.6, 90.1]"."""
+    mean = float(np.mean([one.svm for one in scores]))
+    return f"[{range_text(mean_interval(mean, scores[0].shapes))}]"
 
 
 def probe_cells(row: ProbeRow) -> list[str]:

@@ -13,6 +13,7 @@ from torch import Tensor
 from pointmcd.encoders.image_encoder import ImageEncoder
 from pointmcd.errors import ConfigError
 from pointmcd.files import remove
+from pointmcd.metrics.statistics import mean_interval
 from pointmcd.teachers.augment import augment_views
 from pointmcd.teachers.features import cache_features, gather_rows
 from pointmcd.teachers.lesson import Endings, register_lesson
@@ -108,8 +109,10 @@ class ClassificationLesson(TrainedLesson):
     @classmethod
     def describe_scores(cls, scores: Mapping[str, Any]) -> str:
         """Return the accuracies as one line."""
+        low, high = mean_interval(scores["val_accuracy"], scores["val_shapes"])
         return (
-            f"validation accuracy {scores['val_accuracy']:.1%} on {scores['val_shapes']} shapes"
+            f"validation accuracy {scores['val_accuracy']:.1%} (95% interval {low:.1%} to"
+            f" {high:.1%}) on {scores['val_shapes']} shapes"
             f" ({scores['val_view_accuracy']:.1%} of single views)"
         )
 
