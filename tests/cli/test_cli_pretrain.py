@@ -104,10 +104,3 @@ def test_a_learning_curve_of_fine_tuning_under_a_name(cli):
     assert out.splitlines()[0] == "curve-0.01"
     assert all(Run(Path(line)).meta["arm"] == "finetuned" for line in out.splitlines())
     assert out.splitlines()[-1] == "curve"
-
-
-def test_a_learning_curve_beside_a_teacher_of_all_labels(refused, taught_store, tmp_path):
-    line = refused("train", taught_store, "--learning-curve", "--out", tmp_path / "run", *TINY)
-    assert "no teacher lite0-0.01-s0 (there: lite0)" in line
-    assert line.endswith("--teacher lite0 --label-fraction 0.01 --seed 0")
-    assert not list(tmp_path.glob("run*"))

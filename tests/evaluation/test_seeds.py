@@ -8,6 +8,7 @@ from pointmcd.evaluation import seeds as module
 from pointmcd.evaluation.seeds import read_seeds, train_seeds
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach
+from pointmcd.training import several
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.run import Run
 
@@ -52,8 +53,8 @@ def test_a_baseline_alone(taught_store, tmp_path):
 @pytest.mark.slow
 def test_each_seed_has_a_teacher_of_its_own_labels(tiny_store, tmp_path, monkeypatch):
     store = copy_store(tiny_store, tmp_path / "store")
-    made, teach = [], module.teach
-    monkeypatch.setattr(module, "teach", lambda config: (made.append(config), teach(config))[1])
+    made, teach = [], several.teach
+    monkeypatch.setattr(several, "teach", lambda config: (made.append(config), teach(config))[1])
     monkeypatch.setattr(
         "pointmcd.teachers.lessons.classification.ClassificationOptions.epochs", 1, raising=False
     )
@@ -72,9 +73,9 @@ def test_a_teacher_that_is_there_is_taken(tiny_store, tmp_path, monkeypatch):
     options = {"label_fraction": 0.34, "epochs": 1, "device": "cpu"}
     teach(TeachConfig(store, label_smoothing=0.0, **options))
     teach(TeachConfig(store, name="mine", **options))
-    monkeypatch.setattr(module, "teach", None)
+    monkeypatch.setattr(several, "teach", None)
     for name in ("lite0", "mine"):
-        module.make_teacher(tiny(store, label_fraction=0.34, teacher=name))
+        several.make_teacher(tiny(store, label_fraction=0.34, teacher=name))
 
 
 def test_all_is_refused_before_any_training(taught_store, tiny_store, tmp_path):

@@ -229,5 +229,3 @@ def test_a_learning_curve_has_shares_of_its_own(make):
         learning_curve(make("curve", label_fraction=0.5))
     with pytest.raises(ConfigError, match="--learning-curve: --task pretrain uses no labels"):
         learning_curve(make("curve", task="pretrain", teacher="lite0"))
-    with pytest.raises(StoreError, match=r"no teacher lite0-0.01-s0 \(there: lite0\)"):
-        learning_curve(make("curve", teacher="lite0"))

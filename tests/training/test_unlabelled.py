@@ -1,5 +1,8 @@
 """Few labels: the task learns from the labelled shapes, the objectives from all of train."""
 
+import shutil
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -12,8 +15,8 @@ from pointmcd.errors import ConfigError, StoreError
 from pointmcd.files import read_json, write_json
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach
+from pointmcd.training import several
 from pointmcd.training.run import Run
-from pointmcd.training.several import learning_curve
 from pointmcd.training.train import train
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -138,8 +141,29 @@ def test_a_teacher_of_other_labels_is_refused(make, taught):
         train(make("b", taught, teacher="lite0-0.34-s0", seed=1, **options))
     with pytest.raises(ConfigError, match="learnt labels that are left out"):
         train(make("c", taught, teacher="lite0-0.34-s0", label_fraction=0.1, batch_size=3))
-    with pytest.raises(StoreError, match=r"no teacher lite0-0.1-s0"):
-        learning_curve(make("d", taught, teacher="lite0", batch_size=3), (0.1, 1.0))
+
+
+def test_a_learning_curve_makes_the_teachers_of_its_shares(make, taught, tmp_path, monkeypatch):
+    store = copy_store(taught, tmp_path / "store")
+    made = []
+    monkeypatch.setattr(
+        several, "teach", lambda config: made.append(config) or teach(short(config))
+    )
+
+    def short(config):
+        return replace(config, epochs=1)
+
+    config = make("curve", store, teacher="lite0", batch_size=3, epochs=1)
+    runs = several.learning_curve(config, (0.1, 0.34))
+    assert [one.label_fraction for one in made] == [0.1]  # that of the other is there
+    names = [Run(run).meta["teacher"]["name"] for run in runs]
+    assert names == ["lite0-0.1-s0", "lite0-0.34-s0"]
+    bare = copy_store(taught, tmp_path / "bare")
+    shutil.rmtree(bare / "teachers")
+    with pytest.raises(StoreError, match=r"no teacher lite0 \(there: none\)"):
+        several.learning_curve(replace(config, store=bare), (0.1, 1.0))
+    assert not (bare / "teachers").exists()
+    assert len(made) == 1
 
 
 def test_few_labels_and_a_teacher_that_answers_choose_the_logits(make, taught, store):

@@ -49,7 +49,8 @@ def train_command(arguments: Sequence[str]) -> Callable[..., None]:
             distill: Always, or (auto) only where it pays by what is measured on the validation
                 split: how far the teacher is ahead of a quick baseline, and how many labels there
                 are.
-            learning_curve: Train on 1, 5, 10, 20 and 100% of the labels, a run each.
+            learning_curve: Train on 1, 5, 10, 20 and 100% of the labels, a run each; teachers of
+                few labels are made where they are absent.
             seeds: Train with each of these seeds (0-4, or 0,2,5), the baseline too; evaluate all
                 runs on the test split, or by --folds, and compare them.
             at_once: With --seeds, --folds or --learning-curve, how many runs are trained at a time,
@@ -112,10 +113,11 @@ def _evaluate_folds(run: Path, device: str) -> None:
 
 def _decided(config: TrainConfig, seeds: str | None) -> TrainConfig:
     """Return the settings that were decided on, of several seeds by the first."""
-    from pointmcd.evaluation.seeds import make_teacher, read_seeds
+    from pointmcd.evaluation.seeds import read_seeds
     from pointmcd.progress import console
     from pointmcd.training.auto import decide
     from pointmcd.training.processes import is_main
+    from pointmcd.training.several import make_teacher
 
     if seeds is not None:
         config = replace(config, seed=read_seeds(seeds)[0])

@@ -6,18 +6,15 @@ from dataclasses import replace
 
 from pointmcd.data.splits import held_back
 from pointmcd.data.store import Store
-from pointmcd.errors import ConfigError, StoreError
+from pointmcd.errors import ConfigError
 from pointmcd.evaluation.compare import compare
 from pointmcd.evaluation.comparison_table import Comparison
 from pointmcd.evaluation.evaluate import evaluate
 from pointmcd.evaluation.shape_sets import FOLDS, REST
-from pointmcd.teachers.config import TeachConfig
-from pointmcd.teachers.teach import teach
 from pointmcd.training.config import TrainConfig, beside
 from pointmcd.training.folds import cross_validate, plan_folds
-from pointmcd.training.inputs import find_teacher
 from pointmcd.training.processes import join, process_count
-from pointmcd.training.several import check_at_once, train_all
+from pointmcd.training.several import check_at_once, make_teacher, train_all
 from pointmcd.training.trackers import check_trackers
 
 _SEEDS = re.compile(r"\d+(-\d+)?(,\d+(-\d+)?)*")
@@ -111,23 +108,3 @@ def _splits(config: TrainConfig, seeds: Sequence[int], folds: int | None) -> lis
 def _seeded(config: TrainConfig, seed: int) -> TrainConfig:
     out = None if config.out is None else beside(config.out, f"{config.arm}-s{seed}")
     return replace(config, seed=seed, out=out)
-
-
-def make_teacher(config: TrainConfig) -> None:
-    """Make the teacher that knows the labels of this seed, unless the store has it."""
-    if config.teacher is None or config.label_fraction == 1:
-        return
-    try:
-        find_teacher(config, Store(config.store, config.labels))
-    except StoreError:
-        lesson = config.described_task.lesson
-        teach(
-            TeachConfig(
-                config.store,
-                config.teacher,
-                task=lesson,
-                label_fraction=config.label_fraction,
-                seed=config.seed,
-                device=config.device,
-            )
-        )

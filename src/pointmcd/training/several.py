@@ -10,10 +10,13 @@ from time import time
 from joblib import Parallel, delayed
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from pointmcd.errors import ConfigError, RunError
+from pointmcd.data.store import Store
+from pointmcd.errors import ConfigError, RunError, StoreError
 from pointmcd.progress import bars_hidden, console, progress_bar, repeating
+from pointmcd.teachers.config import TeachConfig
+from pointmcd.teachers.teach import teach
 from pointmcd.training.config import TrainConfig, beside
-from pointmcd.training.inputs import describe_unlabelled
+from pointmcd.training.inputs import describe_unlabelled, find_teacher
 from pointmcd.training.processes import agreed, is_main, join, process_count
 from pointmcd.training.run import METRICS
 from pointmcd.training.train import existing_run, plan_run, train
@@ -118,6 +121,8 @@ def learning_curve(
 ) -> list[Path]:
     """Train once per share of the labels; a run's folder ends in its share, but for all of them.
 
+    Teachers of fewer labels are made where they are absent.
+
     Args:
         config: the settings, with all labels.
         shares: of the labels, above 0 and up to 1.
@@ -128,10 +133,18 @@ def learning_curve(
 
     Raises:
         ConfigError: when the task has no labels, or a share is given already.
+        StoreError: when the store has no teacher of all labels, where they are a share.
     """
+    join(config.device)
+    runs = [_with_share(config, share) for share in shares]
     with agreed():
         _check_curve(config)
-    return train_all([_with_share(config, share) for share in shares], at_once)
+        if 1 in shares:  # refused before the first teacher is made
+            find_teacher(config, Store(config.store, config.labels))
+    if process_count() == 1:
+        for run in runs:
+            make_teacher(run)
+    return train_all(runs, at_once)
 
 
 def _check_curve(config: TrainConfig) -> None:
@@ -147,3 +160,23 @@ def _with_share(config: TrainConfig, share: float) -> TrainConfig:
         return config
     out = None if config.out is None else beside(config.out, f"{share:g}")
     return replace(config, label_fraction=share, out=out)
+
+
+def make_teacher(config: TrainConfig) -> None:
+    """Make the teacher that knows the labels of this seed, unless the store has it."""
+    if config.teacher is None or config.label_fraction == 1:
+        return
+    try:
+        find_teacher(config, Store(config.store, config.labels))
+    except StoreError:
+        lesson = config.described_task.lesson
+        teach(
+            TeachConfig(
+                config.store,
+                config.teacher,
+                task=lesson,
+                label_fraction=config.label_fraction,
+                seed=config.seed,
+                device=config.device,
+            )
+        )
