@@ -6,6 +6,7 @@ import pytest
 from store_copies import copy_store, edit_shapes
 
 from pointmcd.data.store import Store
+from pointmcd.evaluation.evaluate import evaluate_teacher
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach
 from pointmcd.training import auto
@@ -61,10 +62,26 @@ def test_what_is_measured(make, taught_store):
     assert quick.meta["arm"] == "baseline"
     assert quick.config.epochs == 5  # a quarter would be fewer than 250 steps
     ours = quick.metrics()[-1]["val_accuracy"]
-    assert f"a quick baseline {ours:.1%}, " in decision.reason
+    assert f" overall accuracy, a quick baseline {ours:.1%}, " in decision.reason
     assert (
         f"on {len(Store(taught_store).indices('val'))} validation shapes lite0" in decision.reason
     )
+
+
+def test_parts_are_measured_too(make, taught_parts, tmp_path, monkeypatch):
+    store = copy_store(taught_parts, tmp_path / "store")
+    teach(TeachConfig(store, task="segmentation", epochs=1, label_fraction=0.34, device="cpu"))
+    monkeypatch.setattr(auto, "LEAST_SHAPES", 1)
+    few = GOES | {"task": "segmentation", "label_fraction": 0.34}
+    config = make("a", store, **few)
+    decision = decide(config)
+    ours = Run(config.folder.with_name("a-quick")).metrics()[-1]["val_part_miou"]
+    teacher = store / "teachers" / "lite0-segmentation-0.34-s0"
+    theirs = evaluate_teacher(teacher, "val").part_miou
+    assert f"{theirs:.1%} part mIoU, a quick baseline {ours:.1%}, " in decision.reason
+    assert "(+0 or more pay)" in decision.reason
+    assert decision.config.teacher == ("lite0" if theirs >= ours else None)
+    assert config.teacher == "lite0"
 
 
 def test_the_choice_of_objectives_stays(make, lead):

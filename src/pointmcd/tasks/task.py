@@ -164,6 +164,7 @@ class Task(Scoring, ABC):
         dense: whether the student takes its form for tasks that label every point.
         lesson: which lesson's teacher is meant by the bare name of an encoder.
         best: the validation metric by which the best epoch is chosen, higher is better.
+        best_name: its name among the metrics that `measure` returns.
         metrics: all validation metrics.
         input_names: the fields of a batch that the model takes, and its inputs in an exported file;
             with `labels` among them, a file to predict on needs a class.
@@ -177,6 +178,8 @@ class Task(Scoring, ABC):
         arrays: names of what `predictions` gives, beside the true labels in the file of a run.
         few_labels_objective: what distillation minimises by default where few labels are known.
         teacher_answer: the output by which a teacher does the task itself; None: no teacher does.
+        leads: points of `best` by which a teacher must be ahead of a quick baseline for
+            distillation to pay, with few labels and with all of them; None: not known.
         name: what it is registered by, without options.
     """
 
@@ -184,6 +187,7 @@ class Task(Scoring, ABC):
     labelled: ClassVar[bool] = True
     lesson: ClassVar[str]
     best: ClassVar[str]
+    best_name: ClassVar[str] = ""
     metrics: ClassVar[tuple[str, ...]]
     input_names: ClassVar[tuple[str, ...]] = ("points",)
     output_name: ClassVar[str] = "logits"
@@ -194,6 +198,7 @@ class Task(Scoring, ABC):
     weighs_shapes: ClassVar[bool] = False
     arrays: ClassVar[tuple[str, ...]] = ()
     teacher_answer: ClassVar[str | None] = None
+    leads: ClassVar[tuple[float, float] | None] = None
     few_labels_objective: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, name: str, options: Any) -> None:

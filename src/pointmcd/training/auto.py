@@ -4,11 +4,11 @@ import math
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-import numpy as np
+import torch
 
 from pointmcd.data.splits import labelled_train
 from pointmcd.data.store import Store
-from pointmcd.tasks.task import Task
+from pointmcd.tasks.task import Labels, Task
 from pointmcd.teachers.stored import map_output
 from pointmcd.training.calibration import LEAST_SHAPES
 from pointmcd.training.config import TrainConfig, beside
@@ -16,11 +16,6 @@ from pointmcd.training.inputs import count_shapes, find_teacher
 from pointmcd.training.run import Run
 from pointmcd.training.train import train
 
-#: Points of accuracy by which a teacher must be ahead of the quick baseline. With few labels its
-#: answers for all other shapes help even where it is a little behind; with all labels they help
-#: where it is well ahead, and harm where it is not (docs/when-distillation-pays.md). A quick
-#: baseline is a few points below a whole one.
-_LEAD_FEW, _LEAD_ALL = -5.0, 8.0
 #: Labelled fraction of the train split below which labels are few.
 _FEW = 0.5
 #: Fraction of a training's epochs that the quick baseline runs for, and its steps at least.
@@ -60,14 +55,15 @@ def decide(config: TrainConfig) -> Decision:
         reason = f"{known}, and {unmeasured}"
         return Decision(config, f"distils: {reason}") if few else _baseline(config, reason)
     ahead, measured = _lead(config, store, teacher)
-    needed = _LEAD_FEW if few else _LEAD_ALL
+    assert task.leads is not None
+    needed = task.leads[0 if few else 1]
     reason = f"{known}; {measured}, {ahead:+.1f} points ({needed:+.0f} or more pay)"
     return Decision(config, f"distils: {reason}") if ahead >= needed else _baseline(config, reason)
 
 
 def _unmeasured(task: Task, store: Store, teacher: dict[str, Any], few: bool) -> str | None:
     """Return why it cannot be measured how far the teacher is ahead, or None."""
-    if task.best != "val_accuracy" or task.teacher_answer not in teacher["outputs"]:
+    if task.leads is None or task.teacher_answer not in teacher["outputs"]:
         return "the teacher cannot be compared with a baseline"
     count = len(store.indices("val"))
     if not count:
@@ -86,10 +82,12 @@ def _alone(config: TrainConfig) -> TrainConfig:
 
 
 def _lead(config: TrainConfig, store: Store, teacher: dict[str, Any]) -> tuple[float, str]:
-    """Return by how many points of validation accuracy the teacher is ahead, and the two."""
-    val = store.indices("val")
-    logits = map_output(store, teacher, str(config.described_task.teacher_answer), val)[:]
-    theirs = float(np.mean(logits.argmax(axis=1) == store.labels(val)))
+    """Return by how many points of `Task.best` on validation the teacher is ahead, and the two."""
+    task, val, known = config.described_task, store.indices("val"), Labels.of(store)
+    answer = torch.from_numpy(map_output(store, teacher, str(task.teacher_answer), val)[:])
+    labels, truth = store.labels(val), task.truth(store, val)
+    said = task.teacher_predictions(answer.float(), labels, known, truth)
+    theirs = task.measure(labels, said, known).main[task.best_name]
     shapes = count_shapes(config, store)
     sized = config.for_shapes(shapes)
     least = math.ceil(_QUICK_STEPS / max(shapes // sized.batch_size, 1))
@@ -99,8 +97,8 @@ def _lead(config: TrainConfig, store: Store, teacher: dict[str, Any]) -> tuple[f
         epochs=min(sized.epochs, max(math.ceil(sized.epochs * _QUICK), least)),
         out=beside(config.folder, "quick"),
     )
-    ours = float(Run(train(quick)).metrics()[-1][config.described_task.best])
+    ours = float(Run(train(quick)).metrics()[-1][task.best])
     return 100 * (theirs - ours), (
-        f"on {len(val)} validation shapes {teacher['name']} has {theirs:.1%}, a quick baseline"
-        f" {ours:.1%}"
+        f"on {len(val)} validation shapes {teacher['name']} has {theirs:.1%} {task.best_name}, a"
+        f" quick baseline {ours:.1%}"
     )
