@@ -41,6 +41,10 @@ class Short(toy_task.Height):
         return toy_task.HeightMetrics(metrics.scores[:1], metrics.per_class)
 
 
+class NoName(toy_task.Height):
+    leads = (0.0, 0.0)
+
+
 @pytest.mark.parametrize(
     ("name", "fault"),
     [
@@ -48,6 +52,7 @@ class Short(toy_task.Height):
         ("NoNumber", "validate returns no number for val_closeness"),
         ("Fails", "training fails: ValueError: no$"),
         ("Restless", "a run differs from itself"),
+        ("NoName", "best_name '': must be one of the metrics, as leads is set: "),
         ("Short", r"scores .*: expected 2 finite numbers"),
     ],
 )

@@ -58,6 +58,11 @@ def _check(task: str, student: str, folder: Path) -> None:
         raise ConfigError(f"scores {result.scores}: expected {count} finite numbers, one a shape")
     if abs(float(result.scores.mean()) - result.score) > 1e-6:
         raise ConfigError(f"the main metric, {result.score}, is not the mean of the scores")
+    if kind.leads is not None and kind.best_name not in result.metrics.main:
+        raise ConfigError(
+            f"best_name {kind.best_name!r}: must be one of the metrics, as leads is set:"
+            f" {', '.join(result.metrics.main)}"
+        )
     comparison = attempt("comparing fails", lambda: compare([run.path], [run.path]))
     if comparison.differences[0].overall.mean != 0:
         raise ConfigError("a run differs from itself; do predictions draw at random?")
