@@ -8,10 +8,10 @@ import torch
 from store_copies import copy_store, edit_json
 from trainers import trainer_of
 
-from pointmcd.data.dataset import ShapeDataset
+from pointmcd.data.dataset import NO_LOGIT, ShapeDataset
 from pointmcd.data.joined import JoinedDataset
 from pointmcd.data.store import Store
-from pointmcd.errors import ConfigError, StoreError
+from pointmcd.errors import StoreError
 from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare
 from pointmcd.teachers.config import TeachConfig
@@ -190,9 +190,66 @@ def test_the_store_itself_is_refused(make, store):
         train(make("a", store, unlabelled=(store,), **DISTILLED))
 
 
-def test_segmentation_is_refused(make, store, other):
-    with pytest.raises(ConfigError, match="--unlabelled: --task segmentation needs the class"):
-        make("a", store, task="segmentation", unlabelled=(other,)).check()
+@pytest.fixture
+def more(labelled_meshes, taught_parts, tmp_path):
+    """The beds and chairs of the set with parts, without their labels, and other points of them."""
+
+    def prepared(*labels):
+        for label in labels:
+            for path in (labelled_meshes / label).glob("*.off"):
+                place = tmp_path / "more" / label / path.name
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(path.read_bytes())
+        rig = json.loads((taught_parts / "plan.json").read_text())["rig"]
+        (tmp_path / "rig.json").write_text(json.dumps(rig))
+        options = {"rig": tmp_path / "rig.json", "points": 128, "workers": 1, "seed": 1}
+        none = {"val_fraction": 0.0, "test_fraction": 0.0}
+        return prepare(PrepareConfig(tmp_path / "more", tmp_path / "s", **options, **none)).store
+
+    return prepared
+
+
+def test_parts_of_other_stores_are_answered_for(make, taught_parts, more, tmp_path):
+    store, other = copy_store(taught_parts, tmp_path / "store"), more("bed", "chair")
+    few = {"task": "segmentation", "teacher": "lite0", "objective": ("point_logits:1",)}
+    config = make("a", store, unlabelled=(other,), batch_size=4, **few)
+    trainer = trainer_of(config)
+    assert len(trainer.unlabelled) == 2 * (12 + 24)
+    mine, theirs = Store(store), Store(other)
+    member = trainer.unlabelled.members[1]
+    said = member.teacher["point_logits"][:]
+    assert said.shape == (24, 128, 3)
+    # A shape of both stores has other points there, but is seen alike: about the same is said.
+    shapes = {s.name: i for i, s in enumerate(mine.shapes)}
+    own = map_output(mine, "lite0-segmentation", "point_logits", np.arange(24))[:]
+    for index, shape in zip(member.indices, theirs.shapes, strict=True):
+        label = mine.classes.index(shape.label)
+        batch = member.__getitems__([int(np.flatnonzero(member.indices == index)[0])])
+        assert batch.labels.tolist() == [label]
+        assert batch.parts is None
+        likely = [
+            odds[odds.max(axis=1) > NO_LOGIT] for odds in (said[index], own[shapes[shape.name]])
+        ]
+        one, two = (np.bincount(rows.argmax(1), minlength=3) / len(rows) for rows in likely)
+        assert np.abs(one - two).max() < 0.2
+    assert Run(train(config)).finished
+
+
+def test_shapes_without_a_class_are_of_the_only_one(more, taught_parts):
+    loose, like = Store(more("chair")), Store(taught_parts)  # a lone folder is no class
+    with pytest.raises(StoreError, match="is of none of the classes"):
+        loose.without_parts(like)
+    like.classes = ["chair"]
+    told = loose.without_parts(like)
+    assert {shape.label for shape in loose.shapes} == {None}
+    assert told.labels(np.arange(12)).tolist() == [0] * 12
+    assert not any(told.is_labelled(index) for index in range(12))
+    assert told.part_ranges.tolist() == [[0, 3]]
+
+
+def test_a_class_without_parts_is_refused(make, taught_parts, other):
+    with pytest.raises(StoreError, match=r"is of none of the classes of .* \(bed, chair\)"):
+        train(make("a", taught_parts, task="segmentation", unlabelled=(other,), teacher=None))
 
 
 def test_a_store_that_is_not_there(make, store, tmp_path):

@@ -156,6 +156,28 @@ class Store(Tabular):
         bare.shapes = [replace(shape, label=None) for shape in self.shapes]
         return bare
 
+    def without_parts(self, like: "Store") -> "Store":
+        """Return the same store with the classes and parts of another, of whose parts it has none.
+
+        Where the other has one class, shapes without a class are of it.
+
+        Raises:
+            StoreError: when a shape is of none of these classes.
+        """
+        only = like.classes[0] if len(like.classes) == 1 else None
+        bare = copy(self)
+        vars(bare).pop("part_ranges", None)  # which is cached
+        bare.fingerprint = self.fingerprint
+        bare.classes, bare.parts, bare.known_parts = like.classes, like.parts, {}
+        bare.shapes = [replace(shape, label=shape.label or only) for shape in self.shapes]
+        if odd := next((s for s in bare.shapes if s.label not in like.classes), None):
+            raise StoreError(
+                f"{self.path}: shape {odd.name} is of none of the classes of {like.path}"
+                f" ({', '.join(like.classes)}), which a model of parts is told; prepare the shapes"
+                " in folders that are named so"
+            )
+        return bare
+
     def with_own_labels(self) -> "Store":
         """Return the same store, of the same fingerprint, with its own labels beside a label file.
 

@@ -48,7 +48,8 @@ def describe_store(
 ) -> dict[str, list[Path]]:
     """Return folders with a teacher's outputs for the shapes of another store, by output.
 
-    They are made where they are absent; no label of the other store is read.
+    They are made where they are absent; no label of the other store is read, but its classes by a
+    teacher of parts, which is told them.
 
     Args:
         store: that holds the teacher.
@@ -66,7 +67,9 @@ def describe_store(
         made = {name: [Path(place) for place in places] for name, places in listed}
         if all(place.is_dir() for places in made.values() for place in places):
             return made  # else a store has been moved since, or its features were deleted
-    lesson = load_lesson(folder, dict(teacher), other.without_labels(store.classes), device)
+    reads_parts = LESSONS.get(teacher["task"]).reads_parts
+    bare = other.without_parts(store) if reads_parts else other.without_labels(store.classes)
+    lesson = load_lesson(folder, dict(teacher), bare, device)
     lesson.prepare()
     with torch.inference_mode(), progress_bar() as progress:
         task = progress.add_task("described", total=len(other.shape_of), note="")

@@ -86,7 +86,8 @@ class TrainConfig:
     learn from all train shapes."""
     unlabelled: Annotated[tuple[Path, ...], metavar("STORE [STORE ...]")] = ()
     """More prepared stores, of the same rig and renderer, whose shapes outside their test splits
-    the objectives learn from too; their labels, if any, are not read."""
+    the objectives learn from too; their labels, if any, are not read, but with --task segmentation
+    their classes, which must be those of STORE."""
     labels: Annotated[Path | None, metavar("FILE")] = None
     """Label file (path,class; for segmentation the parts.csv of `label --parts`) whose labels are
     used instead of the store's, outside the test split; all other shapes are learnt from without
@@ -330,11 +331,6 @@ class TrainConfig:
             self._check_without_labels()
         elif self.class_weights != "none" and not self.described_task.weighs_shapes:
             raise ConfigError(f"--class-weights: --task {self.task} weighs no shapes; leave it out")
-        if self.unlabelled and self.described_task.takes_class:
-            raise ConfigError(
-                f"--unlabelled: --task {self.task} needs the class of every shape; put the shapes"
-                " into the class folders of the source, without NAME.seg, and prepare it again"
-            )
 
     def _check_without_labels(self) -> None:
         task = f"--task {self.task}"

@@ -81,9 +81,12 @@ def open_unlabelled(config: TrainConfig, store: Store) -> list[Store]:
 
     Raises:
         StoreError: when one is the store itself, has another rig, no shape to learn from, lacks a
-            feature, or was rendered otherwise while the teacher's answers count.
+            feature, or was rendered otherwise while the teacher's answers count; or when a model
+            that is told the class of a shape is not told it there.
     """
     others = [Store(path).with_up(store.up) for path in config.unlabelled]
+    if config.described_task.takes_class:
+        others = [other.without_parts(store) for other in others]
     for other in others:
         if other.own_fingerprint == store.own_fingerprint:
             raise StoreError(f"--unlabelled {other.path}: is the store itself; leave it out")
