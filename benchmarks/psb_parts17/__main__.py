@@ -98,7 +98,7 @@ def head(work: Path) -> Iterator[str]:
     )
     meta = read_teacher(store, TEACHER)
     yield (
-        f"Teacher `{TEACHER}`, {meta['settings']['epochs']} epochs: pixel mIoU"
+        f"Teacher `{TEACHER}`, {meta['epochs']} epochs: pixel mIoU"
         f" {meta['val_pixel_miou']:.1%}, {meta['val_pixel_accuracy']:.1%} of the object's pixels"
         f" right, on all views of {meta['val_shapes']} validation shapes."
     )

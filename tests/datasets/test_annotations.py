@@ -205,14 +205,15 @@ def test_parts_of_a_shape_without_labels_are_not_known(tmp_path, suffix):
     # As people label: a few of many, which serve for test and training, the others to distil from.
     content = OFF if suffix == "off" else "0 0 0\n1 0 0\n0 1 0\n0 0 1\n"
     files = {f"car/{name}.{suffix}": content for name in "abcdefghij"}
-    files |= {f"car/{name}.seg": "0\n1\n1\n0\n" for name in "abcd"}
+    files |= {f"car/{name}.seg": "0\n1\n1\n0\n" for name in [*"abcd", "E"]}  # not of e
     folder = write(tmp_path / "set", files | {"parts.json": '{"car": ["roof", "door"]}'})
     rig = write(tmp_path, {"rig.json": '{"cameras": [[0, 0]], "size": 16}'}) / "rig.json"
     options = {"rig": rig, "points": 8, "workers": 1, "twins": "keep"}
     result = prepare(PrepareConfig(folder, tmp_path / "store", **options))
     assert (result.done, result.skipped) == (10, [])
-    note = "6 of 10 shapes have no .seg beside them: their parts are not known"
+    note = "6 of 10 shapes have no .seg beside them, like car/e: their parts are not known"
     assert note in [entry["note"] for entry in result.notes]
+    assert "not read: 1 .seg" in [entry["note"] for entry in result.notes]
     store = Store(tmp_path / "store")
     for index, record in enumerate(store.shapes):
         known = record.name[-1] in "abcd"

@@ -2,6 +2,7 @@
 
 import pickle
 
+import joblib
 import numpy as np
 import pytest
 from sklearn.base import clone
@@ -116,6 +117,21 @@ def test_fits_on_the_same_shapes_share_what_is_prepared(baseline, shapes, tmp_pa
     assert sorted(path.name for path in (tmp_path / "stores" / place).iterdir()) == [
         *(".lock", "shapes", "store")
     ]
+
+
+@pytest.mark.slow
+def test_fits_on_the_same_shapes_share_the_teacher(shapes, tmp_path):
+    clouds, labels = shapes
+    options = TINY | {"teacher": "lite0", "store": tmp_path / "stores", "epochs": 1}
+    both = (PointCloudClassifier(**options | {"batch_size": size}) for size in (3, 4))
+    joblib.Parallel(2)(joblib.delayed(one.fit)(clouds, labels) for one in both)  # one waits
+    (teacher,) = (tmp_path / "stores").glob("*/store/teachers/*/teacher.json")
+    made = teacher.stat().st_mtime_ns
+    PointCloudClassifier(**options).fit(clouds, labels)
+    assert teacher.stat().st_mtime_ns == made
+    PointCloudEmbedder(**options).fit(clouds)
+    names = {path.name for path in (tmp_path / "stores").glob("*/store/teachers/*")}
+    assert names == {teacher.parent.name, "lite0-features"}
 
 
 def _without(name):

@@ -228,6 +228,14 @@ def test_a_class_without_a_usable_shape_has_no_ids(meshes, options, tmp_path):
     assert (store.parts, store.part_ranges.tolist()) == ({"die": PARTS}, [[0, 6]])
 
 
+def test_a_class_without_labels_is_noted(meshes, options, tmp_path):
+    for path in (meshes / "box").glob("*.seg"):
+        path.unlink()
+    result = prepare(PrepareConfig(meshes, tmp_path / "store", **options))
+    told = [note["note"] for note in result.notes if note["name"] == "box"]
+    assert told == ["no training shape has a label of its parts"]
+
+
 def test_a_part_that_no_training_shape_has_is_noted(made, meshes, options, tmp_path):
     edit_json(meshes / "parts.json", lambda parts: parts["box"].append("lid"))
     (meshes / "box" / "c.seg").write_text("2\n" * 12)  # a test shape

@@ -26,7 +26,7 @@ USUAL = Spread(0.7, 0.05)
 
 def scores(svm=0.5, spread=USUAL, retrieval_map=0.25):
     few_shot = dict.fromkeys(KEYS, spread)
-    return ProbeScores(svm, svm - 0.1, 0.01, svm + 0.1, 3, few_shot, retrieval_map)
+    return ProbeScores(svm, svm - 0.1, 0.01, svm + 0.1, 3, few_shot, retrieval_map, 100)
 
 
 def row(*of_seeds, name="a run"):
@@ -55,7 +55,7 @@ def test_one_seed():
 
 
 def test_the_accuracy_has_an_interval_over_shapes():
-    out = printed(row(*(replace(scores(svm), shapes=100) for svm in (0.4, 0.6))))
+    out = printed(row(*(scores(svm) for svm in (0.4, 0.6))))
     assert "95% interval of SVM over shapes: a run [40.4, 59.6]." in out  # Wilson's, of 50 of 100
 
 
@@ -102,7 +102,7 @@ def test_columns_are_the_episodes_in_their_order():
 
 def test_markdown_is_a_table_of_equal_rows():
     rows = [row(scores()), row(scores(), scores(), name="other")]
-    *lines, _, notes = to_markdown(probe_table(rows)).splitlines()
+    *lines, _, interval, notes = to_markdown(probe_table(rows)).splitlines()
     assert len(lines) == 4
     assert {line.count("|") for line in lines} == {11}
     assert all(line.startswith("| ") and line.endswith(" |") for line in lines)
@@ -110,6 +110,7 @@ def test_markdown_is_a_table_of_equal_rows():
     assert [cell.strip() for cell in lines[0].split("|")[1:-1]] == ["features", *PROBE_COLUMNS]
     assert [line.split("|")[1].strip() for line in lines[2:]] == ["a run", "other"]
     assert notes == f"- {PROBE_NOTES}"
+    assert interval.startswith("- 95% interval of SVM over shapes: a run [")
 
 
 def test_brackets_in_a_name_are_no_markup():
@@ -122,7 +123,7 @@ def test_the_printed_table_shows_every_cell_and_the_notes():
     found = row(scores(0.3), scores(0.4), name="pointnet, random weights")
     out = printed(found)
     assert "a title" in out
-    (line,) = [line for line in out.splitlines() if "random weights" in line]
+    (line,) = [line for line in out.splitlines() if "random weights" in line and "│" in line]
     assert [cell.strip() for cell in line.split("│")[1:-1]] == probe_cells(found)
     assert all(column in out for column in PROBE_COLUMNS)
     assert PROBE_NOTES.split(";")[0].split()[-1] in out

@@ -6,7 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
-from store_copies import copy_store, files_of
+from store_copies import copy_store, edit_shapes, files_of
 
 from pointmcd.checkpoint import load_checkpoint
 from pointmcd.data.dataset import NO_LOGIT
@@ -70,6 +70,31 @@ def test_it_is_evaluated_as_a_row_of_its_student_would_be(taught):
     assert metrics.point_accuracy == pytest.approx((np.stack(said) == truth).mean())
     ious = shape_ious(truth, np.stack(said), taught.labels(indices), taught.part_ranges)
     assert metrics.instance_miou == pytest.approx(ious.mean())
+
+
+def unlabel(store, which):
+    """Take the part labels of shapes away, as `prepare` leaves them without NAME.seg."""
+
+    def bare(record):
+        if which(record):
+            record["unlabelled"] = True
+
+    edit_shapes(store, bare)
+
+
+def test_validation_shapes_without_labels_are_not_measured(store):
+    unlabel(store, lambda record: record["split"] == "val" and record["class"] == "bed")
+    meta = json.loads((teach(config(store)) / "teacher.json").read_text())
+    assert meta["val_shapes"] == 2
+    labelled = [i for i in Store(store).indices("val") if Store(store).is_labelled(int(i))]
+    assert len(labelled) == 2
+
+
+def test_without_any_label_nothing_is_trained(store):
+    unlabel(store, lambda record: True)
+    with pytest.raises(StoreError, match="no train shape has a point with a label of its part"):
+        teach(config(store))
+    assert not (store / "teachers").exists()
 
 
 def test_descriptors_of_every_view_are_exported(taught):

@@ -106,5 +106,6 @@ def test_steps_not_epochs_are_the_default(fitted, capsys, monkeypatch, usual, ep
     # Seventeen machined blocks in batches of four were 80 steps of 20 epochs: too few for parts.
     monkeypatch.setattr(trained_module, "_STEPS", usual)
     lesson = fitted(batch_size=2)
+    assert lesson.schedule == {"epochs": epochs, "steps": 4 * epochs}
     assert len(lesson.batches) == 4 * epochs  # nine train shapes, one of them left out
     assert ("few for a teacher" in capsys.readouterr().err) == (4 * epochs < 200)

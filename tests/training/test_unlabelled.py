@@ -158,12 +158,40 @@ def test_a_learning_curve_makes_the_teachers_of_its_shares(make, taught, tmp_pat
     assert [one.label_fraction for one in made] == [0.1]  # that of the other is there
     names = [Run(run).meta["teacher"]["name"] for run in runs]
     assert names == ["lite0-0.1-s0", "lite0-0.34-s0"]
+    for wrong in ({"epochs": -1}, {"log_to": ("nothing",)}):
+        with pytest.raises((ConfigError, StoreError)):
+            several.learning_curve(replace(config, **wrong), (0.2, 1.0))
+    with pytest.raises(ConfigError, match="--at-once 0"):
+        several.learning_curve(config, (0.2, 1.0), at_once=0)
     bare = copy_store(taught, tmp_path / "bare")
     shutil.rmtree(bare / "teachers")
     with pytest.raises(StoreError, match=r"no teacher lite0 \(there: none\)"):
         several.learning_curve(replace(config, store=bare), (0.1, 1.0))
     assert not (bare / "teachers").exists()
     assert len(made) == 1
+
+
+def test_a_share_of_one_shape_is_left_out(make, taught, tmp_path, monkeypatch, capsys):
+    def one_class(record):
+        record["split"] = "none" if record["class"] != "bed" else record["split"]
+
+    store = copy_store(taught, tmp_path / "store", one_class)
+    monkeypatch.setattr(several, "teach", lambda config: None)
+    monkeypatch.setattr(several, "train_all", lambda runs, at_once: runs)
+    runs = several.learning_curve(make("a", store, teacher="lite0", batch_size=3), (0.1, 0.7))
+    assert [run.label_fraction for run in runs] == [0.7]
+    told = "note: 10% of the labels: one shape is too few for a teacher; left out"
+    assert told in " ".join(capsys.readouterr().err.split())
+
+
+def test_a_teacher_is_made_as_its_name_says(make, taught, monkeypatch):
+    made = []
+    monkeypatch.setattr(several, "teach", made.append)
+    for name in ("lite0-finetuned", "timm:vit_tiny"):
+        several.make_teacher(make("a", taught, teacher=name, label_fraction=0.2))
+    assert [(one.teacher, one.finetune) for one in made] == [
+        *[("lite0", True), ("timm:vit_tiny", False)],
+    ]
 
 
 def test_few_labels_and_a_teacher_that_answers_choose_the_logits(make, taught, store):

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from store_copies import copy_store, edit_json
+from store_copies import copy_store, edit_json, edit_shapes
 from trainers import trainer_of
 
 from pointmcd.data.dataset import NO_LOGIT, ShapeDataset
@@ -209,6 +209,20 @@ def more(labelled_meshes, taught_parts, tmp_path):
     return prepared
 
 
+@pytest.mark.parametrize("task", ["classification", "segmentation"])
+def test_a_teacher_of_few_labels_answers_for_a_store_of_few_shapes(
+    make, taught_parts, more, task, tmp_path
+):
+    # The fraction of labels drew what it learnt from, and says nothing of what it describes.
+    store, other = copy_store(taught_parts, tmp_path / "store"), more("bed", "chair")
+    first = Store(other).shapes[0].name
+    edit_shapes(other, lambda s: s.update(split="train" if s["name"] == first else "none"))
+    teach(TeachConfig(store, task=task, epochs=1, label_fraction=0.34, device="cpu"))
+    few = {"task": task, "teacher": "lite0", "objective": (), "label_fraction": 0.34}
+    trainer = trainer_of(make("a", store, unlabelled=(other,), batch_size=4, **few))
+    assert len(trainer.unlabelled) == 2 * (12 + 1)
+
+
 def test_parts_of_other_stores_are_answered_for(make, taught_parts, more, tmp_path):
     store, other = copy_store(taught_parts, tmp_path / "store"), more("bed", "chair")
     few = {"task": "segmentation", "teacher": "lite0", "objective": ("point_logits:1",)}
@@ -237,10 +251,10 @@ def test_parts_of_other_stores_are_answered_for(make, taught_parts, more, tmp_pa
 
 def test_shapes_without_a_class_are_of_the_only_one(more, taught_parts):
     loose, like = Store(more("chair")), Store(taught_parts)  # a lone folder is no class
-    with pytest.raises(StoreError, match="is of none of the classes"):
-        loose.without_parts(like)
+    with pytest.raises(StoreError, match="has none of the classes"):
+        loose.with_classes_of(like)
     like.classes = ["chair"]
-    told = loose.without_parts(like)
+    told = loose.with_classes_of(like)
     assert {shape.label for shape in loose.shapes} == {None}
     assert told.labels(np.arange(12)).tolist() == [0] * 12
     assert not any(told.is_labelled(index) for index in range(12))
@@ -248,7 +262,7 @@ def test_shapes_without_a_class_are_of_the_only_one(more, taught_parts):
 
 
 def test_a_class_without_parts_is_refused(make, taught_parts, other):
-    with pytest.raises(StoreError, match=r"is of none of the classes of .* \(bed, chair\)"):
+    with pytest.raises(StoreError, match=r"has none of the classes of .* \(bed, chair\)"):
         train(make("a", taught_parts, task="segmentation", unlabelled=(other,), teacher=None))
 
 

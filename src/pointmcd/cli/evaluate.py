@@ -127,14 +127,15 @@ def _teacher(folder: Path, split: str, given: "Mapping[str, object]") -> _Measur
     refuse_run_options("last", **given)
     metrics = evaluate_teacher(folder, split)
     _, teacher = open_teacher_store(folder)
-    _warn(folder, task_of_lesson(teacher["task"]), metrics)
+    if task := task_of_lesson(teacher["task"]):
+        _warn(folder, task, metrics)
     title = f"{folder}: {split}, {metrics.count} shapes, in percent"
     results = {"teacher": metrics}
     return _Measured(metrics_table(title, results), list(_metric_records(folder, results)))
 
 
-def _warn(folder: Path, task: "Task | None", metrics: "Metrics") -> None:
-    if task and (caution := task.caution(metrics)):
+def _warn(folder: Path, task: "Task", metrics: "Metrics") -> None:
+    if caution := task.caution(metrics):
         console.print(f"note: {folder}: {caution}", soft_wrap=True)
 
 

@@ -155,7 +155,7 @@ def split_notes(labels: Sequence[str | None], splits: Sequence[str]) -> list[dic
 def part_notes(
     parts: Mapping[str, Sequence[str]], shapes: Sequence[Mapping[str, Any]], splits: Sequence[str]
 ) -> list[dict[str, str]]:
-    """Note the parts that no training shape shows: a student cannot learn them.
+    """Note the classes and parts that no training shape shows: a student cannot learn them.
 
     `parts` names those of each class, `shapes` are the records of shapes.json.
     """
@@ -165,11 +165,14 @@ def part_notes(
         if split == "train"
         for part in shape["parts"]
     }
+    taught = {label for label, _ in seen}
     return [
         {"name": label, "note": f"part {name} occurs in no training shape"}
+        if label in taught
+        else {"name": label, "note": "no training shape has a label of its parts"}
         for label in sorted({shape["class"] for shape in shapes})
         for number, name in enumerate(parts[label])
-        if (label, number) not in seen
+        if (label, number) not in seen and (label in taught or number == 0)
     ]
 
 

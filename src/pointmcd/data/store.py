@@ -156,26 +156,31 @@ class Store(Tabular):
         bare.shapes = [replace(shape, label=None) for shape in self.shapes]
         return bare
 
-    def without_parts(self, like: "Store") -> "Store":
-        """Return the same store with the classes and parts of another, of whose parts it has none.
+    def with_classes_of(self, other: "Store") -> "Store":
+        """Return this store with the classes and part names of another, and no part label known.
 
         Where the other has one class, shapes without a class are of it.
 
         Raises:
-            StoreError: when a shape is of none of these classes.
+            StoreError: when a shape in train or val is of none of these classes.
         """
-        only = like.classes[0] if len(like.classes) == 1 else None
+        only = other.classes[0] if len(other.classes) == 1 else None
         bare = copy(self)
         vars(bare).pop("part_ranges", None)  # which is cached
         bare.fingerprint = self.fingerprint
-        bare.classes, bare.parts, bare.known_parts = like.classes, like.parts, {}
-        bare.shapes = [replace(shape, label=shape.label or only) for shape in self.shapes]
-        if odd := next((s for s in bare.shapes if s.label not in like.classes), None):
-            raise StoreError(
-                f"{self.path}: shape {odd.name} is of none of the classes of {like.path}"
-                f" ({', '.join(like.classes)}), which a model of parts is told; prepare the shapes"
-                " in folders that are named so"
-            )
+        bare.classes, bare.parts, bare.known_parts = other.classes, other.parts, {}
+        bare.shapes = []
+        for shape in self.shapes:
+            label = shape.label or only
+            if label not in other.classes:
+                if shape.split in ("train", "val"):
+                    raise StoreError(
+                        f"{self.path}: shape {shape.name} has none of the classes of {other.path}"
+                        f" ({', '.join(other.classes)}); put it into a folder named after its class"
+                        " and prepare again"
+                    )
+                label = other.classes[0]  # any: nobody learns from it
+            bare.shapes.append(replace(shape, label=label))
         return bare
 
     def with_own_labels(self) -> "Store":
@@ -336,7 +341,7 @@ class Store(Tabular):
         if self.parts is None:
             raise StoreError(
                 f"{self.path}: has no part labels; part segmentation needs a set with parts.json"
-                " and a NAME.seg for each mesh"
+                " and a NAME.seg beside its meshes"
             )
         return self.parts
 

@@ -94,7 +94,7 @@ def place_sources(
     _check_classes(tree, {place.label for place in placed if place.label is not None})
     place, file = order[0]
     beside = tree.below(file.rpartition(".")[0].removesuffix(place.name))
-    splits, bare = None, 0
+    splits = None
     if not any(shape.split for shape in shapes):
         splits = read_split_lists(beside, first.keys())
     if splits is not None:
@@ -103,15 +103,17 @@ def place_sources(
         parts_file = beside.file("parts.json")
         parts = read_part_names(parts_file)
         names = (str(PurePosixPath(file).with_suffix(".seg")) for _, file in order)
-        labels = [tree.file(name) if name in tree else None for name in names]
-        pairs = zip(shapes, labels, strict=True)
+        found = [tree.file(name) if name in tree else None for name in names]
+        pairs = zip(shapes, found, strict=True)
         shapes = [_with_parts(shape, parts, parts_file.name, file) for shape, file in pairs]
-        bare = sum(shape.unlabelled for shape in shapes)
     used = [beside.root + list_file for list_file in splits.files] if splits else []
-    notes = other_notes(tree, files, used, with_parts="parts.json" in beside)
-    if bare:
-        text = f"{bare} of {len(shapes)} shapes have no .seg beside them: their parts are not known"
-        notes.insert(0, {"name": tree.path.name, "note": text})
+    labels = [str(PurePosixPath(file).with_suffix(".seg")) for file in files]
+    notes = other_notes(tree, files, used, labels if "parts.json" in beside else [])
+    if bare := [shape.name for shape in shapes if shape.unlabelled]:
+        text = (
+            f"{len(bare)} of {len(shapes)} shapes have no .seg beside them, like {bare[0]}: their"
+        )
+        notes.insert(0, {"name": tree.path.name, "note": f"{text} parts are not known"})
     loose = sum(shape.label is None for shape in shapes)
     if 0 < loose < len(shapes):
         text = f"{loose} of {len(shapes)} shapes lie in no class folder: they have no label"

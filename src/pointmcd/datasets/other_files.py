@@ -21,7 +21,7 @@ _MAX_TOLD = 5
 
 
 def other_notes(
-    tree: FileTree, shapes: Collection[str], lists: Collection[str], with_parts: bool
+    tree: FileTree, shapes: Collection[str], lists: Collection[str], labels: Collection[str]
 ) -> list[Note]:
     """Return notes on lists of splits, read from elsewhere than usual or not at all, and the rest.
 
@@ -29,18 +29,16 @@ def other_notes(
         tree: the folder or zip.
         shapes: files that are shapes.
         lists: files that the splits were read from.
-        with_parts: whether `.seg` files are read too.
+        labels: files with part labels that are read, where they are there.
     """
     notes = []
     if any(PurePosixPath(file).name not in _USUAL or "/" in file for file in lists):
         notes.append(f"the splits are those of {_told(sorted(lists))}")
-    others = set(tree.files).difference(shapes, lists)
+    others = set(tree.files).difference(shapes, lists, labels)
     unread = resembling_lists(others)
     if unread:
         notes.append(f"{_told(unread)}: named like a list of a split, but not read as one")
     kinds = Counter(kind for file in others.difference(unread) if (kind := kind_of(file)))
-    if with_parts:
-        kinds.pop(".seg", None)
     if kinds:
         notes.append(f"not read: {kinds_text(kinds)}{_advice(kinds, shapes)}")
     return [{"name": tree.path.name, "note": note} for note in notes]

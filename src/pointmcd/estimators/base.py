@@ -145,10 +145,11 @@ class PointCloudEstimator(BaseEstimator):  # type: ignore[misc]
 def _place(stores: Path, work: Path, prepared: Mapping[str, Any]) -> Path:
     """Return the folder, among those of many fits, of the shapes in a working folder.
 
-    It is named by their content and by what they are prepared with.
+    It is named by their content, by what they are prepared with, and by its place: a store that was
+    moved is made anew.
     """
-    told = json.dumps([__version__, prepared], sort_keys=True).encode()
-    digest = hashlib.sha256(told)
+    told = [__version__, str(stores.resolve()), prepared]
+    digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode())
     for file in sorted(path for path in (work / "shapes").rglob("*") if path.is_file()):
         name = file.relative_to(work).as_posix()
         digest.update(f"{name}:{file.stat().st_size}:".encode() + file.read_bytes())

@@ -58,7 +58,8 @@ class PointCloudClassifier(ClassifierMixin, PointCloudEstimator):  # type: ignor
         folder: where to work and to keep store, teacher and run; by default nothing is kept but
             the fitted model. A second fit there on other shapes is refused.
         store: where to keep the stores and teachers of any number of fits: a fit on shapes that
-            another one had, as in a grid search, does not prepare them again.
+            another one had, as in a grid search, does not prepare them again. `folder` then holds
+            the run alone.
         random_state: seed of everything; None or a RandomState draws one for each fit.
         verbose: whether a fit shows its progress and its notes.
 

@@ -18,11 +18,12 @@ from pointmcd.evaluation.voting import FACTORS, SEED, check_votes, suffix, vote,
 from pointmcd.files import replacing, write_json
 from pointmcd.metrics.metrics import Metrics
 from pointmcd.tasks.results import Arrays
-from pointmcd.tasks.task import Labels, task_of_lesson
+from pointmcd.tasks.task import task_of_lesson
 from pointmcd.teachers.stored import map_output, open_teacher_store, read_teacher
 from pointmcd.training.folds import fold_runs
 from pointmcd.training.model import load_model
 from pointmcd.training.run import Run
+from pointmcd.training.teacher_metrics import teacher_metrics
 from pointmcd.typing import Indices
 
 
@@ -163,13 +164,10 @@ def evaluate_teacher(folder: str | Path, split: str = "test") -> Metrics:
         )
     if split in (REST, FOLDS):
         raise ConfigError(f"--split {split}: is for runs; with a teacher use --split test")
-    indices, known = store.indices(split), Labels.of(store)
+    indices = store.indices(split)
     if not len(indices):
         raise StoreError(f"{store.path}: no shapes in the {split} split; nothing to evaluate")
-    labels = store.labels(indices)
-    said = torch.from_numpy(map_output(store, teacher, str(task.teacher_answer), indices)[:])
-    arrays = task.teacher_predictions(said.float(), labels, known, task.truth(store, indices))
-    return task.measure(labels, arrays, known)
+    return teacher_metrics(task, store, teacher, indices)
 
 
 def open_evaluation(

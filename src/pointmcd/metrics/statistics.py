@@ -52,7 +52,7 @@ class PairedTest:
 
 @dataclass(frozen=True)
 class Interval:
-    """A difference of two mean scores (fractions) and its 95% bootstrap interval."""
+    """A difference of two scores (fractions) and its 95% bootstrap interval."""
 
     mean: float
     low: float
@@ -70,7 +70,7 @@ def score_interval(scores: Doubles) -> tuple[float, float]:
 
 
 def mean_interval(mean: float, count: int) -> tuple[float, float]:
-    """Return the same of the mean of so many scores."""
+    """Return that interval from the mean and the number of the scores."""
     z = float(norm.ppf((1 + _CONFIDENCE) / 2))
     centre = (mean + z * z / (2 * count)) / (1 + z * z / count)
     half = z / (1 + z * z / count) * np.sqrt(mean * (1 - mean) / count + (z / (2 * count)) ** 2)

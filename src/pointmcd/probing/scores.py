@@ -48,8 +48,8 @@ class ProbeScores:
     knn_neighbours: int
     few_shot: dict[str, Spread | None]
     retrieval_map: float | None
+    shapes: int
     svm_cross_validated: float | None = None
-    shapes: int = 0
 
 
 @dataclass(frozen=True)
@@ -76,18 +76,17 @@ def score_features(
         knn_neighbours=int(neighbours.chosen),
         few_shot={k: few_shot(train_x, train_y, test_x, test_y, t) for k, t in trials.items()},
         retrieval_map=retrieval(train_x, test_x, test_y),
-        svm_cross_validated=svm.cross_validated,
         shapes=len(test_y),
+        svm_cross_validated=svm.cross_validated,
     )
 
 
 def probe_table(rows: Iterable[ProbeRow], title: str = "") -> Table:
     """Return a table of the scores; mean and standard deviation over several seeds."""
     rows = list(rows)
-    told = [f"{row.name} {_interval(row.scores)}" for row in rows if row.scores[0].shapes]
-    notes = [f"95% interval of SVM over shapes: {', '.join(told)}."] if told else []
-    head = ("features", *PROBE_COLUMNS)
-    return result_table(head, map(probe_cells, rows), title, [*notes, PROBE_NOTES])
+    told = ", ".join(f"{row.name} {_interval(row.scores)}" for row in rows)
+    notes = [f"95% interval of SVM over shapes: {told}.", PROBE_NOTES]
+    return result_table(("features", *PROBE_COLUMNS), map(probe_cells, rows), title, notes)
 
 
 def _interval(scores: Sequence[ProbeScores]) -> str:

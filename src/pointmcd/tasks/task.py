@@ -321,7 +321,7 @@ class Task(Scoring, ABC):
         raise NotImplementedError
 
     def truth(self, store: Store, indices: Indices) -> Arrays:
-        """Return those arrays of `predictions` that no model has part in, of shapes of a store."""
+        """Return the arrays of `predictions` that do not depend on a model."""
         return {}
 
     def scored(self, arrays: Arrays) -> Bools | None:

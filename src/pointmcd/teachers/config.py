@@ -51,7 +51,7 @@ class TeachConfig:
     the labels and its seed: lite0-0.1-s0."""
     epochs: int | None = None
     """Passes over the train split; 128, with --finetune 20; segmentation and autoencoder as many as
-    1,000 steps take, and at least 20."""
+    1,000 steps need, at least 20."""
     batch_size: int | None = None
     """Shapes per step; 48, segmentation 4, autoencoder 8."""
     views_per_step: Advanced[int | None] = None

@@ -1,6 +1,7 @@
 """Load exported descriptors, or compute them for another store."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,7 @@ def describe_store(
         if all(place.is_dir() for places in made.values() for place in places):
             return made  # else a store has been moved since, or its features were deleted
     reads_parts = LESSONS.get(teacher["task"]).reads_parts
-    bare = other.without_parts(store) if reads_parts else other.without_labels(store.classes)
+    bare = other.with_classes_of(store) if reads_parts else other.without_labels(store.classes)
     lesson = load_lesson(folder, dict(teacher), bare, device)
     lesson.prepare()
     with torch.inference_mode(), progress_bar() as progress:
@@ -92,6 +93,7 @@ def load_lesson(folder: Path, meta: dict[str, Any], store: Store, device: torch.
         StoreError: when the encoder's weights have changed since.
     """
     config, weights = config_of(meta, store.path)
+    config = replace(config, label_fraction=1.0)  # which drew the shapes that it learnt from
     encoder = ImageEncoder(config.teacher, config.seed, config.weights)
     if encoder.weights != weights and not config.finetune:
         raise StoreError(

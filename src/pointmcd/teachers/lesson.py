@@ -15,7 +15,7 @@ from pointmcd.checkpoint import load_module
 from pointmcd.data.splits import labelled_train
 from pointmcd.data.store import Store
 from pointmcd.encoders.image_encoder import ImageEncoder
-from pointmcd.errors import ConfigError, StoreError
+from pointmcd.errors import ConfigError
 from pointmcd.plugs import Plugs
 from pointmcd.settings import option
 from pointmcd.teachers.config import LESSON_OPTIONS, TeachConfig
@@ -59,7 +59,7 @@ class Lesson(ABC):
             of several folders the output is joined along its last dimension.
 
     Raises:
-        StoreError: when the store has fewer than two train shapes, or lacks the lesson's labels.
+        StoreError: when the store lacks the lesson's labels.
         ConfigError: when the encoder gives no feature maps and the lesson needs them.
     """
 
@@ -89,9 +89,6 @@ class Lesson(ABC):
         self.train = store.indices("train")
         if not self.label_free:
             self.train = labelled_train(store, config.label_fraction, config.seed)
-        if len(self.train) < 2:
-            found = len(self.train)
-            raise StoreError(f"{store.path}: {found} train shapes; a teacher needs at least two")
         if self.needs_maps:
             encoder.require_maps(f"--task {config.task}")
 
@@ -119,6 +116,11 @@ class Lesson(ABC):
             elif value is True or name in config.options:
                 raise ConfigError(f"{spelling(name)}: {_whose(name, config.task)}")
         return replace(default, **read)
+
+    @property
+    def schedule(self) -> dict[str, int]:
+        """Entries of teacher.json on how long it was trained, beyond its settings."""
+        return {}
 
     @classmethod
     def summary(cls, teacher: Mapping[str, Any]) -> str:

@@ -60,6 +60,8 @@ def teach(config: TeachConfig) -> Path:
             remove_stale(place)
         device = pick_device("cpu" if config.runtime == "onnx" else config.device)
         lesson = kind(store, config, device, encoder)
+        if (found := len(lesson.train)) < 2:
+            raise StoreError(f"{store.path}: {found} train shapes; a teacher needs at least two")
         lesson.prepare()
         lesson.fit()
         export_teacher(lesson, lesson.scores(), folder)
@@ -135,6 +137,7 @@ def _describe(lesson: Lesson) -> dict[str, Any]:
         "label_free": lesson.label_free,
         "command": command_of(lesson),
         "settings": settings,
+        **lesson.schedule,
         "weights_file": str(config.weights.resolve()) if config.weights else None,
         "licence": lesson.encoder.licence,
         "store_fingerprint": store.fingerprint,

@@ -39,8 +39,8 @@ _FEW_STEPS = 200
 class TrainedOptions(LessonOptions):
     """Options of a lesson that trains with Adam.
 
-    The learning rate goes from `lr` to `final_lr` by a cosine over epochs; 0 `epochs` are as many
-    as 1,000 steps take, and at least 20. A step takes `batch_size` shapes, at least two: there are
+    The learning rate goes from `lr` to `final_lr` by a cosine over epochs; `epochs=0` means as many
+    as 1,000 steps need, at least 20. A step takes `batch_size` shapes, at least two: there are
     batch norms.
     """
 
@@ -74,6 +74,20 @@ class TrainedLesson(Lesson):
         return replace(options, lr=cls.finetune_lr) if finetune else options
 
     @property
+    def schedule(self) -> dict[str, int]:
+        """Epochs, and steps in all."""
+        return {"epochs": self._epochs, "steps": self._epochs * self._steps}
+
+    @property
+    def _steps(self) -> int:
+        """Steps of an epoch."""
+        return len(_batches(self, torch.arange(len(self.train))))
+
+    @property
+    def _epochs(self) -> int:
+        return self.options.epochs or max(_LEAST_EPOCHS, math.ceil(_STEPS / self._steps))
+
+    @property
     def begun(self) -> bool:
         """Whether a work file of the same settings is there to go on from."""
         return _kept(self) is not None
@@ -91,13 +105,11 @@ class TrainedLesson(Lesson):
         Raises:
             ConfigError: when the loss is no longer finite.
         """
-        options = self.options
+        options, epochs, steps = self.options, self._epochs, self._steps
         optimizer = torch.optim.Adam(
             self.teacher.parameters(), lr=options.lr, weight_decay=options.weight_decay
         )
         start = _resume(self, optimizer)
-        steps = len(_batches(self, torch.arange(len(self.train))))
-        epochs = options.epochs or max(_LEAST_EPOCHS, math.ceil(_STEPS / steps))
         if steps * epochs < _FEW_STEPS:
             _warn_of_few_steps(self, steps, epochs)
         estimate, timer = Estimate(steps * (epochs - start)), SaveTimer()

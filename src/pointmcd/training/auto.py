@@ -4,17 +4,18 @@ import math
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-import torch
+import numpy as np
 
 from pointmcd.data.splits import labelled_train
 from pointmcd.data.store import Store
-from pointmcd.tasks.task import Labels, Task
-from pointmcd.teachers.stored import map_output
+from pointmcd.tasks.task import Task
 from pointmcd.training.calibration import LEAST_SHAPES
 from pointmcd.training.config import TrainConfig, beside
 from pointmcd.training.inputs import count_shapes, find_teacher
 from pointmcd.training.run import Run
+from pointmcd.training.teacher_metrics import teacher_metrics
 from pointmcd.training.train import train
+from pointmcd.typing import Indices
 
 #: Labelled fraction of the train split below which labels are few.
 _FEW = 0.5
@@ -65,12 +66,17 @@ def _unmeasured(task: Task, store: Store, teacher: dict[str, Any], few: bool) ->
     """Return why it cannot be measured how far the teacher is ahead, or None."""
     if task.leads is None or task.teacher_answer not in teacher["outputs"]:
         return "the teacher cannot be compared with a baseline"
-    count = len(store.indices("val"))
+    count = len(_validated(store))
     if not count:
         return "there is no validation split to measure on"
     if few and count < LEAST_SHAPES:
         return f"{count} validation shapes are too few to measure on"
     return None
+
+
+def _validated(store: Store) -> Indices:
+    """Indices of the validation shapes whose labels are known."""
+    return np.array([i for i in store.indices("val") if store.is_labelled(int(i))], dtype=np.int64)
 
 
 def _baseline(config: TrainConfig, reason: str) -> Decision:
@@ -83,11 +89,8 @@ def _alone(config: TrainConfig) -> TrainConfig:
 
 def _lead(config: TrainConfig, store: Store, teacher: dict[str, Any]) -> tuple[float, str]:
     """Return by how many points of `Task.best` on validation the teacher is ahead, and the two."""
-    task, val, known = config.described_task, store.indices("val"), Labels.of(store)
-    answer = torch.from_numpy(map_output(store, teacher, str(task.teacher_answer), val)[:])
-    labels, truth = store.labels(val), task.truth(store, val)
-    said = task.teacher_predictions(answer.float(), labels, known, truth)
-    theirs = task.measure(labels, said, known).main[task.best_name]
+    task, val = config.described_task, _validated(store)
+    theirs = teacher_metrics(task, store, teacher, val).main[task.best_name]
     shapes = count_shapes(config, store)
     sized = config.for_shapes(shapes)
     least = math.ceil(_QUICK_STEPS / max(shapes // sized.batch_size, 1))

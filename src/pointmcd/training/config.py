@@ -86,8 +86,8 @@ class TrainConfig:
     learn from all train shapes."""
     unlabelled: Annotated[tuple[Path, ...], metavar("STORE [STORE ...]")] = ()
     """More prepared stores, of the same rig and renderer, whose shapes outside their test splits
-    the objectives learn from too; their labels, if any, are not read, but with --task segmentation
-    their classes, which must be those of STORE."""
+    the objectives learn from too; their labels, if any, are not read. --task segmentation needs
+    their classes, with the names of STORE's."""
     labels: Annotated[Path | None, metavar("FILE")] = None
     """Label file (path,class; for segmentation the parts.csv of `label --parts`) whose labels are
     used instead of the store's, outside the test split; all other shapes are learnt from without

@@ -85,8 +85,6 @@ def open_unlabelled(config: TrainConfig, store: Store) -> list[Store]:
             that is told the class of a shape is not told it there.
     """
     others = [Store(path).with_up(store.up) for path in config.unlabelled]
-    if config.described_task.takes_class:
-        others = [other.without_parts(store) for other in others]
     for other in others:
         if other.own_fingerprint == store.own_fingerprint:
             raise StoreError(f"--unlabelled {other.path}: is the store itself; leave it out")
@@ -105,7 +103,8 @@ def open_unlabelled(config: TrainConfig, store: Store) -> list[Store]:
         other.check_features(config.features)
         if not len(_outside_test(other)):
             raise StoreError(f"--unlabelled {other.path}: no shapes outside its test split")
-    return others
+    told = config.described_task.takes_class
+    return [other.with_classes_of(store) for other in others] if told else others
 
 
 def _outside_test(store: Store) -> Indices:

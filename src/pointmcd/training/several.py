@@ -10,15 +10,18 @@ from time import time
 from joblib import Parallel, delayed
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+from pointmcd.data.splits import labelled_train
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, RunError, StoreError
 from pointmcd.progress import bars_hidden, console, progress_bar, repeating
 from pointmcd.teachers.config import TeachConfig
+from pointmcd.teachers.settings import split_name
 from pointmcd.teachers.teach import teach
 from pointmcd.training.config import TrainConfig, beside
 from pointmcd.training.inputs import describe_unlabelled, find_teacher
 from pointmcd.training.processes import agreed, is_main, join, process_count
 from pointmcd.training.run import METRICS
+from pointmcd.training.trackers import check_trackers
 from pointmcd.training.train import existing_run, plan_run, train
 
 #: The usual shares of the labels in a learning curve.
@@ -121,7 +124,8 @@ def learning_curve(
 ) -> list[Path]:
     """Train once per share of the labels; a run's folder ends in its share, but for all of them.
 
-    Teachers of fewer labels are made where they are absent.
+    Teachers of fewer labels are made where they are absent. Shares of a single shape, which no
+    teacher can learn from, are left out then.
 
     Args:
         config: the settings, with all labels.
@@ -136,15 +140,30 @@ def learning_curve(
         StoreError: when the store has no teacher of all labels, where they are a share.
     """
     join(config.device)
-    runs = [_with_share(config, share) for share in shares]
-    with agreed():
+    check_at_once(at_once)
+    with agreed():  # all is refused before the first teacher is made
         _check_curve(config)
-        if 1 in shares:  # refused before the first teacher is made
-            find_teacher(config, Store(config.store, config.labels))
+        config.check()
+        check_trackers(config.log_to)
+        if 1 in shares:
+            plan_run(config)
+    runs = [_with_share(config, share) for share in shares]
     if process_count() == 1:
+        runs = [run for run in runs if not _is_too_few(run)]
         for run in runs:
             make_teacher(run)
     return train_all(runs, at_once)
+
+
+def _is_too_few(run: TrainConfig) -> bool:
+    """Return whether a run's teacher is absent and cannot be made; this is told."""
+    store = Store(run.store, run.labels)
+    labelled = len(labelled_train(store, run.label_fraction, run.seed))
+    too_few = labelled < 2 and not _has_teacher(run)
+    if too_few:
+        share = f"{100 * run.label_fraction:g}% of the labels"
+        console.print(f"note: {share}: one shape is too few for a teacher; left out")
+    return too_few
 
 
 def _check_curve(config: TrainConfig) -> None:
@@ -164,19 +183,26 @@ def _with_share(config: TrainConfig, share: float) -> TrainConfig:
 
 def make_teacher(config: TrainConfig) -> None:
     """Make the teacher that knows the labels of this seed, unless the store has it."""
-    if config.teacher is None or config.label_fraction == 1:
+    if config.label_fraction == 1 or _has_teacher(config):
         return
+    encoder, _, finetune = split_name(str(config.teacher))
+    teach(
+        TeachConfig(
+            config.store,
+            encoder,
+            task=config.described_task.lesson,
+            finetune=finetune,
+            label_fraction=config.label_fraction,
+            seed=config.seed,
+            device=config.device,
+        )
+    )
+
+
+def _has_teacher(config: TrainConfig) -> bool:
+    """Return whether a run's teacher is in the store, or it needs none."""
     try:
         find_teacher(config, Store(config.store, config.labels))
     except StoreError:
-        lesson = config.described_task.lesson
-        teach(
-            TeachConfig(
-                config.store,
-                config.teacher,
-                task=lesson,
-                label_fraction=config.label_fraction,
-                seed=config.seed,
-                device=config.device,
-            )
-        )
+        return False
+    return True

@@ -63,7 +63,8 @@ class FinetuneOptions(ClassificationOptions):
     """The same where the encoder is trained too.
 
     A step takes `views_per_step` views of each shape, drawn anew each time; with `augment` they are
-    mirrored, shifted and scaled at random.
+    mirrored, shifted and scaled at random. Epochs stay few where shapes are: the heads have learnt
+    their task before, and a step takes seconds without a GPU.
     """
 
     epochs: int = 20

@@ -12,6 +12,7 @@ from torch import Tensor
 from pointmcd.ahead import map_ahead
 from pointmcd.data.dataset import NO_LOGIT, POINT_LOGITS
 from pointmcd.data.store import UNKNOWN_PIXEL
+from pointmcd.errors import StoreError
 from pointmcd.metrics.part_iou import pixel_iou
 from pointmcd.teachers.features import decoding_threads
 from pointmcd.teachers.lesson import register_lesson
@@ -48,6 +49,20 @@ class SegmentationLesson(MapLesson):
         channels = self.encoder.pyramid_channels
         self.decoder = PartsDecoder(channels, len(self.store.classes), self.store.num_parts)
         return self.decoder
+
+    def fit(self) -> None:
+        """Train on the train shapes of which a part is known.
+
+        Raises:
+            StoreError: when there is none.
+        """
+        if not any(self.store.is_labelled(int(index)) for index in self.train):
+            raise StoreError(
+                f"{self.store.path}: no train shape has a point with a label of its part; put"
+                " NAME.seg beside some shapes and prepare them again, or label them (pointmcd label"
+                " --parts) and give the file as --labels"
+            )
+        super().fit()
 
     @classmethod
     def describe_scores(cls, scores: Mapping[str, Any]) -> str:
@@ -90,11 +105,13 @@ class SegmentationLesson(MapLesson):
     def scores(self) -> dict[str, Any]:
         """Return the mean over validation shapes of `pixel_iou` on all views, and pixel accuracy.
 
-        Predictions are limited to background and the parts of the shape's class. The accuracy is
-        over all pixels that show a part.
+        Shapes of which no part is known are left out. Predictions are limited to background and the
+        parts of the shape's class. The accuracy is over all pixels that show a part.
         """
         overlaps, right, shown = [], 0, 0
         for index in self._validated():
+            if not self.store.is_labelled(index):
+                continue
             truth, said = self.store.pixel_labels(index), self.predict(index)
             said = np.where(truth == UNKNOWN_PIXEL, -1, said)
             overlaps.append(pixel_iou(truth, said, *self._range(index)))
@@ -103,6 +120,7 @@ class SegmentationLesson(MapLesson):
         return {
             "val_pixel_miou": float(np.mean(overlaps)) if overlaps else None,
             "val_pixel_accuracy": right / shown if shown else None,
+            "val_shapes": len(overlaps),
             "parts": self.store.parts,
         }
 
