@@ -31,7 +31,7 @@ from pointmcd.typing import Indices
 #: Steps of a training whose epochs are not given, and the fewest epochs: after 80 steps, a teacher
 #: of 17 blocks called nearly every pixel stock (docs/part-segmentation.md).
 _STEPS, _LEAST_EPOCHS = 1000, 20
-#: Steps below which a note says that a training is short.
+#: Steps below which a note says that the epochs that were given are few.
 _FEW_STEPS = 200
 
 
@@ -110,7 +110,7 @@ class TrainedLesson(Lesson):
             self.teacher.parameters(), lr=options.lr, weight_decay=options.weight_decay
         )
         start = _resume(self, optimizer)
-        if steps * epochs < _FEW_STEPS:
+        if "epochs" in self.config.given_options and steps * epochs < _FEW_STEPS:
             _warn_of_few_steps(self, steps, epochs)
         estimate, timer = Estimate(steps * (epochs - start)), SaveTimer()
         with progress_bar() as progress:
