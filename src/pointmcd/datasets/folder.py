@@ -99,16 +99,16 @@ def place_sources(
         splits = read_split_lists(beside, first.keys())
     if splits is not None:
         shapes = [_with_split(shape, splits) for shape in shapes]
+    labels: list[str] = []
     if "parts.json" in beside:
         parts_file = beside.file("parts.json")
         parts = read_part_names(parts_file)
-        names = (str(PurePosixPath(file).with_suffix(".seg")) for _, file in order)
-        found = [tree.file(name) if name in tree else None for name in names]
+        labels = [str(PurePosixPath(file).with_suffix(".seg")) for _, file in order]
+        found = [tree.file(name) if name in tree else None for name in labels]
         pairs = zip(shapes, found, strict=True)
         shapes = [_with_parts(shape, parts, parts_file.name, file) for shape, file in pairs]
     used = [beside.root + list_file for list_file in splits.files] if splits else []
-    labels = [str(PurePosixPath(file).with_suffix(".seg")) for file in files]
-    notes = other_notes(tree, files, used, labels if "parts.json" in beside else [])
+    notes = other_notes(tree, files, used, labels)
     if bare := [shape.name for shape in shapes if shape.unlabelled]:
         text = (
             f"{len(bare)} of {len(shapes)} shapes have no .seg beside them, like {bare[0]}: their"
