@@ -50,10 +50,12 @@ VARIANTS = {
     "logits-view_logits": ("logits:9", "view_logits:9"),
     "logits-contrast": ("logits:9", "contrast:0.5"),
     "point_logits": ("point_logits:1",),
+    "point_logits-3": ("point_logits:3",),
+    "point_logits-10": ("point_logits:10",),
 }
 #: The variants that each task runs by default.
 OF_TASK = {
-    "classification": tuple(name for name in VARIANTS if name != "point_logits"),
+    "classification": tuple(name for name in VARIANTS if "point" not in name),
     "segmentation": ("baseline", "vafp", "point_logits"),
 }
 #: Settings that names of runs and titles leave out.

@@ -11,11 +11,12 @@ from safetensors.torch import load_file
 from store_copies import copy_store
 
 from pointmcd.data.store import Store
+from pointmcd.encoders.image_encoder import as_images
 from pointmcd.errors import ConfigError, PointMCDError, StoreError
 from pointmcd.evaluation.evaluate import evaluate_teacher
 from pointmcd.inference.export import export_run
 from pointmcd.inference.predict import predict
-from pointmcd.inference.teacher import as_images, open_teacher
+from pointmcd.inference.teacher import open_teacher
 from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare
 from pointmcd.teachers.config import TeachConfig
@@ -192,13 +193,16 @@ def test_what_cannot_be_asked_of_a_teacher(teachers, tmp_path):
     folder = teachers / "teachers" / "lite0"
     stray = shutil.copytree(folder, tmp_path / "a" / "b" / "stray")
     for call, text in (
-        (lambda: predict(folder, [], label="bed"), "--label bed: is for runs; leave it out"),
+        (
+            lambda: predict(folder, [], label="bed"),
+            "--label bed: the model of .*lite0 takes no class",
+        ),
         (lambda: predict(folder, [], checkpoint="best"), "--checkpoint best: is for runs"),
         (lambda: export_run(folder, points=64), "--points 64: is for runs"),
         (lambda: export_run(folder, checkpoint="best"), "--checkpoint best: is for runs"),
         (
             lambda: predict(teachers / "teachers" / "lite0-features", []),
-            "lite0-features: a teacher of --task features names no classes",
+            "lite0-features: a teacher of --task features names neither classes nor parts",
         ),
         (lambda: predict(stray, []), "stray: is no longer in its store"),
     ):

@@ -107,11 +107,19 @@ class ImageEncoder(nn.Module):
         Raises:
             ConfigError: when the encoder offers none.
         """
+        with self._mixed_precision():
+            batches = [self.maps(_grey(some)) for some in _batches(views)]
+        return [torch.cat(maps).float() for maps in zip(*batches, strict=True)]
+
+    def maps(self, images: Tensor) -> list[Tensor]:
+        """Images in 0 to 1, float [n, 3 or 1, H, W] -> maps as those of `pyramid`.
+
+        Raises:
+            ConfigError: when the encoder offers none.
+        """
         self.require_maps("the lesson")
         pyramid: Callable[[Tensor], list[Tensor]] = self.network.pyramid
-        with self._mixed_precision():
-            batches = [pyramid(self._normalised(_grey(some))) for some in _batches(views)]
-        return [torch.cat(maps).float() for maps in zip(*batches, strict=True)]
+        return pyramid(self._normalised(images))
 
     def _mixed_precision(self) -> AbstractContextManager[Any]:
         """Train in bfloat16 on a GPU that has it, with weights and features in float32."""
@@ -125,6 +133,11 @@ class ImageEncoder(nn.Module):
         centred: Tensor = images.to(self.mean.dtype) - self.mean  # type: ignore[arg-type, operator]
         normalised = centred.div_(self.std)  # type: ignore[arg-type]
         return normalised.contiguous(memory_format=torch.channels_last)
+
+
+def as_images(views: Tensor) -> Tensor:
+    """Grey views, uint8 [B, V, S, S] -> images in 0 to 1, float [B, V, 3, S, S]."""
+    return views[:, :, None].expand(-1, -1, 3, -1, -1).float() / 255
 
 
 def _grey(views: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from pointmcd.evaluation.voting import FACTORS, SEED, check_votes, suffix, vote,
 from pointmcd.files import replacing, write_json
 from pointmcd.metrics.metrics import Metrics
 from pointmcd.tasks.results import Arrays
-from pointmcd.tasks.task import task_of_lesson
+from pointmcd.tasks.task import task_of_teacher
 from pointmcd.teachers.stored import map_output, open_teacher_store, read_teacher
 from pointmcd.training.folds import fold_runs
 from pointmcd.training.model import load_model
@@ -156,12 +156,7 @@ def evaluate_teacher(folder: str | Path, split: str = "test") -> Metrics:
         ConfigError: when it does no task.
     """
     store, teacher = open_teacher_store(Path(folder))
-    task = task_of_lesson(teacher["task"])
-    if task is None:
-        raise ConfigError(
-            f"{folder}: a teacher of --task {teacher['task']} names neither classes nor parts; use"
-            " one of --task classification or segmentation"
-        )
+    task = task_of_teacher(folder, teacher["task"])
     if split in (REST, FOLDS):
         raise ConfigError(f"--split {split}: is for runs; with a teacher use --split test")
     indices = store.indices(split)

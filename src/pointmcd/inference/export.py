@@ -40,7 +40,9 @@ def export_run(
     [batch, points, 3], for part segmentation also `labels` int64 [batch], and `logits` ([batch,
     classes]; [batch, points, parts]) or, of a pretrained run, `embedding` [batch, C]. It holds what
     it was made from in its metadata, and is checked in ONNX Runtime before it gets its name. A
-    teacher takes `images` in 0 to 1, float32 [batch, views, 3, size, size], of its store's size.
+    teacher takes `images` in 0 to 1, float32 [batch, views, 3, size, size], of its store's size;
+    one of parts also `labels`, and labels pixels: [batch, views, parts + 1, size, size], the
+    background last.
 
     "safetensors": a folder with the weights and a card that says what they are.
 

@@ -14,10 +14,11 @@ from torch import Tensor, nn
 
 from pointmcd.data.dataset import Batch
 from pointmcd.data.store import Store
+from pointmcd.encoders.image_encoder import as_images
 from pointmcd.errors import ConfigError, PointMCDError
 from pointmcd.files import replacing
 from pointmcd.inference.predictor import Predictor
-from pointmcd.inference.teacher import Teacher, as_images
+from pointmcd.inference.teacher import Teacher
 from pointmcd.onnx_file import OnnxModule, require_onnx, write_onnx
 from pointmcd.progress import console
 from pointmcd.shapes.features import count_channels
@@ -52,27 +53,37 @@ def write_student_onnx(
 
 
 def write_teacher_onnx(teacher: Teacher, path: Path, about: dict[str, Any]) -> None:
-    """Write a teacher's model, `images` float32 [batch, views, 3, S, S] -> its task's output.
+    """Write a teacher's model, `images` float32 [batch, views, 3, S, S] -> its output.
 
-    It is compared on shapes of the teacher's store; errors are those of `write_student_onnx`.
+    `labels` int64 [batch] is a second input where its task is given classes. It is compared on
+    shapes of the teacher's store; errors are those of `write_student_onnx`.
     """
-    store = teacher.store
+    store, size = teacher.store, teacher.store.rig["size"]
     shown = [
         np.stack([store.views(i) for i in range(min(n, len(store.shapes)))]) for n in (1, 2, 5)
     ]
-    examples = [(as_images(torch.from_numpy(views)),) for views in shown]
+    images = [as_images(torch.from_numpy(views)) for views in shown]
+    examples = [_with_classes(teacher, some) for some in [*images, images[1][:, :1]]]
     batch, views = torch.export.Dim("batch"), torch.export.Dim("views")
-    with _checked(teacher.model, path, [*examples, (examples[1][0][:, :1],)]) as temporary:
+    names = ["images", "labels"] if teacher.task.takes_class else ["images"]
+    with _checked(teacher.model, path, examples) as temporary:
         write_onnx(
             teacher.model,
-            (torch.rand(2, 3, 3, store.rig["size"], store.rig["size"]),),
+            _with_classes(teacher, torch.rand(2, 3, 3, size, size)),
             temporary,
             _WHAT,
-            inputs=["images"],
+            inputs=names,
             outputs=[teacher.task.output_name],
-            sizes=({0: batch, 1: views},),
+            sizes=tuple({0: batch, 1: views} if name == "images" else {0: batch} for name in names),
             metadata={key: json.dumps(value) for key, value in about.items()},
         )
+
+
+def _with_classes(teacher: Teacher, images: Tensor) -> tuple[Tensor, ...]:
+    """Inputs of a teacher's model: images, and class ids, each class in turn."""
+    if not teacher.task.takes_class:
+        return (images,)
+    return images, torch.arange(len(images)) % len(teacher.labels.classes)
 
 
 @contextmanager

@@ -1,8 +1,9 @@
 """Predict on mesh and point cloud files, from points alone."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -17,12 +18,12 @@ from pointmcd.device import pick_device
 from pointmcd.errors import ConfigError, ShapeError
 from pointmcd.inference.files import find_files
 from pointmcd.inference.predictor import Predictor, open_predictor
-from pointmcd.inference.teacher import predict_by_views, refuse_run_options
+from pointmcd.inference.teacher import open_teacher, predict_by_views, refuse_run_options
 from pointmcd.ops.masked_max import max_over_points
 from pointmcd.options import Axis
 from pointmcd.shapes.axes import axis_of_files, turn
 from pointmcd.shapes.clouds import read_points
-from pointmcd.tasks.task import InputFile, Prediction
+from pointmcd.tasks.task import InputFile, Labels, Prediction, Task
 from pointmcd.teachers.stored import is_teacher
 
 
@@ -42,7 +43,8 @@ def predict(
     in the unit sphere), with the features that it takes, which a cloud must then have. Confidences
     are calibrated on the shapes that training held out, where there were enough (calibration.json).
     Of a run, a class says whether the shape is `unlike` all those whose labels it knew.
-    A teacher (STORE/teachers/NAME) sees the file as its store was rendered.
+    A teacher (STORE/teachers/NAME) sees the file as its store was rendered; one of parts labels the
+    points by what it says of the pixels that show them.
 
     Args:
         run: the folder of a run, or of a teacher that does a task itself; or exported weights: a
@@ -89,22 +91,20 @@ def predictions(
     up: Axis | None = None,
 ) -> Iterator[Prediction]:
     """Yield what `predict` returns, as soon as each file is read."""
-    paths = [Path(file) for file in files]
+    paths, where = [Path(file) for file in files], pick_device(device)
     if is_teacher(Path(run)):
-        refuse_run_options(label=label, checkpoint=checkpoint)
-        yield from predict_by_views(Path(run), paths, pick_device(device), columns, up)
+        refuse_run_options(checkpoint)
+        teacher = open_teacher(Path(run), where)
+        class_of = _class_reader(str(run), teacher.task, teacher.labels, label)
+        targeted = _with_targets(paths, out, teacher.task)
+        yield from predict_by_views(teacher, targeted, class_of, columns, up)
         return
-    where = pick_device(device)
     used = open_predictor(run, checkpoint, where)
-    theirs = axis_of_files(up, used.up, used.name)
-    task, classes = used.task, used.labels.known
-    _check_label(used, label)
-    if len(classes) == 1:
-        label = classes[0]
-    written = task.written if out else ()
-    for path, targets in zip(paths, output_paths(paths, Path(out or "."), written), strict=True):
+    theirs, task = axis_of_files(up, used.up, used.name), used.task
+    class_of = _class_reader(used.name, task, used.labels, label)
+    for path, targets in _with_targets(paths, out, task):
         try:
-            known = label or _class_of(path, classes) if task.takes_class else None
+            known = class_of(path)
             notes: list[str] = []
             cloud = read_points(path, used.points, 0, columns, notes, used.features)
             if notes and len(np.unique(cloud, axis=0)) < used.points:
@@ -118,19 +118,32 @@ def predictions(
         yield replace(found, read="; ".join(notes) or "mesh", up=file.up)
 
 
-def _check_label(used: Predictor, label: str | None) -> None:
-    if label is None:
-        return
-    if not used.task.takes_class:
-        raise ConfigError(f"--label {label}: the model of {used.name} takes no class; leave it out")
-    classes = used.labels.known
-    if label not in classes:
+def _class_reader(
+    name: str, task: Task, known: Labels, label: str | None
+) -> Callable[[Path], str | None]:
+    """A function that returns the class of a file; None for a task that is given none."""
+    classes = known.known
+    if label is not None and not task.takes_class:
+        raise ConfigError(f"--label {label}: the model of {name} takes no class; leave it out")
+    if label is not None and label not in classes:
         raise ConfigError(
-            f"--label {label}: is not a class of {used.name}; use one of {', '.join(classes)}"
+            f"--label {label}: is not a class of {name}; use one of {', '.join(classes)}"
         )
+    if label is None and task.takes_class and len(classes) > 1:
+        return partial(_class_of, classes)
+    every = (label or classes[0]) if task.takes_class else None
+    return lambda path: every
 
 
-def _class_of(path: Path, classes: Sequence[str]) -> str:
+def _with_targets(
+    paths: Sequence[Path], out: str | Path | None, task: Task
+) -> Iterator[tuple[Path, tuple[Path, ...]]]:
+    """Each file with the paths of what the task writes for it, where it writes at all."""
+    written = task.written if out else ()
+    return zip(paths, output_paths(paths, Path(out or "."), written), strict=True)
+
+
+def _class_of(classes: Sequence[str], path: Path) -> str:
     """Read the class from the folders of a file, as `prepare` does."""
     folder = path.absolute().parent
     if folder.name not in classes and folder.name.lower() in SPLITS:
@@ -147,8 +160,8 @@ def _answer(used: Predictor, file: InputFile, device: torch.device) -> tuple[Ten
     """Compute the calibrated output for one file, on the CPU, and how unlike the labelled it is."""
     upright = turn(file.points, file.up, used.up, used.features)
     points = torch.from_numpy(upright)[None].to(device)
-    known = -1 if file.label is None else used.labels.classes.index(file.label)
-    batch = Batch(points, torch.tensor([known], device=device))
+    known = torch.tensor([used.labels.class_id(file.label)], device=device)
+    batch = Batch(points, known)
     with torch.inference_mode(), _embedding(used) as embedding:
         output: Tensor = used.model(*used.task.inputs(batch))
     unlikeness = used.labelled.unlikeness(embedding[0]) if used.labelled and embedding else None

@@ -1,12 +1,12 @@
 """A teacher as a model: predict on files by their rendered views, and describe it for export."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 import pointmcd
 from pointmcd.data.store import Store
@@ -19,8 +19,9 @@ from pointmcd.preparation.prepare_shape import PreparedShape, prepare_shape
 from pointmcd.shapes.cloud_files import parse_rows
 from pointmcd.shapes.clouds import refuse_other_files
 from pointmcd.shapes.formats import CLOUD_SUFFIXES
-from pointmcd.tasks.task import InputFile, Labels, Prediction, Task, task_of_lesson
+from pointmcd.tasks.task import InputFile, Labels, Prediction, Task, task_of_teacher
 from pointmcd.teachers.describe import load_lesson
+from pointmcd.teachers.lesson import Lesson
 from pointmcd.teachers.stored import open_teacher_store
 from pointmcd.views import splats
 from pointmcd.views.render import RENDERER
@@ -36,13 +37,16 @@ class Teacher:
         store: the store, whose rig rendered what it learnt from.
         meta: its teacher.json.
         task: what it does.
-        model: images in 0 to 1, float [B, V, 3, H, W] -> the task's output, such as logits [B, K].
+        lesson: that it learnt, with its weights.
+        model: images in 0 to 1, float [B, V, 3, H, W], and class ids [B] where the task takes
+            them -> what the lesson's `image_model` returns, such as logits [B, K].
     """
 
     folder: Path
     store: Store
     meta: dict[str, Any]
     task: Task
+    lesson: Lesson
     model: nn.Module
 
     @property
@@ -77,53 +81,45 @@ def open_teacher(folder: Path, device: torch.device) -> Teacher:
             cannot be had.
     """
     store, meta = open_teacher_store(folder)
-    task = task_of_lesson(meta["task"])
-    if task is None:
-        raise ConfigError(
-            f"{folder}: a teacher of --task {meta['task']} names no classes; use one that learnt"
-            " them, such as of pointmcd teach --task classification"
-        )
-    model = load_lesson(folder, meta, store, device).image_model().to(device).eval()
-    return Teacher(folder, store, meta, task, model)
+    task = task_of_teacher(folder, meta["task"])
+    lesson = load_lesson(folder, meta, store, device)
+    return Teacher(folder, store, meta, task, lesson, lesson.image_model().to(device).eval())
 
 
 def predict_by_views(
-    folder: Path,
-    files: Sequence[Path],
-    device: torch.device,
+    teacher: Teacher,
+    files: Iterable[tuple[Path, tuple[Path, ...]]],
+    class_of: Callable[[Path], str | None],
     columns: str | None = None,
     up: Axis | None = None,
 ) -> Iterator[Prediction]:
     """Render files as the teacher's store was rendered, and let the teacher predict.
 
-    A mesh is ray-cast and a cloud splatted, as `prepare` does it. `columns` and `up` are
-    those of `predict`.
+    A mesh is ray-cast and a cloud splatted, as `prepare` does it.
 
-    Raises:
-        StoreError, ConfigError: as `open_teacher`.
+    Args:
+        teacher: the teacher.
+        files: each with the paths of what the task writes for it, or none.
+        class_of: returns the class of a file, where the task is given it; may raise ShapeError.
+        columns: those of `predict`.
+        up: that of `predict`.
     """
-    teacher = open_teacher(folder, device)
+    task, known = teacher.task, teacher.labels
     rig = replace(teacher.rig, up=up or teacher.rig.up)
-    for path in files:
+    count, seed = teacher.store.num_points, int(teacher.store.meta["seed"])
+    for path, targets in files:
         try:
+            label = class_of(path)
             source = _source(path, columns)
-            count, seed = teacher.store.num_points, int(teacher.store.meta["seed"])
             shape = prepare_shape(source, count, rig, seed)
         except ShapeError as error:
-            yield teacher.task.prediction(path, fault=str(error))
+            yield task.prediction(path, fault=str(error))
             continue
-        views = torch.from_numpy(shape.views)
+        file = InputFile(path, shape.points, label, targets, up=rig.up)
         with torch.inference_mode():
-            output = teacher.model(as_images(views[None]).to(device))[0].float().cpu()
-        found = teacher.task.predict(
-            output, InputFile(path, shape.points, up=rig.up), teacher.labels
-        )
+            answer = teacher.lesson.answer(shape, rig, known.class_id(label))
+        found = task.predict(task.teacher_output(answer, file, known), file, known)
         yield replace(found, read=_read_as(source, shape, teacher.store), up=rig.up)
-
-
-def as_images(views: Tensor) -> Tensor:
-    """Grey views, uint8 [B, V, S, S] -> images in 0 to 1, float [B, V, 3, S, S]."""
-    return views[:, :, None].expand(-1, -1, 3, -1, -1).float() / 255
 
 
 def _source(path: Path, columns: str | None) -> ShapeSource:

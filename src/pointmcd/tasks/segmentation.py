@@ -264,12 +264,17 @@ class SegmentationTask(Task):
     ) -> Arrays:
         """The same, of logits [n, N, most parts]; a point that no view sees is of the main part."""
         truth = ours["truth"]
-        answer = answer[:, : truth.shape[1]]
-        unseen = (answer <= NO_LOGIT).all(dim=2, keepdim=True)
-        mass = answer.softmax(dim=2).masked_fill(unseen, 0.0).sum(dim=1, keepdim=True)
-        found = torch.where(unseen, mass, answer).argmax(dim=2).numpy()
+        found = _everywhere(answer[:, : truth.shape[1]]).argmax(dim=2).numpy()
         predictions = (found + known.part_ranges[labels, :1]).astype(np.int16)
         return {"truth": truth, "predictions": predictions}
+
+    def teacher_output(self, answer: Tensor, file: InputFile, known: Labels) -> Tensor:
+        """Logits [N, most parts of a class] -> [N, P], -inf at parts of other classes."""
+        assert file.label is not None
+        start, stop = known.part_ranges[known.classes.index(file.label)].tolist()
+        logits = torch.full((len(answer), int(known.part_ranges[-1, 1])), -torch.inf)
+        logits[:, start:stop] = _everywhere(answer)[:, : stop - start]
+        return logits
 
     def measure(self, labels: Indices, arrays: Arrays, known: Labels) -> SegmentationMetrics:
         """Mean IoUs and point accuracy."""
@@ -323,6 +328,13 @@ def _counts_of(result: RunResult) -> Indices:
     """Points of each test shape and part: found, true, predicted, int64 [n, P, 3]."""
     parts = sum(map(len, result.info["parts"].values()))
     return part_counts(result.arrays["truth"], result.arrays["predictions"], parts)
+
+
+def _everywhere(answer: Tensor) -> Tensor:
+    """A teacher's logits [..., N, parts], with the shape's main part where no view sees a point."""
+    unseen = (answer <= NO_LOGIT).all(dim=-1, keepdim=True)
+    mass = answer.softmax(dim=-1).masked_fill(unseen, 0.0).sum(dim=-2, keepdim=True)
+    return torch.where(unseen, mass, answer)
 
 
 def _pairs(logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from pointmcd.data.dataset import Batch
 from pointmcd.data.store import Store, part_ranges
 from pointmcd.distill.objective import Objectives
+from pointmcd.errors import ConfigError
 from pointmcd.metrics.metrics import Metrics
 from pointmcd.metrics.statistics import Interval, PairedTest, signed_rank
 from pointmcd.plugs import Plugs
@@ -48,6 +49,10 @@ class Labels:
     def known(self) -> list[str]:
         """The classes of which there is something to predict: with parts, those that have any."""
         return [name for name in self.classes if self.parts is None or self.parts[name]]
+
+    def class_id(self, label: str | None) -> int:
+        """Return the id of a class; -1 for None."""
+        return -1 if label is None else self.classes.index(label)
 
     @property
     def part_ranges(self) -> npt.NDArray[np.int64]:
@@ -320,6 +325,10 @@ class Task(Scoring, ABC):
         """
         raise NotImplementedError
 
+    def teacher_output(self, answer: Tensor, file: InputFile, known: Labels) -> Tensor:
+        """Return a teacher's answer for one file as `predict` takes it: by default as it is."""
+        return answer
+
     def truth(self, store: Store, indices: Indices) -> Arrays:
         """Return the arrays of `predictions` that do not depend on a model."""
         return {}
@@ -371,3 +380,18 @@ def task_of_lesson(lesson: str) -> Task | None:
         if kind.teacher_answer is not None and kind.lesson == lesson:
             return get_task(name)
     return None
+
+
+def task_of_teacher(folder: str | Path, lesson: str) -> Task:
+    """Return the task that the teacher in a folder does itself.
+
+    Raises:
+        ConfigError: when it does none.
+    """
+    task = task_of_lesson(lesson)
+    if task is None:
+        raise ConfigError(
+            f"{folder}: a teacher of --task {lesson} names neither classes nor parts; use one of"
+            " --task classification or segmentation"
+        )
+    return task

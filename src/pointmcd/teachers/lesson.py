@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -14,13 +14,17 @@ from pointmcd.ahead import map_ahead
 from pointmcd.checkpoint import load_module
 from pointmcd.data.splits import labelled_train
 from pointmcd.data.store import Store
-from pointmcd.encoders.image_encoder import ImageEncoder
+from pointmcd.encoders.image_encoder import ImageEncoder, as_images
 from pointmcd.errors import ConfigError
 from pointmcd.plugs import Plugs
 from pointmcd.settings import option
 from pointmcd.teachers.config import LESSON_OPTIONS, TeachConfig
 from pointmcd.teachers.features import decoding_threads
 from pointmcd.typing import Bytes, Indices
+
+if TYPE_CHECKING:  # it imports what reads meshes, which no lesson needs
+    from pointmcd.preparation.prepare_shape import PreparedShape
+    from pointmcd.views.rig import Rig
 
 #: Endings of default names, and the options that each stands for.
 Endings = Mapping[str, Mapping[str, Any]]
@@ -160,18 +164,37 @@ class Lesson(ABC):
         """
 
     def image_model(self) -> nn.Module:
-        """Return the finished teacher as one module, from images to what it says of a shape.
+        """Return the finished teacher as one module, from images to what it says of them.
 
-        It takes images in 0 to 1, float [B, V, 3, H, W], of B shapes, and returns what their task
-        calls `teacher_answer`, such as logits [B, K]. Predictions and exports of a teacher need it.
+        It takes images in 0 to 1, float [B, V, 3, H, W], of B shapes, where its task is given
+        classes also their ids [B], and returns, for example, logits [B, K]. Exports need it.
 
         Raises:
             ConfigError: by default: not every lesson's teacher does a task itself.
         """
         raise ConfigError(
             f"teacher {self.config.teacher}: one of --task {self.config.task} cannot predict or be"
-            " exported; use --task classification"
+            " exported; use --task classification or segmentation"
         )
+
+    def answer(self, shape: "PreparedShape", rig: "Rig", label: int) -> Tensor:
+        """Return what the finished teacher says of one shape, as its output for a stored one.
+
+        It is the output that its task calls `teacher_answer`, float on the CPU, without the
+        dimension of shapes; by default what `image_model` says of the views. Predictions need it.
+
+        Args:
+            shape: prepared as the store was.
+            rig: that it was seen with.
+            label: its class id; -1 where the task is not given classes.
+
+        Raises:
+            ConfigError: as `image_model`.
+        """
+        del rig, label
+        images = as_images(torch.from_numpy(shape.views)[None]).to(self.device)
+        said: Tensor = self.image_model().to(self.device).eval()(images)[0]
+        return said.float().cpu()
 
 
 LESSONS: Plugs[type[Lesson]] = Plugs("lesson", "pointmcd.teachers.lessons", "pointmcd.lessons")

@@ -4,6 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pointmcd.encoders.image_encoder import ImageEncoder
 from pointmcd.teachers.lesson import DESCRIPTOR_SIZE
 from pointmcd.teachers.maps import MapDecoder, separable
 
@@ -65,6 +66,28 @@ class PartsDecoder(MapDecoder):
         )
         best = logits.argmax(dim=1)
         return torch.where(best == 0, -1, best + (start - 1))
+
+
+class ImageSegmenter(nn.Module):
+    """Images in 0 to 1, float [B, V, 3, H, W], and class ids -> logits [B, V, P + 1, H, W].
+
+    They are of all parts, and of the background at the end.
+    """
+
+    def __init__(self, encoder: ImageEncoder, decoder: PartsDecoder) -> None:
+        super().__init__()
+        self.encoder, self.decoder = encoder, decoder
+
+    def forward(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Label the pixels of all views; class ids int64 [B]."""
+        of_views = labels[:, None].expand(-1, images.shape[1]).flatten()
+        pixels = self.decoder(self.encoder.maps(images.flatten(0, 1)), of_views)
+        logits = F.interpolate(
+            self.decoder.classifier(pixels), images.shape[-2:], mode="bilinear", align_corners=False
+        )
+        ordered = torch.cat([logits[:, 1:], logits[:, :1]], dim=1)
+        of_shapes: Tensor = ordered.unflatten(0, images.shape[:2])
+        return of_shapes
 
 
 class _Join(nn.Module):

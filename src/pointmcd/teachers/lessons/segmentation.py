@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -16,12 +16,15 @@ from pointmcd.errors import StoreError
 from pointmcd.metrics.part_iou import pixel_iou
 from pointmcd.teachers.features import decoding_threads
 from pointmcd.teachers.lesson import register_lesson
-from pointmcd.teachers.lessons.parts_network import PartsDecoder
+from pointmcd.teachers.lessons.parts_network import ImageSegmenter, PartsDecoder
 from pointmcd.teachers.maps import MapLesson, MapOptions
-from pointmcd.typing import Indices, Integers
+from pointmcd.typing import Bools, Bytes, Doubles, Indices, Integers
 from pointmcd.views.nearest import shown_points
 from pointmcd.views.places import project_points, stored_framing
 from pointmcd.views.rig import Rig
+
+if TYPE_CHECKING:
+    from pointmcd.preparation.prepare_shape import PreparedShape
 
 #: Pixels drawn of each view for one step: a fraction of the work of all of them.
 PIXELS = 2048
@@ -143,17 +146,37 @@ class SegmentationLesson(MapLesson):
 
     def _point_logits(self, index: int) -> Tensor:
         row, count = np.array([index]), self.store.num_points
-        rig, (start, stop) = Rig.from_json(self.store.rig), self._range(index)
-        framing = stored_framing(self.store, index)
+        rig, framing = Rig.from_json(self.store.rig), stored_framing(self.store, index)
         places = project_points(self.store.points(row, count)[0], rig, framing)
-        at = torch.from_numpy((2 * places / rig.size - 1).astype(np.float32)).to(self.device)
-        views = torch.from_numpy(self.store.views(index))
-        labels = torch.from_numpy(self.store.labels(np.full(len(views), index))).to(self.device)
+        visibility = self.store.visibility(row, count)[0]
+        label = int(self.store.labels(row)[0])
+        return self._logits_at(self.store.views(index), places, visibility, label)
+
+    def answer(self, shape: "PreparedShape", rig: Rig, label: int) -> Tensor:
+        """Return the `point_logits` [N, most parts of a class] of a shape of that class."""
+        places = project_points(shape.points, rig, shape.framing)
+        return self._logits_at(shape.views, places, shape.visibility, label)
+
+    def image_model(self) -> ImageSegmenter:
+        """Return encoder and decoder as one module.
+
+        It takes images [B, V, 3, H, W] and class ids [B], and returns logits of all parts and, at
+        the end, of the background, [B, V, P + 1, H, W].
+        """
+        return ImageSegmenter(self.encoder, self.decoder)
+
+    def _logits_at(self, images: Bytes, places: Doubles, visibility: Bools, label: int) -> Tensor:
+        """Logits [N, most parts] of points in views [V, S, S], at places [V, N, 2] in pixels."""
+        start, stop = map(int, self.part_ranges[label])
+        views, size = torch.from_numpy(images), images.shape[-1]
+        at = torch.from_numpy((2 * places / size - 1).astype(np.float32)).to(self.device)
+        labels = torch.full((len(views),), label, device=self.device)
         view_logits = self.decoder.logits_at(self.teacher(self._inputs(views), labels), at)
-        seen = torch.from_numpy(self.store.visibility(row, count)[0].T).to(self.device)
+        seen = torch.from_numpy(visibility.T).to(self.device)
         sums = (view_logits[:, 1 + start : 1 + stop] * seen[:, None]).sum(dim=0).T
         means = sums / seen.sum(dim=0)[:, None].clamp(min=1)
-        logits = torch.full((count, int(np.ptp(self.part_ranges, axis=1).max())), NO_LOGIT)
+        most = int(np.ptp(self.part_ranges, axis=1).max())
+        logits = torch.full((len(visibility), most), NO_LOGIT)
         logits[:, : stop - start] = torch.where(seen.any(dim=0)[:, None], means, NO_LOGIT).cpu()
         return logits
 
