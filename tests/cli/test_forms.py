@@ -44,10 +44,11 @@ def test_an_evaluation(cli, trained_run, tmp_path):
     assert status == 0
     assert rows[0]["checkpoint"] == "last"
     assert rows[0]["low"] < rows[0]["overall accuracy"] < rows[0]["high"] or rows[0]["low"] == 0
+    assert rows[0]["class_low"] <= rows[0]["mean class accuracy"] <= rows[0]["class_high"]
     assert {"class bed", "class chair", "class lamp"} <= set(rows[0])
     assert ".png" not in out
     _, out, _ = cli("evaluate", run, "--device", "cpu")
-    assert "95% interval" in out
+    assert out.count("95% interval") == 2  # of overall and of mean class accuracy
     assert ".png" in out
 
 

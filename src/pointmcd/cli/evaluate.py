@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -162,22 +163,23 @@ def _corrupted(
     return _Measured(table, files=[run / f"corrupted-{split}-last.json"])
 
 
-def _interval(metrics: "Metrics") -> str:
-    from pointmcd.metrics.statistics import score_interval
+def _intervals(metrics: "Metrics") -> "list[tuple[float, float]]":
+    """The 95% intervals of the main metric and, where classes of shapes are kept, their mean's."""
+    from pointmcd.metrics.statistics import class_interval, score_interval
 
-    low, high = score_interval(metrics.scores)
-    return f"{100 * low:.1f} to {100 * high:.1f}"
+    labels = getattr(metrics, "labels", None)  # metrics of an own task may have none
+    of_classes = [] if labels is None else [class_interval(metrics.scores, labels)]
+    return [score_interval(metrics.scores), *of_classes]
 
 
 def _metric_records(run: Path, results: "Mapping[str, Metrics]") -> Iterator[dict[str, Any]]:
     """Yield one record per checkpoint: its metrics and those of each class, as fractions."""
-    from pointmcd.metrics.statistics import score_interval
-
+    ends = (("low", "high"), ("class_low", "class_high"))
     for name, metrics in results.items():
-        low, high = score_interval(metrics.scores)
+        intervals = map(zip, ends, _intervals(metrics))  # the classes may have none
         yield (
             {"run": str(run), "checkpoint": name, "shapes": metrics.count, **metrics.main}
-            | {"low": low, "high": high}
+            | dict(chain.from_iterable(intervals))
             | {f"class {label}": value for label, value in metrics.per_class.items()}
         )
 
@@ -191,11 +193,12 @@ def metrics_table(title: str, results: "Mapping[str, Metrics]") -> Table:
         table.add_column(headings[name], justify="right", overflow="fold")
     every = list(results.values())
     names = list(every[0].main)
+    intervals = dict(zip(names, zip(*map(_intervals, every), strict=True), strict=False))
     for name in names:
-        cells = (f"{100 * metrics.main[name]:.1f}" for metrics in every)
-        table.add_row(name, *cells)
-        if name == names[0]:
-            table.add_row("  95% interval", *map(_interval, every))
+        table.add_row(name, *(f"{100 * metrics.main[name]:.1f}" for metrics in every))
+        if name in intervals:
+            ends = (f"{100 * low:.1f} to {100 * high:.1f}" for low, high in intervals[name])
+            table.add_row("  95% interval", *ends)
     table.add_section()
     for name in every[0].per_class:
         values = [metrics.per_class[name] for metrics in every]

@@ -133,7 +133,7 @@ def comparison_records(comparison: Comparison) -> list[dict[str, Any]]:
     """Return one record of JSON values per variant; scores, differences and p as fractions."""
     records = []
     for variant, difference in (*comparison.rows, *comparison.teachers):
-        low, high = variant.interval
+        (low, high), (class_low, class_high) = variant.interval, variant.class_interval
         record: dict[str, Any] = {
             "variant": variant.label,
             "seeds": " ".join(map(str, variant.seeds)),
@@ -143,6 +143,8 @@ def comparison_records(comparison: Comparison) -> list[dict[str, Any]]:
             "high": high,
             "class_score": variant.class_score.mean,
             "class_std": variant.class_score.std,
+            "class_low": class_low,
+            "class_high": class_high,
         }
         for name in comparison.task.wording.others:
             other = variant.metric(name)

@@ -25,6 +25,7 @@ class ClassificationMetrics(PrintedMetrics):
         confusion: int64 [K, K], shapes by true class (row) and predicted class (column).
         count: number of shapes.
         scores: float64 [n], 1 where the predicted class is the true one, else 0.
+        labels: int64 [n], the true classes.
     """
 
     overall_accuracy: float
@@ -33,6 +34,7 @@ class ClassificationMetrics(PrintedMetrics):
     confusion: Indices
     count: int
     scores: Doubles
+    labels: Indices
 
     @property
     def main(self) -> dict[str, float]:
@@ -69,6 +71,7 @@ def classification_metrics(
         confusion=counts.reshape(shape),
         count=len(truth),
         scores=scores,
+        labels=truth,
     )
 
 

@@ -26,6 +26,7 @@ class SegmentationMetrics(PrintedMetrics, MeanIoU):
         point_accuracy: share of labelled points, of all shapes together, whose part was found.
         count: number of shapes with labelled points; others are left out of every metric.
         scores: float64 [n], mean IoU of each shape; NaN for a shape without labelled points.
+        labels: int64 [n], the class of each shape.
     """
 
     part_miou: float
@@ -33,6 +34,7 @@ class SegmentationMetrics(PrintedMetrics, MeanIoU):
     point_accuracy: float
     count: int
     scores: Doubles
+    labels: Indices
 
     @property
     def main(self) -> dict[str, float]:
@@ -68,6 +70,7 @@ def segmentation_metrics(
         point_accuracy=float((truth == predictions)[labelled].mean()),
         count=int(labelled.any(axis=1).sum()),
         scores=scores,
+        labels=np.asarray(labels),
     )
 
 

@@ -77,6 +77,21 @@ def mean_interval(mean: float, count: int) -> tuple[float, float]:
     return max(centre - half, 0.0), min(centre + half, 1.0)
 
 
+def class_interval(scores: Doubles, labels: Indices) -> tuple[float, float]:
+    """Return the 95% interval of the mean over classes of mean scores [n], each class alike.
+
+    Wilson's intervals of the classes, joined by the method of variance estimates recovery (Zou,
+    Huang and Zhang, Computational Statistics & Data Analysis 53, 2009), so it is never empty
+    either. Scores that are NaN, and classes without any other, do not count.
+    """
+    known = ~np.isnan(scores)
+    of_classes = [scores[known & (labels == label)] for label in np.unique(labels[known])]
+    means = np.array([each.mean() for each in of_classes])
+    ends = np.array([mean_interval(each.mean(), len(each)) for each in of_classes])
+    below, above = np.sqrt(((means[:, None] - ends) ** 2).sum(axis=0)) / len(means)
+    return max(means.mean() - below, 0.0), min(means.mean() + above, 1.0)
+
+
 def mcnemar(first: Bools, second: Bools) -> PairedTest:
     """Test whether two classifiers are right on the same share of shapes: exact McNemar test.
 

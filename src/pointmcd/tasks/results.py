@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from pointmcd.metrics.metrics import Metrics
 from pointmcd.metrics.part_iou import class_means
-from pointmcd.metrics.statistics import Spread, majority_vote, score_interval
+from pointmcd.metrics.statistics import Spread, class_interval, majority_vote, score_interval
 from pointmcd.typing import Doubles, Indices
 
 #: "teacher": not of a checkpoint, but of the run's teacher.
@@ -153,6 +153,11 @@ class Variant:
     def class_score(self) -> Spread:
         """The mean over classes of the same, over seeds."""
         return Spread.of([result.class_score for result in self.results])
+
+    @property
+    def class_interval(self) -> tuple[float, float]:
+        """The 95% interval of that mean over test shapes, of all seeds together."""
+        return class_interval(self.scores.mean(axis=0), self.results[0].labels)
 
     def metric(self, name: str) -> Spread:
         """Another metric by its name, over seeds."""
