@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -40,22 +41,34 @@ from pointmcd.training.config import TrainConfig
 from pointmcd.training.run import Run
 
 PAGE = Path(__file__).with_name("README.md")
-#: The objectives of each variant, in the order in which they are run.
-VARIANTS = {
-    "baseline": None,
-    "logits": ("logits:9",),
-    "vafp": ("vafp:3",),
-    "vafp-all": ("vafp:3",),
-    "logits-vafp": ("logits:9", "vafp:3"),
-    "logits-view_logits": ("logits:9", "view_logits:9"),
-    "logits-contrast": ("logits:9", "contrast:0.5"),
-    "point_logits": ("point_logits:1",),
-    "point_logits-3": ("point_logits:3",),
-    "point_logits-10": ("point_logits:10",),
+#: What each variant sets, in the order in which they are run.
+VARIANTS: dict[str, dict[str, Any]] = {
+    "baseline": {"teacher": None},
+    "logits": {"objective": ("logits:9",)},
+    "vafp": {"objective": ("vafp:3",)},
+    "vafp-all": {"objective": ("vafp:3",), "visibility": "all"},
+    "logits-vafp": {"objective": ("logits:9", "vafp:3")},
+    "logits-view_logits": {"objective": ("logits:9", "view_logits:9")},
+    "logits-contrast": {"objective": ("logits:9", "contrast:0.5")},
+    "vafp-wrong": {"objective": ("vafp:3",), "pairing": "wrong"},
+    "vafp-shuffled": {"objective": ("vafp:3",), "pairing": "shuffled"},
+    "vafp-random": {"objective": ("vafp:3",), "teacher": "random-lite0"},
+    "logits-shuffled": {"objective": ("logits:9",), "pairing": "shuffled"},
+    "kd": {"objective": ("logits:9,standardise=false",)},
+    "relations": {"objective": ("relations",)},
+    "point_logits": {"objective": ("point_logits:1",)},
+    "point_logits-10": {"objective": ("point_logits:10",)},
+}
+#: What the last word of a variant's name says of it, after its objectives.
+CONTROLS = {
+    "all": ", every point visible in every view",
+    "wrong": ", each view with the descriptor of another",
+    "shuffled": ", each shape with what the teacher says of another",
+    "random": ", of an encoder with random weights",
 }
 #: The variants that each task runs by default.
 OF_TASK = {
-    "classification": tuple(name for name in VARIANTS if "point" not in name),
+    "classification": tuple(VARIANTS)[:7],
     "segmentation": ("baseline", "vafp", "point_logits"),
 }
 #: Settings that names of runs and titles leave out.
@@ -97,7 +110,6 @@ class Study:
 
     def config(self, variant: str, seed: int) -> TrainConfig:
         """Return the settings of one run."""
-        objective = VARIANTS[variant]
         name = "-".join([*self.unusual, variant, f"{self.fraction:g}", f"s{seed}"])
         return TrainConfig(
             self.work / "store",
@@ -105,15 +117,13 @@ class Study:
             student=self.student,
             init=self.init,
             task=self.task,
-            teacher=None if objective is None else self.teacher,
-            objective=objective or (),
-            visibility="all" if variant.endswith("-all") else "exact",
             label_fraction=self.fraction,
             unlabelled=(self.unlabelled,) if self.unlabelled else (),
             points=self.points,
             epochs=self.epochs,
             batch_size=BATCH_SIZE,
             seed=seed,
+            **{"teacher": self.teacher, **VARIANTS[variant]},
         )
 
     def done(self, variant: str) -> list[int]:
@@ -156,8 +166,8 @@ def section(study: Study, title: str) -> Iterator[str]:
         runs, baseline = (
             [study.config(name, seed).folder for seed in paired] for name in (variant, "baseline")
         )
-        control = ", every point visible in every view" if variant.endswith("-all") else ""
-        yield f"`{'`, `'.join(VARIANTS[variant] or ())}`{control}:"
+        control = CONTROLS.get(variant.rpartition("-")[2], "")
+        yield f"`{'`, `'.join(VARIANTS[variant]['objective'])}`{control}:"
         yield to_markdown(comparison_table(compare(runs, baseline)))
 
 
@@ -206,6 +216,7 @@ def main() -> None:
     chosen = options.parse_args()
     fraction, task = chosen.fraction, chosen.task
     given = (chosen.student, task, chosen.epochs, chosen.points, chosen.teacher)
+    variants = chosen.variants or OF_TASK[task]
     study = Study(chosen.work, fraction, *given, chosen.init, chosen.unlabelled)
     store = chosen.work / "store"
     if not chosen.page:
@@ -220,7 +231,9 @@ def main() -> None:
             smoothing = {} if task == "segmentation" else {"label_smoothing": 0.0}
             known = {"label_fraction": fraction, "seed": seed} | smoothing
             teach(TeachConfig(store, study.teacher, task=task, **known))
-        pairs = product(range(chosen.seeds), chosen.variants or OF_TASK[task])
+            if "vafp-random" in variants:
+                teach(TeachConfig(store, "random:lite0", task=task, **known))
+        pairs = product(range(chosen.seeds), variants)
         train_all(
             (study.config(variant, seed) for seed, variant in pairs),
             chosen.at_once,
