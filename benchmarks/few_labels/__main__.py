@@ -54,6 +54,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "vafp-shuffled": {"objective": ("vafp:3",), "pairing": "shuffled"},
     "vafp-random": {"objective": ("vafp:3",), "teacher": "random-lite0"},
     "logits-shuffled": {"objective": ("logits:9",), "pairing": "shuffled"},
+    "logits-smoothed": {"objective": ("logits:9",), "teacher": "smoothed-s{seed}"},
     "kd": {"objective": ("logits:9,standardise=false",)},
     "relations": {"objective": ("relations",)},
     "point_logits": {"objective": ("point_logits:1",)},
@@ -65,6 +66,12 @@ CONTROLS = {
     "wrong": ", each view with the descriptor of another",
     "shuffled": ", each shape with what the teacher says of another",
     "random": ", of an encoder with random weights",
+    "smoothed": ", of a teacher with label smoothing 0.2",
+}
+#: How the teachers differ that some variants have for themselves.
+OWN_TEACHERS: dict[str, dict[str, Any]] = {
+    "vafp-random": {"teacher": "random:lite0"},
+    "logits-smoothed": {"label_smoothing": 0.2, "name": "smoothed-s{seed}"},
 }
 #: The variants that each task runs by default.
 OF_TASK = {
@@ -110,6 +117,9 @@ class Study:
 
     def config(self, variant: str, seed: int) -> TrainConfig:
         """Return the settings of one run."""
+        own = {"teacher": self.teacher} | VARIANTS[variant]
+        if own["teacher"]:
+            own["teacher"] = own["teacher"].format(seed=seed)
         name = "-".join([*self.unusual, variant, f"{self.fraction:g}", f"s{seed}"])
         return TrainConfig(
             self.work / "store",
@@ -123,7 +133,7 @@ class Study:
             epochs=self.epochs,
             batch_size=BATCH_SIZE,
             seed=seed,
-            **{"teacher": self.teacher, **VARIANTS[variant]},
+            **own,
         )
 
     def done(self, variant: str) -> list[int]:
@@ -229,10 +239,10 @@ def main() -> None:
         prepare(PrepareConfig(source, store, variants=chosen.copies, **held))
         for seed in range(chosen.seeds if fraction < 1 else 1):  # of all labels there is one
             smoothing = {} if task == "segmentation" else {"label_smoothing": 0.0}
-            known = {"label_fraction": fraction, "seed": seed} | smoothing
-            teach(TeachConfig(store, study.teacher, task=task, **known))
-            if "vafp-random" in variants:
-                teach(TeachConfig(store, "random:lite0", task=task, **known))
+            known = {"label_fraction": fraction, "seed": seed, "task": task} | smoothing
+            for own in [{}, *(OWN_TEACHERS[name] for name in OWN_TEACHERS if name in variants)]:
+                named = {"name": own["name"].format(seed=seed)} if "name" in own else {}
+                teach(TeachConfig(store, **({"teacher": study.teacher} | known | own | named)))
         pairs = product(range(chosen.seeds), variants)
         train_all(
             (study.config(variant, seed) for seed, variant in pairs),

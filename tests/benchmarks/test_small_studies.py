@@ -136,12 +136,12 @@ def test_propagation(run, tiny_store, tmp_path):
 def test_few_labels(run, monkeypatch, tiny_store, tmp_path):
     settings = ("--points", 32, "--epochs", 1, "--fraction", 0.34)
     call = (few_labels, tiny_store.parent / "meshes", tmp_path / "work", *settings)
-    variants = ("baseline", "logits", "vafp-random")
+    variants = ("baseline", "logits", "vafp-random", "logits-smoothed")
     page = run(*call, "--seeds", 1, "--variants", *variants, "--at-once", 2)
     assert "`vafp:3`, of an encoder with random weights:" in page
     assert "## meshes, 32 points, 1 epochs, 34% of the labels" in page
     assert "Trained on cpu with torch " in page
-    assert page.count("| distilled | 1 (seed 0) | ") == 1
+    assert page.count("| distilled | 1 (seed 0) | ") == 2  # two teachers
     page = run(*call, "--seeds", 3, "--variants", "baseline", "logits", "--together")
     assert page.count("| distilled | 3 (0, 1, 2) | ") == 1
     monkeypatch.setattr(figure, "FRACTIONS", (0.34,))
