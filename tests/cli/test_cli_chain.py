@@ -25,6 +25,7 @@ def test_classification(cli, tiny_store, tmp_path, monkeypatch):
     options = ["--points", 64, "--rig", rig, "--workers", 1, "--val-fraction", 0.25]
     status, out, err = cli("prepare", "meshes", "store", *options)
     assert (status, out) == (0, "store: 18 shapes, 1 skipped\n")
+    assert "splits: 9 train, 3 val, 6 test" in err
     assert len([x for x in err.splitlines() if x.startswith("skipped:") and str(broken) in x]) == 1
 
     status, out, _ = cli("teach", "store", "--epochs", 1, *cpu)

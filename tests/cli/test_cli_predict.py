@@ -45,7 +45,12 @@ def test_predict_writes_a_cloud_and_a_picture(cli, parts_run, chair, tmp_path):
     columns = cells(table)
     assert str(chair) in columns[0]
     assert "chair" in columns[1]
-    assert all(part in columns[2] for part in ("legs", "seat", "back", "%"))
+    options = ("--json", "--label", "chair", "--out", tmp_path / "again", *CPU)
+    shares = json.loads(cli("predict", parts_run, chair, *options)[1])
+    parts = shares[0]["parts"]
+    assert set(parts) == {"legs", "seat", "back"}
+    for part, share in parts.items():  # those that occur alone
+        assert (f"{part} {share:.0%}" in columns[2]) == (share > 0)
     assert str(cloud) in columns[3]
     assert str(picture) in columns[3]
 
@@ -188,3 +193,9 @@ def test_exported_weights_are_used_by_their_folder_or_name(
     assert line.endswith("one of those that come with pointmcd: mine\n")
     line = refused("export", trained_run, "--licence", "cc0-1.0")
     assert line == "--licence: is for --to safetensors alone"
+
+
+def test_a_run_and_weights_at_once(cli, trained_run, chair):
+    status, _, err = cli("predict", trained_run, chair, "--pretrained", "pointnet2-ldraw32")
+    assert status == 2
+    assert "predict: RUN and --pretrained NAME: choose one" in err

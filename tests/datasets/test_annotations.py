@@ -214,6 +214,10 @@ def test_parts_of_a_shape_without_labels_are_not_known(tmp_path, suffix):
     note = "6 of 10 shapes have no .seg beside them, like car/e: their parts are not known"
     assert note in [entry["note"] for entry in result.notes]
     assert "not read: 1 .seg" in [entry["note"] for entry in result.notes]
+    (folder / "parts.json").unlink()
+    result = prepare(PrepareConfig(folder, tmp_path / "unnamed", **options))
+    told = "not read: 5 .seg; part labels need a parts.json that names the parts of each class"
+    assert told in [entry["note"] for entry in result.notes]
     store = Store(tmp_path / "store")
     for index, record in enumerate(store.shapes):
         known = record.name[-1] in "abcd"

@@ -171,3 +171,12 @@ def test_its_card(teacher, store, tmp_path):
         "- val_pixel_miou: ",
     ):
         assert line in text, line
+
+
+def test_its_weights_are_for_other_programs(teacher, tmp_path, cli):
+    export_run(teacher, "safetensors", tmp_path / "weights")
+    with pytest.raises(ConfigError, match="are a teacher's weights, for other programs; predict"):
+        predict(tmp_path / "weights", [])
+    status, _, error = cli("view", teacher)
+    assert status == 1
+    assert error == f"pointmcd: {teacher}: is a teacher; give files, and the teacher as --run\n"

@@ -189,6 +189,13 @@ def test_weights_with_a_card(teachers, tmp_path):
         assert line in text, line
 
 
+def test_the_card_says_how_many_shapes_were_labelled(teachers, tmp_path):
+    some = TeachConfig(teachers, label_fraction=0.34, seed=1, epochs=2, device="cpu")
+    folder = export_run(teach(some), "safetensors", tmp_path / "weights")
+    text = (folder / "README.md").read_text()
+    assert "- Shapes: 9 train (3 labelled), 3 val, 6 test" in text
+
+
 def test_what_cannot_be_asked_of_a_teacher(teachers, tmp_path):
     folder = teachers / "teachers" / "lite0"
     stray = shutil.copytree(folder, tmp_path / "a" / "b" / "stray")

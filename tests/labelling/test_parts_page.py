@@ -126,3 +126,9 @@ def test_the_command(cli, hard_store, tmp_path):
         status, _, error = cli("label", hard_store, "--parts", "--clusters", clusters)
         assert status == 1
         assert f"--clusters {clusters}: must be from 2 to 200" in error
+
+
+def test_labels_of_the_store_are_said_to_be_replaced(cli, parts_store, tmp_path):
+    status, _, error = cli("label", parts_store, "--parts", "--count", 2, "--out", tmp_path / "p")
+    assert status == 0
+    assert "note: the part labels of 24 shapes in the store are not on the page" in error

@@ -1,5 +1,8 @@
+from pathlib import Path
+
+import numpy as np
 import pytest
-from synthetic_runs import Bench
+from synthetic_runs import Bench, PartsBench
 
 from pointmcd.evaluation.compare import compare
 from pointmcd.report.content import headline
@@ -28,3 +31,20 @@ def test_headline_says_what_the_interval_allows(
 def test_without_baseline_it_only_tells_the_accuracy(bench: Bench) -> None:
     runs = bench.variant("distilled", 1.0, (0, 1))
     assert headline(compare(runs)) == ("distilled: 100.0 ± 0.0 % of the shapes correct", "")
+
+
+def test_parts_that_one_guess_for_all_points_beats_are_told_by_part_miou(tmp_path: Path) -> None:
+    """Instance mIoU misleads there; elsewhere it stays the headline."""
+    truth = np.array([[0, 0, 0, 1], [0, 0, 0, 0], [5, 5, 5, 6], [5, 5, 5, 5]])
+    bench = PartsBench(tmp_path / "runs", names=list("abcd"), labels=[0, 0, 2, 2], truth=truth)
+    poor, better = truth.copy(), truth.copy()
+    poor[:, 0] += 1
+    better[:2, 0] += 1
+    runs, baseline = (
+        [bench.run(arm, 0, predictions=said)]
+        for arm, said in (("distilled", better), ("baseline", poor))
+    )
+    assert "points of part mIoU on the test split" in headline(compare(runs, baseline))[1]
+    right = [bench.run("distilled", 1, predictions=truth)]
+    best = [bench.run("baseline", 1, predictions=truth)]
+    assert "points of mIoU on the test split" in headline(compare(right, best))[1]

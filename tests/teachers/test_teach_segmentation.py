@@ -286,3 +286,23 @@ def test_an_interrupted_lesson_goes_on_where_it_stood(store, monkeypatch):
     assert files_of(teach(config(store, epochs=3))) == calm
     assert epochs == [0, 1, 2, 2]
     assert [p.name for p in (store / "teachers").iterdir()] == ["lite0-segmentation"]
+
+
+def test_points_that_no_view_sees_are_told_of(store, capsys, monkeypatch):
+    monkeypatch.setattr(segmentation, "_MANY_UNSEEN", 0.0)
+    teach(config(store, epochs=1))
+    opened = Store(store)
+    unseen = 1 - opened.visibility(opened.indices("train"), 128).any(axis=2).mean()
+    assert f"note: no view sees {unseen:.0%} of the points" in capsys.readouterr().err
+    monkeypatch.setattr(segmentation, "_MANY_UNSEEN", 1.0)
+    teach(config(store, epochs=1, overwrite=True))
+    assert "no view sees" not in capsys.readouterr().err
+
+
+def test_the_command_tells_part_miou_as_train_does(store, cli):
+    options = ("--epochs", 1, "--device", "cpu")
+    status, out, error = cli("teach", store, "--task", "segmentation", *options)
+    assert (status, len(out.splitlines())) == (0, 1)
+    metrics = evaluate_teacher(store / "teachers" / "lite0-segmentation", "val")
+    said = "note: for points, as train shows it of students: validation part mIoU"
+    assert f"{said} {metrics.part_miou:.1%}" in error

@@ -76,8 +76,20 @@ def test_an_epoch_that_is_repeated_replaces_itself_and_all_after(run):
 
 
 def test_a_folder_without_a_run(tmp_path):
-    with pytest.raises(RunError, match=r"nothing: is not a run folder \(no run\.json\)"):
-        Run(tmp_path / "nothing")
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "distilled").mkdir()
+    (tmp_path / "distilled" / "run.json").write_text("{}")
+    (tmp_path / "lite0").mkdir()
+    (tmp_path / "lite0" / "teacher.json").write_text("{}")
+    for name, text in (
+        ("notes", "notes: is not a run folder (no run.json); make one with pointmcd train"),
+        ("other/one", "one: is not a run folder (it does not exist); make one with pointmcd train"),
+        ("distiled", f"(it does not exist); did you mean {tmp_path / 'distilled'}?"),
+        ("lite0", "lite0: is not a run folder but a teacher's; name a run here"),
+    ):
+        with pytest.raises(RunError) as caught:
+            Run(tmp_path / name)
+        assert str(caught.value).endswith(text)
 
 
 @pytest.mark.parametrize("content", ['{"format": 1}', "{}", "[]", "3"])

@@ -32,8 +32,9 @@ def label(
     Args:
         store: Folder of the store.
         out_file: Page to write; labels.html by default, parts.html with --parts.
-        labels: Label file to begin with; by default that of --run, else the labels in the store.
-            With --serve also the file that is saved: labels.csv by default, parts.csv with --parts.
+        labels: Label file to begin with; by default that of --run, else the labels in the store,
+            but for those of parts. With --serve also the file that is saved: labels.csv by default,
+            parts.csv with --parts.
         run: Run on the store, or teacher (STORE/teachers/NAME); its guesses are to be confirmed or
             corrected. With --parts a run of segmentation.
         count: Shapes to propose.
@@ -61,6 +62,7 @@ def label(
         from pointmcd.labelling.parts_page import parts_page
 
         page = parts_page(store, labels, count, clusters or CLUSTERS, device, run)
+        _tell_replaced(store)
     else:
         from pointmcd.labelling.page import label_page
 
@@ -71,6 +73,20 @@ def label(
         from pointmcd.labelling.html import write_label_page
 
         print_line(str(write_label_page(page, file)))
+
+
+def _tell_replaced(folder: Path) -> None:
+    """Say that the page's file takes the place of part labels in the store."""
+    from pointmcd.data.store import Store
+
+    store = Store(folder)
+    if store.parts is not None:
+        count = sum(map(store.is_labelled, range(len(store.shapes))))
+        console.print(
+            f"note: the part labels of {count} shapes in the store are not on the page; teach and"
+            " train --labels take its file in their place, for train and validation",
+            soft_wrap=True,
+        )
 
 
 def _serve(page: "LabelPage | PartsPage", file: Path) -> None:

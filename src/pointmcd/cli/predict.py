@@ -61,6 +61,8 @@ def predict(
     """
     place: str | Path = run
     if pretrained is not None:
+        if any((run / name).is_file() for name in ("run.json", "teacher.json")):
+            raise UsageError("predict: RUN and --pretrained NAME: choose one")
         place, files = _known(pretrained), (run, *files)
     if not files:
         raise UsageError("predict: no files; name meshes or point clouds after the run")

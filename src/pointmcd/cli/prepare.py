@@ -1,5 +1,7 @@
 """`pointmcd prepare`."""
 
+from collections import Counter
+from pathlib import Path
 from typing import Annotated
 
 import tyro
@@ -18,8 +20,21 @@ def prepare(config: Annotated[PrepareConfig, tyro.conf.arg(name="")]) -> None:
         console.print(f"skipped: {entry['reason']}", style="yellow", soft_wrap=True)
     for note in result.notes:
         console.print(f"note: {note['name']}: {note['note']}", soft_wrap=True)
+    console.print(_splits(result.store), soft_wrap=True)
     sizes = " to ".join(f"{size:,}" for size in dict.fromkeys(result.sizes or ()))
     clouds = f" (clouds of {sizes} points)" if sizes else ""
     variants = f", {result.variants} variants" if result.variants else ""
     skipped = f"{len(result.skipped)} skipped"
     print_line(f"{result.store}: {result.done} shapes{clouds}{variants}, {skipped}")
+
+
+def _splits(folder: Path) -> str:
+    """How many shapes each split has and, where it is not all, how many of train have a label."""
+    from pointmcd.data.store import Store
+
+    store = Store(folder)
+    counts = Counter(shape.split for shape in store.shapes)
+    known = sum(store.is_labelled(int(index)) for index in store.indices("train"))
+    labelled = "" if known == counts["train"] else f" ({known:,} labelled)"
+    train, val, test = (f"{counts[split]:,} {split}" for split in ("train", "val", "test"))
+    return f"splits: {train}{labelled}, {val}, {test}"

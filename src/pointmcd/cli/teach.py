@@ -1,5 +1,6 @@
 """`pointmcd teach`."""
 
+from pathlib import Path
 from typing import Annotated
 
 import tyro
@@ -17,4 +18,24 @@ def teach(config: Annotated[TeachConfig, tyro.conf.arg(name="")]) -> None:
     print_labels(config.labels, config.store)
     folder = run(config)
     meta = read_json(folder / "teacher.json")
-    print_line(f"{folder}: {LESSONS.get(config.task).summary(meta)}")
+    lesson = LESSONS.get(config.task)
+    print_line(f"{folder}: {lesson.summary(meta)}")
+    if lesson.reads_parts and meta["val_shapes"]:
+        _compare_with_students(folder)
+
+
+def _compare_with_students(folder: Path) -> None:
+    """Say how good a teacher of parts is by what `train` shows of students."""
+    from pointmcd.evaluation.evaluate import evaluate_teacher
+    from pointmcd.progress import console
+    from pointmcd.tasks.task import task_of_teacher
+
+    metrics = evaluate_teacher(folder, "val")
+    task = task_of_teacher(folder, read_json(folder / "teacher.json")["task"])
+    best = task.best_name
+    caution = task.caution(metrics)
+    console.print(
+        f"note: for points, as train shows it of students: validation {best}"
+        f" {metrics.main[best]:.1%}{f'; {caution}' if caution else ''}",
+        soft_wrap=True,
+    )

@@ -40,7 +40,7 @@ def other_notes(
         notes.append(f"{_told(unread)}: named like a list of a split, but not read as one")
     kinds = Counter(kind for file in others.difference(unread) if (kind := kind_of(file)))
     if kinds:
-        notes.append(f"not read: {kinds_text(kinds)}{_advice(kinds, shapes)}")
+        notes.append(f"not read: {kinds_text(kinds)}{_advice(tree, kinds, shapes)}")
     return [{"name": tree.path.name, "note": note} for note in notes]
 
 
@@ -65,8 +65,10 @@ def kind_of(file: str) -> str | None:
     return path.suffix or "without a suffix"
 
 
-def _advice(kinds: Collection[str], shapes: Collection[str]) -> str:
-    """Say how the other sort of shapes is read, where there are some beside these."""
+def _advice(tree: FileTree, kinds: Collection[str], shapes: Collection[str]) -> str:
+    """Say how part labels, or the other sort of shapes, are read, where some are beside these."""
+    if ".seg" in kinds and not any(PurePosixPath(f).name == "parts.json" for f in tree.files):
+        return "; part labels need a parts.json that names the parts of each class"
     found = {kind.removeprefix(".") for kind in kinds}
     meshes = any(PurePosixPath(file).suffix[1:].lower() in mesh_suffixes() for file in shapes)
     if meshes and found & CLOUD_SUFFIXES - {"txt", "csv"}:

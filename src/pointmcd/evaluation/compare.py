@@ -65,9 +65,10 @@ def compare(
     judge = scoring or get_task(results[0].info["task"])
     reference, variants = _variants(results, references, judge)
     differences = [_difference(judge, one, reference) for one in variants if reference]
-    warnings = [*_warnings(variants, reference), *_cautions(variants, reference, judge)]
-    count = len(results[0].names)
     teachers = _teachers(variants, judge, split) if taught else []
+    cautions = _cautions([*variants, *teachers], reference, judge)
+    warnings = [*_warnings(variants, reference), *cautions]
+    count = len(results[0].names)
     against = [(one, _difference(judge, one, reference) if reference else None) for one in teachers]
     rows = (tuple(differences), tuple(warnings), tuple(against))
     return Comparison(checkpoint, count, reference, variants, *rows, voting, split)

@@ -7,11 +7,13 @@ from torch import nn
 
 import pointmcd
 from pointmcd.checkpoint import weights_digest
+from pointmcd.data.splits import labelled_train
 from pointmcd.encoders.image_encoder import weights_licence
 from pointmcd.errors import PointMCDError
 from pointmcd.files import read_json
 from pointmcd.inference.teacher import Teacher
 from pointmcd.shapes.features import channel_names
+from pointmcd.teachers.settings import config_of
 from pointmcd.templates import load_template
 from pointmcd.training.calibration import temperature_of
 from pointmcd.training.run import Run
@@ -80,6 +82,8 @@ def model_card(run: Run, described: dict[str, Any], licence: str | None = None) 
 def teacher_card(teacher: Teacher, described: dict[str, Any], licence: str | None = None) -> str:
     """Write a teacher's card, as `model_card` does a run's."""
     splits = [shape.split for shape in teacher.store.shapes]
+    config, _ = config_of(teacher.meta, teacher.store.path)
+    known = labelled_train(teacher.store, config.label_fraction, config.seed)
     return load_template("pointmcd.inference", "teacher_card.md.j2").render(
         about=described,
         meta=teacher.meta,
@@ -87,6 +91,7 @@ def teacher_card(teacher: Teacher, described: dict[str, Any], licence: str | Non
         licence=licence,
         source=_source(teacher.store.path),
         counts={split: splits.count(split) for split in ("train", "val", "test")},
+        labelled=len(known),
         scores={name: value for name, value in teacher.meta.items() if name.startswith("val_")},
     )
 

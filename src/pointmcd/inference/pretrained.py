@@ -140,6 +140,11 @@ def _read(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         )
     tensors, state = load_checkpoint(file)
     about = state.get("about", {})
+    if "lesson" in about:
+        raise ConfigError(
+            f"{file}: are a teacher's weights, for other programs; predict with the teacher itself,"
+            " STORE/teachers/NAME"
+        )
     if not {"task", "student", "channels", "run"} <= {*about}:
         raise PointMCDError(f"{file}: was not written by pointmcd export --to safetensors")
     return tensors, about

@@ -21,6 +21,8 @@ _ENLARGE = 2
 _RADIUS, _SMALLEST, _LARGEST = 1.0, 0.008, 0.1
 #: The cloud's part of the picture's half width.
 _FILL = 0.94
+#: Letters in a line of the legend, and what a coloured patch takes of them.
+_LEGEND, _PATCH = 78, 8
 #: Light that reaches a ball's rim, and what stands farthest away; how dark a step in depth is.
 _RIM, _FAR, _STEP = 0.7, 0.85, 3.0
 
@@ -35,21 +37,24 @@ class PaintedCloud:
 
 
 def parts_figure(cloud: PaintedCloud, names: Sequence[str]) -> Figure:
-    """A cloud from in front and from behind, over a legend of its class's part names.
+    """A cloud from in front and from behind, over a legend of the parts that it has.
 
     The figure has no window; write it with `figure.savefig(path, dpi=150)`.
     """
-    figure = Figure(figsize=(6.4, 3.5 + 0.25 * -(-len(names) // 4)), layout="constrained")
+    every = zip(names, part_colours(len(names)), strict=True)
+    occurring = {*np.unique(cloud.parts).tolist()}
+    shown = [(readable(name), colour) for i, (name, colour) in enumerate(every) if i in occurring]
+    longest = max((len(name) for name, _ in shown), default=0)
+    columns = min(max(_LEGEND // (longest + _PATCH), 1), 4)
+    rows = -(-len(shown) // columns)
+    figure = Figure(figsize=(6.4, 3.5 + 0.25 * rows), layout="constrained")
     colours = part_paint(cloud.parts, len(names))
     for axes, view in zip(figure.subplots(1, 2), (FRONT, BACK), strict=True):
         axes.imshow(cloud_picture(cloud.points, colours, 480, view))
         axes.set_axis_off()
     figure.suptitle(readable(cloud.caption), fontsize=11)
-    patches = [
-        Patch(color=colour / 255, label=readable(name))
-        for name, colour in zip(names, part_colours(len(names)), strict=True)
-    ]
-    figure.legend(handles=patches, loc="outside lower center", ncols=4, frameon=False)
+    patches = [Patch(color=colour / 255, label=name) for name, colour in shown]
+    figure.legend(handles=patches, loc="outside lower center", ncols=columns, frameon=False)
     return figure
 
 

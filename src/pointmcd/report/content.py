@@ -21,6 +21,7 @@ from pointmcd.evaluation.comparison_table import (
     table_title,
 )
 from pointmcd.evaluation.shape_sets import REST, SHAPE_SETS
+from pointmcd.metrics.statistics import Interval
 from pointmcd.plots.style import svg_uri, variant_colours
 from pointmcd.report.curves import curves_figure
 from pointmcd.report.gains import differences_figure, gains_figure
@@ -108,11 +109,11 @@ def headline(comparison: Comparison, rest: Comparison | None = None) -> tuple[st
     variant = comparison.variants[main_variant(comparison)]
     if comparison.baseline is None or not comparison.differences:
         return f"{variant.label}: {percent(variant.score)} % {comparison.task.wording.share}", ""
-    found = comparison.differences[main_variant(comparison)].overall
+    found, metric = _told_difference(comparison, variant, comparison.baseline)
     one, two = variant.label, comparison.baseline.label
     where = SHAPE_SETS[comparison.split].where.format(comparison.count)
     evidence = (
-        f"{signed_points(found.mean)} points of {comparison.task.wording.short} on {where};"
+        f"{signed_points(found.mean)} points of {metric} on {where};"
         f" 95% interval from {signed_points(found.low)} to {signed_points(found.high)}."
     )
     if found.low > 0:
@@ -120,6 +121,21 @@ def headline(comparison: Comparison, rest: Comparison | None = None) -> tuple[st
     if found.high < 0:
         return f"{one} is worse than {two}", evidence
     return f"{one} and {two} are not measurably different", evidence
+
+
+def _told_difference(
+    comparison: Comparison, variant: Variant, baseline: Variant
+) -> tuple[Interval, str]:
+    """The main variant's difference in the main metric, or in a better one, and its name.
+
+    A task's caution says of the main metric that it misleads here.
+    """
+    task, found = comparison.task, comparison.differences[main_variant(comparison)]
+    metrics = (result.metrics for side in (variant, baseline) for result in side.results)
+    if found.others and any(map(task.caution, metrics)):
+        name, other = next(iter(found.others.items()))
+        return other, name
+    return found.overall, task.wording.short
 
 
 def _sections(comparison: Comparison, store: Store | str) -> list[Section]:
@@ -179,7 +195,8 @@ def _gains_text(difference: Difference) -> str:
     known = [gain for gain in difference.per_class.values() if gain is not None]
     better, worse = sum(gain > 0 for gain in known), sum(gain < 0 for gain in known)
     same, mean = len(known) - better - worse, signed_points(difference.class_score)
-    return f"{better} classes better, {worse} worse, {same} the same; mean {mean} points."
+    classes = "class" if better == 1 else "classes"
+    return f"{better} {classes} better, {worse} worse, {same} the same; mean {mean} points."
 
 
 def _turned(store: Store | str, comparison: Comparison) -> dict[str, Any]:

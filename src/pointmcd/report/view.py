@@ -25,6 +25,7 @@ from pointmcd.tables import first_few
 from pointmcd.tasks.part_prediction import PartPrediction
 from pointmcd.tasks.results import RunResult
 from pointmcd.tasks.task import Prediction
+from pointmcd.teachers.stored import is_teacher
 from pointmcd.templates import load_template, template_text
 from pointmcd.training.run import Run
 from pointmcd.typing import Floats, Integers
@@ -89,6 +90,8 @@ def view(
     store, trained = ([(p / file).is_file() for p in paths] for file in ("store.json", "run.json"))
     if len(paths) != 1 and (not paths or any(store + trained)):
         raise ConfigError("view: give files and folders of them, or one store, or one run")
+    if is_teacher(paths[0]):
+        raise ConfigError(f"{paths[0]}: is a teacher; give files, and the teacher as --run")
     if up and any(store + trained):
         raise ConfigError(f"--up {up}: is for files; {paths[0]} knows what is up in its shapes")
     if store[0]:

@@ -47,8 +47,9 @@ class PartPrediction(Prediction):
     point_parts: Indices = field(default_factory=_no_parts, repr=False, compare=False)
 
     def cells(self) -> dict[str, str]:
-        """The class, the shares of its parts, and the files."""
-        shares = ", ".join(f"{name} {share:.0%}" for name, share in self.parts.items())
+        """The class, the parts that occur with their shares, the largest first, and the files."""
+        largest = sorted(self.parts.items(), key=lambda part: -part[1])
+        shares = ", ".join(f"{name} {share:.0%}" for name, share in largest if share)
         written = "\n".join(str(path) for path in (self.ply, self.picture) if path)
         return {"class": str(self.label), "parts": shares, "written": written}
 

@@ -5,6 +5,7 @@ import platform
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import asdict, replace
+from difflib import get_close_matches
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -74,10 +75,7 @@ class Run(Tabular):
         self.path = Path(path)
         file = self.path / "run.json"
         if not file.is_file():
-            what = " but a store" if (self.path / "store.json").is_file() else ""
-            raise RunError(
-                f"{path}: is not a run folder{what} (no run.json); make one with pointmcd train"
-            )
+            raise RunError(f"{path}: is not a run folder{_instead(self.path)}")
         self.meta: dict[str, Any] = _read_meta(file)
 
     def __repr__(self) -> str:
@@ -275,6 +273,24 @@ def note_changed_code(run: str | Path, meta: Mapping[str, Any]) -> None:
         console.print(
             f"note: {run}: the code of {changed} has changed since it was trained", soft_wrap=True
         )
+
+
+def _instead(path: Path) -> str:
+    """What a path is that is no run, and what to do."""
+    if not path.exists():
+        near = get_close_matches(path.name, _runs_in(path.parent), n=1, cutoff=0.4)
+        hint = f"; did you mean {path.parent / near[0]}?" if near else ""
+        return f" (it does not exist){hint or '; make one with pointmcd train'}"
+    if (path / "teacher.json").is_file():
+        return " but a teacher's; name a run here"
+    what = " but a store" if (path / "store.json").is_file() else ""
+    return f"{what} (no run.json); make one with pointmcd train"
+
+
+def _runs_in(folder: Path) -> list[str]:
+    """Names of the runs, or teachers, in a folder."""
+    found = [*folder.glob("*/run.json"), *folder.glob("*/teacher.json")]
+    return sorted(file.parent.name for file in found)
 
 
 def _cell(value: Any) -> str:

@@ -13,6 +13,7 @@ from pointmcd.device import settle
 from pointmcd.errors import ConfigError, RunError, StoreError
 from pointmcd.files import remove_stale
 from pointmcd.progress import Estimate, console, fitting, progress_bar
+from pointmcd.tasks.task import Task
 from pointmcd.teachers.stored import check_labels
 from pointmcd.training import trackers
 from pointmcd.training.calibration import calibrate
@@ -239,7 +240,7 @@ def _run_epochs(trainer: Trainer, run: Run) -> None:
             with agreed():
                 if is_main():
                     keeper.keep(record)
-            progress.update(task, completed=epoch + 1, note=_note(record, trainer.task.best))
+            progress.update(task, completed=epoch + 1, note=_note(record, trainer.task))
     trackers.finish(trainer.accelerator)
     with agreed():
         if is_main():
@@ -284,8 +285,9 @@ def _drop_optimizer(checkpoint: Path) -> None:
     save_checkpoint(checkpoint, with_prefix("model", under_prefix("model", tensors)), state)
 
 
-def _note(record: dict[str, Any], best: str) -> str:
-    val = record[best]
-    shown = "" if val is None else f"  validation {val:.1%}"
+def _note(record: dict[str, Any], task: Task) -> str:
+    val = record[task.best]
+    named = f"validation {task.best_name.removeprefix('overall ')}".rstrip()
+    shown = "" if val is None else f"  {named} {val:.1%}"
     loss = next(value for name, value in record.items() if name.endswith("_loss"))
     return f"loss {loss:.3f}{shown}"

@@ -14,6 +14,7 @@ from pointmcd.data.dataset import NO_LOGIT, POINT_LOGITS
 from pointmcd.data.store import UNKNOWN_PIXEL
 from pointmcd.errors import StoreError
 from pointmcd.metrics.part_iou import pixel_iou
+from pointmcd.progress import console
 from pointmcd.teachers.features import decoding_threads
 from pointmcd.teachers.lesson import register_lesson
 from pointmcd.teachers.lessons.parts_network import ImageSegmenter, PartsDecoder
@@ -26,6 +27,8 @@ from pointmcd.views.rig import Rig
 if TYPE_CHECKING:
     from pointmcd.preparation.prepare_shape import PreparedShape
 
+#: Shapes that tell how many points no view sees, and the share of them that is worth a word.
+_LOOKED_AT, _MANY_UNSEEN = 50, 0.1
 #: Pixels drawn of each view for one step: a fraction of the work of all of them.
 PIXELS = 2048
 
@@ -65,7 +68,22 @@ class SegmentationLesson(MapLesson):
                 " NAME.seg beside some shapes and prepare them again, or label them (pointmcd label"
                 " --parts) and give the file as --labels"
             )
+        self._tell_unseen()
         super().fit()
+
+    def _tell_unseen(self) -> None:
+        """Say what share of the points no view sees, where it is large."""
+        some = self.train[:: -(-len(self.train) // _LOOKED_AT)]
+        unseen = 1 - self.store.visibility(some, self.store.num_points).any(axis=2).mean()
+        if unseen > _MANY_UNSEEN:
+            other = (
+                "" if self.store.rig["name"] == "ring16" else " (prepare --rig ring16 sees more)"
+            )
+            console.print(
+                f"note: no view sees {unseen:.0%} of the points, mostly from below: of these the"
+                f" teacher says nothing{other}",
+                soft_wrap=True,
+            )
 
     @classmethod
     def describe_scores(cls, scores: Mapping[str, Any]) -> str:
