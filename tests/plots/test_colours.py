@@ -40,19 +40,20 @@ def as_seen(colours, deficiency):
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=1)
 
 
+@pytest.mark.parametrize(("count", "distance"), [(12, 16), (24, 13)])
 @pytest.mark.parametrize("deficiency", DEFICIENCIES)
-def test_twelve_parts_can_be_told_apart_by_any_vision(deficiency):
-    seen = as_seen(part_colours(12), deficiency)
-    apart = np.linalg.norm(seen[:, None] - seen, axis=-1)[np.triu_indices(12, 1)]
-    assert apart.min() > 16
+def test_parts_can_be_told_apart_by_any_vision(deficiency, count, distance):
+    seen = as_seen(part_colours(count), deficiency)
+    apart = np.linalg.norm(seen[:, None] - seen, axis=-1)[np.triu_indices(count, 1)]
+    assert apart.min() > distance
 
 
-@pytest.mark.parametrize("count", [0, 1, 2, 12, 13, 50])
+@pytest.mark.parametrize("count", [0, 1, 2, 12, 24, 25, 50])
 def test_any_number_of_parts(count):
     colours = part_colours(count)
     assert colours.shape == (count, 3)
     assert colours.dtype == np.uint8
-    assert len(np.unique(colours, axis=0)) == min(count, 12)
+    assert len(np.unique(colours, axis=0)) == min(count, 24)
     np.testing.assert_array_equal(colours, part_colours(60)[:count])
 
 
@@ -61,5 +62,5 @@ def test_points_take_the_colour_of_their_part_and_grey_without():
     paint = part_paint(np.array([2, 0, -1, 2]), 3)
     np.testing.assert_array_equal(paint[[0, 1, 3]], colours[[2, 0, 2]])
     assert len(set(paint[2].tolist())) == 1
-    assert paint[2].tolist() not in part_colours(12).tolist()
+    assert paint[2].tolist() not in part_colours(24).tolist()
     assert part_paint(np.array([], dtype=int), 3).shape == (0, 3)

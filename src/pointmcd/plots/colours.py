@@ -7,12 +7,15 @@ from pointmcd.typing import Bytes, Integers
 #: The first six are Okabe and Ito's; each further one is the colour, of all that are neither pale
 #: nor dark nor grey, that lies farthest from those before it, for the vision that tells it from
 #: them worst: full, or lacking one of the three kinds of cones (Machado et al. 2009, eq. 1; CIELAB
-#: distance). No two of the twelve come nearer than 16 in any vision.
+#: distance). No two of the first twelve come nearer than 16 in any vision, of all 13.
 _COLOURS = np.array(
     [
         *((0, 114, 178), (230, 159, 0), (0, 158, 115), (204, 121, 167)),
         *((86, 180, 233), (213, 94, 0), (136, 0, 255), (187, 221, 136)),
         *((119, 51, 17), (85, 68, 102), (68, 51, 170), (187, 85, 255)),
+        *((255, 187, 204), (238, 0, 85), (102, 17, 119), (85, 238, 85)),
+        *((136, 0, 51), (170, 170, 85), (170, 85, 34), (136, 204, 153)),
+        *((221, 17, 187), (153, 153, 255), (85, 0, 187), (119, 102, 68)),
     ],
     dtype=np.uint8,
 )
@@ -22,7 +25,7 @@ _UNLABELLED = np.array([[200, 200, 200]], dtype=np.uint8)
 
 
 def part_colours(count: int) -> Bytes:
-    """One colour for each of `count` parts, uint8 [count, 3]; after the twelfth they repeat."""
+    """One colour for each of `count` parts, uint8 [count, 3]; after the 24th they repeat."""
     return _COLOURS[np.arange(count) % len(_COLOURS)]
 
 

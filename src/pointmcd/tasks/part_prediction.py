@@ -18,6 +18,10 @@ if TYPE_CHECKING:  # it imports matplotlib, which no training needs
     from pointmcd.plots.parts import PaintedCloud
 
 
+#: The least share of a part that is shown in a table: less would be 0%.
+_SHOWN = 0.005
+
+
 def _no_points() -> Floats:
     return np.zeros((0, 3), dtype=np.float32)
 
@@ -47,9 +51,9 @@ class PartPrediction(Prediction):
     point_parts: Indices = field(default_factory=_no_parts, repr=False, compare=False)
 
     def cells(self) -> dict[str, str]:
-        """The class, the parts that occur with their shares, the largest first, and the files."""
+        """The class, the parts with their shares, the largest first, and the files."""
         largest = sorted(self.parts.items(), key=lambda part: -part[1])
-        shares = ", ".join(f"{name} {share:.0%}" for name, share in largest if share)
+        shares = ", ".join(f"{name} {share:.0%}" for name, share in largest if share >= _SHOWN)
         written = "\n".join(str(path) for path in (self.ply, self.picture) if path)
         return {"class": str(self.label), "parts": shares, "written": written}
 
