@@ -14,6 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+import torch
+from scipy.spatial.transform import Rotation
+
 from benchmarks.shared.page import sections, write
 from benchmarks.shared.trials import (
     BOTH,
@@ -28,6 +32,7 @@ from pointmcd.data.store import Store
 from pointmcd.evaluation.compare import compare
 from pointmcd.evaluation.comparison_table import comparison_table
 from pointmcd.inference.export import CARD, WEIGHTS, export_run
+from pointmcd.inference.predictor import open_predictor
 from pointmcd.inference.pretrained import SHIPPED
 from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare
@@ -39,6 +44,8 @@ from pointmcd.training.run import Run
 
 PAGE = Path(__file__).with_name("README.md")
 STUDENT = "pointnet2"
+#: Angles about the vertical that test shapes are turned by.
+HEADINGS = (0, 45, 90, 135, 180, 225, 270, 315)
 
 
 class ShippedSet(NamedTuple):
@@ -150,6 +157,22 @@ def section(training: Training, folder: Path) -> Iterator[str]:
     found = compare(distilled, baseline) if distilled else compare(baseline)
     yield to_markdown(comparison_table(found))
     yield f"On the validation split: {said}; shipped is {chosen}, {size:.1f} MB in float16."
+    if not first.task.dense:
+        degrees = ", ".join(map(str, HEADINGS))
+        shares = ", ".join(f"{share:.1%}" for share in by_heading(runs[chosen], store))
+        yield f"On the test split, turned about the vertical by {degrees} degrees: {shares}."
+
+
+def by_heading(run: Path, store: Store) -> Iterator[float]:
+    """Yield the accuracy on the test shapes at each heading."""
+    trained = open_predictor(run, "last", torch.device("cpu"))
+    indices = store.indices("test")
+    points, labels = np.array(store.points(indices, trained.points)), store.labels(indices)
+    for angle in HEADINGS:
+        turn = Rotation.from_euler(store.up, angle, degrees=True).as_matrix().T.astype(np.float32)
+        with torch.inference_mode():
+            some = [trained.model(batch) for batch in torch.from_numpy(points @ turn).split(16)]
+        yield float((torch.cat(some).argmax(dim=1).numpy() == labels).mean())
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """Whole studies on a few shapes, from the meshes to the page."""
 
+import shutil
 import sys
 import zipfile
 from functools import partial
@@ -18,6 +19,7 @@ from benchmarks.labelling import __main__ as labelling
 from benchmarks.labelling import students as labelled_students
 from benchmarks.modelnet40 import __main__ as modelnet40
 from benchmarks.modelnet40.cost import cost
+from benchmarks.pretrained import __main__ as pretrained
 from benchmarks.propagation import __main__ as propagation
 from benchmarks.psb25 import __main__ as psb25
 from benchmarks.psb_parts17 import __main__ as psb_parts17
@@ -25,6 +27,8 @@ from benchmarks.shared.trials import BOTH, Trial
 from benchmarks.teachers import __main__ as teachers
 from benchmarks.unsupervised import __main__ as unsupervised
 from benchmarks.unsupervised import runs
+from pointmcd.data.store import Store
+from pointmcd.evaluation.evaluate import evaluate
 from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare
 from pointmcd.teachers.config import TeachConfig
@@ -131,6 +135,13 @@ def test_propagation(run, tiny_store, tmp_path):
     assert "## tiny, 34% of the labels" in page
     assert "| with spread classes | " in page
     assert "| difference | " in page
+
+
+def test_accuracy_by_heading(trained_run, tiny_store, tmp_path):
+    folder = shutil.copytree(trained_run, tmp_path / "run")
+    found = [*pretrained.by_heading(folder, Store(tiny_store))]
+    assert len(found) == len(pretrained.HEADINGS)
+    assert found[0] == pytest.approx(evaluate(folder, device="cpu")["last"].overall_accuracy)
 
 
 def test_few_labels(run, monkeypatch, tiny_store, tmp_path):
