@@ -54,7 +54,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "vafp-shuffled": {"objective": ("vafp:3",), "pairing": "shuffled"},
     "vafp-random": {"objective": ("vafp:3",), "teacher": "random-lite0"},
     "logits-shuffled": {"objective": ("logits:9",), "pairing": "shuffled"},
-    "logits-smoothed": {"objective": ("logits:9",), "teacher": "smoothed-s{seed}"},
+    "logits-smoothed": {"objective": ("logits:9",), "teacher": "smoothed-{fraction:g}-s{seed}"},
     "kd": {"objective": ("logits:9,standardise=false",)},
     "relations": {"objective": ("relations",)},
     "point_logits": {"objective": ("point_logits:1",)},
@@ -71,7 +71,7 @@ CONTROLS = {
 #: How the teachers differ that some variants have for themselves.
 OWN_TEACHERS: dict[str, dict[str, Any]] = {
     "vafp-random": {"teacher": "random:lite0"},
-    "logits-smoothed": {"label_smoothing": 0.2, "name": "smoothed-s{seed}"},
+    "logits-smoothed": {"label_smoothing": 0.2, "name": "smoothed-{fraction:g}-s{seed}"},
 }
 #: The variants that each task runs by default.
 OF_TASK = {
@@ -115,11 +115,15 @@ class Study:
         shapes = Store(self.unlabelled).shapes if self.unlabelled else ()
         return sum(shape.split != "test" for shape in shapes)
 
+    def named(self, teacher: str, seed: int) -> str:
+        """Return the name of a teacher of these labels; of all labels there is one."""
+        return teacher.format(fraction=self.fraction, seed=seed if self.fraction < 1 else 0)
+
     def config(self, variant: str, seed: int) -> TrainConfig:
         """Return the settings of one run."""
         own = {"teacher": self.teacher} | VARIANTS[variant]
         if own["teacher"]:
-            own["teacher"] = own["teacher"].format(seed=seed)
+            own["teacher"] = self.named(own["teacher"], seed)
         name = "-".join([*self.unusual, variant, f"{self.fraction:g}", f"s{seed}"])
         return TrainConfig(
             self.work / "store",
@@ -241,7 +245,7 @@ def main() -> None:
             smoothing = {} if task == "segmentation" else {"label_smoothing": 0.0}
             known = {"label_fraction": fraction, "seed": seed, "task": task} | smoothing
             for own in [{}, *(OWN_TEACHERS[name] for name in OWN_TEACHERS if name in variants)]:
-                named = {"name": own["name"].format(seed=seed)} if "name" in own else {}
+                named = {"name": study.named(own["name"], seed)} if "name" in own else {}
                 teach(TeachConfig(store, **({"teacher": study.teacher} | known | own | named)))
         pairs = product(range(chosen.seeds), variants)
         train_all(

@@ -151,7 +151,8 @@ def section(training: Training, folder: Path) -> Iterator[str]:
     yield f"## {folder.name}"
     yield (
         f"{len(store.classes)} classes of {training.title}: {describe_store(store)}. {STUDENT},"
-        f" {training.epochs} epochs, {describe(first.config)}. {trained_on(first)}"
+        f" {training.epochs} epochs, rotation {first.config.rotation}, {describe(first.config)}."
+        f" {trained_on(first)}"
     )
     distilled, baseline = list(runs.values())[1:], [runs["baseline"]]
     found = compare(distilled, baseline) if distilled else compare(baseline)

@@ -216,8 +216,8 @@ def test_parts_of_a_shape_without_labels_are_not_known(tmp_path, suffix):
     assert "not read: 1 .seg" in [entry["note"] for entry in result.notes]
     (folder / "parts.json").unlink()
     result = prepare(PrepareConfig(folder, tmp_path / "unnamed", **options))
-    told = "not read: 5 .seg; part labels need a parts.json that names the parts of each class"
-    assert told in [entry["note"] for entry in result.notes]
+    why = "part labels need a parts.json beside the classes, which names their parts"
+    assert f"not read: 5 .seg; {why}" in [entry["note"] for entry in result.notes]
     store = Store(tmp_path / "store")
     for index, record in enumerate(store.shapes):
         known = record.name[-1] in "abcd"

@@ -189,8 +189,9 @@ def test_weights_with_a_card(teachers, tmp_path):
         assert line in text, line
 
 
-def test_the_card_says_how_many_shapes_were_labelled(teachers, tmp_path):
-    some = TeachConfig(teachers, label_fraction=0.34, seed=1, epochs=2, device="cpu")
+def test_the_card_says_how_many_shapes_were_labelled(taught_store, tmp_path):
+    store = copy_store(taught_store, tmp_path / "store")
+    some = TeachConfig(store, label_fraction=0.34, seed=1, epochs=2, device="cpu")
     folder = export_run(teach(some), "safetensors", tmp_path / "weights")
     text = (folder / "README.md").read_text()
     assert "- Shapes: 9 train (3 labelled), 3 val, 6 test" in text

@@ -131,4 +131,4 @@ def test_the_command(cli, hard_store, tmp_path):
 def test_labels_of_the_store_are_said_to_be_replaced(cli, parts_store, tmp_path):
     status, _, error = cli("label", parts_store, "--parts", "--count", 2, "--out", tmp_path / "p")
     assert status == 0
-    assert "note: the part labels of 24 shapes in the store are not on the page" in error
+    assert "note: the part labels of 16 shapes in the store are not on the page" in error

@@ -304,5 +304,20 @@ def test_the_command_tells_part_miou_as_train_does(store, cli):
     status, out, error = cli("teach", store, "--task", "segmentation", *options)
     assert (status, len(out.splitlines())) == (0, 1)
     metrics = evaluate_teacher(store / "teachers" / "lite0-segmentation", "val")
-    said = "note: for points, as train shows it of students: validation part mIoU"
-    assert f"{said} {metrics.part_miou:.1%}" in error
+    told = f"note: its answers for points have {metrics.part_miou:.1%} part mIoU on the validation"
+    assert told in error
+
+
+def test_the_command_with_a_lesson_of_parts_of_ones_own(store, cli, tmp_path):
+    """No task is learnt from it, so its answers are compared with no student's."""
+    own = tmp_path / "own_parts.py"
+    own.write_text(
+        "from pointmcd.teachers.lessons.segmentation import SegmentationLesson\n\n\n"
+        "class OwnParts(SegmentationLesson):\n"
+        '    """The same under another name."""\n'
+    )
+    options = ("--epochs", 1, "--device", "cpu", "--name", "own")
+    status, out, error = cli("teach", store, "--task", f"{own}:OwnParts", *options)
+    assert (status, len(out.splitlines())) == (0, 1)
+    assert "its answers for points" not in error
+    assert (store / "teachers" / "own" / "teacher.json").is_file()

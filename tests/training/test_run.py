@@ -85,7 +85,7 @@ def test_a_folder_without_a_run(tmp_path):
         ("notes", "notes: is not a run folder (no run.json); make one with pointmcd train"),
         ("other/one", "one: is not a run folder (it does not exist); make one with pointmcd train"),
         ("distiled", f"(it does not exist); did you mean {tmp_path / 'distilled'}?"),
-        ("lite0", "lite0: is not a run folder but a teacher's; name a run here"),
+        ("lite0", "lite0: is not a run folder but a teacher's; give a run"),
     ):
         with pytest.raises(RunError) as caught:
             Run(tmp_path / name)

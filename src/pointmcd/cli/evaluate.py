@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -122,14 +121,13 @@ def _clean(run: Path, split: str, store: Path | None, device: str, voting: int) 
 def _teacher(folder: Path, split: str, given: "Mapping[str, object]") -> _Measured:
     from pointmcd.evaluation.evaluate import evaluate_teacher
     from pointmcd.inference.teacher import refuse_run_options
-    from pointmcd.tasks.task import task_of_lesson
+    from pointmcd.tasks.task import task_of_teacher
     from pointmcd.teachers.stored import open_teacher_store
 
     refuse_run_options("last", **given)
     metrics = evaluate_teacher(folder, split)
     _, teacher = open_teacher_store(folder)
-    if task := task_of_lesson(teacher["task"]):
-        _warn(folder, task, metrics)
+    _warn(folder, task_of_teacher(folder, teacher["task"]), metrics)
     title = f"{folder}: {split}, {metrics.count} shapes, in percent"
     results = {"teacher": metrics}
     return _Measured(metrics_table(title, results), list(_metric_records(folder, results)))
@@ -163,23 +161,25 @@ def _corrupted(
     return _Measured(table, files=[run / f"corrupted-{split}-last.json"])
 
 
-def _intervals(metrics: "Metrics") -> "list[tuple[float, float]]":
-    """The 95% intervals of the main metric and, where classes of shapes are kept, their mean's."""
+def _intervals(metrics: "Metrics") -> "dict[str, tuple[float, float]]":
+    """The 95% intervals of the main metric and of its mean over classes, by their names."""
     from pointmcd.metrics.statistics import class_interval, score_interval
 
-    labels = getattr(metrics, "labels", None)  # metrics of an own task may have none
-    of_classes = [] if labels is None else [class_interval(metrics.scores, labels)]
-    return [score_interval(metrics.scores), *of_classes]
+    found, labels = [score_interval(metrics.scores)], getattr(metrics, "labels", None)
+    if labels is not None:  # metrics of an own task may have none
+        found.append(class_interval(metrics.scores, labels))
+    return dict(zip(metrics.main, found, strict=False))
 
 
 def _metric_records(run: Path, results: "Mapping[str, Metrics]") -> Iterator[dict[str, Any]]:
     """Yield one record per checkpoint: its metrics and those of each class, as fractions."""
-    ends = (("low", "high"), ("class_low", "class_high"))
     for name, metrics in results.items():
-        intervals = map(zip, ends, _intervals(metrics))  # the classes may have none
+        ends: dict[str, float] = {}
+        for prefix, (low, high) in zip(("", "class_"), _intervals(metrics).values(), strict=False):
+            ends |= {f"{prefix}low": low, f"{prefix}high": high}
         yield (
             {"run": str(run), "checkpoint": name, "shapes": metrics.count, **metrics.main}
-            | dict(chain.from_iterable(intervals))
+            | ends
             | {f"class {label}": value for label, value in metrics.per_class.items()}
         )
 
@@ -192,13 +192,13 @@ def metrics_table(title: str, results: "Mapping[str, Metrics]") -> Table:
     for name in results:
         table.add_column(headings[name], justify="right", overflow="fold")
     every = list(results.values())
-    names = list(every[0].main)
-    intervals = dict(zip(names, zip(*map(_intervals, every), strict=True), strict=False))
-    for name in names:
+    intervals = [*map(_intervals, every)]
+    for name in every[0].main:
         table.add_row(name, *(f"{100 * metrics.main[name]:.1f}" for metrics in every))
-        if name in intervals:
-            ends = (f"{100 * low:.1f} to {100 * high:.1f}" for low, high in intervals[name])
-            table.add_row("  95% interval", *ends)
+        if name in intervals[0]:
+            ends = (one[name] for one in intervals)
+            texts = (f"{100 * low:.1f} to {100 * high:.1f}" for low, high in ends)
+            table.add_row("  95% interval", *texts)
     table.add_section()
     for name in every[0].per_class:
         values = [metrics.per_class[name] for metrics in every]

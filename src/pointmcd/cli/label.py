@@ -32,9 +32,9 @@ def label(
     Args:
         store: Folder of the store.
         out_file: Page to write; labels.html by default, parts.html with --parts.
-        labels: Label file to begin with; by default that of --run, else the labels in the store,
-            but for those of parts. With --serve also the file that is saved: labels.csv by default,
-            parts.csv with --parts.
+        labels: Label file to begin with; by default that of --run, else the class labels in
+            the store (its part labels are not shown). With --serve also the file that is saved:
+            labels.csv by default, parts.csv with --parts.
         run: Run on the store, or teacher (STORE/teachers/NAME); its guesses are to be confirmed or
             corrected. With --parts a run of segmentation.
         count: Shapes to propose.
@@ -80,11 +80,13 @@ def _tell_replaced(folder: Path) -> None:
     from pointmcd.data.store import Store
 
     store = Store(folder)
-    if store.parts is not None:
-        count = sum(map(store.is_labelled, range(len(store.shapes))))
+    if store.parts is None:
+        return
+    indices = [*store.indices("train"), *store.indices("val")]
+    if count := sum(store.is_labelled(int(index)) for index in indices):
         console.print(
             f"note: the part labels of {count} shapes in the store are not on the page; teach and"
-            " train --labels take its file in their place, for train and validation",
+            " train take the page's file (--labels) in their place",
             soft_wrap=True,
         )
 

@@ -1,7 +1,7 @@
 """`pointmcd teach`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import tyro
 
@@ -9,9 +9,13 @@ from pointmcd.cli.output import print_labels, print_line
 from pointmcd.files import read_json
 from pointmcd.teachers.config import TeachConfig
 
+if TYPE_CHECKING:  # it imports torch
+    from pointmcd.tasks.task import Task
+
 
 def teach(config: Annotated[TeachConfig, tyro.conf.arg(name="")]) -> None:
     """Train an image teacher on the views and export its outputs into the store."""
+    from pointmcd.tasks.task import task_of_lesson
     from pointmcd.teachers.lesson import LESSONS
     from pointmcd.teachers.teach import teach as run
 
@@ -20,22 +24,20 @@ def teach(config: Annotated[TeachConfig, tyro.conf.arg(name="")]) -> None:
     meta = read_json(folder / "teacher.json")
     lesson = LESSONS.get(config.task)
     print_line(f"{folder}: {lesson.summary(meta)}")
-    if lesson.reads_parts and meta["val_shapes"]:
-        _compare_with_students(folder)
+    task = task_of_lesson(config.task)
+    if task is not None and lesson.reads_parts and meta["val_shapes"]:
+        _compare_with_students(folder, task)
 
 
-def _compare_with_students(folder: Path) -> None:
+def _compare_with_students(folder: Path, task: "Task") -> None:
     """Say how good a teacher of parts is by what `train` shows of students."""
     from pointmcd.evaluation.evaluate import evaluate_teacher
     from pointmcd.progress import console
-    from pointmcd.tasks.task import task_of_teacher
 
-    metrics = evaluate_teacher(folder, "val")
-    task = task_of_teacher(folder, read_json(folder / "teacher.json")["task"])
-    best = task.best_name
+    metrics, best = evaluate_teacher(folder, "val"), task.best_name
     caution = task.caution(metrics)
     console.print(
-        f"note: for points, as train shows it of students: validation {best}"
-        f" {metrics.main[best]:.1%}{f'; {caution}' if caution else ''}",
+        f"note: its answers for points have {metrics.main[best]:.1%} {best} on the validation"
+        f" split, which train shows of students{f'; {caution}' if caution else ''}",
         soft_wrap=True,
     )

@@ -25,7 +25,7 @@ def view(
         subject: Mesh or cloud files, and folders of them; or a store, with the points that each
             view sees; or an evaluated run, with its predictions for test shapes, the wrong first.
         out_file: Page to write, or a folder for it.
-        run: Of files: a run that predicts on them.
+        run: Of files: a run, or a teacher (STORE/teachers/NAME), that predicts on them.
         shapes: Of a store or run: names of shapes; by default 24.
         label: Of files: their class, if the run labels parts.
         up: Of files: axis that points up; by default that of the run's own shapes, or y.

@@ -67,8 +67,8 @@ def kind_of(file: str) -> str | None:
 
 def _advice(tree: FileTree, kinds: Collection[str], shapes: Collection[str]) -> str:
     """Say how part labels, or the other sort of shapes, are read, where some are beside these."""
-    if ".seg" in kinds and not any(PurePosixPath(f).name == "parts.json" for f in tree.files):
-        return "; part labels need a parts.json that names the parts of each class"
+    if ".seg" in kinds and "parts.json" not in tree.files:
+        return "; part labels need a parts.json beside the classes, which names their parts"
     found = {kind.removeprefix(".") for kind in kinds}
     meshes = any(PurePosixPath(file).suffix[1:].lower() in mesh_suffixes() for file in shapes)
     if meshes and found & CLOUD_SUFFIXES - {"txt", "csv"}:

@@ -142,8 +142,8 @@ def _read(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     about = state.get("about", {})
     if "lesson" in about:
         raise ConfigError(
-            f"{file}: are a teacher's weights, for other programs; predict with the teacher itself,"
-            " STORE/teachers/NAME"
+            f"{file}: holds a teacher's weights, for other programs; predict with the teacher"
+            " itself, STORE/teachers/NAME"
         )
     if not {"task", "student", "channels", "run"} <= {*about}:
         raise PointMCDError(f"{file}: was not written by pointmcd export --to safetensors")

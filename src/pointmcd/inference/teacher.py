@@ -38,8 +38,6 @@ class Teacher:
         meta: its teacher.json.
         task: what it does.
         lesson: that it learnt, with its weights.
-        model: images in 0 to 1, float [B, V, 3, H, W], and class ids [B] where the task takes
-            them -> what the lesson's `image_model` returns, such as logits [B, K].
     """
 
     folder: Path
@@ -47,7 +45,17 @@ class Teacher:
     meta: dict[str, Any]
     task: Task
     lesson: Lesson
-    model: nn.Module
+
+    @property
+    def model(self) -> nn.Module:
+        """Images in 0 to 1, float [B, V, 3, H, W], and class ids [B] where the task takes them.
+
+        It returns what the lesson's `image_model` does, such as logits [B, K].
+
+        Raises:
+            ConfigError: when the lesson has none.
+        """
+        return self.lesson.image_model().to(self.lesson.device).eval()
 
     @property
     def labels(self) -> Labels:
@@ -82,8 +90,7 @@ def open_teacher(folder: Path, device: torch.device) -> Teacher:
     """
     store, meta = open_teacher_store(folder)
     task = task_of_teacher(folder, meta["task"])
-    lesson = load_lesson(folder, meta, store, device)
-    return Teacher(folder, store, meta, task, lesson, lesson.image_model().to(device).eval())
+    return Teacher(folder, store, meta, task, load_lesson(folder, meta, store, device))
 
 
 def predict_by_views(

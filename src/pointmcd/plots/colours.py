@@ -7,7 +7,8 @@ from pointmcd.typing import Bytes, Integers
 #: The first six are Okabe and Ito's; each further one is the colour, of all that are neither pale
 #: nor dark nor grey, that lies farthest from those before it, for the vision that tells it from
 #: them worst: full, or lacking one of the three kinds of cones (Machado et al. 2009, eq. 1; CIELAB
-#: distance). No two of the first twelve come nearer than 16 in any vision, of all 13.
+#: distance). In any vision, no two of the first twelve come
+#: nearer than 16, and no two of all 24 nearer than 13.
 _COLOURS = np.array(
     [
         *((0, 114, 178), (230, 159, 0), (0, 158, 115), (204, 121, 167)),

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.textpath import TextPath
 from PIL import Image
 from scipy.spatial import cKDTree
 
@@ -21,8 +22,8 @@ _ENLARGE = 2
 _RADIUS, _SMALLEST, _LARGEST = 1.0, 0.008, 0.1
 #: The cloud's part of the picture's half width.
 _FILL = 0.94
-#: Letters in a line of the legend, and what a coloured patch takes of them.
-_LEGEND, _PATCH = 78, 8
+#: Width of the legend in ems, and what a coloured patch and the space beside it take of that.
+_LEGEND, _PATCH = 44.0, 5.0
 #: Light that reaches a ball's rim, and what stands farthest away; how dark a step in depth is.
 _RIM, _FAR, _STEP = 0.7, 0.85, 3.0
 
@@ -44,8 +45,8 @@ def parts_figure(cloud: PaintedCloud, names: Sequence[str]) -> Figure:
     every = zip(names, part_colours(len(names)), strict=True)
     occurring = {*np.unique(cloud.parts).tolist()}
     shown = [(readable(name), colour) for i, (name, colour) in enumerate(every) if i in occurring]
-    longest = max((len(name) for name, _ in shown), default=0)
-    columns = min(max(_LEGEND // (longest + _PATCH), 1), 4)
+    widest = max((_width(name) for name, _ in shown), default=0)
+    columns = min(max(int(_LEGEND / (widest + _PATCH)), 1), 4)
     rows = -(-len(shown) // columns)
     figure = Figure(figsize=(6.4, 3.5 + 0.25 * rows), layout="constrained")
     colours = part_paint(cloud.parts, len(names))
@@ -56,6 +57,11 @@ def parts_figure(cloud: PaintedCloud, names: Sequence[str]) -> Figure:
     patches = [Patch(color=colour / 255, label=name) for name, colour in shown]
     figure.legend(handles=patches, loc="outside lower center", ncols=columns, frameon=False)
     return figure
+
+
+def _width(text: str) -> float:
+    """The width of a text in ems of the legend's font."""
+    return float(TextPath((0, 0), text, size=1).get_extents().width)
 
 
 def cloud_picture(

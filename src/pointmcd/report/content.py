@@ -109,7 +109,7 @@ def headline(comparison: Comparison, rest: Comparison | None = None) -> tuple[st
     variant = comparison.variants[main_variant(comparison)]
     if comparison.baseline is None or not comparison.differences:
         return f"{variant.label}: {percent(variant.score)} % {comparison.task.wording.share}", ""
-    found, metric = _told_difference(comparison, variant, comparison.baseline)
+    found, metric = _told_difference(comparison)
     one, two = variant.label, comparison.baseline.label
     where = SHAPE_SETS[comparison.split].where.format(comparison.count)
     evidence = (
@@ -123,18 +123,14 @@ def headline(comparison: Comparison, rest: Comparison | None = None) -> tuple[st
     return f"{one} and {two} are not measurably different", evidence
 
 
-def _told_difference(
-    comparison: Comparison, variant: Variant, baseline: Variant
-) -> tuple[Interval, str]:
-    """The main variant's difference in the main metric, or in a better one, and its name.
+def _told_difference(comparison: Comparison) -> tuple[Interval, str]:
+    """The main variant's difference in what a task goes by elsewhere, and the metric's name.
 
-    A task's caution says of the main metric that it misleads here.
+    That is the metric by which the best epoch is chosen, where it has an interval, or the main one.
     """
     task, found = comparison.task, comparison.differences[main_variant(comparison)]
-    metrics = (result.metrics for side in (variant, baseline) for result in side.results)
-    if found.others and any(map(task.caution, metrics)):
-        name, other = next(iter(found.others.items()))
-        return other, name
+    if task.best_name in found.others:
+        return found.others[task.best_name], task.best_name
     return found.overall, task.wording.short
 
 

@@ -74,7 +74,7 @@ def view(
         subject: mesh or cloud files and folders of them; a store, with what each view sees; or an
             evaluated run, with what it predicts for test shapes, the wrong ones first.
         out: the page, or a folder in which to write view.html.
-        run: of files: a run that predicts on them.
+        run: of files: a run, or a teacher, that predicts on them.
         shapes: of a store or run: names of shapes; by default 24, spread over all.
         label: of files: their class, for a run that labels parts.
         up: of files: the axis that points up in them; by default that of the run's own shapes, or
@@ -90,8 +90,8 @@ def view(
     store, trained = ([(p / file).is_file() for p in paths] for file in ("store.json", "run.json"))
     if len(paths) != 1 and (not paths or any(store + trained)):
         raise ConfigError("view: give files and folders of them, or one store, or one run")
-    if is_teacher(paths[0]):
-        raise ConfigError(f"{paths[0]}: is a teacher; give files, and the teacher as --run")
+    if taught := next(filter(is_teacher, paths), None):
+        raise ConfigError(f"{taught}: is a teacher; give files, and the teacher as --run")
     if up and any(store + trained):
         raise ConfigError(f"--up {up}: is for files; {paths[0]} knows what is up in its shapes")
     if store[0]:

@@ -138,7 +138,7 @@ class ClassificationTask(Task):
     weighs_shapes = True
     arrays = ("predictions", "probabilities")
     #: With few labels a teacher's answers for all other shapes help even where it is a little
-    #: behind; with all labels they help where it is well ahead, and harm where it is not
+    #: behind; with all labels they may help where it is well ahead, and harm where it is not
     #: (docs/when-distillation-pays.md). A quick baseline is a few points below a whole one.
     leads = (-5.0, 8.0)
     teacher_answer = "logits"

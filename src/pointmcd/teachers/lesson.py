@@ -191,9 +191,11 @@ class Lesson(ABC):
         Raises:
             ConfigError: as `image_model`.
         """
-        del rig, label
-        images = as_images(torch.from_numpy(shape.views)[None]).to(self.device)
-        said: Tensor = self.image_model().to(self.device).eval()(images)[0]
+        del rig
+        inputs = [as_images(torch.from_numpy(shape.views)[None])]
+        inputs += [] if label < 0 else [torch.tensor([label])]
+        model = self.image_model().to(self.device).eval()
+        said: Tensor = model(*(tensor.to(self.device) for tensor in inputs))[0]
         return said.float().cpu()
 
 

@@ -282,15 +282,15 @@ def _instead(path: Path) -> str:
         hint = f"; did you mean {path.parent / near[0]}?" if near else ""
         return f" (it does not exist){hint or '; make one with pointmcd train'}"
     if (path / "teacher.json").is_file():
-        return " but a teacher's; name a run here"
+        return " but a teacher's; give a run"
     what = " but a store" if (path / "store.json").is_file() else ""
     return f"{what} (no run.json); make one with pointmcd train"
 
 
 def _runs_in(folder: Path) -> list[str]:
-    """Names of the runs, or teachers, in a folder."""
-    found = [*folder.glob("*/run.json"), *folder.glob("*/teacher.json")]
-    return sorted(file.parent.name for file in found)
+    """Names of the runs in a folder; of the teachers in a store's."""
+    file = "teacher.json" if (folder.parent / "store.json").is_file() else "run.json"
+    return sorted(found.parent.name for found in folder.glob(f"*/{file}"))
 
 
 def _cell(value: Any) -> str:

@@ -27,7 +27,7 @@ from pointmcd.views.rig import Rig
 if TYPE_CHECKING:
     from pointmcd.preparation.prepare_shape import PreparedShape
 
-#: Shapes that tell how many points no view sees, and the share of them that is worth a word.
+#: Shapes that tell how many points no view sees, and the share from which a note says so.
 _LOOKED_AT, _MANY_UNSEEN = 50, 0.1
 #: Pixels drawn of each view for one step: a fraction of the work of all of them.
 PIXELS = 2048
@@ -76,12 +76,11 @@ class SegmentationLesson(MapLesson):
         some = self.train[:: -(-len(self.train) // _LOOKED_AT)]
         unseen = 1 - self.store.visibility(some, self.store.num_points).any(axis=2).mean()
         if unseen > _MANY_UNSEEN:
-            other = (
-                "" if self.store.rig["name"] == "ring16" else " (prepare --rig ring16 sees more)"
-            )
+            ring = self.store.rig["name"] == "ring12"
+            other = "; prepare --rig ring16 looks from below, too" if ring else ""
             console.print(
-                f"note: no view sees {unseen:.0%} of the points, mostly from below: of these the"
-                f" teacher says nothing{other}",
+                f"note: no view sees {unseen:.0%} of the points: of these the teacher says"
+                f" nothing{other}",
                 soft_wrap=True,
             )
 
