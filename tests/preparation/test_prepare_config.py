@@ -16,6 +16,7 @@ from pointmcd.preparation.prepare import PrepareResult, prepare
 from pointmcd.views.rig import get_rig
 
 PREPARE = importlib.import_module("pointmcd.preparation.prepare")
+COMMAND = importlib.import_module("pointmcd.cli.prepare")
 
 
 @pytest.fixture
@@ -28,6 +29,7 @@ def configs(monkeypatch):
         return PrepareResult(config.store, 0, [], [])
 
     monkeypatch.setattr(PREPARE, "prepare", prepare)
+    monkeypatch.setattr(COMMAND, "_splits", lambda store: "")
     return seen
 
 
