@@ -280,3 +280,13 @@ def test_every_accuracy_has_an_interval(bench, seeds):
     assert low is not None
     assert float(low[1]) < 100
     assert "95% interval over test shapes (Wilson's)" in text
+
+
+def test_teachers_named_by_their_seeds_are_one_variant(bench: Bench) -> None:
+    runs = [
+        bench.run("distilled", seed, config={"teacher": f"smoothed-0.1-s{seed}"}) for seed in (0, 1)
+    ]
+    (variant,) = compare(runs).variants
+    assert variant.seeds == (0, 1)
+    other = bench.run("distilled", 2, config={"teacher": "smoothed-0.1-s1"}, name="other")
+    assert [one.seeds for one in compare([*runs, other]).variants] == [(0, 1), (2,)]

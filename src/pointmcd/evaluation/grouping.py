@@ -88,5 +88,7 @@ def _settings(result: RunResult) -> dict[str, Any]:
     kept = ("task", "student", "arm", "teacher", "store_fingerprint")
     before = {key: start.get(key) for key in kept if start} | start.get("settings", {})
     own = {key: value for key, value in result.config.items() if key not in _NEUTRAL}
+    if own.get("teacher"):  # one for each seed, named by it, is one setting
+        own["teacher"] = str(own["teacher"]).removesuffix(f"-s{result.seed}")
     own |= result.known_labels
     return own | {f"from {key}": value for key, value in before.items() if key != "seed"}
