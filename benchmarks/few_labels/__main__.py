@@ -75,7 +75,10 @@ OWN_TEACHERS: dict[str, dict[str, Any]] = {
 }
 #: The variants that each task runs by default.
 OF_TASK = {
-    "classification": tuple(VARIANTS)[:7],
+    "classification": (
+        *("baseline", "logits", "vafp", "vafp-all"),
+        *("logits-vafp", "logits-view_logits", "logits-contrast"),
+    ),
     "segmentation": ("baseline", "vafp", "point_logits"),
 }
 #: Settings that names of runs and titles leave out.

@@ -5,7 +5,9 @@ import sys
 import zipfile
 from functools import partial
 
+import numpy as np
 import pytest
+import torch
 from dataset_layouts import write_modelnet_npy
 from store_copies import copy_store
 
@@ -29,6 +31,7 @@ from benchmarks.unsupervised import __main__ as unsupervised
 from benchmarks.unsupervised import runs
 from pointmcd.data.store import Store
 from pointmcd.evaluation.evaluate import evaluate
+from pointmcd.inference.predictor import open_predictor
 from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare
 from pointmcd.teachers.config import TeachConfig
@@ -142,6 +145,13 @@ def test_accuracy_by_heading(trained_run, tiny_store, tmp_path):
     found = [*pretrained.by_heading(folder, Store(tiny_store))]
     assert len(found) == len(pretrained.HEADINGS)
     assert found[0] == pytest.approx(evaluate(folder, device="cpu")["last"].overall_accuracy)
+    store, trained = Store(tiny_store), open_predictor(folder, "last", torch.device("cpu"))
+    assert store.up == "y"
+    indices = store.indices("test")
+    x, y, z = torch.from_numpy(np.array(store.points(indices, trained.points))).unbind(dim=2)
+    with torch.inference_mode():
+        said = trained.model(torch.stack([z, y, -x], dim=2)).argmax(dim=1).numpy()
+    assert found[pretrained.HEADINGS.index(90)] == (said == store.labels(indices)).mean()
 
 
 def test_few_labels(run, monkeypatch, tiny_store, tmp_path):
