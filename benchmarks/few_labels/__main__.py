@@ -9,7 +9,7 @@ A variant is in the tables with the seeds that are done. `--student` takes anoth
 segmentation` parts. On a GPU, `--at-once 4` trains four runs at a time.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -54,6 +54,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "vafp-shuffled": {"objective": ("vafp:3",), "pairing": "shuffled"},
     "vafp-random": {"objective": ("vafp:3",), "teacher": "random-lite0"},
     "logits-shuffled": {"objective": ("logits:9",), "pairing": "shuffled"},
+    "logits-3": {"objective": ("logits:3",)},
+    "logits-27": {"objective": ("logits:27",)},
     "logits-smoothed": {"objective": ("logits:9",), "teacher": "smoothed-{fraction:g}-s{seed}"},
     "kd": {"objective": ("logits:9,standardise=false",)},
     "relations": {"objective": ("relations",)},
@@ -160,7 +162,7 @@ def clouds_of(source: Path, work: Path) -> Path:
     return work / "clouds"
 
 
-def section(study: Study, title: str) -> Iterator[str]:
+def section(study: Study, title: str, variants: Iterable[str]) -> Iterator[str]:
     """Yield the paragraphs of one data set and fraction: what is known, and one table a variant."""
     store = Store(study.work / "store")
     known = len(labelled_train(store, study.fraction, 0))
@@ -176,7 +178,7 @@ def section(study: Study, title: str) -> Iterator[str]:
         f" {describe(study.config('baseline', 0))}, {study.epochs} epochs."
         f" {''.join(map(trained_on, first))}"
     )
-    for variant in VARIANTS:
+    for variant in variants:
         paired = [seed for seed in study.done(variant) if seed in study.done("baseline")]
         if variant == "baseline" or not paired:
             continue
@@ -188,8 +190,8 @@ def section(study: Study, title: str) -> Iterator[str]:
         yield to_markdown(comparison_table(compare(runs, baseline)))
 
 
-def write_page(study: Study, title: str) -> None:
-    """Write the page; the sections of other data sets and fractions stay as they are."""
+def write_page(study: Study, title: str, variants: Iterable[str]) -> None:
+    """Write the page; the sections of other titles and fractions stay as they are."""
     head = (
         "# Few labels: what a teacher of the same labels gives",
         "Written by `python -m benchmarks.few_labels ../shared/data/SET.zip WORK`;"
@@ -201,7 +203,7 @@ def write_page(study: Study, title: str) -> None:
         f" else: PointNet, {POINTS} points, {EPOCHS} epochs, teacher {TEACHER}.",
         machine(),
     )
-    write(PAGE, [*head, *sections(PAGE, list(section(study, title)))])
+    write(PAGE, [*head, *sections(PAGE, list(section(study, title, variants)))])
 
 
 def main() -> None:
@@ -229,6 +231,9 @@ def main() -> None:
         "--copies", type=int, default=0, help="deformed copies of each train shape (prepare)"
     )
     options.add_argument("--val-fraction", type=float, default=0.15, help="of train (prepare)")
+    options.add_argument(
+        "--title", default="", help="rest of the section's title: a section of these variants alone"
+    )
     options.add_argument("--page", action="store_true", help="train nothing, write the page")
     chosen = options.parse_args()
     fraction, task = chosen.fraction, chosen.task
@@ -256,7 +261,8 @@ def main() -> None:
             chosen.at_once,
             chosen.together,
         )
-    write_page(study, f"{chosen.source.stem}{' as clouds' if chosen.clouds else ''}")
+    title = f"{chosen.source.stem}{' as clouds' if chosen.clouds else ''}{chosen.title}"
+    write_page(study, title, variants if chosen.title else VARIANTS)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,10 @@ from pointmcd.encoders.image_encoder import ImageEncoder
 from pointmcd.errors import StoreError
 from pointmcd.ops import packed_convolution
 from pointmcd.teachers import features
+from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.features import (
     EncodingPlan,
+    cache_features,
     encode_shapes,
     encode_store,
     features_folder,
@@ -193,4 +195,18 @@ def test_the_cache_of_a_taught_store_is_what_the_encoder_sees(taught_store):
 
 
 def test_names_of_folders(store):
-    assert features_folder(store, "random:lite0") == store.path / "features" / "random-lite0"
+    folder = store.path / "features"
+    assert features_folder(store, "random:lite0") == folder / "random-lite0"
+    assert features_folder(store, "random:lite0", seed=2) == folder / "random-lite0-s2"
+    assert features_folder(store, "lite0", seed=2) == folder / "lite0"
+
+
+def test_random_weights_of_several_seeds_stand_side_by_side(tiny_store, tmp_path):
+    store = Store(copy_store(tiny_store, tmp_path / "store"))
+    rows = []
+    for seed in (0, 1, 0):
+        config = TeachConfig(store.path, "random:lite0", seed=seed)
+        folders = cache_features(store, config, ImageEncoder("random:lite0", seed), CPU)
+        rows.append(gather_rows(store, folders[0], np.arange(3)))
+    assert np.array_equal(rows[0], rows[2])
+    assert not np.allclose(rows[0], rows[1], atol=0.01)

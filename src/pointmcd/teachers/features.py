@@ -32,12 +32,14 @@ def folder_name(encoder: str) -> str:
     return re.sub(r"[:/\\]", "-", encoder)
 
 
-def features_folder(store: Store, encoder: str, weights: str = "") -> Path:
+def features_folder(store: Store, encoder: str, weights: str = "", seed: int = 0) -> Path:
     """Return the folder of a frozen encoder's features in a store.
 
-    Features of other weights (`ImageEncoder.weights`) have another folder.
+    Features of other weights (`ImageEncoder.weights`) have another folder, and so have those of
+    another seed of random weights.
     """
-    own = f"-{weights[:8]}" if weights else ""
+    drawn = f"-s{seed}" if seed and encoder.startswith(RANDOM_PREFIX) else ""
+    own = f"-{weights[:8]}" if weights else drawn
     return store.path / "features" / f"{folder_name(encoder)}{own}"
 
 
@@ -58,7 +60,7 @@ def cache_features(
     for member in encoder.members:
         seed = config.seed if member.name.startswith(RANDOM_PREFIX) else 0  # of random weights
         use_runtime(member, config.runtime)
-        folders.append(features_folder(store, member.name, member.weights))
+        folders.append(features_folder(store, member.name, member.weights, config.seed))
         identity = f"{member.name} {seed} {member.weights}".rstrip()
         encode_store(store, member, folders[-1], device, identity)
     return tuple(folders)

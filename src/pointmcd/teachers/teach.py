@@ -55,7 +55,8 @@ def teach(config: TeachConfig) -> Path:
     folder = teacher_folder(store, name)
     if not _is_done(folder, store, kind, config):
         encoder = ImageEncoder(config.teacher, config.seed, config.weights)
-        features = [features_folder(store, one.name, one.weights) for one in encoder.members]
+        members, seed = encoder.members, config.seed
+        features = [features_folder(store, one.name, one.weights, seed) for one in members]
         for place in (folder.parent, *features):
             remove_stale(place)
         device = pick_device("cpu" if config.runtime == "onnx" else config.device)
