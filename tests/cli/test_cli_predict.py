@@ -33,12 +33,13 @@ def test_predict_names_the_bad_file_and_goes_on(cli, trained_run, furniture_root
     assert "…" not in told
 
 
-def test_predict_writes_a_cloud_and_a_picture(cli, parts_run, chair, tmp_path):
+def test_predict_writes_a_cloud_a_picture_and_the_parts_of_faces(cli, parts_run, chair, tmp_path):
     out = tmp_path / "found"
     status, table, err = cli("predict", parts_run, chair, "--label", "chair", "--out", out, *CPU)
     assert (status, err) == (0, "")
     cloud, picture = out / f"{chair.stem}-parts.ply", out / f"{chair.stem}-parts.png"
-    assert sorted(out.iterdir()) == [cloud, picture]
+    faces = out / f"{chair.stem}-parts.seg"
+    assert sorted(out.iterdir()) == [cloud, picture, faces]
     assert len(trimesh.load(cloud).vertices) == 64
     with Image.open(picture) as opened:
         assert opened.format == "PNG"
@@ -121,7 +122,7 @@ def test_a_run_of_parts_names_the_bad_file_and_goes_on(cli, parts_run, chair, tm
     (line,) = err.splitlines()
     assert line.startswith(f"pointmcd: {bad}: ")
     assert str(chair) in cells(table)[0]
-    assert len(list(out.iterdir())) == 2
+    assert len(list(out.iterdir())) == 3
 
 
 def test_a_run_of_classes_is_given_no_label(refused, trained_run, chair, tmp_path):

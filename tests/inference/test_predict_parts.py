@@ -14,7 +14,8 @@ from pointmcd.errors import ConfigError, PointMCDError, RunError
 from pointmcd.files import read_json, write_json
 from pointmcd.inference.predict import predict
 from pointmcd.plots.colours import part_colours
-from pointmcd.shapes.clouds import read_points
+from pointmcd.shapes.clouds import read_cloud, read_points
+from pointmcd.tasks.file_parts import face_parts
 from pointmcd.tasks.task import Labels, get_task
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.run import create_run
@@ -74,6 +75,11 @@ def test_mesh_gets_its_parts_a_cloud_and_a_picture(label, run, chair, tmp_path):
     np.testing.assert_array_equal(cloud.vertices.astype(np.float32), points[0])
     np.testing.assert_array_equal(cloud.metadata["_ply_raw"]["vertex"]["data"]["part"], wanted)
     np.testing.assert_array_equal(cloud.colors[:, :3], part_colours(3)[wanted - 2])
+    surface = read_cloud(chair, POINTS, 0)[1]
+    assert found.seg == tmp_path / "parts" / f"{chair.stem}-parts.seg"
+    of_faces = np.loadtxt(found.seg, dtype=int)
+    np.testing.assert_array_equal(of_faces, face_parts(surface, points[0].numpy(), wanted - 2))
+    assert len(of_faces) == surface.mesh.origin.count
     shares = [np.mean(wanted == part) for part in (2, 3, 4)]
     assert list(found.parts.values()) == pytest.approx(shares)
 
@@ -132,7 +138,7 @@ def test_bad_files_are_told_of_and_the_rest_goes_on(label, chair, tmp_path):
         assert (prediction.parts, prediction.ply, prediction.picture) == ({}, None, None)
     assert found[1].parts == found[3].parts
     assert found[1].ply != found[3].ply  # given twice, written twice
-    assert len(list((tmp_path / "parts").iterdir())) == 4
+    assert len(list((tmp_path / "parts").iterdir())) == 6
 
 
 def test_small_cloud_is_written_without_repeats(label, tmp_path):
@@ -164,8 +170,8 @@ def test_needs_no_store(label, run, chair):
 
 def test_without_a_folder_nothing_is_written(label, chair, tmp_path):
     (found,) = label(chair, out=None)
-    assert found == replace(label(chair)[0], ply=None, picture=None)
-    assert len(list((tmp_path / "parts").iterdir())) == 2  # of the second call
+    assert found == replace(label(chair)[0], ply=None, picture=None, seg=None)
+    assert len(list((tmp_path / "parts").iterdir())) == 3  # of the second call
 
 
 def test_refused_at_once_even_without_files(tmp_path):

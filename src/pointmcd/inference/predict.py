@@ -22,7 +22,7 @@ from pointmcd.inference.teacher import open_teacher, predict_by_views, refuse_ru
 from pointmcd.ops.masked_max import max_over_points
 from pointmcd.options import Axis
 from pointmcd.shapes.axes import axis_of_files, turn
-from pointmcd.shapes.clouds import read_points
+from pointmcd.shapes.clouds import read_cloud
 from pointmcd.tasks.task import InputFile, Labels, Prediction, Task
 from pointmcd.teachers.stored import is_teacher
 
@@ -53,8 +53,9 @@ def predict(
         label: for a model that is given the class of a shape, as in part segmentation: that of all
             files. By default the folder that a file lies in names it, as `prepare` reads folders:
             CLASS/NAME or CLASS/{train,test}/NAME. A run with a single class needs neither.
-        out: folder for what the task writes (segmentation: NAME-parts.ply and NAME-parts.png); by
-            default nothing is written. An input file is never written over.
+        out: folder for what the task writes (segmentation: NAME-parts.ply, NAME-parts.png, and
+            NAME-parts.seg, the part of each face of a mesh or point of a cloud); by default nothing
+            is written. An input file is never written over.
         checkpoint: "last", whose accuracy `evaluate` and `compare` say first, or "best" (on the
             validation split, if that was not fitted).
         device: cpu, cuda, mps or auto.
@@ -106,10 +107,10 @@ def predictions(
         try:
             known = class_of(path)
             notes: list[str] = []
-            cloud = read_points(path, used.points, 0, columns, notes, used.features)
+            cloud, whole = read_cloud(path, used.points, 0, columns, notes, used.features)
             if notes and len(np.unique(cloud, axis=0)) < used.points:
                 notes.append(f"fewer distinct points than the {used.points:,} used in training")
-            file = InputFile(path, cloud, known, targets, up=theirs)
+            file = InputFile(path, cloud, known, targets, up=theirs, whole=whole)
         except ShapeError as error:
             yield task.prediction(path, fault=str(error))
             continue

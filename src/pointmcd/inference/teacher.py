@@ -122,7 +122,7 @@ def predict_by_views(
         except ShapeError as error:
             yield task.prediction(path, fault=str(error))
             continue
-        file = InputFile(path, shape.points, label, targets, up=rig.up)
+        file = InputFile(path, shape.points, label, targets, up=rig.up, whole=shape.surface)
         with torch.inference_mode():
             answer = teacher.lesson.answer(shape, rig, known.class_id(label))
         found = task.predict(task.teacher_output(answer, file, known), file, known)

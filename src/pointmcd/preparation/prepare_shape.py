@@ -17,7 +17,7 @@ from pointmcd.shapes.deformation import deform
 from pointmcd.shapes.features import DIRECTIONS, turned, wanted
 from pointmcd.shapes.formats import reading
 from pointmcd.shapes.mesh import Mesh, normalise, read_mesh
-from pointmcd.shapes.sampling import barycentric, sample_surface, surface_features
+from pointmcd.shapes.sampling import Surface, barycentric, sample_surface, surface_features
 from pointmcd.typing import Bools, Bytes, Doubles, Floats, Indices, Ints, Shorts
 from pointmcd.views.framing import Framing
 from pointmcd.views.hidden_points import hidden_point_removal
@@ -50,6 +50,7 @@ class PreparedShape:
         notes: one line each on what a reader of results should know.
         read: points in the file of a cloud; 0 for a mesh.
         features: float32 [P, 3] by name, those that the source's `features` names.
+        surface: where the points lie on a mesh; None of a cloud.
     """
 
     points: Floats
@@ -62,6 +63,7 @@ class PreparedShape:
     notes: Sequence[str] = ()
     read: int = 0
     features: Mapping[str, Floats] = field(default_factory=dict)
+    surface: Surface | None = None
 
 
 def prepare_shape(source: ShapeSource, count: int, rig: Rig, seed: int) -> PreparedShape:
@@ -111,6 +113,7 @@ def _prepare_mesh(
         framing=caster.framing,
         triangles=len(mesh.faces),
         features=surface_features(mesh, points, face) if features else {},
+        surface=Surface(mesh, face),
     )
 
 

@@ -11,7 +11,7 @@ from pointmcd.shapes.cloud_files import parse_rows
 from pointmcd.shapes.features import wanted
 from pointmcd.shapes.formats import CLOUD_SUFFIXES, mesh_suffixes, read_file, reading
 from pointmcd.shapes.mesh import normalise, read_mesh, unit_box, unit_sphere
-from pointmcd.shapes.sampling import sample_surface, surface_features
+from pointmcd.shapes.sampling import Surface, sample_surface, surface_features
 from pointmcd.typing import Doubles, Floats, Indices, Reals
 
 
@@ -46,6 +46,21 @@ def read_points(
         ShapeError: when the file is absent, of another type, empty, has NaN or infinite points, or
             lacks a feature.
     """
+    return read_cloud(path, count, seed, columns, notes, features)[0]
+
+
+def read_cloud(
+    path: Path,
+    count: int,
+    seed: int,
+    columns: str | None = None,
+    notes: list[str] | None = None,
+    features: Sequence[str] = (),
+) -> tuple[Floats, Surface | Floats]:
+    """Return what `read_points` does, and of a mesh where these lie, of a cloud all of its points.
+
+    The latter, float32 `[N, 3]`, are in the order of the file, and in the same unit sphere.
+    """
     refuse_other_files(path)
     suffix, name, rows = path.suffix[1:].lower(), str(path), None
     if suffix in CLOUD_SUFFIXES:
@@ -55,12 +70,13 @@ def read_points(
         points, face = sample_surface(mesh, count, seed)
         with reading(name):
             found = surface_features(mesh, points, face) if features else {}
-        return np.concatenate([points, *wanted(found, features, name).values()], axis=1)
+        beside = wanted(found, features, name).values()
+        return np.concatenate([points, *beside], axis=1), Surface(mesh, face)
     cloud = normalise_cloud(check_finite(rows.points, name), name).astype(np.float32)
     if notes is not None:
         notes.append(f"{len(rows.points):,} points")
     beside = wanted(rows.features, features, name).values()
-    return np.concatenate([cloud, *beside], axis=1)[cloud_order(cloud, count)]
+    return np.concatenate([cloud, *beside], axis=1)[cloud_order(cloud, count)], cloud
 
 
 def refuse_other_files(path: Path) -> None:

@@ -31,6 +31,19 @@ _READERS: dict[str, Callable[[bytes], Polygons]] = {
 
 
 @dataclass(frozen=True, eq=False)
+class FileFaces:
+    """The faces of a file, polygons it may be, that the triangles of a mesh fill.
+
+    Attributes:
+        index: the face in the file of each triangle, int64 `[F]`.
+        count: number of faces in the file; those without area have no triangle.
+    """
+
+    index: Indices
+    count: int
+
+
+@dataclass(frozen=True, eq=False)
 class Mesh:
     """Triangles in space.
 
@@ -39,12 +52,14 @@ class Mesh:
         faces: indices into `vertices`, int64 `[F, 3]`, F at least 1.
         parts: part label of each face, int16 `[F]`, counted from 0 in the shape's class, or None.
         colours: of the corners of each face as in the file, `[F, 3, 3]`, or None.
+        origin: where each face comes from; None where that is not known.
     """
 
     vertices: Doubles
     faces: Indices
     parts: Shorts | None = None
     colours: Array | None = None
+    origin: FileFaces | None = None
 
     @property
     def double_areas(self) -> Doubles:
@@ -98,7 +113,8 @@ def read_mesh(
             if parts is not None:  # trimesh may leave the order of the file
                 raise FormatError("part labels need a file of type .obj, .off, .ply, .stl or .glb")
     with reading(name):
-        return _without_degenerate_faces(_triangles(polygons, parts))
+        mesh = _without_degenerate_faces(_triangles(polygons, parts))
+    return mesh if kind in _READERS else replace(mesh, origin=None)
 
 
 def _triangles(polygons: Polygons, parts: Shorts | None) -> Mesh:
@@ -110,14 +126,11 @@ def _triangles(polygons: Polygons, parts: Shorts | None) -> Mesh:
     finite = np.asarray(np.isfinite(polygons.vertices).all(axis=1))
     if not finite[faces].all():
         raise FormatError("a vertex is NaN or infinite")
-    colours = _corner_colours(polygons, faces, polygon)
-    if parts is None:
-        return Mesh(polygons.vertices, faces, None, colours)
-    if len(parts) != len(polygons.counts):
-        raise FormatError(
-            f"{len(parts)} part labels for {len(polygons.counts)} faces; one per face is needed"
-        )
-    return Mesh(polygons.vertices, faces, parts[polygon], colours)
+    colours, count = _corner_colours(polygons, faces, polygon), len(polygons.counts)
+    if parts is not None and len(parts) != count:
+        raise FormatError(f"{len(parts)} part labels for {count} faces; one per face is needed")
+    labels = None if parts is None else parts[polygon]
+    return Mesh(polygons.vertices, faces, labels, colours, FileFaces(polygon, count))
 
 
 def _corner_colours(polygons: Polygons, faces: Indices, polygon: Indices) -> Array | None:
@@ -213,7 +226,8 @@ def _without_degenerate_faces(mesh: Mesh) -> Mesh:
         raise FormatError("all faces are degenerate: none has an area")
     parts = None if mesh.parts is None else mesh.parts[whole]
     colours = None if mesh.colours is None else mesh.colours[whole]
-    return Mesh(mesh.vertices, mesh.faces[whole], parts, colours)
+    origin = mesh.origin and FileFaces(mesh.origin.index[whole], mesh.origin.count)
+    return Mesh(mesh.vertices, mesh.faces[whole], parts, colours, origin)
 
 
 def _framed(mesh: Mesh) -> tuple[Mesh, float]:
@@ -225,7 +239,7 @@ def _framed(mesh: Mesh) -> tuple[Mesh, float]:
     except FormatError as error:
         raise FormatError(f"all faces are degenerate: {error}") from error
     faces = (np.cumsum(used) - 1)[mesh.faces]
-    return Mesh(vertices, faces, mesh.parts, mesh.colours), rounding
+    return replace(mesh, vertices=vertices, faces=faces), rounding
 
 
 @contextmanager

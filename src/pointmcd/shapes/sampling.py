@@ -1,5 +1,7 @@
 """Points on the surface of a mesh, ordered so that the first n are a good sample."""
 
+from typing import NamedTuple
+
 import numpy as np
 from trimesh.triangles import points_to_barycentric
 
@@ -10,6 +12,18 @@ from pointmcd.typing import Doubles, Floats, Indices, Reals
 
 #: Candidates drawn for each point that is kept: more make the points more even.
 OVERSAMPLING = 4
+
+
+class Surface(NamedTuple):
+    """Where points lie on a mesh.
+
+    Attributes:
+        mesh: in the coordinates of the points.
+        face: the face that each of P points lies on, int64 `[P]`.
+    """
+
+    mesh: Mesh
+    face: Indices
 
 
 def sample_surface(mesh: Mesh, count: int, seed: int) -> tuple[Floats, Indices]:

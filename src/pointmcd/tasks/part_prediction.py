@@ -1,4 +1,4 @@
-"""The parts of one file: the likeliest of its class for each point, as a PLY and an image."""
+"""The parts of one file: the likeliest of its class for each point, as a PLY, an image, a SEG."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,6 +11,7 @@ from torch import Tensor
 from pointmcd.files import replacing
 from pointmcd.plots.colours import part_paint
 from pointmcd.shapes.axes import turn
+from pointmcd.tasks.file_parts import file_parts
 from pointmcd.tasks.task import InputFile, Labels, Prediction
 from pointmcd.typing import Floats, Indices
 
@@ -39,6 +40,7 @@ class PartPrediction(Prediction):
         parts: share of the points of each part of the class, 0 to 1; empty beside a fault.
         ply: the coloured cloud; None where nothing was written.
         picture: the same as a PNG; None where nothing was written.
+        seg: the part of each face of a mesh or point of a cloud; None where none was written.
         points: distinct points of the file, float32 [n, 3]; none beside a fault.
         point_parts: the part of each, int64 [n], counted from 0 in its class.
     """
@@ -47,28 +49,32 @@ class PartPrediction(Prediction):
     parts: dict[str, float] = field(default_factory=dict)
     ply: Path | None = None
     picture: Path | None = None
+    seg: Path | None = None
     points: Floats = field(default_factory=_no_points, repr=False, compare=False)
     point_parts: Indices = field(default_factory=_no_parts, repr=False, compare=False)
+
+    @property
+    def written(self) -> list[str]:
+        """The files that were written."""
+        return [str(path) for path in (self.ply, self.picture, self.seg) if path]
 
     def cells(self) -> dict[str, str]:
         """The class, the parts with their shares, the largest first, and the files."""
         largest = sorted(self.parts.items(), key=lambda part: -part[1])
         shares = ", ".join(f"{name} {share:.0%}" for name, share in largest if share >= _SHOWN)
-        written = "\n".join(str(path) for path in (self.ply, self.picture) if path)
-        return {"class": str(self.label), "parts": shares, "written": written}
+        return {"class": str(self.label), "parts": shares, "written": "\n".join(self.written)}
 
     def record(self) -> dict[str, Any]:
         """The class, the shares of its parts, and the files."""
-        written = [str(path) for path in (self.ply, self.picture) if path]
-        return {"class": self.label, "parts": self.parts, "written": written}
+        return {"class": self.label, "parts": self.parts, "written": self.written}
 
 
 def predict_parts(logits: Tensor, file: InputFile, labels: Labels) -> PartPrediction:
-    """Label the points of a file, and write the PLY and the image if targets are given.
+    """Label the points of a file, and write the PLY, the image and the SEG if asked to.
 
     Args:
         logits: of all parts, [N, P].
-        file: points and class; its targets are the PLY and the picture, or there are none.
+        file: points and class; its targets are the PLY, the picture and the SEG, or there are none.
         labels: the classes and parts of the run.
 
     Raises:
@@ -80,7 +86,8 @@ def predict_parts(logits: Tensor, file: InputFile, labels: Labels) -> PartPredic
     first, stop = labels.part_ranges[labels.classes.index(file.label)].tolist()
     # A small cloud's points are repeated to fill up the number: each place counts once.
     distinct = np.sort(np.unique(file.points, axis=0, return_index=True)[1])
-    parts = logits[:, first:stop].argmax(dim=1).numpy()[distinct]
+    every = logits[:, first:stop].argmax(dim=1).numpy()
+    parts, seg = every[distinct], None
     if file.targets:
         from pointmcd.plots.parts import PaintedCloud
 
@@ -88,14 +95,18 @@ def predict_parts(logits: Tensor, file: InputFile, labels: Labels) -> PartPredic
         write_ply(file.targets[0], PaintedCloud(points, parts, title), names, first)
         upright = turn(points, file.up, "y")
         write_picture(file.targets[1], PaintedCloud(upright, parts, title), names)
+        if (whole := file_parts(file.whole, file.points[:, :3], every)) is not None:
+            seg = file.targets[2]
+            write_seg(seg, whole)
     shares = np.bincount(parts, minlength=len(names)) / len(parts)
-    ply, picture = file.targets or (None, None)
+    ply, picture, _ = file.targets or (None, None, None)
     return PartPrediction(
         file.path,
         label=file.label,
         parts=dict(zip(names, shares.tolist(), strict=True)),
         ply=ply,
         picture=picture,
+        seg=seg,
         points=file.points[distinct, :3],
         point_parts=parts,
     )
@@ -124,6 +135,16 @@ def write_ply(path: Path, cloud: "PaintedCloud", names: Sequence[str], first: in
     data: bytes = points.export(file_type="ply")
     with replacing(path) as temporary:
         temporary.write_bytes(data.replace(b"element vertex", comments + b"element vertex", 1))
+
+
+def write_seg(path: Path, parts: Indices) -> None:
+    """Write the part of each face or point, counted from 0 in the class, as `prepare` reads it.
+
+    Raises:
+        PointMCDError: when the file cannot be written.
+    """
+    with replacing(path) as temporary:
+        temporary.write_text("".join(f"{part}\n" for part in parts))
 
 
 def write_picture(path: Path, cloud: "PaintedCloud", names: Sequence[str]) -> None:

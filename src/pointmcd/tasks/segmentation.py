@@ -111,7 +111,7 @@ class SegmentationTask(Task):
     )
     input_names = ("points", "labels")
     prediction = PartPrediction
-    written = ("-parts.ply", "-parts.png")
+    written = ("-parts.ply", "-parts.png", "-parts.seg")
     wording = Wording(
         score="instance mIoU",
         class_score="class mIoU",

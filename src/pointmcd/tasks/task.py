@@ -18,6 +18,7 @@ from pointmcd.errors import ConfigError
 from pointmcd.metrics.metrics import Metrics
 from pointmcd.metrics.statistics import Interval, PairedTest, signed_rank
 from pointmcd.plugs import Plugs
+from pointmcd.shapes.sampling import Surface
 from pointmcd.specs import NoOptions, Spec, parse_options
 from pointmcd.tasks.results import Arrays, RunResult, Section, Variant
 from pointmcd.typing import Bools, Doubles, Floats, Indices
@@ -73,6 +74,8 @@ class InputFile:
         unlikeness: distance to the nearest shape whose label the model knew, 1 where unlike
             begins; None: not known.
         up: the axis that points up in the file.
+        whole: of a mesh, where the points lie on it; of a cloud all of its points, float32 [M, 3];
+            None where that is not known.
     """
 
     path: Path
@@ -81,6 +84,7 @@ class InputFile:
     targets: tuple[Path, ...] = ()
     unlikeness: float | None = None
     up: str = "y"
+    whole: Surface | Floats | None = None
 
 
 @dataclass(frozen=True)
