@@ -25,11 +25,11 @@ from pointmcd.metrics.statistics import Interval
 from pointmcd.plots.style import svg_uri, variant_colours
 from pointmcd.report.curves import curves_figure
 from pointmcd.report.gains import differences_figure, gains_figure
-from pointmcd.report.gallery import contact_sheets, open_store, unreadable
+from pointmcd.report.gallery import contact_sheets, open_store
 from pointmcd.report.learning_curve import learning_curve_figure
 from pointmcd.report.settings import setting_rows, trained_on
 from pointmcd.report.view import run_scenes, turned
-from pointmcd.tasks.results import Section, Variant
+from pointmcd.tasks.results import Section, Variant, unreadable
 
 
 def page_content(

@@ -1,6 +1,5 @@
 """Contact sheets: all views of a shape with the points that each sees."""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +11,7 @@ from pointmcd.data.splits import labelled_train
 from pointmcd.data.store import Store
 from pointmcd.errors import PointMCDError
 from pointmcd.plots.style import POINT, Picture, picture_uri
-from pointmcd.tasks.results import Variant
+from pointmcd.tasks.results import Variant, unreadable
 from pointmcd.training.run import Run
 from pointmcd.typing import Bytes, Doubles
 from pointmcd.views.places import project_points, stored_framing
@@ -49,12 +48,6 @@ def open_store(variants: Sequence[Variant]) -> Store | str:
     except PointMCDError as error:
         return unreadable(path, error)
     return store
-
-
-def unreadable(store: Path, error: PointMCDError) -> str:
-    """One sentence on a store, without the folders that lead to it: pages are passed on."""
-    reason = str(error).replace(f"{store.absolute().parent}{os.sep}", "")
-    return f"The store cannot be read: {reason}"
 
 
 def contact_sheets(store: Store, points: int) -> list[Sheet]:

@@ -4,7 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pointmcd.errors import PointMCDError
 from pointmcd.tasks.results import RunResult, Variant
+from pointmcd.teachers.lesson import LESSONS
 
 #: Told elsewhere on the page, or different in every run.
 _LEFT_OUT = {"out", "seed", "store", "overwrite"}
@@ -66,8 +68,24 @@ def _parts(parts: Mapping[str, Sequence[str]]) -> str:
 
 
 def _teacher(teacher: Any) -> str:
+    """What teacher.json says, in words, and without folders."""
     if not isinstance(teacher, dict):
         return str(teacher) if teacher else ""
-    plain = {k: v for k, v in teacher.items() if v is not None and not isinstance(v, (dict, list))}
-    plain.pop("command", None)  # with its folders; the settings beside it say the same
-    return ", ".join(f"{key} {_without_folders(value)}" for key, value in plain.items())
+    settings = teacher.get("settings", {})
+    told = [
+        f"encoder {settings['teacher']}" if "teacher" in settings else "",
+        "fine-tuned" if settings.get("finetune") else "",
+        f"{teacher['steps']:,} steps" if teacher.get("steps") else "",
+        _scores(teacher),
+        f"weights {licence}" if (licence := teacher.get("licence")) else "",
+    ]
+    about = ", ".join(filter(None, told))
+    return f"{teacher.get('name', '')} ({about})" if about else str(teacher.get("name", ""))
+
+
+def _scores(teacher: Mapping[str, Any]) -> str:
+    """How good a teacher is on the validation split; "" where its lesson is not at hand."""
+    try:
+        return LESSONS.get(teacher["task"]).summary(teacher)
+    except (KeyError, PointMCDError):
+        return ""

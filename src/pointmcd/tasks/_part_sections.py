@@ -11,7 +11,7 @@ from pointmcd.errors import PointMCDError
 from pointmcd.plots.colours import part_hex, part_paint
 from pointmcd.plots.parts import BACK, FRONT, cloud_pictures
 from pointmcd.plots.style import picture_uri
-from pointmcd.tasks.results import RunResult, Section, Variant
+from pointmcd.tasks.results import RunResult, Section, Variant, unreadable
 
 #: Shapes in each list of differences, and in the list from the worst to the best.
 _CLEAREST, _SPREAD = 4, 6
@@ -55,11 +55,14 @@ class Kind:
 
 def part_sections(shown: Sequence[Variant], store: Store | str) -> list[Section]:
     """Shapes where two variants differ most and some evenly spread ones; see `Task.sections`."""
-    chosen, fault = _chosen(shown), store if isinstance(store, str) else None
-    try:
-        kinds = _kinds(chosen, shown, None if isinstance(store, str) else store)
-    except PointMCDError as error:
-        kinds, fault = _kinds(chosen, shown, None), f"The store cannot be read: {error}"
+    chosen, fault = _chosen(shown), None
+    if isinstance(store, str):
+        kinds, fault = _kinds(chosen, shown, None), store
+    else:
+        try:
+            kinds = _kinds(chosen, shown, store)
+        except PointMCDError as error:
+            kinds, fault = _kinds(chosen, shown, None), unreadable(store.path, error)
     truth = {
         "variant": shown[-1].label,
         "baseline": shown[0].label if len(shown) > 1 else None,

@@ -1,5 +1,6 @@
 """Evaluated runs, and variants: the runs that differ in nothing but their seed."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from pointmcd.errors import PointMCDError
 from pointmcd.metrics.metrics import Metrics
 from pointmcd.metrics.part_iou import class_means
 from pointmcd.metrics.statistics import Spread, class_interval, majority_vote, score_interval
@@ -30,6 +32,12 @@ def known_labels(info: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str
     count = info.get("labels", info.get("shapes", {}).get("train"))
     file = NO_FILE if config.get("labels") is None else f"of {count} labels"
     return {"label_fraction": config.get("label_fraction", 1.0), "label file": file}
+
+
+def unreadable(store: Path, error: PointMCDError) -> str:
+    """Return a sentence on a store, without the folders that lead to it: pages are passed on."""
+    reason = str(error).replace(f"{store.absolute().parent}{os.sep}", "")
+    return f"The store cannot be read: {reason}"
 
 
 @dataclass(frozen=True)
