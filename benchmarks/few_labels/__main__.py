@@ -9,7 +9,9 @@ A variant is in the tables with the seeds that are done. `--student` takes anoth
 segmentation` parts. On a GPU, `--at-once 4` trains four runs at a time.
 """
 
-from collections.abc import Iterable, Iterator
+import shlex
+from argparse import Namespace
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -100,6 +102,7 @@ class Study:
     teacher: str = TEACHER
     init: Path | None = None
     unlabelled: Path | None = None
+    command: str = ""
 
     @property
     def unusual(self) -> list[str]:
@@ -178,6 +181,7 @@ def section(study: Study, title: str, variants: Iterable[str]) -> Iterator[str]:
         f" {describe(study.config('baseline', 0))}, {study.epochs} epochs."
         f" {''.join(map(trained_on, first))}"
     )
+    yield f"`{study.command}`, with the options of each table:"
     for variant in variants:
         paired = [seed for seed in study.done(variant) if seed in study.done("baseline")]
         if variant == "baseline" or not paired:
@@ -186,7 +190,8 @@ def section(study: Study, title: str, variants: Iterable[str]) -> Iterator[str]:
             [study.config(name, seed).folder for seed in paired] for name in (variant, "baseline")
         )
         control = CONTROLS.get(variant.rpartition("-")[2], "")
-        yield f"`{'`, `'.join(VARIANTS[variant]['objective'])}`{control}:"
+        own = f"--seeds {1 + max(paired)} --variants baseline {variant}"
+        yield f"`{'`, `'.join(VARIANTS[variant]['objective'])}`{control} (`{own}`):"
         yield to_markdown(comparison_table(compare(runs, baseline)))
 
 
@@ -204,6 +209,21 @@ def write_page(study: Study, title: str, variants: Iterable[str]) -> None:
         machine(),
     )
     write(PAGE, [*head, *sections(PAGE, list(section(study, title, variants)))])
+
+
+def command(chosen: Namespace, default: Callable[[str], Any]) -> str:
+    """Return the command of a section, but for the seeds and variants, which each table has."""
+    told = {**vars(chosen), "source": None, "work": None, "at_once": 1, "together": False}
+    told |= {"seeds": default("seeds"), "variants": None, "page": False}
+    elsewhere = {"unlabelled": "OTHER/store", "init": "OTHER/runs/NAME"}
+    told |= {name: path for name, path in elsewhere.items() if told[name]}
+    words = [
+        f"--{name.replace('_', '-')}" + ("" if value is True else f" {shlex.quote(str(value))}")
+        for name, value in told.items()
+        if value != default(name)
+    ]
+    start = f"python -m benchmarks.few_labels ../shared/data/{chosen.source.name} WORK"
+    return " ".join([start, *words])
 
 
 def main() -> None:
@@ -232,6 +252,9 @@ def main() -> None:
     )
     options.add_argument("--val-fraction", type=float, default=0.15, help="of train (prepare)")
     options.add_argument(
+        "--labels-alone", action="store_true", help="teachers that spread no classes"
+    )
+    options.add_argument(
         "--title", default="", help="rest of the section's title: a section of these variants alone"
     )
     options.add_argument("--page", action="store_true", help="train nothing, write the page")
@@ -239,7 +262,8 @@ def main() -> None:
     fraction, task = chosen.fraction, chosen.task
     given = (chosen.student, task, chosen.epochs, chosen.points, chosen.teacher)
     variants = chosen.variants or OF_TASK[task]
-    study = Study(chosen.work, fraction, *given, chosen.init, chosen.unlabelled)
+    said = command(chosen, options.get_default)
+    study = Study(chosen.work, fraction, *given, chosen.init, chosen.unlabelled, said)
     store = chosen.work / "store"
     if not chosen.page:
         source = chosen.source
@@ -250,8 +274,11 @@ def main() -> None:
         held = {"val_fraction": chosen.val_fraction}
         prepare(PrepareConfig(source, store, variants=chosen.copies, **held))
         for seed in range(chosen.seeds if fraction < 1 else 1):  # of all labels there is one
-            smoothing = {} if task == "segmentation" else {"label_smoothing": 0.0}
-            known = {"label_fraction": fraction, "seed": seed, "task": task} | smoothing
+            known: dict[str, Any] = {"label_fraction": fraction, "seed": seed, "task": task}
+            if task == "classification":
+                known["label_smoothing"] = 0.0
+            if chosen.labels_alone:
+                known["options"] = {"propagate": "false"}
             for own in [{}, *(OWN_TEACHERS[name] for name in OWN_TEACHERS if name in variants)]:
                 named = {"name": study.named(own["name"], seed)} if "name" in own else {}
                 teach(TeachConfig(store, **({"teacher": study.teacher} | known | own | named)))
@@ -262,6 +289,7 @@ def main() -> None:
             chosen.together,
         )
     title = f"{chosen.source.stem}{' as clouds' if chosen.clouds else ''}{chosen.title}"
+    title += ", teachers of the labels alone" if chosen.labels_alone else ""
     write_page(study, title, variants if chosen.title else VARIANTS)
 
 

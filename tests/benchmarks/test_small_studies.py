@@ -31,6 +31,7 @@ from benchmarks.unsupervised import __main__ as unsupervised
 from benchmarks.unsupervised import runs
 from pointmcd.data.store import Store
 from pointmcd.evaluation.evaluate import evaluate
+from pointmcd.files import read_json
 from pointmcd.inference.predictor import open_predictor
 from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare
@@ -159,7 +160,13 @@ def test_few_labels(run, monkeypatch, tiny_store, tmp_path):
     call = (few_labels, tiny_store.parent / "meshes", tmp_path / "work", *settings)
     variants = ("baseline", "logits", "vafp-random", "logits-smoothed")
     page = run(*call, "--seeds", 1, "--variants", *variants, "--at-once", 2)
-    assert "`vafp:3`, of an encoder with random weights:" in page
+    assert (
+        "`vafp:3`, of an encoder with random weights (`--seeds 1 --variants baseline vafp-random`):"
+    ) in page
+    assert (
+        "`python -m benchmarks.few_labels ../shared/data/meshes WORK --fraction 0.34 --epochs 1"
+        " --points 32`, with the options of each table:"
+    ) in page
     assert "## meshes, 32 points, 1 epochs, 34% of the labels" in page
     assert "Trained on cpu with torch " in page
     assert page.count("| distilled | 1 (seed 0) | ") == 2  # two teachers
@@ -176,8 +183,13 @@ def test_few_labels(run, monkeypatch, tiny_store, tmp_path):
 def test_few_labels_of_all_of_train(run, tiny_store, tmp_path):
     settings = ("--points", 32, "--epochs", 1, "--fraction", 0.34, "--val-fraction", 0)
     call = (few_labels, tiny_store.parent / "meshes", tmp_path / "work", *settings)
-    page = run(*call, "--seeds", 1, "--variants", "baseline", "logits")
-    assert "## meshes, 32 points, 1 epochs, no validation part, 34% of the labels" in page
+    options = ("--labels-alone", "--title", ", few")
+    page = run(*call, "--seeds", 1, "--variants", "baseline", "logits", *options)
+    title = "## meshes, few, teachers of the labels alone, 32 points, 1 epochs, no validation part"
+    assert f"{title}, 34% of the labels" in page
+    assert "--val-fraction 0.0 --labels-alone --title ', few'`, with" in page
+    (teacher,) = (tmp_path / "work/store/teachers").glob("*/teacher.json")
+    assert read_json(teacher)["settings"]["propagate"] is False
     assert " 0 validation " in page
 
 
