@@ -52,6 +52,14 @@ def test_an_evaluation(cli, trained_run, tmp_path):
     assert ".png" in out
 
 
+def test_an_evaluation_of_parts(cli, parts_run, tmp_path):
+    run = shutil.copytree(parts_run, tmp_path / "copy")
+    rows = json.loads(cli("evaluate", run, "--device", "cpu", "--json")[1])
+    for name in ("part mIoU", "point accuracy"):
+        assert rows[0][f"{name} low"] <= rows[0][name] <= rows[0][f"{name} high"]
+    assert cli("evaluate", run, "--device", "cpu")[1].count("95% interval") == 4
+
+
 def test_several_evaluations(cli, trained_run, tmp_path):
     runs = [shutil.copytree(trained_run, tmp_path / name) for name in ("a", "b")]
     status, out, _ = cli("evaluate", *runs, runs[0], "--device", "cpu")

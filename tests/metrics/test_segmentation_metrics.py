@@ -85,3 +85,32 @@ def test_figures_for_json_leave_out_the_scores() -> None:
 def test_unusable_input_is_named(truth, predictions, text: str) -> None:
     with pytest.raises(PointMCDError, match=text):
         measured(truth, predictions, [0])
+
+
+def test_intervals_of_all_points_together() -> None:
+    random = np.random.default_rng(0)
+    truth = random.integers(0, 2, (60, 50))
+    said = np.where(random.random(truth.shape) < 0.8, truth, 1 - truth)
+    said[:20] = truth[:20]  # shapes differ in how well they are labelled
+    labels = np.zeros(60, dtype=np.int64)
+    found = segmentation_metrics(truth, said, labels, RANGES[:1], CLASSES[:1])
+    low, high = found.other_intervals["point accuracy"]
+    each = (truth == said).mean(axis=1)  # as many points in each: the mean over shapes
+    half = 1.96 * each.std(ddof=1) / np.sqrt(60)
+    assert low == pytest.approx(each.mean() - half, abs=0.003)
+    assert high == pytest.approx(each.mean() + half, abs=0.003)
+    low, high = found.other_intervals["part mIoU"]
+    assert low < found.part_miou < high
+    few = segmentation_metrics(truth[::6], said[::6], labels[::6], RANGES[:1], CLASSES[:1])
+    ends = few.other_intervals["part mIoU"]
+    assert ends[1] - ends[0] > 1.5 * (high - low)
+
+
+def test_no_interval_is_empty() -> None:
+    """Wilson's of 3 of 3."""
+    perfect = measured([[0, 1], [0, 1], [2, 3]], [[0, 1], [0, 1], [2, 3]], [0, 0, 1])
+    for low, high in perfect.other_intervals.values():
+        assert (low, high) == (pytest.approx(0.4385, abs=1e-4), 1.0)
+    one = measured([[0, 1, -1], [-1, -1, -1]], [[0, 0, 0], [2, 2, 2]], [0, 1])
+    for low, high in one.other_intervals.values():
+        assert 0 <= low < high <= 1

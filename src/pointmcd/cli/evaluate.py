@@ -162,20 +162,23 @@ def _corrupted(
 
 
 def _intervals(metrics: "Metrics") -> "dict[str, tuple[float, float]]":
-    """The 95% intervals of the main metric and of its mean over classes, by their names."""
+    """The 95% intervals of metrics by their names; the main one, its mean over classes, others."""
     from pointmcd.metrics.statistics import class_interval, score_interval
 
     found, labels = [score_interval(metrics.scores)], getattr(metrics, "labels", None)
     if labels is not None:  # metrics of an own task may have none
         found.append(class_interval(metrics.scores, labels))
-    return dict(zip(metrics.main, found, strict=False))
+    others = getattr(metrics, "other_intervals", {})
+    return {**dict(zip(metrics.main, found, strict=False)), **others}
 
 
 def _metric_records(run: Path, results: "Mapping[str, Metrics]") -> Iterator[dict[str, Any]]:
     """Yield one record per checkpoint: its metrics and those of each class, as fractions."""
     for name, metrics in results.items():
         ends: dict[str, float] = {}
-        for prefix, (low, high) in zip(("", "class_"), _intervals(metrics).values(), strict=False):
+        prefixes = dict(zip(metrics.main, ("", "class_"), strict=False))
+        for metric, (low, high) in _intervals(metrics).items():
+            prefix = prefixes.get(metric, f"{metric} ")
             ends |= {f"{prefix}low": low, f"{prefix}high": high}
         yield (
             {"run": str(run), "checkpoint": name, "shapes": metrics.count, **metrics.main}

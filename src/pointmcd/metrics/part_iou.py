@@ -100,6 +100,12 @@ def miou_of_counts(counts: Integers | Doubles) -> Doubles:
     return np.asarray(ious.mean(axis=-1, where=true > 0))
 
 
+def accuracy_of_counts(counts: Integers | Doubles) -> Doubles:
+    """Share of labelled points that were found [...], of counts [..., P, 3] likewise."""
+    found, true, _ = np.moveaxis(counts, -1, 0)
+    return np.asarray(found.sum(axis=-1) / np.maximum(true.sum(axis=-1), 1))
+
+
 def pixel_iou(truth: Integers, predicted: Integers, start: int, stop: int) -> float:
     """Mean IoU of the pixels of a shape's parts, all its views counted together.
 

@@ -6,7 +6,17 @@ from dataclasses import dataclass
 import numpy as np
 
 from pointmcd.metrics.metrics import PrintedMetrics
-from pointmcd.metrics.part_iou import UNLABELLED, MeanIoU, mean_ious, part_miou, shape_ious
+from pointmcd.metrics.part_iou import (
+    UNLABELLED,
+    MeanIoU,
+    accuracy_of_counts,
+    mean_ious,
+    miou_of_counts,
+    part_counts,
+    part_miou,
+    shape_ious,
+)
+from pointmcd.metrics.statistics import pooled_interval
 from pointmcd.typing import Doubles, Indices, Integers
 
 
@@ -27,6 +37,7 @@ class SegmentationMetrics(PrintedMetrics, MeanIoU):
         count: number of shapes with labelled points; others are left out of every metric.
         scores: float64 [n], mean IoU of each shape; NaN for a shape without labelled points.
         labels: int64 [n], the class of each shape.
+        counts: int64 [m, P, 3], the points of each shape with labelled ones: `part_counts`.
     """
 
     part_miou: float
@@ -35,6 +46,13 @@ class SegmentationMetrics(PrintedMetrics, MeanIoU):
     count: int
     scores: Doubles
     labels: Indices
+    counts: Indices
+
+    @property
+    def other_intervals(self) -> dict[str, tuple[float, float]]:
+        """95% intervals over shapes of the metrics of all points together, by name."""
+        metrics = {"part mIoU": miou_of_counts, "point accuracy": accuracy_of_counts}
+        return {name: pooled_interval(self.counts, metric) for name, metric in metrics.items()}
 
     @property
     def main(self) -> dict[str, float]:
@@ -71,6 +89,7 @@ def segmentation_metrics(
         count=int(labelled.any(axis=1).sum()),
         scores=scores,
         labels=np.asarray(labels),
+        counts=part_counts(truth, predictions, int(np.max(part_ranges)))[labelled.any(axis=1)],
     )
 
 

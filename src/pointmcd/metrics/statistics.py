@@ -92,6 +92,29 @@ def class_interval(scores: Doubles, labels: Indices) -> tuple[float, float]:
     return max(means.mean() - below, 0.0), min(means.mean() + above, 1.0)
 
 
+def pooled_interval(counts: Integers, metric: Callable[[Doubles], Doubles]) -> tuple[float, float]:
+    """Return the 95% interval of a metric of what is counted in all shapes, by the bootstrap.
+
+    Resamples draw shapes with replacement. Where all have the same value, as of a perfect answer,
+    the interval is Wilson's of that value.
+
+    Args:
+        counts: of each shape [n, ...].
+        metric: of sums over shapes [..., *counts], a fraction [...] each.
+    """
+    shapes, draws = np.random.default_rng(_RNG_SEED), []
+    side, number = counts.astype(np.float64)[None], len(counts)
+    for start in range(0, RESAMPLES, _CHUNK):
+        size = min(_CHUNK, RESAMPLES - start)
+        columns = shapes.integers(0, number, (size, number))
+        draws.append(_pooled_scores(side, np.ones((size, 1)), columns, metric))
+    tail = (1 - _CONFIDENCE) / 2
+    low, high = np.quantile(np.concatenate(draws), [tail, 1 - tail])
+    if round(high - low, _DECIMALS) == 0:
+        return mean_interval(float(metric(side[0].sum(axis=0))), number)
+    return float(low), float(high)
+
+
 def mcnemar(first: Bools, second: Bools) -> PairedTest:
     """Test whether two classifiers are right on the same share of shapes: exact McNemar test.
 
