@@ -177,14 +177,14 @@ class Estimate:
         each = (perf_counter() - begun) / measured
         if each * self.total >= LONG_SECONDS:
             console.print(
-                f"about {_duration(each * self.total)}: {self.total:,} {self.steps}, {each:.3g} s"
+                f"about {duration(each * self.total)}: {self.total:,} {self.steps}, {each:.3g} s"
                 f" each (measured on {measured}){note}",
                 soft_wrap=True,
             )
 
 
-def _duration(seconds: float) -> str:
-    """A time from a minute up, in words."""
+def duration(seconds: float) -> str:
+    """Return a time from a minute up, in words."""
     if seconds < 90 * 60:
         return f"{seconds / 60:.0f} minutes" if seconds >= 90 else f"{seconds:.0f} seconds"
     hours = seconds / 3600

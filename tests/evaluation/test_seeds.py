@@ -1,5 +1,7 @@
 """Several seeds in one go: which runs are made, and what is refused before any is."""
 
+import json
+
 import pytest
 from store_copies import copy_store
 
@@ -103,6 +105,14 @@ def test_on_the_command_line(cli, taught_store, tmp_path):
     ]
     assert "2 (0, 1)" in out
     assert out.splitlines()[-1] == str(tmp_path / "mine-distilled-s1")
+    rows = json.loads(cli("train", taught_store, "--seeds", "0-1", "--json", *options)[1])
+    assert [(row["split"], row["variant"]) for row in rows[:2]] == [
+        *(("test", "baseline"), ("test", "distilled"))
+    ]
+    assert rows[1]["difference_low"] <= rows[1]["difference"] <= rows[1]["difference_high"]
+    status, _, error = cli("train", taught_store, "--json", *options)
+    assert status == 2
+    assert "--markdown, --json and --csv are for --seeds; leave them out" in error
     status, _, error = cli("train", taught_store, "--seeds", 0, "--learning-curve", *options)
     assert status == 2
     assert "--seeds does not go with --learning-curve; leave one out" in error

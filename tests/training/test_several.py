@@ -59,6 +59,23 @@ def test_runs_at_once_are_those_one_after_the_other(configs, tmp_path, capfd):
     assert times == {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.safetensors")}
 
 
+def test_the_time_left_is_told_by_the_runs_before(configs, tmp_path, capfd, monkeypatch):
+    """Runs that are kept take no time, and say nothing of that of others."""
+    settings = configs("timed")
+    train_all(settings[:1])
+    capfd.readouterr()
+    clock = iter(range(0, 10_000, 600))  # ten minutes between a start and an end
+    monkeypatch.setattr(several, "perf_counter", lambda: next(clock))
+    train_all([*settings, *configs("more")[:1]])
+    said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("run ")]
+    assert said == [
+        "run 1 of 4",
+        "run 2 of 4",
+        "run 3 of 4: about 20 minutes for all that are left",
+        "run 4 of 4: about 10 minutes for all that are left",
+    ]
+
+
 def test_one_that_cannot_be_trained_says_so_in_a_line(configs, tmp_path):
     (tmp_path / "bad1").mkdir()
     (tmp_path / "bad1" / "mine.txt").write_text("mine")

@@ -8,7 +8,15 @@ from typing import Annotated, Literal
 
 import tyro
 
-from pointmcd.cli.output import TEXT, UsageError, print_labels, print_line, print_tables
+from pointmcd.cli.output import (
+    TEXT,
+    Form,
+    FormOptions,
+    UsageError,
+    print_labels,
+    print_line,
+    print_tables,
+)
 from pointmcd.options import Flag, metavar
 from pointmcd.training.config import (
     RECIPES,
@@ -36,6 +44,7 @@ def train_command(arguments: Sequence[str]) -> Callable[..., None]:
         folds: Annotated[int | None, metavar("K")] = None,
         seeds: Annotated[str | None, metavar("LIST")] = None,
         at_once: int = 1,
+        form: FormOptions = TEXT,
     ) -> None:
         """Train a student on a store, distilled from a teacher or alone (--no-distill).
 
@@ -57,6 +66,7 @@ def train_command(arguments: Sequence[str]) -> Callable[..., None]:
                 each in a process of its own. On a CPU take one for each core; a GPU takes several.
             folds: Cross-validate first: K runs that hold out the labelled shapes in turn, for an
                 accuracy where there is no test split. With --seeds the baseline too.
+            form: Form of the comparison that --seeds ends with.
         """
         from pointmcd.training.processes import is_main
         from pointmcd.training.several import learning_curve as run_all
@@ -88,10 +98,12 @@ def train_command(arguments: Sequence[str]) -> Callable[..., None]:
             raise UsageError(f"train: {given[0]} does not go with --learning-curve; leave one out")
         if at_once != 1 and not learning_curve and not given:
             raise UsageError("train: --at-once is for --seeds, --folds or --learning-curve")
+        if form != TEXT and seeds is None:
+            raise UsageError("train: --markdown, --json and --csv are for --seeds; leave them out")
         if is_main():
             print_labels(settings.labels, settings.store)
         if seeds is not None:
-            _compare_seeds(settings, seeds, at_once, folds)
+            _compare_seeds(settings, seeds, at_once, folds, form)
             return
         if folds is not None:
             _cross_validate(settings, folds, at_once)
@@ -128,15 +140,18 @@ def _decided(config: TrainConfig, seeds: str | None) -> TrainConfig:
     return decision.config
 
 
-def _compare_seeds(config: TrainConfig, seeds: str, at_once: int, folds: int | None) -> None:
-    from pointmcd.evaluation.comparison_table import comparison_table
+def _compare_seeds(
+    config: TrainConfig, seeds: str, at_once: int, folds: int | None, form: Form
+) -> None:
+    from pointmcd.evaluation.comparison_table import comparison_records, comparison_table
     from pointmcd.evaluation.seeds import read_seeds, train_seeds
     from pointmcd.training.processes import is_main
 
     found = train_seeds(config, read_seeds(seeds), at_once, folds)
     if is_main():
-        print_tables(list(map(comparison_table, found)), TEXT)
-        for variant in found[-1].all_variants:
+        records = [{"split": one.split, **row} for one in found for row in comparison_records(one)]
+        print_tables(list(map(comparison_table, found)), form, records)
+        for variant in found[-1].all_variants if form == TEXT else ():
             for result in variant.results:
                 print_line(str(result.path))
 

@@ -1,19 +1,27 @@
 """Several runs: one after the other, or several at once in processes of their own."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from time import time
+from time import perf_counter, time
 
+import numpy as np
 from joblib import Parallel, delayed
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from pointmcd.data.splits import labelled_train
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, RunError, StoreError
-from pointmcd.progress import bars_hidden, console, progress_bar, repeating
+from pointmcd.progress import (
+    LONG_SECONDS,
+    bars_hidden,
+    console,
+    duration,
+    progress_bar,
+    repeating,
+)
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.settings import split_name
 from pointmcd.teachers.teach import teach
@@ -52,7 +60,7 @@ def train_all(configs: Sequence[TrainConfig], at_once: int = 1) -> list[Path]:
         plans = [plan_run(config) for config in configs]
     at_once = min(at_once, len(configs))
     if at_once < 2:
-        return [_train_next(configs, number) for number in range(len(configs))]
+        return [*_one_by_one(configs, [existing_run(plan) is not None for plan in plans])]
     for plan in plans:  # once, not in each process
         describe_unlabelled(plan.config, plan.store, plan.teacher)
     began, kept = time(), [existing_run(plan) is not None for plan in plans]
@@ -73,10 +81,21 @@ def train_all(configs: Sequence[TrainConfig], at_once: int = 1) -> list[Path]:
     return folders
 
 
-def _train_next(configs: Sequence[TrainConfig], number: int) -> Path:
-    if len(configs) > 1 and is_main():
-        console.print(f"run {number + 1} of {len(configs)}", soft_wrap=True)
-    return train(configs[number])
+def _one_by_one(configs: Sequence[TrainConfig], begun: Sequence[bool]) -> Iterator[Path]:
+    """Train the runs, and say before each how long all that are left take by those before it.
+
+    `begun` are those of which a part is done, which say nothing of the time of others.
+    """
+    took: list[float] = []
+    for number, config in enumerate(configs):
+        if len(configs) > 1 and is_main():
+            left = begun[number:].count(False) * float(np.mean(took)) if took else 0.0
+            told = f": about {duration(left)} for all that are left" if left >= LONG_SECONDS else ""
+            console.print(f"run {number + 1} of {len(configs)}{told}", soft_wrap=True)
+        start = perf_counter()
+        yield train(config)
+        if not begun[number]:
+            took.append(perf_counter() - start)
 
 
 def _in_processes(configs: Sequence[TrainConfig], at_once: int) -> list[Path]:
