@@ -65,7 +65,7 @@ def test_what_is_not_known_is_not_invented(run_copy):
 def test_a_baseline_of_parts_has_no_teacher_and_part_names(trained_parts_run, tmp_path):
     _, text = card_of(export_run(trained_parts_run, "safetensors", tmp_path / "weights"))
     assert "None: trained without distillation." in text
-    assert "- Parts of chair, from logit 2 on: legs, seat, back" in text
+    assert "\n- Parts of chair, from logit 2 on: legs, seat, back\n" in text
 
 
 def test_random_weights_have_no_licence(run_copy):

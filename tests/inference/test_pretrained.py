@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+import trimesh
 from safetensors.torch import load_file
 from store_copies import copy_store
 
@@ -203,3 +204,17 @@ def test_every_shipped_model_loads_and_is_small(name):
     assert name.startswith(model.about["student"])
     card = (pretrained.SHIPPED / name / "README.md").read_text()
     assert "license: other" not in card
+
+
+def test_faces_of_a_block_by_the_weights_that_come_along(tmp_path):
+    """A box with nothing machined off it is stock all over."""
+    trimesh.creation.box((3, 1, 2)).export(tmp_path / "box.stl")
+    (found,) = predict(
+        "pointnet2-mfcad16", [tmp_path / "box.stl"], out=tmp_path / "out", device="cpu"
+    )
+    assert found.label == "block"
+    assert found.parts["stock"] > 0.9
+    stock = [*found.parts].index("stock")
+    of_faces = found.seg.read_text().split()
+    assert len(of_faces) == 12
+    assert of_faces.count(str(stock)) >= 10
