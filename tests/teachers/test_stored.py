@@ -4,6 +4,7 @@ from store_copies import copy_store, edit_json
 
 from pointmcd.data.store import Store
 from pointmcd.errors import StoreError
+from pointmcd.teachers.features import folder_name
 from pointmcd.teachers.stored import map_output, meant_name, read_teacher
 
 MIXED = np.array([17, 0, 6, 5])
@@ -35,6 +36,14 @@ def test_an_absent_teacher_names_those_there_and_the_command(store, tiny_store):
         read_teacher(store, "big")
     with pytest.raises(StoreError, match=r"no teacher lite0 \(there: none\).*--teacher lite0"):
         read_teacher(Store(tiny_store), "lite0")
+    known = ("timm:vit_tiny", "random:lite0", "module:mine:build", "lite0+lite1")
+    for name in (*known, "lite0-segmentation-finetuned-0.1-s3"):
+        with pytest.raises(StoreError, match=r"\(there: none\); make it with: pointmcd teach"):
+            read_teacher(Store(tiny_store), folder_name(name))
+    with pytest.raises(
+        StoreError, match=r"no teacher lite00 .*; did you mean lite0\? pointmcd teachers lists"
+    ):
+        read_teacher(store, "lite00")
 
 
 @pytest.mark.parametrize("values", [{"store_fingerprint": "0" * 16}, {"shapes": 17}])

@@ -157,6 +157,14 @@ def split_names(name: str) -> list[str]:
     return names
 
 
+def is_encoder(name: str) -> bool:
+    """Return whether a name, which joins no others, could be an encoder's."""
+    own = (TIMM_PREFIX, MODULE_PREFIX)
+    return name.removeprefix(RANDOM_PREFIX) in list_encoders() or name.startswith(
+        (*own, *(RANDOM_PREFIX + prefix for prefix in own))
+    )
+
+
 def _build(
     name: str, seed: int, weights: Path | None
 ) -> tuple[nn.Module, EncoderSpec | TimmNetwork | OwnNetwork | JoinedNetwork]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from pointmcd.data.label_file import labels_digest
 from pointmcd.data.labels import is_part_file
-from pointmcd.encoders.image_encoder import split_names
+from pointmcd.encoders.image_encoder import is_encoder, split_names
 from pointmcd.encoders.joined import JOIN
 from pointmcd.encoders.timm import TIMM_PREFIX
 from pointmcd.errors import ConfigError
@@ -152,13 +152,19 @@ def split_name(name: str) -> tuple[str, str, bool]:
     return bare.removesuffix(f"-{ending}"), ending, bare != name
 
 
-def command_for(name: str) -> str:
-    """Return options of `pointmcd teach` that make a teacher of that name, if a default one."""
+def command_for(name: str) -> str | None:
+    """Return options of `pointmcd teach` that make a teacher of that name, if a default one.
+
+    None where the name begins with no image encoder's, as a misspelt one.
+    """
     known = _LABELS_KNOWN.search(name)
     fraction, seed = (float(known[1]), int(known[2])) if known else (1.0, 0)
     from_file = _LABEL_FILE.search(name)
     bare, ending, finetuned = split_name(_LABEL_FILE.sub("", _LABELS_KNOWN.sub("", name)))
-    teacher = JOIN.join(map(_encoder_of, bare.split(JOIN)))
+    encoders = [*map(_encoder_of, bare.split(JOIN))]
+    if not all(map(is_encoder, encoders)):
+        return None
+    teacher = JOIN.join(encoders)
     task, wanted = _known_endings().get(ending, (TeachConfig.task, {}))
     config = TeachConfig(
         Path(), teacher, task=task, finetune=finetuned, label_fraction=fraction, seed=seed

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -95,9 +96,13 @@ def read_teacher(store: Store, name: str) -> dict[str, Any]:
     folder = teacher_folder(store, name)
     if not (folder / "teacher.json").exists():
         made = sorted(p.parent.name for p in folder.parent.glob("*/teacher.json"))
+        absent = f"{store.path}: no teacher {name} (there: {', '.join(made) or 'none'})"
+        if command := command_for(name):
+            raise StoreError(f"{absent}; make it with: pointmcd teach {store.path} {command}")
+        near = get_close_matches(name, made, n=1)
+        hint = f"did you mean {near[0]}? " if near else ""
         raise StoreError(
-            f"{store.path}: no teacher {name} (there: {', '.join(made) or 'none'}); make it with:"
-            f" pointmcd teach {store.path} {command_for(name)}"
+            f"{absent}; {hint}pointmcd teachers lists the image encoders that pointmcd teach takes"
         )
     meta = check_format(read_json(folder / "teacher.json"), folder)
     allowed = {store.fingerprint} | ({store.own_fingerprint} if meta["label_free"] else set())
