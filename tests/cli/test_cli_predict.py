@@ -100,6 +100,15 @@ def test_labels_of_ones_own_are_kept(cli, trained_run, furniture_root, tmp_path)
     assert str(meshes[0]) not in [row["file"] for row in rows]
 
 
+def test_parts_are_not_sorted_by_the_class_that_was_given(cli, parts_run, chair, tmp_path):
+    folder = tmp_path / "sorted"
+    options = ("--label", "chair", "--sort-into", folder, "--out", tmp_path / "parts", *CPU)
+    status, _, error = cli("predict", parts_run, chair, *options)
+    assert status == 2
+    assert "--sort-into is for runs that classify" in error
+    assert not folder.exists()
+
+
 def test_predict_without_a_class(refused, parts_run, chair, tmp_path):
     stray = shutil.copy(chair, tmp_path / "stray.off")
     out = tmp_path / "found"

@@ -155,8 +155,14 @@ def _print(rows: list[dict[str, str]]) -> None:
 
 def _sort(known: "list[Prediction]", given: dict[Path, str], folder: Path, link: bool) -> None:
     from pointmcd.inference.files import sort_into
+    from pointmcd.tasks.part_prediction import PartPrediction
 
-    if any(getattr(one, "label", None) is None or "class" not in one.cells() for one in known):
+    if any(
+        getattr(one, "label", None) is None
+        or "class" not in one.cells()
+        or isinstance(one, PartPrediction)  # which was told the class
+        for one in known
+    ):
         raise UsageError("predict: --sort-into is for runs that classify")
     labels = given | {one.path: one.cells()["class"] for one in known}
     sort_into(folder, list(labels), list(labels.values()), link)
