@@ -67,7 +67,9 @@ def page(work: Path, runs: dict[str, list[Path]]) -> Iterator[str]:
     )
     yield (
         f"psb25, {len(store.classes)} classes: {describe_store(store)}, {len(CORRUPTIONS)} kinds of"
-        f" corruption at five severities; PointNet, {POINTS} points,"
+        f" corruption at five severities; {store.num_views} views (`ring16`;"
+        " [psb25](../psb25/README.md) has 12, and so another teacher); PointNet,"
+        f" {POINTS} points,"
         f" {EPOCHS[STUDENT]} epochs, last epoch, seeds {seeds}. baseline is trained"
         " from scratch; distilled, by lite0 with labels (validation accuracy of the teacher"
         f" {read_teacher(store, 'lite0')['val_accuracy']:.1%}); finetuned, from a student that was"

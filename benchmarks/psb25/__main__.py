@@ -46,11 +46,16 @@ TRIALS = (
 
 def settings(work: Path) -> TrainConfig:
     """Return what all runs have in common."""
-    # The method's augmentation and a plain start; the defaults are others since:
+    # The method's head and augmentation, and a plain start; the defaults are others since:
     # docs/when-distillation-pays.md.
-    plain = ("vafp:3,start=plain",)
     return TrainConfig(
-        work / "store", points=POINTS, batch_size=32, scale=1.5, shift=0.2, objective=plain
+        work / "store",
+        task="classification,head=single",
+        points=POINTS,
+        batch_size=32,
+        scale=1.5,
+        shift=0.2,
+        objective=("vafp:3,start=plain",),
     )
 
 

@@ -19,9 +19,9 @@ _EPISODES = {f"{ways}w{shots}s": (ways, shots) for ways, shots in EPISODES}
 PROBE_COLUMNS = ("SVM", "CV", "by class", "kNN", *_EPISODES, "mAP")
 PROBE_NOTES = (
     "Overall accuracy of a linear SVM, the same in cross-validation on the shapes that it is"
-    " fitted on (far above: the encoder has memorised these), its mean over classes, overall"
-    " accuracy of nearest neighbours (C and k by that cross-validation); few-shot accuracy (5w10s:"
-    " 5 ways, 10 shots), mean ± std over ten trials, both averaged over seeds, the same"
+    " fitted on (where it is far above, the encoder has memorised these), its mean over classes,"
+    " overall accuracy of nearest neighbours (C and k by that cross-validation); few-shot accuracy"
+    " (5w10s: 5 ways, 10 shots), mean ± std over ten trials, both averaged over seeds, the same"
     " trials for every row, - if too few classes have enough shapes; mean average precision of"
     " retrieval. Elsewhere ± is the standard deviation over seeds (ddof 1)."
 )

@@ -7,9 +7,10 @@ channels, the max of the last and the class (3,024 channels for 16 classes) go t
 128 to the logits. Batch norm and ReLU after every layer but the last.
 
 Deliberate differences: layers before a batch norm have no bias (the norm's own shift makes it
-redundant). The paper names no dropout in part segmentation; 0.2 after the first two layers of the
-head is that of the authors' code. Batch norms are folded into the layers before them
-(pointmcd.ops.linear_norm), which is exact.
+redundant). The penalty on the feature transform is the Frobenius norm, which the paper squares
+(eq. 2); the effect was not measured. The paper names no dropout in part segmentation; 0.2 after the
+first two layers of the head is that of the authors' code. Batch norms are folded into the layers
+before them (pointmcd.ops.linear_norm), which is exact.
 
 Extra channels, such as normals, are joined with the coordinates at the input, behind the input
 transform: its T-Net reads and turns coordinates alone. The paper names extra channels (Sec. 3), and
@@ -155,7 +156,7 @@ def aligned_layer(points: Tensor, transform: nn.Module, layer: nn.Module) -> Ten
 
 
 def orthogonality(transform: Tensor) -> Tensor:
-    """Mean over the batch of ||I - A A^T||_F (PointNet, eq. 2): [B, K, K] -> scalar."""
+    """Mean over the batch of ||I - A A^T||_F, which eq. 2 squares: [B, K, K] -> scalar."""
     identity = torch.eye(transform.shape[1], device=transform.device, dtype=transform.dtype)
     residual = torch.bmm(transform, transform.transpose(1, 2)) - identity
     penalty: Tensor = residual.norm(dim=(1, 2)).mean()

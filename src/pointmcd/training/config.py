@@ -73,8 +73,9 @@ class TrainConfig:
     """classification (a class per shape), segmentation (a part per point), pretrain
     (distillation alone, without labels), or package.module:Name or FILE.py:Name for your own."""
     student: Annotated[str, metavar("STUDENT")] = "pointnet"
-    """Student: pointnet, pointnet2, dgcnn, curvenet, or package.module:factory or FILE.py:factory
-    for your own."""
+    """Student: pointnet, pointnet-vanilla, pointnet2, pointnet2-msg, pointnet2-nearest,
+    pointnet2-propagated, dgcnn, curvenet, or package.module:factory or FILE.py:factory for your
+    own."""
     teacher: Annotated[str | None, metavar("TEACHER")] = "lite0"
     """Name of a teacher in the store; lite0 also stands for lite0-segmentation in segmentation and
     for lite0-features in pretrain. --no-distill trains the baseline."""
@@ -167,7 +168,7 @@ class TrainConfig:
     precision: Literal["no", "bf16", "fp16"] = "no"
     """Mixed precision."""
     device: Annotated[str, DEVICE] = "auto"
-    """cpu, or auto: the device that accelerate finds."""
+    """cpu, cuda, mps, or auto."""
     workers: Advanced[int] = 0
     """Loader processes; 0 loads in the training process."""
     log_to: Advanced[tuple[str, ...]] = ()
