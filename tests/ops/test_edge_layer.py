@@ -218,7 +218,9 @@ def test_not_a_number_is_not_hidden(path, request):
     other[1, 2, 0] = np.nan
     index[1, 4, 3] = 2
     inputs = (x.to(device) for x in (own.float(), other.float(), index, weight.float(), largest))
-    _, mean, covariance = edge_layer(*inputs, SLOPE)
+    extreme, mean, covariance = edge_layer(*inputs, SLOPE)
+    assert extreme[1, 4].isnan().all()
+    assert not extreme[0].isnan().any()
     assert mean[0].isnan()
     assert covariance[0].isnan().all()
 

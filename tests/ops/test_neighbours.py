@@ -114,3 +114,24 @@ def test_triton_agrees_on_exact_ties(triton_device):
     from pointmcd.ops.gpu import neighbours as kernels
 
     assert_alike(kernels.forward, kernels.backward, triton_device)
+
+
+def assert_nan_is_not_hidden(forward, device="cpu"):
+    """As in torch, NaN is above every number; the first of several is found."""
+    values = torch.tensor([[[1.0], [torch.nan], [3.0], [-torch.inf]]], device=device)
+    index = torch.tensor([[[1, 0], [0, 1], [1, 1], [3, 0], [3, 3], [0, 2]]], device=device)
+    pooled, where = forward(values, index)
+    wanted = torch.tensor([torch.nan, torch.nan, torch.nan, 1.0, -torch.inf, 3.0])
+    torch.testing.assert_close(pooled.flatten().cpu(), wanted, equal_nan=True)
+    assert where.flatten().tolist() == [1, 1, 1, 0, 3, 2]
+
+
+@pytest.mark.parametrize("forward", [_forward_torch, _forward_numba])
+def test_nan_is_not_hidden(forward):
+    assert_nan_is_not_hidden(forward)
+
+
+def test_nan_is_not_hidden_by_triton(triton_device):
+    from pointmcd.ops.gpu import neighbours as kernels
+
+    assert_nan_is_not_hidden(kernels.forward, triton_device)

@@ -15,7 +15,7 @@ import torch
 from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
-from pointmcd.typing import Array, compiled_with
+from pointmcd.typing import Array, compiled_with, kernel
 
 #: Devices on which Triton's kernels are chosen; tests add the CPU, for Triton's interpreter.
 TRITON_DEVICES = ["cuda"]
@@ -104,6 +104,15 @@ def _open(size: int) -> int:
     opened: int = torch.scalar_tensor(size, dtype=torch.int64).item()
     torch._check(opened >= 2)
     return opened
+
+
+@kernel
+def beats(value: float, best: float) -> bool:
+    """Tell whether a value replaces the best so far: the first of equals, or of NaNs, stays.
+
+    As in torch, NaN is above every number, so that it is not hidden.
+    """
+    return (value > best) | ((value != value) & (best == best))
 
 
 def parallel_kernel(function: Callable[..., None]) -> Callable[..., None]:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pointmcd.ops.backend import blas_on_one_thread, parallel_kernel
+from pointmcd.ops.backend import beats, blas_on_one_thread, parallel_kernel
 from pointmcd.typing import Array, kernel
 
 #: Blocks of points that are summed apart: a fixed number, so that no thread count changes the sums.
@@ -91,7 +91,7 @@ def _row_max(rows: Array, best: Array, where: Array) -> None:
     for j in range(1, len(rows)):
         row = rows[j]
         for c in range(len(best)):
-            better = row[c] > best[c]
+            better = beats(row[c], best[c])
             best[c] = row[c] if better else best[c]
             where[c] = np.int32(j) if better else where[c]
 

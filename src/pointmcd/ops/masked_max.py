@@ -12,7 +12,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pointmcd.ops.backend import numba_fits, parallel_kernel, torch_alone, triton_fits, triton_runs
+from pointmcd.ops.backend import (
+    beats,
+    numba_fits,
+    parallel_kernel,
+    torch_alone,
+    triton_fits,
+    triton_runs,
+)
 from pointmcd.ops.scatter import scatter_numba, scatter_torch
 from pointmcd.typing import Array
 
@@ -155,7 +162,7 @@ def _max_kernel(embeddings: Array, by_view: Array, pooled: Array, argmax: Array)
                 first = False
                 continue
             for c in range(channels):
-                better = row[c] > best[c] or (row[c] != row[c] and best[c] == best[c])
+                better = beats(row[c], best[c])
                 best[c] = row[c] if better else best[c]
                 where[c] = np.int32(m) if better else where[c]
 

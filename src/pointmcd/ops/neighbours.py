@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pointmcd.ops.backend import numba_fits, parallel_kernel, torch_alone, triton_fits
+from pointmcd.ops.backend import beats, numba_fits, parallel_kernel, torch_alone, triton_fits
 from pointmcd.ops.scatter import scatter_numba, scatter_torch
 from pointmcd.typing import Array
 
@@ -75,7 +75,7 @@ def _forward_torch(values: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
     where = index[:, :, :1].int().expand(best.shape)
     for neighbour in index.unbind(dim=2):
         row = gather_rows(values, neighbour)
-        better = row > best
+        better = (row > best) | (row.isnan() & ~best.isnan())
         best = torch.where(better, row, best)
         where = torch.where(better, neighbour[:, :, None].int(), where)
     return best, where
@@ -108,6 +108,6 @@ def _max_kernel(values: Array, index: Array, pooled: Array, where: Array) -> Non
             m = index[b, n, j]
             row = values[b, m]
             for c in range(channels):
-                better = row[c] > best[c]
+                better = beats(row[c], best[c])
                 best[c] = row[c] if better else best[c]
                 arg[c] = np.int32(m) if better else arg[c]
