@@ -11,8 +11,8 @@ segmentation` parts. On a GPU, `--at-once 4` trains four runs at a time.
 
 import shlex
 from argparse import Namespace
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -85,6 +85,8 @@ OF_TASK = {
     ),
     "segmentation": ("baseline", "vafp", "point_logits"),
 }
+#: Name of a teacher that spreads no classes.
+ALONE = "alone-{fraction:g}-s{seed}"
 #: Settings that names of runs and titles leave out.
 POINTS, EPOCHS, TEACHER, BATCH_SIZE = 256, 40, "lite0", 32
 
@@ -103,6 +105,7 @@ class Study:
     init: Path | None = None
     unlabelled: Path | None = None
     command: str = ""
+    labels_alone: bool = False
 
     @property
     def unusual(self) -> list[str]:
@@ -114,6 +117,7 @@ class Study:
             f"teacher {self.teacher}": self.teacher == TEACHER,
             f"from {self.init and self.init.name}": self.init is None,
             f"{self.strangers:,} unlabelled shapes": self.unlabelled is None,
+            "teachers of the labels alone": not self.labels_alone,
         }
         return [words for words, usual in said.items() if not usual]
 
@@ -129,7 +133,7 @@ class Study:
 
     def config(self, variant: str, seed: int) -> TrainConfig:
         """Return the settings of one run."""
-        own = {"teacher": self.teacher} | VARIANTS[variant]
+        own = {"teacher": ALONE if self.labels_alone else self.teacher} | VARIANTS[variant]
         if own["teacher"]:
             own["teacher"] = self.named(own["teacher"], seed)
         name = "-".join([*self.unusual, variant, f"{self.fraction:g}", f"s{seed}"])
@@ -165,8 +169,11 @@ def clouds_of(source: Path, work: Path) -> Path:
     return work / "clouds"
 
 
-def section(study: Study, title: str, variants: Iterable[str]) -> Iterator[str]:
-    """Yield the paragraphs of one data set and fraction: what is known, and one table a variant."""
+def section(study: Study, title: str, variants: Sequence[str] | None) -> Iterator[str]:
+    """Yield the paragraphs of one data set and fraction: what is known, and one table a variant.
+
+    Where variants are given, the section is of these alone, and of one command.
+    """
     store = Store(study.work / "store")
     known = len(labelled_train(store, study.fraction, 0))
     copies = (len(store.shape_of) - len(store.shapes)) // len(store.indices("train"))
@@ -181,8 +188,8 @@ def section(study: Study, title: str, variants: Iterable[str]) -> Iterator[str]:
         f" {describe(study.config('baseline', 0))}, {study.epochs} epochs."
         f" {''.join(map(trained_on, first))}"
     )
-    yield f"`{study.command}`, with the options of each table:"
-    for variant in variants:
+    yield f"`{study.command}`" + (":" if variants else ", with the options of each table:")
+    for variant in variants or VARIANTS:
         paired = [seed for seed in study.done(variant) if seed in study.done("baseline")]
         if variant == "baseline" or not paired:
             continue
@@ -190,12 +197,12 @@ def section(study: Study, title: str, variants: Iterable[str]) -> Iterator[str]:
             [study.config(name, seed).folder for seed in paired] for name in (variant, "baseline")
         )
         control = CONTROLS.get(variant.rpartition("-")[2], "")
-        own = f"--seeds {1 + max(paired)} --variants baseline {variant}"
-        yield f"`{'`, `'.join(VARIANTS[variant]['objective'])}`{control} (`{own}`):"
+        own = "" if variants else f" (`--seeds {1 + max(paired)} --variants baseline {variant}`)"
+        yield f"`{'`, `'.join(VARIANTS[variant]['objective'])}`{control}{own}:"
         yield to_markdown(comparison_table(compare(runs, baseline)))
 
 
-def write_page(study: Study, title: str, variants: Iterable[str]) -> None:
+def write_page(study: Study, title: str, variants: Sequence[str] | None) -> None:
     """Write the page; the sections of other titles and fractions stay as they are."""
     head = (
         "# Few labels: what a teacher of the same labels gives",
@@ -204,7 +211,9 @@ def write_page(study: Study, title: str, variants: Iterable[str]) -> None:
         " alone; the others also see, in each step, a batch drawn from all train shapes, whose"
         " labels nobody reads, with what the teacher says of them. Unlabelled shapes that a title"
         " names are of another store (`--unlabelled STORE`): these batches have them too, and a"
-        " baseline, which does not, takes as many steps. Where a title names nothing"
+        " baseline, which does not, takes as many steps. `--first N` takes the first N shapes of a"
+        " list: of mfcad16 names that begin with `0-0-`, not all kinds of blocks. Where a title"
+        " names nothing"
         f" else: PointNet, {POINTS} points, {EPOCHS} epochs, teacher {TEACHER}.",
         machine(),
     )
@@ -263,7 +272,9 @@ def main() -> None:
     given = (chosen.student, task, chosen.epochs, chosen.points, chosen.teacher)
     variants = chosen.variants or OF_TASK[task]
     said = command(chosen, options.get_default)
-    study = Study(chosen.work, fraction, *given, chosen.init, chosen.unlabelled, said)
+    study = Study(
+        chosen.work, fraction, *given, chosen.init, chosen.unlabelled, said, chosen.labels_alone
+    )
     store = chosen.work / "store"
     if not chosen.page:
         source = chosen.source
@@ -278,7 +289,7 @@ def main() -> None:
             if task == "classification":
                 known["label_smoothing"] = 0.0
             if chosen.labels_alone:
-                known["options"] = {"propagate": "false"}
+                known |= {"options": {"propagate": "false"}, "name": study.named(ALONE, seed)}
             for own in [{}, *(OWN_TEACHERS[name] for name in OWN_TEACHERS if name in variants)]:
                 named = {"name": study.named(own["name"], seed)} if "name" in own else {}
                 teach(TeachConfig(store, **({"teacher": study.teacher} | known | own | named)))
@@ -289,8 +300,10 @@ def main() -> None:
             chosen.together,
         )
     title = f"{chosen.source.stem}{' as clouds' if chosen.clouds else ''}{chosen.title}"
-    title += ", teachers of the labels alone" if chosen.labels_alone else ""
-    write_page(study, title, variants if chosen.title else VARIANTS)
+    if chosen.title:
+        said += f" --seeds {chosen.seeds} --variants {' '.join(variants)}"
+        study = replace(study, command=said)
+    write_page(study, title, variants if chosen.title else None)
 
 
 if __name__ == "__main__":

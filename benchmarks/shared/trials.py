@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from zipfile import ZipFile
 
+import numpy as np
 from joblib import Parallel, delayed
 
 from benchmarks.shared.page import table, write
@@ -191,14 +192,20 @@ def describe_store(store: Store) -> str:
     )
 
 
-def unpack_some(source: Path, folder: Path, count: int) -> Path:
-    """Unpack the first `count` train shapes of an annotated zip, and half as many of test."""
+def unpack_some(source: Path, folder: Path, count: int, drawn: bool = False) -> Path:
+    """Unpack the first `count` train shapes of an annotated zip, and half as many of test.
+
+    Lists are sorted, and names may say of what kind a shape is: `drawn` takes shapes by chance.
+    """
+    random = np.random.default_rng(0)
     folder.mkdir(parents=True, exist_ok=True)
     with ZipFile(source) as archive:
         root = archive.namelist()[0].split("/")[0]
         (folder / "parts.json").write_bytes(archive.read(f"{root}/parts.json"))
         for split, some in (("train", count), ("test", count // 2)):
-            names = archive.read(f"{root}/{split}.txt").decode().split()[:some]
+            names = archive.read(f"{root}/{split}.txt").decode().split()
+            order = random.permutation(len(names)) if drawn else range(len(names))
+            names = [names[place] for place in order[:some]]
             (folder / f"{split}.txt").write_text("\n".join(names) + "\n")
             for name in (f"{name}{ending}" for name in names for ending in (".off", ".seg")):
                 (folder / name).parent.mkdir(exist_ok=True)

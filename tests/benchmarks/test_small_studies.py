@@ -185,9 +185,11 @@ def test_few_labels_of_all_of_train(run, tiny_store, tmp_path):
     call = (few_labels, tiny_store.parent / "meshes", tmp_path / "work", *settings)
     options = ("--labels-alone", "--title", ", few")
     page = run(*call, "--seeds", 1, "--variants", "baseline", "logits", *options)
-    title = "## meshes, few, teachers of the labels alone, 32 points, 1 epochs, no validation part"
+    title = "## meshes, few, 32 points, 1 epochs, teachers of the labels alone, no validation part"
     assert f"{title}, 34% of the labels" in page
-    assert "--val-fraction 0.0 --labels-alone --title ', few'`, with" in page
+    command = "--labels-alone --title ', few' --seeds 1 --variants baseline logits`:"
+    assert f" --val-fraction 0.0 {command}" in page
+    assert "`logits:9`:" in page
     (teacher,) = (tmp_path / "work/store/teachers").glob("*/teacher.json")
     assert read_json(teacher)["settings"]["propagate"] is False
     assert " 0 validation " in page

@@ -56,7 +56,8 @@ def test_an_evaluation_of_parts(cli, parts_run, tmp_path):
     run = shutil.copytree(parts_run, tmp_path / "copy")
     rows = json.loads(cli("evaluate", run, "--device", "cpu", "--json")[1])
     for name in ("part mIoU", "point accuracy"):
-        assert rows[0][f"{name} low"] <= rows[0][name] <= rows[0][f"{name} high"]
+        kind = name.split()[0]
+        assert rows[0][f"{kind}_low"] <= rows[0][name] <= rows[0][f"{kind}_high"]
     assert cli("evaluate", run, "--device", "cpu")[1].count("95% interval") == 4
 
 

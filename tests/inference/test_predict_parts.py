@@ -84,6 +84,24 @@ def test_mesh_gets_its_parts_a_cloud_and_a_picture(label, run, chair, tmp_path):
     assert list(found.parts.values()) == pytest.approx(shares)
 
 
+def test_no_faces_of_another_file_are_left(label, chair, tmp_path):
+    """Of two meshes in a scene nobody knows which comes first."""
+    mesh = trimesh.load(chair)
+    stl, glb = tmp_path / "a" / "x.stl", tmp_path / "b" / "x.glb"
+    for file in (stl, glb):
+        file.parent.mkdir()
+    mesh.export(stl)
+    trimesh.Scene([mesh, mesh.copy().apply_translation((9, 0, 0))]).export(glb)
+    (first,) = label(stl, label="chair")
+    assert len(first.seg.read_text().split()) == len(mesh.faces)
+    assert first.read == "mesh"
+    (second,) = label(glb, label="chair")
+    assert second.ply == first.ply
+    assert second.seg is None
+    assert not first.seg.exists()
+    assert second.read == "mesh; no .seg: its order of faces is unknown"
+
+
 def test_class_is_read_from_folders_as_prepare_reads_them(label, chair, tmp_path):
     files = [
         tmp_path / name for name in ("bed/a.off", "set/bed/test/b.off", "Chair/c.off", "d.off")

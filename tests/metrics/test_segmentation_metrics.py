@@ -114,3 +114,16 @@ def test_no_interval_is_empty() -> None:
     one = measured([[0, 1, -1], [-1, -1, -1]], [[0, 0, 0], [2, 2, 2]], [0, 1])
     for low, high in one.other_intervals.values():
         assert 0 <= low < high <= 1
+
+
+def test_a_part_that_few_shapes_have_is_in_every_resample() -> None:
+    """Else the interval could lie above the value, where such parts are not found."""
+    truth = np.zeros((40, 30), dtype=np.int64)
+    for shape in range(15):
+        truth[shape, :3] = shape + 1
+    said = np.zeros_like(truth)
+    said[15, :5] = 1  # so that resamples differ
+    ids, ranges = np.zeros(40, dtype=np.int64), np.array([[0, 16]])
+    found = segmentation_metrics(truth, said, ids, ranges, ["block"])
+    low, high = found.other_intervals["part mIoU"]
+    assert 0.05 < low < found.part_miou < high < 0.07

@@ -10,6 +10,10 @@ def test_absolute_paths_are_names():
     assert _without_folders(str(home / "store")) == "store"
     assert _without_folders([str(home / "more"), "near"]) == "['more', 'near']"
     assert _without_folders(0.5) == "0.5"
+    assert _without_folders("module:/home/me/my code/mine.py:Net") == "module:mine.py:Net"
+    assert _without_folders("C:\\Users\\me\\mine.py:Net") == "mine.py:Net"
+    for kept in ("runs/a/b", "hf-hub:me/net", "../x/y", "3/4", "timm:vit"):
+        assert _without_folders(kept) == kept
 
 
 def test_a_teacher_in_words():
@@ -19,8 +23,14 @@ def test_a_teacher_in_words():
     whole = made | scores | {"settings": settings, "task": "classification", "licence": "MIT"}
     score = _scores(whole)
     assert score.startswith("validation accuracy 75.0% (95% interval 53.1% to 88.8%) on 20 shapes")
-    assert _teacher(whole) == f"lite0-0.1-s0 (encoder lite0, 1,500 steps, {score}, weights MIT)"
+    assert (
+        _teacher(whole) == f"lite0-0.1-s0 (encoder lite0, 1,500 steps, {score}, weights under MIT)"
+    )
     tuned = {"name": "a", "settings": settings | {"finetune": True}, "task": "gone:Lesson"}
     assert _teacher(tuned) == "a (encoder lite0, fine-tuned)"
-    assert _teacher({"name": "a"} | scores) == "a"
+    own = {"name": "a", "weights_file": "/home/me/w.pt"}
+    assert _teacher(own | {"settings": {"teacher": "module:/home/me/enc.py:build"}}) == (
+        "a (encoder module:enc.py:build, weights of w.pt)"
+    )
+    assert _teacher({"name": "a", "settings": None} | scores) == "a"
     assert _teacher(None) == ""

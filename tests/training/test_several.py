@@ -66,7 +66,8 @@ def test_the_time_left_is_told_by_the_runs_before(configs, tmp_path, capfd, monk
     capfd.readouterr()
     clock = iter(range(0, 10_000, 600))  # ten minutes between a start and an end
     monkeypatch.setattr(several, "perf_counter", lambda: next(clock))
-    train_all([*settings, *configs("more")[:1]])
+    more = configs("more")[:1]
+    train_all([*settings, *more])
     said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("run ")]
     assert said == [
         "run 1 of 4",

@@ -178,7 +178,7 @@ def _metric_records(run: Path, results: "Mapping[str, Metrics]") -> Iterator[dic
         ends: dict[str, float] = {}
         prefixes = dict(zip(metrics.main, ("", "class_"), strict=False))
         for metric, (low, high) in _intervals(metrics).items():
-            prefix = prefixes.get(metric, f"{metric} ")
+            prefix = prefixes.get(metric, f"{metric.split()[0]}_")
             ends |= {f"{prefix}low": low, f"{prefix}high": high}
         yield (
             {"run": str(run), "checkpoint": name, "shapes": metrics.count, **metrics.main}

@@ -45,8 +45,8 @@ def predict(
             named at the end, and make the exit status 1; JSON and CSV say in `error` why.
         label: If the run labels parts, the class of the files; by default the name of their folder.
         out_folder: If the run labels parts, the folder for NAME-parts.ply, NAME-parts.png, and
-            NAME-parts.seg: the part of each face of a mesh (.obj, .off, .ply, .stl) or point of a
-            cloud, as prepare reads it (from a teacher, of meshes alone).
+            NAME-parts.seg: the part of each face of a mesh (.obj, .off, .ply, .stl, .glb of one
+            mesh) or point of a cloud, as prepare reads it (from a teacher, of meshes alone).
         csv: Write the table to this file instead of printing it.
         json: Print JSON, a list with an object for each file.
         sort_into: Copy each file into FOLDER/CLASS.

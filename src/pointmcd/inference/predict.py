@@ -23,6 +23,7 @@ from pointmcd.ops.masked_max import max_over_points
 from pointmcd.options import Axis
 from pointmcd.shapes.axes import axis_of_files, turn
 from pointmcd.shapes.clouds import read_cloud
+from pointmcd.shapes.sampling import Surface
 from pointmcd.tasks.task import InputFile, Labels, Prediction, Task
 from pointmcd.teachers.stored import is_teacher
 
@@ -116,7 +117,13 @@ def predictions(
             continue
         output, unlikeness = _answer(used, file, where)
         found = task.predict(output, replace(file, unlikeness=unlikeness), used.labels)
-        yield replace(found, read="; ".join(notes) or "mesh", up=file.up)
+        yield replace(found, read="; ".join(notes) or _read_as(file), up=file.up)
+
+
+def _read_as(file: InputFile) -> str:
+    """Say that a mesh was read, and why what is told of each face is not written."""
+    known = not isinstance(file.whole, Surface) or file.whole.mesh.origin is not None
+    return "mesh" if known or not file.targets else "mesh; no .seg: its order of faces is unknown"
 
 
 def _class_reader(

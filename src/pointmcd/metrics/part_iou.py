@@ -94,16 +94,17 @@ def part_counts(truth: Integers, predicted: Integers, parts: int) -> Indices:
 
 
 def miou_of_counts(counts: Integers | Doubles) -> Doubles:
-    """Part mIoU [...] of counts [..., P, 3] like those of `part_counts`, summed over shapes."""
+    """Part mIoU [...] of counts [..., P, 3] of `part_counts`, summed over shapes, or weighed."""
     found, true, said = np.moveaxis(counts, -1, 0)
-    ious = found / np.maximum(true + said - found, 1)
+    union = true + said - found
+    ious = found / np.where(union > 0, union, 1)
     return np.asarray(ious.mean(axis=-1, where=true > 0))
 
 
 def accuracy_of_counts(counts: Integers | Doubles) -> Doubles:
     """Share of labelled points that were found [...], of counts [..., P, 3] likewise."""
     found, true, _ = np.moveaxis(counts, -1, 0)
-    return np.asarray(found.sum(axis=-1) / np.maximum(true.sum(axis=-1), 1))
+    return np.asarray(found.sum(axis=-1) / true.sum(axis=-1))
 
 
 def pixel_iou(truth: Integers, predicted: Integers, start: int, stop: int) -> float:

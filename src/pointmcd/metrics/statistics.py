@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 from scipy.stats import binomtest, norm, wilcoxon
 
-from pointmcd.typing import Bools, Doubles, Floats, Indices, Integers
+from pointmcd.typing import Array, Bools, Doubles, Floats, Indices, Integers
 
 RESAMPLES = 10_000
 _CONFIDENCE = 0.95
@@ -95,19 +95,20 @@ def class_interval(scores: Doubles, labels: Indices) -> tuple[float, float]:
 def pooled_interval(counts: Integers, metric: Callable[[Doubles], Doubles]) -> tuple[float, float]:
     """Return the 95% interval of a metric of what is counted in all shapes, by the bootstrap.
 
-    Resamples draw shapes with replacement. Where all have the same value, as of a perfect answer,
-    the interval is Wilson's of that value.
+    The Bayesian one (Rubin, Annals of Statistics 9, 1981): resamples weigh the shapes, so that a
+    part which few shapes have is in all of them. Of a few shapes it is too narrow; where all have
+    the same value, as of a perfect answer, it is Wilson's of that value.
 
     Args:
-        counts: of each shape [n, ...].
+        counts: of each shape [n, ...], n at least 1.
         metric: of sums over shapes [..., *counts], a fraction [...] each.
     """
     shapes, draws = np.random.default_rng(_RNG_SEED), []
     side, number = counts.astype(np.float64)[None], len(counts)
     for start in range(0, RESAMPLES, _CHUNK):
         size = min(_CHUNK, RESAMPLES - start)
-        columns = shapes.integers(0, number, (size, number))
-        draws.append(_pooled_scores(side, np.ones((size, 1)), columns, metric))
+        weights = _weighed_shapes(shapes, size, number)
+        draws.append(_pooled_scores(side, np.ones((size, 1)), weights, metric))
     tail = (1 - _CONFIDENCE) / 2
     low, high = np.quantile(np.concatenate(draws), [tail, 1 - tail])
     if round(high - low, _DECIMALS) == 0:
@@ -177,7 +178,7 @@ def bootstrap_difference(
     """
     means = (float(first.mean()), float(second.mean()))
     sides = [side.astype(np.float64) for side in (first, second)]
-    return _bootstrap(sides, (first_seeds, second_seeds), means, _mean_scores)
+    return _bootstrap(sides, (first_seeds, second_seeds), means, _mean_scores, _drawn_shapes)
 
 
 def bootstrap_pooled_difference(
@@ -189,6 +190,8 @@ def bootstrap_pooled_difference(
 ) -> Interval:
     """Return the same of a metric that is not a mean over shapes, but of what is counted in all.
 
+    Resamples weigh the shapes, as those of `pooled_interval` do.
+
     Args:
         first: counts [S1, n, ...] per seed and shape.
         second: the same of the other side [S2, n, ...].
@@ -198,21 +201,21 @@ def bootstrap_pooled_difference(
     """
     sides = [side.astype(np.float64) for side in (first, second)]
     one, two = (float(metric(side.sum(axis=1)).mean()) for side in sides)
-    return _bootstrap(
-        sides, (first_seeds, second_seeds), (one, two), partial(_pooled_scores, metric=metric)
-    )
+    score = partial(_pooled_scores, metric=metric)
+    return _bootstrap(sides, (first_seeds, second_seeds), (one, two), score, _weighed_shapes)
 
 
 def _bootstrap(
     sides: Sequence[Doubles],
     seeds: Sequence[Sequence[int]],
     values: tuple[float, float],
-    score: Callable[[Doubles, Doubles, Indices], Doubles],
+    score: Callable[[Doubles, Doubles, Array], Doubles],
+    draw: Callable[[np.random.Generator, int, int], Array],
 ) -> Interval:
     """The difference of two values and its interval.
 
-    `score` takes the side [S, n, ...], weights of its seeds [b, S] and the shapes drawn [b, n], and
-    returns the values [b] of the resamples.
+    `draw` draws the shapes of resamples [b, n]; `score` takes the side [S, n, ...], weights of its
+    seeds [b, S] and these shapes, and returns the values [b] of the resamples.
     """
     shapes, count = np.random.default_rng(_RNG_SEED), sides[0].shape[1]
     # The seeds themselves key the draws: equal seeds are drawn alike (paired), others apart, and
@@ -221,9 +224,9 @@ def _bootstrap(
     draws = []
     for start in range(0, RESAMPLES, _CHUNK):
         size = min(_CHUNK, RESAMPLES - start)
-        columns = shapes.integers(0, count, (size, count))
+        drawn = draw(shapes, size, count)
         one, two = (
-            score(side, _drawn_seeds(generator, len(side), size), columns)
+            score(side, _drawn_seeds(generator, len(side), size), drawn)
             for side, generator in zip(sides, generators, strict=True)
         )
         draws.append(one - two)
@@ -234,6 +237,16 @@ def _bootstrap(
         _, unseen = score_interval(np.zeros(count))
         low, high = max(mean - unseen, -1.0), min(mean + unseen, 1.0)
     return Interval(mean, float(low), float(high))
+
+
+def _drawn_shapes(generator: np.random.Generator, size: int, shapes: int) -> Indices:
+    """Shapes [size, shapes] drawn with replacement."""
+    return generator.integers(0, shapes, (size, shapes))
+
+
+def _weighed_shapes(generator: np.random.Generator, size: int, shapes: int) -> Doubles:
+    """Weights [size, shapes], none of which is 0."""
+    return generator.exponential(size=(size, shapes))
 
 
 def _drawn_seeds(generator: np.random.Generator, seeds: int, size: int) -> Doubles:
@@ -247,11 +260,8 @@ def _mean_scores(scores: Doubles, weights: Doubles, columns: Indices) -> Doubles
 
 
 def _pooled_scores(
-    counts: Doubles, weights: Doubles, columns: Indices, metric: Callable[[Doubles], Doubles]
+    counts: Doubles, weights: Doubles, shapes: Doubles, metric: Callable[[Doubles], Doubles]
 ) -> Doubles:
-    """Mean over seeds [b] of the metric of the counts [S, n, ...] of all shapes drawn."""
-    size, number = columns.shape
-    rows = np.arange(size)[:, None] * number
-    times = np.bincount((rows + columns).ravel(), minlength=size * number).reshape(size, number)
-    sums = np.stack([np.tensordot(times, of_seed, axes=1) for of_seed in counts], axis=1)
+    """Mean over seeds [b] of the metric of the counts [S, n, ...] of shapes with weights [b, n]."""
+    sums = np.stack([np.tensordot(shapes, of_seed, axes=1) for of_seed in counts], axis=1)
     return np.asarray((weights * metric(sums)).sum(axis=1))

@@ -1,5 +1,6 @@
 """Settings and training data of each variant, as rows for the page."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,8 @@ from pointmcd.errors import PointMCDError
 from pointmcd.tasks.results import RunResult, Variant
 from pointmcd.teachers.lesson import LESSONS
 
+#: The folders of an absolute path, also in a name such as `module:/home/me/mine.py:build`.
+_FOLDERS = re.compile(r"(?<![\w.~-])(?:/|[A-Za-z]:\\)(?:[^/\\:]+[/\\])+(?=[^/\\]*$)")
 #: Told elsewhere on the page, or different in every run.
 _LEFT_OUT = {"out", "seed", "store", "overwrite"}
 
@@ -25,11 +28,10 @@ def setting_rows(variants: Sequence[Variant]) -> list[tuple[str, list[str], bool
 
 
 def _without_folders(value: Any) -> str:
-    """The text of a value; of an absolute path its name, for the page leaves this machine."""
+    """The text of a value, of absolute paths in it their names: the page leaves this machine."""
     if isinstance(value, list | tuple):
         return str([_without_folders(one) for one in value])
-    path = Path(str(value))
-    return path.name if path.is_absolute() else str(value)
+    return _FOLDERS.sub("", str(value))
 
 
 def trained_on(variants: Sequence[Variant]) -> list[tuple[str, str]]:
@@ -71,13 +73,15 @@ def _teacher(teacher: Any) -> str:
     """What teacher.json says, in words, and without folders."""
     if not isinstance(teacher, dict):
         return str(teacher) if teacher else ""
-    settings = teacher.get("settings", {})
+    settings = teacher.get("settings") or {}
+    own = teacher.get("weights_file")
     told = [
-        f"encoder {settings['teacher']}" if "teacher" in settings else "",
+        f"encoder {_without_folders(settings['teacher'])}" if "teacher" in settings else "",
+        f"weights of {_without_folders(own)}" if own else "",
         "fine-tuned" if settings.get("finetune") else "",
         f"{teacher['steps']:,} steps" if teacher.get("steps") else "",
         _scores(teacher),
-        f"weights {licence}" if (licence := teacher.get("licence")) else "",
+        f"weights under {licence}" if (licence := teacher.get("licence")) else "",
     ]
     about = ", ".join(filter(None, told))
     return f"{teacher.get('name', '')} ({about})" if about else str(teacher.get("name", ""))

@@ -57,9 +57,10 @@ def read_cloud(
     notes: list[str] | None = None,
     features: Sequence[str] = (),
 ) -> tuple[Floats, Surface | Floats]:
-    """Return what `read_points` does, and of a mesh where these lie, of a cloud all of its points.
+    """Return what `read_points` does, and what they were taken from.
 
-    The latter, float32 `[N, 3]`, are in the order of the file, and in the same unit sphere.
+    That is, for a mesh, the surface that they were sampled from; for a cloud, all of its points
+    float32 `[N, 3]`, in the order of the file and in the same unit sphere.
     """
     refuse_other_files(path)
     suffix, name, rows = path.suffix[1:].lower(), str(path), None

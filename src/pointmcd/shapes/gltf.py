@@ -82,7 +82,8 @@ def parse_gltf(data: bytes, beside: Beside | None = None, labelled: bool = False
             for part, world, skin in placed
         ]
     whole = _joined(moved)
-    return Polygons(whole.vertices, whole.faces.ravel(), np.full(len(whole.faces), 3))
+    counts = np.full(len(whole.faces), 3)
+    return Polygons(whole.vertices, whole.faces.ravel(), counts, ordered=len(placed) == 1)
 
 
 def _unread(extension: str) -> FormatError:

@@ -113,8 +113,7 @@ def read_mesh(
             if parts is not None:  # trimesh may leave the order of the file
                 raise FormatError("part labels need a file of type .obj, .off, .ply, .stl or .glb")
     with reading(name):
-        mesh = _without_degenerate_faces(_triangles(polygons, parts))
-    return mesh if kind in _READERS else replace(mesh, origin=None)
+        return _without_degenerate_faces(_triangles(polygons, parts))
 
 
 def _triangles(polygons: Polygons, parts: Shorts | None) -> Mesh:
@@ -130,7 +129,8 @@ def _triangles(polygons: Polygons, parts: Shorts | None) -> Mesh:
     if parts is not None and len(parts) != count:
         raise FormatError(f"{len(parts)} part labels for {count} faces; one per face is needed")
     labels = None if parts is None else parts[polygon]
-    return Mesh(polygons.vertices, faces, labels, colours, FileFaces(polygon, count))
+    origin = FileFaces(polygon, count) if polygons.ordered else None
+    return Mesh(polygons.vertices, faces, labels, colours, origin)
 
 
 def _corner_colours(polygons: Polygons, faces: Indices, polygon: Indices) -> Array | None:
@@ -208,7 +208,8 @@ def _joined(scene: trimesh.Scene) -> Polygons:
         vertices.append(_moved(np.asarray(geometry.vertices, dtype=np.float64), transform))
         faces.append(np.asarray(geometry.faces, dtype=np.int64) + count)
         count += len(vertices[-1])
-    return Polygons(np.concatenate(vertices), np.concatenate(faces).ravel(), np.full(total, 3))
+    counts = np.full(total, 3)
+    return Polygons(np.concatenate(vertices), np.concatenate(faces).ravel(), counts, ordered=False)
 
 
 def _moved(vertices: Doubles, transform: Doubles) -> Doubles:

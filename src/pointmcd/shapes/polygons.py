@@ -30,6 +30,7 @@ class Polygons:
         counts: number of corners of each polygon, int64 `[P]`; their sum is K.
         vertex_colours: of each vertex as in the file, `[V, 3]`, or None.
         face_colours: of each polygon, `[P, 3]`, or None.
+        ordered: whether the polygons are the faces of the file in its order.
     """
 
     vertices: Doubles
@@ -37,6 +38,7 @@ class Polygons:
     counts: Indices
     vertex_colours: Array | None = None
     face_colours: Array | None = None
+    ordered: bool = True
 
 
 def check_number(triangles: int) -> None:

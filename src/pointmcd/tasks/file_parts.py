@@ -16,8 +16,8 @@ def file_parts(whole: Surface | Floats | None, points: Reals, parts: Indices) ->
     """Return the part of each face of a mesh file, or point of a cloud, in the order of the file.
 
     Args:
-        whole: of a mesh, where the points lie on it; of a cloud all of its points `[M, 3]`, of
-            which each has the part of the nearest.
+        whole: the surface that the points were sampled from, for a mesh; all points `[M, 3]`, for a
+            cloud, each of which has the part of the nearest point that was taken.
         points: that were taken, `[P, 3]`.
         parts: theirs, int64 `[P]`, from 0.
 
@@ -32,7 +32,8 @@ def file_parts(whole: Surface | Floats | None, points: Reals, parts: Indices) ->
 def face_parts(surface: Surface, points: Reals, parts: Indices) -> Indices:
     """Return the part of each face in a file: of most points on it, else of the nearest point.
 
-    Nearest to its middle, among points whose normals are alike. A face without area has part 0.
+    Nearest to its middle, among points whose normals are alike; that decides a tie, too. A face
+    without area has no part, -1.
 
     Args:
         surface: where the points lie on a mesh with an `origin`.
@@ -46,14 +47,16 @@ def face_parts(surface: Surface, points: Reals, parts: Indices) -> Indices:
     assert mesh.origin is not None
     votes = np.zeros((mesh.origin.count, parts.max() + 1), dtype=np.int64)
     np.add.at(votes, (mesh.origin.index[face], parts), 1)
-    found = np.asarray(votes.argmax(axis=1))
+    most = votes.max(axis=1)
+    found = np.where(most > 0, votes.argmax(axis=1), -1)
+    tied = (most == 0) | ((votes == most[:, None]).sum(axis=1) > 1)
     normals = mesh.cross_products / mesh.double_areas[:, None]
     known = np.concatenate([points, _NORMAL * normals[face]], axis=1)
-    bare = np.flatnonzero(votes[mesh.origin.index].sum(axis=1) == 0)
-    middles = mesh.vertices[mesh.faces[bare]].mean(axis=1)
-    asked = np.concatenate([middles, _NORMAL * normals[bare]], axis=1)
+    undecided = np.flatnonzero(tied[mesh.origin.index])
+    middles = mesh.vertices[mesh.faces[undecided]].mean(axis=1)
+    asked = np.concatenate([middles, _NORMAL * normals[undecided]], axis=1)
     _, nearest = cKDTree(known).query(asked)
     # A polygon has several triangles; the largest speaks for it.
-    order = np.argsort(mesh.double_areas[bare], kind="stable")
-    found[mesh.origin.index[bare][order]] = parts[nearest[order]]
+    order = np.argsort(mesh.double_areas[undecided], kind="stable")
+    found[mesh.origin.index[undecided][order]] = parts[nearest[order]]
     return found

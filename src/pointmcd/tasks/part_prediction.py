@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from pointmcd.files import replacing
+from pointmcd.files import remove, replacing
 from pointmcd.plots.colours import part_paint
 from pointmcd.shapes.axes import turn
 from pointmcd.tasks.file_parts import file_parts
@@ -98,6 +98,8 @@ def predict_parts(logits: Tensor, file: InputFile, labels: Labels) -> PartPredic
         if (whole := file_parts(file.whole, file.points[:, :3], every)) is not None:
             seg = file.targets[2]
             write_seg(seg, whole)
+        else:
+            remove(file.targets[2])  # that of another file would be taken for this one's
     shares = np.bincount(parts, minlength=len(names)) / len(parts)
     ply, picture, _ = file.targets or (None, None, None)
     return PartPrediction(

@@ -36,7 +36,9 @@ def known_labels(info: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str
 
 def unreadable(store: Path, error: PointMCDError) -> str:
     """Return a sentence on a store, without the folders that lead to it: pages are passed on."""
-    reason = str(error).replace(f"{store.absolute().parent}{os.sep}", "")
+    reason = str(error)
+    for path in (store.absolute(), store.resolve()):
+        reason = reason.replace(f"{path.parent}{os.sep}", "")
     return f"The store cannot be read: {reason}"
 
 

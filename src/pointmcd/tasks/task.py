@@ -74,8 +74,8 @@ class InputFile:
         unlikeness: distance to the nearest shape whose label the model knew, 1 where unlike
             begins; None: not known.
         up: the axis that points up in the file.
-        whole: of a mesh, where the points lie on it; of a cloud all of its points, float32 [M, 3];
-            None where that is not known.
+        whole: the surface that the points were sampled from, for a mesh; all points, float32
+            [M, 3], for a cloud; None where that is not known.
     """
 
     path: Path

@@ -28,7 +28,7 @@ from pointmcd.teachers.teach import teach
 from pointmcd.training.config import TrainConfig, beside
 from pointmcd.training.inputs import describe_unlabelled, find_teacher
 from pointmcd.training.processes import agreed, is_main, join, process_count
-from pointmcd.training.run import METRICS
+from pointmcd.training.run import METRICS, Run
 from pointmcd.training.trackers import check_trackers
 from pointmcd.training.train import existing_run, plan_run, train
 
@@ -60,7 +60,7 @@ def train_all(configs: Sequence[TrainConfig], at_once: int = 1) -> list[Path]:
         plans = [plan_run(config) for config in configs]
     at_once = min(at_once, len(configs))
     if at_once < 2:
-        return [*_one_by_one(configs, [existing_run(plan) is not None for plan in plans])]
+        return [*_one_by_one(configs, [existing_run(plan) for plan in plans])]
     for plan in plans:  # once, not in each process
         describe_unlabelled(plan.config, plan.store, plan.teacher)
     began, kept = time(), [existing_run(plan) is not None for plan in plans]
@@ -81,20 +81,21 @@ def train_all(configs: Sequence[TrainConfig], at_once: int = 1) -> list[Path]:
     return folders
 
 
-def _one_by_one(configs: Sequence[TrainConfig], begun: Sequence[bool]) -> Iterator[Path]:
+def _one_by_one(configs: Sequence[TrainConfig], known: Sequence[Run | None]) -> Iterator[Path]:
     """Train the runs, and say before each how long all that are left take by those before it.
 
-    `begun` are those of which a part is done, which say nothing of the time of others.
+    `known` are the runs that exist already, which say nothing of the time of others.
     """
     took: list[float] = []
+    waiting = [run is None or not run.finished for run in known]
     for number, config in enumerate(configs):
         if len(configs) > 1 and is_main():
-            left = begun[number:].count(False) * float(np.mean(took)) if took else 0.0
+            left = sum(waiting[number:]) * float(np.mean(took)) if took else 0.0
             told = f": about {duration(left)} for all that are left" if left >= LONG_SECONDS else ""
             console.print(f"run {number + 1} of {len(configs)}{told}", soft_wrap=True)
         start = perf_counter()
         yield train(config)
-        if not begun[number]:
+        if known[number] is None:
             took.append(perf_counter() - start)
 
 
