@@ -212,7 +212,7 @@ def write_page(study: Study, title: str, variants: Sequence[str] | None) -> None
         " labels nobody reads, with what the teacher says of them. Unlabelled shapes that a title"
         " names are of another store (`--unlabelled STORE`): these batches have them too, and a"
         " baseline, which does not, takes as many steps. `--first N` takes the first N shapes of a"
-        " list: of mfcad16 names that begin with `0-0-`, not all kinds of blocks. Where a title"
+        " list: of mfcad16 names that begin with `0-`, not all kinds of blocks. Where a title"
         " names nothing"
         f" else: PointNet, {POINTS} points, {EPOCHS} epochs, teacher {TEACHER}.",
         machine(),
