@@ -84,6 +84,19 @@ def test_mesh_gets_its_parts_a_cloud_and_a_picture(label, run, chair, tmp_path):
     assert list(found.parts.values()) == pytest.approx(shares)
 
 
+def test_corrected_parts_are_kept(label, chair):
+    (found,) = label(chair)
+    predicted = found.seg.read_text()
+    label(chair)  # the same again
+    assert [*found.seg.parent.glob("*.old*")] == []
+    for number, ending in enumerate((".old", ".old2")):
+        found.seg.write_text(f"{number}\n{predicted}")
+        label(chair)
+        assert found.seg.read_text() == predicted
+        kept = found.seg.with_name(found.seg.name + ending)
+        assert kept.read_text() == f"{number}\n{predicted}"
+
+
 def test_no_faces_of_another_file_are_left(label, chair, tmp_path):
     """Of two meshes in a scene nobody knows which comes first."""
     mesh = trimesh.load(chair)
@@ -99,6 +112,7 @@ def test_no_faces_of_another_file_are_left(label, chair, tmp_path):
     assert second.ply == first.ply
     assert second.seg is None
     assert not first.seg.exists()
+    assert len(first.seg.with_name(f"{first.seg.name}.old").read_text().split()) == len(mesh.faces)
     assert second.read == "mesh; no .seg: its order of faces is unknown"
 
 

@@ -139,3 +139,11 @@ def test_label_files_that_do_not_fit(rows, text, tmp_path):
     labels.write_text(f"path,class\n{rows}\n")
     with pytest.raises(ConfigError, match=text):
         labelled_files(labels, files)
+
+
+def test_clouds_that_predict_wrote_are_passed_over(tmp_path):
+    for name in ("a.ply", "a-parts.ply", "a-parts.png", "a-parts-2.ply", "a-parts-2.png"):
+        (tmp_path / name).touch()
+    (tmp_path / "own-parts.ply").touch()  # without a picture it may be anybody's
+    files, _ = find_files([tmp_path])
+    assert [file.name for file in files] == ["a.ply", "own-parts.ply"]

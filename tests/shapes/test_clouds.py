@@ -176,6 +176,8 @@ def test_absent_and_unknown_files(tmp_path):
     refused(tmp_path / "absent.npy", "No such file")
     refused(tmp_path / "absent.xyz", "No such file")
     refused(tmp_path / "absent.off", "No such file")
+    refused(tmp_path / "absent", "absent: does not exist")
+    (tmp_path / "photo.jpg").touch()
     refused(tmp_path / "photo.jpg", ".npy", ".off")
 
 

@@ -167,7 +167,15 @@ def test_two_labels_are_enough_and_one_is_not(task):
         store.is_labelled, store.indices = lambda index: True, lambda split: [0]
         get_task(task).check_store(store)
     with pytest.raises(StoreError, match="needs at least two"):
-        get_task(task).check_store(SimpleNamespace(path="s", classes=["a"], num_parts=1))
+        get_task(task).check_store(
+            SimpleNamespace(path="s", classes=["a"], num_parts=1, parts=None)
+        )
+
+
+def test_a_store_of_parts_is_not_sent_to_be_labelled():
+    store = SimpleNamespace(path="s", classes=["block"], parts={"block": ["pocket", "stock"]})
+    with pytest.raises(StoreError, match="1 classes; .* for its parts add --task segmentation;"):
+        get_task("classification").check_store(store)
 
 
 def test_classes_are_compared_by_the_shapes_that_one_alone_got_right():

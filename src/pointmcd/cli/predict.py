@@ -67,7 +67,7 @@ def predict(
             raise UsageError("predict: RUN and --pretrained NAME: choose one")
         place, files = _known(pretrained), (run, *files)
     if not files:
-        raise UsageError("predict: no files; name meshes or point clouds after the run")
+        raise UsageError("predict: no files; name them after the run, or after --pretrained NAME")
     if link and sort_into is None:
         raise UsageError("predict: --link is for --sort-into FOLDER")
     if json and csv is not None:

@@ -21,7 +21,8 @@ _PLACED = ".sorted.json"
 def find_files(paths: Sequence[str | Path]) -> tuple[list[Path], str]:
     """Return files, each once, with all meshes and clouds in the folders, and what was passed over.
 
-    Hidden files and folders are left out; companions of meshes (.mtl) are not mentioned.
+    Hidden files and folders are left out, and what `predict` has written: NAME-parts.ply with its
+    picture. Companions of meshes (.mtl) are not mentioned.
 
     Raises:
         ShapeError: when a folder holds no file that can be read.
@@ -38,9 +39,15 @@ def find_files(paths: Sequence[str | Path]) -> tuple[list[Path], str]:
         shapes = [file for file, kind in kinds.items() if kind and kind[1:] in known]
         if not shapes:
             raise ShapeError(f"{path}: holds no mesh and no point cloud")
-        found.update(dict.fromkeys(shapes))
+        found.update(dict.fromkeys(file for file in shapes if not _is_written(file)))
         others.update(kind for file, kind in kinds.items() if kind and file not in found)
     return list(found), f"not read: {kinds_text(others)}" if others else ""
+
+
+def _is_written(file: Path) -> bool:
+    """Return whether a cloud is one that `predict` has written, by the picture beside it."""
+    named = file.suffix == ".ply" and re.search(r"-parts(-\d+)?$", file.stem)
+    return bool(named) and file.with_suffix(".png").exists()
 
 
 def labelled_files(labels: Path, files: Sequence[Path]) -> tuple[dict[Path, str], str]:

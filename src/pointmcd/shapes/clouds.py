@@ -88,6 +88,8 @@ def refuse_other_files(path: Path) -> None:
     """
     known = mesh_suffixes() | CLOUD_SUFFIXES
     if path.suffix[1:].lower() not in known:
+        if not path.exists():
+            raise ShapeError(f"{path}: does not exist")
         suffixes = ", ".join(f".{one}" for one in sorted(known))
         raise ShapeError(f"{path}: is not a mesh or point cloud; files that end in {suffixes} are")
 

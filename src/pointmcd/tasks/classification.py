@@ -147,10 +147,11 @@ class ClassificationTask(Task):
     def check_store(self, store: Store) -> None:
         """Two classes at least."""
         if len(store.classes) < 2:
+            parts = " for its parts add --task segmentation;" if store.parts else ""
             raise StoreError(
                 f"{store.path}: {len(store.classes)} classes; classification needs at least two:"
-                " label shapes (pointmcd label STORE) and give --labels labels.csv, or prepare"
-                " folders CLASS/NAME or CLASS/{train,test}/NAME"
+                f"{parts} label shapes (pointmcd label STORE) and give --labels labels.csv, or"
+                " prepare folders CLASS/NAME or CLASS/{train,test}/NAME"
             )
 
     def build_model(self, student: str, labels: Labels, extra_channels: int = 0) -> nn.Module:

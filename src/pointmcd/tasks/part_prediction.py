@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor
 
-from pointmcd.files import remove, replacing
+from pointmcd.files import replacing
 from pointmcd.plots.colours import part_paint
 from pointmcd.shapes.axes import turn
 from pointmcd.tasks.file_parts import file_parts
@@ -98,8 +99,8 @@ def predict_parts(logits: Tensor, file: InputFile, labels: Labels) -> PartPredic
         if (whole := file_parts(file.whole, file.points[:, :3], every)) is not None:
             seg = file.targets[2]
             write_seg(seg, whole)
-        else:
-            remove(file.targets[2])  # that of another file would be taken for this one's
+        elif file.targets[2].exists():
+            _keep(file.targets[2])  # of another file, it would be taken for this one's
     shares = np.bincount(parts, minlength=len(names)) / len(parts)
     ply, picture, _ = file.targets or (None, None, None)
     return PartPrediction(
@@ -142,11 +143,22 @@ def write_ply(path: Path, cloud: "PaintedCloud", names: Sequence[str], first: in
 def write_seg(path: Path, parts: Indices) -> None:
     """Write the part of each face or point, counted from 0 in the class, as `prepare` reads it.
 
+    A file of other parts that stands there is kept as NAME.old.
+
     Raises:
         PointMCDError: when the file cannot be written.
     """
+    text = "".join(f"{part}\n" for part in parts)
+    if path.exists() and path.read_text(errors="replace") != text:
+        _keep(path)  # it may have been corrected by hand
     with replacing(path) as temporary:
-        temporary.write_text("".join(f"{part}\n" for part in parts))
+        temporary.write_text(text)
+
+
+def _keep(path: Path) -> None:
+    """Rename a file to the first free of NAME.old, NAME.old2, ..."""
+    names = (f"{path.name}.old{number if number > 1 else ''}" for number in count(1))
+    path.rename(next(place for name in names if not (place := path.with_name(name)).exists()))
 
 
 def write_picture(path: Path, cloud: "PaintedCloud", names: Sequence[str]) -> None:
