@@ -174,7 +174,7 @@ def test_two_labels_are_enough_and_one_is_not(task):
 
 def test_a_store_of_parts_is_not_sent_to_be_labelled():
     store = SimpleNamespace(path="s", classes=["block"], parts={"block": ["pocket", "stock"]})
-    with pytest.raises(StoreError, match="1 classes; .* for its parts add --task segmentation;"):
+    with pytest.raises(StoreError, match=r"1 classes; .* for its parts add --task segmentation;"):
         get_task("classification").check_store(store)
 
 
