@@ -4,6 +4,7 @@ import shutil
 import sys
 import zipfile
 from functools import partial
+from zipfile import ZipFile
 
 import numpy as np
 import pytest
@@ -25,7 +26,7 @@ from benchmarks.pretrained import __main__ as pretrained
 from benchmarks.propagation import __main__ as propagation
 from benchmarks.psb25 import __main__ as psb25
 from benchmarks.psb_parts17 import __main__ as psb_parts17
-from benchmarks.shared.trials import BOTH, Trial
+from benchmarks.shared.trials import BOTH, Trial, unpack_some
 from benchmarks.teachers import __main__ as teachers
 from benchmarks.unsupervised import __main__ as unsupervised
 from benchmarks.unsupervised import runs
@@ -264,3 +265,28 @@ def test_modelnet40(run, furniture_root, tmp_path):
     shapes, *seconds = cost(f"modelnet40:{clouds}", 3, tmp_path / "cost")
     assert shapes == 9
     assert all(0 < each < 60 for each in seconds)
+
+
+def test_some_shapes_of_a_large_set(tmp_path):
+    """The first of each list by name, or drawn at random, the same ones each time."""
+    names = [f"block/{number:03}" for number in range(40)]
+    with ZipFile(tmp_path / "set.zip", "w") as archive:
+        archive.writestr("set/parts.json", "{}")
+        for split in ("train", "test"):
+            archive.writestr(f"set/{split}.txt", "\n".join(names))
+        for name in names:
+            archive.writestr(f"set/{name}.off", name)
+            archive.writestr(f"set/{name}.seg", "0")
+    for drawn in (False, True):
+        folders = [tmp_path / f"{drawn}{number}" for number in (1, 2)]
+        lists = []
+        for folder in folders:
+            unpack_some(tmp_path / "set.zip", folder, 10, drawn)
+            lists.append((folder / "train.txt").read_text().split())
+            tested = (folder / "test.txt").read_text().split()
+            assert len(tested) == 5
+            written = {*lists[-1], *tested}
+            assert {f"block/{file.stem}" for file in folder.glob("block/*.off")} == written
+        assert lists[0] == lists[1]
+        assert (lists[0] == names[:10]) == (not drawn)
+        assert len({*lists[0]}) == 10
