@@ -279,8 +279,10 @@ def test_random_weights_make_other_features(taught_store, tmp_path):
     assert random.shape == trained.shape == (18, 3, 1280)
     assert random.dtype == trained.dtype == np.float16
     assert not np.allclose(trained, random, atol=0.1)
-    with pytest.raises(StoreError, match=r"features/random-lite0: features of another"):
-        teach(lesson(store, teacher="random:lite0", seed=1, name="b"))
+    teach(lesson(store, teacher="random:lite0", seed=1, name="b"))
+    other = gathered(store / "features", "random-lite0-s1")
+    assert not np.allclose(other, random, atol=0.1)
+    assert np.array_equal(gathered(store / "features", "random-lite0"), random)
 
 
 def test_a_fine_tuned_teacher(tiny_store, tmp_path):
