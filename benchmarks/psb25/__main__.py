@@ -47,7 +47,7 @@ TRIALS = (
 def settings(work: Path) -> TrainConfig:
     """Return what all runs have in common."""
     # The method's head and augmentation, and a plain start; the defaults are others since:
-    # docs/when-distillation-pays.md.
+    # docs/distillation-in-detail.md.
     return TrainConfig(
         work / "store",
         task="classification,head=single",
