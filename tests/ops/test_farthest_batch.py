@@ -113,6 +113,18 @@ def test_triton_takes_the_same_points(kind, count, taken, triton_device):
     assert all(len(set(row)) == min(count, taken) for row in found.tolist())
 
 
+@pytest.mark.parametrize("kind", ["random", "ties", "nan"])
+@pytest.mark.parametrize(("count", "taken"), [(17, 17), (64, 40), (100, 100)])
+def test_triton_takes_the_same_points_of_clouds_too_large_for_registers(
+    kind, count, taken, triton_device, monkeypatch
+):
+    from pointmcd.ops.gpu import farthest
+
+    monkeypatch.setattr(farthest, "MOST_POINTS", 16)
+    monkeypatch.setattr(farthest, "TILE", 32)
+    test_triton_takes_the_same_points(kind, count, taken, triton_device)
+
+
 def test_triton_in_slices_of_another_layout(triton_device):
     points = torch.randn(3, 21, 5)[:, :, 1:4].to(triton_device)
     order = sample_farthest(points, 6)

@@ -15,7 +15,7 @@ import pytest
 SHARED = 99 * 1024
 KERNELS = ["pack", "max", "spread", "pool", "unpool", "extreme", "members", "weight"]
 #: Those that take float32 alone.
-FULL_KERNELS = ["forward", "backward", "farthest", "query", "group", "nearest"]
+FULL_KERNELS = ["forward", "backward", "farthest", "query", "group", "nearest", "farthest_tiles"]
 
 
 @pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not installed")
@@ -110,6 +110,7 @@ def launch_all(batch, count, k, views, narrow, wide, dtype):
     edge_layer.backward(saved, extreme, covariance, mean, 0.2)
     points, order = values[:, :, :1].expand(-1, -1, 3), index[:, :, 0].contiguous()
     farthest.sample(points, order)
+    farthest.sample(points[:1, :1].expand(1, farthest.MOST_POINTS + 1, -1), order)
     for first in (True, False):
         ball_query.query(points, points, 0.25, k, first)
     nearest.nearest(values, values[:, :, 0], k)

@@ -39,7 +39,7 @@ def sample_farthest(points: Tensor, count: int | None = None) -> Tensor:
     centroid = points.to(double_of(points)).mean(dim=1, keepdim=True).to(points)
     order = points.new_zeros(len(points), count, dtype=torch.int64)
     order[:, 0] = _squared_distance(points, centroid).argmax(dim=1)
-    if _triton_fits(points):
+    if triton_fits(points) and points.dtype == torch.float32:
         from pointmcd.ops.gpu import farthest as gpu
 
         gpu.sample(points, order)
@@ -48,14 +48,6 @@ def sample_farthest(points: Tensor, count: int | None = None) -> Tensor:
     else:
         _sample_torch(points, order)
     return order
-
-
-def _triton_fits(points: Tensor) -> bool:
-    if not triton_fits(points) or points.dtype != torch.float32:
-        return False
-    from pointmcd.ops.gpu.farthest import MOST_POINTS
-
-    return points.shape[1] <= MOST_POINTS
 
 
 def _sample_torch(points: Tensor, order: Tensor) -> None:

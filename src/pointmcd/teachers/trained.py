@@ -190,15 +190,15 @@ def _train_epoch(
     # (drawn views, dropped layers) comes from the global generator too.
     torch.manual_seed(lesson.config.seed * 100_003 + epoch)
     batches = _batches(lesson, torch.randperm(len(lesson.train)))
-    total = 0.0
+    losses = []
     for done, rows in enumerate(batches, 1):
         loss = lesson.loss(_drawn(lesson, lesson.train[rows.numpy()]))
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
-        total += float(loss.detach())
+        losses.append(loss.detach())  # not as a number: no step waits for the device
         on_step(done)
-    return total / len(batches)
+    return float(torch.stack(losses).mean())
 
 
 def _batches(lesson: TrainedLesson, order: Tensor) -> list[Tensor]:
