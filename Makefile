@@ -58,7 +58,7 @@ package: $(READY_DEV) ## Build sdist and wheel in a temporary folder and check t
 	$(BIN)/python -m build --outdir "$$out" . > "$$out/log" 2>&1 || { cat "$$out/log"; exit 1; }; \
 	$(BIN)/python -m zipfile -l "$$out"/*.whl > "$$out/list" || exit 1; \
 	for part in pointmcd/datasets/assets/furniture10.zip pointmcd/py.typed pointmcd/report/templates/ pointmcd/labelling/templates/page.js \
-	            pointmcd/inference/templates/model_card.md.j2 pointmcd/inference/assets/ \
+	            pointmcd/inference/templates/model_card.md.j2 pointmcd/training/assets/ \
 	            licenses/LICENSE licenses/NOTICE; do \
 	  grep -q "$$part" "$$out/list" || { echo "the wheel lacks $$part"; exit 1; }; \
 	done; \

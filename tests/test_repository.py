@@ -197,7 +197,7 @@ def project_files() -> list[Path]:
 
 def test_no_mesh_in_git_but_the_embedded_set_a_free_block_and_weights_of_free_sets() -> None:
     files = project_files()
-    shipped = [path for path in files if PACKAGE / "inference" / "assets" in path.parents]
+    shipped = [path for path in files if PACKAGE / "training" / "assets" in path.parents]
     others = [path for path in files if path not in shipped]
     meshes = {path.name for path in others if path.suffix.lower() in MESH_OR_ARRAY}
     assert meshes == {"mfcad_block.off", "mfcad_block.seg"}  # MIT, attributed in NOTICE

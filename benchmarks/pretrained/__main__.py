@@ -4,7 +4,7 @@
 
 makes WORK/store and WORK/runs, goes on where it was interrupted, and trains a baseline and, but for
 mfcad16, a distilled student equally. The better on the validation split is exported in float16 to
-src/pointmcd/inference/assets, with its card; the test split is read once, at the end of each run.
+src/pointmcd/training/assets, with its card; the test split is read once, at the end of each run.
 The page is benchmarks/pretrained/README.md; the sections of other sets stay.
 """
 
@@ -31,9 +31,8 @@ from benchmarks.shared.trials import (
 from pointmcd.data.store import Store
 from pointmcd.evaluation.compare import compare
 from pointmcd.evaluation.comparison_table import comparison_table
-from pointmcd.inference.export import CARD, WEIGHTS, export_run
+from pointmcd.inference.export import CARD, export_run
 from pointmcd.inference.predictor import open_predictor
-from pointmcd.inference.pretrained import SHIPPED
 from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare
 from pointmcd.tables import to_markdown
@@ -41,6 +40,7 @@ from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.run import Run
+from pointmcd.training.weights import SHIPPED, WEIGHTS
 
 PAGE = Path(__file__).with_name("README.md")
 STUDENT = "pointnet2"

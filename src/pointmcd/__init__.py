@@ -53,7 +53,7 @@ _PUBLIC = {
     "label_page": "pointmcd.labelling.page",
     "learning_curve": "pointmcd.training.several",
     "list_data_sets": "pointmcd.datasets.registry",
-    "list_pretrained": "pointmcd.inference.pretrained",
+    "list_pretrained": "pointmcd.training.weights",
     "list_students": "pointmcd.students.registry",
     "map_output": "pointmcd.teachers.stored",
     "masked_max": "pointmcd.ops.masked_max",

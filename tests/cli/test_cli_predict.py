@@ -196,7 +196,7 @@ def test_exported_weights_are_used_by_their_folder_or_name(
     status, table, _ = cli("predict", "--pretrained", folder, mesh, *CPU)
     assert status == 0
     assert str(mesh) in cells(table)[0]
-    monkeypatch.setattr("pointmcd.inference.pretrained.SHIPPED", folder.parent)
+    monkeypatch.setattr("pointmcd.training.weights.SHIPPED", folder.parent)
     assert cli("predict", "--pretrained", "mine", mesh, *CPU)[1] == table
     status, _, line = cli("predict", "--pretrained", "yours", mesh, *CPU)
     assert status == 2

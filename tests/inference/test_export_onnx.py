@@ -15,13 +15,14 @@ from pointmcd.inference import export_onnx
 from pointmcd.inference.export import export_run
 from pointmcd.inference.model_card import about
 from pointmcd.inference.predictor import open_trained
-from pointmcd.inference.pretrained import from_pretrained, list_pretrained
+from pointmcd.inference.pretrained import from_pretrained
 from pointmcd.students.base import PointFeatures
 from pointmcd.students.registry import list_students
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.model import load_model
 from pointmcd.training.run import Run
 from pointmcd.training.train import train
+from pointmcd.training.weights import list_pretrained
 
 ort = pytest.importorskip("onnxruntime")
 #: Each task and what its file gives.

@@ -15,22 +15,22 @@ import pointmcd
 from pointmcd.checkpoint import load_checkpoint, save_checkpoint
 from pointmcd.errors import ConfigError, PointMCDError
 from pointmcd.files import write_json
-from pointmcd.inference import pretrained
 from pointmcd.inference.export import export_run
 from pointmcd.inference.predict import predict
 from pointmcd.inference.pretrained import (
     create_model,
     from_pretrained,
-    list_pretrained,
     push_to_hub,
 )
 from pointmcd.students.base import PointFeatures
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach
+from pointmcd.training import weights as weights_places
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.model import load_model
 from pointmcd.training.run import Run
 from pointmcd.training.train import train
+from pointmcd.training.weights import list_pretrained
 
 CPU = torch.device("cpu")
 
@@ -182,7 +182,7 @@ def test_weights_that_float16_cannot_hold_are_refused(run_copy, tmp_path):
 
 
 def test_shipped_weights_are_found_by_name(weights, mesh, tmp_path, monkeypatch):
-    monkeypatch.setattr(pretrained, "SHIPPED", tmp_path)
+    monkeypatch.setattr(weights_places, "SHIPPED", tmp_path)
     assert list_pretrained() == []
     shutil.copytree(weights, tmp_path / "mine")
     assert list_pretrained() == ["mine"]
@@ -196,13 +196,13 @@ def test_shipped_weights_are_found_by_name(weights, mesh, tmp_path, monkeypatch)
 
 @pytest.mark.parametrize("name", list_pretrained())
 def test_every_shipped_model_loads_and_is_small(name):
-    file = pretrained.SHIPPED / name / "model.safetensors"
+    file = weights_places.SHIPPED / name / "model.safetensors"
     assert file.stat().st_size < 5e6
     floats = {t.dtype for t in load_file(file).values() if t.is_floating_point()}
     assert floats == {torch.float16}
     model = from_pretrained(name)
     assert name.startswith(model.about["student"])
-    card = (pretrained.SHIPPED / name / "README.md").read_text()
+    card = (weights_places.SHIPPED / name / "README.md").read_text()
     assert "license: other" not in card
 
 

@@ -1,19 +1,22 @@
 """Training that starts from another run's student, and with a share of the labels."""
 
 import itertools
+from pathlib import Path
 
 import pytest
 import torch
 from trainers import trainer_of
 
-from pointmcd.checkpoint import load_checkpoint, under_prefix
+from pointmcd.checkpoint import load_checkpoint, save_checkpoint, under_prefix
 from pointmcd.data.splits import keep_share, labelled_train
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, RunError, StoreError
+from pointmcd.inference.export import export_run
+from pointmcd.inference.pretrained import from_pretrained
 from pointmcd.students.registry import create_student
 from pointmcd.tasks.task import Labels, get_task
 from pointmcd.training.config import TrainConfig
-from pointmcd.training.finetune import start_from
+from pointmcd.training.finetune import Start, open_start, start_from
 from pointmcd.training.run import Run
 from pointmcd.training.several import learning_curve
 from pointmcd.training.train import train
@@ -72,6 +75,44 @@ def test_a_start_that_moved_is_the_same_start(make, first):
     assert train(make("second", init=moved)) == folder
 
 
+def test_exported_weights_are_the_same_start_as_their_run(make, first, tmp_path):
+    weights = export_run(first, "safetensors", tmp_path / "weights")
+    folder = train(make("second", init=first))
+    assert train(make("second", init=weights)) == folder  # the same fingerprint
+    started = trainer_of(make("other", init=weights)).module.student.state_dict()
+    assert all(torch.equal(started[name], tensor) for name, tensor in student_of(first).items())
+    start = Run(train(make("other", init=weights))).meta["init"]
+    assert start["run"] == str(weights)
+    wanted = Run(folder).meta["init"]
+    assert {**start, "run": None} == {**wanted, "run": None}
+
+
+def test_exported_weights_know_the_labels_of_their_run(make, first, tmp_path):
+    weights = export_run(first, "safetensors", tmp_path / "weights")
+    with pytest.raises(ConfigError, match=f"--init {weights}: learnt from labels of this store"):
+        train(make("few", init=weights, label_fraction=0.5))
+    fitted = export_run(train(make("all", fit_on="train+val")), "safetensors", tmp_path / "fitted")
+    with pytest.raises(ConfigError, match="labels of this store's validation split"):
+        train(make("tuned", init=fitted))
+    # So do weights that start from weights, and exports of before that was kept.
+    again = train(make("again", init=fitted, fit_on="train+val"))
+    tensors, state = load_checkpoint(weights / "model.safetensors")
+    del state["about"]["run"]["labels_of"], state["about"]["run"]["validation_of"]
+    save_checkpoint(weights / "model.safetensors", tensors, state)
+    for place in (again, export_run(again, "safetensors", tmp_path / "again"), weights):
+        with pytest.raises(ConfigError, match="learnt from labels of this store"):
+            train(make("few", init=place, label_fraction=0.5, fit_on="train+val"))
+
+
+def test_weights_that_come_along_are_a_start(make):
+    trainer = trainer_of(make("tuned", student="pointnet2", init="pointnet2-ldraw32"))
+    wanted = from_pretrained("pointnet2-ldraw32").student.state_dict()
+    started = trainer.module.student.state_dict()
+    assert all(torch.equal(started[name], tensor) for name, tensor in wanted.items())
+    with pytest.raises(ConfigError, match=r"--init pointnet2-lego: is no run folder.*ldraw32"):
+        train(make("tuned", student="pointnet2", init="pointnet2-lego"))
+
+
 def test_another_student_is_refused(make, first):
     with pytest.raises(ConfigError, match=r"--init .*: is a tiny.*give --student tiny_stud"):
         train(make("second", student="pointnet", init=first))
@@ -80,7 +121,7 @@ def test_another_student_is_refused(make, first):
 def test_the_same_name_with_other_layers_is_refused(make, first):
     model = get_task("classification").build_model("pointnet", Labels(list("abc")))
     with pytest.raises(RunError, match=r"--init .*: its tiny_student:TinyStudent does not fit"):
-        start_from(model, Run(first))
+        start_from(model, open_start(first))
 
 
 def test_a_run_does_not_start_from_itself(make, first):
@@ -122,16 +163,14 @@ def test_a_students_trunk_fits_into_its_form_for_parts(student):
     assert not missing
 
 
-def test_dgcnn_is_told_how_to_be_pretrained_for_parts(make, taught_store, monkeypatch):
-    run = Run(train(make("first")))
-    run.meta |= {"task": "pretrain", "student": "dgcnn"}
+def test_dgcnn_is_told_how_to_be_pretrained_for_parts():
     tensors = create_student("dgcnn").state_dict()
-    monkeypatch.setattr("pointmcd.training.finetune.student_tensors", lambda _: tensors)
+    start = Start(Path("first"), tensors, {"task": "pretrain", "student": "dgcnn"}, ())
     model = get_task("segmentation").build_model(
         "dgcnn", Labels(["a", "b"], {"a": ["1", "2"], "b": ["1", "2", "3"]})
     )
     with pytest.raises(RunError, match="--task pretrain,dense=true if it is to label parts"):
-        start_from(model, run)
+        start_from(model, start)
 
 
 def test_classes_to_parts(make, parts_store, first):

@@ -33,8 +33,8 @@ def export(
         licence: Licence of the weights, for their card, such as cc-by-4.0.
     """
     from pointmcd.inference.export import export_run
-    from pointmcd.inference.model_card import WEIGHTS
     from pointmcd.progress import console
+    from pointmcd.training.weights import WEIGHTS
 
     path = export_run(run, to, out_path, checkpoint, points, half, licence)
     weights = path if path.is_file() else path / WEIGHTS

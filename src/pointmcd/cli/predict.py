@@ -136,7 +136,7 @@ def _is_calibrated(place: str | Path) -> bool:
 
 
 def _known(name: str) -> str:
-    from pointmcd.inference.pretrained import is_weights, list_pretrained
+    from pointmcd.training.weights import is_weights, list_pretrained
 
     if not is_weights(name):
         raise UsageError(

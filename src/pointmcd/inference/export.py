@@ -14,12 +14,12 @@ from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, StoreError
 from pointmcd.files import replacing
 from pointmcd.inference.export_onnx import write_student_onnx, write_teacher_onnx
-from pointmcd.inference.model_card import CARD, WEIGHTS, about, model_card, teacher_card
+from pointmcd.inference.model_card import CARD, about, model_card, teacher_card
 from pointmcd.inference.predictor import open_trained
-from pointmcd.inference.pretrained import is_weights
 from pointmcd.inference.teacher import about_teacher, open_teacher, refuse_run_options
 from pointmcd.teachers.stored import is_teacher
 from pointmcd.training.run import Run
+from pointmcd.training.weights import WEIGHTS, is_weights
 
 Format = Literal["onnx", "safetensors"]
 _CPU = torch.device("cpu")

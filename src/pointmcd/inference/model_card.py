@@ -16,10 +16,11 @@ from pointmcd.shapes.features import channel_names
 from pointmcd.teachers.settings import config_of
 from pointmcd.templates import load_template
 from pointmcd.training.calibration import temperature_of
+from pointmcd.training.finetune import stores_of_labels
 from pointmcd.training.run import Run
 
-#: What a folder of exported weights holds.
-WEIGHTS, CARD = "model.safetensors", "README.md"
+#: The card in a folder of exported weights.
+CARD = "README.md"
 #: What must be done to points before the model sees them; `read_points` does it.
 PREPROCESSING = {
     "centre": "the mean of the points (of a mesh: the centroid of its surface) at the origin",
@@ -48,7 +49,11 @@ def about(run: Run, model: nn.Module, checkpoint: str) -> dict[str, Any]:
         "channels": channel_names(run.features),
         "up": run.up,
         "preprocessing": PREPROCESSING,
-        "run": {key: meta[key] for key in ("arm", "seed", "store_fingerprint", "settings")},
+        "run": {
+            **{key: meta[key] for key in ("arm", "seed", "store_fingerprint", "settings")},
+            "labels_of": stores_of_labels(meta),
+            "validation_of": stores_of_labels(meta, validation=True),
+        },
         "checkpoint": checkpoint,
         "fingerprint": weights_digest(model.state_dict()),
     }

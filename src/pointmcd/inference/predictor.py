@@ -8,18 +8,13 @@ import torch
 from torch import nn
 
 from pointmcd.errors import ConfigError, RunError
-from pointmcd.inference.pretrained import (
-    features_of,
-    from_pretrained,
-    is_weights,
-    labels_of,
-    list_pretrained,
-)
+from pointmcd.inference.pretrained import from_pretrained
 from pointmcd.tasks.task import Labels, Task, get_task
 from pointmcd.training.calibration import temperature_of
 from pointmcd.training.model import load_model
 from pointmcd.training.run import Run
 from pointmcd.training.unlikeness import Labelled, labelled_of
+from pointmcd.training.weights import features_of, is_weights, labels_of, up_of
 
 
 @dataclass(frozen=True)
@@ -105,7 +100,7 @@ def _of_weights(place: str, device: torch.device) -> Predictor:
         labels_of(about),
         about["points"],
         features_of(about),
-        about.get("up", "y" if place in list_pretrained() else None),
+        up_of(about, place),
         model,
         about.get("temperature", 1.0),  # of exports before it was kept
     )

@@ -1,41 +1,20 @@
-"""Models with weights of this package, of a folder or of the Hugging Face Hub, as timm makes them.
+"""Models with weights of this package, of a folder or of the hub, as timm makes them."""
 
-A folder is what `pointmcd export RUN --to safetensors` writes: the file of weights says which model
-they are of.
-"""
-
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
-from pointmcd.checkpoint import load_checkpoint, load_module
-from pointmcd.errors import ConfigError, PointMCDError, first_line
+from pointmcd.checkpoint import load_module
+from pointmcd.errors import ConfigError
 from pointmcd.extras import import_extra
-from pointmcd.inference.model_card import CARD, WEIGHTS
-from pointmcd.shapes.features import chosen_names
+from pointmcd.inference.model_card import CARD
 from pointmcd.students.registry import create_student
 from pointmcd.tasks.classification import Classifier
-from pointmcd.tasks.task import Labels, get_task
+from pointmcd.tasks.task import get_task
 from pointmcd.training.model import build_model
 from pointmcd.training.run import note_changed_code
-
-#: Where weights are: `local-dir:FOLDER` and a folder alone are the same.
-LOCAL, HUB = "local-dir:", "hf-hub:"
-#: The weights that come with the package, in a folder for each name.
-SHIPPED = Path(str(files("pointmcd.inference"))) / "assets"
-
-
-def list_pretrained() -> list[str]:
-    """Return the names of the weights that come with the package."""
-    return sorted(file.parent.name for file in SHIPPED.glob(f"*/{WEIGHTS}"))
-
-
-def is_weights(place: str | Path) -> bool:
-    """Return whether a place is one of weights: of a folder of them, a name, or on the hub."""
-    text = str(place)
-    return text.startswith((LOCAL, HUB)) or _file(text).is_file()
+from pointmcd.training.weights import HUB, WEIGHTS, features_of, labels_of, read_weights
 
 
 def create_model(
@@ -84,28 +63,13 @@ def from_pretrained(place: str | Path) -> nn.Module:
     Of part segmentation it takes points [B, N, 3] and classes [B], and gives logits [B, N, P]; of
     pretraining it is the student with nothing behind it.
     """
-    file = _file(str(place))
-    tensors, about = _read(file)
+    file, tensors, about = read_weights(place)
     task, features = get_task(about["task"]), features_of(about)
     model = build_model(task, about["student"], labels_of(about), features)
     note_changed_code(file, about | about["run"])
     load_module(model, tensors, str(file))
     model.about = about  # type: ignore[assignment]
     return model.train()
-
-
-def labels_of(about: dict[str, Any]) -> Labels:
-    """Return the classes and parts that exported weights know."""
-    parts = about.get("parts")
-    return Labels(
-        about["classes"],
-        parts and {label: part["names"] for label, part in parts.items()},
-    )
-
-
-def features_of(about: dict[str, Any]) -> tuple[str, ...]:
-    """Return the features that the student of exported weights takes behind the coordinates."""
-    return chosen_names(about["run"]["settings"].get("features", ()))
 
 
 def push_to_hub(folder: str | Path, repo: str, private: bool = False) -> str:
@@ -130,35 +94,3 @@ def push_to_hub(folder: str | Path, repo: str, private: bool = False) -> str:
     api.create_repo(repo, private=private, exist_ok=True)
     api.upload_folder(repo_id=repo, folder_path=folder, allow_patterns=[WEIGHTS, CARD])
     return f"{HUB}{repo}"
-
-
-def _read(file: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    if not file.exists():
-        raise PointMCDError(
-            f"{file.parent}: holds no {file.name}; pointmcd export RUN --to safetensors makes such"
-            f" a folder, and these names come with pointmcd: {', '.join(list_pretrained())}"
-        )
-    tensors, state = load_checkpoint(file)
-    about = state.get("about", {})
-    if "lesson" in about:
-        raise ConfigError(
-            f"{file}: holds a teacher's weights, for other programs; predict with the teacher"
-            " itself, STORE/teachers/NAME"
-        )
-    if not {"task", "student", "channels", "run"} <= {*about}:
-        raise PointMCDError(f"{file}: was not written by pointmcd export --to safetensors")
-    return tensors, about
-
-
-def _file(place: str) -> Path:
-    """Return the file of weights, downloaded once if it is on the hub."""
-    if not place.startswith(HUB):
-        folder = Path(place.removeprefix(LOCAL)).expanduser()
-        shipped = place in list_pretrained() and not folder.exists()
-        return (SHIPPED / place if shipped else folder) / WEIGHTS
-    hub = import_extra("huggingface_hub", "hub", place)
-    try:
-        # A Path of Windows has turned the slash.
-        return Path(hub.hf_hub_download(place.removeprefix(HUB).replace("\\", "/"), WEIGHTS))
-    except Exception as error:  # of the hub's many kinds: no network, no such repository, no rights
-        raise PointMCDError(f"{place}: cannot be fetched: {first_line(error)}") from error

@@ -15,7 +15,6 @@ from pointmcd.errors import ConfigError, RunError
 from pointmcd.extras import import_extra
 from pointmcd.files import replacing
 from pointmcd.inference.predictor import Predictor, open_trained
-from pointmcd.inference.pretrained import is_weights, list_pretrained
 from pointmcd.options import Axis
 from pointmcd.shapes.axes import axis_of_files, turn
 from pointmcd.shapes.clouds import read_points
@@ -24,6 +23,7 @@ from pointmcd.teachers.stored import map_output
 from pointmcd.training.embeddings import embed_shapes, pool
 from pointmcd.training.model import evaluating
 from pointmcd.training.run import Run
+from pointmcd.training.weights import is_weights, list_pretrained
 from pointmcd.typing import Floats
 
 _ENDINGS = (".npz", ".csv", ".parquet")

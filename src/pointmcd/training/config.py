@@ -79,8 +79,10 @@ class TrainConfig:
     teacher: Annotated[str | None, metavar("TEACHER")] = "lite0"
     """Name of a teacher in the store; lite0 also stands for lite0-segmentation in segmentation and
     for lite0-features in pretrain. --no-distill trains the baseline."""
-    init: Annotated[Path | None, RUN] = None
-    """Fine-tune: start from the last weights of a run of the same student, pretrained or not."""
+    init: Annotated[Path | None, metavar("RUN or WEIGHTS")] = None
+    """Fine-tune: start from the last weights of a run of the same student, pretrained or not, or
+    from exported weights: a name of those that come along (`list_pretrained`), a folder of
+    `export --to safetensors`, or hf-hub:OWNER/NAME."""
     label_fraction: float = 1.0
     """Fraction of each class's train shapes whose labels are used, at least one shape; drawn by the
     seed. They are repeated until an epoch has about as many steps as with all. Objectives

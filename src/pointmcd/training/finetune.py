@@ -1,5 +1,7 @@
-"""Fine-tuning: a new model that starts from the student of a finished run."""
+"""Fine-tuning: a new model that starts from the student of a finished run or exported weights."""
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -7,30 +9,109 @@ from torch import Tensor, nn
 from pointmcd.checkpoint import load_checkpoint, under_prefix, weights_digest
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, RunError
-from pointmcd.tasks.task import get_task
+from pointmcd.tasks.task import Task, get_task
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.run import Run, note_changed_code
+from pointmcd.training.weights import (
+    features_of,
+    is_weights,
+    list_pretrained,
+    read_weights,
+    up_of,
+)
 
 
-def start_from(model: Any, run: Run) -> None:
-    """Give a model's student the last weights of a run's student.
+@dataclass(frozen=True)
+class Start:
+    """What a student starts from: a finished run, or exported weights.
 
-    A student with more layers than the run's, for labelling points, keeps those as they are.
+    Attributes:
+        place: as `--init` names it.
+        tensors: the student's weights, by their names in it; of a run those of the last epoch.
+        about: what is known of it: task, student, settings, and whose labels reached it.
+        features: that the student takes behind the coordinates.
+    """
+
+    place: Path
+    tensors: dict[str, Tensor]
+    about: dict[str, Any]
+    features: tuple[str, ...]
+
+    @property
+    def task(self) -> Task:
+        """The task that it learnt."""
+        return get_task(self.about["task"])
+
+
+def open_start(place: Path) -> Start:
+    """Read what `--init` names.
+
+    Raises:
+        ConfigError: when there is nothing of that name, or the weights are a teacher's.
+        RunError: when a run is not finished, or its checkpoint is absent or damaged.
+        PointMCDError: when weights are damaged or no export of pointmcd.
+    """
+    if is_weights(place):
+        return _of_weights(place)
+    if not place.exists() and len(place.parts) == 1:  # perhaps a name
+        raise ConfigError(
+            f"--init {place}: is no run folder, no folder of exported weights and none of the"
+            f" weights that come with pointmcd: {', '.join(list_pretrained())}"
+        )
+    return _of_run(Run(place))
+
+
+def _of_run(run: Run) -> Start:
+    run.refuse_unfinished()
+    note_changed_code(run.path, run.meta)
+    tensors, _ = load_checkpoint(run.checkpoint("last"))
+    kept = ("task", "student", "arm", "seed", "settings", "store_fingerprint")
+    about = {
+        "run": str(run.path.resolve()),
+        "teacher": (run.meta["teacher"] or {}).get("name"),
+        "labels_of": stores_of_labels(run.meta),
+        "validation_of": stores_of_labels(run.meta, validation=True),
+        "up": run.up,
+        **{key: run.meta[key] for key in kept},
+    }
+    return Start(run.path, under_prefix("model.student", tensors), about, run.features)
+
+
+def _of_weights(place: Path) -> Start:
+    file, tensors, told = read_weights(place)
+    made = told["run"]
+    note_changed_code(file, told | made)
+    known = {"task": told["task"], **made}
+    about = {
+        "run": str(place),
+        "teacher": made["settings"].get("teacher"),
+        "labels_of": stores_of_labels(known),  # exports of before it was kept
+        "validation_of": stores_of_labels(known, validation=True),
+        "up": up_of(told, place),
+        "student": told["student"],
+        **known,
+    }
+    return Start(place, under_prefix("student", tensors), about, features_of(told))
+
+
+def start_from(model: Any, start: Start) -> None:
+    """Give a model's student the weights of a start.
+
+    A student with more layers than the start's, for labelling points, keeps those as they are.
 
     Args:
         model: anything with a `student`.
-        run: of any task.
+        start: of any task.
 
     Raises:
-        RunError: when the run is not finished, or is of another student; the text says where.
+        RunError: when it is of another student; the text says where.
     """
-    note_changed_code(run.path, run.meta)
-    tensors, student = student_tensors(run), model.student
+    student = model.student
     wanted: dict[str, Tensor] = student.state_dict()
-    for name, tensor in sorted(tensors.items()):
+    for name, tensor in sorted(start.tensors.items()):
         if name not in wanted or wanted[name].shape != tensor.shape:
-            raise RunError(_other_student(run, student, name))
-    student.load_state_dict(tensors, strict=False)
+            raise RunError(_other_student(start, student, name))
+    student.load_state_dict(start.tensors, strict=False)
 
 
 def check_start(start: dict[str, Any], config: TrainConfig, store: Store) -> None:
@@ -64,34 +145,13 @@ def check_start(start: dict[str, Any], config: TrainConfig, store: Store) -> Non
         )
 
 
-def student_tensors(run: Run) -> dict[str, Tensor]:
-    """The weights of a finished run's student, last epoch, by their names in it.
-
-    Raises:
-        RunError: when the run is not finished, or its checkpoint is absent or damaged.
-    """
-    run.refuse_unfinished()
-    tensors, _ = load_checkpoint(run.checkpoint("last"))
-    return under_prefix("model.student", tensors)
+def describe_start(start: Start) -> dict[str, Any]:
+    """Return the description, for run.json, of what a student started from."""
+    return start.about | {"fingerprint": weights_digest(start.tensors)}
 
 
-def describe_start(run: Run) -> dict[str, Any]:
-    """Return the description, for run.json, of the run that a student started from."""
-    meta = run.meta
-    kept = ("task", "student", "arm", "seed", "settings", "store_fingerprint")
-    return {
-        "run": str(run.path.resolve()),
-        "fingerprint": weights_digest(student_tensors(run)),
-        "teacher": (meta["teacher"] or {}).get("name"),
-        "labels_of": _labels_of(meta),
-        "validation_of": _labels_of(meta, validation=True),
-        "up": run.up,
-        **{key: meta[key] for key in kept},
-    }
-
-
-def _labels_of(meta: dict[str, Any], validation: bool = False) -> list[str]:
-    """The stores whose labels reached a run, by itself or by what it started from.
+def stores_of_labels(meta: dict[str, Any], validation: bool = False) -> list[str]:
+    """Return the stores whose labels reached a run, by itself or by what it started from.
 
     With `validation`, those whose validation split's did.
     """
@@ -104,12 +164,12 @@ def _labels_of(meta: dict[str, Any], validation: bool = False) -> list[str]:
     return sorted(known)
 
 
-def _other_student(run: Run, student: nn.Module, name: str) -> str:
+def _other_student(start: Start, student: nn.Module, name: str) -> str:
     kind = type(student).__name__
     hint = ""
-    if not run.task.labelled:
-        hint = f"; pretrain it with --task {run.task.name},dense=true if it is to label parts"
+    if not start.task.labelled:
+        hint = f"; pretrain it with --task {start.task.name},dense=true if it is to label parts"
     return (
-        f"--init {run.path}: its {run.meta['student']} does not fit into this {kind}, which has no"
-        f" {name} of that shape{hint}"
+        f"--init {start.place}: its {start.about['student']} does not fit into this {kind}, which"
+        f" has no {name} of that shape{hint}"
     )

@@ -26,6 +26,7 @@ from pointmcd.training.calibration import (
     read_folds,
 )
 from pointmcd.training.config import TrainConfig
+from pointmcd.training.finetune import open_start
 from pointmcd.training.run import Run
 from pointmcd.training.several import train_all
 from pointmcd.training.train import Plan, existing_run, plan_run
@@ -126,8 +127,8 @@ def plan_folds(config: TrainConfig, folds: int) -> FoldsPlan:
     task = config.described_task
     if task.best != "val_accuracy":
         raise ConfigError(f"--folds: is for classification, not --task {config.task}")
-    if config.init is not None and Run(config.init).task.labelled:
-        raise ConfigError("--folds: the run of --init learnt labels that a fold holds out")
+    if config.init is not None and open_start(config.init).task.labelled:
+        raise ConfigError("--folds: what --init names learnt labels that a fold holds out")
     if config.label_fraction < 1:
         raise ConfigError("--folds: takes turns with all labels; leave out --label-fraction")
     run = plan_run(config)

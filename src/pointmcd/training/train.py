@@ -19,7 +19,7 @@ from pointmcd.training import trackers
 from pointmcd.training.calibration import calibrate
 from pointmcd.training.capture import WARM_UP
 from pointmcd.training.config import TrainConfig
-from pointmcd.training.finetune import check_start, describe_start
+from pointmcd.training.finetune import check_start, describe_start, open_start
 from pointmcd.training.inputs import check_control, count_shapes, find_teacher, with_objectives
 from pointmcd.training.keeper import Keeper
 from pointmcd.training.processes import agreed, is_main, join, main_first
@@ -133,28 +133,31 @@ def _create(plan: Plan, trainer: Trainer) -> Run:
 
 
 def _start(config: TrainConfig, store: Store) -> dict[str, Any] | None:
-    """Return the description of the run to start from, or None; refuse one that must not be."""
+    """Return the description of what to start from, or None; refuse what must not be."""
     if config.init is None:
         return None
-    run = Run(config.init)
     if config.init.resolve() == config.folder.resolve():
         raise ConfigError(f"--init {config.init}: is the run's own folder; choose another --out")
-    if run.meta["student"] != config.student:
+    start = open_start(config.init)
+    student = start.about["student"]
+    if student != config.student:
         raise ConfigError(
-            f"--init {config.init}: is a {run.meta['student']}, the run a {config.student}; give"
-            f" --student {run.meta['student']}"
+            f"--init {config.init}: is a {student}, the run a {config.student}; give --student"
+            f" {student}"
         )
-    if run.features != config.features:
+    if start.features != config.features:
         theirs, ours = (
-            " and ".join(one) or "no features" for one in (run.features, config.features)
+            " and ".join(one) or "no features" for one in (start.features, config.features)
         )
         again = (
-            f"give --features {' '.join(run.features)}" if run.features else "leave out --features"
+            f"give --features {' '.join(start.features)}"
+            if start.features
+            else "leave out --features"
         )
         raise ConfigError(f"--init {config.init}: takes {theirs}, the run {ours}; {again}")
-    start = describe_start(run)
-    check_start(start, config, store)
-    return start
+    described = describe_start(start)
+    check_start(described, config, store)
+    return described
 
 
 def _check_store(config: TrainConfig, store: Store) -> None:

@@ -43,7 +43,7 @@ from pointmcd.training.capture import (
     optimizer_moments,
 )
 from pointmcd.training.config import TrainConfig
-from pointmcd.training.finetune import start_from
+from pointmcd.training.finetune import open_start, start_from
 from pointmcd.training.inputs import (
     TrainShapes,
     train_dataset,
@@ -52,7 +52,6 @@ from pointmcd.training.inputs import (
 )
 from pointmcd.training.model import build_model, evaluating
 from pointmcd.training.processes import agreed, check_shared, process_count, process_index
-from pointmcd.training.run import Run
 
 
 class StudentTraining(nn.Module):
@@ -131,7 +130,7 @@ class Trainer:
         labels = Labels.of(store)
         self.module = build_model(self.task, config.student, labels, config.features)
         if config.init is not None:
-            start_from(self.module, Run(config.init))
+            start_from(self.module, open_start(config.init))
         _set_dropout(self.module, config.dropout)
         if config.precision != "no":
             student: Any = self.module.student

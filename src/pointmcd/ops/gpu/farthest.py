@@ -1,7 +1,7 @@
 """Triton kernels of pointmcd.ops.farthest_batch: one program samples a whole cloud.
 
-Distances stay in its registers, those of larger clouds in memory. Products and sums are not fused: distances are those of the CPU to the last bit, and so is the
-order.
+Distances stay in its registers, those of larger clouds in memory. Products and sums are not fused:
+distances are those of the CPU to the last bit, and so is the order.
 """
 
 import torch
