@@ -102,10 +102,12 @@ def test_labels_of_ones_own_are_kept(cli, trained_run, furniture_root, tmp_path)
 
 def test_parts_are_not_sorted_by_the_class_that_was_given(cli, parts_run, chair, tmp_path):
     folder = tmp_path / "sorted"
+    second = Path(shutil.copy(chair, tmp_path / f"second{chair.suffix}"))
     options = ("--label", "chair", "--sort-into", folder, "--out", tmp_path / "parts", *CPU)
-    status, _, error = cli("predict", parts_run, chair, *options)
+    status, _, error = cli("predict", parts_run, chair, second, *options)
     assert status == 2
     assert "--sort-into is for runs that classify" in error
+    assert not list((tmp_path / "parts").glob("second*"))  # refused at the first file
     assert not folder.exists()
 
 

@@ -86,6 +86,8 @@ def predict(
         task = progress.add_task("predict", total=len(found), note="")
         for one in predictions(place, found, label, out_folder, checkpoint, device, columns, up):
             progress.advance(task)
+            if sort_into is not None and one.fault is None:
+                _check_class(one)
             every.append(one)
     known = [one for one in every if one.fault is None]
     faults = [one.fault for one in every if one.fault is not None]
@@ -153,16 +155,17 @@ def _print(rows: list[dict[str, str]]) -> None:
     print_tables([table], TEXT)
 
 
-def _sort(known: "list[Prediction]", given: dict[Path, str], folder: Path, link: bool) -> None:
-    from pointmcd.inference.files import sort_into
+def _check_class(one: "Prediction") -> None:
+    """Refuse to sort by what a model of another task says."""
     from pointmcd.tasks.part_prediction import PartPrediction
 
-    if any(
-        getattr(one, "label", None) is None
-        or "class" not in one.cells()
-        or isinstance(one, PartPrediction)  # which was told the class
-        for one in known
-    ):
+    told = isinstance(one, PartPrediction)  # the class was
+    if told or getattr(one, "label", None) is None or "class" not in one.cells():
         raise UsageError("predict: --sort-into is for runs that classify")
+
+
+def _sort(known: "list[Prediction]", given: dict[Path, str], folder: Path, link: bool) -> None:
+    from pointmcd.inference.files import sort_into
+
     labels = given | {one.path: one.cells()["class"] for one in known}
     sort_into(folder, list(labels), list(labels.values()), link)
