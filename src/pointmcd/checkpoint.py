@@ -48,11 +48,13 @@ class SaveTimer:
 
 def save_checkpoint(path: Path, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
     """Write `tensors` and `state` (JSON) to `path`; an older file there stays whole until then."""
-    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    # Copies: two layers may share a weight, which safetensors refuses.
+    whole = torch.contiguous_format
+    copies = {name: t.detach().cpu().clone(memory_format=whole) for name, t in tensors.items()}
     header = {"pointmcd": json.dumps({"format": _CHECKPOINT_FORMAT, **state})}
     with replacing(path) as temporary:
         # safetensors' own writer hides a full disk behind an error of another type.
-        temporary.write_bytes(save(contiguous, metadata=header))
+        temporary.write_bytes(save(copies, metadata=header))
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -17,18 +17,28 @@ def convert_paths(config: Any) -> None:
 
     Other fields stay as they are, also those that take a path or a text.
     """
+    seed = getattr(config, "seed", 0)
+    if not 0 <= seed <= MOST_SEED:
+        raise ConfigError(f"--seed {seed}: must be from 0 to {MOST_SEED}")
     for name, hint in get_type_hints(type(config)).items():
         value = getattr(config, name)
         if isinstance(value, str) and hint in (Path, Path | None):
             object.__setattr__(config, name, Path(value))
 
 
+#: Seeds are multiplied by a number for each epoch, and must stay 64 bits long.
+MOST_SEED = 2**32 - 1
+
+
 def check_choices(config: Any) -> None:
-    """Refuse values that are none of a field's literals.
+    """Refuse values that are none of a field's literals, and a `seed` out of range.
 
     Raises:
         ConfigError: naming the option, its value and what it may be.
     """
+    seed = getattr(config, "seed", 0)
+    if not 0 <= seed <= MOST_SEED:
+        raise ConfigError(f"--seed {seed}: must be from 0 to {MOST_SEED}")
     for name, hint in get_type_hints(type(config)).items():
         kinds, value = (hint, *get_args(hint)), getattr(config, name)
         for allowed in (get_args(kind) for kind in kinds if get_origin(kind) is Literal):

@@ -110,7 +110,7 @@ def test_names_are_whole_however_narrow(cli, monkeypatch):
 def test_what_cannot_be_probed(refused, tmp_path):
     assert refused("probe", "none", "store").startswith("none: is not a run folder")
     assert refused("probe", RUN, "none").startswith("none: no such store")
-    assert "--seed -1: must be at least 0" in refused("probe", RUN, "store", "--seed", -1, *CPU)
+    assert "--seed -1: must be from 0 to" in refused("probe", RUN, "store", "--seed", -1, *CPU)
     bare = copy_store(Path("store"), tmp_path / "bare", lambda r: r.update({"class": None}))
     assert "has no class label" in refused("probe", RUN, bare, *CPU)
     edit_json(Path(RUN, "run.json"), lambda meta: meta.update(finished=False))

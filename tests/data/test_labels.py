@@ -1,12 +1,19 @@
 """Label files: what they may look like, which shapes they mean, and what a store makes of them."""
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from store_copies import copy_store
 
 from pointmcd.data.label_file import labels_digest
-from pointmcd.data.labels import LabelRow, labels_summary, match_labels, read_labels, write_labels
+from pointmcd.data.labels import (
+    LabelRow,
+    alike,
+    labels_summary,
+    match_labels,
+    read_labels,
+    write_labels,
+)
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, StoreError
 from pointmcd.files import read_json, write_json
@@ -54,6 +61,7 @@ words = words.filter(lambda word: word and word.lower() not in ("path", "class",
     st.lists(st.tuples(words, words, st.sampled_from([None, "train", "val", "test"])), min_size=1)
 )
 def test_what_is_written_is_read(tmp_path_factory, rows):
+    assume(alike(label for _, label, _ in rows) is None)  # which are refused
     path = tmp_path_factory.mktemp("csv") / "labels.csv"
     write_labels(path, [LabelRow(*row) for row in rows])
     assert [row[:3] for row in read_labels(path)] == rows

@@ -65,6 +65,16 @@ def test_what_is_no_objective_is_refused(text, fault):
         read_terms([text])
 
 
+def test_every_term_has_a_key_of_its_own(tmp_path, monkeypatch):
+    """Names that end in a digit too."""
+    monkeypatch.chdir(tmp_path)
+    own = "from toy_objective import ShapeMatch\nclass L2(ShapeMatch): ...\nvafp2 = L2\n"
+    (tmp_path / "mine.py").write_text(own)
+    texts = ["mine.py:L2", "vafp", "mine.py:vafp2", "mine.py:L2", "vafp", "mine.py:L2", "vafp"]
+    keys = [term.key for term in read_terms(texts)]
+    assert keys == ["L2", "vafp", "vafp2", "L22", "vafp3", "L23", "vafp4"]
+
+
 def test_losses_stand_in_the_order_of_the_terms():
     objectives = Objectives(read_terms([f"{MEAN}:2", f"{MEAN}:3"]), NO_STATISTICS)
     features = PointFeatures(torch.full((2, 5, 4), 2.0))

@@ -181,6 +181,24 @@ def test_relations_of_equal_shapes_have_finite_gradients(teacher, batch):
     assert torch.isfinite(equal.grad).all()
 
 
+def test_relations_of_one_shape_or_two():
+    """One has no other to lie to, and two make no angle."""
+    rows, targets = torch.randn(2, N, C, requires_grad=True), torch.randn(2, D)
+    for count, options in ((1, ""), (2, ",distances=0")):
+        one = objective(f"relations{options}", {"shape": targets})
+        batch = Batch(
+            torch.randn(count, N, 3), torch.zeros(count), None, None, {"shape": targets[:count]}
+        )
+        loss = one(PointFeatures(rows[:count]), None, batch)
+        loss.backward()
+        assert float(loss.detach()) == 0
+        assert torch.isfinite(rows.grad).all()
+    # Of two, the one distance is its own mean.
+    one = objective("relations", {"shape": targets})
+    batch = Batch(torch.randn(2, N, 3), torch.zeros(2), None, None, {"shape": targets})
+    assert float(one(PointFeatures(rows), None, batch).detach()) == pytest.approx(0, abs=1e-6)
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -149,6 +149,23 @@ def test_pooled_counts_of_one_each_are_mean_scores(other_seeds: list[int]) -> No
     assert (found.low, found.high) == pytest.approx((mean.low, mean.high), abs=0.02)
 
 
+@pytest.mark.parametrize("pooled", [False, True])
+def test_no_number_depends_on_how_many_resamples_are_drawn_at_a_time(pooled, monkeypatch) -> None:
+    """So that of many shapes fewer may be, and memory stays bounded."""
+    first, second = np.random.default_rng(1).random((2, 3, 50)) < 0.6
+
+    def interval():
+        if pooled:
+            counts = [np.stack([side, np.ones(side.shape)], axis=2) for side in (first, second)]
+            seeds = ([0, 1, 2], [3, 4, 5])
+            return bootstrap_pooled_difference(*counts, *seeds, lambda s: s[..., 0] / s[..., 1])
+        return bootstrap_difference(first, second, [0, 1, 2], [0, 1, 2])
+
+    wanted = interval()
+    monkeypatch.setattr("pointmcd.metrics.statistics._CHUNK_VALUES", 777)
+    assert interval() == wanted
+
+
 def test_pooled_metric_is_of_all_shapes_weighed() -> None:
     # The first is right on one shape of many points; the mean over shapes would be 1/2 as well.
     right, points = np.array([[90, 0]]), np.array([[90, 10]])

@@ -62,6 +62,15 @@ def test_both_paths_give_ties_to_the_first_member():
     assert torch.equal(outputs[1], first)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])  # numba and torch paths
+def test_a_max_does_not_hide_what_is_no_number(dtype):
+    products = torch.tensor([[1, torch.nan, 2], [torch.nan, 1, torch.nan], [3, 2, 1]])
+    values, where = torch.empty(3, 1, dtype=dtype), torch.empty(3, 1, dtype=torch.int64)
+    _extreme(products.to(dtype)[:, :, None], values, where)
+    assert torch.equal(values.isnan().flatten(), torch.tensor([True, True, False]))
+    assert where.flatten().tolist() == [1, 0, 0]
+
+
 def test_both_backward_passes_agree():
     grad, groups, weight = torch.randn(20, 6), torch.randn(20, 5, 3), torch.randn(6, 3)
     where = torch.randint(0, 5, (20, 6))

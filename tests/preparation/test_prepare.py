@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import trimesh
 from PIL import Image
 
 from pointmcd.data.store import Store
@@ -59,6 +60,25 @@ def test_each_view_shows_the_shape_and_sees_points(made):
     assert seen.any(axis=1).all()
     assert not seen.all(axis=1).any()
     assert all((store.views(i) < 255).any(axis=(1, 2)).all() for i in every)
+
+
+def test_a_corrected_mesh_makes_another_store(made, few_meshes, quick, tmp_path):
+    meshes = tmp_path / "meshes"
+    shutil.copytree(few_meshes, meshes)
+    mesh = min(meshes.rglob("*.off"))
+    loaded = trimesh.load(mesh)
+    loaded.vertices[:, 0] *= 2
+    loaded.export(mesh)
+    before, places = Store(made.store).fingerprint, {}
+    for name, source in (("same", few_meshes), ("corrected", meshes)):
+        places[name] = prepare(PrepareConfig(source, tmp_path / name, **quick)).store
+    assert Store(places["same"]).fingerprint == before != Store(places["corrected"]).fingerprint
+    # Stores made before that was kept are known without.
+    for place in places.values():
+        meta = json.loads((place / "store.json").read_text())
+        del meta["coordinates"]
+        (place / "store.json").write_text(json.dumps(meta))
+    assert len({Store(place).fingerprint for place in places.values()} - {before}) == 1
 
 
 def test_any_number_of_workers_gives_the_same_bytes(made, few_meshes, quick, files_of, tmp_path):

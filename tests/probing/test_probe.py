@@ -506,7 +506,7 @@ def test_an_unknown_pooling(refused, pretrained, store):
 
 
 def test_a_negative_seed(refused, pretrained, store):
-    refused(ConfigError, "--seed -1: must be at least 0", pretrained, store, seed=-1)
+    refused(ConfigError, "--seed -1: must be from 0 to 4294967295", pretrained, store, seed=-1)
 
 
 def test_a_store_that_is_absent(refused, pretrained, tmp_path):

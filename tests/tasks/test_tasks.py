@@ -172,6 +172,16 @@ def test_two_labels_are_enough_and_one_is_not(task):
         )
 
 
+def test_validation_shapes_without_a_labelled_point_are_refused():
+    splits = {"train": [0], "val": [1]}
+    store = SimpleNamespace(path="s", num_parts=2, indices=splits.get)
+    store.is_labelled = lambda index: index == 0
+    with pytest.raises(StoreError, match="s: no validation shape has a point with a label"):
+        get_task("segmentation").check_store(store)
+    splits["val"] = []
+    get_task("segmentation").check_store(store)
+
+
 def test_a_store_of_parts_is_not_sent_to_be_labelled():
     store = SimpleNamespace(path="s", classes=["block"], parts={"block": ["pocket", "stock"]})
     with pytest.raises(StoreError, match=r"1 classes; .* for its parts add --task segmentation;"):

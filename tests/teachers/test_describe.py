@@ -101,6 +101,11 @@ def refuse(*_):
     raise AssertionError("a label was read")
 
 
+def whole(*arguments):
+    """All of what comes shard by shard."""
+    return np.concatenate([*describe_shapes(*arguments)])
+
+
 def exported(store, name):
     return map_output(Store(store), name, "descriptors", np.arange(len(Store(store).shapes)))[:]
 
@@ -108,19 +113,19 @@ def exported(store, name):
 @pytest.mark.parametrize("name", ["lite0", "lite0-features", "lite0-whitened"])
 def test_of_its_own_store_it_says_what_it_exported(name, taught, monkeypatch):
     monkeypatch.setattr(Store, "views", refuse)  # nor is anything looked at
-    found = describe_shapes(taught / "teachers" / name, Store(taught), CPU)
+    found = whole(taught / "teachers" / name, Store(taught), CPU)
     assert found.dtype == np.float32
     assert np.array_equal(found, exported(taught, name))
 
 
 def test_a_store_that_moved_is_still_its_own(taught, tmp_path):
     moved = copy_store(taught, tmp_path / "moved")
-    found = describe_shapes(taught / "teachers" / "lite0", Store(moved), CPU)
+    found = whole(taught / "teachers" / "lite0", Store(moved), CPU)
     assert np.array_equal(found, exported(taught, "lite0"))
 
 
 def test_of_another_store_standardised_by_the_first(taught, elsewhere):
-    found = describe_shapes(taught / "teachers" / "lite0-features", Store(elsewhere), CPU)
+    found = whole(taught / "teachers" / "lite0-features", Store(elsewhere), CPU)
     assert found.shape == (5, 2, 1280)  # of its own shapes and views
     assert found.dtype == np.float32
     train, seen = features_of(taught, Store(taught).indices("train")), features_of(elsewhere)
@@ -134,7 +139,7 @@ def test_of_another_store_standardised_by_the_first(taught, elsewhere):
 
 def test_whitened_on_as_many_axes_as_the_first_store_gave(taught, elsewhere):
     folder = taught / "teachers" / "lite0-whitened"
-    found = describe_shapes(folder, Store(elsewhere), CPU)
+    found = whole(folder, Store(elsewhere), CPU)
     kept = json.loads((folder / "teacher.json").read_text())["descriptor_size"]
     assert kept < 512
     assert found.shape == (5, 2, kept)
@@ -147,21 +152,21 @@ def test_whitened_on_as_many_axes_as_the_first_store_gave(taught, elsewhere):
 @pytest.mark.parametrize("name", ["lite0-features", "lite0-whitened"])
 def test_a_copy_that_passes_for_another_is_said_the_same_of(name, taught, tmp_path):
     copy = make_another(copy_store(taught, tmp_path / "copy", without=("features", "teachers")))
-    found = describe_shapes(taught / "teachers" / name, copy, CPU)
+    found = whole(taught / "teachers" / name, copy, CPU)
     assert found == pytest.approx(exported(taught, name), abs=0.02, rel=5e-3)
 
 
 def test_the_second_time_nothing_is_looked_at(taught, elsewhere, monkeypatch):
     folder = taught / "teachers" / "lite0-features"
-    first = describe_shapes(folder, Store(elsewhere), CPU)
+    first = whole(folder, Store(elsewhere), CPU)
     monkeypatch.setattr(Store, "views", refuse)
-    assert np.array_equal(describe_shapes(folder, Store(elsewhere), CPU), first)
+    assert np.array_equal(whole(folder, Store(elsewhere), CPU), first)
 
 
 def test_no_label_is_read_and_the_teacher_stays_as_it_is(taught, elsewhere, monkeypatch):
     before = files_of(taught)
     monkeypatch.setattr(Store, "labels", refuse)
-    describe_shapes(taught / "teachers" / "lite0-features", Store(elsewhere), CPU)
+    whole(taught / "teachers" / "lite0-features", Store(elsewhere), CPU)
     assert files_of(taught) == before
     assert not (elsewhere / "teachers").exists()
 
@@ -179,7 +184,7 @@ def test_an_autoencoder_looks_again_and_says_the_same(
     other = make_another(copy_store(tiny_store, tmp_path / "other"))
     before = files_of(other.path)
     monkeypatch.setattr(Store, "labels", refuse)
-    found = describe_shapes(folder, other, CPU)
+    found = whole(folder, other, CPU)
     assert found.shape == (18, 3, 512)
     assert found.std() > 0
     assert found == pytest.approx(exported(store, folder.name), abs=2e-3, rel=2e-3)
@@ -190,7 +195,7 @@ def test_an_autoencoder_of_other_views(elsewhere, tiny_store, tmp_path, tiny_enc
     store = copy_store(tiny_store, tmp_path / "store")
     options = {"epochs": 1, "batch_size": 4, "views_per_step": 2, "device": "cpu"}
     folder = teach(TeachConfig(store, teacher=tiny_encoder, task="autoencoder", **options))
-    found = describe_shapes(folder, Store(elsewhere), CPU)
+    found = whole(folder, Store(elsewhere), CPU)
     assert found.shape == (5, 2, 512)
     assert np.isfinite(found).all()
 
@@ -198,7 +203,7 @@ def test_an_autoencoder_of_other_views(elsewhere, tiny_store, tmp_path, tiny_enc
 def test_a_teacher_of_labels_says_nothing_of_another_store(taught, elsewhere):
     folder = taught / "teachers" / "lite0"
     with pytest.raises(StoreError, match="learnt the labels of another store than") as error:
-        describe_shapes(folder, Store(elsewhere), CPU)
+        whole(folder, Store(elsewhere), CPU)
     assert str(folder) in str(error.value)
     assert str(elsewhere) in str(error.value)
     assert "\n" not in str(error.value)
@@ -208,13 +213,13 @@ def test_a_teacher_of_an_older_format_is_refused(taught, elsewhere, tmp_path):
     folder = shutil.copytree(taught / "teachers" / "lite0", tmp_path / "old")
     edit_json(folder / "teacher.json", lambda meta: meta.update(format=1))
     with pytest.raises(StoreError, match=r"old: teacher format 1; run pointmcd teach again"):
-        describe_shapes(folder, Store(elsewhere), CPU)
+        whole(folder, Store(elsewhere), CPU)
 
 
 def test_a_teacher_that_is_gone(taught, elsewhere, tmp_path):
     for folder in (taught / "teachers" / "none", tmp_path / "no-store" / "teachers" / "lite0"):
         with pytest.raises(StoreError, match="no longer there; run pointmcd teach") as error:
-            describe_shapes(folder, Store(elsewhere), CPU)
+            whole(folder, Store(elsewhere), CPU)
         assert str(error.value).startswith(f"{folder}: ")
 
 
@@ -222,7 +227,7 @@ def test_descriptors_that_are_gone(taught, tmp_path):
     copy = copy_store(taught, tmp_path / "copy")
     shutil.rmtree(copy / "teachers" / "lite0" / "descriptors")
     with pytest.raises(StoreError, match=r"descriptors/.*\.npy: absent or damaged"):
-        describe_shapes(copy / "teachers" / "lite0", Store(copy), CPU)
+        whole(copy / "teachers" / "lite0", Store(copy), CPU)
 
 
 def test_features_there_that_another_encoder_made_are_refused(taught, elsewhere, tmp_path):
@@ -230,4 +235,4 @@ def test_features_there_that_another_encoder_made_are_refused(taught, elsewhere,
     (copy / "features" / "lite0").mkdir(parents=True, exist_ok=True)
     (copy / "features" / "lite0" / "made-by.json").write_text('"someone else"')
     with pytest.raises(StoreError, match="features of another store or encoder"):
-        describe_shapes(taught / "teachers" / "lite0-features", Store(copy), CPU)
+        whole(taught / "teachers" / "lite0-features", Store(copy), CPU)

@@ -1,10 +1,12 @@
 """An augmentation of one's own, from a file."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
 
-from pointmcd.data.augment import Augmentation, own_augmentation
+from pointmcd.data.augment import Augmentation, NamedAugmentation
 from pointmcd.data.dataset import ShapeDataset
 from pointmcd.data.resident import ResidentShapes, resident
 from pointmcd.data.store import Store
@@ -51,7 +53,7 @@ def test_it_is_what_the_student_sees_after_the_others(tiny_store):
     indices = store.indices("train")
     plain, own = (
         ShapeDataset(store, indices, 32, augmentation=Augmentation(0, own=one))
-        for one in (None, own_augmentation("mine.py:jitter"))
+        for one in (None, NamedAugmentation("mine.py:jitter"))
     )
     before, after = (set_.__getitems__([0, 5]).points.numpy() for set_ in (plain, own))
     assert 0.01 < np.abs(after - before).mean() < 0.03
@@ -61,6 +63,14 @@ def test_it_is_what_the_student_sees_after_the_others(tiny_store):
     plain.set_epoch(1)
     later = own[5].points[0] - plain[5].points[0]
     assert np.abs(later.numpy() - (after - before)[1]).max() > 0.01
+
+
+def test_processes_that_load_batches_import_it_themselves():
+    own = pickle.loads(pickle.dumps(Augmentation(0, own=NamedAugmentation("mine.py:jitter")))).own
+    points = np.zeros((4, 3), np.float32)
+    wanted = NamedAugmentation("mine.py:jitter")(points, np.random.default_rng(0))
+    np.testing.assert_array_equal(own(points, np.random.default_rng(0)), wanted)
+    assert np.abs(wanted).sum() > 0
 
 
 def test_a_run_with_it(make):
@@ -77,7 +87,7 @@ def test_a_run_with_it(make):
 
 def test_its_shapes_are_made_by_the_host(tiny_store):
     store = Store(tiny_store)
-    for own, stays in ((None, True), (own_augmentation("mine.py:same"), False)):
+    for own, stays in ((None, True), (NamedAugmentation("mine.py:same"), False)):
         shapes = ShapeDataset(
             store, store.indices("train"), 32, augmentation=Augmentation(0, own=own)
         )

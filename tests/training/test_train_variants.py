@@ -56,7 +56,8 @@ def test_every_variant_is_described(store):
         for name in names:
             said = map_output(opened, teacher, name, rows)[rows]
             assert len({row.tobytes() for row in said}) == len(rows)
-    assert len(describe_shapes(store / "teachers" / "lite0", opened, torch.device("cpu"))) == 24
+    found = describe_shapes(store / "teachers" / "lite0", opened, torch.device("cpu"))
+    assert sum(map(len, found)) == 24
 
 
 def test_a_teacher_of_another_store_describes_shapes_alone(store, tiny_store, tmp_path):
@@ -65,7 +66,7 @@ def test_a_teacher_of_another_store_describes_shapes_alone(store, tiny_store, tm
     teach(TeachConfig(other, task="features", device="cpu"))
     mine = copy_store(store, tmp_path / "mine", without=("teachers",))
     found = describe_shapes(other / "teachers" / "lite0-features", Store(mine), torch.device("cpu"))
-    assert len(found) == len(Store(mine).shapes)
+    assert sum(map(len, found)) == len(Store(mine).shapes)
     assert len(shape_features(Store(mine))) == len(Store(mine).shapes)
 
 

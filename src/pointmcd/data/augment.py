@@ -17,34 +17,39 @@ RotationName = Literal["none", "up", "any"]
 OwnAugmentation = Callable[[Floats, np.random.Generator], Floats]
 
 
-def own_augmentation(name: str) -> OwnAugmentation:
-    """Return the function at `FILE.py:Name` or `package.module:Name`, with its results checked.
+class NamedAugmentation:
+    """The function at `FILE.py:Name` or `package.module:Name`, with its results checked.
+
+    Processes that load batches are given its name, and import it themselves.
 
     Raises:
-        ConfigError: when it cannot be imported, or is not a function; from the function returned,
-            when that fails, or gives other than as many finite points with as many features.
+        ConfigError: when it cannot be imported, or is not a function; when called, if that fails,
+            or gives other than as many finite points with as many features.
     """
-    what = f"--augment {name}"
-    try:
-        own = found_at(name)
-    except Exception as error:
-        told = f"{what}: cannot be imported: {first_line(error)}; write FILE.py:NAME"
-        raise ConfigError(told) from error
-    if not callable(own):
-        raise ConfigError(f"{what}: is not a function")
 
-    def checked(points: Floats, generator: np.random.Generator) -> Floats:
+    def __init__(self, name: str) -> None:
+        self.name, self.what = name, f"--augment {name}"
         try:
-            found = np.asarray(own(points, generator), dtype=np.float32)
+            self.function = found_at(name)
         except Exception as error:
-            raise ConfigError(f"{what}: fails: {first_line(error)}") from error
-        if found.shape != points.shape or not np.isfinite(found).all():
-            raise ConfigError(
-                f"{what}: gives {list(found.shape)}; finite points {list(points.shape)} are needed"
-            )
-        return found
+            told = f"{self.what}: cannot be imported: {first_line(error)}; write FILE.py:NAME"
+            raise ConfigError(told) from error
+        if not callable(self.function):
+            raise ConfigError(f"{self.what}: is not a function")
 
-    return checked
+    def __reduce__(self) -> tuple[type["NamedAugmentation"], tuple[str]]:
+        return NamedAugmentation, (self.name,)
+
+    def __call__(self, points: Floats, generator: np.random.Generator) -> Floats:
+        """Return the points that the function makes of these."""
+        try:
+            found = np.asarray(self.function(points, generator), dtype=np.float32)
+        except Exception as error:
+            raise ConfigError(f"{self.what}: fails: {first_line(error)}") from error
+        if found.shape != points.shape or not np.isfinite(found).all():
+            given, wanted = list(found.shape), list(points.shape)
+            raise ConfigError(f"{self.what}: gives {given}; finite points {wanted} are needed")
+        return found
 
 
 @dataclass(frozen=True)

@@ -233,7 +233,7 @@ class Store(Tabular):
 
     @cached_property
     def fingerprint(self) -> str:
-        """Hash over rig, renderer, points and seed, names, classes, splits and labels of parts.
+        """Hash over rig, renderer, seed, points, names, classes, splits and labels of parts.
 
         Teachers and runs carry it: what was trained on another split could have seen test shapes.
         `own_fingerprint` is that without a label file, for what no label changes.
@@ -243,8 +243,8 @@ class Store(Tabular):
     def _fingerprint(self) -> str:
         shapes = [(s.name, s.label, s.split) for s in self.shapes]
         parts: list[Any] = [] if self.parts is None else [self.parts]
-        if "part_labels" in self.meta:  # stores made before are known without
-            parts.append(self.meta["part_labels"])
+        # Stores made before are known without.
+        parts += [self.meta[name] for name in ("part_labels", "coordinates") if name in self.meta]
         if self.known_parts is not None:
             parts += [[i, one.tolist()] for i, one in sorted(self.known_parts.items())]
         if bare := [s.name for s in self.shapes if s.unlabelled]:

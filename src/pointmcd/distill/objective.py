@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from typing import Any, ClassVar
 
 import torch
@@ -127,10 +128,11 @@ def read_terms(texts: Sequence[str]) -> tuple[Term, ...]:
             weight = usual_weight(kind) if spec.weight is None else spec.weight
         if not 0 <= weight < float("inf"):
             raise ConfigError(f"--objective {text}: the weight must be at least 0")
-        bare = spec.name.rpartition(":")[2]
-        twins = sum(term.key.rstrip("0123456789") == bare for term in terms)
-        key = f"{bare}{twins + 1}" if twins else bare
-        terms.append(Term(key, spec.name, kind, weight, options))
+        bare, used = spec.name.rpartition(":")[2], {term.key for term in terms}
+        keys = chain([bare], (f"{bare}{number}" for number in count(2)))
+        terms.append(
+            Term(next(key for key in keys if key not in used), spec.name, kind, weight, options)
+        )
     return tuple(terms)
 
 

@@ -49,9 +49,15 @@ class Relations(Objective):
         rows = max_over_points(features.embeddings), batch.teacher["shape"]
         ours, theirs = (_steps(one.float()) for one in rows)
         options: RelationOptions = self.options
-        return options.distances * F.smooth_l1_loss(
-            _distances(ours), _distances(theirs)
-        ) + options.angles * F.smooth_l1_loss(_angles(ours), _angles(theirs))
+        distances = _mean_loss(_distances(ours), _distances(theirs))
+        return options.distances * distances + options.angles * _mean_loss(
+            _angles(ours), _angles(theirs)
+        )
+
+
+def _mean_loss(ours: Tensor, theirs: Tensor) -> Tensor:
+    """Smooth L1; 0 where there is nothing: one shape has no pair, and two have no angle."""
+    return F.smooth_l1_loss(ours, theirs, reduction="sum") / max(len(ours), 1)
 
 
 def _steps(rows: Tensor) -> Tensor:

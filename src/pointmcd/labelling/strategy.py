@@ -43,10 +43,3 @@ def clusters_of(pool: Pool, rows: Indices, count: int) -> Indices:
         warnings.simplefilter("ignore", ConvergenceWarning)  # equal rows
         found = KMeans(min(count, len(rows)), n_init=1, random_state=seed)
         return np.asarray(found.fit_predict(pool.features[rows]), dtype=np.int64)
-
-
-def squared_distances(one: Doubles, two: Doubles) -> Doubles:
-    """Return the squared distances [n, m] of rows [n, F] and [m, F]."""
-    products = one @ two.T
-    lengths = (one**2).sum(1)[:, None] + (two**2).sum(1)
-    return np.asarray(np.maximum(lengths - 2 * products, 0.0))

@@ -3,7 +3,7 @@
 scipy.stats has the tests. Its `bootstrap` draws one level, shapes or seeds; ours draws both.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,8 +15,8 @@ from pointmcd.typing import Array, Bools, Doubles, Floats, Indices, Integers
 RESAMPLES = 10_000
 _CONFIDENCE = 0.95
 _RNG_SEED = 2024
-#: Resamples drawn at a time: bounds the memory at about 20 MB for 2,500 test shapes.
-_CHUNK = 500
+#: Resamples drawn at a time, and numbers: bounds the memory at some tens of MB.
+_CHUNK, _CHUNK_VALUES = 500, 1_250_000
 #: Means of the same scores in another order differ by rounding, which is no difference.
 _DECIMALS = 12
 
@@ -105,8 +105,7 @@ def pooled_interval(counts: Integers, metric: Callable[[Doubles], Doubles]) -> t
     """
     shapes, draws = np.random.default_rng(_RNG_SEED), []
     side, number = counts.astype(np.float64)[None], len(counts)
-    for start in range(0, RESAMPLES, _CHUNK):
-        size = min(_CHUNK, RESAMPLES - start)
+    for size in _chunks(number):
         weights = _weighed_shapes(shapes, size, number)
         draws.append(_pooled_scores(side, np.ones((size, 1)), weights, metric))
     tail = (1 - _CONFIDENCE) / 2
@@ -222,8 +221,7 @@ def _bootstrap(
     # exchanging the sides exchanges the draws, so that the result only changes its sign.
     generators = [np.random.default_rng([_RNG_SEED, *map(abs, own)]) for own in seeds]
     draws = []
-    for start in range(0, RESAMPLES, _CHUNK):
-        size = min(_CHUNK, RESAMPLES - start)
+    for size in _chunks(count):
         drawn = draw(shapes, size, count)
         one, two = (
             score(side, _drawn_seeds(generator, len(side), size), drawn)
@@ -237,6 +235,13 @@ def _bootstrap(
         _, unseen = score_interval(np.zeros(count))
         low, high = max(mean - unseen, -1.0), min(mean + unseen, 1.0)
     return Interval(mean, float(low), float(high))
+
+
+def _chunks(shapes: int) -> Iterator[int]:
+    """Yield how many resamples of so many shapes are drawn at a time; no number depends on it."""
+    size = max(1, min(_CHUNK, _CHUNK_VALUES // shapes))
+    for start in range(0, RESAMPLES, size):
+        yield min(size, RESAMPLES - start)
 
 
 def _drawn_shapes(generator: np.random.Generator, size: int, shapes: int) -> Indices:

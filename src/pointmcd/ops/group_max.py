@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pointmcd.ops.backend import numba_fits, parallel_kernel, torch_alone, triton_fits
+from pointmcd.ops.backend import beats, numba_fits, parallel_kernel, torch_alone, triton_fits
 from pointmcd.ops.batch_norm import running_statistics
 from pointmcd.ops.linear_norm import linear_bn_relu, moment_statistics
 from pointmcd.ops.moments import moments, moments_backward
@@ -155,7 +155,7 @@ def _max_kernel(products: Array, values: Array, where: Array) -> None:
         for m in range(1, members):
             row = products[g, m]
             for c in range(channels):
-                better = row[c] > best[c]
+                better = beats(row[c], best[c])
                 best[c] = row[c] if better else best[c]
                 arg[c] = np.int32(m) if better else arg[c]
         where[g] = arg

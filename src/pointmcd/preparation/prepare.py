@@ -196,7 +196,8 @@ def _content(
         **identity(plan),
         "classes": classes,
         "parts": {label: list(parts[label]) for label in classes} if parts else None,
-        **({"part_labels": _digest(plan, full)} if parts else {}),
+        "coordinates": _digest(plan, full, "points"),
+        **({"part_labels": _digest(plan, full, "parts")} if parts else {}),
         **({"features": list(plan.config.features)} if plan.config.features else {}),
         "shards": list(full),
         "counts": [len(records) for records in full.values()],
@@ -211,11 +212,11 @@ def _content(
     }
 
 
-def _digest(plan: Plan, shards: Iterable[str]) -> str:
-    """Return a hash of the part of every point: names alone do not tell corrected labels apart."""
+def _digest(plan: Plan, shards: Iterable[str], array: str) -> str:
+    """Return a hash of an array of all shards: names alone do not tell corrected shapes apart."""
     digest = hashlib.sha256()
     for shard in shards:
-        digest.update((plan.config.store / "shards" / shard / "parts.npy").read_bytes())
+        digest.update((plan.config.store / "shards" / shard / f"{array}.npy").read_bytes())
     return digest.hexdigest()[:16]
 
 

@@ -6,7 +6,6 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional
 
-from pointmcd.errors import ConfigError
 from pointmcd.options import DEVICE, RUN, RUNS, STORE, Flag
 from pointmcd.settings import check_choices
 
@@ -38,5 +37,3 @@ class ProbeConfig:
     def check(self) -> None:
         """Refuse invalid values with a ConfigError that names the option."""
         check_choices(self)
-        if self.seed < 0:
-            raise ConfigError(f"--seed {self.seed}: must be at least 0")

@@ -153,8 +153,9 @@ def embed(
             opened.student, upright, every, opened.points, pooling, where, opened.features
         )
     else:
-        rows = map_output(data, str(teacher), "descriptors", every)[:]
-        features = pool(torch.from_numpy(rows), pooling).numpy()
+        rows = map_output(data, str(teacher), "descriptors", every)
+        shards = (torch.from_numpy(rows[indices]) for _, indices in data.shard_ranges())
+        features = np.concatenate([pool(one, pooling).numpy() for one in shards])
     columns = zip(*((s.name, s.label, s.split) for s in data.shapes), strict=True)
     names, labels, splits = map(tuple, columns)
     labels = tuple(learnt.get(i, label) for i, label in enumerate(labels))

@@ -48,8 +48,9 @@ def teacher(
     folder: Path, config: ProbeConfig, store: Store, device: torch.device
 ) -> Iterator[Encoder]:
     """Yield the teacher in a folder, its descriptors pooled over views."""
-    descriptors = torch.from_numpy(describe_shapes(folder, store, device))
-    yield lambda indices: pool(descriptors[indices], config.pooling).numpy()
+    shards = describe_shapes(folder, store, device)
+    rows = np.concatenate([pool(torch.from_numpy(one), config.pooling).numpy() for one in shards])
+    yield lambda indices: rows[indices]
 
 
 def _encoder(student: Any, run: Run, store: Store, pooling: str, device: torch.device) -> Encoder:

@@ -161,6 +161,12 @@ class SegmentationTask(Task):
             raise StoreError(f"{store.path}: one part in all; segmentation needs at least two")
         if not any(store.is_labelled(int(i)) for i in store.indices("train")):
             raise StoreError(f"{store.path}: no train shape has a point with a label of its part")
+        val = store.indices("val")
+        if len(val) and not any(store.is_labelled(int(i)) for i in val):
+            raise StoreError(
+                f"{store.path}: no validation shape has a point with a label of its part; label one"
+                " of them, or prepare it with another validation split"
+            )
 
     def build_model(self, student: str, labels: Labels, extra_channels: int = 0) -> nn.Module:
         """A Segmenter."""

@@ -1,11 +1,10 @@
 """Load exported descriptors, or compute them for another store."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from pointmcd.checkpoint import load_checkpoint
@@ -21,10 +20,11 @@ from pointmcd.teachers.stored import check_format, teacher_folder
 from pointmcd.typing import Floats
 
 
-def describe_shapes(folder: Path, store: Store, device: torch.device) -> Floats:
-    """Return descriptors float32 [n, V, D] of all shapes of a store, by a teacher of any store.
+def describe_shapes(folder: Path, store: Store, device: torch.device) -> Iterator[Floats]:
+    """Yield descriptors float32 [n, V, D] of all shapes of a store, by a teacher of any store.
 
-    A frozen encoder's features are cached in the store that is described.
+    They come shard by shard: only what is made of them need be kept. A frozen encoder's features
+    are cached in the store that is described.
 
     Raises:
         StoreError: when the teacher is absent, of another format, or learnt the labels of another
@@ -35,13 +35,21 @@ def describe_shapes(folder: Path, store: Store, device: torch.device) -> Floats:
         raise StoreError(f"{folder}: the teacher is no longer there; run pointmcd teach again")
     meta = check_format(read_json(file), folder)
     if meta["store_fingerprint"] == store.fingerprint:
-        return gather_rows(store, folder / "descriptors", np.arange(len(store.shapes)))
+        for _, indices in store.shard_ranges():
+            yield gather_rows(store, folder / "descriptors", indices)
+        return
     if not meta["label_free"]:
         raise StoreError(
             f"{folder}: learnt the labels of another store than {store.path}, which it cannot"
             " describe"
         )
-    return _compute(load_lesson(folder, meta, store, device))
+    lesson = load_lesson(folder, meta, store, device)
+    lesson.prepare()
+    with torch.inference_mode(), progress_bar() as progress:
+        task = progress.add_task("described", total=len(store.shapes), note="")
+        for _, indices in store.shard_ranges():
+            yield lesson.outputs(indices)["descriptors"].float().cpu().numpy()
+            progress.advance(task, len(indices))
 
 
 def describe_store(
@@ -105,15 +113,3 @@ def load_lesson(folder: Path, meta: dict[str, Any], store: Store, device: torch.
     lesson.load(tensors, str(folder))
     lesson.teacher.eval()
     return lesson
-
-
-@torch.inference_mode()
-def _compute(lesson: Lesson) -> Floats:
-    lesson.prepare()
-    found = []
-    with progress_bar() as progress:
-        task = progress.add_task("described", total=len(lesson.store.shapes), note="")
-        for _, indices in lesson.store.shard_ranges():
-            found.append(lesson.outputs(indices)["descriptors"].float().cpu().numpy())
-            progress.advance(task, len(indices))
-    return np.concatenate(found)

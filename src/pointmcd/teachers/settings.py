@@ -57,8 +57,6 @@ def check_config(lesson: type[Lesson], config: TeachConfig) -> None:
         )
     if config.labels is not None and config.label_fraction < 1:
         raise ConfigError("--labels: says which labels are used; leave out --label-fraction")
-    if config.seed < 0:
-        raise ConfigError(f"--seed {config.seed}: must be at least 0")
     if config.name is not None and not re.fullmatch(r"\w[\w.-]*", config.name):
         raise ConfigError(f"--name {config.name}: letters, digits, dots, dashes and underscores")
 

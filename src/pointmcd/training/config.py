@@ -354,7 +354,6 @@ _LEAST = {
     "epochs": 0,
     "batch_size": 0,
     "points": 1,
-    "seed": 0,
     "lr": 0,
     "final_lr": 0,
     "warmup_epochs": 0,

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
-from pointmcd.data.augment import Augmentation, own_augmentation
+from pointmcd.data.augment import Augmentation, NamedAugmentation
 from pointmcd.data.dataset import POINT_LOGITS, Batch, ShapeDataset, Targets, evaluation_loader
 from pointmcd.data.joined import JoinedDataset
 from pointmcd.data.resident import resident
@@ -212,7 +212,7 @@ def _augmentation(config: TrainConfig, store: Store, seed: int) -> Augmentation:
         config.rotation,
         up=store.up,
         variants=config.variants,
-        own=None if config.augment is None else own_augmentation(config.augment),
+        own=None if config.augment is None else NamedAugmentation(config.augment),
     )
 
 

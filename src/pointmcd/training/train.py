@@ -20,7 +20,13 @@ from pointmcd.training.calibration import calibrate
 from pointmcd.training.capture import WARM_UP
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.finetune import check_start, describe_start, open_start
-from pointmcd.training.inputs import check_control, count_shapes, find_teacher, with_objectives
+from pointmcd.training.inputs import (
+    check_control,
+    count_shapes,
+    describe_unlabelled,
+    find_teacher,
+    with_objectives,
+)
 from pointmcd.training.keeper import Keeper
 from pointmcd.training.processes import agreed, is_main, join, main_first
 from pointmcd.training.run import Run, changed_code, clear_run, create_run, is_begun, lock_folder
@@ -64,6 +70,8 @@ def train(config: TrainConfig) -> Path:
         run = main_first(lambda: existing_run(plan))
         if run is not None and run.finished:
             return run.path
+        # By one process: all would write the same files.
+        main_first(lambda: describe_unlabelled(plan.config, plan.store, plan.teacher))
         trainer = Trainer(plan.config, plan.store, plan.teacher)
         run = run or begin(plan, trainer, config.points)
         _run_epochs(trainer, run)

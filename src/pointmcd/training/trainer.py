@@ -437,7 +437,10 @@ def _accelerator(config: TrainConfig) -> Accelerator:
     # accelerate keeps its settings per process; another run in this process may differ.
     # The processes of a launch have met with theirs; they keep it, and so their device.
     AcceleratorState._reset_state(reset_partial_state=process_count() == 1)
-    kind = pick_device(config.device).type  # refuses one that is not there
+    device = pick_device(config.device)  # refuses one that is not there
+    kind = device.type
+    if kind == "cuda" and device.index is not None:  # accelerate takes the current one
+        torch.cuda.set_device(device)
     on_cpu = kind == "cpu"
     if on_cpu and config.precision == "fp16":  # accelerate would pass over it in silence
         raise ConfigError("--precision fp16: needs a GPU; use bf16 or no")

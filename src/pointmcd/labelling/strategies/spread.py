@@ -1,8 +1,9 @@
 """Core-set: the farthest from all labels, again and again (Sener, Savarese, ICLR 2018)."""
 
 import numpy as np
+from sklearn.metrics.pairwise import euclidean_distances
 
-from pointmcd.labelling.strategy import Pool, register_strategy, squared_distances
+from pointmcd.labelling.strategy import Pool, register_strategy
 
 
 @register_strategy("spread")
@@ -13,7 +14,7 @@ def spread(pool: Pool, count: int) -> list[int]:
     """
     features, chosen = pool.features, []
     if len(pool.labelled):
-        nearest = squared_distances(features, features[pool.labelled]).min(axis=1)
+        nearest = euclidean_distances(features, features[pool.labelled], squared=True).min(axis=1)
     else:
         nearest = -((features - features.mean(axis=0)) ** 2).sum(axis=1)
     free = np.full(len(features), -np.inf)
@@ -22,7 +23,7 @@ def spread(pool: Pool, count: int) -> list[int]:
         best = int((nearest + free).argmax())
         chosen.append(best)
         free[best] = -np.inf
-        distances = squared_distances(features, features[best : best + 1])[:, 0]
+        distances = euclidean_distances(features, features[best : best + 1], squared=True)[:, 0]
         first = number == 0 and not len(pool.labelled)
         nearest = distances if first else np.minimum(nearest, distances)
     return chosen

@@ -3,8 +3,9 @@
 from collections import defaultdict
 
 import numpy as np
+from sklearn.neighbors import NearestNeighbors
 
-from pointmcd.labelling.strategy import Pool, clusters_of, register_strategy, squared_distances
+from pointmcd.labelling.strategy import Pool, clusters_of, register_strategy
 from pointmcd.typing import Doubles, Indices
 
 #: Neighbours that say how typical a shape is, and the most clusters (both as published).
@@ -41,7 +42,8 @@ def typical(pool: Pool, count: int) -> list[int]:
 
 def _most_typical(features: Doubles, rows: Indices, cluster: np.ndarray) -> list[int]:
     """Return positions of a cluster's allowed shapes, the most typical first."""
-    distances = np.sqrt(squared_distances(features[rows], features[cluster]))
-    near = np.sort(distances, axis=1)[:, 1 : _NEIGHBOURS + 1]  # the first is the shape itself
+    members = features[cluster]
+    index = NearestNeighbors(n_neighbors=min(_NEIGHBOURS + 1, len(members))).fit(members)
+    near = index.kneighbors(features[rows])[0][:, 1:]  # the first is the shape itself
     mean = near.mean(axis=1) if near.shape[1] else np.zeros(len(rows))
     return [int(row) for row in rows[np.argsort(mean, kind="stable")]]
