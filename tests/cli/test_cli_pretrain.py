@@ -73,7 +73,7 @@ def test_fine_tuning(cli):
 @pytest.mark.usefixtures("here")
 def test_fine_tuning_that_cannot_start(refused, trained_run):
     settings = ["--no-distill", "--out", "new", *TINY]
-    assert "nowhere: is not a run folder" in refused(
+    assert "--init nowhere: is no run folder, no folder of exported weights" in refused(
         "train", "store", "--init", "nowhere", *settings
     )
     line = refused("train", "store", "--init", trained_run, *settings)

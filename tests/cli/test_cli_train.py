@@ -205,7 +205,13 @@ def test_what_a_label_file_means_for_the_store_is_said(cli, taught_store, tmp_pa
     err = cli("train", taught_store, "--out", tmp_path / "a", *options, file)[2]
     assert f"{taught_store}: labelled shapes: 3 in train, 6 in test" in err
     assert f"note: {file}: has only one training example of lamp; label more" in err
+    assert f"{taught_store}: no training example of chair, which test shapes are" in err
     assert "its own classes" not in err
+    write_labels(file, [LabelRow(name, "bed") for name in names["train"][:3]])
+    with file.open("a") as more:
+        more.write(f"{names['train'][3]},beds\n")
+    err = cli("train", taught_store, "--out", tmp_path / "c", *options, file)[2]
+    assert f"note: {file}: class beds has one shape; is bed meant?" in err
     rows = [LabelRow(name, f"shelf {i % 2}") for i, name in enumerate(names["train"])]
     write_labels(file, [*rows, LabelRow(names["test"][0], "shelf 1")])
     err = cli("train", taught_store, "--out", tmp_path / "b", *options, file)[2]

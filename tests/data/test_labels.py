@@ -74,6 +74,11 @@ def test_what_is_written_is_read(tmp_path_factory, rows):
         ("path,class\n", "holds no labels"),
         ("path,class\na,\n", "holds no labels"),
         ("path,class\na\n", "line 2: has no class"),
+        (
+            "path,klass\na,x\n",
+            r"line 1 \(path, klass\) names no column of classes: call it class or label or",
+        ),
+        ("mesh,Class\na,x\n", r"line 1 \(mesh, class\) names no column of paths: call it path"),
         ("path,class,split\na,x,dev\n", "line 2: split dev: use one of train, val, test"),
         ('path,class\na,"x\n', "quote is left open"),
         (b"\xff\xfe\x00", "is not UTF-8 text; save it as CSV UTF-8"),

@@ -1,10 +1,13 @@
 """The estimators as users of scikit-learn call them, on small real clouds."""
 
+import json
 import pickle
+from pathlib import Path
 
 import joblib
 import numpy as np
 import pytest
+import trimesh
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
@@ -19,6 +22,8 @@ from pointmcd.estimators.classifier import PointCloudClassifier, PointCloudEmbed
 from pointmcd.training.run import Run
 
 TINY = {"student": "tiny_student:TinyStudent", "points": 64, "epochs": 3, "batch_size": 4}
+#: The name of a mesh, whatever is in it.
+MESH = str(Path(__file__).parents[1] / "inference" / "mfcad_block.off")
 TINY |= {"workers": 1, "device": "cpu"}
 
 
@@ -176,13 +181,32 @@ def test_in_a_grid_search_and_a_pipeline(shapes):
     ("change", "error", "text"),
     [
         (lambda x, y: (x[:3], y), ConfigError, "X has 3 shapes, y 18 labels"),
-        (lambda x, y: (x, ["bed"] * 18), ConfigError, "y: names 1 classes"),
-        (lambda x, y: (x, [None] * 18), ConfigError, "y: names 0 classes"),
+        (lambda x, y: (x, ["bed"] * 18), ConfigError, "y: names 1 class"),
+        (lambda x, y: (x, [None] * 18), ConfigError, "y: names no class"),
         (lambda x, y: (x, np.array(["a", "b", -1] * 6)), ConfigError, "'-1', 'nan' or 'None'"),
         (lambda x, y: (x, np.array(["a", "b", np.nan] * 6)), ConfigError, "'-1', 'nan' or 'None'"),
         (lambda x, y: (x, ["a", 1] * 9), ConfigError, "all texts or all numbers"),
         (lambda x, y: (x, [("a", 1), ("b", 2)] * 9), ConfigError, "all texts or all numbers"),
-        (lambda x, y: (x, np.array([[0], [1]] * 9)), ConfigError, "all texts or all numbers"),
+        (
+            lambda x, y: (x, np.array([[0], [1]] * 9)),
+            ConfigError,
+            r"y: is a ndarray of shape \[18, 1\]; give a list of labels \[S\]",
+        ),
+        (lambda x, y: (x, dict(enumerate(y))), ConfigError, "y: is a dict; give a list"),
+        (lambda x, y: (x, "bed"), ConfigError, "y: is a str; give a list"),
+        (lambda x, y: (x, 3), ConfigError, "y: is a int; give a list"),
+        (
+            lambda x, y: (x, np.array([-1, 1] * 9)),
+            ConfigError,
+            "names 1 class; two or more are needed; -1 marks an unknown label",
+        ),
+        (
+            lambda x, y: ([trimesh.creation.box(), *x[1:]], y),
+            ShapeError,
+            r"X\[0\]: is a Trimesh; give points \[N, 3\], or files",
+        ),
+        (lambda x, y: ([*x[1:], __file__], y), ShapeError, r"X\[17\] .*: is not a mesh or point"),
+        (lambda x, y: ([".", *x[1:]], y), ShapeError, r"X\[0\] .: is a folder"),
         (lambda x, y: (x[0], y), ShapeError, r"an array of clouds is \[S, N, 3\], not \[64, 3\]"),
         (
             lambda x, y: ([c[:, :2] for c in x], y),
@@ -197,9 +221,9 @@ def test_in_a_grid_search_and_a_pipeline(shapes):
         (lambda x, y: (["gone.off"] * 18, y), ShapeError, r"X\[0\] gone.off: does not exist"),
         (lambda x, y: ("gone.off", y), ShapeError, "is one path; give a list"),
         (
-            lambda x, y: (["a.ply", "a.OBJ", *x[2:]], y),
+            lambda x, y: ([MESH, *x[1:]], y),
             ShapeError,
-            r"mesh in X\[1\] and a cloud in",
+            r"mesh in X\[0\] and a cloud in",
         ),
     ],
 )
@@ -247,10 +271,30 @@ def test_labels_must_be_given(shapes):
         PointCloudClassifier(**TINY).fit(shapes[0])
 
 
-@pytest.mark.parametrize("wrong", [{"student": "pointnett"}, {"teacher": "lite9"}])
-def test_a_wrong_name_is_told_before_any_work(shapes, wrong, tmp_path):
+def test_one_objective_and_a_teacher_of_few_epochs(shapes, tmp_path):
+    options = TINY | {"folder": tmp_path, "objective": "logits:3", "teacher_epochs": 2}
+    PointCloudClassifier(**options).fit(*shapes)
+    assert Run(tmp_path / "run").config.objective == ("logits:3",)
+    (teacher,) = (tmp_path / "store" / "teachers").glob("*/teacher.json")
+    assert json.loads(teacher.read_text())["settings"]["epochs"] == 2
+    with pytest.raises(ConfigError, match=r"^folder: .*run is of another fit; choose another"):
+        PointCloudClassifier(**options | {"epochs": 2}).fit(*shapes)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"student": "pointnett"}, "pointnett"),
+        ({"teacher": "lite9"}, "lite9"),
+        ({"epochs": -1}, "^epochs -1: must be at least 0"),
+        ({"points": "128"}, "^points: is '128'; give a whole number"),
+        ({"objective": "logit"}, "objective logit: unknown"),
+        ({"device": "gpu"}, "device gpu: not available here"),
+    ],
+)
+def test_a_wrong_parameter_is_told_before_any_work(shapes, wrong, text, tmp_path):
     estimator = pointmcd.PointCloudClassifier(folder=tmp_path / "work", **wrong)
-    with pytest.raises(ConfigError, match=next(iter(wrong.values()))):
+    with pytest.raises(ConfigError, match=text):
         estimator.fit(*shapes)
     assert not (tmp_path / "work").exists()
 

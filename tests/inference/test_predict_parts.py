@@ -35,10 +35,10 @@ def run(parts_store, tmp_path):
     torch.manual_seed(0)
     store = Store(parts_store)
     config = TrainConfig(parts_store, tmp_path / "run", task="segmentation", points=POINTS)
-    made = create_run(replace(config, teacher=None), store, None, 0).path
-    model = get_task("segmentation").build_model("pointnet", Labels.of(store))
-    save(made, model)
-    return made
+    made = create_run(replace(config, teacher=None), store, None, 0)
+    save(made.path, get_task("segmentation").build_model("pointnet", Labels.of(store)))
+    made.finish()
+    return made.path
 
 
 @pytest.fixture

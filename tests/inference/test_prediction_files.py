@@ -147,3 +147,13 @@ def test_clouds_that_predict_wrote_are_passed_over(tmp_path):
     (tmp_path / "own-parts.ply").touch()  # without a picture it may be anybody's
     files, _ = find_files([tmp_path])
     assert [file.name for file in files] == ["a.ply", "own-parts.ply"]
+
+
+def test_copies_that_were_sorted_and_tables_are_passed_over(tmp_path):
+    touch(tmp_path, "a.off", "classes.csv", "labels.csv", "points.csv")
+    sort_into(tmp_path / "sorted", [tmp_path / "a.off"], ["chair"], False)
+    tables = [tmp_path / "classes.csv", tmp_path / "labels.csv", tmp_path / "absent.csv"]
+    files, _ = find_files([tmp_path], tables)
+    assert [file.name for file in files] == ["a.off", "points.csv"]
+    files, _ = find_files([tmp_path / "sorted"])  # which is asked for itself
+    assert files == [tmp_path / "sorted" / "chair" / "a.off"]

@@ -81,6 +81,22 @@ def test_a_corrected_mesh_makes_another_store(made, few_meshes, quick, tmp_path)
     assert len({Store(place).fingerprint for place in places.values()} - {before}) == 1
 
 
+def test_a_fragment_far_away_is_noted(few_meshes, quick, tmp_path):
+    shutil.copytree(few_meshes, tmp_path / "meshes")
+    mesh = min((tmp_path / "meshes").rglob("*.off"))
+    fragment = trimesh.creation.box([0.01] * 3)
+    fragment.apply_translation([1e5, 0, 0])
+    trimesh.util.concatenate([trimesh.load(mesh), fragment]).export(mesh)
+    (note,) = prepare(PrepareConfig(tmp_path / "meshes", tmp_path / "store", **quick)).notes
+    assert note["name"] == mesh.relative_to(tmp_path / "meshes").with_suffix("").as_posix()
+    assert "is a dot, beside something far away" in note["note"]
+
+
+def test_a_store_is_no_source(made, quick, tmp_path):
+    with pytest.raises(ConfigError, match="is a store already; "):
+        prepare(PrepareConfig(made.store, tmp_path / "other", **quick))
+
+
 def test_any_number_of_workers_gives_the_same_bytes(made, few_meshes, quick, files_of, tmp_path):
     other = prepare(PrepareConfig(few_meshes, tmp_path / "store", **{**quick, "workers": 2}))
     assert files_of(other.store) == files_of(made.store)

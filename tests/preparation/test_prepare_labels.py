@@ -1,5 +1,7 @@
 """Preparing with a label file."""
 
+import shutil
+
 import pytest
 
 from pointmcd.data.store import Store
@@ -58,3 +60,15 @@ def test_part_labels_need_their_own_classes(labelled_meshes, tmp_path, quick, fi
     file.write_text("a,b\n")
     with pytest.raises(ConfigError, match="has labels of parts"):
         prepare(PrepareConfig(labelled_meshes, tmp_path / "store", labels=file, **quick))
+
+
+def test_folders_do_not_say_that_a_shape_has_no_label(quick, few_meshes, tmp_path, file):
+    """The file does."""
+    shutil.copytree(few_meshes, tmp_path / "m")
+    loose = shutil.copy(min(few_meshes.rglob("*.off")), tmp_path / "m" / "loose.off")
+    file.write_text("path,class\nloose.off,x\n")
+    options = {"twins": "keep", **quick, "val_fraction": 0}
+    for labels, said in ((None, 1), (file, 0)):
+        config = PrepareConfig(tmp_path / "m", tmp_path / f"s{said}", labels=labels, **options)
+        notes = [note["note"] for note in prepare(config).notes]
+        assert sum("lie in no class folder" in note for note in notes) == said, loose

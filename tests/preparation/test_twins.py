@@ -136,7 +136,8 @@ def test_prepare_names_twins(source, settings, files_of, tmp_path):
     result = prepare(PrepareConfig(source, tmp_path / "store", **settings))
     store = Store(result.store)
     assert store.meta["twins"] == [pair(source)]
-    assert [note["name"] for note in result.notes] == ["twins"]
+    assert [note["name"] for note in result.notes] == ["twins", "twins"]
+    assert "one of the labels is wrong" in result.notes[1]["note"]
     assert " of ".join(pair(source)) in result.notes[0]["note"]
     assert "--twins drop" in result.notes[0]["note"]
     assert {shape.split for shape in store.shapes} == {"train", "val", "test"}
@@ -185,12 +186,22 @@ def test_dropping_needs_points():
 
 def test_the_note_counts_shapes_and_names_a_few():
     twins = [[f"a/{i}", f"b/{i // 2}"] for i in range(12)]
-    [note] = twin_notes(twins, dropped=True)
+    labels = {name: "chair" for pair in twins for name in pair}
+    [note] = twin_notes(twins, True, labels)
     assert note["note"].startswith(
         "12 in train or val are near-duplicates of 6 in test: a/0 of b/0"
     )
     assert "a/9 of b/4, 2 more pairs (twins in store.json); they are left out" in note["note"]
-    assert twin_notes([], dropped=False) == []
+    assert twin_notes([], False, {}) == []
+
+
+def test_twins_of_two_classes_are_noted():
+    labels = {"a/0": "chair", "a/1": "chair", "b/0": "lamp", "b/1": None, "b/2": "chair"}
+    twins = [["a/0", "b/1"], ["a/0", "b/0"], ["a/1", "b/0"], ["a/1", "b/2"]]
+    _, note = twin_notes(twins, False, labels)
+    assert note["note"] == (
+        "a/0 is chair and its twin b/0 lamp (1 more pairs like this); one of the labels is wrong"
+    )
 
 
 def _trimesh(mesh):

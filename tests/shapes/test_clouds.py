@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import trimesh
 
 from pointmcd.errors import ShapeError
 from pointmcd.shapes.clouds import read_points
@@ -88,6 +89,20 @@ def test_ply_with_faces_is_a_mesh(tmp_path, encode_mesh):
     path = tmp_path / "a.ply"
     path.write_bytes(encode_mesh([(0, 0, 0), (1, 0, 0), (0, 1, 0)], [(0, 1, 2)], "ply"))
     assert len(np.unique(read_points(path, 32, 0), axis=0)) == 32
+
+
+def test_a_stray_part_is_noted(tmp_path):
+    """One far point, or a far fragment of a mesh, shrinks all else to a dot."""
+    points = np.random.default_rng(0).normal(size=(200, 3))
+    boxes = [trimesh.creation.box(), trimesh.creation.box([0.01] * 3)]
+    for away, stray in ((3, False), (1e4, True)):
+        notes = []
+        np.save(tmp_path / "scan.npy", np.vstack([points, [[away, 0, 0]]]))
+        read_points(tmp_path / "scan.npy", 64, seed=0, notes=notes)
+        boxes[1].apply_translation([away - boxes[1].centroid[0], 0, 0])
+        trimesh.util.concatenate(boxes).export(tmp_path / "part.stl")
+        read_points(tmp_path / "part.stl", 64, seed=0, notes=notes)
+        assert sum("is a dot, beside something far away" in note for note in notes) == 2 * stray
 
 
 def test_fewer_points_than_asked_are_repeated(tmp_path):

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from copy import copy
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -37,6 +38,8 @@ class _Output(Console):
         raise BrokenPipeError
 
 
+#: Likeness of two names of classes, up to 1, from which one may be the other misspelt.
+_NEAR = 0.8
 #: Columns of a table that goes into a file.
 _WIDEST = 10_000
 #: Tables and paths, the results, go to standard output; all else to standard error.
@@ -81,12 +84,27 @@ def _meaning(file: Path, store: "Store") -> Iterator[str]:
     learnt = Counter(str(shape.label) for shape in known if shape.split == "train")
     if alone := sorted(label for label, count in learnt.items() if count == 1):
         yield f"note: {file}: has only one training example of {first_few(alone)}; label more"
+    yield from _doubts(file, Counter(str(shape.label) for shape in known))
+    tested = {str(shape.label) for shape in known if shape.split == "test"}
+    if unlearnt := sorted(tested - learnt.keys()):
+        yield (
+            f"note: {store.path}: no training example of {first_few(unlearnt)}, which test shapes"
+            " are: no model can name them"
+        )
     if own := store.ignored_classes:
         yield (
             f"note: {store.path}: its own classes ({first_few(own)}) are none of those in {file}:"
             " they are not used, nor are test shapes that the file does not name; pointmcd prepare"
             " PATH,labels=none makes a store without them"
         )
+
+
+def _doubts(file: Path, counts: Counter[str]) -> Iterator[str]:
+    """Yield a line for each class of one shape whose name is nearly that of a larger class."""
+    for label in sorted(label for label, count in counts.items() if count == 1):
+        larger = [other for other, count in counts.items() if count > 1]
+        if near := get_close_matches(label, larger, n=1, cutoff=_NEAR):
+            yield f"note: {file}: class {label} has one shape; is {near[0]} meant?"
 
 
 def free_page(out: Path, name: str, overwrite: bool) -> Path:

@@ -76,7 +76,7 @@ def predict(
     from pointmcd.inference.predict import predictions
     from pointmcd.progress import console, progress_bar
 
-    found, passed_over = find_files(files)
+    found, passed_over = find_files(files, [one for one in (csv, labels) if one is not None])
     given, unused = ({}, "") if labels is None else labelled_files(labels, found)
     for note in filter(None, (passed_over, unused)):
         console.print(f"note: {note}", soft_wrap=True)

@@ -1,6 +1,8 @@
 """`pointmcd prepare`."""
 
+import re
 from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +12,9 @@ from pointmcd.cli.output import print_line
 from pointmcd.preparation.config import PrepareConfig
 from pointmcd.progress import console
 
+#: Notes that are alike, but for their numbers, and are all printed.
+_ALIKE = 3
+
 
 def prepare(config: Annotated[PrepareConfig, tyro.conf.arg(name="")]) -> None:
     """Turn a data set, or a folder or zip of meshes or clouds, into a store."""
@@ -18,14 +23,27 @@ def prepare(config: Annotated[PrepareConfig, tyro.conf.arg(name="")]) -> None:
     result = run(config)
     for entry in result.skipped:
         console.print(f"skipped: {entry['reason']}", style="yellow", soft_wrap=True)
-    for note in result.notes:
-        console.print(f"note: {note['name']}: {note['note']}", soft_wrap=True)
+    for line in _lines(result.notes):
+        console.print(f"note: {line}", soft_wrap=True)
     console.print(_splits(result.store), soft_wrap=True)
     sizes = " to ".join(f"{size:,}" for size in dict.fromkeys(result.sizes or ()))
     clouds = f" (clouds of {sizes} points)" if sizes else ""
     variants = f", {result.variants} variants" if result.variants else ""
     skipped = f"{len(result.skipped)} skipped"
     print_line(f"{result.store}: {result.done} shapes{clouds}{variants}, {skipped}")
+
+
+def _lines(notes: Sequence[Mapping[str, str]]) -> Iterator[str]:
+    """Yield a line for each note; of many that differ in numbers alone, the first."""
+    kinds: dict[str, list[str]] = {}
+    for note in notes:
+        line = f"{note['name']}: {note['note']}"
+        kinds.setdefault(re.sub(r"\d+", "0", note["note"]), []).append(line)
+    for alike in kinds.values():
+        if len(alike) <= _ALIKE:
+            yield from alike
+        else:
+            yield f"{alike[0]} ({len(alike) - 1} more like this; all are in store.json)"
 
 
 def _splits(folder: Path) -> str:

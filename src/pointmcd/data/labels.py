@@ -132,8 +132,15 @@ def _columns(path: str | Path) -> tuple[list[int], Table]:
         )
     paths = [i for i, cell in enumerate(head) if cell in _PATHS]
     classes = [i for i, cell in enumerate(head) if cell in _CLASSES]
-    if not (paths and classes):
+    if not (paths or classes):
         return [0, 1, 2], table
+    if not (paths and classes):
+        lacking = f"classes: call it {' or '.join(_CLASSES)}"
+        if classes:
+            lacking = f"paths: call it {' or '.join(_PATHS)}"
+        raise ConfigError(
+            f"--labels {path}: line 1 ({', '.join(head)}) names no column of {lacking}"
+        )
     splits = [i for i, cell in enumerate(head) if cell == "split"]
     return [paths[0], classes[0], *splits[:1]], table[1:]
 

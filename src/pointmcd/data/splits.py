@@ -176,10 +176,13 @@ def part_notes(
     ]
 
 
-def twin_notes(twins: Sequence[Sequence[str]], dropped: bool) -> list[dict[str, str]]:
+def twin_notes(
+    twins: Sequence[Sequence[str]], dropped: bool, labels: Mapping[str, str | None]
+) -> list[dict[str, str]]:
     """Note the near-duplicates of test shapes in train and val, the first of them by name.
 
-    `twins` are pairs of names: of a shape in train or val, and of a test shape.
+    `twins` are pairs of names: of a shape in train or val, and of a test shape; `labels` are the
+    classes of shapes. Twins of different classes are noted for themselves.
     """
     if not twins:
         return []
@@ -192,4 +195,11 @@ def twin_notes(twins: Sequence[Sequence[str]], dropped: bool) -> list[dict[str, 
         else "results on the test split flatter; --twins drop leaves them out, keep is silent"
     )
     note = f"{own} in train or val are near-duplicates of {test} in test: {', '.join(pairs + more)}"
-    return [{"name": "twins", "note": f"{note}; {remedy}"}]
+    notes = [{"name": "twins", "note": f"{note}; {remedy}"}]
+    known = [pair for pair in twins if None not in {labels[name] for name in pair}]
+    if apart := [pair for pair in known if labels[pair[0]] != labels[pair[1]]]:
+        (name, original), rest = apart[0], len(apart) - 1
+        told = f"{name} is {labels[name]} and its twin {original} {labels[original]}"
+        others = f" ({rest} more pairs like this)" * (rest > 0)
+        notes.append({"name": "twins", "note": f"{told}{others}; one of the labels is wrong"})
+    return notes

@@ -437,8 +437,7 @@ class Store(Tabular):
         if not 1 <= count <= self.num_points:
             raise StoreError(
                 f"{self.path}: {count} points requested, but the store holds {self.num_points} per"
-                f" shape; prepare it with --points {count}, or train with --points"
-                f" {self.num_points}"
+                f" shape; prepare it with --points {count}"
             )
         start = f"{self.path}/shards/"  # text: a path's parts would be parsed for every shape
         places = [self.locate(int(i)) for i in indices]

@@ -21,6 +21,9 @@ from pointmcd.shapes.mesh import Mesh, normalise, read_mesh
 _NAMES = re.compile(r"(?:^|/)parts\.json$")
 Source = TypeVar("Source", bound=ShapeSource)
 
+#: What the note on shapes outside class folders says of them.
+NO_CLASS = "lie in no class folder: they have no label"
+
 
 def list_shapes(source: FileTree | Path | str) -> list[ShapeSource]:
     """List the meshes of a folder or zip, sorted by name; nothing is read yet or ever extracted.
@@ -116,7 +119,7 @@ def place_sources(
         notes.insert(0, {"name": tree.path.name, "note": f"{text} parts are not known"})
     loose = sum(shape.label is None for shape in shapes)
     if 0 < loose < len(shapes):
-        text = f"{loose} of {len(shapes)} shapes lie in no class folder: they have no label"
+        text = f"{loose} of {len(shapes)} shapes {NO_CLASS}"
         notes.insert(0, {"name": tree.path.name, "note": text})
     return Listing(shapes, notes)
 

@@ -4,9 +4,11 @@ import copy
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from torch import nn
 from pointmcd import __version__
 from pointmcd.device import pick_device
 from pointmcd.encoders.image_encoder import ImageEncoder
-from pointmcd.errors import ConfigError, ShapeError
+from pointmcd.errors import ConfigError, RunError, ShapeError
 from pointmcd.files import replacing
 from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare
@@ -56,7 +58,8 @@ class PointCloudEstimator(BaseEstimator):  # type: ignore[misc]
         points: int = 1024,
         epochs: int = 0,
         batch_size: int = 0,
-        objective: Sequence[str] = (),
+        objective: str | Sequence[str] = (),
+        teacher_epochs: int | None = None,
         up: str | None = None,
         workers: int | None = None,
         device: str = "auto",
@@ -67,6 +70,7 @@ class PointCloudEstimator(BaseEstimator):  # type: ignore[misc]
     ) -> None:
         self.student, self.teacher, self.points = student, teacher, points
         self.epochs, self.batch_size, self.objective = epochs, batch_size, objective
+        self.teacher_epochs = teacher_epochs
         self.up, self.workers, self.device = up, workers, device
         self.folder, self.store = folder, store
         self.random_state, self.verbose = random_state, verbose
@@ -80,9 +84,7 @@ class PointCloudEstimator(BaseEstimator):  # type: ignore[misc]
             prepared: settings of the preparation alone.
         """
         seed = self._seed()
-        create_student(self.student)  # a wrong name is told before hours of work
-        if self.teacher is not None:
-            ImageEncoder(self.teacher)
+        self._check(task)
         with tempfile.TemporaryDirectory() as temporary, silent(not self.verbose):
             work = Path(self.folder or temporary)
             labels = write(work / "shapes")
@@ -106,23 +108,51 @@ class PointCloudEstimator(BaseEstimator):  # type: ignore[misc]
                     )
                 )
                 if self.teacher is not None:
-                    teach(TeachConfig(store, self.teacher, task=get_task(task).lesson, **settings))
-            run = train(
-                TrainConfig(
-                    store,
-                    work / "run",
-                    task=task,
-                    student=self.student,
-                    teacher=self.teacher,
-                    points=self.points,
-                    epochs=self.epochs,
-                    batch_size=self.batch_size,
-                    objective=tuple(self.objective),
-                    **settings,
-                )
-            )
+                    lesson, epochs = get_task(task).lesson, self.teacher_epochs
+                    with _in_python():
+                        teach(
+                            TeachConfig(store, self.teacher, task=lesson, epochs=epochs, **settings)
+                        )
+            try:
+                run = train(self._training(task, store, work / "run", **settings))
+            except RunError as error:  # in a folder that is given
+                raise ConfigError(
+                    f"folder: {work / 'run'} is of another fit; choose another folder"
+                ) from error
             # On the CPU: the estimator is to be pickled.
             self.model_ = load_model(Run(run), "last", torch.device("cpu"))
+
+    def _training(self, task: str, store: Path, run: Path, **settings: Any) -> TrainConfig:
+        """The settings of the training."""
+        objective = self.objective
+        return TrainConfig(
+            store,
+            run,
+            task=task,
+            student=self.student,
+            teacher=self.teacher,
+            points=self.points,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            objective=(objective,) if isinstance(objective, str) else tuple(objective),
+            **settings,
+        )
+
+    def _check(self, task: str) -> None:
+        """Refuse what cannot be meant before hours of work.
+
+        Raises:
+            ConfigError: naming the parameter.
+        """
+        for name in ("points", "epochs", "batch_size"):
+            if not isinstance(value := getattr(self, name), int | np.integer):
+                raise ConfigError(f"{name}: is {value!r}; give a whole number")
+        with _in_python():
+            create_student(self.student)
+            if self.teacher is not None:
+                ImageEncoder(self.teacher)
+            pick_device(self.device)
+            self._training(task, Path(), Path()).check()
 
     def _seed(self) -> int:
         """The seed of a fit: `random_state`, or one drawn from it, as in scikit-learn."""
@@ -140,6 +170,16 @@ class PointCloudEstimator(BaseEstimator):  # type: ignore[misc]
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array, tags.input_tags.three_d_array = False, True
         return tags
+
+
+@contextmanager
+def _in_python() -> Iterator[None]:
+    """Let errors name a parameter as Python does: batch_size, not --batch-size."""
+    try:
+        yield
+    except ConfigError as error:
+        text = re.sub("--([a-z]+(?:-[a-z]+)*)", lambda name: name[1].replace("-", "_"), str(error))
+        raise ConfigError(text) from error
 
 
 def _place(stores: Path, work: Path, prepared: Mapping[str, Any]) -> Path:
@@ -173,13 +213,33 @@ def listed(shapes: Any) -> list[Any]:
     return list(shapes)
 
 
+def listed_labels(y: Any, count: int) -> list[Any]:
+    """Return the labels of `count` shapes one by one.
+
+    Raises:
+        ConfigError: for no labels, another number of them, or anything but a list of them.
+    """
+    if y is None:
+        raise ConfigError("y: is None; give a label for each shape, None where it is not known")
+    if isinstance(y, str | Mapping) or not isinstance(y, Iterable) or getattr(y, "ndim", 1) != 1:
+        shape = f" of shape {list(y.shape)}" if hasattr(y, "shape") else ""
+        raise ConfigError(f"y: is a {type(y).__name__}{shape}; give a list of labels [S]")
+    if len(labels := list(y)) != count:
+        raise ConfigError(f"X has {count} shapes, y {len(labels)} labels")
+    return labels
+
+
 def checked_cloud(shape: Any, place: int) -> Doubles:
     """Return a cloud as float64 [N, 3].
 
     Raises:
         ShapeError: for anything else, a point that is NaN or infinite, or all at one place.
     """
-    cloud = np.asarray(shape, dtype=np.float64)
+    try:
+        cloud = np.asarray(shape, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        kind = type(shape).__name__
+        raise ShapeError(f"X[{place}]: is a {kind}; give points [N, 3], or files") from error
     if cloud.ndim != 2 or cloud.shape[1] != 3 or not len(cloud):
         raise ShapeError(f"X[{place}]: a cloud is [N, 3], not {list(cloud.shape)}")
     cloud = check_finite(cloud, f"X[{place}]")

@@ -24,12 +24,13 @@ from pointmcd.estimators.base import (
     checked_cloud,
     is_unknown,
     listed,
+    listed_labels,
     plain,
     put,
     refuse_others,
 )
 from pointmcd.ops.masked_max import max_over_points
-from pointmcd.shapes.clouds import cloud_order, normalise_cloud, read_points
+from pointmcd.shapes.clouds import cloud_order, normalise_cloud, read_points, refuse_other_files
 from pointmcd.shapes.formats import mesh_suffixes
 from pointmcd.typing import Array, Doubles, Floats
 
@@ -46,12 +47,13 @@ class PointCloudClassifier(ClassifierMixin, PointCloudEstimator):  # type: ignor
     teacher says of them. That is where distillation pays.
 
     Args:
-        student: point encoder: pointnet, pointnet2, dgcnn, curvenet or your own.
+        student: point encoder, as `pointmcd train --student` takes it.
         teacher: image encoder, such as lite0; None trains the student alone.
         points: of each shape.
         epochs: 0: as many as make 1,000 steps, at least 40.
         batch_size: 0: 8 to 32, by the number of shapes.
         objective: what distillation minimises; by default as `pointmcd train`.
+        teacher_epochs: by default as `pointmcd teach`; of parts 1,000 steps, minutes on a CPU.
         up: axis that points up: x, y (the default) or z.
         workers: processes that prepare shapes; by default one for each core.
         device: cpu, cuda, mps or auto.
@@ -75,16 +77,15 @@ class PointCloudClassifier(ClassifierMixin, PointCloudEstimator):  # type: ignor
             ConfigError: when X and y differ in length, or fewer than two classes are known.
             ShapeError: when a shape cannot be used.
         """
-        if y is None:
-            raise ConfigError("y: is None; give a label for each shape, None where it is not known")
-        shapes, labels = listed(X), list(y)
-        if len(shapes) != len(labels):
-            raise ConfigError(f"X has {len(shapes)} shapes, y {len(labels)} labels")
+        shapes = listed(X)
+        labels = listed_labels(y, len(shapes))
         _check_labels(labels)
         known = [not is_unknown(label) for label in labels]
         self.classes_ = np.unique([one for one, there in zip(labels, known, strict=True) if there])
         if len(self.classes_) < 2:
-            raise ConfigError(f"y: names {len(self.classes_)} classes; two or more are needed")
+            told = "1 class" if len(self.classes_) else "no class"
+            minus = "; -1 marks an unknown label: name that class otherwise" * (not all(known))
+            raise ConfigError(f"y: names {told}; two or more are needed{minus}")
         place = {one: f"{number:06d}" for number, one in enumerate(self.classes_.tolist())}
         names = [place[plain(one)] if k else None for one, k in zip(labels, known, strict=True)]
         self._fit_shapes(shapes, "classification", names)
@@ -129,9 +130,8 @@ class PointCloudClassifier(ClassifierMixin, PointCloudEstimator):  # type: ignor
         Raises:
             ConfigError: when X and y differ in length, or no label is known.
         """
-        shapes, labels = listed(X), list(y)
-        if len(shapes) != len(labels):
-            raise ConfigError(f"X has {len(shapes)} shapes, y {len(labels)} labels")
+        shapes = listed(X)
+        labels = listed_labels(y, len(shapes))
         known = [i for i, label in enumerate(labels) if not is_unknown(label)]
         if not known:
             raise ConfigError("y: no label is known; there is nothing to score")
@@ -182,8 +182,6 @@ def _write(
     for number, shape in enumerate(shapes):
         if isinstance(shape, str | os.PathLike):
             name = f"{number:06d}{Path(shape).suffix}"
-            if not Path(shape).is_file():
-                raise ShapeError(f"X[{number}] {shape}: does not exist")
             content = Path(shape).read_bytes()
         else:
             name = f"{number:06d}.npy"
@@ -222,12 +220,25 @@ def _check_one_kind(shapes: Sequence[Any]) -> None:
     first: dict[str, int] = {}
     for number, shape in enumerate(shapes):
         is_path = isinstance(shape, str | os.PathLike)
+        if is_path:
+            _check_file(Path(shape), number)
         suffix = Path(shape).suffix[1:].lower() if is_path else "npy"
         if suffix != "ply":  # which may be either
             first.setdefault("mesh" if suffix in mesh_suffixes() else "cloud", number)
     if len(first) > 1:
         told = " and ".join(f"a {kind} in X[{number}]" for kind, number in first.items())
         raise ShapeError(f"X: {told}; fit meshes and clouds apart")
+
+
+def _check_file(path: Path, place: int) -> None:
+    """Refuse what is no file of a shape, by its name."""
+    if not path.is_file():
+        fault = "is a folder" if path.is_dir() else "does not exist"
+        raise ShapeError(f"X[{place}] {path}: {fault}")
+    try:
+        refuse_other_files(path)
+    except ShapeError as error:
+        raise ShapeError(f"X[{place}] {error}") from error
 
 
 def _check_labels(labels: Sequence[Any]) -> None:

@@ -68,7 +68,8 @@ class PartSegmenter(PointCloudEstimator):
         parts = read_parts(y, clouds)
         self.parts_ = distinct_parts(parts)
         if len(self.parts_) < 2:
-            raise ConfigError(f"y: names {len(self.parts_)} parts; two or more are needed")
+            told = "1 part" if len(self.parts_) else "no part"
+            raise ConfigError(f"y: names {told}; two or more are needed")
         self.classes_ = None if classes is None else check_classes(classes, len(clouds))
         ids = self._class_ids(classes, len(clouds))
         self.class_parts_ = [

@@ -4,7 +4,7 @@ import csv
 import re
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import chain, count
 from pathlib import Path, PurePosixPath
 
@@ -18,11 +18,18 @@ from pointmcd.shapes.formats import CLOUD_SUFFIXES, mesh_suffixes
 _PLACED = ".sorted.json"
 
 
-def find_files(paths: Sequence[str | Path]) -> tuple[list[Path], str]:
+def find_files(
+    paths: Sequence[str | Path], leave_out: Collection[Path] = ()
+) -> tuple[list[Path], str]:
     """Return files, each once, with all meshes and clouds in the folders, and what was passed over.
 
     Hidden files and folders are left out, and what `predict` has written: NAME-parts.ply with its
-    picture. Companions of meshes (.mtl) are not mentioned.
+    picture, and folders in a folder that files were sorted into. Companions of meshes (.mtl) are
+    not mentioned.
+
+    Args:
+        paths: files and folders.
+        leave_out: files in the folders that are something else.
 
     Raises:
         ShapeError: when a folder holds no file that can be read.
@@ -34,7 +41,14 @@ def find_files(paths: Sequence[str | Path]) -> tuple[list[Path], str]:
         if not path.is_dir():
             found[path] = None
             continue
-        files = [file for file in sorted(path.rglob("*")) if file.is_file()]
+        sorted_into = {file.parent for file in path.rglob(_PLACED)} - {path}
+        files = [
+            file
+            for file in sorted(path.rglob("*"))
+            if file.is_file()
+            and sorted_into.isdisjoint(file.parents)
+            and not any(other.exists() and file.samefile(other) for other in leave_out)
+        ]
         kinds = {file: kind_of(file.relative_to(path).as_posix()) for file in files}
         shapes = [file for file, kind in kinds.items() if kind and kind[1:] in known]
         if not shapes:

@@ -69,7 +69,7 @@ def open_trained(place: str | Path, checkpoint: str, device: torch.device) -> Pr
     """Load the model of a run, or of exported weights as `from_pretrained` takes them.
 
     Raises:
-        RunError: when the run or its checkpoint cannot be used.
+        RunError: when the run is not finished, or its checkpoint cannot be used.
         ConfigError: when a checkpoint is chosen of exported weights.
         PointMCDError: when the weights are damaged.
     """
@@ -78,6 +78,7 @@ def open_trained(place: str | Path, checkpoint: str, device: torch.device) -> Pr
             raise ConfigError(f"--checkpoint {checkpoint}: is for runs; {place} has one checkpoint")
         return _of_weights(str(place), device)
     run = Run(place)
+    run.refuse_unfinished()
     return Predictor(
         str(place),
         run.task,

@@ -13,8 +13,9 @@ import numpy as np
 from pointmcd import __version__
 from pointmcd.data.splits import assign_validation, part_notes, split_notes, twin_notes
 from pointmcd.data.store import STORE_FORMAT, map_array
+from pointmcd.datasets.folder import NO_CLASS
 from pointmcd.datasets.registry import find_shapes
-from pointmcd.errors import ShapeError, StoreError
+from pointmcd.errors import ConfigError, ShapeError, StoreError
 from pointmcd.files import is_temporary, read_json, remove, write_json
 from pointmcd.preparation.backends import WriteShards, open_backend
 from pointmcd.preparation.config import LEAST_POINTS, PrepareConfig
@@ -65,6 +66,10 @@ def prepare(config: PrepareConfig) -> PrepareResult:
         StoreError: when the folder is in use for something else, or no shape is left.
     """
     config.check()
+    if (Path(config.source) / "store.json").is_file():
+        raise ConfigError(
+            f"{config.source}: is a store already; give it to pointmcd teach or train"
+        )
     found = find_shapes(config.source, config.columns)
     plan = make_plan(config, found)
     if RENDERER in plan.renderer and ray_caster() is LibiglIndex:
@@ -73,7 +78,10 @@ def prepare(config: PrepareConfig) -> PrepareResult:
     with open_backend(config) as write_shards:
         open_store(config.store, plan)
         _write_missing(plan, write_shards)
-    return _finish(plan, found.listing.notes)
+    notes = found.listing.notes
+    if config.labels is not None:  # which says the classes
+        notes = [note for note in notes if not note["note"].endswith(NO_CLASS)]
+    return _finish(plan, notes)
 
 
 def _write_missing(plan: Plan, write_shards: WriteShards) -> None:
@@ -128,7 +136,8 @@ def _finish(plan: Plan, notes: Sequence[dict[str, str]]) -> PrepareResult:
     content = {**_content(plan, full, twins), "skipped": skipped, "twins": twins}
     noted = [note for shard in shards.values() for note in shard["notes"]]
     noted += _lost_variants(failed)
-    told = twin_notes(twins, plan.config.twins == "drop")
+    labels = {shape["name"]: shape["class"] for shape in content["shapes"]}
+    told = twin_notes(twins, plan.config.twins == "drop", labels)
     content["notes"] = [*notes, *noted, *content["notes"], *told]
     write_json(store / "store.json", content)
     read = [record["read"] for shapes in full.values() for record in shapes if "read" in record]

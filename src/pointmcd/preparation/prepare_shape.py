@@ -12,7 +12,7 @@ from pointmcd.datasets.folder import load_shape
 from pointmcd.datasets.sources import Cloud, CloudSource, ShapeSource
 from pointmcd.errors import ShapeError, own_text
 from pointmcd.shapes.alignment import OnSurface, align
-from pointmcd.shapes.clouds import cloud_order, normalise_cloud
+from pointmcd.shapes.clouds import cloud_order, normalise_cloud, stray_notes
 from pointmcd.shapes.deformation import deform
 from pointmcd.shapes.features import DIRECTIONS, turned, wanted
 from pointmcd.shapes.formats import reading
@@ -112,6 +112,7 @@ def _prepare_mesh(
         pixels=None if mesh.parts is None else _pixel_labels(mesh.parts, face_maps(caster)),
         framing=caster.framing,
         triangles=len(mesh.faces),
+        notes=stray_notes(points),
         features=surface_features(mesh, points, face) if features else {},
         surface=Surface(mesh, face),
     )
@@ -124,7 +125,7 @@ def _prepare_cloud(source: CloudSource, count: int, rig: Rig, seed: int) -> Prep
         if values.shape != points.shape:
             raise ShapeError(f"{source.location}: {len(values)} {name} for {len(points)} points")
     cloud = Cloud(points, read.parts, features=read.features)
-    notes = list(read.notes)
+    notes = [*read.notes, *stray_notes(points)]
     if len(cloud.points) < count:
         notes.append(f"{len(cloud.points)} points, repeated to {count}")
     order = cloud_order(cloud.points.astype(np.float32), count)

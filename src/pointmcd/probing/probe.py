@@ -67,13 +67,13 @@ def probe(config: ProbeConfig) -> list[ProbeRow]:
 
 
 def _shapes(store: Store, split: str) -> tuple[Indices, Indices]:
-    """Return the indices of the shapes to fit on and to score on."""
-    fit = np.sort(np.concatenate([store.indices(name) for name in _FITTED_ON[split]]))
-    score = store.indices(split)
+    """Return the indices of the labelled shapes to fit on and to score on."""
+    every = np.concatenate([store.indices(name) for name in _FITTED_ON[split]])
+    fit, score = _labelled(store, np.sort(every)), _labelled(store, store.indices(split))
     for name, indices in (("train", fit), (split, score)):
         if not len(indices):
             raise StoreError(f"{store.path}: no shapes in the {name} split; nothing to probe")
-        store.labels(indices)  # raises where one is missing
+        store.labels(indices)  # raises where there is none
     if len(np.unique(store.labels(fit))) < 2:
         raise StoreError(f"{store.path}: the train split shows one class; a probe needs two")
     return fit, score
@@ -94,6 +94,19 @@ def _references(
         console.print(f"note: {run.path}: its teacher {name} is left out: {why}", soft_wrap=True)
     else:
         yield f"teacher {name}", teacher(folder, config, store, device)
+
+
+def _labelled(store: Store, indices: Indices) -> Indices:
+    """Return the shapes of a split whose class is known; all where none is."""
+    known = [store.shapes[int(index)].label is not None for index in indices]
+    if not any(known) or all(known):
+        return indices
+    console.print(
+        f"note: {store.path}: {len(known) - sum(known)} of {len(known)} shapes have no label and"
+        " are left out",
+        soft_wrap=True,
+    )
+    return np.asarray(indices[np.array(known)])
 
 
 def _find_teacher(run: Run, store: Store) -> Path:

@@ -72,12 +72,29 @@ def read_cloud(
         with reading(name):
             found = surface_features(mesh, points, face) if features else {}
         beside = wanted(found, features, name).values()
+        if notes is not None:
+            notes += stray_notes(points)
         return np.concatenate([points, *beside], axis=1), Surface(mesh, face)
     cloud = normalise_cloud(check_finite(rows.points, name), name).astype(np.float32)
     if notes is not None:
-        notes.append(f"{len(rows.points):,} points")
+        notes += [f"{len(rows.points):,} points", *stray_notes(cloud)]
     beside = wanted(rows.features, features, name).values()
     return np.concatenate([cloud, *beside], axis=1)[cloud_order(cloud, count)], cloud
+
+
+#: Distance from the middle within which nine tenths of a shape's points lie if it is but a dot.
+_DOT = 0.05
+
+
+def stray_notes(points: Reals) -> list[str]:
+    """Note where a part far from the rest makes the rest a dot: points [N, 3] of the unit sphere.
+
+    A stray fragment of a CAD file does, or one wrong point of a scan.
+    """
+    away = np.linalg.norm(points - np.median(points, axis=0), axis=1)
+    if np.quantile(away, 0.9) > _DOT:
+        return []
+    return ["nearly all of it is a dot, beside something far away; take that out of the file"]
 
 
 def refuse_other_files(path: Path) -> None:

@@ -83,7 +83,7 @@ def encode_store(
     missing = sum(len(rows) for shard, rows in shards if not (folder / f"{shard}.npy").exists())
     estimate, encoded = Estimate(missing, "shapes", wait=partial(settle, device)), 0
     with progress_bar() as progress:
-        task = progress.add_task("views encoded", total=len(store.shape_of), note="")
+        task = progress.add_task("views", total=len(store.shape_of), note="")
 
         def reach(shapes: int) -> None:
             nonlocal encoded
