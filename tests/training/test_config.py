@@ -42,7 +42,7 @@ def test_the_folder_is_called_after_the_store_itself(monkeypatch, tmp_path):
 AT_LEAST = {
     **dict.fromkeys(("points", "scale"), 1),
     **dict.fromkeys(("epochs", "batch_size"), 0),
-    **dict.fromkeys(("seed", "warmup_epochs", "workers"), 0),
+    **dict.fromkeys(("warmup_epochs", "workers"), 0),
     **dict.fromkeys(("lr", "final_lr", "weight_decay", "shift"), 0),
     **dict.fromkeys(("task_weight", "regulariser_weight"), 0),
 }
@@ -62,6 +62,7 @@ def test_numbers_below_the_least(field, bad):
 @pytest.mark.parametrize(
     ("field", "value", "rule"),
     [
+        *(("seed", seed, "must be from 0 to 4294967295") for seed in (-1, 2**32, float("nan"))),
         ("batch_size", 1, "must be at least 2, or 0; batch norm needs two shapes"),
         ("label_smoothing", 1.0, "must be at least 0 and below 1"),
         ("label_smoothing", -0.1, "must be at least 0 and below 1"),
