@@ -21,7 +21,7 @@ def result_table(
 
     Names in [brackets] are not markup; `notes` are lines below the table.
     """
-    table = Table(title=Text(title), caption=Text("\n".join(notes)))
+    table = Table(title=Text(title), caption=Text("\n".join(notes)), caption_justify="left")
     for number, column in enumerate(columns):
         table.add_column(Text(column), justify="right" if number else "left", overflow="fold")
     for row in rows:

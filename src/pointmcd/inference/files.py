@@ -41,14 +41,10 @@ def find_files(
         if not path.is_dir():
             found[path] = None
             continue
-        sorted_into = {file.parent for file in path.rglob(_PLACED)} - {path}
-        files = [
-            file
-            for file in sorted(path.rglob("*"))
-            if file.is_file()
-            and sorted_into.isdisjoint(file.parents)
-            and not any(other.exists() and file.samefile(other) for other in leave_out)
-        ]
+        files = [file for file in sorted(path.rglob("*")) if file.is_file()]
+        if copies := {file.parent for file in files if file.name == _PLACED} - {path}:
+            files = [file for file in files if copies.isdisjoint(file.parents)]
+        files = [file for file in files if not _is_one_of(file, leave_out)]
         kinds = {file: kind_of(file.relative_to(path).as_posix()) for file in files}
         shapes = [file for file, kind in kinds.items() if kind and kind[1:] in known]
         if not shapes:
@@ -56,6 +52,12 @@ def find_files(
         found.update(dict.fromkeys(file for file in shapes if not _is_written(file)))
         others.update(kind for file, kind in kinds.items() if kind and file not in found)
     return list(found), f"not read: {kinds_text(others)}" if others else ""
+
+
+def _is_one_of(file: Path, others: Collection[Path]) -> bool:
+    return any(
+        file.name == other.name and other.exists() and file.samefile(other) for other in others
+    )
 
 
 def _is_written(file: Path) -> bool:
