@@ -97,7 +97,11 @@ def test_a_file_gets_tables_as_wide_as_their_cells(cli, trained_run, tmp_path, m
     assert str(name) in out
     monkeypatch.setenv("COLUMNS", "80")
     _, out, _ = cli("predict", trained_run, name, "--device", "cpu")
-    assert max(map(len, out.splitlines())) <= 80
+    assert f"file: {name}\nclass: " in out  # blocks of lines: no name is broken
+    (tmp_path / "b.off").write_text(name.read_text())
+    monkeypatch.setenv("COLUMNS", str(60 + len(str(tmp_path))))
+    _, out, _ = cli("predict", trained_run, tmp_path / "b.off", "--device", "cpu")
+    assert f"│ {tmp_path / 'b.off'} │" in out  # a table, where one has room
 
 
 @pytest.mark.parametrize("command", ["download", "teachers"])

@@ -165,17 +165,22 @@ def print_tables(
 def _print_table(table: Table) -> None:
     """Print a table as wide as the terminal, and where there is none as wide as its cells.
 
-    The title takes one line, whatever its length: rich would fold it to the table's width.
+    The title takes one line, whatever its length: rich would fold it to the table's width. Where a
+    terminal is too narrow for the longest words, rows are blocks of lines: no name is broken.
     """
     if table.title:
         out.print(Text(str(table.title), style="table.title"), soft_wrap=True)
     bare = copy(table)
     bare.title = None
-    if out.is_terminal or "COLUMNS" in os.environ:
+    size = Measurement.get(out, out.options.update(max_width=_WIDEST), bare)
+    if not (out.is_terminal or "COLUMNS" in os.environ):  # a file, or a program that searches it
+        _Output(emoji=False, width=size.maximum).print(bare)
+    elif size.minimum <= out.width:
         out.print(bare)
-    else:  # a file or a program: a folded name could not be searched for
-        wide = out.options.update(max_width=_WIDEST)
-        _Output(emoji=False, width=Measurement.get(out, wide, bare).maximum).print(bare)
+    else:
+        for row in table_rows(bare):
+            print_line("\n".join(f"{name}: {text}" for name, text in row.items()) + "\n")
+        print_line(str(bare.caption or ""))
 
 
 def _print_records(records: Sequence[Mapping[str, Any]], as_json: bool) -> None:

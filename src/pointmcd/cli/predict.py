@@ -149,7 +149,8 @@ def _known(name: str) -> str:
 
 
 def _print(rows: list[dict[str, str]]) -> None:
-    table = Table(*(Column(name, overflow="fold") for name in rows[0]))
+    paths = ("file", "written")  # which no line breaks
+    table = Table(*(Column(name, no_wrap=name in paths, overflow="fold") for name in rows[0]))
     for row in rows:
         table.add_row(*map(Text, row.values()))  # a name in [brackets] is not markup
     print_tables([table], TEXT)
