@@ -5,7 +5,8 @@
 trains CurveNet with all labels and, equally, one variant for each difference that is taken back
 (variants.py), goes on where it was interrupted, reads the test split once, at the end of each run,
 and writes a section of benchmarks/differences/README.md. `--student pointnet2` does so with
-PointNet++. On a GPU, `--at-once 4`.
+PointNet++, `--student pointnet` with PointNet, and `--task segmentation` with the networks that
+these two have for parts. On a GPU, `--at-once 4`.
 """
 
 from collections.abc import Iterator
@@ -39,18 +40,32 @@ HEAD = (
     " options. All runs of a section are equal but for the student; each variant takes one"
     " difference back.",
 )
-#: The variants of each student, itself first.
+OWN = "benchmarks.differences.variants:"
+#: The variants of each task and student, itself first.
 VARIANTS = {
-    "curvenet": {
+    ("classification", "curvenet"): {
         "curvenet": "ours",
-        "benchmarks.differences.variants:UnorderedBalls": "balls take points in an arbitrary order",
-        "benchmarks.differences.variants:LearningSuppression": "gradients through the suppression",
+        f"{OWN}UnorderedBalls": "balls take points in an arbitrary order",
+        f"{OWN}LearningSuppression": "gradients through the suppression",
     },
-    "pointnet2": {
+    ("classification", "pointnet2"): {
         "pointnet2": "ours",
-        "benchmarks.differences.variants:UnorderedGroups": "groups of points in an arbitrary order",
+        f"{OWN}UnorderedGroups": "groups of points in an arbitrary order",
+    },
+    ("classification", "pointnet"): {
+        "pointnet": "ours",
+        f"{OWN}SquaredPenalty": "the penalty on the feature transform squared",
+    },
+    ("segmentation", "pointnet"): {
+        "pointnet": "ours",
+        f"{OWN}WithoutDropout": "no dropout in the head",
+    },
+    ("segmentation", "pointnet2"): {
+        "pointnet2": "ours",
+        f"{OWN}WithoutClass": "the class of the shape not read",
     },
 }
+TASKS, STUDENTS = zip(*VARIANTS, strict=True)
 #: What the authors of CurveNet clip gradients at; those of PointNet++ do not.
 CLIPPED = {"curvenet": 1.0}
 
@@ -60,6 +75,7 @@ class Study:
     """What all runs of a section have in common."""
 
     work: Path
+    task: str
     student: str
     points: int
     epochs: int
@@ -70,6 +86,7 @@ class Study:
         return TrainConfig(
             self.work / "store",
             self.work / "runs" / name,
+            task=self.task,
             student=variant,
             teacher=None,
             points=self.points,
@@ -81,13 +98,14 @@ class Study:
 
     def section(self, title: str) -> Iterator[str]:
         """Yield the paragraphs of one set, of the seeds that all variants have."""
-        variants = VARIANTS[self.student]
+        variants = VARIANTS[self.task, self.student]
         seeds = set.intersection(*(set(seeds_done(partial(self.config, v))) for v in variants))
         if not seeds:
             return
         ours, *others = ([self.config(v, s).folder for s in sorted(seeds)] for v in variants)
         first = Run(ours[0])
-        yield f"## {title}, {self.student}, {self.points} points, {self.epochs} epochs"
+        parts = "" if self.task == "classification" else " for parts"
+        yield f"## {title}, {self.student}{parts}, {self.points} points, {self.epochs} epochs"
         settings = f"{describe_store(Store(self.work / 'store'))}. {describe(first.config)}."
         yield f"{settings} {trained_on(first)}"
         yield "\n".join(f"- `{variant}`: {what}" for variant, what in variants.items())
@@ -98,17 +116,20 @@ class Study:
 def main() -> None:
     """Do everything, from the shapes to the page."""
     options = parser(__doc__)
-    options.add_argument("--student", default="curvenet", choices=VARIANTS)
+    options.add_argument("--task", default="classification", choices=[*dict.fromkeys(TASKS)])
+    options.add_argument("--student", default="curvenet", choices=[*dict.fromkeys(STUDENTS)])
     options.add_argument("--seeds", type=int, default=3, help="how many")
     options.add_argument("--points", type=int, default=1024)
     options.add_argument("--epochs", type=int, default=60)
     options.add_argument("--at-once", type=int, default=1, help="runs trained at a time")
     options.add_argument("--page", action="store_true", help="train nothing, write the page")
     chosen = options.parse_args()
-    study = Study(chosen.work, chosen.student, chosen.points, chosen.epochs)
+    if (chosen.task, chosen.student) not in VARIANTS:
+        options.error(f"no difference of {chosen.student} is measured in {chosen.task}")
+    study = Study(chosen.work, chosen.task, chosen.student, chosen.points, chosen.epochs)
     if not chosen.page:
         prepare(PrepareConfig(chosen.source, chosen.work / "store"))
-        every = product(range(chosen.seeds), VARIANTS[chosen.student])
+        every = product(range(chosen.seeds), VARIANTS[chosen.task, chosen.student])
         train_all((study.config(variant, s) for s, variant in every), chosen.at_once)
     own = list(study.section(chosen.source.stem))
     write(PAGE, [*HEAD, *sections(PAGE, *([own] if own else []))])

@@ -28,6 +28,13 @@ def views():
     return torch.randint(0, 256, (3, 64, 64), generator=generator, dtype=torch.uint8)
 
 
+@pytest.mark.parametrize("name", ["test_resnet", "random:test_resnet", "test_vit.r160_in1k"])
+def test_a_model_of_timm_is_proposed(name):
+    meant = f"timm:{name.removeprefix('random:')}"
+    with pytest.raises(ConfigError, match=rf"teacher {name}: unknown; did you mean {meant}\?"):
+        ImageEncoder(name)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_features_are_timms_own_of_images_as_its_weights_expect(name, views):
     timm = import_timm(name)

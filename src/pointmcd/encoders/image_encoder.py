@@ -13,7 +13,7 @@ import pointmcd.encoders.lite  # noqa: F401 (registers itself)
 from pointmcd.encoders.custom import MODULE_PREFIX, OwnNetwork, import_factory
 from pointmcd.encoders.joined import JOIN, JoinedNetwork
 from pointmcd.encoders.registry import EncoderSpec, encoder_spec, list_encoders
-from pointmcd.encoders.timm import TIMM_PREFIX, TimmNetwork
+from pointmcd.encoders.timm import TIMM_PREFIX, TimmNetwork, is_timm_model
 from pointmcd.errors import ConfigError, naming
 
 RANDOM_PREFIX = "random:"
@@ -187,6 +187,8 @@ def _build(
             network = OwnNetwork(import_factory(name))
         return network, network
     if bare not in list_encoders():
+        if is_timm_model(bare):
+            raise ConfigError(f"teacher {name}: unknown; did you mean {TIMM_PREFIX}{bare}?")
         raise ConfigError(
             f"teacher {name}: unknown; use one of {', '.join(list_encoders())}, {TIMM_PREFIX}NAME"
             f" for a model of timm, {MODULE_PREFIX}package.module:factory for your own, or"

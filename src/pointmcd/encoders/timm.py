@@ -1,5 +1,6 @@
 """Image encoders of the timm library, by `timm:NAME`: any of its models, with its own input."""
 
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,13 @@ def import_timm(name: str) -> Any:
             " that belongs to this torch"
         ) from error
     return timm
+
+
+def is_timm_model(name: str) -> bool:
+    """Return whether timm, where it is installed, has a model of that name."""
+    with suppress(ConfigError):
+        return bool(import_timm(name).is_model(name))
+    return False
 
 
 class TimmNetwork(nn.Module):

@@ -149,10 +149,10 @@ def write_seg(path: Path, parts: Indices) -> None:
         PointMCDError: when the file cannot be written.
     """
     text = "".join(f"{part}\n" for part in parts)
-    if path.exists() and path.read_text(errors="replace") != text:
-        _keep(path)  # it may have been corrected by hand
     with replacing(path) as temporary:
         temporary.write_text(text)
+        if path.exists() and path.read_text(errors="replace") != text:
+            _keep(path)  # it may have been corrected by hand
 
 
 def _keep(path: Path) -> None:
