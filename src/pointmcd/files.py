@@ -124,6 +124,6 @@ def read_json(path: str | Path) -> Any:
 def json_fault(error: Exception) -> str:
     """Return where text stops being JSON, from what `json.loads` raised."""
     if isinstance(error, json.JSONDecodeError):
-        return f"it breaks off, or errs, at line {error.lineno}, column {error.colno}"
+        return f"it is cut short or not valid at line {error.lineno}, column {error.colno}"
     nested = isinstance(error, RecursionError)
-    return "it is nested too deep" if nested else "it is not text in UTF-8"
+    return "it is nested too deeply" if nested else "it is not text in UTF-8"

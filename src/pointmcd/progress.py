@@ -42,12 +42,17 @@ def _plain(text: str) -> str:
 _WIDE, _OTHERS = 130, 72
 #: Seconds between lines of progress where there is no terminal.
 LOG_SECONDS = 5.0
-#: Seconds that a work must take for `Estimate` to say so.
+#: Seconds that a task must take for `Estimate` to say so.
 LONG_SECONDS = 60.0
 #: Seconds that steps are measured for: at least, where they are many; at most, where they are slow.
 _LEAST_SECONDS, _MOST_SECONDS = 1.0, 10.0
 #: Progress and notices go to standard error, so that tables on standard output can be piped.
 console = _Messages(stderr=True, emoji=False, markup=False, highlight=False)  # module:Name, [0]
+
+
+def note(text: str) -> None:
+    """Print a note, of any length on one line."""
+    console.print(f"note: {text}", soft_wrap=True)
 
 
 @contextmanager
@@ -134,7 +139,7 @@ class _Lines:
 
 
 class Estimate:
-    """One line on how long a work will take, said once its first steps have been measured.
+    """One line on how long a task will take, said once its first steps have been measured.
 
     Nothing is said of less than a minute.
 

@@ -201,7 +201,7 @@ def test_shuffled_outputs_are_those_of_other_shapes(store, targets):
 
 
 def test_one_view_cannot_be_paired_wrongly(store):
-    with pytest.raises(ConfigError, match="pairing wrong: needs at least two views"):
+    with pytest.raises(ConfigError, match="--pairing wrong: needs at least two views"):
         training_set(store, np.zeros((9, 1, 4), np.float32), pairing="wrong")
 
 

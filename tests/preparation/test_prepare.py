@@ -89,7 +89,7 @@ def test_a_fragment_far_away_is_noted(few_meshes, quick, tmp_path):
     trimesh.util.concatenate([trimesh.load(mesh), fragment]).export(mesh)
     (note,) = prepare(PrepareConfig(tmp_path / "meshes", tmp_path / "store", **quick)).notes
     assert note["name"] == mesh.relative_to(tmp_path / "meshes").with_suffix("").as_posix()
-    assert "is a dot, beside something far away" in note["note"]
+    assert "far from a stray part" in note["note"]
 
 
 def test_a_store_is_no_source(made, quick, tmp_path):

@@ -71,7 +71,8 @@ def test_few_views_at_once_give_the_gradient_of_all(monkeypatch):
     assert sum(seen) == 20  # each once more for its gradient
     assert few.keys() == whole.keys()
     for name, wanted in whole.items():
-        assert torch.allclose(few[name], wanted, rtol=1e-4, atol=1e-6), name
+        rounding = 1e-4 * float(wanted.abs().max())  # sums of another order: the processor's
+        assert float((few[name] - wanted).abs().max()) <= rounding, name
     assert float(whole["encoder.network.0.0.weight"].abs().max()) > 0
 
 

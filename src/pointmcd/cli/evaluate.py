@@ -19,7 +19,7 @@ from pointmcd.cli.output import (
 )
 from pointmcd.errors import ConfigError
 from pointmcd.options import DEVICE, RUN, RUNS, STORE, metavar
-from pointmcd.progress import console
+from pointmcd.progress import note
 
 if TYPE_CHECKING:  # they import torch, which would slow every --help
     from pointmcd.metrics.metrics import Metrics
@@ -135,7 +135,7 @@ def _teacher(folder: Path, split: str, given: "Mapping[str, object]") -> _Measur
 
 def _warn(folder: Path, task: "Task", metrics: "Metrics") -> None:
     if caution := task.caution(metrics):
-        console.print(f"note: {folder}: {caution}", soft_wrap=True)
+        note(f"{folder}: {caution}")
 
 
 def _corrupted(

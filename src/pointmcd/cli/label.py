@@ -8,7 +8,7 @@ from tyro.conf import Positional
 
 from pointmcd.cli.output import UsageError, free_page, print_line
 from pointmcd.options import DEVICE, RUN, STORE, Flag, metavar
-from pointmcd.progress import console
+from pointmcd.progress import console, note
 
 if TYPE_CHECKING:
     from pointmcd.labelling.page import LabelPage
@@ -84,10 +84,9 @@ def _tell_replaced(folder: Path) -> None:
         return
     indices = [*store.indices("train"), *store.indices("val")]
     if count := sum(store.is_labelled(int(index)) for index in indices):
-        console.print(
-            f"note: the part labels of {count} shapes in the store are not on the page; teach and"
-            " train take the page's file (--labels) in their place",
-            soft_wrap=True,
+        note(
+            f"the part labels of {count} shapes in the store are not on the page; teach and"
+            " train take the page's file (--labels) in their place"
         )
 
 

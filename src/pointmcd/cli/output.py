@@ -24,6 +24,7 @@ from pointmcd.options import Flag
 from pointmcd.tables import first_few, table_rows, to_markdown
 
 if TYPE_CHECKING:
+    from pointmcd.data.records import ShapeRecord
     from pointmcd.data.store import Store
 
 
@@ -66,45 +67,46 @@ def print_labels(file: Path | None, store: Path) -> None:
     """
     from pointmcd.data.labels import is_part_file, labels_summary
     from pointmcd.data.store import Store
-    from pointmcd.progress import console
+    from pointmcd.progress import console, note
 
     with suppress(PointMCDError):
         if file is not None and not is_part_file(file):
             console.print(labels_summary(file), soft_wrap=True)
-            for line in _meaning(file, Store(store, file)):
-                console.print(line, soft_wrap=True)
+            opened = Store(store, file)
+            known = [shape for shape in opened.shapes if shape.label is not None]
+            counts = Counter(shape.split for shape in known)
+            told = [f"{counts[one]} in {one}" for one in ("train", "val", "test") if counts[one]]
+            console.print(f"{store}: labelled shapes: {', '.join(told)}", soft_wrap=True)
+            for text in _doubts(file, opened, known):
+                note(text)
 
 
-def _meaning(file: Path, store: "Store") -> Iterator[str]:
-    """Yield lines on what a label file means for a store that was opened with it."""
-    known = [shape for shape in store.shapes if shape.label is not None]
-    counts = Counter(shape.split for shape in known)
-    told = [f"{counts[split]} in {split}" for split in ("train", "val", "test") if counts[split]]
-    yield f"{store.path}: labelled shapes: {', '.join(told)}"
+def _doubts(file: Path, store: "Store", known: Sequence["ShapeRecord"]) -> Iterator[str]:
+    """Yield what is odd in a label file, for a store that was opened with it."""
     learnt = Counter(str(shape.label) for shape in known if shape.split == "train")
     if alone := sorted(label for label, count in learnt.items() if count == 1):
-        yield f"note: {file}: has only one training example of {first_few(alone)}; label more"
-    yield from _doubts(file, Counter(str(shape.label) for shape in known))
+        yield f"{file}: has only one training example of {first_few(alone)}; label more"
+    yield from _misspelt(file, Counter(str(shape.label) for shape in known))
     tested = {str(shape.label) for shape in known if shape.split == "test"}
     if unlearnt := sorted(tested - learnt.keys()):
         yield (
-            f"note: {store.path}: no training example of {first_few(unlearnt)}, which test shapes"
+            f"{store.path}: no training example of {first_few(unlearnt)}, which test shapes"
             " are: no model can name them"
         )
     if own := store.ignored_classes:
         yield (
-            f"note: {store.path}: its own classes ({first_few(own)}) are none of those in {file}:"
+            f"{store.path}: its own classes ({first_few(own)}) are none of those in {file}:"
             " they are not used, nor are test shapes that the file does not name; pointmcd prepare"
             " PATH,labels=none makes a store without them"
         )
 
 
-def _doubts(file: Path, counts: Counter[str]) -> Iterator[str]:
+def _misspelt(file: Path, counts: Counter[str]) -> Iterator[str]:
     """Yield a line for each class of one shape whose name is nearly that of a larger class."""
     for label in sorted(label for label, count in counts.items() if count == 1):
         larger = [other for other, count in counts.items() if count > 1]
         if near := get_close_matches(label, larger, n=1, cutoff=_NEAR):
-            yield f"note: {file}: class {label} has one shape; is {near[0]} meant?"
+            yield f"{file}: class {label} has one shape; is {near[0]} meant?"
 
 
 def free_page(out: Path, name: str, overwrite: bool) -> Path:

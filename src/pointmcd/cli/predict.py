@@ -74,12 +74,12 @@ def predict(
         raise UsageError("predict: --csv FILE and --json: choose one")
     from pointmcd.inference.files import find_files, labelled_files
     from pointmcd.inference.predict import predictions
-    from pointmcd.progress import console, progress_bar
+    from pointmcd.progress import console, note, progress_bar
 
     found, passed_over = find_files(files, [one for one in (csv, labels) if one is not None])
     given, unused = ({}, "") if labels is None else labelled_files(labels, found)
-    for note in filter(None, (passed_over, unused)):
-        console.print(f"note: {note}", soft_wrap=True)
+    for text in filter(None, (passed_over, unused)):
+        note(text)
     found = [path for path in found if path not in given]
     every: list[Prediction] = []
     with progress_bar(shown=len(found) > _FEW) as progress:
@@ -92,10 +92,9 @@ def predict(
     known = [one for one in every if one.fault is None]
     faults = [one.fault for one in every if one.fault is not None]
     if any(hasattr(one, "confidence") for one in known) and not _is_calibrated(place):
-        console.print(
-            "note: confidences are not calibrated: fewer than 20 labelled shapes were held out"
-            " (train --folds holds out each of them in turn)",
-            soft_wrap=True,
+        note(
+            "confidences are not calibrated: fewer than 20 labelled shapes were held out"
+            " (train --folds holds out each of them in turn)"
         )
     _write(every, json, csv)
     if sort_into is not None:

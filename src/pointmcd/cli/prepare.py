@@ -10,7 +10,7 @@ import tyro
 
 from pointmcd.cli.output import print_line
 from pointmcd.preparation.config import PrepareConfig
-from pointmcd.progress import console
+from pointmcd.progress import console, note
 
 #: Notes that are alike, but for their numbers, and are all printed.
 _ALIKE = 3
@@ -24,7 +24,7 @@ def prepare(config: Annotated[PrepareConfig, tyro.conf.arg(name="")]) -> None:
     for entry in result.skipped:
         console.print(f"skipped: {entry['reason']}", style="yellow", soft_wrap=True)
     for line in _lines(result.notes):
-        console.print(f"note: {line}", soft_wrap=True)
+        note(line)
     console.print(_splits(result.store), soft_wrap=True)
     sizes = " to ".join(f"{size:,}" for size in dict.fromkeys(result.sizes or ()))
     clouds = f" (clouds of {sizes} points)" if sizes else ""
@@ -36,9 +36,9 @@ def prepare(config: Annotated[PrepareConfig, tyro.conf.arg(name="")]) -> None:
 def _lines(notes: Sequence[Mapping[str, str]]) -> Iterator[str]:
     """Yield a line for each note; of many that differ in numbers alone, the first."""
     kinds: dict[str, list[str]] = {}
-    for note in notes:
-        line = f"{note['name']}: {note['note']}"
-        kinds.setdefault(re.sub(r"\d+", "0", note["note"]), []).append(line)
+    for one in notes:
+        line = f"{one['name']}: {one['note']}"
+        kinds.setdefault(re.sub(r"\d+", "0", one["note"]), []).append(line)
     for alike in kinds.values():
         if len(alike) <= _ALIKE:
             yield from alike

@@ -32,12 +32,11 @@ def teach(config: Annotated[TeachConfig, tyro.conf.arg(name="")]) -> None:
 def _compare_with_students(folder: Path, task: "Task") -> None:
     """Say how good a teacher of parts is by what `train` shows of students."""
     from pointmcd.evaluation.evaluate import evaluate_teacher
-    from pointmcd.progress import console
+    from pointmcd.progress import note
 
     metrics, best = evaluate_teacher(folder, "val"), task.best_name
     caution = task.caution(metrics)
-    console.print(
-        f"note: its answers for points have {metrics.main[best]:.1%} {best} on the validation"
-        f" split, which train shows of students{f'; {caution}' if caution else ''}",
-        soft_wrap=True,
+    note(
+        f"its answers for points have {metrics.main[best]:.1%} {best} on the validation"
+        f" split, which train shows of students{f'; {caution}' if caution else ''}"
     )

@@ -126,7 +126,7 @@ def _evaluate_folds(run: Path, device: str) -> None:
 def _decided(config: TrainConfig, seeds: str | None) -> TrainConfig:
     """Return the settings that were decided on, of several seeds by the first."""
     from pointmcd.evaluation.seeds import read_seeds
-    from pointmcd.progress import console
+    from pointmcd.progress import note
     from pointmcd.training.auto import decide
     from pointmcd.training.processes import is_main
     from pointmcd.training.several import make_teacher
@@ -136,7 +136,7 @@ def _decided(config: TrainConfig, seeds: str | None) -> TrainConfig:
         make_teacher(config)
     decision = decide(config)
     if is_main():
-        console.print(f"note: {decision.reason}", soft_wrap=True)
+        note(decision.reason)
     return decision.config
 
 

@@ -115,7 +115,7 @@ class ShapeDataset(Dataset[Batch]):
         of_views = (o for name, o in (teacher or {}).items() if name != POINT_LOGITS)
         views = [output.shape[1] for output in of_views if len(output.shape) == 3]
         if pairing == "wrong" and min(views, default=2) < 2:
-            raise ConfigError("pairing wrong: needs at least two views; choose another rig")
+            raise ConfigError("--pairing wrong: needs at least two views; choose another rig")
         self.store, self.indices, self.count, self.labelled = store, indices, points, labelled
         self.labels = store.labels(indices) if labelled else np.full(len(indices), -1)
         self.repeats, self.transform, self.augmentation = repeats, transform, augmentation

@@ -182,7 +182,7 @@ def twin_notes(
     """Note the near-duplicates of test shapes in train and val, the first of them by name.
 
     `twins` are pairs of names: of a shape in train or val, and of a test shape; `labels` are the
-    classes of shapes. Twins of different classes are noted for themselves.
+    classes of shapes. Twins of different classes are noted separately.
     """
     if not twins:
         return []

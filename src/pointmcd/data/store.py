@@ -149,12 +149,17 @@ class Store(Tabular):
         if len(named) < 2:
             raise ConfigError(f"--labels {file}: names one class alone; training needs two")
 
+    def _changed(self, **values: Any) -> "Store":
+        """Return a copy of the same fingerprint with other attributes."""
+        other = copy(self)
+        vars(other).pop("part_ranges", None)  # which is cached
+        vars(other).update(values, fingerprint=self.fingerprint)
+        return other
+
     def without_labels(self, classes: Sequence[str]) -> "Store":
         """Return the same store with no label, and with the classes of another."""
-        bare = copy(self)
-        bare.classes = list(classes)
-        bare.shapes = [replace(shape, label=None) for shape in self.shapes]
-        return bare
+        shapes = [replace(shape, label=None) for shape in self.shapes]
+        return self._changed(classes=list(classes), shapes=shapes)
 
     def with_classes_of(self, other: "Store") -> "Store":
         """Return this store with the classes and part names of another, and no part label known.
@@ -165,11 +170,7 @@ class Store(Tabular):
             StoreError: when a shape in train or val is of none of these classes.
         """
         only = other.classes[0] if len(other.classes) == 1 else None
-        bare = copy(self)
-        vars(bare).pop("part_ranges", None)  # which is cached
-        bare.fingerprint = self.fingerprint
-        bare.classes, bare.parts, bare.known_parts = other.classes, other.parts, {}
-        bare.shapes = []
+        shapes = []
         for shape in self.shapes:
             label = shape.label or only
             if label not in other.classes:
@@ -180,8 +181,11 @@ class Store(Tabular):
                         " and prepare again"
                     )
                 label = other.classes[0]  # any: nobody learns from it
-            bare.shapes.append(replace(shape, label=label))
-        return bare
+            shapes.append(replace(shape, label=label))
+        known: dict[int, Any] = {}
+        return self._changed(
+            classes=other.classes, parts=other.parts, known_parts=known, shapes=shapes
+        )
 
     def with_own_labels(self) -> "Store":
         """Return the same store, of the same fingerprint, with its own labels beside a label file.
@@ -192,18 +196,17 @@ class Store(Tabular):
         """
         if self.label_file is None or self.known_parts is not None:
             return self
-        every, own = copy(self), Store(self.path)
+        own = Store(self.path)
         both = [(a.label, b.label) for a, b in zip(self.shapes, own.shapes, strict=True)]
         if any(None not in pair and pair[0] != pair[1] for pair in both):
             return self
-        every.fingerprint = self.fingerprint
-        every.shapes = [
+        shapes = [
             replace(ours, label=theirs.label)
             if ours.label is None and theirs.label in self.classes
             else ours
             for ours, theirs in zip(self.shapes, own.shapes, strict=True)
         ]
-        return every
+        return self._changed(shapes=shapes)
 
     def with_up(self, up: str | None) -> "Store":
         """Return the same store, of the same fingerprint, turned so that this axis is up.
@@ -223,13 +226,11 @@ class Store(Tabular):
         Raises:
             StoreError: when it has none.
         """
-        joined = copy(self)
-        joined.fingerprint = self.fingerprint
-        joined.from_validation = frozenset(self.indices("val").tolist())
-        joined.shapes = [replace(s, split="train") if s.split == "val" else s for s in self.shapes]
-        if not joined.from_validation:
+        held = frozenset(self.indices("val").tolist())
+        if not held:
             raise StoreError(f"{self.path}: has no validation split; leave out --fit-on")
-        return joined
+        shapes = [replace(s, split="train") if s.split == "val" else s for s in self.shapes]
+        return self._changed(from_validation=held, shapes=shapes)
 
     @cached_property
     def fingerprint(self) -> str:

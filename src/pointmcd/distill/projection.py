@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from pointmcd.ops.masked_max import masked_max
+from pointmcd.ops.neighbours import gather_rows
 from pointmcd.students.base import PointFeatures
 
 Channels = npt.NDArray[np.float64]
@@ -61,5 +62,4 @@ def visible_embeddings(features: PointFeatures, visibility: Tensor) -> Tensor:
     """Visibility [B, M, V] of the points that the embeddings sit at."""
     if features.index is None:
         return visibility
-    index = features.index[:, :, None].expand(-1, -1, visibility.shape[2])
-    return visibility.gather(1, index)
+    return gather_rows(visibility, features.index)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from sklearn.preprocessing import StandardScaler
 
 from pointmcd.data.dataset import Targets
 
@@ -31,20 +32,12 @@ class ChannelStatistics:
 
 
 def channel_statistics(targets: Targets) -> ChannelStatistics:
-    """Go through outputs [n, ..., D], some shapes at a time: they may be larger than memory.
-
-    Means and squared deviations of the parts are joined as in Chan, Golub, LeVeque (1983).
-    """
+    """Go through outputs [n, ..., D], some shapes at a time: they may be larger than memory."""
     shapes, channels = targets.shape[0], targets.shape[-1]
-    count, mean, squares = 0, np.zeros(channels), np.zeros(channels)
-    least = np.full(channels, np.inf)
+    scaler, least = StandardScaler(), np.full(channels, np.inf)
     for start in range(0, shapes, _AT_ONCE):
         rows = np.arange(start, min(start + _AT_ONCE, shapes))
         part = targets[rows].astype(np.float64).reshape(-1, channels)
-        step = part.mean(axis=0) - mean
-        total = count + len(part)
-        squares += part.var(axis=0) * len(part) + step**2 * (count * len(part) / total)
-        mean = mean + step * (len(part) / total)
+        scaler.partial_fit(part)
         least = np.minimum(least, part.min(axis=0))
-        count = total
-    return ChannelStatistics(mean, np.sqrt(squares / max(count, 1)), least)
+    return ChannelStatistics(scaler.mean_, np.sqrt(scaler.var_), least)

@@ -58,7 +58,7 @@ class ImageEncoder(nn.Module):
 
     @property
     def members(self) -> list["ImageEncoder"]:
-        """See above."""
+        """The joined encoders, or this one alone."""
         return self.network.members if isinstance(self.network, JoinedNetwork) else [self]
 
     def fold(self) -> None:

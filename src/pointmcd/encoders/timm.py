@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from pointmcd.encoders.registry import resize
 from pointmcd.encoders.timm_file import create_from_file
 from pointmcd.errors import ConfigError, first_line
+from pointmcd.extras import import_extra
 
 TIMM_PREFIX = "timm:"
 
@@ -21,17 +22,12 @@ def import_timm(name: str) -> Any:
         ConfigError: when it is absent or cannot be imported; `name` is what asks for it.
     """
     try:
-        import timm
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"teacher {name}: needs {error.name}; pip install 'pointmcd[timm]'"
-        ) from error
-    except (ImportError, RuntimeError) as error:  # torch and torchvision of different builds
-        raise ConfigError(
-            f"teacher {name}: timm cannot be imported: {first_line(error)}; install the torchvision"
-            " that belongs to this torch"
-        ) from error
-    return timm
+        return import_extra("timm", "timm", f"teacher {name}")
+    except ConfigError as error:
+        if isinstance(error.__cause__, ModuleNotFoundError):
+            raise
+        hint = "install the torchvision that belongs to this torch"
+        raise ConfigError(f"{error}; {hint}") from error.__cause__
 
 
 def is_timm_model(name: str) -> bool:

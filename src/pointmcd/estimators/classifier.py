@@ -41,10 +41,10 @@ _COPY = re.compile(r"[^\n]*[/\\]shapes[/\\](\d{6})\.\w+")
 class PointCloudClassifier(ClassifierMixin, PointCloudEstimator):  # type: ignore[misc]
     """Classify point clouds and meshes by a student that learns from a teacher too.
 
-    Shapes are an array [S, N, 3], a list of arrays [N, 3], or paths of meshes or clouds; y is up
-    unless `up` says otherwise. Shapes without a known label take part, as in scikit-learn's
-    semi-supervised estimators: their y is None, NaN or -1, and the student learns from what the
-    teacher says of them. That is where distillation pays.
+    Shapes are an array [S, N, 3], a list of arrays [N, 3], or paths of meshes or clouds; their y
+    axis points up unless `up` says otherwise. Shapes without a known label take part, as in
+    scikit-learn's semi-supervised estimators: their y is None, NaN or -1, and the student learns
+    from what the teacher says of them. That is where distillation pays.
 
     Args:
         student: point encoder, as `pointmcd train --student` takes it.

@@ -1,6 +1,7 @@
 """Lay out shapes by their features: 2D map, nearest pairs, outliers."""
 
 import warnings
+from operator import itemgetter
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
@@ -21,7 +22,7 @@ def lay_out(rows: Doubles) -> Doubles:
     a perplexity of 30, or a third of the shapes where they are few.
     """
     count = len(rows)
-    if count < 4 or not rows.std(axis=0).any():
+    if count < 4 or not np.ptp(rows, axis=0).any():
         places = np.stack([np.arange(count), np.zeros(count)], axis=1).astype(np.float64)
     else:
         with warnings.catch_warnings():
@@ -53,11 +54,8 @@ def nearest_pairs(distances: Doubles, indices: Indices, most: int) -> list[tuple
         for i in range(len(indices))
         for j, distance in zip(indices[i], distances[i], strict=True)
     }
-    return [(*pair, distance) for pair, distance in sorted(found.items(), key=_by_distance)[:most]]
-
-
-def _by_distance(item: tuple[tuple[int, int], float]) -> tuple[float, tuple[int, int]]:
-    return item[1], item[0]
+    nearest = sorted(found.items(), key=itemgetter(1, 0))[:most]
+    return [(*pair, distance) for pair, distance in nearest]
 
 
 def outliers(distances: Doubles, most: int) -> list[int]:

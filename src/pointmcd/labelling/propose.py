@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 from sklearn.decomposition import PCA
+from sklearn.preprocessing import StandardScaler, normalize
 
 from pointmcd.data.store import Store
 from pointmcd.encoders.image_encoder import ImageEncoder
@@ -12,7 +13,6 @@ from pointmcd.errors import ConfigError
 from pointmcd.labelling.strategy import STRATEGIES, Pool
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.features import cache_features, gather_rows
-from pointmcd.teachers.propagation import of_length_one, standardised
 from pointmcd.typing import Doubles, Floats
 
 #: Chosen from the literature; the best on psb25 too (benchmarks/labelling).
@@ -66,10 +66,11 @@ def propose(
 
 def unit_rows(features: Doubles) -> Doubles:
     """Return standardised features [S, F] in at most 64 principal dimensions, rows of length 1."""
-    if not features.std(axis=0).any():  # equal shapes
+    if not np.ptp(features, axis=0).any():  # equal shapes
         return np.zeros_like(features)
     components = PCA(min(_DIMENSIONS, *features.shape), svd_solver="full")
-    return np.asarray(of_length_one(components.fit_transform(standardised(features))))
+    scaled = StandardScaler().fit_transform(features)
+    return np.asarray(normalize(components.fit_transform(scaled)))
 
 
 def shape_features(store: Store, device: str = "cpu") -> Floats:

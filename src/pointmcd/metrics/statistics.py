@@ -62,8 +62,8 @@ class Interval:
 def score_interval(scores: Doubles) -> tuple[float, float]:
     """Return the 95% interval of the mean of scores [n] from 0 to 1, n at least 1.
 
-    Wilson's (JASA 22, 1927), which is never empty: of an accuracy exact in its way, of scores in
-    between, whose variance is smaller, wider than it need be. Scores that are NaN do not count.
+    Wilson's (JASA 22, 1927), made for accuracies, and never empty. It is conservative for scores
+    between 0 and 1, whose variance is smaller. Scores that are NaN do not count.
     """
     scores = scores[~np.isnan(scores)]  # of a shape without labelled points
     return mean_interval(float(np.mean(scores)), len(scores))
@@ -232,7 +232,7 @@ def _bootstrap(
     low, high = np.quantile(np.concatenate(draws), [tail, 1 - tail])
     if round(high - low, _DECIMALS) == 0:
         # Resamples of shapes that all differ alike know no other kind: as many could be 0 of n.
-        _, unseen = score_interval(np.zeros(count))
+        _, unseen = mean_interval(0.0, count)
         low, high = max(mean - unseen, -1.0), min(mean + unseen, 1.0)
     return Interval(mean, float(low), float(high))
 

@@ -45,8 +45,7 @@ def interpolate(features: Tensor, at: Tensor, to: Tensor, k: int = 3) -> Tensor:
 def _sources(at: Tensor, to: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Return the k nearest sources of each target and their weights of sum 1, both [B, N, k]."""
     index = ball_query(to, at, torch.inf, k)
-    places = at.gather(1, index.flatten(1)[:, :, None].expand(-1, -1, 3))
-    squares = (places.view(*index.shape, 3) - to[:, :, None]).square().sum(dim=3)
+    squares = (gather_rows(at, index) - to[:, :, None]).square().sum(dim=3)
     # In units of the nearest: 1 for that one, even where its distance is 0, and less for others.
     least = squares.amin(dim=2, keepdim=True)
     nearness = torch.where(squares == least, 1, least / squares)

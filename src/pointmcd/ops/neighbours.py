@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from pointmcd.ops.backend import beats, numba_fits, parallel_kernel, torch_alone, triton_fits
-from pointmcd.ops.scatter import scatter_numba, scatter_torch
+from pointmcd.ops.scatter import scatter
 from pointmcd.typing import Array
 
 
@@ -49,7 +49,11 @@ class _NeighbourMax(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         index, where = ctx.saved_tensors
-        return _backward(grad)(grad, index, where, ctx.count), None
+        if triton_fits(grad):
+            from pointmcd.ops.gpu import neighbours as gpu
+
+            return gpu.backward(grad, index, where, ctx.count), None
+        return scatter(grad, where, ctx.count), None
 
 
 def _forward(values: Tensor) -> Callable[..., tuple[Tensor, Tensor]]:
@@ -58,14 +62,6 @@ def _forward(values: Tensor) -> Callable[..., tuple[Tensor, Tensor]]:
 
         return gpu.forward
     return _forward_numba if numba_fits(values) else _forward_torch
-
-
-def _backward(grad: Tensor) -> Callable[..., Tensor]:
-    if triton_fits(grad):
-        from pointmcd.ops.gpu import neighbours as gpu
-
-        return gpu.backward
-    return _backward_numba if numba_fits(grad) else _backward_torch
 
 
 def _forward_torch(values: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
@@ -81,19 +77,11 @@ def _forward_torch(values: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
     return best, where
 
 
-def _backward_torch(grad: Tensor, index: Tensor, where: Tensor, count: int) -> Tensor:
-    return scatter_torch(grad, where, count)
-
-
 def _forward_numba(values: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
     pooled = values.new_empty(*index.shape[:2], values.shape[2])
     where = torch.empty(pooled.shape, dtype=torch.int32)
     _max_kernel(values, index, pooled, where)
     return pooled, where
-
-
-def _backward_numba(grad: Tensor, index: Tensor, where: Tensor, count: int) -> Tensor:
-    return scatter_numba(grad, where, count)
 
 
 @parallel_kernel

@@ -4,8 +4,13 @@ import numba
 import torch
 from torch import Tensor
 
-from pointmcd.ops.backend import parallel_kernel
+from pointmcd.ops.backend import numba_fits, parallel_kernel
 from pointmcd.typing import Array
+
+
+def scatter(grad: Tensor, where: Tensor, count: int) -> Tensor:
+    """Do as `scatter_numba` by the kernel that serves, any but Triton's."""
+    return (scatter_numba if numba_fits(grad) else scatter_torch)(grad, where, count)
 
 
 def scatter_numba(grad: Tensor, where: Tensor, count: int) -> Tensor:

@@ -1,7 +1,7 @@
 """Write shards in parallel, by processes of this machine or by a dask or ray cluster.
 
-Clusters by their own interfaces: joblib's backends for them do not serve. That for dask waits for
-ever on a task that dask has given up, that for ray hands nothing out before all is done.
+Clusters by their own interfaces: joblib's backends for them do not serve. That for dask never
+returns if dask gives up a task, that for ray hands nothing out before all is done.
 """
 
 import logging
@@ -164,6 +164,8 @@ def _write_elsewhere(task: ShardTask, version: str) -> int:
 
 
 def _no_answer(address: str | None, cluster: str, command: str, error: Exception) -> ConfigError:
+    if address is None:
+        return ConfigError(f"no {cluster} can be started here: {first_line(error)}")
     return ConfigError(
         f"--scheduler {address}: no {cluster} answers there ({first_line(error)});"
         f" `{command}` starts one and prints its address"

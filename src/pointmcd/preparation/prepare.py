@@ -22,7 +22,7 @@ from pointmcd.preparation.config import LEAST_POINTS, PrepareConfig
 from pointmcd.preparation.plan import Plan, make_plan, open_store
 from pointmcd.preparation.shards import ShardTask
 from pointmcd.preparation.twins import find_twins
-from pointmcd.progress import Estimate, console, progress_bar, repeating
+from pointmcd.progress import Estimate, note, progress_bar, repeating
 from pointmcd.typing import Floats
 from pointmcd.views.ray_index import LibiglIndex, ray_caster
 from pointmcd.views.render import RENDERER
@@ -73,7 +73,7 @@ def prepare(config: PrepareConfig) -> PrepareResult:
     found = find_shapes(config.source, config.columns)
     plan = make_plan(config, found)
     if RENDERER in plan.renderer and ray_caster() is LibiglIndex:
-        console.print("note: embreex is not installed: libigl casts the rays, more slowly")
+        note("embreex is not installed: libigl casts the rays, more slowly")
     # Connected before the store is touched: the address may be wrong.
     with open_backend(config) as write_shards:
         open_store(config.store, plan)

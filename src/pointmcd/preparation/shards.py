@@ -44,7 +44,7 @@ def write_shard(task: ShardTask) -> int:
     """Prepare the shapes of one shard and write it; bad shapes are left out and listed.
 
     Two preparations of one store need no lock: both make the same bytes, each under a temporary
-    name of its own, and whoever comes second drops his.
+    name of its own, and the second one is discarded.
 
     Returns:
         How many shapes were gone through.

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional
 
 from pointmcd.options import DEVICE, RUN, RUNS, STORE, Flag
-from pointmcd.settings import check_choices
+from pointmcd.settings import check_choices, convert_paths
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,9 @@ class ProbeConfig:
     """Seed of folds and few-shot trials."""
     device: Annotated[str, DEVICE] = "auto"
     """cpu, cuda, mps or auto."""
+
+    def __post_init__(self) -> None:
+        convert_paths(self)
 
     def check(self) -> None:
         """Refuse invalid values with a ConfigError that names the option."""

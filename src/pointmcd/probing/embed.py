@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from sklearn.metrics.pairwise import cosine_similarity
 
 from pointmcd.data.labels import is_part_file, match_labels
 from pointmcd.data.store import Store
@@ -180,9 +181,7 @@ def _open(place: str | Path, checkpoint: str, device: str) -> Predictor:
                 f"{place}: no such run, and no weights that come with pointmcd:"
                 f" {', '.join(list_pretrained())}"
             )
-        run = Run(place)
-        run.refuse_unfinished()
-        run.require(checkpoint)
+        Run(place).require(checkpoint)
     return open_trained(place, checkpoint, pick_device(device))
 
 
@@ -232,7 +231,6 @@ def similar(
         given = torch.from_numpy(cloud)[None].to(pick_device(device))
         query = pool(student(given).embeddings.float(), "max").cpu().numpy()[0]
     found = embed(store, run, checkpoint=checkpoint, device=device)
-    lengths = np.linalg.norm(found.features, axis=1) * np.linalg.norm(query)
-    likeness = found.features @ query / np.where(lengths > 0, lengths, 1.0)
+    likeness = cosine_similarity(found.features, query[None])[:, 0]
     best = np.argsort(-likeness, kind="stable")[:count]
     return [Neighbour(found.names[i], found.labels[i], float(likeness[i])) for i in best]

@@ -26,7 +26,7 @@ from pointmcd.probing.features import (
     trained_student,
 )
 from pointmcd.probing.scores import ProbeRow, score_features
-from pointmcd.progress import console, progress_bar
+from pointmcd.progress import note, progress_bar
 from pointmcd.teachers.stored import check_format, teacher_folder
 from pointmcd.training.run import Run
 from pointmcd.typing import Indices
@@ -91,7 +91,7 @@ def _references(
     try:
         folder = _find_teacher(run, store)
     except StoreError as why:
-        console.print(f"note: {run.path}: its teacher {name} is left out: {why}", soft_wrap=True)
+        note(f"{run.path}: its teacher {name} is left out: {why}")
     else:
         yield f"teacher {name}", teacher(folder, config, store, device)
 
@@ -101,10 +101,9 @@ def _labelled(store: Store, indices: Indices) -> Indices:
     known = [store.shapes[int(index)].label is not None for index in indices]
     if not any(known) or all(known):
         return indices
-    console.print(
-        f"note: {store.path}: {len(known) - sum(known)} of {len(known)} shapes have no label and"
-        " are left out",
-        soft_wrap=True,
+    note(
+        f"{store.path}: {len(known) - sum(known)} of {len(known)} shapes have no label and"
+        " are left out"
     )
     return np.asarray(indices[np.array(known)])
 

@@ -14,7 +14,7 @@ from pointmcd.plots.style import POINT, Picture, picture_uri
 from pointmcd.tasks.results import Variant, unreadable
 from pointmcd.training.run import Run
 from pointmcd.typing import Bytes, Doubles
-from pointmcd.views.places import project_points, stored_framing
+from pointmcd.views.places import stored_places
 from pointmcd.views.rig import Rig
 
 _SHEETS = 4
@@ -74,7 +74,7 @@ def _spread_over_classes(store: Store) -> list[int]:
 def _sheet(store: Store, rig: Rig, index: int, count: int) -> Sheet:
     row = np.array([index])
     visible = store.visibility(row, count)[0]
-    places = project_points(store.points(row, count)[0], rig, stored_framing(store, index))
+    places = stored_places(store, index, count)
     shape = store.shapes[index]
     views = []
     for number, view in enumerate(store.views(index)):

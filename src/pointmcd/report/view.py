@@ -18,7 +18,7 @@ from pointmcd.inference.predict import predictions
 from pointmcd.metrics.calibration import soften
 from pointmcd.options import Axis
 from pointmcd.plots.colours import part_hex
-from pointmcd.progress import console
+from pointmcd.progress import console, note
 from pointmcd.shapes.axes import turn
 from pointmcd.shapes.clouds import read_points
 from pointmcd.tables import first_few
@@ -140,7 +140,7 @@ def _of_files(
     for fault in faults:
         console.print(f"skipped: {fault}", soft_wrap=True)
     if shown + len(faults) < len(found):
-        console.print(f"note: {shown} of {len(found)} files are shown; name others to see them")
+        note(f"{shown} of {len(found)} files are shown; name others to see them")
 
 
 def _unpredicted(file: Path, up: Axis) -> Scene | str:

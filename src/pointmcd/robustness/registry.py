@@ -55,7 +55,7 @@ def parse_names(text: str) -> tuple[str, ...]:
     given = list(CORRUPTIONS) if text == "all" else [name.strip() for name in text.split(",")]
     for name in given:
         if name not in CORRUPTIONS:
-            raise ConfigError(f"corrupt {name}: use all, or some of {', '.join(CORRUPTIONS)}")
+            raise ConfigError(f"--corrupt {name}: use all, or some of {', '.join(CORRUPTIONS)}")
     return tuple(name for name in CORRUPTIONS if name in given)
 
 

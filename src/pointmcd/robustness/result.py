@@ -132,7 +132,7 @@ def read_corrupted(run: Path, split: str, checkpoint: str) -> tuple[CorruptionRe
         labels, clean = arrays.pop("labels").astype(np.int64), arrays.pop("clean")
         result = CorruptionResult(names, labels, clean, arrays)
         shapes = {(len(SEVERITIES), *labels.shape), *(one.shape for one in result.found.values())}
-        if len(shapes) > 1 or labels.shape != clean.shape != (len(names),):
+        if len(shapes) > 1 or not labels.shape == clean.shape == (len(names),):
             raise FormatError("its arrays do not fit each other")
     except (ValueError, KeyError, TypeError) as error:
         raise RunError(

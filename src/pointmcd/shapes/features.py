@@ -76,11 +76,9 @@ COLOURS = FeatureKind(
     255,
     direction=False,
     columns=(
-        *(
-            ("red", "green", "blue"),
-            ("r", "g", "b"),
-            ("diffuse_red", "diffuse_green", "diffuse_blue"),
-        ),
+        ("red", "green", "blue"),
+        ("r", "g", "b"),
+        ("diffuse_red", "diffuse_green", "diffuse_blue"),
     ),
 )
 #: All kinds, in the order of their channels.

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from trimesh.transformations import quaternion_matrix
 
 from pointmcd.errors import FormatError
 from pointmcd.shapes.gltf_file import GltfFile
@@ -49,11 +50,8 @@ def _matrix(node: dict[str, Any]) -> Doubles:
     """Return the matrix of a node relative to its parent, `[4, 4]`."""
     if "matrix" in node:
         return np.reshape(np.asarray(node["matrix"], dtype=np.float64), (4, 4), order="F")
-    turn = np.asarray(node.get("rotation", (0, 0, 0, 1)), dtype=np.float64)
-    x, y, z, w = turn / (np.linalg.norm(turn) or 1)  # some write zeros for no rotation
-    cross = np.array([(0, -z, y), (z, 0, -x), (-y, x, 0)])
-    matrix = np.eye(4)
-    matrix[:3, :3] += 2 * (w * cross + cross @ cross)
+    rotation = np.asarray(node.get("rotation", (0, 0, 0, 1)), dtype=np.float64)
+    matrix: Doubles = quaternion_matrix(np.roll(rotation, 1))  # w first; zeros turn nothing
     matrix[:3, :3] *= np.asarray(node.get("scale", (1, 1, 1)), dtype=np.float64)
     matrix[:3, 3] = node.get("translation", (0, 0, 0))
     return matrix

@@ -42,7 +42,7 @@ from pointmcd.ops.masked_max import max_over_points
 from pointmcd.ops.nearest import nearest_neighbours
 from pointmcd.ops.neighbours import neighbour_max
 from pointmcd.students.base import PointFeatures
-from pointmcd.students.heads import HeadLayout
+from pointmcd.students.heads import HeadLayout, hidden_layers
 from pointmcd.students.part_heads import PartHead, PartLayout
 from pointmcd.students.precision import full_precision
 from pointmcd.students.registry import register_student
@@ -114,14 +114,7 @@ class SpatialTransform(nn.Module):
         self.edges = TwoLayerEdgeConv(3, 64, k, 128)
         self.wide = nn.Linear(128, 1024, bias=False)
         self.wide_norm = nn.BatchNorm1d(1024)
-        self.head = nn.Sequential(
-            nn.Linear(1024, 512, bias=False),
-            nn.BatchNorm1d(512),
-            nn.LeakyReLU(SLOPE),
-            nn.Linear(512, 256, bias=False),
-            nn.BatchNorm1d(256),
-            nn.LeakyReLU(SLOPE),
-        )
+        self.head = nn.Sequential(*hidden_layers((1024, 512, 256), (0.0, 0.0), SLOPE))
         self.matrix = nn.Linear(256, 9)
         nn.init.zeros_(self.matrix.weight)
         nn.init.eye_(self.matrix.bias.data.view(3, 3))

@@ -1,6 +1,8 @@
 """Classification heads as published, each named by its student: pooled embeddings -> logits."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -38,19 +40,25 @@ def hidden_layer(width: int, dropout: float, slope: float = 0.0) -> list[nn.Modu
     return [nn.BatchNorm1d(width), activation, *([nn.Dropout(dropout)] if dropout else [])]
 
 
+def hidden_layers(
+    widths: Sequence[int], dropout: Sequence[float], slope: float = 0.0
+) -> list[nn.Module]:
+    """Return linear layers from each of these widths to the next, followed by `hidden_layer`."""
+    layers = list[nn.Module]()
+    for (before, after), probability in zip(pairwise(widths), dropout, strict=True):
+        layers += [nn.Linear(before, after, bias=False), *hidden_layer(after, probability, slope)]
+    return layers
+
+
 class ClassificationHead(nn.Module):
     """Pool over points, hidden layers, a linear classifier to K logits."""
 
     def __init__(self, channels: int, num_classes: int, layout: HeadLayout = SINGLE) -> None:
         super().__init__()
         self.mean = layout.mean
-        width, layers = channels * (2 if layout.mean else 1), list[nn.Module]()
-        for hidden, dropout in zip(layout.widths, layout.dropout, strict=True):
-            layers.append(nn.Linear(width, hidden, bias=False))
-            layers += hidden_layer(hidden, dropout, layout.slope)
-            width = hidden
-        self.hidden = nn.Sequential(*layers)
-        self.classifier = nn.Linear(width, num_classes, bias=layout.bias)
+        widths = (channels * (2 if layout.mean else 1), *layout.widths)
+        self.hidden = nn.Sequential(*hidden_layers(widths, layout.dropout, layout.slope))
+        self.classifier = nn.Linear(widths[-1], num_classes, bias=layout.bias)
 
     def forward(self, features: PointFeatures) -> Tensor:
         """Embeddings [B, M, C] -> logits [B, K]."""

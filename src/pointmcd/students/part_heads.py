@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from pointmcd.ops.interpolation import interpolate
 from pointmcd.ops.masked_max import max_over_points
+from pointmcd.ops.neighbours import gather_rows
 from pointmcd.students.base import PointFeatures
-from pointmcd.students.heads import hidden_layer
+from pointmcd.students.heads import hidden_layer, hidden_layers
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class PartHead(nn.Module):
         self.layout = layout
         channels: Any = student.num_features
         num_local: Any = getattr(student, "num_local", channels)
-        width, (first, *widths), dropout = num_classes, layout.widths, layout.dropout
+        width, first, dropout = num_classes, layout.widths[0], layout.dropout
         self.label: nn.Module = nn.Identity()
         if layout.class_width:
             self.label = nn.Sequential(
@@ -79,12 +80,8 @@ class PartHead(nn.Module):
         self.local = nn.Linear(num_local + (3 + extra) * layout.points, first, bias=False)
         self.whole = nn.Linear(channels * layout.pooled + width, first, bias=False)
         self.first = nn.Sequential(*hidden_layer(first, dropout[0], layout.slope))
-        layers: list[nn.Module] = []
-        for hidden, probability in zip(widths, dropout[1:], strict=True):
-            layers.append(nn.Linear(first, hidden, bias=False))
-            layers += hidden_layer(hidden, probability, layout.slope)
-            first = hidden
-        self.rest = nn.Sequential(*layers, nn.Linear(first, num_parts))
+        layers = hidden_layers(layout.widths, dropout[1:], layout.slope)
+        self.rest = nn.Sequential(*layers, nn.Linear(layout.widths[-1], num_parts))
 
     def forward(self, points: Tensor, features: PointFeatures, onehot: Tensor) -> Tensor:
         """Points [B, N, 3 + F], a student's features, classes [B, K] -> logits [B, N, P]."""
@@ -111,5 +108,4 @@ def local_features(points: Tensor, features: PointFeatures) -> Tensor:
     if features.index is None:
         return features.embeddings
     places = points[:, :, :3].contiguous()
-    at = places.gather(1, features.index[:, :, None].expand(-1, -1, 3))
-    return interpolate(features.embeddings, at, places)
+    return interpolate(features.embeddings, gather_rows(places, features.index), places)

@@ -29,7 +29,7 @@ from torch import Tensor, nn
 from pointmcd.ops.group_max import linear_bn_relu_max
 from pointmcd.ops.linear_norm import linear_bn_relu
 from pointmcd.students.base import PointFeatures
-from pointmcd.students.heads import HeadLayout
+from pointmcd.students.heads import HeadLayout, hidden_layers
 from pointmcd.students.part_heads import PartHead, PartLayout
 from pointmcd.students.precision import full_precision
 from pointmcd.students.registry import register_student
@@ -57,14 +57,7 @@ class TransformNet(nn.Module):
         self.shared = nn.Sequential(SharedLayer(channels, 64), SharedLayer(64, 128))
         self.wide = nn.Linear(128, 1024, bias=False)
         self.wide_norm = nn.BatchNorm1d(1024)
-        self.head = nn.Sequential(
-            nn.Linear(1024, 512, bias=False),
-            nn.BatchNorm1d(512),
-            nn.ReLU(),
-            nn.Linear(512, 256, bias=False),
-            nn.BatchNorm1d(256),
-            nn.ReLU(),
-        )
+        self.head = nn.Sequential(*hidden_layers((1024, 512, 256), (0.0, 0.0)))
         self.matrix = nn.Linear(256, channels * channels)
         nn.init.zeros_(self.matrix.weight)
         nn.init.eye_(self.matrix.bias.data.view(channels, channels))

@@ -279,9 +279,9 @@ def pointnet2_nearest(extra_channels: int = 0) -> PointNet2:
 
 
 @register_student("pointnet2-msg")
-def pointnet2_msg(propagate: bool = False, extra_channels: int = 0) -> PointNet2:
+def pointnet2_msg(extra_channels: int = 0) -> PointNet2:
     """Multi-scale grouping."""
-    return PointNet2(MULTI, propagate, extra_channels=extra_channels)
+    return PointNet2(MULTI, extra_channels=extra_channels)
 
 
 register_student("pointnet2", dense=True)(PointNet2Parts)
@@ -300,6 +300,6 @@ def pointnet2_parts_nearest(extra_channels: int = 0) -> PointNet2:
 
 
 @register_student("pointnet2-msg", dense=True)
-def pointnet2_msg_parts(propagate: bool = False, extra_channels: int = 0) -> PointNet2:
+def pointnet2_msg_parts(extra_channels: int = 0) -> PointNet2:
     """Multi-scale grouping, with the scales published for part segmentation."""
-    return PointNet2Parts(MULTI_PARTS, propagate, extra_channels=extra_channels)
+    return PointNet2Parts(MULTI_PARTS, extra_channels=extra_channels)

@@ -24,14 +24,6 @@ if TYPE_CHECKING:  # it imports matplotlib, which no training needs
 _SHOWN = 0.005
 
 
-def _no_points() -> Floats:
-    return np.zeros((0, 3), dtype=np.float32)
-
-
-def _no_parts() -> Indices:
-    return np.zeros(0, dtype=np.int64)
-
-
 @dataclass(frozen=True)
 class PartPrediction(Prediction):
     """The parts of one file.
@@ -51,8 +43,12 @@ class PartPrediction(Prediction):
     ply: Path | None = None
     picture: Path | None = None
     seg: Path | None = None
-    points: Floats = field(default_factory=_no_points, repr=False, compare=False)
-    point_parts: Indices = field(default_factory=_no_parts, repr=False, compare=False)
+    points: Floats = field(
+        default_factory=lambda: np.zeros((0, 3), np.float32), repr=False, compare=False
+    )
+    point_parts: Indices = field(
+        default_factory=lambda: np.zeros(0, np.int64), repr=False, compare=False
+    )
 
     @property
     def written(self) -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from pointmcd.checkpoint import load_checkpoint
 from pointmcd.data.store import Store
@@ -45,10 +46,20 @@ def describe_shapes(folder: Path, store: Store, device: torch.device) -> Iterato
         )
     lesson = load_lesson(folder, meta, store, device)
     lesson.prepare()
-    with torch.inference_mode(), progress_bar() as progress:
-        task = progress.add_task("described", total=len(store.shapes), note="")
-        for _, indices in store.shard_ranges():
-            yield lesson.outputs(indices)["descriptors"].float().cpu().numpy()
+    for _, outputs in described(lesson, variants=False):
+        yield outputs["descriptors"].float().cpu().numpy()
+
+
+def described(lesson: Lesson, variants: bool = True) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Yield the name of each shard, and what a finished teacher says of its shapes."""
+    store = lesson.store
+    total = len(store.shape_of if variants else store.shapes)
+    with progress_bar() as progress:
+        task = progress.add_task("described", total=total, note="")
+        for shard, indices in store.shard_ranges(variants):
+            with torch.inference_mode():
+                outputs = lesson.outputs(indices)
+            yield shard, outputs
             progress.advance(task, len(indices))
 
 
@@ -80,13 +91,9 @@ def describe_store(
     bare = other.with_classes_of(store) if reads_parts else other.without_labels(store.classes)
     lesson = load_lesson(folder, dict(teacher), bare, device)
     lesson.prepare()
-    with torch.inference_mode(), progress_bar() as progress:
-        task = progress.add_task("described", total=len(other.shape_of), note="")
-        for shard, indices in other.shard_ranges(variants=True):
-            outputs = lesson.outputs(indices)
-            for name, tensor in outputs.items():
-                save_array(there / name / f"{shard}.npy", tensor.cpu().numpy())
-            progress.advance(task, len(indices))
+    for shard, outputs in described(lesson):
+        for name, tensor in outputs.items():
+            save_array(there / name / f"{shard}.npy", tensor.cpu().numpy())
     places = {name: [there / name] for name in outputs}
     places |= {name: list(paths) for name, paths in lesson.cached.items()}
     written = {name: [str(path.resolve()) for path in paths] for name, paths in places.items()}

@@ -151,7 +151,7 @@ def encode_shapes(
     """Return features float16 [n, V, F] of all views of some shapes.
 
     A network whose maps exceed float16 is computed in float32 on a GPU too. `reach` is told how
-    many shapes more have been encoded, or asked of a GPU, which nothing waits for until the end.
+    many more shapes have been encoded, or queued on a GPU.
 
     Raises:
         StoreError: when views are absent or damaged.

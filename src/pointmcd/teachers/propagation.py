@@ -1,11 +1,13 @@
 """Labels spread from few shapes to all by the likeness of their views."""
 
 import numpy as np
-from scipy.sparse import csr_array, diags_array, eye_array
+from scipy.sparse import csr_array, eye_array
+from scipy.sparse.csgraph import laplacian
 from scipy.sparse.linalg import cg
 from sklearn.neighbors import NearestNeighbors
+from sklearn.preprocessing import StandardScaler, normalize
 
-from pointmcd.typing import Doubles, Floats, Indices, Reals
+from pointmcd.typing import Doubles, Floats, Indices
 
 #: Neighbours of a shape, the power of their likeness, and how far labels spread (alpha).
 _NEIGHBOURS, _POWER, _SPREAD = 7, 3, 0.8
@@ -34,7 +36,8 @@ def propagate(rows: Floats, labels: Indices, prior: Doubles) -> Doubles:
     start = _PRIOR * np.asarray(prior, np.float64)
     start[known] = 0
     start[known, labels[known]] = 1
-    system = eye_array(len(rows)) - _SPREAD * _normalised(_graph(unit_rows(rows)))
+    remainder = laplacian(_graph(unit_rows(rows)), normed=True)  # I - S
+    system = (1 - _SPREAD) * eye_array(len(rows)) + _SPREAD * remainder
     spread = np.stack([cg(system, column, rtol=1e-6)[0] for column in start.T], axis=1)
     spread = np.maximum(spread, 0)
     spread[known] = start[known]
@@ -53,33 +56,13 @@ def certainty(probabilities: Doubles) -> Doubles:
 
 
 def unit_rows(rows: Floats) -> Floats:
-    """Return rows [n, F] whose channels are standardised, of length 1."""
-    return np.asarray(of_length_one(standardised(rows)), dtype=np.float32)
-
-
-def standardised(rows: Reals) -> Reals:
-    """Return rows [n, F] whose channels have mean 0 and deviation 1; constant ones become 0."""
-    spread = rows.std(axis=0)
-    return np.asarray((rows - rows.mean(axis=0)) / np.where(spread > 0, spread, 1))
-
-
-def of_length_one(rows: Reals) -> Reals:
-    """Return rows [n, F] scaled to length 1; rows of zeros stay."""
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    return np.asarray(rows / np.where(lengths > 0, lengths, 1))
+    """Return rows [n, F] whose channels are standardised, constant ones 0, of length 1."""
+    return np.asarray(normalize(StandardScaler().fit_transform(rows)), dtype=np.float32)
 
 
 def _graph(rows: Floats) -> csr_array:
     """Symmetric weights [T, T] between nearest neighbours of unit rows."""
     count = min(_NEIGHBOURS, len(rows) - 1)
-    distances, neighbours = NearestNeighbors(n_neighbors=count).fit(rows).kneighbors()
-    weights = np.maximum(1 - distances**2 / 2, 0) ** _POWER  # rows of length 1: the cosine
-    pointers = np.arange(len(rows) + 1) * count
-    graph = csr_array((weights.ravel(), neighbours.ravel(), pointers), shape=(len(rows),) * 2)
+    graph = NearestNeighbors(n_neighbors=count).fit(rows).kneighbors_graph(mode="distance")
+    graph.data = np.maximum(1 - graph.data**2 / 2, 0) ** _POWER  # rows of length 1: the cosine
     return csr_array(graph + graph.T)
-
-
-def _normalised(graph: csr_array) -> csr_array:
-    degrees = np.asarray(graph.sum(axis=1)).ravel()
-    scale = diags_array(1 / np.sqrt(np.where(degrees > 0, degrees, 1)))
-    return csr_array(scale @ graph @ scale)

@@ -12,7 +12,7 @@ from pointmcd.encoders.image_encoder import is_encoder, split_names
 from pointmcd.encoders.joined import JOIN
 from pointmcd.encoders.timm import TIMM_PREFIX
 from pointmcd.errors import ConfigError
-from pointmcd.settings import check_choices
+from pointmcd.settings import check_choices, check_known_labels
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.features import folder_name
 from pointmcd.teachers.lesson import LESSONS, Endings, Lesson, spelling
@@ -34,6 +34,7 @@ def check_config(lesson: type[Lesson], config: TeachConfig) -> None:
     """
     check_choices(config)
     lesson.read_options(config)
+    check_known_labels(config)
     if config.finetune and not lesson.finetunes:
         raise ConfigError(f"--finetune: --task {config.task} trains nothing; leave it out")
     names = split_names(config.teacher)
@@ -43,9 +44,6 @@ def check_config(lesson: type[Lesson], config: TeachConfig) -> None:
         raise ConfigError("--finetune: trains one encoder; joined ones stay frozen, leave it out")
     if config.runtime == "onnx":
         _check_onnx(lesson, config)
-    if not 0 < config.label_fraction <= 1:
-        value = config.label_fraction
-        raise ConfigError(f"--label-fraction {value}: must be above 0 and at most 1")
     if lesson.label_free and config.label_fraction < 1:
         raise ConfigError(f"--label-fraction: --task {config.task} uses no labels; leave it out")
     if lesson.label_free and config.labels is not None:
@@ -55,8 +53,6 @@ def check_config(lesson: type[Lesson], config: TeachConfig) -> None:
             f"--labels {config.labels}: names parts, which --task {config.task} does not learn; use"
             " --task segmentation"
         )
-    if config.labels is not None and config.label_fraction < 1:
-        raise ConfigError("--labels: says which labels are used; leave out --label-fraction")
     if config.name is not None and not re.fullmatch(r"\w[\w.-]*", config.name):
         raise ConfigError(f"--name {config.name}: letters, digits, dots, dashes and underscores")
 

@@ -5,8 +5,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-import torch
-
 import pointmcd
 from pointmcd.checkpoint import save_checkpoint, weights_digest
 from pointmcd.data.label_file import copy_labels
@@ -17,8 +15,8 @@ from pointmcd.encoders.custom import MODULE_PREFIX
 from pointmcd.encoders.image_encoder import ImageEncoder, split_names
 from pointmcd.errors import StoreError
 from pointmcd.files import read_json, remove, remove_stale, replacing, write_json
-from pointmcd.progress import progress_bar
 from pointmcd.teachers.config import TeachConfig
+from pointmcd.teachers.describe import described
 from pointmcd.teachers.features import features_folder, save_array
 from pointmcd.teachers.lesson import LESSONS, Lesson
 from pointmcd.teachers.settings import (
@@ -102,26 +100,23 @@ def _has_others(config: TeachConfig, made: dict[str, Any], weights: str) -> bool
     return ImageEncoder(config.teacher, config.seed, config.weights).weights != weights
 
 
-@torch.inference_mode()
 def export_teacher(lesson: Lesson, scores: dict[str, Any], folder: Path) -> None:
     """Write the teacher, its outputs for every shape and variant, and teacher.json."""
-    store, teacher = lesson.store, lesson.teacher.eval()
-    with replacing(folder) as temporary, progress_bar() as progress:
+    teacher = lesson.teacher.eval()
+    with replacing(folder) as temporary:
         temporary.mkdir()
         save_checkpoint(temporary / "teacher.safetensors", teacher.state_dict(), {})
         if lesson.config.labels is not None:
             copy_labels(lesson.config.labels, temporary / LABELS)
-        task = progress.add_task("described", total=len(store.shape_of), note="")
         sizes: dict[str, int] = {}
         outputs: dict[str, Any] = {
             name: [Path(os.path.relpath(path, folder)).as_posix() for path in paths]
             for name, paths in lesson.cached.items()
         }
-        for shard, indices in store.shard_ranges(variants=True):
-            for name, tensor in lesson.outputs(indices).items():
+        for shard, found in described(lesson):
+            for name, tensor in found.items():
                 save_array(temporary / name / f"{shard}.npy", tensor.cpu().numpy())
                 outputs[name], sizes[name] = name, tensor.shape[-1]
-            progress.advance(task, len(indices))
         size = sizes["descriptors"]
         stated = _describe(lesson) | {"descriptor_size": size, "outputs": outputs}
         write_json(temporary / "teacher.json", stated | scores)

@@ -22,7 +22,7 @@ from pointmcd.checkpoint import (
     with_prefix,
 )
 from pointmcd.errors import ConfigError
-from pointmcd.progress import Estimate, console, progress_bar
+from pointmcd.progress import Estimate, note, progress_bar
 from pointmcd.teachers.lesson import Lesson, LessonOptions
 from pointmcd.teachers.settings import lesson_settings, teacher_name
 from pointmcd.teachers.stored import work_file
@@ -139,11 +139,10 @@ class TrainedLesson(Lesson):
 def _warn_of_few_steps(lesson: TrainedLesson, steps: int, epochs: int) -> None:
     """Say that a teacher may learn no more than the most frequent answer."""
     size = lesson.options.batch_size
-    console.print(
-        f"note: {steps * epochs} steps in all ({len(lesson.train)} shapes, batches of {size},"
+    note(
+        f"{steps * epochs} steps in all ({len(lesson.train)} shapes, batches of {size},"
         f" {epochs} epochs) are few for a teacher; --epochs {math.ceil(_STEPS / steps)} makes"
-        f" {_STEPS:,}",
-        soft_wrap=True,
+        f" {_STEPS:,}"
     )
 
 

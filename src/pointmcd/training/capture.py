@@ -68,7 +68,7 @@ class CapturedStep:
 
     Numbers among the inputs become scalars on the device, so that a schedule reaches the recorded
     step. Inputs of other sizes, and all where the step cannot be recorded, take the plain step; so
-    do all where the first replay does not what the plain step does.
+    do all where the first replay does not match the plain step.
 
     Args:
         step: makes one step from nested tuples and dicts of tensors, numbers and None.

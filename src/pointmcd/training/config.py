@@ -13,7 +13,7 @@ from pointmcd.data.label_file import labels_digest
 from pointmcd.errors import ConfigError
 from pointmcd.options import DEVICE, RUN, STORE, Advanced, Flag, metavar
 from pointmcd.plugs import code_digests
-from pointmcd.settings import check_choices, convert_paths, option
+from pointmcd.settings import check_choices, check_known_labels, convert_paths, option
 from pointmcd.shapes.features import chosen_names
 from pointmcd.specs import Spec
 
@@ -324,11 +324,7 @@ class TrainConfig:
             raise ConfigError(f"--ema-decay {self.ema_decay}: must be between 0 and 1")
         if self.clip_gradients is not None and not 0 < self.clip_gradients < float("inf"):
             raise ConfigError(f"--clip-gradients {self.clip_gradients}: must be above 0")
-        if not 0 < self.label_fraction <= 1:
-            value = self.label_fraction
-            raise ConfigError(f"--label-fraction {value}: must be above 0 and at most 1")
-        if self.labels is not None and self.label_fraction < 1:
-            raise ConfigError("--labels: says which labels are used; leave out --label-fraction")
+        check_known_labels(self)
         _ = self.terms  # refuses what it cannot read
         if not self.described_task.labelled:
             self._check_without_labels()

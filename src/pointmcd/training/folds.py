@@ -5,15 +5,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
-
 from pointmcd.data.label_file import labels_digest
 from pointmcd.data.labels import LabelRow, write_labels
 from pointmcd.data.splits import fold_members
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, RunError
 from pointmcd.files import write_json
-from pointmcd.metrics.statistics import score_interval
+from pointmcd.metrics.statistics import mean_interval
 from pointmcd.teachers.settings import config_of
 from pointmcd.teachers.stored import resolve_teacher
 from pointmcd.teachers.teach import teach
@@ -88,7 +86,7 @@ def cross_validate(config: TrainConfig, folds: int, at_once: int = 1) -> CrossVa
         int((said["probabilities"].argmax(axis=1) == said["labels"]).sum())
         for said in held_out_said
     )
-    low, high = score_interval(np.repeat([1.0, 0.0], [correct, len(rows) - correct]))
+    low, high = mean_interval(correct / len(rows), len(rows))
     found = CrossValidation(correct, len(rows), low, high)
     of = identity(
         {

@@ -23,7 +23,7 @@ from pointmcd.device import device_name, pick_device
 from pointmcd.errors import PointMCDError, RunError, StoreError
 from pointmcd.files import is_temporary, read_json, remove, replacing, write_json
 from pointmcd.plugs import code_digests
-from pointmcd.progress import console
+from pointmcd.progress import note
 from pointmcd.shapes.features import chosen_names
 from pointmcd.specs import Spec
 from pointmcd.tables import Tabular, result_table
@@ -270,9 +270,7 @@ def note_changed_code(run: str | Path, meta: Mapping[str, Any]) -> None:
     changed = changed_code(meta["settings"], code_digests(names))
     if changed is not None and str(run) not in _noted:
         _noted.add(str(run))
-        console.print(
-            f"note: {run}: the code of {changed} has changed since it was trained", soft_wrap=True
-        )
+        note(f"{run}: the code of {changed} has changed since it was trained")
 
 
 def _instead(path: Path) -> str:

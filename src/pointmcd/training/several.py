@@ -19,6 +19,7 @@ from pointmcd.progress import (
     bars_hidden,
     console,
     duration,
+    note,
     progress_bar,
     repeating,
 )
@@ -182,7 +183,7 @@ def _is_too_few(run: TrainConfig) -> bool:
     too_few = labelled < 2 and not _has_teacher(run)
     if too_few:
         share = f"{100 * run.label_fraction:g}% of the labels"
-        console.print(f"note: {share}: one shape is too few for a teacher; left out")
+        note(f"{share}: one shape is too few for a teacher; left out")
     return too_few
 
 

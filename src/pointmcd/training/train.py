@@ -12,7 +12,7 @@ from pointmcd.data.store import Store
 from pointmcd.device import settle
 from pointmcd.errors import ConfigError, RunError, StoreError
 from pointmcd.files import remove_stale
-from pointmcd.progress import Estimate, console, fitting, progress_bar
+from pointmcd.progress import Estimate, fitting, note, progress_bar
 from pointmcd.tasks.task import Task
 from pointmcd.teachers.stored import check_labels
 from pointmcd.training import trackers
@@ -84,9 +84,9 @@ def begin(plan: Plan, trainer: Trainer, points: int) -> Run:
     if is_main():
         _warn_of_few_steps(trainer)
         if config.points < points:
-            console.print(f"note: {config.points} points: the store holds no more")
+            note(f"{config.points} points: the store holds no more")
         if config.fit_on == "train+val":
-            console.print("note: fits train and val: nothing is validated, the last epoch counts")
+            note("fits train and val: nothing is validated, the last epoch counts")
     return main_first(lambda: _create(plan, trainer))
 
 
@@ -95,8 +95,8 @@ def _warn_of_few_steps(trainer: Trainer) -> None:
     config, shapes = trainer.config, len(trainer.dataset)
     steps = trainer.steps * config.epochs
     if steps < _FEW_STEPS:
-        console.print(
-            f"note: {steps} steps in all ({shapes} shapes, batches of {config.batch_size},"
+        note(
+            f"{steps} steps in all ({shapes} shapes, batches of {config.batch_size},"
             f" {config.epochs} epochs) are too few to compare results; use at least {_FEW_STEPS}"
             f" steps: {math.ceil(_FEW_STEPS / trainer.steps)} epochs, or smaller batches"
         )

@@ -460,15 +460,17 @@ def _set_dropout(model: nn.Module, probability: float | None) -> None:
     Raises:
         ConfigError: when there are none.
     """
+    if probability is None:
+        return
     layers = [
         part
         for name, part in model.named_modules()
         if isinstance(part, nn.Dropout) and not name.startswith("student.")
     ]
-    if probability is not None and not layers:
+    if not layers:
         raise ConfigError(f"--dropout {probability}: the head has no dropout layer; leave it out")
     for layer in layers:
-        layer.p = layer.p if probability is None else probability
+        layer.p = probability
 
 
 def _optimizer(

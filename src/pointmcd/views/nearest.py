@@ -5,9 +5,8 @@ from scipy.spatial import cKDTree
 
 from pointmcd.data.store import Store
 from pointmcd.typing import Bytes, Doubles, Indices
-from pointmcd.views.places import project_points, stored_framing
+from pointmcd.views.places import stored_places
 from pointmcd.views.render import BACKGROUND
-from pointmcd.views.rig import Rig
 
 
 def shown_points(store: Store, index: int, views: Indices) -> Indices:
@@ -22,8 +21,7 @@ def shown_points(store: Store, index: int, views: Indices) -> Indices:
         Numbers of points, int64 [v, S, S]; -1 for background.
     """
     row, count = np.array([index]), store.num_points
-    points = store.points(row, count)[0]
-    places = project_points(points, Rig.from_json(store.rig), stored_framing(store, index))
+    places = stored_places(store, index, count)
     seen = store.visibility(row, count)[0]
     pictures = store.views(index)
     found = (_nearest(pictures[view], places[view], seen[:, view].nonzero()[0]) for view in views)

@@ -24,6 +24,12 @@ def project_points(points: Reals, rig: Rig, framing: Framing) -> Doubles:
     return rig.size * np.stack([1 + across / reach, 1 - above / reach], axis=-1) / 2
 
 
+def stored_places(store: Store, index: int, count: int) -> Doubles:
+    """Return the places of the first points of a shape in its views, as `project_points` does."""
+    points = store.points(np.array([index]), count)[0]
+    return project_points(points, Rig.from_json(store.rig), stored_framing(store, index))
+
+
 def stored_framing(store: Store, index: int) -> Framing:
     """Return how a shape of a store was framed for its rig.
 

@@ -14,14 +14,14 @@ from pointmcd.data.dataset import NO_LOGIT, POINT_LOGITS
 from pointmcd.data.store import UNKNOWN_PIXEL
 from pointmcd.errors import StoreError
 from pointmcd.metrics.part_iou import pixel_iou
-from pointmcd.progress import console
+from pointmcd.progress import note
 from pointmcd.teachers.features import decoding_threads
 from pointmcd.teachers.lesson import register_lesson
 from pointmcd.teachers.lessons.parts_network import ImageSegmenter, PartsDecoder
 from pointmcd.teachers.maps import MapLesson, MapOptions
 from pointmcd.typing import Bools, Bytes, Doubles, Indices, Integers
 from pointmcd.views.nearest import shown_points
-from pointmcd.views.places import project_points, stored_framing
+from pointmcd.views.places import project_points, stored_places
 from pointmcd.views.rig import Rig
 
 if TYPE_CHECKING:
@@ -78,10 +78,8 @@ class SegmentationLesson(MapLesson):
         if unseen > _MANY_UNSEEN:
             ring = self.store.rig["name"] == "ring12"
             other = "; prepare --rig ring16 looks from below, too" if ring else ""
-            console.print(
-                f"note: no view sees {unseen:.0%} of the points: of these the teacher says"
-                f" nothing{other}",
-                soft_wrap=True,
+            note(
+                f"no view sees {unseen:.0%} of the points: of these the teacher says nothing{other}"
             )
 
     @classmethod
@@ -163,8 +161,7 @@ class SegmentationLesson(MapLesson):
 
     def _point_logits(self, index: int) -> Tensor:
         row, count = np.array([index]), self.store.num_points
-        rig, framing = Rig.from_json(self.store.rig), stored_framing(self.store, index)
-        places = project_points(self.store.points(row, count)[0], rig, framing)
+        places = stored_places(self.store, index, count)
         visibility = self.store.visibility(row, count)[0]
         label = int(self.store.labels(row)[0])
         return self._logits_at(self.store.views(index), places, visibility, label)
