@@ -52,6 +52,10 @@ class RunError(PointMCDError):
     """A run folder or checkpoint that is absent, incomplete, or does not match."""
 
 
+class OtherSettingsError(RunError, StoreError):
+    """A folder that holds a run or a teacher made with other settings."""
+
+
 @contextmanager
 def naming(what: str) -> Iterator[None]:
     """Begin the text of every ConfigError with `what`."""

@@ -16,13 +16,7 @@ def convert_paths(config: Any) -> None:
     """Turn text in a dataclass's fields for paths into `Path`: what its `__post_init__` calls.
 
     Other fields stay as they are, also those that take a path or a text.
-
-    Raises:
-        ConfigError: when its `seed` is out of range.
     """
-    seed = getattr(config, "seed", 0)
-    if not 0 <= seed <= MOST_SEED:
-        raise ConfigError(f"--seed {seed}: must be from 0 to {MOST_SEED}")
     for name, hint in get_type_hints(type(config)).items():
         value = getattr(config, name)
         if isinstance(value, str) and hint in (Path, Path | None):
@@ -34,11 +28,14 @@ MOST_SEED = 2**32 - 1
 
 
 def check_choices(config: Any) -> None:
-    """Refuse values that are none of a field's literals.
+    """Refuse values that are none of a field's literals, and a `seed` out of range.
 
     Raises:
         ConfigError: naming the option, its value and what it may be.
     """
+    seed = getattr(config, "seed", 0)
+    if not (isinstance(seed, int) and 0 <= seed <= MOST_SEED):
+        raise ConfigError(f"--seed {seed}: must be from 0 to {MOST_SEED}, a whole number")
     for name, hint in get_type_hints(type(config)).items():
         kinds, value = (hint, *get_args(hint)), getattr(config, name)
         for allowed in (get_args(kind) for kind in kinds if get_origin(kind) is Literal):

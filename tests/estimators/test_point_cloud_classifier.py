@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import joblib
@@ -16,7 +17,7 @@ from sklearn.pipeline import make_pipeline
 
 import pointmcd
 from pointmcd.data.store import Store
-from pointmcd.errors import ConfigError, ShapeError
+from pointmcd.errors import ConfigError, RunError, ShapeError
 from pointmcd.estimators.base import is_unknown
 from pointmcd.estimators.classifier import PointCloudClassifier, PointCloudEmbedder, _named_as_given
 from pointmcd.training.run import Run
@@ -279,6 +280,26 @@ def test_one_objective_and_a_teacher_of_few_epochs(shapes, tmp_path):
     assert json.loads(teacher.read_text())["settings"]["epochs"] == 2
     with pytest.raises(ConfigError, match=r"^folder: .*run is of another fit; choose another"):
         PointCloudClassifier(**options | {"epochs": 2}).fit(*shapes)
+    with pytest.raises(
+        ConfigError, match=r"^folder: .*lite0-\S* is of another fit; choose another"
+    ):
+        PointCloudClassifier(**options | {"teacher_epochs": 3}).fit(*shapes)
+
+
+def test_numbers_of_numpy(shapes, tmp_path):
+    names = ("points", "epochs", "batch_size", "teacher_epochs", "random_state")
+    numbers = {name: np.int64(value) for name, value in zip(names, (32, 1, 4, 1, 3), strict=True)}
+    PointCloudClassifier(**TINY | numbers, folder=tmp_path).fit(*shapes)
+    assert Run(tmp_path / "run").config.points == 32
+
+
+def test_a_loss_that_is_not_finite_is_told_as_it_is(shapes):
+    diverging = PointCloudClassifier(teacher=None, **TINY)
+    diverging._training = lambda *args, **kwargs: replace(
+        PointCloudClassifier._training(diverging, *args, **kwargs), lr=1e30
+    )
+    with pytest.raises(RunError, match="loss is no longer finite"):
+        diverging.fit(*shapes)
 
 
 @pytest.mark.parametrize(
@@ -288,6 +309,11 @@ def test_one_objective_and_a_teacher_of_few_epochs(shapes, tmp_path):
         ({"teacher": "lite9"}, "lite9"),
         ({"epochs": -1}, "^epochs -1: must be at least 0"),
         ({"points": "128"}, "^points: is '128'; give a whole number"),
+        ({"points": None}, "^points: is None; give a whole number"),
+        ({"teacher_epochs": 2.5}, "^teacher_epochs: is 2.5; give a whole number"),
+        ({"teacher_epochs": 0}, "^teacher_epochs: is 0; must be at least 1"),
+        ({"random_state": 2**32}, "^random_state: is 4294967296; must be from 0 to 4294967295"),
+        ({"objective": 3}, "^objective: is 3; give a text, or a list of them"),
         ({"objective": "logit"}, "objective logit: unknown"),
         ({"device": "gpu"}, "device gpu: not available here"),
     ],

@@ -86,6 +86,13 @@ def test_what_a_user_put_there_stays(tmp_path):
     assert own.exists()
 
 
+def test_what_a_user_put_there_is_found(tmp_path):
+    touch(tmp_path, "a.off", "all/out/chair/own.off")
+    (copy,) = sort_into(tmp_path / "all" / "out", [tmp_path / "a.off"], ["chair"], False)
+    assert copy.exists()
+    assert find_files([tmp_path / "all"])[0] == [tmp_path / "all" / "out" / "chair" / "own.off"]
+
+
 def test_files_that_lie_there_themselves_stay(tmp_path):
     touch(tmp_path, "out/chair/a.off")
     file = tmp_path / "out" / "chair" / "a.off"

@@ -79,6 +79,11 @@ def test_a_corrected_mesh_makes_another_store(made, few_meshes, quick, tmp_path)
         del meta["coordinates"]
         (place / "store.json").write_text(json.dumps(meta))
     assert len({Store(place).fingerprint for place in places.values()} - {before}) == 1
+    older = Store(places["same"])
+    assert older.own_fingerprint in Store(made.store).own_fingerprints
+    assert before not in Store(places["corrected"]).own_fingerprints
+    prepare(PrepareConfig(few_meshes, places["same"], **quick))
+    assert Store(places["same"]).fingerprint == older.fingerprint  # its teachers stay its own
 
 
 def test_a_fragment_far_away_is_noted(few_meshes, quick, tmp_path):
@@ -89,7 +94,7 @@ def test_a_fragment_far_away_is_noted(few_meshes, quick, tmp_path):
     trimesh.util.concatenate([trimesh.load(mesh), fragment]).export(mesh)
     (note,) = prepare(PrepareConfig(tmp_path / "meshes", tmp_path / "store", **quick)).notes
     assert note["name"] == mesh.relative_to(tmp_path / "meshes").with_suffix("").as_posix()
-    assert "far from a stray part" in note["note"]
+    assert "far from a part that may not belong" in note["note"]
 
 
 def test_a_store_is_no_source(made, quick, tmp_path):

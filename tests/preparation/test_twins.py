@@ -137,7 +137,7 @@ def test_prepare_names_twins(source, settings, files_of, tmp_path):
     store = Store(result.store)
     assert store.meta["twins"] == [pair(source)]
     assert [note["name"] for note in result.notes] == ["twins", "twins"]
-    assert "one of the labels is wrong" in result.notes[1]["note"]
+    assert "is one of the labels wrong?" in result.notes[1]["note"]
     assert " of ".join(pair(source)) in result.notes[0]["note"]
     assert "--twins drop" in result.notes[0]["note"]
     assert {shape.split for shape in store.shapes} == {"train", "val", "test"}
@@ -200,7 +200,7 @@ def test_twins_of_two_classes_are_noted():
     twins = [["a/0", "b/1"], ["a/0", "b/0"], ["a/1", "b/0"], ["a/1", "b/2"]]
     _, note = twin_notes(twins, False, labels)
     assert note["note"] == (
-        "a/0 is chair and its twin b/0 lamp (1 more pairs like this); one of the labels is wrong"
+        "a/0 is chair and its twin b/0 lamp (1 more like this); is one of the labels wrong?"
     )
 
 

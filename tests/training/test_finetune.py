@@ -94,10 +94,15 @@ def test_exported_weights_know_the_labels_of_their_run(make, first, tmp_path):
     fitted = export_run(train(make("all", fit_on="train+val")), "safetensors", tmp_path / "fitted")
     with pytest.raises(ConfigError, match="labels of this store's validation split"):
         train(make("tuned", init=fitted))
-    # So do weights that start from weights, and exports of before that was kept.
+    # So do weights that start from weights, and exports of before that was kept, of stores that
+    # were known without their coordinates.
     again = train(make("again", init=fitted, fit_on="train+val"))
     tensors, state = load_checkpoint(weights / "model.safetensors")
-    del state["about"]["run"]["labels_of"], state["about"]["run"]["validation_of"]
+    made = state["about"]["run"]
+    del made["labels_of"], made["validation_of"]
+    store = Run(first).open_store()
+    (older,) = store.own_fingerprints - {store.own_fingerprint}
+    made["store_fingerprint"] = made["own_fingerprint"] = older
     save_checkpoint(weights / "model.safetensors", tensors, state)
     for place in (again, export_run(again, "safetensors", tmp_path / "again"), weights):
         with pytest.raises(ConfigError, match="learnt from labels of this store"):
@@ -149,8 +154,13 @@ def test_an_unfinished_run_is_refused(make, first):
 
 
 def test_what_is_no_run_is_refused(make, tmp_path):
-    with pytest.raises(RunError, match="is not a run folder"):
+    with pytest.raises(ConfigError, match=r"nowhere: is no run folder, no folder of exported we"):
         train(make("second", init=tmp_path / "nowhere"))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RunError, match="is not a run folder"):
+        train(make("second", init=tmp_path / "empty"))
+    with pytest.raises(ConfigError, match=f"give its folder, {tmp_path / 'empty'}"):
+        train(make("second", init=tmp_path / "empty" / "model.safetensors"))
 
 
 @pytest.mark.parametrize("student", ["pointnet", "pointnet2"])

@@ -110,3 +110,8 @@ def test_its_shapes_are_made_by_the_host(tiny_store):
 def test_what_is_no_augmentation(make, name, text):
     with pytest.raises(ConfigError, match=text):
         train(make("a", epochs=1, augment=name))
+
+
+def test_a_fault_in_a_process_that_loads_batches_is_one_line(make):
+    with pytest.raises(ConfigError, match=r"^--augment mine.py:fails: fails: [^\n]*$"):
+        train(make("a", epochs=1, augment="mine.py:fails", workers=1))

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -91,7 +92,7 @@ def _doubts(file: Path, store: "Store", known: Sequence["ShapeRecord"]) -> Itera
     if unlearnt := sorted(tested - learnt.keys()):
         yield (
             f"{store.path}: no training example of {first_few(unlearnt)}, which test shapes"
-            " are: no model can name them"
+            " are: a model names only what it has learnt"
         )
     if own := store.ignored_classes:
         yield (
@@ -105,7 +106,8 @@ def _misspelt(file: Path, counts: Counter[str]) -> Iterator[str]:
     """Yield a line for each class of one shape whose name is nearly that of a larger class."""
     for label in sorted(label for label, count in counts.items() if count == 1):
         larger = [other for other, count in counts.items() if count > 1]
-        if near := get_close_matches(label, larger, n=1, cutoff=_NEAR):
+        near = get_close_matches(label, larger, n=1, cutoff=_NEAR)
+        if near and re.sub(r"\d+", "", label) != re.sub(r"\d+", "", near[0]):  # numbers differ
             yield f"{file}: class {label} has one shape; is {near[0]} meant?"
 
 
@@ -182,7 +184,8 @@ def _print_table(table: Table) -> None:
     else:
         for row in table_rows(bare):
             print_line("\n".join(f"{name}: {text}" for name, text in row.items()) + "\n")
-        print_line(str(bare.caption or ""))
+        if bare.caption:
+            print_line(str(bare.caption))
 
 
 def _print_records(records: Sequence[Mapping[str, Any]], as_json: bool) -> None:

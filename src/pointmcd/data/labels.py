@@ -139,7 +139,8 @@ def _columns(path: str | Path) -> tuple[list[int], Table]:
         if classes:
             lacking = f"paths: call it {' or '.join(_PATHS)}"
         raise ConfigError(
-            f"--labels {path}: line 1 ({', '.join(head)}) names no column of {lacking}"
+            f"--labels {path}: line 1 ({', '.join(head)}) names no column of {lacking}; if it is a"
+            " shape, put path,class above it"
         )
     splits = [i for i, cell in enumerate(head) if cell == "split"]
     return [paths[0], classes[0], *splits[:1]], table[1:]

@@ -200,6 +200,6 @@ def twin_notes(
     if apart := [pair for pair in known if labels[pair[0]] != labels[pair[1]]]:
         (name, original), rest = apart[0], len(apart) - 1
         told = f"{name} is {labels[name]} and its twin {original} {labels[original]}"
-        others = f" ({rest} more pairs like this)" * (rest > 0)
-        notes.append({"name": "twins", "note": f"{told}{others}; one of the labels is wrong"})
+        others = f" ({rest} more like this)" * (rest > 0)
+        notes.append({"name": "twins", "note": f"{told}{others}; is one of the labels wrong?"})
     return notes

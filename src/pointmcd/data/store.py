@@ -92,6 +92,7 @@ class Store(Tabular):
         self.known_parts: Mapping[int, Shorts] | None = None
         self.stored_up = self.up
         self.own_fingerprint, self.label_file = self._fingerprint(), labels
+        self.own_fingerprints = {self.own_fingerprint, self._fingerprint("coordinates")}
         self.from_validation: frozenset[int] = frozenset()
         self.ignored_classes: tuple[str, ...] = ()
         if labels is not None:
@@ -237,15 +238,17 @@ class Store(Tabular):
         """Hash over rig, renderer, seed, points, names, classes, splits and labels of parts.
 
         Teachers and runs carry it: what was trained on another split could have seen test shapes.
-        `own_fingerprint` is that without a label file, for what no label changes.
+        `own_fingerprint` is that without a label file, for what no label changes;
+        `own_fingerprints` also has that of stores made before it took in the coordinates.
         """
         return self._fingerprint()
 
-    def _fingerprint(self) -> str:
+    def _fingerprint(self, left_out: str = "") -> str:
         shapes = [(s.name, s.label, s.split) for s in self.shapes]
         parts: list[Any] = [] if self.parts is None else [self.parts]
         # Stores made before are known without.
-        parts += [self.meta[name] for name in ("part_labels", "coordinates") if name in self.meta]
+        later = [name for name in ("part_labels", "coordinates") if name != left_out]
+        parts += [self.meta[name] for name in later if name in self.meta]
         if self.known_parts is not None:
             parts += [[i, one.tolist()] for i, one in sorted(self.known_parts.items())]
         if bare := [s.name for s in self.shapes if s.unlabelled]:

@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,12 @@ from torch import nn
 from pointmcd import __version__
 from pointmcd.device import pick_device
 from pointmcd.encoders.image_encoder import ImageEncoder
-from pointmcd.errors import ConfigError, RunError, ShapeError
+from pointmcd.errors import ConfigError, OtherSettingsError, ShapeError
 from pointmcd.files import replacing
 from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare
 from pointmcd.progress import silent
+from pointmcd.settings import MOST_SEED
 from pointmcd.shapes.clouds import check_finite
 from pointmcd.students.registry import create_student
 from pointmcd.tasks.task import get_task
@@ -88,7 +89,7 @@ class PointCloudEstimator(BaseEstimator):  # type: ignore[misc]
         with tempfile.TemporaryDirectory() as temporary, silent(not self.verbose):
             work = Path(self.folder or temporary)
             labels = write(work / "shapes")
-            prepared |= {"points": self.points, "up": self.up, "seed": seed}
+            prepared |= {"points": int(self.points), "up": self.up, "seed": seed}
             kept = work if self.store is None else _place(Path(self.store), work, prepared)
             store = kept / "store"
             settings: dict[str, Any] = {"seed": seed, "device": self.device, "labels": labels}
@@ -108,17 +109,10 @@ class PointCloudEstimator(BaseEstimator):  # type: ignore[misc]
                     )
                 )
                 if self.teacher is not None:
-                    lesson, epochs = get_task(task).lesson, self.teacher_epochs
                     with _in_python():
-                        teach(
-                            TeachConfig(store, self.teacher, task=lesson, epochs=epochs, **settings)
-                        )
-            try:
+                        teach(self._lesson(task, store, **settings))
+            with _in_python():
                 run = train(self._training(task, store, work / "run", **settings))
-            except RunError as error:  # in a folder that is given
-                raise ConfigError(
-                    f"folder: {work / 'run'} is of another fit; choose another folder"
-                ) from error
             # On the CPU: the estimator is to be pickled.
             self.model_ = load_model(Run(run), "last", torch.device("cpu"))
 
@@ -131,12 +125,18 @@ class PointCloudEstimator(BaseEstimator):  # type: ignore[misc]
             task=task,
             student=self.student,
             teacher=self.teacher,
-            points=self.points,
-            epochs=self.epochs,
-            batch_size=self.batch_size,
+            points=int(self.points),
+            epochs=int(self.epochs),
+            batch_size=int(self.batch_size),
             objective=(objective,) if isinstance(objective, str) else tuple(objective),
             **settings,
         )
+
+    def _lesson(self, task: str, store: Path, **settings: Any) -> TeachConfig:
+        """The settings of the teacher."""
+        epochs = None if self.teacher_epochs is None else int(self.teacher_epochs)
+        lesson = get_task(task).lesson
+        return TeachConfig(store, str(self.teacher), task=lesson, epochs=epochs, **settings)
 
     def _check(self, task: str) -> None:
         """Refuse what cannot be meant before hours of work.
@@ -144,9 +144,14 @@ class PointCloudEstimator(BaseEstimator):  # type: ignore[misc]
         Raises:
             ConfigError: naming the parameter.
         """
-        for name in ("points", "epochs", "batch_size"):
-            if not isinstance(value := getattr(self, name), int | np.integer):
+        for name in ("points", "epochs", "batch_size", "teacher_epochs"):
+            value = getattr(self, name)
+            if not (isinstance(value, int | np.integer) or (value is None and name[0] == "t")):
                 raise ConfigError(f"{name}: is {value!r}; give a whole number")
+        if self.teacher_epochs is not None and self.teacher_epochs < 1:
+            raise ConfigError(f"teacher_epochs: is {self.teacher_epochs}; must be at least 1")
+        if not isinstance(self.objective, str | Sequence):
+            raise ConfigError(f"objective: is {self.objective!r}; give a text, or a list of them")
         with _in_python():
             create_student(self.student)
             if self.teacher is not None:
@@ -157,6 +162,10 @@ class PointCloudEstimator(BaseEstimator):  # type: ignore[misc]
     def _seed(self) -> int:
         """The seed of a fit: `random_state`, or one drawn from it, as in scikit-learn."""
         if isinstance(self.random_state, int | np.integer):
+            if not 0 <= self.random_state <= MOST_SEED:
+                raise ConfigError(
+                    f"random_state: is {self.random_state}; must be from 0 to {MOST_SEED}"
+                )
             return int(self.random_state)
         return int(check_random_state(self.random_state).randint(2**31 - 1))
 
@@ -177,6 +186,9 @@ def _in_python() -> Iterator[None]:
     """Let errors name a parameter as Python does: batch_size, not --batch-size."""
     try:
         yield
+    except OtherSettingsError as error:  # in a folder that is given
+        place = str(error).partition(":")[0]
+        raise ConfigError(f"folder: {place} is of another fit; choose another folder") from error
     except ConfigError as error:
         text = re.sub("--([a-z]+(?:-[a-z]+)*)", lambda name: name[1].replace("-", "_"), str(error))
         raise ConfigError(text) from error
@@ -221,7 +233,8 @@ def listed_labels(y: Any, count: int) -> list[Any]:
     """
     if y is None:
         raise ConfigError("y: is None; give a label for each shape, None where it is not known")
-    if isinstance(y, str | Mapping) or not isinstance(y, Iterable) or getattr(y, "ndim", 1) != 1:
+    unordered = isinstance(y, str | bytes | Mapping | Set) or not isinstance(y, Iterable)
+    if unordered or getattr(y, "ndim", 1) != 1:
         shape = f" of shape {list(y.shape)}" if hasattr(y, "shape") else ""
         raise ConfigError(f"y: is a {type(y).__name__}{shape}; give a list of labels [S]")
     if len(labels := list(y)) != count:

@@ -24,7 +24,7 @@ def find_files(
     """Return files, each once, with all meshes and clouds in the folders, and what was passed over.
 
     Hidden files and folders are left out, and what `predict` has written: NAME-parts.ply with its
-    picture, and folders in a folder that files were sorted into. Companions of meshes (.mtl) are
+    picture, and copies that files were sorted into. Companions of meshes (.mtl) are
     not mentioned.
 
     Args:
@@ -42,8 +42,9 @@ def find_files(
             found[path] = None
             continue
         files = [file for file in sorted(path.rglob("*")) if file.is_file()]
-        if copies := {file.parent for file in files if file.name == _PLACED} - {path}:
-            files = [file for file in files if copies.isdisjoint(file.parents)]
+        sorted_into = {file.parent for file in files if file.name == _PLACED} - {path}
+        copies = {copy for folder in sorted_into for copy in _placed(folder)}
+        files = [file for file in files if file not in copies]
         files = [file for file in files if not _is_one_of(file, leave_out)]
         kinds = {file: kind_of(file.relative_to(path).as_posix()) for file in files}
         shapes = [file for file, kind in kinds.items() if kind and kind[1:] in known]
@@ -148,9 +149,8 @@ def _move_on(
 
     Only what the list in the folder names is removed: anything else there is the user's own.
     """
-    manifest = folder / _PLACED
     kept = {path.resolve() for path in (*files, *placed)}
-    before = [folder / name for name in (read_json(manifest) if manifest.exists() else [])]
+    before = _placed(folder)
     others: defaultdict[str, list[Path]] = defaultdict(list)
     for copy in before:
         if copy.is_file() and copy.resolve() not in kept:
@@ -162,7 +162,13 @@ def _move_on(
                 copy.unlink()
     there = {copy.relative_to(folder).as_posix() for copy in (*before, *written) if copy.exists()}
     if there:
-        write_json(manifest, sorted(there))
+        write_json(folder / _PLACED, sorted(there))
+
+
+def _placed(folder: Path) -> list[Path]:
+    """Return the copies that earlier calls have put into a folder."""
+    manifest = folder / _PLACED
+    return [folder / name for name in read_json(manifest)] if manifest.exists() else []
 
 
 def _unnumbered(file: Path) -> str:

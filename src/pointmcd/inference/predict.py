@@ -109,7 +109,7 @@ def predictions(
             known = class_of(path)
             notes: list[str] = []
             cloud, whole = read_cloud(path, used.points, 0, columns, notes, used.features)
-            if notes and len(np.unique(cloud, axis=0)) < used.points:
+            if not isinstance(whole, Surface) and len(np.unique(cloud, axis=0)) < used.points:
                 notes.append(f"fewer distinct points than the {used.points:,} used in training")
             file = InputFile(path, cloud, known, targets, up=theirs, whole=whole)
         except ShapeError as error:
@@ -117,13 +117,15 @@ def predictions(
             continue
         output, unlikeness = _answer(used, file, where)
         found = task.predict(output, replace(file, unlikeness=unlikeness), used.labels)
-        yield replace(found, read="; ".join(notes) or _read_as(file), up=file.up)
+        yield replace(found, read="; ".join([*_mesh_notes(file), *notes]), up=file.up)
 
 
-def _read_as(file: InputFile) -> str:
+def _mesh_notes(file: InputFile) -> Iterator[str]:
     """Say that a mesh was read, and why what is told of each face is not written."""
-    known = not isinstance(file.whole, Surface) or file.whole.mesh.origin is not None
-    return "mesh" if known or not file.targets else "mesh; no .seg: its order of faces is unknown"
+    if isinstance(file.whole, Surface):
+        yield "mesh"
+        if file.targets and file.whole.mesh.origin is None:
+            yield "no .seg: its order of faces is unknown"
 
 
 def _class_reader(

@@ -144,7 +144,7 @@ def _read_as(source: ShapeSource, shape: PreparedShape, store: Store) -> str:
     """Describe how the file was read, and whether the teacher was trained on other renderings."""
     is_cloud = isinstance(source, CloudSource)
     used = splats.RENDERER if is_cloud else RENDERER
-    read = [f"{shape.read:,} points", *shape.notes] if is_cloud else ["mesh"]
+    read = [f"{shape.read:,} points" if is_cloud else "mesh", *shape.notes]
     if used not in store.renderers:
         known, here = ("meshes", "splats") if is_cloud else ("splats", "a rendered mesh")
         read.append(f"seen as {here}; the teacher learnt from {known}")

@@ -66,10 +66,11 @@ def prepare(config: PrepareConfig) -> PrepareResult:
         StoreError: when the folder is in use for something else, or no shape is left.
     """
     config.check()
-    if (Path(config.source) / "store.json").is_file():
-        raise ConfigError(
-            f"{config.source}: is a store already; give it to pointmcd teach or train"
-        )
+    with suppress(OSError):  # of a name that is too long
+        if (Path(config.source) / "store.json").is_file():
+            raise ConfigError(
+                f"{config.source}: is a store already; give it to pointmcd teach or train"
+            )
     found = find_shapes(config.source, config.columns)
     plan = make_plan(config, found)
     if RENDERER in plan.renderer and ray_caster() is LibiglIndex:
@@ -132,8 +133,11 @@ def _finish(plan: Plan, notes: Sequence[dict[str, str]]) -> PrepareResult:
     if all("variant" in record for shapes in full.values() for record in shapes):
         reason = f"; first: {skipped[0]['reason']}" if skipped else ""
         raise StoreError(f"{plan.source}: none of {len(skipped)} shapes is usable{reason}")
-    twins = _twins(plan, full)
+    known = read_json(store / "store.json") if (store / "store.json").exists() else None
+    twins = _twins(plan, full, known)
     content = {**_content(plan, full, twins), "skipped": skipped, "twins": twins}
+    if known and "coordinates" not in known:  # teachers and runs know it as it was
+        del content["coordinates"]
     noted = [note for shard in shards.values() for note in shard["notes"]]
     noted += _lost_variants(failed)
     labels = {shape["name"]: shape["class"] for shape in content["shapes"]}
@@ -156,12 +160,17 @@ def _lost_variants(failed: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     ]
 
 
-def _twins(plan: Plan, full: Mapping[str, Sequence[dict[str, Any]]]) -> list[list[str]]:
-    """Return the names of each shape of train or val and the test shape that it is a twin of."""
+def _twins(
+    plan: Plan, full: Mapping[str, Sequence[dict[str, Any]]], known: dict[str, Any] | None
+) -> list[list[str]]:
+    """Return the names of each shape of train or val and the test shape that it is a twin of.
+
+    `known` is the content of store.json where the store was whole before.
+    """
     store, config = plan.config.store, plan.config
     if config.twins == "keep" or config.points < LEAST_POINTS:
         return []
-    if (store / "store.json").exists() and "twins" in (known := read_json(store / "store.json")):
+    if known and "twins" in known:
         return list(known["twins"])  # the plan was the same
     places = [(shard, row) for shard, records in full.items() for row in range(len(records))]
     shapes = [record for records in full.values() for record in records if "variant" not in record]

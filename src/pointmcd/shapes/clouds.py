@@ -94,7 +94,7 @@ def stray_notes(points: Reals) -> list[str]:
     away = np.linalg.norm(points - np.median(points, axis=0), axis=1)
     if np.quantile(away, 0.9) > _DOT:
         return []
-    return ["nearly all points lie in one small spot, far from a stray part; remove that part"]
+    return ["nearly all points lie in one small spot, far from a part that may not belong to it"]
 
 
 def refuse_other_files(path: Path) -> None:

@@ -13,7 +13,7 @@ from pointmcd.data.store import Store
 from pointmcd.device import pick_device
 from pointmcd.encoders.custom import MODULE_PREFIX
 from pointmcd.encoders.image_encoder import ImageEncoder, split_names
-from pointmcd.errors import StoreError
+from pointmcd.errors import OtherSettingsError, StoreError
 from pointmcd.files import read_json, remove, remove_stale, replacing, write_json
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.describe import described
@@ -79,7 +79,7 @@ def _is_done(folder: Path, store: Store, kind: type[Lesson], config: TeachConfig
     same = settings == decisive_settings(kind, config)
     same = same and made["store_fingerprint"] == store.fingerprint
     if not same or _has_others(config, made, weights):
-        raise StoreError(
+        raise OtherSettingsError(
             f"{folder}: a teacher of that name was made with other"
             f" {'weights of the encoder' if same else 'settings'}; give --name another name, or"
             " --overwrite"

@@ -13,6 +13,7 @@ from pointmcd.tasks.task import Task, get_task
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.run import Run, note_changed_code
 from pointmcd.training.weights import (
+    WEIGHTS,
     features_of,
     is_weights,
     list_pretrained,
@@ -53,7 +54,9 @@ def open_start(place: Path) -> Start:
     """
     if is_weights(place):
         return _of_weights(place)
-    if not place.exists() and len(place.parts) == 1:  # perhaps a name
+    if place.name == WEIGHTS:
+        raise ConfigError(f"--init {place}: give its folder, {place.parent}")
+    if not place.exists():
         raise ConfigError(
             f"--init {place}: is no run folder, no folder of exported weights and none of the"
             f" weights that come with pointmcd: {', '.join(list_pretrained())}"
@@ -83,7 +86,7 @@ def _of_weights(place: Path) -> Start:
     note_changed_code(file, told | made)
     known = {"task": told["task"], **made}
     about = {
-        "run": str(place),
+        "run": str(place.resolve() if place.exists() else place),
         "teacher": made["settings"].get("teacher"),
         "labels_of": stores_of_labels(known),  # exports of before it was kept
         "validation_of": stores_of_labels(known, validation=True),
@@ -132,13 +135,14 @@ def check_start(start: dict[str, Any], config: TrainConfig, store: Store) -> Non
             f"--init {start['run']}: learnt from labels; --task {config.task} starts from a run"
             " without labels, or from nothing"
         )
-    if config.fit_on == "train" and store.own_fingerprint in start["validation_of"]:
+    validated = not store.own_fingerprints.isdisjoint(start["validation_of"])
+    if config.fit_on == "train" and validated:
         raise ConfigError(
             f"--init {start['run']}: learnt the labels of this store's validation split; give"
             " --fit-on train+val too"
         )
     few = "--labels" if config.labels else "--label-fraction" if config.label_fraction < 1 else ""
-    if few and store.own_fingerprint in known:
+    if few and not store.own_fingerprints.isdisjoint(known):
         raise ConfigError(
             f"--init {start['run']}: learnt from labels of this store; with {few} it would know"
             " those that are left out"

@@ -5,6 +5,7 @@ import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TypeVar
 
 import torch.distributed as dist
@@ -16,6 +17,8 @@ from pointmcd.device import pick_device
 from pointmcd.errors import ConfigError, PointMCDError
 
 Result = TypeVar("Result")
+#: How long processes wait for each other: the main one may describe large stores meanwhile.
+_PATIENCE = timedelta(days=1)
 
 
 def join(device: str) -> None:
@@ -32,7 +35,8 @@ def join(device: str) -> None:
     except ConfigError as error:
         error.printed_elsewhere = os.environ.get("RANK", "0") != "0"
         raise
-    PartialState(cpu=on_cpu or parse_flag_from_env("ACCELERATE_USE_CPU"))
+    on_cpu = on_cpu or parse_flag_from_env("ACCELERATE_USE_CPU")
+    PartialState(cpu=on_cpu, timeout=_PATIENCE)
     if process_count() > 1:
         atexit.register(_leave)
 

@@ -10,7 +10,7 @@ from typing import Any
 from pointmcd.checkpoint import load_checkpoint, save_checkpoint, under_prefix, with_prefix
 from pointmcd.data.store import Store
 from pointmcd.device import settle
-from pointmcd.errors import ConfigError, RunError, StoreError
+from pointmcd.errors import ConfigError, OtherSettingsError, RunError, StoreError
 from pointmcd.files import remove_stale
 from pointmcd.progress import Estimate, fitting, note, progress_bar
 from pointmcd.tasks.task import Task
@@ -189,7 +189,7 @@ def existing_run(plan: Plan) -> Run | None:
         remove_stale(folder)
     if not (folder / "run.json").exists():
         if folder.exists() and not (folder.is_dir() and all(map(is_begun, folder.iterdir()))):
-            raise RunError(f"{folder}: is not a run folder; choose another --out")
+            raise OtherSettingsError(f"{folder}: is not a run folder; choose another --out")
         return None
     try:
         run = Run(folder)
@@ -201,7 +201,7 @@ def existing_run(plan: Plan) -> Run | None:
     if field is None:
         return run
     if not config.overwrite:
-        raise RunError(
+        raise OtherSettingsError(
             f"{folder}: holds a run that differs in {field}; choose another --out, or --overwrite"
         )
     return None

@@ -174,10 +174,13 @@ class Trainer:
         Those of shapes that stay there are made when they are asked for.
         """
         batches, threads = iter(loader), int(loader.pin_memory)
-        # Once more than there are batches: accelerate's loader then knows that a pass has ended.
-        for batch in map_ahead(lambda _: next(batches, None), range(len(loader) + 1), threads):
-            if batch is not None:
-                yield batch
+        try:
+            # Once more than there are batches: accelerate's loader then knows a pass has ended.
+            for batch in map_ahead(lambda _: next(batches, None), range(len(loader) + 1), threads):
+                if batch is not None:
+                    yield batch
+        except ConfigError as error:  # of a loader process, torch gives the traceback as its text
+            raise ConfigError(error.args[0].strip().rpartition("ConfigError: ")[2]) from error
 
     @property
     def captures(self) -> bool:
@@ -439,7 +442,8 @@ def _accelerator(config: TrainConfig) -> Accelerator:
     AcceleratorState._reset_state(reset_partial_state=process_count() == 1)
     device = pick_device(config.device)  # refuses one that is not there
     kind = device.type
-    if kind == "cuda" and device.index is not None:  # accelerate takes the current one
+    alone = process_count() == 1  # the processes of a launch have a device each
+    if kind == "cuda" and device.index is not None and alone:  # accelerate takes the current one
         torch.cuda.set_device(device)
     on_cpu = kind == "cpu"
     if on_cpu and config.precision == "fp16":  # accelerate would pass over it in silence
