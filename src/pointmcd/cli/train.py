@@ -72,26 +72,6 @@ def train_command(arguments: Sequence[str]) -> Callable[..., None]:
         from pointmcd.training.several import learning_curve as run_all
         from pointmcd.training.train import train as run
 
-        if config is not None:
-            from pointmcd.training.run import read_config
-
-            objective = settings.objective or read_config(config).objective
-            settings = replace(settings, objective=objective)
-        else:
-            settings = replace(
-                settings,
-                objective=settings.objective or recipe_objective(recipe),
-                task=recipe_task(settings.task, recipe),
-            )
-        if no_distill:
-            settings = replace(settings, teacher=None)
-        elif distill == "auto":
-            if learning_curve:
-                raise UsageError(
-                    "train: --distill auto is for one share of the labels; leave out"
-                    " --learning-curve"
-                )
-            settings = _decided(settings, seeds)
         several = {"--folds": folds, "--seeds": seeds}
         given = [name for name, value in several.items() if value is not None]
         if learning_curve and given:
@@ -100,6 +80,15 @@ def train_command(arguments: Sequence[str]) -> Callable[..., None]:
             raise UsageError("train: --at-once is for --seeds, --folds or --learning-curve")
         if form != TEXT and seeds is None:
             raise UsageError("train: --markdown, --json and --csv are for --seeds; leave them out")
+        if learning_curve and distill == "auto" and not no_distill:
+            raise UsageError(
+                "train: --distill auto is for one share of the labels; leave out --learning-curve"
+            )
+        settings = _completed(settings, config, recipe)
+        if no_distill:
+            settings = replace(settings, teacher=None)
+        elif distill == "auto":
+            settings = _decided(settings, seeds)
         if is_main():
             print_labels(settings.labels, settings.store)
         if seeds is not None:
@@ -114,6 +103,19 @@ def train_command(arguments: Sequence[str]) -> Callable[..., None]:
                 print_line(str(folder))
 
     return train
+
+
+def _completed(settings: TrainConfig, file: Path | None, recipe: str) -> TrainConfig:
+    """Return the settings with the objectives and the task's options of a file, or of a recipe."""
+    if file is not None:
+        from pointmcd.training.run import read_config
+
+        return replace(settings, objective=settings.objective or read_config(file).objective)
+    return replace(
+        settings,
+        objective=settings.objective or recipe_objective(recipe),
+        task=recipe_task(settings.task, recipe),
+    )
 
 
 def _evaluate_folds(run: Path, device: str) -> None:
