@@ -6,13 +6,8 @@ from pathlib import Path
 import pytest
 
 from pointmcd.errors import ConfigError
-from pointmcd.training.config import (
-    LATER_FIELDS,
-    RECIPES,
-    TrainConfig,
-    apply_recipe,
-    recipe_task,
-)
+from pointmcd.training.config import LATER_FIELDS, TrainConfig
+from pointmcd.training.recipes import RECIPES, apply_recipe, recipe_task
 
 STORE = Path("/data/store")
 

@@ -18,13 +18,8 @@ from pointmcd.cli.output import (
     print_tables,
 )
 from pointmcd.options import Flag, metavar
-from pointmcd.training.config import (
-    RECIPES,
-    TrainConfig,
-    apply_recipe,
-    recipe_objective,
-    recipe_task,
-)
+from pointmcd.training.config import TrainConfig
+from pointmcd.training.recipes import RECIPES, apply_recipe, recipe_objective, recipe_task
 
 
 def train_command(arguments: Sequence[str]) -> Callable[..., None]:
