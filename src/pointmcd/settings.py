@@ -35,7 +35,7 @@ def check_choices(config: Any) -> None:
     """
     seed = getattr(config, "seed", 0)
     if not (isinstance(seed, int) and 0 <= seed <= MOST_SEED):
-        raise ConfigError(f"--seed {seed}: must be from 0 to {MOST_SEED}, a whole number")
+        raise ConfigError(f"--seed {seed}: must be from 0 to {MOST_SEED}")
     for name, hint in get_type_hints(type(config)).items():
         kinds, value = (hint, *get_args(hint)), getattr(config, name)
         for allowed in (get_args(kind) for kind in kinds if get_origin(kind) is Literal):

@@ -203,7 +203,7 @@ def test_from_the_command_line(cli, quick_run, tmp_path):
     assert re.fullmatch(
         r"[\d.e-]+ ms for a shape of 32 points, in ONNX Runtime on \d+ thread.*", latency
     )
-    assert size == f"{path.stat().st_size / 1e6:.1f} MB"
+    assert size == f"{path.name}: {path.stat().st_size / 1e6:.1f} MB"
     assert told_by(path)["checkpoint"] == "last"
 
 

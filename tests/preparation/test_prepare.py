@@ -15,6 +15,12 @@ from pointmcd.preparation import prepare_shape, shards
 from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare
 
+#: A PLY file of points alone.
+CLOUD_PLY = (
+    b"ply\nformat ascii 1.0\nelement vertex 2\nproperty float x\nproperty float y\n"
+    b"property float z\nend_header\n0 0 0\n1 1 1\n"
+)
+
 
 def edit(path, **changes):
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
@@ -95,6 +101,30 @@ def test_a_fragment_far_away_is_noted(few_meshes, quick, tmp_path):
     (note,) = prepare(PrepareConfig(tmp_path / "meshes", tmp_path / "store", **quick)).notes
     assert note["name"] == mesh.relative_to(tmp_path / "meshes").with_suffix("").as_posix()
     assert "far from a part that may not belong" in note["note"]
+
+
+def test_new_and_lost_shapes_are_named(few_meshes, quick, tmp_path):
+    meshes, options = tmp_path / "meshes", {**quick, "test_fraction": 0}
+    shutil.copytree(few_meshes, meshes)
+    first, second = sorted(meshes.rglob("*.off"))[:2]
+    prepare(PrepareConfig(meshes, tmp_path / "store", **options))
+    second.rename(second.with_name("zz.off"))
+    told = r"of the shapes, 1 is new \(.*/zz\) and 1 is gone \(.*\); choose another folder, or"
+    with pytest.raises(StoreError, match=told):
+        prepare(PrepareConfig(meshes, tmp_path / "store", **options))
+    assert first.exists()
+
+
+def test_a_class_without_a_shape_that_can_be_used(few_meshes, quick, tmp_path):
+    shutil.copytree(few_meshes, tmp_path / "meshes")
+    lost = tmp_path / "meshes" / "zebra" / "train"
+    lost.mkdir(parents=True)
+    for number in range(4):
+        (lost / f"{number}.ply").write_bytes(CLOUD_PLY)
+    made = prepare(PrepareConfig(tmp_path / "meshes", tmp_path / "store", **quick))
+    notes = [note["note"] for note in made.notes]
+    assert "class zebra: none of its 4 shapes can be used" in notes
+    assert "clouds:PATH reads those" in made.skipped[0]["reason"]
 
 
 def test_a_store_is_no_source(made, quick, tmp_path):
@@ -192,12 +222,12 @@ def test_only_missing_shards_are_made(made, few_meshes, quick, files_of, tmp_pat
 @pytest.mark.parametrize(
     ("change", "field"),
     [
-        ({"points": 16}, "points 32, not 16"),
-        ({"seed": 3}, "seed 0, not 3"),
+        ({"points": 16}, "--points 32, not 16"),
+        ({"seed": 3}, "--seed 0, not 3"),
         ({"rig": "ring12"}, "rig.cameras"),
-        ({"up": "z"}, "rig.up y, not z"),
-        ({"shard_size": 5}, "shard_size 4, not 5"),
-        ({"val_fraction": 0.3}, "val_fraction 0.15, not 0.3"),
+        ({"up": "z"}, "--up y, not z"),
+        ({"shard_size": 5}, "--shard-size 4, not 5"),
+        ({"val_fraction": 0.3}, "--val-fraction 0.15, not 0.3"),
     ],
 )
 def test_another_plan_is_refused(made, few_meshes, quick, files_of, change, field):

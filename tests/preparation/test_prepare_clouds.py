@@ -82,7 +82,7 @@ def test_columns_notes_and_sizes(furniture_root, tmp_path, quick):
     source, store = f"clouds:{tmp_path / 'set'}", tmp_path / "store"
     with pytest.raises(StoreError, match=r"none of 2 .* index or label; name the columns"):
         prepare(PrepareConfig(source, store, **quick))
-    with pytest.raises(StoreError, match="was begun with columns None, not 2,3,4"):
+    with pytest.raises(StoreError, match="was made with --columns None, not 2,3,4"):
         prepare(PrepareConfig(source, store, columns="2,3,4", **quick))
     result = prepare(PrepareConfig(source, store, columns="2,3,4", overwrite=True, **quick))
     assert (result.done, result.sizes) == (2, (40, 41))

@@ -45,7 +45,7 @@ def test_the_same_store_goes_on_and_another_source_is_refused(hdf5, tmp_path, qu
     plan = json.loads((tmp_path / "store" / "plan.json").read_text())
     assert plan["source"] == f"modelnet40:{hdf5.resolve()}"
     assert prepare(PrepareConfig(f"ModelNet40:{hdf5}", tmp_path / "store", **quick)).done == 9
-    with pytest.raises(StoreError, match="was begun with"):
+    with pytest.raises(StoreError, match="was made with --seed 0, not 1; choose another"):
         prepare(PrepareConfig(f"modelnet40:{hdf5}", tmp_path / "store", **{**quick, "seed": 1}))
 
 

@@ -114,7 +114,7 @@ def test_a_store_that_lacks_them_says_what_to_run(tiny_store, few_meshes, small_
         Store(tiny_store).points(np.array([0]), 8, ("normals",))
     shared = {"points": 32, "rig": small_rig, "workers": 1}
     prepare(PrepareConfig(few_meshes, tmp_path / "s", **shared))
-    with pytest.raises(StoreError, match="was begun with features none, not normals"):
+    with pytest.raises(StoreError, match="was made with --features none, not normals"):
         prepare(PrepareConfig(few_meshes, tmp_path / "s", features=("normals",), **shared))
 
 

@@ -166,7 +166,7 @@ def test_killed_and_run_again_by_two(few_meshes, varied, quick, small_rig, files
 
 def test_a_store_of_another_number_is_refused(few_meshes, varied, quick, tmp_path):
     store = copy_store(varied, tmp_path / "store")
-    with pytest.raises(StoreError, match="was begun with variants 2, not 3"):
+    with pytest.raises(StoreError, match="was made with --variants 2, not 3"):
         prepare(PrepareConfig(few_meshes, store, **quick | {"variants": 3}))
 
 

@@ -160,7 +160,7 @@ def test_prepare_leaves_twins_out(source, settings, tmp_path):
     used = [len(dropped.indices(split)) for split in ("train", "val", "test")]
     assert sum(used) == len(every) - 1
     assert dropped.fingerprint != warned.fingerprint
-    with pytest.raises(StoreError, match="was begun with twins drop, not warn"):
+    with pytest.raises(StoreError, match="was made with --twins drop, not warn"):
         prepare(PrepareConfig(source, tmp_path / "drop", **settings))
 
 

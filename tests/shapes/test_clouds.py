@@ -3,7 +3,7 @@ import pytest
 import trimesh
 
 from pointmcd.errors import ShapeError
-from pointmcd.shapes.clouds import read_points
+from pointmcd.shapes.clouds import read_cloud, read_points
 from pointmcd.shapes.mesh import normalise, read_mesh
 from pointmcd.shapes.sampling import sample_surface
 
@@ -31,6 +31,7 @@ WRITERS = {
 
 def write(folder, suffix, points):
     path = folder / f"cloud.{suffix}"
+    folder.mkdir(exist_ok=True)
     if suffix == "npy":
         np.save(path, points)
     else:
@@ -125,6 +126,33 @@ def test_not_finite(tmp_path, suffix, bad):
     points = POINTS.copy()
     points[3, 1] = bad
     refused(write(tmp_path, suffix, points), "NaN or infinite")
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_points_that_a_camera_did_not_measure_are_left_out(tmp_path, suffix):
+    gaps, notes = np.insert(POINTS, [2, 5], np.nan, axis=0), []
+    chosen, whole = read_cloud(write(tmp_path, suffix, gaps), 16, 0, notes=notes)
+    wanted, every = read_cloud(write(tmp_path / "whole", suffix, POINTS), 16, 0)
+    np.testing.assert_allclose(chosen, wanted, atol=1e-6)
+    np.testing.assert_allclose(whole[~np.isnan(whole[:, 0])], every, atol=1e-6)
+    assert np.isnan(whole).all(axis=1).nonzero()[0].tolist() == [2, 6]
+    assert "without 2 points that are NaN" in notes
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_cloud_without_any_coordinate(tmp_path, suffix):
+    refused(write(tmp_path, suffix, np.full_like(POINTS, np.nan)), "no point has coordinates")
+
+
+@pytest.mark.parametrize(("kind", "told"), [("f4", True), ("f8", False)])
+def test_coordinates_that_their_type_rounds(tmp_path, kind, told):
+    notes = []
+    far = (np.random.default_rng(0).random((200, 3)) * 2 + [0, 4649776, 0]).astype(kind)
+    np.save(tmp_path / "utm.npy", far)
+    read_cloud(tmp_path / "utm.npy", 16, 0, notes=notes)
+    found = [note for note in notes if "coordinates near 4,649,77" in note]
+    assert len(found) == told
+    assert all("steps of 0.5 in float32; save them as float64, or" in note for note in found)
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

@@ -47,7 +47,7 @@ RIGHT = {
 
 @pytest.mark.parametrize("kind", RIGHT)
 def test_right(kind):
-    points, note, _ = read_array(npy(RIGHT[kind]))
+    points, note, *_ = read_array(npy(RIGHT[kind]))
     np.testing.assert_allclose(points, CLOUD, atol=1e-6)
     turned = kind in ("[3, N]", "[1, 3, N]", "[6, N]")
     assert note == (f"turned from {kind[-5]} x 40" if turned else None)

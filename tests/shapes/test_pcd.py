@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pcd_files import BODIES, POINTS, header, literals
 
+from pointmcd.shapes.cloud_files import parse_rows
 from pointmcd.shapes.pcd import _unpack_lzf, parse_pcd
 
 
@@ -22,8 +23,11 @@ def test_every_kind_gives_the_points(kind):
 def test_gaps_are_dropped(kind):
     holes = POINTS.copy()
     holes[7], holes[9, 1] = np.nan, np.nan
-    kept = np.delete(POINTS, [7, 9], axis=0)
-    np.testing.assert_array_equal(parse_pcd(header(50, kind) + BODIES[kind](holes)).points, kept)
+    kept, notes = np.delete(POINTS, [7, 9], axis=0), []
+    rows = parse_rows(header(50, kind) + BODIES[kind](holes), "pcd", "a", notes=notes)
+    np.testing.assert_array_equal(rows.points, kept)
+    assert (~rows.kept).nonzero()[0].tolist() == [7, 9]
+    assert notes == ["without 2 points that are NaN"]
 
 
 @pytest.mark.parametrize("kind", BODIES)

@@ -193,7 +193,7 @@ def test_columns_that_are_not_there(columns, words):
 def test_a_wide_table_is_turned():
     cloud = np.random.default_rng(0).normal(size=(40, 3))
     text = "\n".join(" ".join(map(str, row)) for row in cloud.T)
-    points, note, _ = read_table(text.encode())
+    points, note, *_ = read_table(text.encode())
     np.testing.assert_array_equal(points, cloud)
     assert note == "turned from 3 x 40"
 

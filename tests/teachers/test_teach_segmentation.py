@@ -304,7 +304,8 @@ def test_the_command_tells_part_miou_as_train_does(store, cli):
     status, out, error = cli("teach", store, "--task", "segmentation", *options)
     assert (status, len(out.splitlines())) == (0, 1)
     metrics = evaluate_teacher(store / "teachers" / "lite0-segmentation", "val")
-    told = f"note: its answers for points have {metrics.part_miou:.1%} part mIoU on the validation"
+    value = f"{metrics.part_miou:.1%}"
+    told = f"note: the teacher's part mIoU on the points of the validation split is {value};"
     assert told in error
 
 

@@ -38,5 +38,5 @@ def export(
 
     path = export_run(run, to, out_path, checkpoint, points, half, licence)
     weights = path if path.is_file() else path / WEIGHTS
-    console.print(f"{weights.stat().st_size / 1e6:.1f} MB", soft_wrap=True)
+    console.print(f"{weights.name}: {weights.stat().st_size / 1e6:.1f} MB", soft_wrap=True)
     print_line(str(path))

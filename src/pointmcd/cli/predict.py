@@ -96,6 +96,8 @@ def predict(
             "confidences are not calibrated: fewer than 20 labelled shapes were held out"
             " (train --folds holds out each of them in turn)"
         )
+    if up is None and known and not json:
+        note(f"{known[0].up} is taken to point up in the files; --up names another axis")
     _write(every, json, csv)
     if sort_into is not None:
         _sort(known, given, sort_into, link)

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +14,8 @@ from pointmcd.progress import console, note
 
 #: Notes that are alike, but for their numbers, and are all printed.
 _ALIKE = 3
+#: Labelled shapes of which each counts.
+_FEW = 100
 
 
 def prepare(config: Annotated[PrepareConfig, tyro.conf.arg(name="")]) -> None:
@@ -21,9 +23,9 @@ def prepare(config: Annotated[PrepareConfig, tyro.conf.arg(name="")]) -> None:
     from pointmcd.preparation.prepare import prepare as run
 
     result = run(config)
-    for entry in result.skipped:
-        console.print(f"skipped: {entry['reason']}", style="yellow", soft_wrap=True)
-    for line in _lines(result.notes):
+    for line in _lines((one["reason"], one["source"]) for one in result.skipped):
+        console.print(f"skipped: {line}", style="yellow", soft_wrap=True)
+    for line in _lines((f"{one['name']}: {one['note']}", one["name"]) for one in result.notes):
         note(line)
     console.print(_splits(result.store), soft_wrap=True)
     sizes = " to ".join(f"{size:,}" for size in dict.fromkeys(result.sizes or ()))
@@ -33,12 +35,14 @@ def prepare(config: Annotated[PrepareConfig, tyro.conf.arg(name="")]) -> None:
     print_line(f"{result.store}: {result.done} shapes{clouds}{variants}, {skipped}")
 
 
-def _lines(notes: Sequence[Mapping[str, str]]) -> Iterator[str]:
-    """Yield a line for each note; of many that differ in numbers alone, the first."""
+def _lines(lines: Iterable[tuple[str, str]]) -> Iterator[str]:
+    """Yield lines, each given with the name of what it is about; of many that are alike, the first.
+
+    They are if they differ in names and numbers alone.
+    """
     kinds: dict[str, list[str]] = {}
-    for one in notes:
-        line = f"{one['name']}: {one['note']}"
-        kinds.setdefault(re.sub(r"\d+", "0", one["note"]), []).append(line)
+    for line, name in lines:
+        kinds.setdefault(re.sub(r"\d+", "0", line.replace(name, "")), []).append(line)
     for alike in kinds.values():
         if len(alike) <= _ALIKE:
             yield from alike
@@ -52,7 +56,17 @@ def _splits(folder: Path) -> str:
 
     store = Store(folder)
     counts = Counter(shape.split for shape in store.shapes)
-    known = sum(store.is_labelled(int(index)) for index in store.indices("train"))
-    labelled = "" if known == counts["train"] else f" ({known:,} labelled)"
+    labelled = {
+        split: sum(store.is_labelled(int(index)) for index in store.indices(split))
+        for split in ("train", "val", "test")
+    }
+    known, every = labelled["train"], sum(labelled.values())
+    if 2 * known < every <= _FEW:
+        note(
+            f"{folder}: {known} of {every} labelled shapes are learnt from, the others validate and"
+            " test; to learn from all, prepare with --val-fraction 0 --test-fraction 0, and"
+            " measure by train --folds"
+        )
+    of = "" if known == counts["train"] else f" ({known:,} labelled)"
     train, val, test = (f"{counts[split]:,} {split}" for split in ("train", "val", "test"))
-    return f"splits: {train}{labelled}, {val}, {test}"
+    return f"splits: {train}{of}, {val}, {test}"

@@ -37,6 +37,6 @@ def _compare_with_students(folder: Path, task: "Task") -> None:
     metrics, best = evaluate_teacher(folder, "val"), task.best_name
     caution = task.caution(metrics)
     note(
-        f"its answers for points have {metrics.main[best]:.1%} {best} on the validation"
-        f" split, which train shows of students{f'; {caution}' if caution else ''}"
+        f"the teacher's {best} on the points of the validation split is {metrics.main[best]:.1%};"
+        f" train shows that of the student{f'; {caution}' if caution else ''}"
     )

@@ -15,7 +15,8 @@ from pointmcd.files import replacing
 ALIKE = "the same but for case, blanks or Unicode; rename one"
 #: The label file in the folder of a run or teacher that learnt from one.
 LABELS = "labels.csv"
-_PATHS, _CLASSES = ("path", "file", "name", "shape"), ("class", "label", "category")
+_PATHS = ("path", "file", "name", "shape", "filename", "file_name", "filepath", "file_path")
+_CLASSES = ("class", "label", "category")
 _SPLITS = ("train", "val", "test")
 
 
@@ -137,7 +138,7 @@ def _columns(path: str | Path) -> tuple[list[int], Table]:
     if not (paths and classes):
         lacking = f"classes: call it {' or '.join(_CLASSES)}"
         if classes:
-            lacking = f"paths: call it {' or '.join(_PATHS)}"
+            lacking = f"paths: call it {' or '.join(_PATHS[:4])}"
         raise ConfigError(
             f"--labels {path}: line 1 ({', '.join(head)}) names no column of {lacking}; if it is a"
             " shape, put path,class above it"

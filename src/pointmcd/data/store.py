@@ -491,6 +491,10 @@ def _map(path: Path | str, *identity: int) -> Array:
 def _read_meta(path: Path) -> dict[str, Any]:
     command = f"with: pointmcd prepare SOURCE {path}"
     if not path.is_dir():
+        if path.is_file():
+            raise StoreError(
+                f"{path}: is a file, not a store; make one with: pointmcd prepare FOLDER STORE"
+            )
         raise StoreError(f"{path}: no such store; make one {command}")
     if not (path / "store.json").exists():
         if not (path / "plan.json").exists():

@@ -40,10 +40,12 @@ class FileCloud(CloudSource):
         rows = parse_rows(data, suffix, self.location, self.columns, notes, self.features)
         if rows is None:
             raise ShapeError(f"{self.location}: has faces; prepare meshes apart from clouds")
-        count = len(rows.points)
+        count = len(rows.points if rows.kept is None else rows.kept)
         parts = unknown_parts(count) if self.unlabelled else self.read_labels()
         if parts is not None and len(parts) != count:
             raise ShapeError(f"{self.location}: {len(parts)} part labels for {count} points")
+        if parts is not None and rows.kept is not None:
+            parts = parts[rows.kept]
         return Cloud(check_finite(rows.points, self.location), parts, notes, rows.features)
 
 

@@ -1,7 +1,7 @@
 """Files of a folder or zip that are passed over: what to tell of them."""
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from pathlib import PurePosixPath
 
 from pointmcd.datasets.sources import Note
@@ -15,7 +15,7 @@ _USUAL = frozenset(("train.txt", "test.txt", "val.txt", "valid.txt"))
 _EXPECTED_NAMES = frozenset(
     ("thumbs.db", "desktop.ini", "parts.json", "readme", "license", "licence", "citation")
 )
-_EXPECTED_SUFFIXES = frozenset((".mtl", ".bin", ".md"))
+_EXPECTED_SUFFIXES = frozenset((".mtl", ".md"))
 #: Names that one note tells.
 _MAX_TOLD = 5
 
@@ -38,7 +38,7 @@ def other_notes(
     unread = resembling_lists(others)
     if unread:
         notes.append(f"{_told(unread)}: named like a list of a split, but not read as one")
-    kinds = Counter(kind for file in others.difference(unread) if (kind := kind_of(file)))
+    kinds = _counted(others.difference(unread), tree)
     if kinds:
         notes.append(f"not read: {kinds_text(kinds)}{_advice(tree, kinds, shapes)}")
     return [{"name": tree.path.name, "note": note} for note in notes]
@@ -51,7 +51,14 @@ def kinds_text(kinds: Counter[str]) -> str:
 
 def count_kinds(tree: FileTree) -> Counter[str]:
     """Count the files of each kind, without hidden ones and litter."""
-    return Counter(kind for file in tree.files if (kind := kind_of(file)))
+    return _counted(tree.files, tree)
+
+
+def _counted(files: Iterable[str], tree: FileTree) -> Counter[str]:
+    kinds = Counter(kind for file in files if (kind := kind_of(file)))
+    if any(file.lower().endswith(".gltf") for file in tree.files):  # whose buffers they are
+        del kinds[".bin"]
+    return kinds
 
 
 def kind_of(file: str) -> str | None:

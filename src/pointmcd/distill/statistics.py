@@ -38,6 +38,7 @@ def channel_statistics(targets: Targets) -> ChannelStatistics:
     for start in range(0, shapes, _AT_ONCE):
         rows = np.arange(start, min(start + _AT_ONCE, shapes))
         part = targets[rows].astype(np.float64).reshape(-1, channels)
+        part[~np.isfinite(part)] = np.nan  # passed over here: the loss tells of it
         scaler.partial_fit(part)
         least = np.minimum(least, part.min(axis=0))
     return ChannelStatistics(scaler.mean_, np.sqrt(scaler.var_), least)

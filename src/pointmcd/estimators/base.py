@@ -254,7 +254,8 @@ def checked_cloud(shape: Any, place: int) -> Doubles:
         kind = type(shape).__name__
         raise ShapeError(f"X[{place}]: is a {kind}; give points [N, 3], or files") from error
     if cloud.ndim != 2 or cloud.shape[1] != 3 or not len(cloud):
-        raise ShapeError(f"X[{place}]: a cloud is [N, 3], not {list(cloud.shape)}")
+        hint = "; give its coordinates alone, [:, :3]" * (cloud.ndim == 2 and cloud.shape[1] > 3)
+        raise ShapeError(f"X[{place}]: a cloud is [N, 3], not {list(cloud.shape)}{hint}")
     cloud = check_finite(cloud, f"X[{place}]")
     if (cloud == cloud[0]).all():
         raise ShapeError(f"X[{place}]: all points are at one place")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.base import ClassifierMixin, TransformerMixin
+from sklearn.base import ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.metrics import accuracy_score
 from sklearn.utils.validation import check_is_fitted
 
@@ -140,12 +140,22 @@ class PointCloudClassifier(ClassifierMixin, PointCloudEstimator):  # type: ignor
         return float(accuracy_score([plain(labels[i]) for i in known], said, sample_weight=weights))
 
 
-class PointCloudEmbedder(TransformerMixin, PointCloudClassifier):  # type: ignore[misc]
+class PointCloudEmbedder(
+    ClassNamePrefixFeaturesOutMixin,  # type: ignore[misc]
+    TransformerMixin,  # type: ignore[misc]
+    PointCloudClassifier,
+):
     """Embed shapes by the student of a classifier: features [S, C] for any other estimator.
 
     It takes the parameters of `PointCloudClassifier`, and learns from the same shapes and labels,
     or without labels from the teacher's features alone.
     """
+
+    @property
+    def _n_features_out(self) -> int:
+        """What scikit-learn counts the names of features by."""
+        student: Any = self.model_.student
+        return int(student.num_features)
 
     def fit(self, X: Any, y: Sequence[Any] | None = None) -> "PointCloudEmbedder":  # noqa: N803
         """Fit to shapes, and to their labels where there are any.

@@ -24,8 +24,8 @@ _OF_ALL = {"label_fraction": 1.0, "label file": NO_FILE}
 
 
 def compare(
-    runs: Sequence[str | Path],
-    baseline: Sequence[str | Path] = (),
+    runs: str | Path | Sequence[str | Path],
+    baseline: str | Path | Sequence[str | Path] = (),
     checkpoint: Checkpoint = "last",
     read: Callable[[Path, Checkpoint], RunResult] | None = None,
     scoring: Scoring | None = None,
@@ -35,8 +35,8 @@ def compare(
     """Compare evaluated runs with baseline runs on the test split, on the rest, or by folds.
 
     Args:
-        runs: run folders of any number of variants and seeds; runs that differ only in their seed
-            form a variant, and so do those of label files with equally many labels.
+        runs: run folders, or one, of any number of variants and seeds; runs that differ only in
+            their seed form a variant, and so do those of label files with equally many labels.
         baseline: run folders of one variant; without them the variants are only summarised.
         checkpoint: which weights to judge, "last" or "best".
         read: reads the result of a run; by default its predictions on the test split.
@@ -52,6 +52,7 @@ def compare(
             tested on different shapes or trained on stores that do not match, or the baseline is
             not one variant.
     """
+    runs, baseline = ([one] if isinstance(one, str | Path) else one for one in (runs, baseline))
     if not runs:
         raise RunError("no runs to compare: give at least one run folder")
     check_votes(voting)

@@ -191,7 +191,7 @@ def open_evaluation(
     if split == REST:
         indices, data = _rest(run, data), data.with_own_labels()
     if not len(indices):
-        hint = "; a label file's column split makes one; after train --folds take --split folds"
+        hint = ": add a column split to the label file; or, after train --folds, use --split folds"
         hint *= split == "test"
         raise StoreError(f"{data.path}: no shapes in the {split} split; nothing to evaluate{hint}")
     return run, data, indices

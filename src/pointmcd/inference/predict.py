@@ -1,7 +1,6 @@
 """Predict on mesh and point cloud files, from points alone."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from itertools import count
@@ -9,28 +8,25 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from pointmcd.data.dataset import Batch
 from pointmcd.datasets.layout import SPLITS
 from pointmcd.device import pick_device
-from pointmcd.errors import ConfigError, ShapeError
+from pointmcd.errors import ShapeError
 from pointmcd.inference.files import find_files
-from pointmcd.inference.predictor import Predictor, open_predictor
+from pointmcd.inference.predictor import open_predictor, told_class
 from pointmcd.inference.teacher import open_teacher, predict_by_views, refuse_run_options
-from pointmcd.ops.masked_max import max_over_points
 from pointmcd.options import Axis
-from pointmcd.shapes.axes import axis_of_files, turn
+from pointmcd.shapes.axes import axis_of_files
 from pointmcd.shapes.clouds import read_cloud
 from pointmcd.shapes.sampling import Surface
 from pointmcd.tasks.task import InputFile, Labels, Prediction, Task
 from pointmcd.teachers.stored import is_teacher
+from pointmcd.typing import Reals
 
 
 def predict(
     run: str | Path,
-    files: str | Path | Sequence[str | Path],
+    files: str | Path | Reals | Sequence[str | Path] | Sequence[Reals],
     label: str | None = None,
     out: str | Path | None = None,
     checkpoint: str = "last",
@@ -50,7 +46,9 @@ def predict(
     Args:
         run: the folder of a run, or of a teacher that does a task itself; or exported weights: a
             folder, a name of `list_pretrained`, or `hf-hub:OWNER/NAME`.
-        files: any mesh or point cloud files, or one; of folders, all in them.
+        files: any mesh or point cloud files, or one; of folders, all in them. Of a run, in their
+            place, clouds as arrays, or one, as `Predictor.predict` takes them: for many calls load
+            the run once, by `open_predictor`.
         label: for a model that is given the class of a shape, as in part segmentation: that of all
             files. By default the folder that a file lies in names it, as `prepare` reads folders:
             CLASS/NAME or CLASS/{train,test}/NAME. A run with a single class needs neither.
@@ -77,8 +75,14 @@ def predict(
         ShapeError: when a folder holds neither meshes nor clouds.
         PointMCDError: when `out` cannot be written to.
     """
-    some = [Path(file) for file in ([files] if isinstance(files, str | Path) else files)]
-    every = [one for file in some for one in (find_files([file])[0] if file.is_dir() else [file])]
+    some: list[Any] = (
+        [files] if isinstance(files, str | Path) or hasattr(files, "__array__") else list(files)
+    )
+    if some and hasattr(some[0], "__array__"):
+        opened = open_predictor(run, checkpoint, device)
+        return [opened.predict(np.asarray(cloud), label, up) for cloud in some]
+    paths = [Path(file) for file in some]
+    every = [one for file in paths for one in (find_files([file])[0] if file.is_dir() else [file])]
     return list(predictions(run, every, label, out, checkpoint, device, columns, up))
 
 
@@ -115,9 +119,8 @@ def predictions(
         except ShapeError as error:
             yield task.prediction(path, fault=str(error))
             continue
-        output, unlikeness = _answer(used, file, where)
-        found = task.predict(output, replace(file, unlikeness=unlikeness), used.labels)
-        yield replace(found, read="; ".join([*_mesh_notes(file), *notes]), up=file.up)
+        found = used.answer(file)
+        yield replace(found, read="; ".join([*_mesh_notes(file), *notes]))
 
 
 def _mesh_notes(file: InputFile) -> Iterator[str]:
@@ -132,17 +135,10 @@ def _class_reader(
     name: str, task: Task, known: Labels, label: str | None
 ) -> Callable[[Path], str | None]:
     """A function that returns the class of a file; None for a task that is given none."""
-    classes = known.known
-    if label is not None and not task.takes_class:
-        raise ConfigError(f"--label {label}: the model of {name} takes no class; leave it out")
-    if label is not None and label not in classes:
-        raise ConfigError(
-            f"--label {label}: is not a class of {name}; use one of {', '.join(classes)}"
-        )
-    if label is None and task.takes_class and len(classes) > 1:
-        return partial(_class_of, classes)
-    every = (label or classes[0]) if task.takes_class else None
-    return lambda path: every
+    told = told_class(name, task, known, label)
+    if told is None and task.takes_class:
+        return partial(_class_of, known.known)
+    return lambda path: told
 
 
 def _with_targets(
@@ -164,35 +160,6 @@ def _class_of(classes: Sequence[str], path: Path) -> str:
             f" after its class: {', '.join(classes)}"
         )
     return folder.name
-
-
-def _answer(used: Predictor, file: InputFile, device: torch.device) -> tuple[Tensor, float | None]:
-    """Compute the calibrated output for one file, on the CPU, and how unlike the labelled it is."""
-    upright = turn(file.points, file.up, used.up, used.features)
-    points = torch.from_numpy(upright)[None].to(device)
-    known = torch.tensor([used.labels.class_id(file.label)], device=device)
-    batch = Batch(points, known)
-    with torch.inference_mode(), _embedding(used) as embedding:
-        output: Tensor = used.model(*used.task.inputs(batch))
-    unlikeness = used.labelled.unlikeness(embedding[0]) if used.labelled and embedding else None
-    return output[0].float().cpu() / used.temperature, unlikeness
-
-
-@contextmanager
-def _embedding(used: Predictor) -> Iterator[list[Tensor]]:
-    """Yield a list that the student's embedding [C] comes into, where it is asked for."""
-    found: list[Tensor] = []
-    if used.labelled is None:
-        yield found
-        return
-    student: Any = used.model.student
-    hook = student.register_forward_hook(
-        lambda module, inputs, seen: found.append(max_over_points(seen.embeddings)[0])
-    )
-    try:
-        yield found
-    finally:
-        hook.remove()
 
 
 def output_paths(

@@ -1,20 +1,31 @@
 """A trained model with all that prediction needs, from a run or from exported weights."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
-from pointmcd.errors import ConfigError, RunError
+from pointmcd.data.dataset import Batch
+from pointmcd.device import pick_device
+from pointmcd.errors import ConfigError, RunError, ShapeError
 from pointmcd.inference.pretrained import from_pretrained
-from pointmcd.tasks.task import Labels, Task, get_task
+from pointmcd.ops.masked_max import max_over_points
+from pointmcd.options import Axis
+from pointmcd.shapes.axes import axis_of_files, turn
+from pointmcd.shapes.clouds import check_finite, cloud_order, normalise_cloud
+from pointmcd.shapes.features import count_channels
+from pointmcd.tasks.task import InputFile, Labels, Prediction, Task, get_task
 from pointmcd.training.calibration import temperature_of
 from pointmcd.training.model import load_model
 from pointmcd.training.run import Run
 from pointmcd.training.unlikeness import Labelled, labelled_of
 from pointmcd.training.weights import features_of, is_weights, labels_of, up_of
+from pointmcd.typing import Reals
 
 
 @dataclass(frozen=True)
@@ -48,9 +59,80 @@ class Predictor:
         """The point encoder in the model."""
         return getattr(self.model, "student", self.model)
 
+    def predict(
+        self, points: Reals, label: str | None = None, up: Axis | None = None
+    ) -> Prediction:
+        """Predict on one cloud in memory, as `pointmcd.predict` does on a file.
 
-def open_predictor(place: str | Path, checkpoint: str, device: torch.device) -> Predictor:
-    """Load a model that was trained with labels, as `open_trained` does.
+        Args:
+            points: [N, 3 + F], N at least 1, of any scale and place, in any order: coordinates,
+                then the channels of the features that the model takes. Points of which all
+                coordinates are NaN are left out.
+            label: the class of the shape, for a model that labels parts and knows several.
+            up: the axis that points up; by default that of the shapes which the model learnt from.
+
+        Raises:
+            ShapeError: when the points are none of these.
+            ConfigError: when the model needs a class, or knows none of that name.
+        """
+        cloud = np.asarray(points)
+        known = told_class(self.name, self.task, self.labels, label)
+        if known is None and self.task.takes_class:
+            classes = ", ".join(self.labels.known)
+            raise ConfigError(f"label: {self.name} needs the class of the shape: one of {classes}")
+        wanted = 3 + count_channels(self.features)
+        if cloud.ndim != 2 or cloud.shape[1] != wanted or cloud.dtype.kind not in "fiu":
+            raise ShapeError(f"points: are {list(cloud.shape)}; give numbers [N, {wanted}]")
+        cloud = cloud[~np.isnan(cloud[:, :3]).all(axis=1)]
+        whole = normalise_cloud(check_finite(cloud[:, :3], "points")).astype(np.float32)
+        beside = cloud[:, 3:].astype(np.float32)
+        chosen = np.concatenate([whole, beside], axis=1)[cloud_order(whole, self.points)]
+        theirs = axis_of_files(up, self.up, self.name)
+        return self.answer(InputFile(Path("points"), chosen, known, up=theirs, whole=whole))
+
+    def answer(self, file: InputFile) -> Prediction:
+        """Return what the task says of a file that has been read."""
+        output, unlikeness = self._output(file)
+        found = self.task.predict(output, replace(file, unlikeness=unlikeness), self.labels)
+        return replace(found, up=file.up)
+
+    def _output(self, file: InputFile) -> tuple[Tensor, float | None]:
+        """The calibrated output for one file, on the CPU, and how unlike the labelled it is."""
+        device = next(self.model.parameters()).device
+        upright = turn(file.points, file.up, self.up, self.features)
+        known = torch.tensor([self.labels.class_id(file.label)], device=device)
+        batch = Batch(torch.from_numpy(upright)[None].to(device), known)
+        with torch.inference_mode(), self._embedding() as embedding:
+            output: Tensor = self.model(*self.task.inputs(batch))
+        near = self.labelled.unlikeness(embedding[0]) if self.labelled and embedding else None
+        return output[0].float().cpu() / self.temperature, near
+
+    @contextmanager
+    def _embedding(self) -> Iterator[list[Tensor]]:
+        """Yield a list that the student's embedding [C] comes into, where it is asked for."""
+        found: list[Tensor] = []
+        if self.labelled is None:
+            yield found
+            return
+        hook = self.student.register_forward_hook(
+            lambda module, inputs, seen: found.append(max_over_points(seen.embeddings)[0])
+        )
+        try:
+            yield found
+        finally:
+            hook.remove()
+
+
+def open_predictor(
+    place: str | Path, checkpoint: str = "last", device: str | torch.device = "auto"
+) -> Predictor:
+    """Load a model that was trained with labels, to predict on clouds in memory.
+
+    Args:
+        place: the folder of a run; or exported weights: a folder, a name of `list_pretrained`, or
+            `hf-hub:OWNER/NAME`.
+        checkpoint: of a run: "last" or "best".
+        device: cpu, cuda, mps or auto.
 
     Raises:
         RunError: when it was not, or the run or its checkpoint cannot be used.
@@ -59,10 +141,27 @@ def open_predictor(place: str | Path, checkpoint: str, device: torch.device) -> 
     """
     if not is_weights(place):
         Run(place).refuse_pretrained()
-    trained = open_trained(place, checkpoint, device)
+    where = pick_device(device) if isinstance(device, str) else device
+    trained = open_trained(place, checkpoint, where)
     if not trained.task.labelled:
         raise RunError(f"{place}: was pretrained without labels and predicts no classes")
     return trained
+
+
+def told_class(name: str, task: Task, known: Labels, label: str | None) -> str | None:
+    """Return the class that a model is told of a shape: the one given, or the only one it knows.
+
+    Raises:
+        ConfigError: when the model takes no class, or knows none of that name.
+    """
+    if label is not None and not task.takes_class:
+        raise ConfigError(f"--label {label}: the model of {name} takes no class; leave it out")
+    if label is not None and label not in known.known:
+        raise ConfigError(
+            f"--label {label}: is not a class of {name}; use one of {', '.join(known.known)}"
+        )
+    only = known.known[0] if task.takes_class and len(known.known) == 1 else None
+    return label or only
 
 
 def open_trained(place: str | Path, checkpoint: str, device: torch.device) -> Predictor:

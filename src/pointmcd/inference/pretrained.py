@@ -3,18 +3,27 @@
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from pointmcd.checkpoint import load_module
 from pointmcd.errors import ConfigError
 from pointmcd.extras import import_extra
 from pointmcd.inference.model_card import CARD
+from pointmcd.inference.model_card import about as describe_model
 from pointmcd.students.registry import create_student
 from pointmcd.tasks.classification import Classifier
 from pointmcd.tasks.task import get_task
-from pointmcd.training.model import build_model
-from pointmcd.training.run import note_changed_code
-from pointmcd.training.weights import HUB, WEIGHTS, features_of, labels_of, read_weights
+from pointmcd.training.model import build_model, load_model
+from pointmcd.training.run import Run, note_changed_code
+from pointmcd.training.weights import (
+    HUB,
+    WEIGHTS,
+    features_of,
+    is_weights,
+    labels_of,
+    read_weights,
+)
 
 
 def create_model(
@@ -26,8 +35,9 @@ def create_model(
 
     Args:
         student: as `train --student` takes it.
-        pretrained: a name of `list_pretrained`, a folder of exported weights, or
-            `local-dir:FOLDER`, or `hf-hub:OWNER/NAME` with the extra `hub`; None: random weights.
+        pretrained: a name of `list_pretrained`, a folder of exported weights (also written
+            `local-dir:FOLDER`), the folder of a run, whose last weights are taken, or
+            `hf-hub:OWNER/NAME` with the extra `hub`; None: random weights.
         num_classes: K. By default that of the weights. Where it is another, or the weights are of
             another task, the head is new and the student's weights alone are taken. With neither
             weights nor K, the student itself is returned, which gives `PointFeatures`.
@@ -58,17 +68,26 @@ def create_model(
 
 
 def from_pretrained(place: str | Path) -> nn.Module:
-    """Return the model of named weights, of a folder or of the hub, as `create_model` does.
+    """Return the model of named weights, of a folder, a run or the hub, as `create_model` does.
 
     Of part segmentation it takes points [B, N, 3] and classes [B], and gives logits [B, N, P]; of
     pretraining it is the student with nothing behind it.
     """
+    if not is_weights(place) and (Path(place) / "run.json").is_file():
+        return _of_run(Run(place))
     file, tensors, about = read_weights(place)
     task, features = get_task(about["task"]), features_of(about)
     model = build_model(task, about["student"], labels_of(about), features)
     note_changed_code(file, about | about["run"])
     load_module(model, tensors, str(file))
     model.about = about  # type: ignore[assignment]
+    return model.train()
+
+
+def _of_run(run: Run) -> nn.Module:
+    run.refuse_unfinished()
+    model = load_model(run, "last", torch.device("cpu"))
+    model.about = describe_model(run, model, "last")  # type: ignore[assignment]
     return model.train()
 
 

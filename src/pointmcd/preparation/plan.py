@@ -16,6 +16,8 @@ from pointmcd.datasets.sources import CloudSource, ShapeSource
 from pointmcd.errors import ConfigError, PointMCDError, StoreError
 from pointmcd.files import is_temporary, read_json, remove_stale, write_json
 from pointmcd.preparation.config import PrepareConfig
+from pointmcd.settings import option
+from pointmcd.tables import first_few
 from pointmcd.views import splats
 from pointmcd.views.render import RENDERER
 from pointmcd.views.rig import Rig, get_rig, list_rigs
@@ -28,6 +30,8 @@ _DECISIVE = (
     *("points", "variants", "seed", "shard_size", "val_fraction", "test_fraction"),
     *("columns", "twins"),
 )
+#: What a plan has of the settings, by their names there.
+_TOLD = {*_DECISIVE, "features", "rig.up"}
 
 
 @dataclass(frozen=True)
@@ -186,8 +190,30 @@ def _check_same(store: Path, plan: Plan) -> None:
     # Older plans do not name them.
     older = {"twins": "warn", "variants": 0, "features": "none"}
     begun = {**older, **read_json(store / "plan.json")}
-    for field, old, new in _differences("", begun, {"features": "none", **plan.to_json()}):
-        raise StoreError(f"{store}: was begun with {field} {old}, not {new}; {remedy}")
+    wanted = {"features": "none", **plan.to_json()}
+    shapes, others = begun.pop("items", []), wanted.pop("items")
+    for field, old, new in _differences("", begun, wanted):
+        told = option(field.removeprefix("rig.")) if field in _TOLD else field
+        raise StoreError(f"{store}: was made with {told} {old}, not {new}; {remedy}")
+    if shapes != others:
+        raise StoreError(f"{store}: {_told_change(shapes, others)}; {remedy}")
+
+
+def _told_change(before: Sequence[list[Any]], now: Sequence[list[Any]]) -> str:
+    """Say how shapes, each a name, a class and a split, differ from those of a store."""
+    old, new = ({name: rest for name, *rest in rows} for rows in (before, now))
+    added, gone = sorted(new.keys() - old.keys()), sorted(old.keys() - new.keys())
+    told = [
+        f"{len(names):,} {'is' if len(names) == 1 else 'are'} {word} ({first_few(names)})"
+        for names, word in ((added, "new"), (gone, "gone"))
+        if names
+    ]
+    if told:
+        return f"of the shapes, {' and '.join(told)}"
+    for name, (label, split) in new.items():
+        if [label, split] != old[name]:
+            return f"shape {name} had class and split {old[name]}, now {[label, split]}"
+    return "its shapes came in another order"
 
 
 def _differences(field: str, old: Any, new: Any) -> Iterator[tuple[str, Any, Any]]:

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -142,12 +143,23 @@ def _finish(plan: Plan, notes: Sequence[dict[str, str]]) -> PrepareResult:
     noted += _lost_variants(failed)
     labels = {shape["name"]: shape["class"] for shape in content["shapes"]}
     told = twin_notes(twins, plan.config.twins == "drop", labels)
+    told += _lost_classes(plan, content["classes"])
     content["notes"] = [*notes, *noted, *content["notes"], *told]
     write_json(store / "store.json", content)
     read = [record["read"] for shapes in full.values() for record in shapes if "read" in record]
     sizes = (min(read), max(read)) if read else None
     done, variants = len(content["shapes"]), len(content["variant_of"])
     return PrepareResult(store, done, skipped, content["notes"], sizes, variants)
+
+
+def _lost_classes(plan: Plan, kept: Collection[str]) -> list[dict[str, str]]:
+    """Note the classes of which no shape can be used."""
+    every = Counter(item.label for item in plan.items if not item.variant)
+    return [
+        {"name": label, "note": f"class {label}: none of its {count} shapes can be used"}
+        for label, count in every.items()
+        if label is not None and label not in kept
+    ]
 
 
 def _lost_variants(failed: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:

@@ -136,7 +136,7 @@ def _score(
     fit_y, score_y = map(store.labels, shapes)
     rows = []
     with progress_bar() as progress:
-        task = progress.add_task("probed", total=len(encoders), note="")
+        task = progress.add_task("probe", total=len(encoders), note="")
         for name, of_seeds in encoders:
             progress.update(task, note=name)
             scores = []

@@ -15,7 +15,7 @@ from pointmcd.training.run import Run
 
 
 def write_report(
-    runs: Sequence[str | Path],
+    runs: str | Path | Sequence[str | Path],
     out: str | Path,
     baseline: Sequence[str | Path] = (),
     over_labels: Sequence[str | Path] = (),
@@ -24,8 +24,8 @@ def write_report(
     """Write one self-contained HTML page about evaluated runs.
 
     Args:
-        runs: run folders of any number of variants and seeds. Without `baseline`, those of the
-            variant "baseline" become the baseline of the others.
+        runs: run folders, or one, of any number of variants and seeds. Without `baseline`, those
+            of the variant "baseline" become the baseline of the others.
         out: the file to write, or a folder in which to write report.html.
         baseline: run folders of the variant that the others are held against.
         over_labels: run folders, with several numbers of labels, of the learning curve; by
@@ -39,6 +39,9 @@ def write_report(
         RunError: when a run is not evaluated or the runs cannot be compared.
         ConfigError: when shapes are to be turned and plotly is absent.
     """
+    runs, baseline, over_labels = (
+        [one] if isinstance(one, str | Path) else one for one in (runs, baseline, over_labels)
+    )
     if not runs:
         raise RunError("no runs to report on: give at least one run folder")
     if view:

@@ -64,7 +64,7 @@ def evaluate_corrupted(
     clean = scores(None)
     found: dict[str, list[dict[str, Doubles]]] = {}
     with progress_bar() as bar:
-        bar_task = bar.add_task("corrupted", total=len(corruptions) * len(SEVERITIES), note="")
+        bar_task = bar.add_task("corrupt", total=len(corruptions) * len(SEVERITIES), note="")
         for name in corruptions:
             bar.update(bar_task, note=name)
             found[name] = []

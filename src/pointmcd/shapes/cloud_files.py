@@ -14,7 +14,10 @@ from pointmcd.shapes.numpy_file import read_array
 from pointmcd.shapes.pcd import parse_pcd
 from pointmcd.shapes.ply import parse_points
 from pointmcd.shapes.text_table import read_table
-from pointmcd.typing import Doubles
+from pointmcd.typing import Array, Doubles
+
+#: Share of a cloud's size that steps between numbers may have.
+_COARSE = 0.005
 
 
 def parse_cloud(data: bytes, suffix: str, name: str) -> Doubles | None:
@@ -38,7 +41,8 @@ def parse_rows(
 ) -> Rows | None:
     """Read the positions of a cloud, `[N, 3]`, N at least 1; None for a PLY file with faces.
 
-    Features that it has come as students take them, float32 `[N, 3]`.
+    Features that it has come as students take them, float32 `[N, 3]`. Rows without any coordinate
+    (NaN in all three) are left out: a depth camera writes them where it measured nothing.
 
     Args:
         data: the file.
@@ -62,7 +66,30 @@ def parse_rows(
         if rows.note and notes is not None:
             notes.append(rows.note)
         values = {k.name: k.read(rows.features[k.name]) for k in KINDS if k.name in rows.features}
-        return Rows(rows.points.astype(np.float64), rows.note, values)
+        if notes is not None:
+            notes += _coarse_notes(rows.points)
+        points = rows.points.astype(np.float64)
+        kept = np.asarray(~np.isnan(points).all(axis=1))
+        if kept.all():
+            return Rows(points, rows.note, values)
+        if not kept.any():
+            raise FormatError("no point has coordinates, all are NaN")
+        if notes is not None:
+            notes.append(f"without {(~kept).sum():,} points that are NaN")
+        return Rows(points[kept], rows.note, {k: v[kept] for k, v in values.items()}, kept)
+
+
+def _coarse_notes(points: Array) -> list[str]:
+    """Note coordinates [N, 3] whose type is too coarse so far from the origin, as of UTM."""
+    placed = points[np.isfinite(points).all(axis=1)]
+    if points.dtype.kind != "f" or not len(placed):
+        return []
+    most, size = np.abs(placed).max(), float(np.ptp(placed, axis=0).max())
+    step = float(np.spacing(most))
+    if step <= _COARSE * size or not size:
+        return []
+    told = f"coordinates near {most:,.0f} have steps of {step:g} in {points.dtype}"
+    return [f"{told}; save them as float64, or subtract an offset first"]
 
 
 def _rows(

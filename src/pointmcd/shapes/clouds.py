@@ -16,9 +16,9 @@ from pointmcd.typing import Doubles, Floats, Indices, Reals
 
 
 def read_points(
-    path: Path,
+    path: str | Path,
     count: int,
-    seed: int,
+    seed: int = 0,
     columns: str | None = None,
     notes: list[str] | None = None,
     features: Sequence[str] = (),
@@ -43,10 +43,10 @@ def read_points(
         float32 `[P, 3 + F]`: coordinates, then the channels of the features.
 
     Raises:
-        ShapeError: when the file is absent, of another type, empty, has NaN or infinite points, or
-            lacks a feature.
+        ShapeError: when the file is absent, of another type, empty, lacks a feature, or has points
+            of which some coordinates are NaN or infinite (where all are NaN, they are left out).
     """
-    return read_cloud(path, count, seed, columns, notes, features)[0]
+    return read_cloud(Path(path), count, seed, columns, notes, features)[0]
 
 
 def read_cloud(
@@ -60,7 +60,8 @@ def read_cloud(
     """Return what `read_points` does, and what they were taken from.
 
     That is, for a mesh, the surface that they were sampled from; for a cloud, all of its points
-    float32 `[N, 3]`, in the order of the file and in the same unit sphere.
+    float32 `[N, 3]`, in the order of the file and in the same unit sphere; NaN where the file has
+    no coordinates.
     """
     refuse_other_files(path)
     suffix, name, rows = path.suffix[1:].lower(), str(path), None
@@ -79,7 +80,12 @@ def read_cloud(
     if notes is not None:
         notes += [f"{len(rows.points):,} points", *stray_notes(cloud)]
     beside = wanted(rows.features, features, name).values()
-    return np.concatenate([cloud, *beside], axis=1)[cloud_order(cloud, count)], cloud
+    chosen = np.concatenate([cloud, *beside], axis=1)[cloud_order(cloud, count)]
+    if rows.kept is None:
+        return chosen, cloud
+    whole = np.full((len(rows.kept), 3), np.nan, dtype=np.float32)
+    whole[rows.kept] = cloud
+    return chosen, whole
 
 
 #: Distance from the middle within which nine tenths of a shape's points lie if it is but a dot.
@@ -128,14 +134,14 @@ def check_finite(points: Reals, where: str) -> Doubles:
     return np.ascontiguousarray(points, dtype=np.float64)
 
 
-def normalise_cloud(points: Doubles, name: str) -> Doubles:
-    """Centre a cloud `[N, 3]` at its mean, with the farthest point at distance 1.
+def normalise_cloud(points: Reals, name: str = "points") -> Doubles:
+    """Centre a cloud `[N, 3]` at its mean, with the farthest point at distance 1, as float64.
 
     Raises:
         ShapeError: when all points are at one place; the text begins with `name`.
     """
     try:
-        framed, _ = unit_box(points)
+        framed, _ = unit_box(np.asarray(points, dtype=np.float64))
     except FormatError as error:
         raise ShapeError(f"{name}: {error}") from error
     return unit_sphere(framed, framed.mean(axis=0))

@@ -9,7 +9,7 @@ import numpy as np
 
 from pointmcd.errors import FormatError
 from pointmcd.shapes.features import placed_columns, unit_length
-from pointmcd.typing import Array, Doubles
+from pointmcd.typing import Array, Bools, Doubles
 
 #: Columns above which a table without names is not a table of points: a picture, or [3, points].
 MAX_COLUMNS = 16
@@ -43,11 +43,15 @@ OTHERS = frozenset(
 
 
 class Rows(NamedTuple):
-    """Positions `[N, 3]`, a note on how they were read, and features `[N, 3]` as in the file."""
+    """Positions `[N, 3]`, a note on how they were read, and features `[N, 3]` as in the file.
+
+    Of a file with more rows, `kept` says which of them these are, bool `[M]`; None: all.
+    """
 
     points: Array
     note: str | None = None
     features: Mapping[str, Array] = MappingProxyType({})
+    kept: Bools | None = None
 
 
 def axis_columns(names: Sequence[str]) -> list[int] | None:

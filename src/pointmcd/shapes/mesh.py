@@ -121,7 +121,10 @@ def _triangles(polygons: Polygons, parts: Shorts | None) -> Mesh:
     check_number(int(np.maximum(polygons.counts - 2, 0).sum()))
     faces, polygon = triangulate(polygons.vertices, polygons.corners, polygons.counts)
     if not len(faces):
-        raise FormatError("no faces; is it empty, truncated, a point cloud or of another type?")
+        raise FormatError(
+            "no faces; is it empty, truncated, of another type, or a point cloud? clouds:PATH reads"
+            " those, into another store"
+        )
     finite = np.asarray(np.isfinite(polygons.vertices).all(axis=1))
     if not finite[faces].all():
         raise FormatError("a vertex is NaN or infinite")

@@ -47,7 +47,8 @@ def parse_pcd(data: bytes, features: Sequence[str] = ()) -> Rows:
     points = np.column_stack(columns[:3]).astype(np.float64)
     kept, rest = ~np.isnan(points).any(axis=1), iter(columns[3:])
     values = {name: _values([next(rest) for _ in found]) for name, found in beside.items()}
-    return Rows(points[kept], None, {name: found[kept] for name, found in values.items()})
+    points[~kept] = np.nan  # `parse_rows` leaves them out
+    return Rows(points, None, values)
 
 
 def _beside(

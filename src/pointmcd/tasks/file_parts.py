@@ -17,7 +17,8 @@ def file_parts(whole: Surface | Floats | None, points: Reals, parts: Indices) ->
 
     Args:
         whole: the surface that the points were sampled from, for a mesh; all points `[M, 3]`, for a
-            cloud, each of which has the part of the nearest point that was taken.
+            cloud, each of which has the part of the nearest point that was taken, -1 where it is
+            NaN.
         points: that were taken, `[P, 3]`.
         parts: theirs, int64 `[P]`, from 0.
 
@@ -25,7 +26,10 @@ def file_parts(whole: Surface | Floats | None, points: Reals, parts: Indices) ->
         int64 `[F]` or `[M]`; None where the order of the file is not known.
     """
     if isinstance(whole, np.ndarray):
-        return np.asarray(parts[cKDTree(points).query(whole)[1]])
+        placed = ~np.isnan(whole[:, 0])
+        found = np.full(len(whole), -1)
+        found[placed] = parts[cKDTree(points).query(whole[placed])[1]]
+        return found
     return face_parts(whole, points, parts) if whole and whole.mesh.origin else None
 
 

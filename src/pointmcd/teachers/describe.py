@@ -55,7 +55,7 @@ def described(lesson: Lesson, variants: bool = True) -> Iterator[tuple[str, dict
     store = lesson.store
     total = len(store.shape_of if variants else store.shapes)
     with progress_bar() as progress:
-        task = progress.add_task("described", total=total, note="")
+        task = progress.add_task("describe", total=total, note="")
         for shard, indices in store.shard_ranges(variants):
             with torch.inference_mode():
                 outputs = lesson.outputs(indices)

@@ -123,7 +123,7 @@ class MapLesson(TrainedLesson):
         val = self.store.indices("val")
         self.teacher.eval()
         with progress_bar() as progress:
-            task = progress.add_task("teacher validated", total=len(val), note="")
+            task = progress.add_task("validate", total=len(val), note="")
             yield from progress.track(val.tolist(), task_id=task)
 
     def outputs(self, indices: Indices) -> dict[str, Tensor]:

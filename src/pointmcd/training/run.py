@@ -400,12 +400,6 @@ def create_run(
         train_shapes: how many train shapes are used; all where None.
     """
     folder = config.folder
-    values = asdict(config) | {"store": str(config.store), "out": str(folder)}
-    values["objective"] = list(config.objectives or config.objective)
-    values |= {"features": list(config.features), "log_to": list(config.log_to)}
-    values["unlabelled"] = [str(path) for path in config.unlabelled]
-    for name in ("init", "labels"):
-        values[name] = None if values[name] is None else str(values[name])
     shapes = {split: len(store.indices(split)) for split in ("train", "val", "test")}
     if train_shapes is not None:
         shapes["train"] = train_shapes
@@ -416,7 +410,8 @@ def create_run(
         copy_labels(config.labels, folder / LABELS)
         labels = len(read_parts(config.labels)) if is_part_file(config.labels) else labels
     with replacing(folder / "config.yaml") as temporary:
-        temporary.write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+        text = yaml.safe_dump(_plain_values(config), sort_keys=False)
+        temporary.write_text(text, encoding="utf-8")
     versions = {"python": platform.python_version()} | {n: version(n) for n in ("torch", "numpy")}
     meta = {
         "format": RUN_FORMAT,
@@ -444,3 +439,16 @@ def create_run(
     }
     write_json(folder / "run.json", meta)
     return Run(folder)
+
+
+def _plain_values(config: TrainConfig) -> dict[str, Any]:
+    """Return the settings as YAML has them: paths as text, tuples as lists."""
+    values = asdict(config) | {"out": config.folder}
+    values["objective"] = config.objectives or config.objective
+    return {name: _plain(value) for name, value in values.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return [_plain(one) for one in value]
+    return str(value) if isinstance(value, Path) else value

@@ -230,6 +230,8 @@ def _first_difference(plan: Plan, meta: dict[str, Any]) -> str | None:
 def _run_epochs(trainer: Trainer, run: Run) -> None:
     total = trainer.config.epochs
     start, keeper = resume(trainer, run)
+    if start and is_main():
+        note(f"{run.path}: goes on after epoch {start} of {total}")
     trackers.start(trainer.accelerator, run.path.name, run.settings)
     estimate = _estimate(trainer, total - start)
     with progress_bar(shown=is_main()) as progress:
@@ -297,8 +299,10 @@ def _drop_optimizer(checkpoint: Path) -> None:
 
 
 def _note(record: dict[str, Any], task: Task) -> str:
-    val = record[task.best]
-    named = f"validation {task.best_name.removeprefix('overall ')}".rstrip()
-    shown = "" if val is None else f"  {named} {val:.1%}"
+    val, named = record[task.best], task.best_name.removeprefix("overall ")
+    shown = ""
+    if val is not None:
+        told = f"{named} {val:.1%}" if named else f"{task.best.removeprefix('val_')} {val:.3f}"
+        shown = f"  validation {told}"
     loss = next(value for name, value in record.items() if name.endswith("_loss"))
     return f"loss {loss:.3f}{shown}"

@@ -1,0 +1,86 @@
+"""Clouds in memory: predicted as those of files."""
+
+import numpy as np
+import pytest
+import torch
+
+import pointmcd
+from pointmcd.errors import ConfigError, PointMCDError, ShapeError
+from pointmcd.inference.predict import predict
+from pointmcd.inference.predictor import open_predictor
+from pointmcd.training.run import Run
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def cloud():
+    return np.random.default_rng(0).normal(size=(400, 3)) * [3, 1, 2] + 5e5
+
+
+def told(prediction):
+    return (prediction.label, prediction.ranking, prediction.up)
+
+
+def test_as_of_a_file(trained_run, cloud, tmp_path):
+    np.save(tmp_path / "cloud.npy", cloud)
+    (wanted,) = predict(trained_run, tmp_path / "cloud.npy", up="z", device="cpu")
+    model = open_predictor(trained_run, device="cpu")
+    assert told(model.predict(cloud, up="z")) == told(wanted)
+    gaps = np.insert(cloud, [3, 7], np.nan, axis=0)
+    assert told(model.predict(gaps, up="z")) == told(wanted)
+    for given in (cloud, [cloud], torch.from_numpy(cloud)):
+        (found,) = pointmcd.predict(trained_run, given, up="z", device="cpu")
+        assert told(found) == told(wanted)
+    assert told(model.predict(cloud))[2] == "y"
+
+
+def test_one_point_and_whole_numbers(trained_run):
+    model = open_predictor(trained_run, device="cpu")
+    assert model.predict(np.array([[0, 0, 0], [1, 0, 0]])).label in model.labels.classes
+    with pytest.raises(ShapeError, match="points: all points are at one place"):
+        model.predict(np.zeros((1, 3)))
+
+
+@pytest.mark.parametrize(
+    ("points", "text"),
+    [
+        (np.zeros((5, 2)), r"points: are \[5, 2\]; give numbers \[N, 3\]"),
+        (np.zeros(3), r"points: are \[3\]; give numbers \[N, 3\]"),
+        (np.zeros((0, 3)), "points: holds no points"),
+        (np.full((4, 3), np.nan), "points: holds no points"),
+        (np.array([[0, 0, 0], [1, np.inf, 2]]), "1 of 2 points are NaN or infinite"),
+        (np.array([["a", "b", "c"]]), "give numbers"),
+    ],
+)
+def test_what_is_no_cloud(trained_run, points, text):
+    with pytest.raises(ShapeError, match=text):
+        open_predictor(trained_run, device="cpu").predict(points)
+
+
+def test_a_class_is_for_models_of_parts(trained_run, trained_parts_run, cloud):
+    with pytest.raises(ConfigError, match="takes no class"):
+        open_predictor(trained_run, device="cpu").predict(cloud, "chair")
+    model = open_predictor(trained_parts_run, device="cpu")
+    with pytest.raises(ConfigError, match="is not a class of"):
+        model.predict(cloud, "zebra")
+    with pytest.raises(ConfigError, match="needs the class of the shape: one of"):
+        model.predict(cloud)
+    label = model.labels.known[0]
+    assert sum(model.predict(cloud, label).parts.values()) == pytest.approx(1)
+
+
+def test_a_run_is_loaded_like_its_weights(trained_run, tmp_path):
+    model = pointmcd.from_pretrained(trained_run)
+    weights = pointmcd.from_pretrained(
+        pointmcd.export_run(trained_run, "safetensors", tmp_path / "weights")
+    )
+    assert model.training
+    assert model.about == weights.about
+    state = weights.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+    student = Run(trained_run).meta["student"]
+    other = pointmcd.create_model(student, trained_run, num_classes=7)
+    assert other(torch.rand(2, 64, 3)).shape == (2, 7)
+    with pytest.raises(PointMCDError, match=r"holds no model\.safetensors"):
+        pointmcd.from_pretrained(tmp_path)
