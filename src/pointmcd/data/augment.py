@@ -9,7 +9,7 @@ import numpy as np
 from pointmcd.errors import ConfigError, first_line
 from pointmcd.plugs import found_at
 from pointmcd.shapes.features import directions, unit
-from pointmcd.typing import Doubles, Floats, Indices
+from pointmcd.typing import Bools, Doubles, Floats, Indices
 
 #: none; up: about the axis that points up; any: every orientation alike.
 RotationName = Literal["none", "up", "any"]
@@ -52,6 +52,10 @@ class NamedAugmentation:
         return found
 
 
+#: Points that a view must see of a shape for them to stand for it.
+_LEAST_SEEN = 8
+
+
 @dataclass(frozen=True)
 class Augmentation:
     """A random variant, rotation, then per-axis scale and shift, and a random choice of points.
@@ -67,6 +71,8 @@ class Augmentation:
         variants: take each shape or one of its variants, where the store has any.
         own: what a user does to the points after all that. Point i must stay point i: visibility
             and part labels are those of before.
+        one_view: probability that a shape is what one of its views sees of it, as in a scan from
+            one side: these points alone, centred and scaled anew.
     """
 
     seed: int
@@ -77,6 +83,17 @@ class Augmentation:
     up: str = "y"
     variants: bool = True
     own: OwnAugmentation | None = None
+    one_view: float = 0.0
+
+    @property
+    def chooses(self) -> bool:
+        """Whether it takes others than the first points of a shape."""
+        return self.resample or self.one_view > 0
+
+    @property
+    def for_host(self) -> bool:
+        """Whether its clouds are made by the host, where shapes stay on a GPU."""
+        return self.own is not None or self.one_view > 0
 
     def generator(self, epoch: int, index: int, number: int = 0) -> np.random.Generator:
         """Return the random numbers for the `number`-th time that a shape comes in an epoch."""
@@ -88,14 +105,29 @@ class Augmentation:
             return np.arange(count)
         return np.sort(generator.choice(available, size=count, replace=False))
 
-    def draw(self, generator: np.random.Generator) -> "Move":
-        """Draw how a shape moves."""
+    def look(self, generator: np.random.Generator, visibility: Bools, count: int) -> Indices | None:
+        """Choose `count` points that one view sees, of visibility [N, V], fewer of them repeated.
+
+        None where the whole shape is to be taken: of one that the view hardly sees, too.
+        """
+        if generator.random() >= self.one_view:
+            return None
+        seen = np.flatnonzero(visibility[:, generator.integers(visibility.shape[1])])
+        if len(seen) < _LEAST_SEEN:
+            return None
+        if self.resample and len(seen) > count:
+            return np.sort(generator.choice(seen, size=count, replace=False))
+        return np.resize(seen[:count], count)
+
+    def draw(self, generator: np.random.Generator, normalised: bool = False) -> "Move":
+        """Draw how a shape moves, which is first centred and scaled if that is asked for."""
         own = self.own
         return Move(
             None if self.rotation == "none" else self._turn(generator).T,
             generator.uniform(1 / self.scale, self.scale, size=3),
             generator.uniform(-self.shift, self.shift, size=3),
             None if own is None else lambda points: own(points, generator),
+            normalised,
         )
 
     def _turn(self, generator: np.random.Generator) -> Doubles:
@@ -116,12 +148,14 @@ class Move:
         factors: of the axes, [3].
         offsets: [3].
         own: what a user does to the points after that.
+        normalised: first put the mean at the origin and the farthest point at distance 1.
     """
 
     turn: Doubles | None
     factors: Doubles
     offsets: Doubles
     own: Callable[[Floats], Floats] | None = None
+    normalised: bool = False
 
     def apply(self, points: Floats, features: Sequence[str] = ()) -> Floats:
         """Move points [N, 3 + F] with those features.
@@ -131,6 +165,10 @@ class Move:
         Visibility stays as it is: the views show the shape before it moved, and the point that a
         camera saw is still the same point.
         """
+        if self.normalised:
+            places = points[:, :3] - points[:, :3].mean(axis=0)
+            places /= max(float(np.linalg.norm(places, axis=1).max()), 1e-9)
+            points = np.concatenate([places, points[:, 3:]], axis=1)
         moved: Floats = points.copy()
         for columns in (slice(0, 3), *directions(features)):
             vectors = points[:, columns]

@@ -170,17 +170,20 @@ class ShapeDataset(Dataset[Batch]):
         augmentation = self.augmentation
         if augmentation is None:
             return Draw(places, rows)
+        seen = self.store.visibility(rows, self.held) if augmentation.one_view else None
         choices, moves = [], []
-        for generator in generators:
-            choices.append(augmentation.choose(generator, self.held, self.count))
-            moves.append(augmentation.draw(generator))
-        return Draw(places, rows, np.stack(choices) if augmentation.resample else None, moves)
+        for number, generator in enumerate(generators):
+            part = None if seen is None else augmentation.look(generator, seen[number], self.count)
+            some = augmentation.choose(generator, self.held, self.count) if part is None else part
+            choices.append(some)
+            moves.append(augmentation.draw(generator, normalised=part is not None))
+        return Draw(places, rows, np.stack(choices) if augmentation.chooses else None, moves)
 
     @property
     def held(self) -> int:
         """Stored points of a shape that a batch may take."""
-        resamples = self.augmentation is not None and self.augmentation.resample
-        return self.store.num_points if resamples else self.count
+        chooses = self.augmentation is not None and self.augmentation.chooses
+        return self.store.num_points if chooses else self.count
 
     def seen(self, rows: Indices, count: int) -> Bools:
         """Whether each view sees the first points of some rows, or "all", [n, count, V]."""

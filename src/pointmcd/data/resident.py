@@ -132,12 +132,12 @@ def resident(
     """Return shapes on a device, or as they are where they do not fit into its memory.
 
     Logits of points stay with the host too, as do clouds that a transform or an augmentation of
-    one's own changes: these are made for each batch.
+    one's own changes, or that are what one view sees: these are made for each batch.
     """
     members = shapes.members if isinstance(shapes, JoinedDataset) else [shapes]
     own = [member for member in members if isinstance(member, ShapeDataset)]
     made = POINT_LOGITS in (shapes.teacher or {}) or any(
-        one.transform or (one.augmentation and one.augmentation.own) for one in own
+        one.transform or (one.augmentation and one.augmentation.for_host) for one in own
     )
     if made or sum(map(_bytes, own)) > _room(device):
         return shapes

@@ -58,6 +58,7 @@ LATER_FIELDS: dict[str, Any] = {
     "variants": True,
     "fit_on": "train",
     "augment": None,
+    "one_view": 0.0,
 }
 
 
@@ -159,6 +160,9 @@ class TrainConfig:
     where the store has any."""
     resample: bool = False
     """Augmentation: draw the points anew each epoch from all in the store."""
+    one_view: float = 0.0
+    """Augmentation: probability that a shape is what one of its views sees of it, these points
+    alone, centred and scaled anew: for use on scans from one side."""
     augment: Annotated[str | None, metavar("FILE.py:NAME")] = None
     """Augmentation of your own after these, FILE.py:NAME or package.module:NAME: a function of
     points [N, 3 + F] and a numpy Generator that returns the points, in the same order."""
@@ -318,6 +322,8 @@ class TrainConfig:
         for name in ("label_smoothing", "dropout"):
             if not 0 <= (value := getattr(self, name) or 0) < 1:
                 raise ConfigError(f"{option(name)} {value}: must be at least 0 and below 1")
+        if not 0 <= self.one_view <= 1:
+            raise ConfigError(f"--one-view {self.one_view}: must be from 0 to 1")
         if not 0 < self.distill_share < 1:
             raise ConfigError(f"--distill-share {self.distill_share}: must be between 0 and 1")
         if self.ema_decay is not None and not 0 < self.ema_decay < 1:

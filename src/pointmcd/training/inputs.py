@@ -213,6 +213,7 @@ def _augmentation(config: TrainConfig, store: Store, seed: int) -> Augmentation:
         up=store.up,
         variants=config.variants,
         own=None if config.augment is None else NamedAugmentation(config.augment),
+        one_view=config.one_view,
     )
 
 
