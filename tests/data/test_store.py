@@ -121,7 +121,7 @@ def test_an_absent_store_names_the_command_that_makes_it(tmp_path):
     with pytest.raises(StoreError, match="no such store; make one with: pointmcd prepare"):
         Store(tmp_path / "store")
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match="no such store"):
+    with pytest.raises(StoreError, match="file: is a file, not a store; make one with: pointmcd"):
         Store(tmp_path / "file")
 
 

@@ -122,8 +122,7 @@ def test_a_class_without_a_shape_that_can_be_used(few_meshes, quick, tmp_path):
     for number in range(4):
         (lost / f"{number}.ply").write_bytes(CLOUD_PLY)
     made = prepare(PrepareConfig(tmp_path / "meshes", tmp_path / "store", **quick))
-    notes = [note["note"] for note in made.notes]
-    assert "class zebra: none of its 4 shapes can be used" in notes
+    assert {"name": "class zebra", "note": "none of its 4 shapes can be used"} in made.notes
     assert "clouds:PATH reads those" in made.skipped[0]["reason"]
 
 

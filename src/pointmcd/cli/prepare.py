@@ -32,7 +32,8 @@ def prepare(config: Annotated[PrepareConfig, tyro.conf.arg(name="")]) -> None:
     clouds = f" (clouds of {sizes} points)" if sizes else ""
     variants = f", {result.variants} variants" if result.variants else ""
     skipped = f"{len(result.skipped)} skipped"
-    print_line(f"{result.store}: {result.done} shapes{clouds}{variants}, {skipped}")
+    shapes = "1 shape" if result.done == 1 else f"{result.done} shapes"
+    print_line(f"{result.store}: {shapes}{clouds}{variants}, {skipped}")
 
 
 def _lines(lines: Iterable[tuple[str, str]]) -> Iterator[str]:

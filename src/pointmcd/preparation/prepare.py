@@ -156,7 +156,7 @@ def _lost_classes(plan: Plan, kept: Collection[str]) -> list[dict[str, str]]:
     """Note the classes of which no shape can be used."""
     every = Counter(item.label for item in plan.items if not item.variant)
     return [
-        {"name": label, "note": f"class {label}: none of its {count} shapes can be used"}
+        {"name": f"class {label}", "note": f"none of its {count} shapes can be used"}
         for label, count in every.items()
         if label is not None and label not in kept
     ]

@@ -80,15 +80,14 @@ def parse_rows(
 
 
 def _coarse_notes(points: Array) -> list[str]:
-    """Note coordinates [N, 3] whose type is too coarse so far from the origin, as of UTM."""
-    placed = points[np.isfinite(points).all(axis=1)]
-    if points.dtype.kind != "f" or not len(placed):
+    """Note coordinates [N, 3] that were rounded to float32 too far from the origin, as of UTM."""
+    placed = points[np.isfinite(points).all(axis=1)].astype(np.float64)
+    most = np.abs(placed).max(initial=0)
+    size = float(np.ptp(placed, axis=0).max(initial=0)) if len(placed) else 0.0
+    step = float(np.spacing(np.float32(most)))
+    if step <= _COARSE * size or not size or (placed != placed.astype(np.float32)).any():
         return []
-    most, size = np.abs(placed).max(), float(np.ptp(placed, axis=0).max())
-    step = float(np.spacing(most))
-    if step <= _COARSE * size or not size:
-        return []
-    told = f"coordinates near {most:,.0f} have steps of {step:g} in {points.dtype}"
+    told = f"coordinates near {most:,.0f} have steps of {step:g} in float32"
     return [f"{told}; save them as float64, or subtract an offset first"]
 
 
