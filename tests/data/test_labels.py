@@ -38,6 +38,7 @@ def write(tmp_path):
         "a,x\nb,y",  # without a header
         "\ufeffpath,class\r\na,x\r\nb,y\r\n",
         "class;file\nx;a\ny;b\n",
+        "filename,class\na,x\nb,y\n",
         "Name\tsplit\tLabel\na\t\tx\nb\t\ty\n",
         "path,class\n\na, x\nc,\nb,y\n",  # c is not labelled yet
     ],

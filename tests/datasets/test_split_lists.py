@@ -4,6 +4,7 @@ import pytest
 
 from pointmcd.datasets.registry import find_shapes
 from pointmcd.errors import ShapeError
+from pointmcd.inference.files import find_files
 
 OFF = "OFF\n4 4 0\n0 0 0\n1 0 0\n0 1 0\n0 0 1\n3 0 1 2\n3 0 1 3\n3 0 2 3\n3 1 2 3\n"
 XYZ = "0 0 0\n1 0.5 0\n0 1 0.5\n"
@@ -169,6 +170,15 @@ def test_other_files_are_counted_by_kind(tmp_path):
     text = "not read: 1 .jpg, 2 .xyz, 1 without a suffix"
     assert notes == [f"{text}; clouds:PATH reads point clouds, into another store"]
     assert listed(write(tmp_path, ALL))[1] == notes
+
+
+def test_scans_in_bin_are_counted_and_buffers_are_not(tmp_path):
+    folder = write(tmp_path, {"bed/a.bin": "", "bed/b.bin": ""})
+    assert listed(folder)[1] == ["not read: 2 .bin"]
+    assert find_files([folder])[1] == "not read: 2 .bin"
+    (folder / "bed" / "c.gltf").write_text("")
+    assert listed(folder)[1] == []
+    assert find_files([folder])[1] == ""
 
 
 def test_meshes_beside_clouds(tmp_path):

@@ -256,6 +256,7 @@ def test_an_embedder_needs_no_labels(shapes):
     embedder = PointCloudEmbedder(**TINY | {"epochs": 1}).fit(clouds)
     found = embedder.transform(clouds[:2])
     assert found.shape == (2, embedder.model_.student.num_features)
+    assert len(embedder.get_feature_names_out()) == found.shape[1]
     assert np.isfinite(found).all()
     with pytest.raises(ConfigError, match="y: is None, and there is no teacher"):
         PointCloudEmbedder(teacher=None, **TINY).fit(clouds)

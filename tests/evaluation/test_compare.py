@@ -42,6 +42,13 @@ def test_variants_are_summarised_over_seeds(bench: Bench) -> None:
     assert not found.warnings
 
 
+def test_one_run_needs_no_list(bench: Bench) -> None:
+    right = np.asarray(bench.labels)
+    run, base = (bench.run(name, 0, predictions=right) for name in ("distilled", "baseline"))
+    for one in (run, str(run)):
+        assert printed(compare(one, base)) == printed(compare([run], [base]))
+
+
 def test_identical_variants_differ_by_nothing(bench: Bench) -> None:
     runs = bench.variant("baseline", 0.7)
     found = compare(runs, runs)

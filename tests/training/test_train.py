@@ -66,13 +66,16 @@ def test_the_checkpoints_of_a_finished_run_hold_the_model_alone(make, monkeypatc
     assert all(torch.equal(whole[name], last[name]) for name in last)
 
 
-def test_a_run_killed_at_its_end_is_finished(make, monkeypatch):
+def test_a_run_killed_at_its_end_is_finished(make, monkeypatch, capsys):
     calm = train(make("calm", teacher="lite0"))
+    assert "goes on after" not in capsys.readouterr().err
     with monkeypatch.context() as patch:
         patch.setattr(Run, "finish", _interrupt)
         with pytest.raises(KeyboardInterrupt):
             train(make("killed", teacher="lite0"))
     killed = train(make("killed", teacher="lite0"))
+    epochs = Run(killed).config.epochs
+    assert f"{killed}: goes on after epoch {epochs} of {epochs}" in capsys.readouterr().err
     assert Run(killed).finished
     assert (killed / "last.safetensors").read_bytes() == (calm / "last.safetensors").read_bytes()
 

@@ -52,6 +52,8 @@ def find_files(
             raise ShapeError(f"{path}: holds no mesh and no point cloud")
         found.update(dict.fromkeys(file for file in shapes if not _is_written(file)))
         others.update(kind for file, kind in kinds.items() if kind and file not in found)
+    if any(file.suffix.lower() == ".gltf" for file in found):  # whose buffers they are
+        del others[".bin"]
     return list(found), f"not read: {kinds_text(others)}" if others else ""
 
 
