@@ -18,6 +18,10 @@ def cells(table):
     return ["".join(cell.strip() for cell in column) for column in zip(*rows, strict=True)]
 
 
+#: What is said where no axis is given.
+UP = "note: y is taken to point up in the files; --up names another axis"
+
+
 def test_predict_names_the_bad_file_and_goes_on(cli, trained_run, furniture_root, tmp_path):
     good = tmp_path / "a [red] lamp.off"
     shutil.copy(min((furniture_root / "lamp" / "test").glob("*.off")), good)
@@ -25,8 +29,9 @@ def test_predict_names_the_bad_file_and_goes_on(cli, trained_run, furniture_root
     bad.write_text("OFF\n3 1 0\n")
     status, out, err = cli("predict", trained_run, bad, good, "--device", "cpu")
     assert status == 1
-    note, line = err.splitlines()
+    note, up, line = err.splitlines()
     assert note.startswith("note: confidences are not calibrated")  # three shapes held out
+    assert up == UP
     assert line.startswith(f"pointmcd: {bad}: ")
     told = "".join(line.split("│")[1].strip() for line in out.splitlines() if "│" in line)
     assert "[red]" in told  # wrapped, yet whole
@@ -36,7 +41,7 @@ def test_predict_names_the_bad_file_and_goes_on(cli, trained_run, furniture_root
 def test_predict_writes_a_cloud_a_picture_and_the_parts_of_faces(cli, parts_run, chair, tmp_path):
     out = tmp_path / "found"
     status, table, err = cli("predict", parts_run, chair, "--label", "chair", "--out", out, *CPU)
-    assert (status, err) == (0, "")
+    assert (status, err) == (0, f"{UP}\n")
     cloud, picture = out / f"{chair.stem}-parts.ply", out / f"{chair.stem}-parts.png"
     faces = out / f"{chair.stem}-parts.seg"
     assert sorted(out.iterdir()) == [cloud, picture, faces]
@@ -130,8 +135,8 @@ def test_a_run_of_parts_names_the_bad_file_and_goes_on(cli, parts_run, chair, tm
     options = ["--label", "chair", "--out", out, *CPU]
     status, table, err = cli("predict", parts_run, bad, chair, *options)
     assert status == 1
-    (line,) = err.splitlines()
-    assert line.startswith(f"pointmcd: {bad}: ")
+    assert err.splitlines()[0] == UP
+    assert err.splitlines()[1].startswith(f"pointmcd: {bad}: ")
     assert str(chair) in cells(table)[0]
     assert len(list(out.iterdir())) == 3
 

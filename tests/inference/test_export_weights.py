@@ -97,5 +97,5 @@ def test_from_the_command_line(cli, run_copy):
     status, out, err = cli("export", run_copy, "--to", "safetensors")
     assert (status, out) == (0, f"{run_copy / 'export'}\n")
     size = (run_copy / "export" / "model.safetensors").stat().st_size
-    assert err == f"{size / 1e6:.1f} MB\n"
+    assert err == f"model.safetensors: {size / 1e6:.1f} MB\n"
     assert (run_copy / "export" / "README.md").is_file()

@@ -7,6 +7,7 @@ import pytest
 import torch
 import trimesh
 from PIL import Image
+from plyfile import PlyData
 
 from pointmcd.checkpoint import load_checkpoint, load_module, save_checkpoint, under_prefix
 from pointmcd.data.store import Store
@@ -178,6 +179,20 @@ def test_small_cloud_is_written_without_repeats(label, tmp_path):
     np.savetxt(cloud, np.random.default_rng(0).normal(size=(5, 3)))
     (found,) = label(cloud, label="chair")
     assert len(trimesh.load(found.ply).vertices) == 5
+
+
+def test_a_scan_is_coloured_in_its_own_place(label, tmp_path):
+    scan = np.random.default_rng(0).normal([5e5, 4649776, 10], size=(300, 3))
+    scan[[3, 8]] = np.nan
+    np.save(tmp_path / "utm.npy", scan)
+    (found,) = label(tmp_path / "utm.npy", label="chair")
+    vertices = PlyData.read(found.ply)["vertex"]
+    kept = np.delete(scan, [3, 8], axis=0)
+    np.testing.assert_array_equal(np.stack([vertices[axis] for axis in "xyz"], axis=1), kept)
+    of_points = np.loadtxt(found.seg, dtype=int)
+    assert np.flatnonzero(of_points < 0).tolist() == [3, 8]
+    first = 2  # beds have two parts
+    np.testing.assert_array_equal(vertices["part"], np.delete(of_points, [3, 8]) + first)
 
 
 def test_what_was_written_can_be_labelled_in_its_own_folder(label, chair, tmp_path):

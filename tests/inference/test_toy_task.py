@@ -52,7 +52,10 @@ def test_it_predicts_and_writes_what_it_writes(run, chair, tmp_path):
 def test_the_command_line_prints_its_columns(cli, run, chair, tmp_path):
     (found,) = predict(run, [chair], device="cpu")
     status, table, err = cli("predict", run, chair, "--out", tmp_path, "--device", "cpu")
-    assert (status, err) == (0, "")
+    assert (status, err) == (
+        0,
+        "note: y is taken to point up in the files; --up names another axis\n",
+    )
     assert "height" in table
     assert f"{found.height:.2f}" in table
 

@@ -134,8 +134,10 @@ def test_points_that_a_camera_did_not_measure_are_left_out(tmp_path, suffix):
     chosen, whole = read_cloud(write(tmp_path, suffix, gaps), 16, 0, notes=notes)
     wanted, every = read_cloud(write(tmp_path / "whole", suffix, POINTS), 16, 0)
     np.testing.assert_allclose(chosen, wanted, atol=1e-6)
-    np.testing.assert_allclose(whole[~np.isnan(whole[:, 0])], every, atol=1e-6)
-    assert np.isnan(whole).all(axis=1).nonzero()[0].tolist() == [2, 6]
+    measured = ~np.isnan(whole.points[:, 0])
+    np.testing.assert_allclose(whole.points[measured], every.points, atol=1e-6)
+    np.testing.assert_allclose(whole.placed, gaps, atol=1e-4)
+    assert np.isnan(whole.points).all(axis=1).nonzero()[0].tolist() == [2, 6]
     assert "without 2 points that are NaN" in notes
 
 

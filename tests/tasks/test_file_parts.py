@@ -124,11 +124,11 @@ def test_every_point_of_a_cloud_has_the_part_of_the_nearest_that_was_taken(tmp_p
     np.savetxt(tmp_path / "scan.xyz", cloud)
     points, whole = read_cloud(tmp_path / "scan.xyz", 20, 0)
     found = file_parts(whole, points, np.arange(20))
-    apart = np.linalg.norm(whole[:, None] - points[None], axis=2)
+    apart = np.linalg.norm(whole.points[:, None] - points[None], axis=2)
     assert found.tolist() == apart.argmin(axis=1).tolist()
-    assert len(whole) == 300
+    np.testing.assert_array_equal(whole.placed, cloud)
     few, all_of_few = read_cloud(tmp_path / "scan.xyz", 500, 0)  # repeated
-    assert (few[file_parts(all_of_few, few, np.arange(500))] == all_of_few).all()
+    assert (few[file_parts(all_of_few, few, np.arange(500))] == all_of_few.points).all()
 
 
 def test_nothing_is_said_of_a_file_whose_order_is_not_known(tmp_path):

@@ -17,7 +17,7 @@ from pointmcd.inference.pretrained import from_pretrained
 from pointmcd.ops.masked_max import max_over_points
 from pointmcd.options import Axis
 from pointmcd.shapes.axes import axis_of_files, turn
-from pointmcd.shapes.clouds import check_finite, cloud_order, normalise_cloud
+from pointmcd.shapes.clouds import WholeCloud, check_finite, cloud_order, normalise_cloud
 from pointmcd.shapes.features import count_channels
 from pointmcd.tasks.task import InputFile, Labels, Prediction, Task, get_task
 from pointmcd.training.calibration import temperature_of
@@ -88,7 +88,8 @@ class Predictor:
         beside = cloud[:, 3:].astype(np.float32)
         chosen = np.concatenate([whole, beside], axis=1)[cloud_order(whole, self.points)]
         theirs = axis_of_files(up, self.up, self.name)
-        return self.answer(InputFile(Path("points"), chosen, known, up=theirs, whole=whole))
+        every = WholeCloud(whole, cloud[:, :3].astype(np.float64))
+        return self.answer(InputFile(Path("points"), chosen, known, up=theirs, whole=every))
 
     def answer(self, file: InputFile) -> Prediction:
         """Return what the task says of a file that has been read."""

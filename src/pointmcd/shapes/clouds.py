@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,6 +14,18 @@ from pointmcd.shapes.formats import CLOUD_SUFFIXES, mesh_suffixes, read_file, re
 from pointmcd.shapes.mesh import normalise, read_mesh, unit_box, unit_sphere
 from pointmcd.shapes.sampling import Surface, sample_surface, surface_features
 from pointmcd.typing import Doubles, Floats, Indices, Reals
+
+
+class WholeCloud(NamedTuple):
+    """All points of a cloud, in the order of its file; NaN where that has no coordinates.
+
+    Attributes:
+        points: in the unit sphere, float32 `[M, 3]`.
+        placed: as in the file, float64 `[M, 3]`.
+    """
+
+    points: Floats
+    placed: Doubles
 
 
 def read_points(
@@ -56,12 +69,10 @@ def read_cloud(
     columns: str | None = None,
     notes: list[str] | None = None,
     features: Sequence[str] = (),
-) -> tuple[Floats, Surface | Floats]:
+) -> tuple[Floats, Surface | WholeCloud]:
     """Return what `read_points` does, and what they were taken from.
 
-    That is, for a mesh, the surface that they were sampled from; for a cloud, all of its points
-    float32 `[N, 3]`, in the order of the file and in the same unit sphere; NaN where the file has
-    no coordinates.
+    That is, for a mesh, the surface that they were sampled from; for a cloud, all of its points.
     """
     refuse_other_files(path)
     suffix, name, rows = path.suffix[1:].lower(), str(path), None
@@ -82,10 +93,12 @@ def read_cloud(
     beside = wanted(rows.features, features, name).values()
     chosen = np.concatenate([cloud, *beside], axis=1)[cloud_order(cloud, count)]
     if rows.kept is None:
-        return chosen, cloud
-    whole = np.full((len(rows.kept), 3), np.nan, dtype=np.float32)
-    whole[rows.kept] = cloud
-    return chosen, whole
+        return chosen, WholeCloud(cloud, np.asarray(rows.points))
+    every = WholeCloud(
+        *(np.full((len(rows.kept), 3), np.nan, kind) for kind in (cloud.dtype, float))
+    )
+    every.points[rows.kept], every.placed[rows.kept] = cloud, rows.points
+    return chosen, every
 
 
 #: Distance from the middle within which nine tenths of a shape's points lie if it is but a dot.

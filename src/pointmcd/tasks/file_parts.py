@@ -3,8 +3,9 @@
 import numpy as np
 from scipy.spatial import cKDTree
 
+from pointmcd.shapes.clouds import WholeCloud
 from pointmcd.shapes.sampling import Surface
-from pointmcd.typing import Floats, Indices, Reals
+from pointmcd.typing import Indices, Reals
 
 #: Weight of the difference of two normals, beside that of two places in the unit sphere: two sides
 #: of a thin plate are far apart with it. Chosen by the true parts of train shapes of mfcad16, whose
@@ -12,12 +13,12 @@ from pointmcd.typing import Floats, Indices, Reals
 _NORMAL = 0.1
 
 
-def file_parts(whole: Surface | Floats | None, points: Reals, parts: Indices) -> Indices | None:
+def file_parts(whole: Surface | WholeCloud | None, points: Reals, parts: Indices) -> Indices | None:
     """Return the part of each face of a mesh file, or point of a cloud, in the order of the file.
 
     Args:
-        whole: the surface that the points were sampled from, for a mesh; all points `[M, 3]`, for a
-            cloud, each of which has the part of the nearest point that was taken, -1 where it is
+        whole: the surface that the points were sampled from, for a mesh; for a cloud all points,
+            each of which has the part of the nearest point that was taken, -1 where it is
             NaN.
         points: that were taken, `[P, 3]`.
         parts: theirs, int64 `[P]`, from 0.
@@ -25,10 +26,10 @@ def file_parts(whole: Surface | Floats | None, points: Reals, parts: Indices) ->
     Returns:
         int64 `[F]` or `[M]`; None where the order of the file is not known.
     """
-    if isinstance(whole, np.ndarray):
-        placed = ~np.isnan(whole[:, 0])
-        found = np.full(len(whole), -1)
-        found[placed] = parts[cKDTree(points).query(whole[placed])[1]]
+    if isinstance(whole, WholeCloud):
+        placed = ~np.isnan(whole.points[:, 0])
+        found = np.full(len(placed), -1)
+        found[placed] = parts[cKDTree(points).query(whole.points[placed])[1]]
         return found
     return face_parts(whole, points, parts) if whole and whole.mesh.origin else None
 

@@ -12,6 +12,7 @@ from torch import Tensor
 from pointmcd.files import replacing
 from pointmcd.plots.colours import part_paint
 from pointmcd.shapes.axes import turn
+from pointmcd.shapes.clouds import WholeCloud
 from pointmcd.tasks.file_parts import file_parts
 from pointmcd.tasks.task import InputFile, Labels, Prediction
 from pointmcd.typing import Floats, Indices
@@ -89,14 +90,18 @@ def predict_parts(logits: Tensor, file: InputFile, labels: Labels) -> PartPredic
         from pointmcd.plots.parts import PaintedCloud
 
         points, title = file.points[distinct, :3], f"{file.path.name}: {file.label}"
-        write_ply(file.targets[0], PaintedCloud(points, parts, title), names, first)
+        painted, whole = PaintedCloud(points, parts, title), file.whole
         upright = turn(points, file.up, "y")
         write_picture(file.targets[1], PaintedCloud(upright, parts, title), names)
-        if (whole := file_parts(file.whole, file.points[:, :3], every)) is not None:
+        if (of_file := file_parts(whole, file.points[:, :3], every)) is not None:
             seg = file.targets[2]
-            write_seg(seg, whole)
+            write_seg(seg, of_file)
+            if isinstance(whole, WholeCloud):  # to be laid over the file
+                known = of_file >= 0
+                painted = PaintedCloud(whole.placed[known], of_file[known], title)
         elif file.targets[2].exists():
             _keep(file.targets[2])  # of another file, it would be taken for this one's
+        write_ply(file.targets[0], painted, names, first)
     shares = np.bincount(parts, minlength=len(names)) / len(parts)
     ply, picture, _ = file.targets or (None, None, None)
     return PartPrediction(
@@ -114,7 +119,7 @@ def predict_parts(logits: Tensor, file: InputFile, labels: Labels) -> PartPredic
 def write_ply(path: Path, cloud: "PaintedCloud", names: Sequence[str], first: int) -> None:
     """Write a binary PLY: x y z, red green blue alpha, and the part's global id as `part`.
 
-    Its comments say which id is which part.
+    Its comments say which id is which part. Coordinates keep their type, which large ones need.
 
     Args:
         path: the file.
@@ -125,15 +130,28 @@ def write_ply(path: Path, cloud: "PaintedCloud", names: Sequence[str], first: in
     Raises:
         PointMCDError: when the file cannot be written.
     """
-    import trimesh
-
-    points = trimesh.PointCloud(cloud.points, colors=part_paint(cloud.parts, len(names)))
-    points.vertex_attributes = {"part": (cloud.parts + first).astype(np.int32)}
-    lines = [f"comment part {first + i}: {' '.join(n.split())}\n" for i, n in enumerate(names)]
-    comments = "".join(lines).encode("ascii", "backslashreplace")
-    data: bytes = points.export(file_type="ply")
+    places = np.asarray(cloud.points)
+    kind = ("double", "<f8") if places.dtype == np.float64 else ("float", "<f4")
+    columns: dict[str, tuple[str, str, Any]] = {
+        axis: (*kind, places[:, i]) for i, axis in enumerate("xyz")
+    }
+    paint = part_paint(cloud.parts, len(names))
+    for i, name in enumerate(("red", "green", "blue")):
+        columns[name] = ("uchar", "u1", paint[:, i])
+    columns |= {"alpha": ("uchar", "u1", 255), "part": ("int", "<i4", cloud.parts + first)}
+    rows = np.empty(len(places), [(name, code) for name, (_, code, _) in columns.items()])
+    for name, (_, _, values) in columns.items():
+        rows[name] = values
+    header = [
+        "ply\nformat binary_little_endian 1.0",
+        *(f"comment part {first + i}: {' '.join(n.split())}" for i, n in enumerate(names)),
+        f"element vertex {len(rows)}",
+        *(f"property {word} {name}" for name, (word, _, _) in columns.items()),
+        "end_header\n",
+    ]
     with replacing(path) as temporary:
-        temporary.write_bytes(data.replace(b"element vertex", comments + b"element vertex", 1))
+        text = "\n".join(header).encode("ascii", "backslashreplace")
+        temporary.write_bytes(text + rows.tobytes())
 
 
 def write_seg(path: Path, parts: Indices) -> None:

@@ -18,6 +18,7 @@ from pointmcd.errors import ConfigError
 from pointmcd.metrics.metrics import Metrics
 from pointmcd.metrics.statistics import Interval, PairedTest, signed_rank
 from pointmcd.plugs import Plugs
+from pointmcd.shapes.clouds import WholeCloud
 from pointmcd.shapes.sampling import Surface
 from pointmcd.specs import NoOptions, Spec, parse_options
 from pointmcd.tasks.results import Arrays, RunResult, Section, Variant
@@ -74,8 +75,8 @@ class InputFile:
         unlikeness: distance to the nearest shape whose label the model knew, 1 where unlike
             begins; None: not known.
         up: the axis that points up in the file.
-        whole: the surface that the points were sampled from, for a mesh; all points, float32
-            [M, 3], for a cloud; None where that is not known.
+        whole: the surface that the points were sampled from, for a mesh; all points, for a cloud;
+            None where that is not known.
     """
 
     path: Path
@@ -84,7 +85,7 @@ class InputFile:
     targets: tuple[Path, ...] = ()
     unlikeness: float | None = None
     up: str = "y"
-    whole: Surface | Floats | None = None
+    whole: Surface | WholeCloud | None = None
 
 
 @dataclass(frozen=True)
