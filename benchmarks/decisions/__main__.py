@@ -124,6 +124,7 @@ def main() -> None:
         title, told = f"{title}, scanned from one side", f"{told} --scans"
     told += f" --up {chosen.up}" if chosen.up else ""
     told += f" --epochs {chosen.epochs}" if chosen.epochs else ""
+    told += f" --seeds {chosen.seeds}" if chosen.seeds != 3 else ""
     told += f" --fractions {' '.join(f'{share:g}' for share in chosen.fractions)}"
     command = f"python -m benchmarks.decisions ../shared/data/{chosen.source.name} WORK{told}"
     prepare(PrepareConfig(source, store, up=chosen.up))
