@@ -9,11 +9,11 @@ channels, the max of the last and the class (3,024 channels for 16 classes) go t
 Deliberate differences: layers before a batch norm have no bias (the norm's own shift makes it
 redundant). The penalty on the feature transform is the Frobenius norm, which the paper squares
 (eq. 2): squared it has -1.3 points of accuracy [-4.1, +1.5], not measurable (psb25 with all labels,
-256 points, 40 epochs, three seeds; benchmarks/differences). The paper names no dropout in part segmentation; 0.2 after the
-first two layers of the head is that of the authors' code. In a short training it costs: without it
-instance mIoU is 3.1 points higher [+1.4, +4.9] (psb_parts17, 256 points, 480 steps, one seed;
-benchmarks/differences). Batch norms are folded into the layers
-before them (pointmcd.ops.linear_norm), which is exact.
+256 points, 40 epochs, three seeds; benchmarks/differences). The paper names no dropout in part
+segmentation; 0.2 after the first two layers of the head is that of the authors' code. In a short
+training it costs: without it instance mIoU is 3.1 points higher [+1.4, +4.9] (psb_parts17, 256
+points, 480 steps, one seed; benchmarks/differences). Batch norms are folded into the layers before
+them (pointmcd.ops.linear_norm), which is exact.
 
 Extra channels, such as normals, are joined with the coordinates at the input, behind the input
 transform: its T-Net reads and turns coordinates alone. The paper names extra channels (Sec. 3), and
