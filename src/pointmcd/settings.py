@@ -1,5 +1,6 @@
 """Common ground of all settings: text serves for paths, and checks name the option."""
 
+from numbers import Integral
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -34,7 +35,7 @@ def check_choices(config: Any) -> None:
         ConfigError: naming the option, its value and what it may be.
     """
     seed = getattr(config, "seed", 0)
-    if not (isinstance(seed, int) and 0 <= seed <= MOST_SEED):
+    if not (isinstance(seed, Integral) and 0 <= int(seed) <= MOST_SEED):
         raise ConfigError(f"--seed {seed}: must be from 0 to {MOST_SEED}")
     for name, hint in get_type_hints(type(config)).items():
         kinds, value = (hint, *get_args(hint)), getattr(config, name)

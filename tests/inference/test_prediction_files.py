@@ -93,6 +93,13 @@ def test_what_a_user_put_there_is_found(tmp_path):
     assert find_files([tmp_path / "all"])[0] == [tmp_path / "all" / "out" / "chair" / "own.off"]
 
 
+@pytest.mark.parametrize("content", ["[", "3"])
+def test_a_damaged_list_of_copies_stops_nothing(tmp_path, content):
+    touch(tmp_path, "all/out/chair/own.off")
+    (tmp_path / "all" / "out" / ".sorted.json").write_text(content)
+    assert find_files([tmp_path / "all"])[0] == [tmp_path / "all" / "out" / "chair" / "own.off"]
+
+
 def test_files_that_lie_there_themselves_stay(tmp_path):
     touch(tmp_path, "out/chair/a.off")
     file = tmp_path / "out" / "chair" / "a.off"

@@ -70,6 +70,62 @@ def test_a_class_is_for_models_of_parts(trained_run, trained_parts_run, cloud):
     assert sum(model.predict(cloud, label).parts.values()) == pytest.approx(1)
 
 
+def test_features_are_read_as_those_of_files(tmp_path):
+    model = open_predictor("pointnet2-mfcad16", device="cpu")
+    random = np.random.default_rng(0)
+    cloud, normals = random.normal(size=(900, 3)), random.normal(size=(900, 3))
+    names = " ".join(["x", "y", "z", "nx", "ny", "nz"])
+    np.savetxt(tmp_path / "a.xyz", np.hstack([cloud, normals]), header=names, comments="")
+    (wanted,) = predict("pointnet2-mfcad16", tmp_path / "a.xyz", device="cpu")
+    found = model.predict(np.hstack([cloud, normals]))
+    assert found.parts == wanted.parts
+    assert model.predict(np.hstack([cloud, 7 * normals])).parts == found.parts
+    np.testing.assert_array_equal(found.cloud_parts, wanted.cloud_parts)
+    with pytest.raises(ShapeError, match=r"points: are \[900, 3\]; give numbers \[N, 6\]"):
+        model.predict(cloud)
+
+
+def test_every_point_has_its_part(trained_parts_run, cloud):
+    model = open_predictor(trained_parts_run, device="cpu")
+    cloud[[3, 8]] = np.nan
+    found = model.predict(cloud, model.labels.known[0])
+    assert np.flatnonzero(found.cloud_parts < 0).tolist() == [3, 8]
+    assert {*found.cloud_parts.tolist()} - {-1} == {*found.point_parts.tolist()}
+
+
+def test_the_row_that_is_wrong_is_named(trained_run, cloud):
+    cloud[:4] = np.nan
+    cloud[10, 1] = np.nan
+    with pytest.raises(
+        ShapeError, match="1 of 396 points are NaN or infinite, the first in row 11"
+    ):
+        open_predictor(trained_run, device="cpu").predict(cloud)
+
+
+@pytest.mark.parametrize("option", [{"out": "parts"}, {"columns": "1,2,3"}])
+def test_options_of_files(trained_run, cloud, option):
+    with pytest.raises(ConfigError, match="out and columns are for files"):
+        predict(trained_run, cloud, device="cpu", **option)
+
+
+def test_an_axis_that_is_none(trained_run, cloud):
+    with pytest.raises(ConfigError, match="--up Z: use one of"):
+        predict(trained_run, cloud, device="cpu", up="Z")
+
+
+@pytest.mark.parametrize(
+    ("points", "text"),
+    [
+        (np.zeros((4, 6)), r"a cloud is \[N, 3\], not \[4, 6\]"),
+        (np.zeros((0, 3)), "holds no points"),
+        (np.array([[0, 0, np.nan], [1, 2, 3]]), "1 of 2 points are NaN"),
+    ],
+)
+def test_what_cannot_be_normalised(points, text):
+    with pytest.raises(ShapeError, match=text):
+        pointmcd.normalise_cloud(points)
+
+
 def test_a_run_is_loaded_like_its_weights(trained_run, tmp_path):
     model = pointmcd.from_pretrained(trained_run)
     weights = pointmcd.from_pretrained(

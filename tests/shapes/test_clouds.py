@@ -146,10 +146,23 @@ def test_a_cloud_without_any_coordinate(tmp_path, suffix):
     refused(write(tmp_path, suffix, np.full_like(POINTS, np.nan)), "no point has coordinates")
 
 
-@pytest.mark.parametrize(("kind", "told"), [("f4", True), ("f8", False)])
+def test_features_of_points_that_were_not_measured(tmp_path):
+    normals = POINTS / np.linalg.norm(POINTS, axis=1, keepdims=True)
+    both = np.insert(np.hstack([POINTS, normals]), [2, 5], np.nan, axis=0)
+    for suffix in ("npy", "xyz"):
+        path = tmp_path / f"cloud.{suffix}"
+        np.save(path, both) if suffix == "npy" else np.savetxt(path, both)
+        found = read_points(path, len(POINTS), features=("normals",))
+        assert found.shape == (len(POINTS), 6)
+        assert np.isfinite(found).all()
+
+
+@pytest.mark.parametrize(("kind", "told"), [("f4", True), ("f8", False), ("whole", False)])
 def test_coordinates_that_their_type_rounds(tmp_path, kind, told):
     notes = []
-    far = (np.random.default_rng(0).random((200, 3)) * 2 + [0, 4649776, 0]).astype(kind)
+    far = np.random.default_rng(0).random((200, 3)) * 60 * (kind == "whole") + [0, 4649776, 0]
+    far = np.rint(far) if kind == "whole" else far + np.random.default_rng(1).random((200, 3)) * 2
+    far = far.astype("f8" if kind == "whole" else kind)
     np.save(tmp_path / "utm.npy", far)
     read_cloud(tmp_path / "utm.npy", 16, 0, notes=notes)
     found = [note for note in notes if "coordinates near 4,649,77" in note]

@@ -27,7 +27,8 @@ def prepare(config: Annotated[PrepareConfig, tyro.conf.arg(name="")]) -> None:
         console.print(f"skipped: {line}", style="yellow", soft_wrap=True)
     for line in _lines((f"{one['name']}: {one['note']}", one["name"]) for one in result.notes):
         note(line)
-    console.print(_splits(result.store), soft_wrap=True)
+    drawn = config.val_fraction > 0 or config.test_fraction > 0
+    console.print(_splits(result.store, drawn), soft_wrap=True)
     sizes = " to ".join(f"{size:,}" for size in dict.fromkeys(result.sizes or ()))
     clouds = f" (clouds of {sizes} points)" if sizes else ""
     variants = f", {result.variants} variants" if result.variants else ""
@@ -51,8 +52,11 @@ def _lines(lines: Iterable[tuple[str, str]]) -> Iterator[str]:
             yield f"{alike[0]} ({len(alike) - 1} more like this; all are in store.json)"
 
 
-def _splits(folder: Path) -> str:
-    """How many shapes each split has and, where it is not all, how many of train have a label."""
+def _splits(folder: Path, drawn: bool) -> str:
+    """How many shapes each split has and, where it is not all, how many of train have a label.
+
+    Where splits were `drawn` of few labelled shapes, a note says what that costs.
+    """
     from pointmcd.data.store import Store
 
     store = Store(folder)
@@ -62,7 +66,7 @@ def _splits(folder: Path) -> str:
         for split in ("train", "val", "test")
     }
     known, every = labelled["train"], sum(labelled.values())
-    if 2 * known < every <= _FEW:
+    if drawn and 2 * known < every <= _FEW:
         note(
             f"{folder}: {known} of {every} labelled shapes are learnt from, the others validate and"
             " test; to learn from all, prepare with --val-fraction 0 --test-fraction 0, and"

@@ -46,7 +46,9 @@ class FileCloud(CloudSource):
             raise ShapeError(f"{self.location}: {len(parts)} part labels for {count} points")
         if parts is not None and rows.kept is not None:
             parts = parts[rows.kept]
-        return Cloud(check_finite(rows.points, self.location), parts, notes, rows.features)
+        return Cloud(
+            check_finite(rows.points, self.location, rows.kept), parts, notes, rows.features
+        )
 
 
 def list_clouds(source: FileTree | Path | str) -> list[FileCloud]:

@@ -5,6 +5,7 @@ import re
 import shutil
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from itertools import chain, count
 from pathlib import Path, PurePosixPath
 
@@ -43,7 +44,10 @@ def find_files(
             continue
         files = [file for file in sorted(path.rglob("*")) if file.is_file()]
         sorted_into = {file.parent for file in files if file.name == _PLACED} - {path}
-        copies = {copy for folder in sorted_into for copy in _placed(folder)}
+        copies: set[Path] = set()
+        for folder in sorted_into:
+            with suppress(PointMCDError):  # of a list that is damaged; the copies are read then
+                copies.update(_placed(folder))
         files = [file for file in files if file not in copies]
         files = [file for file in files if not _is_one_of(file, leave_out)]
         kinds = {file: kind_of(file.relative_to(path).as_posix()) for file in files}
@@ -170,7 +174,10 @@ def _move_on(
 def _placed(folder: Path) -> list[Path]:
     """Return the copies that earlier calls have put into a folder."""
     manifest = folder / _PLACED
-    return [folder / name for name in read_json(manifest)] if manifest.exists() else []
+    names = read_json(manifest) if manifest.exists() else []
+    if not isinstance(names, list):
+        raise PointMCDError(f"{manifest}: is damaged; remove it")
+    return [folder / str(name) for name in names]
 
 
 def _unnumbered(file: Path) -> str:

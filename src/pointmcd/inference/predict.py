@@ -11,7 +11,7 @@ import numpy as np
 
 from pointmcd.datasets.layout import SPLITS
 from pointmcd.device import pick_device
-from pointmcd.errors import ShapeError
+from pointmcd.errors import ConfigError, ShapeError
 from pointmcd.inference.files import find_files
 from pointmcd.inference.predictor import open_predictor, told_class
 from pointmcd.inference.teacher import open_teacher, predict_by_views, refuse_run_options
@@ -71,7 +71,8 @@ def predict(
         RunError: when the run or its checkpoint cannot be used, or it was trained without labels.
         StoreError: when a teacher does not match its store, or is no longer in it.
         ConfigError: when `label` is not a class of the run, or its model takes none; of a teacher,
-            when it learnt no classes, or a run's option is given.
+            when it learnt no classes, or a run's option is given; of arrays, with `out` or
+            `columns`.
         ShapeError: when a folder holds neither meshes nor clouds.
         PointMCDError: when `out` cannot be written to.
     """
@@ -79,6 +80,8 @@ def predict(
         [files] if isinstance(files, str | Path) or hasattr(files, "__array__") else list(files)
     )
     if some and hasattr(some[0], "__array__"):
+        if out is not None or columns is not None:
+            raise ConfigError("out and columns are for files; leave them out with arrays")
         opened = open_predictor(run, checkpoint, device)
         return [opened.predict(np.asarray(cloud), label, up) for cloud in some]
     paths = [Path(file) for file in some]

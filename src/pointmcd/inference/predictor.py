@@ -18,7 +18,8 @@ from pointmcd.ops.masked_max import max_over_points
 from pointmcd.options import Axis
 from pointmcd.shapes.axes import axis_of_files, turn
 from pointmcd.shapes.clouds import WholeCloud, check_finite, cloud_order, normalise_cloud
-from pointmcd.shapes.features import count_channels
+from pointmcd.shapes.features import chosen_kinds, count_channels
+from pointmcd.shapes.formats import reading
 from pointmcd.tasks.task import InputFile, Labels, Prediction, Task, get_task
 from pointmcd.training.calibration import temperature_of
 from pointmcd.training.model import load_model
@@ -66,7 +67,8 @@ class Predictor:
 
         Args:
             points: [N, 3 + F], N at least 1, of any scale and place, in any order: coordinates,
-                then the channels of the features that the model takes. Points of which all
+                then the channels of the features that the model takes, as files have them: normals
+                of any length, colours of 0 to 1, 0 to 255 or 0 to 65535. Points of which all
                 coordinates are NaN are left out.
             label: the class of the shape, for a model that labels parts and knows several.
             up: the axis that points up; by default that of the shapes which the model learnt from.
@@ -83,12 +85,16 @@ class Predictor:
         wanted = 3 + count_channels(self.features)
         if cloud.ndim != 2 or cloud.shape[1] != wanted or cloud.dtype.kind not in "fiu":
             raise ShapeError(f"points: are {list(cloud.shape)}; give numbers [N, {wanted}]")
-        cloud = cloud[~np.isnan(cloud[:, :3]).all(axis=1)]
-        whole = normalise_cloud(check_finite(cloud[:, :3], "points")).astype(np.float32)
-        beside = cloud[:, 3:].astype(np.float32)
-        chosen = np.concatenate([whole, beside], axis=1)[cloud_order(whole, self.points)]
+        kept = np.asarray(~np.isnan(cloud[:, :3]).all(axis=1))
+        placed = check_finite(cloud[kept, :3], "points", kept)
+        whole = normalise_cloud(placed).astype(np.float32)
+        beside = []
+        for number, kind in enumerate(chosen_kinds(self.features), start=1):
+            with reading("points"):
+                beside.append(kind.read(cloud[kept, 3 * number : 3 * number + 3]))
+        chosen = np.concatenate([whole, *beside], axis=1)[cloud_order(whole, self.points)]
         theirs = axis_of_files(up, self.up, self.name)
-        every = WholeCloud(whole, cloud[:, :3].astype(np.float64))
+        every = WholeCloud.of(whole, placed, kept)
         return self.answer(InputFile(Path("points"), chosen, known, up=theirs, whole=every))
 
     def answer(self, file: InputFile) -> Prediction:

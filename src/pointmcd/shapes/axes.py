@@ -32,6 +32,8 @@ def axis_of_files(given: str | None, known: str | None, model: str) -> str:
     Raises:
         ConfigError: when one is given to a model whose own is not known.
     """
+    if given not in (None, *_UPRIGHT):
+        raise ConfigError(f"--up {given}: use one of {', '.join(_UPRIGHT)}")
     if given is not None and known is None:
         raise ConfigError(
             f"--up {given}: {model} does not say which axis is up in the shapes that it learnt"

@@ -65,18 +65,16 @@ def parse_rows(
             raise FormatError("no points")
         if rows.note and notes is not None:
             notes.append(rows.note)
-        values = {k.name: k.read(rows.features[k.name]) for k in KINDS if k.name in rows.features}
-        if notes is not None:
-            notes += _coarse_notes(rows.points)
         points = rows.points.astype(np.float64)
         kept = np.asarray(~np.isnan(points).all(axis=1))
-        if kept.all():
-            return Rows(points, rows.note, values)
         if not kept.any():
             raise FormatError("no point has coordinates, all are NaN")
         if notes is not None:
-            notes.append(f"without {(~kept).sum():,} points that are NaN")
-        return Rows(points[kept], rows.note, {k: v[kept] for k, v in values.items()}, kept)
+            notes += _coarse_notes(points)
+            notes += [f"without {(~kept).sum():,} points that are NaN"] * (not kept.all())
+        there = (kind for kind in KINDS if kind.name in rows.features)
+        values = {kind.name: kind.read(rows.features[kind.name][kept]) for kind in there}
+        return Rows(points[kept], rows.note, values, None if kept.all() else kept)
 
 
 def _coarse_notes(points: Array) -> list[str]:
@@ -84,8 +82,10 @@ def _coarse_notes(points: Array) -> list[str]:
     placed = points[np.isfinite(points).all(axis=1)].astype(np.float64)
     most = np.abs(placed).max(initial=0)
     size = float(np.ptp(placed, axis=0).max(initial=0)) if len(placed) else 0.0
-    step = float(np.spacing(np.float32(most)))
-    if step <= _COARSE * size or not size or (placed != placed.astype(np.float32)).any():
+    with np.errstate(all="ignore"):
+        step = float(np.spacing(np.float32(most)))
+        rounded = (placed == placed.astype(np.float32)).all() and (placed / step % 2).any()
+    if step <= _COARSE * size or not size or not rounded:
         return []
     told = f"coordinates near {most:,.0f} have steps of {step:g} in float32"
     return [f"{told}; save them as float64, or subtract an offset first"]

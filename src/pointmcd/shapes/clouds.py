@@ -13,7 +13,7 @@ from pointmcd.shapes.features import wanted
 from pointmcd.shapes.formats import CLOUD_SUFFIXES, mesh_suffixes, read_file, reading
 from pointmcd.shapes.mesh import normalise, read_mesh, unit_box, unit_sphere
 from pointmcd.shapes.sampling import Surface, sample_surface, surface_features
-from pointmcd.typing import Doubles, Floats, Indices, Reals
+from pointmcd.typing import Bools, Doubles, Floats, Indices, Reals
 
 
 class WholeCloud(NamedTuple):
@@ -26,6 +26,16 @@ class WholeCloud(NamedTuple):
 
     points: Floats
     placed: Doubles
+
+    @classmethod
+    def of(cls, points: Floats, placed: Doubles, kept: Bools | None) -> "WholeCloud":
+        """Return a cloud [N, 3] of which `kept` [M] says which rows of its file it has."""
+        if kept is None:
+            return cls(points, placed)
+        gaps = np.full((len(kept), 3), np.nan)
+        whole = cls(gaps.astype(np.float32), gaps)
+        whole.points[kept], whole.placed[kept] = points, placed
+        return whole
 
 
 def read_points(
@@ -87,18 +97,12 @@ def read_cloud(
         if notes is not None:
             notes += stray_notes(points)
         return np.concatenate([points, *beside], axis=1), Surface(mesh, face)
-    cloud = normalise_cloud(check_finite(rows.points, name), name).astype(np.float32)
+    cloud = normalise_cloud(check_finite(rows.points, name, rows.kept), name).astype(np.float32)
     if notes is not None:
         notes += [f"{len(rows.points):,} points", *stray_notes(cloud)]
     beside = wanted(rows.features, features, name).values()
     chosen = np.concatenate([cloud, *beside], axis=1)[cloud_order(cloud, count)]
-    if rows.kept is None:
-        return chosen, WholeCloud(cloud, np.asarray(rows.points))
-    every = WholeCloud(
-        *(np.full((len(rows.kept), 3), np.nan, kind) for kind in (cloud.dtype, float))
-    )
-    every.points[rows.kept], every.placed[rows.kept] = cloud, rows.points
-    return chosen, every
+    return chosen, WholeCloud.of(cloud, np.asarray(rows.points), rows.kept)
 
 
 #: Distance from the middle within which nine tenths of a shape's points lie if it is but a dot.
@@ -130,8 +134,8 @@ def refuse_other_files(path: Path) -> None:
         raise ShapeError(f"{path}: is not a mesh or point cloud; files that end in {suffixes} are")
 
 
-def check_finite(points: Reals, where: str) -> Doubles:
-    """Return points `[N, 3]` as float64.
+def check_finite(points: Reals, where: str, kept: Bools | None = None) -> Doubles:
+    """Return points `[N, 3]` as float64; `kept` says which rows of a file they are.
 
     Raises:
         ShapeError: when there are none, or one is NaN or infinite; the text begins with `where`.
@@ -140,9 +144,10 @@ def check_finite(points: Reals, where: str) -> Doubles:
         raise ShapeError(f"{where}: holds no points")
     wrong = np.flatnonzero(~np.isfinite(points).all(axis=1))
     if len(wrong):
+        row = wrong[0] if kept is None else np.flatnonzero(kept)[wrong[0]]
         raise ShapeError(
             f"{where}: {len(wrong):,} of {len(points):,} points are NaN or infinite, the first in"
-            f" row {wrong[0] + 1}; remove these rows"
+            f" row {row + 1}; remove these rows"
         )
     return np.ascontiguousarray(points, dtype=np.float64)
 
@@ -151,10 +156,13 @@ def normalise_cloud(points: Reals, name: str = "points") -> Doubles:
     """Centre a cloud `[N, 3]` at its mean, with the farthest point at distance 1, as float64.
 
     Raises:
-        ShapeError: when all points are at one place; the text begins with `name`.
+        ShapeError: when it is not of that shape, a coordinate is NaN or infinite, or all points are
+            at one place; the text begins with `name`.
     """
+    if np.ndim(points) != 2 or np.shape(points)[1] != 3:
+        raise ShapeError(f"{name}: a cloud is [N, 3], not {list(np.shape(points))}")
     try:
-        framed, _ = unit_box(np.asarray(points, dtype=np.float64))
+        framed, _ = unit_box(check_finite(np.asarray(points), name))
     except FormatError as error:
         raise ShapeError(f"{name}: {error}") from error
     return unit_sphere(framed, framed.mean(axis=0))

@@ -160,7 +160,8 @@ def placed_columns(table: Array, kinds: Sequence[str]) -> dict[str, list[int]]:
     1, in the three columns behind the coordinates or those after them.
     """
     found: dict[str, list[int]] = {}
-    for start in (3, 6):
+    table = table[~np.isnan(table[:, :3].astype(np.float64)).all(axis=1)]
+    for start in (3, 6) if len(table) else ():
         columns = [start, start + 1, start + 2]
         if table.shape[1] <= columns[-1]:
             break

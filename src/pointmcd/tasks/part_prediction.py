@@ -37,6 +37,8 @@ class PartPrediction(Prediction):
         seg: the part of each face of a mesh or point of a cloud; None where none was written.
         points: distinct points of the file, float32 [n, 3]; none beside a fault.
         point_parts: the part of each, int64 [n], counted from 0 in its class.
+        cloud_parts: of a cloud the part of each of its points, int64 [M], in their order; -1 where
+            they have no coordinates. None for a mesh.
     """
 
     label: str | None = None
@@ -50,6 +52,7 @@ class PartPrediction(Prediction):
     point_parts: Indices = field(
         default_factory=lambda: np.zeros(0, np.int64), repr=False, compare=False
     )
+    cloud_parts: Indices | None = field(default=None, repr=False, compare=False)
 
     @property
     def written(self) -> list[str]:
@@ -85,15 +88,18 @@ def predict_parts(logits: Tensor, file: InputFile, labels: Labels) -> PartPredic
     # A small cloud's points are repeated to fill up the number: each place counts once.
     distinct = np.sort(np.unique(file.points, axis=0, return_index=True)[1])
     every = logits[:, first:stop].argmax(dim=1).numpy()
-    parts, seg = every[distinct], None
+    parts, seg, whole = every[distinct], None, file.whole
+    of_file = None
+    if file.targets or isinstance(whole, WholeCloud):
+        of_file = file_parts(whole, file.points[:, :3], every)
     if file.targets:
         from pointmcd.plots.parts import PaintedCloud
 
         points, title = file.points[distinct, :3], f"{file.path.name}: {file.label}"
-        painted, whole = PaintedCloud(points, parts, title), file.whole
+        painted = PaintedCloud(points, parts, title)
         upright = turn(points, file.up, "y")
         write_picture(file.targets[1], PaintedCloud(upright, parts, title), names)
-        if (of_file := file_parts(whole, file.points[:, :3], every)) is not None:
+        if of_file is not None:
             seg = file.targets[2]
             write_seg(seg, of_file)
             if isinstance(whole, WholeCloud):  # to be laid over the file
@@ -113,6 +119,7 @@ def predict_parts(logits: Tensor, file: InputFile, labels: Labels) -> PartPredic
         seg=seg,
         points=file.points[distinct, :3],
         point_parts=parts,
+        cloud_parts=of_file if isinstance(whole, WholeCloud) else None,
     )
 
 
