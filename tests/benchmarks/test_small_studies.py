@@ -208,7 +208,9 @@ def test_few_labels_as_clouds_beside_other_shapes(run, tiny_store, tmp_path):
 
 def test_differences(run, tiny_store, tmp_path):
     settings = ("--points", 32, "--epochs", 1, "--seeds", 1)
-    for student, variants in differences.VARIANTS.items():
+    for (task, student), variants in differences.VARIANTS.items():
+        if task != "classification":
+            continue  # these meshes have no parts
         call = (differences, tiny_store.parent / "meshes", tmp_path / "work", *settings)
         page = run(*call, "--student", student)
         own = page.partition(f"## meshes, {student}, 32 points, 1 epochs")[2]

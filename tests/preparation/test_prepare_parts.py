@@ -288,7 +288,7 @@ def test_a_store_begun_without_parts_is_another(options, meshes, tmp_path):
     store = prepare(PrepareConfig(meshes, tmp_path / "store", **options)).store
     plain = Store(store).fingerprint
     shutil.move(parts, meshes / "parts.json")
-    with pytest.raises(StoreError, match=r"begun with parts None, not .*--overwrite"):
+    with pytest.raises(StoreError, match=r"made with parts None, not .*--overwrite"):
         prepare(PrepareConfig(meshes, store, **options))
     prepare(PrepareConfig(meshes, store, **options, overwrite=True))
     assert Store(store).fingerprint != plain
