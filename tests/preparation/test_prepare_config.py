@@ -29,7 +29,7 @@ def configs(monkeypatch):
         return PrepareResult(config.store, 0, [], [])
 
     monkeypatch.setattr(PREPARE, "prepare", prepare)
-    monkeypatch.setattr(COMMAND, "_splits", lambda store: "")
+    monkeypatch.setattr(COMMAND, "_splits", lambda store, drawn: "")
     return seen
 
 
