@@ -146,7 +146,9 @@ class PointCloudEstimator(BaseEstimator):  # type: ignore[misc]
         """
         for name in ("points", "epochs", "batch_size", "teacher_epochs"):
             value = getattr(self, name)
-            if not (isinstance(value, int | np.integer) or (value is None and name[0] == "t")):
+            if not (
+                isinstance(value, int | np.integer) or (value is None and name == "teacher_epochs")
+            ):
                 raise ConfigError(f"{name}: is {value!r}; give a whole number")
         if self.teacher_epochs is not None and self.teacher_epochs < 1:
             raise ConfigError(f"teacher_epochs: is {self.teacher_epochs}; must be at least 1")

@@ -17,7 +17,7 @@ from pointmcd.inference.pretrained import from_pretrained
 from pointmcd.ops.masked_max import max_over_points
 from pointmcd.options import Axis
 from pointmcd.shapes.axes import axis_of_files, turn
-from pointmcd.shapes.clouds import WholeCloud, check_finite, cloud_order, normalise_cloud
+from pointmcd.shapes.clouds import WholeCloud, cloud_order, normalise_cloud
 from pointmcd.shapes.features import chosen_kinds, count_channels
 from pointmcd.shapes.formats import reading
 from pointmcd.tasks.task import InputFile, Labels, Prediction, Task, get_task
@@ -86,8 +86,8 @@ class Predictor:
         if cloud.ndim != 2 or cloud.shape[1] != wanted or cloud.dtype.kind not in "fiu":
             raise ShapeError(f"points: are {list(cloud.shape)}; give numbers [N, {wanted}]")
         kept = np.asarray(~np.isnan(cloud[:, :3]).all(axis=1))
-        placed = check_finite(cloud[kept, :3], "points", kept)
-        whole = normalise_cloud(placed).astype(np.float32)
+        placed = cloud[kept, :3].astype(np.float64)
+        whole = normalise_cloud(placed, kept=kept).astype(np.float32)
         beside = []
         for number, kind in enumerate(chosen_kinds(self.features), start=1):
             with reading("points"):

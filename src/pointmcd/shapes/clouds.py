@@ -97,7 +97,7 @@ def read_cloud(
         if notes is not None:
             notes += stray_notes(points)
         return np.concatenate([points, *beside], axis=1), Surface(mesh, face)
-    cloud = normalise_cloud(check_finite(rows.points, name, rows.kept), name).astype(np.float32)
+    cloud = normalise_cloud(rows.points, name, rows.kept).astype(np.float32)
     if notes is not None:
         notes += [f"{len(rows.points):,} points", *stray_notes(cloud)]
     beside = wanted(rows.features, features, name).values()
@@ -152,8 +152,10 @@ def check_finite(points: Reals, where: str, kept: Bools | None = None) -> Double
     return np.ascontiguousarray(points, dtype=np.float64)
 
 
-def normalise_cloud(points: Reals, name: str = "points") -> Doubles:
+def normalise_cloud(points: Reals, name: str = "points", kept: Bools | None = None) -> Doubles:
     """Centre a cloud `[N, 3]` at its mean, with the farthest point at distance 1, as float64.
+
+    `kept` says which rows of a file they are.
 
     Raises:
         ShapeError: when it is not of that shape, a coordinate is NaN or infinite, or all points are
@@ -162,7 +164,7 @@ def normalise_cloud(points: Reals, name: str = "points") -> Doubles:
     if np.ndim(points) != 2 or np.shape(points)[1] != 3:
         raise ShapeError(f"{name}: a cloud is [N, 3], not {list(np.shape(points))}")
     try:
-        framed, _ = unit_box(check_finite(np.asarray(points), name))
+        framed, _ = unit_box(check_finite(np.asarray(points), name, kept))
     except FormatError as error:
         raise ShapeError(f"{name}: {error}") from error
     return unit_sphere(framed, framed.mean(axis=0))
