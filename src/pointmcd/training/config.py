@@ -125,8 +125,9 @@ class TrainConfig:
     objective: UseAppendAction[Annotated[tuple[str, ...], metavar("NAME:WEIGHT")]] = ()
     """What distillation minimises, as NAME:WEIGHT or NAME:WEIGHT,OPTION=VALUE; give the option once
     for each objective. By default the recipe's: vafp:3 (the cosine distance of geometric and visual
-    descriptors), with few labels logits:9 (class probabilities) or point_logits:1 (those of the
-    points' parts), if the teacher has any, in the paper recipe vafp:1,distance=l1,start=plain."""
+    descriptors), with few labels or --distill auto logits:9 (class probabilities) or point_logits:1
+    (those of the points' parts), if the teacher has any, in the paper recipe
+    vafp:1,distance=l1,start=plain."""
     distill_course: Advanced[Course] = "constant"
     """Weights of the objectives over the epochs: constant; decay (cosine to zero); first
     (distillation alone, then the task alone)."""
