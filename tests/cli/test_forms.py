@@ -61,6 +61,7 @@ def test_an_evaluation_of_parts(cli, parts_run, tmp_path):
     assert cli("evaluate", run, "--device", "cpu")[1].count("95% interval") == 4
 
 
+@pytest.mark.slow
 def test_several_evaluations(cli, trained_run, tmp_path):
     runs = [shutil.copytree(trained_run, tmp_path / name) for name in ("a", "b")]
     status, out, _ = cli("evaluate", *runs, runs[0], "--device", "cpu")

@@ -28,6 +28,7 @@ def killed_and_calm(tiny_store, tmp_path, kills, **options):
     return files_of(store), files_of(calm), struck
 
 
+@pytest.mark.slow
 def test_killed_in_every_phase(tiny_store, tmp_path):
     def kills(_):
         # Encoding writes made-by.json and 4 shards, training a file an epoch, and the export 15.

@@ -78,7 +78,11 @@ def assert_same(first, second):
         assert torch.equal(tensor, second[name]), name
 
 
-@pytest.mark.parametrize("own", [{"optimizer": "sgd"}, {"optimizer": "adamw"}, OPTIONS], ids=str)
+@pytest.mark.parametrize(
+    "own",
+    [pytest.param({"optimizer": "sgd"}, marks=pytest.mark.slow), {"optimizer": "adamw"}, OPTIONS],
+    ids=str,
+)
 def test_replays_equal_plain_steps_over_a_schedule(make, own, recording):
     options = DISTILLED | {"epochs": 3, "warmup_epochs": 1} | own
     options |= {"distill_course": "first", "student": "pointnet"}
@@ -119,7 +123,10 @@ def test_every_objective_is_recorded(make, taught_store, taught_parts, recording
 
 
 @pytest.mark.filterwarnings("error:training runs without CUDA graphs")
-@pytest.mark.parametrize("student", list_students())
+@pytest.mark.parametrize(
+    "student",
+    [pytest.param(s, marks=() if s == "pointnet" else pytest.mark.slow) for s in list_students()],
+)
 def test_every_student_is_recorded(make, recording, student):
     trainer = trainer_of(make("a", **DISTILLED, student=student))
     batch = trainer.dataset.__getitems__([0, 3, 6, 1])

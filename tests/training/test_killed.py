@@ -150,6 +150,7 @@ def options_of(config):
 
 
 @by_signal
+@pytest.mark.slow
 def test_killed_with_files_half_in_place(make, content):
     options = {"epochs": 4, **WAYS["adamw"]}
     calm = content(train(make("calm", **options)))

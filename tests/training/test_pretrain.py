@@ -172,7 +172,9 @@ def test_settings_survive_the_file(pretrain):
 
 
 @pytest.mark.parametrize("student", list_students())
-@pytest.mark.parametrize("task", ["pretrain", "pretrain,dense=true"])
+@pytest.mark.parametrize(
+    "task", ["pretrain", pytest.param("pretrain,dense=true", marks=pytest.mark.slow)]
+)
 def test_every_student_can_be_pretrained(pretrain, store, student, task):
     config = pretrain("a", student=student, points=128, task=task)
     trainer = trainer_of(config)
