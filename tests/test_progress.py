@@ -74,6 +74,14 @@ def test_a_log_gets_lines_while_the_work_goes_on(capsys, monkeypatch):
     assert "7/7" in capsys.readouterr().err
 
 
+def test_the_last_line_of_a_log_has_the_whole_name(capsys):
+    name = "runs/a-long-folder/store-segmentation-pointnet-distilled-0.1-s0"
+    with progress_bar() as bar:
+        bar.add_task(name, total=4, completed=4, note="loss 0.5")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"{name} 4/4 after 0:00:00 loss 0.5"
+
+
 def test_a_notebook_without_widgets_gets_lines_too(monkeypatch):
     said = []
     monkeypatch.setattr(progress, "LOG_SECONDS", 0.01)

@@ -96,12 +96,14 @@ def progress_bar(shown: bool = True) -> Iterator[Progress]:
     )
     widgets = find_spec("ipywidgets") is not None  # without, rich shows nothing in a notebook
     live = console.is_terminal or (console.is_jupyter and widgets)
-    hidden = not shown or (console.is_jupyter and not widgets)
+    hidden = not (shown and live)
     options: dict[str, Any] = {"expand": narrow, "refresh_per_second": 4, "disable": hidden}
     with Progress(*columns, console=console, **options) as progress:
-        lines = _Lines(progress, shown and not live)
-        with repeating(lines.write, LOG_SECONDS) if lines.wanted else nullcontext():
+        lines = _Lines(progress)
+        with repeating(lines.write, LOG_SECONDS) if shown and not live else nullcontext():
             yield progress
+    if shown and not live:
+        lines.write(last=True)
 
 
 def _name_width() -> int:
@@ -118,24 +120,23 @@ def fitting(name: str) -> str:
 class _Lines:
     """Progress as lines, for a log file or a pipe, where a bar would show nothing but its end."""
 
-    def __init__(self, progress: Progress, wanted: bool) -> None:
-        self.wanted, self._progress = wanted, progress
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
         self._written: dict[int, float] = {}
 
-    def write(self) -> None:
-        """Write one line for each task that went on since the last time."""
+    def write(self, last: bool = False) -> None:
+        """Write a line for each task that went on since the last time; `last`: for all of them."""
         for task in self._progress.tasks:
-            if not task.finished and self._written.get(task.id) != task.completed:
+            if last or (not task.finished and self._written.get(task.id) != task.completed):
                 self._written[task.id] = task.completed
                 total = "?" if task.total is None else f"{task.total:g}"
-                left = (
-                    "" if task.time_remaining is None else f", left {_clock(task.time_remaining)}"
-                )
-                console.print(
+                left = "" if last or task.time_remaining is None else _clock(task.time_remaining)
+                line = (
                     f"{task.description} {int(task.completed)}/{total}"
-                    f" after {_clock(task.elapsed or 0.0)}{left} {task.fields.get('note', '')}",
-                    soft_wrap=True,
+                    f" after {_clock(task.elapsed or 0.0)}{left and f', left {left}'}"
+                    f" {task.fields.get('note', '')}"
                 )
+                console.print(line.rstrip(), soft_wrap=True)
 
 
 class Estimate:

@@ -115,6 +115,10 @@ def test_unknown_student(refused, taught_store, tmp_path):
     assert "pointnot" in line
     assert "dgcnn, pointnet" in line
     assert not out.exists()
+    known = {*(taught_store / "teachers").iterdir()}
+    more = ["--label-fraction", 0.5, "--seeds", "0-1"]
+    assert "pointnot" in refused("train", taught_store, "--student", "pointnot", *settings, *more)
+    assert {*(taught_store / "teachers").iterdir()} == known  # none was made first
 
 
 def test_values_that_cannot_be_meant(refused, taught_store, tmp_path):

@@ -118,6 +118,24 @@ def test_lists_of_what_there_is(cli, command):
     assert all(one in piped for one in names)  # none is folded
 
 
+@pytest.mark.parametrize("extra", range(0, 45, 3))
+def test_no_word_of_a_table_is_broken(extra, monkeypatch, capsys):
+    from rich.table import Table
+
+    from pointmcd.cli import output
+
+    table = Table("variant", "seeds", "overall accuracy", "class accuracy", "difference (interval)")
+    long = "+16.4 [+12.2, +20.8]"
+    table.add_row("distilled-wrong-view", "2 (0, 1)", "62.7 ± 3.8 [60.1, 70.0]", long, long)
+    monkeypatch.setenv("COLUMNS", str(70 + extra))
+    monkeypatch.setattr(output, "out", output._Output(width=70 + extra, legacy_windows=False))
+    output._print_table(table)
+    said = capsys.readouterr().out
+    assert max(map(len, said.splitlines())) <= 70 + extra
+    words = ["distilled-wrong-view", "difference", "(interval)", "accuracy", "+16.4", "[+12.2,"]
+    assert all(word in said for word in words)
+
+
 @pytest.mark.parametrize("width", [60, 80])
 def test_narrow_tables_fold_and_cut_nothing(width, monkeypatch):
     from rich.console import Console

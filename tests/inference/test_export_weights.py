@@ -38,7 +38,7 @@ def test_the_card_states_data_licence_seeds_and_metrics(run_copy, tmp_path):
         "- Source: `meshes`",
         "- Shapes: 9 train, 3 val, 6 test",
         "- Classes (3): bed, chair, lamp",
-        "- Licence: unknown to pointmcd; see the source of the data",
+        "- Licence of the data: see its source; pointmcd does not know it",
         "- Name: `lite0`, on the image encoder `lite0`",
         "- Licence of its pretrained weights: Apache-2.0",
         "- Seed: 0",

@@ -192,6 +192,8 @@ def test_shipped_weights_are_found_by_name(weights, mesh, tmp_path, monkeypatch)
     (tmp_path / "mine").rename(tmp_path / "other")
     with pytest.raises(PointMCDError, match="mine"):
         create_model("pointnet", pretrained="mine")
+    with pytest.raises(ConfigError, match="must name weights, such as other"):
+        create_model("pointnet", pretrained=True)
 
 
 @pytest.mark.parametrize("name", list_pretrained())

@@ -28,7 +28,7 @@ def compare(
             folds: the labelled shapes, each classified by a fold trained without it (the latter two
             of pointmcd evaluate --split).
         corrupted: Compare on the clouds of pointmcd evaluate --corrupt.
-        voting: Compare the results of pointmcd evaluate --voting K, of every run (1).
+        voting: Compare the results of pointmcd evaluate --voting K, of every run.
         form: Form of the output.
     """
     runs, baseline = without_folds(runs), without_folds(baseline)

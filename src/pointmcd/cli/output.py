@@ -179,13 +179,45 @@ def _print_table(table: Table) -> None:
     size = Measurement.get(out, out.options.update(max_width=_WIDEST), bare)
     if not (out.is_terminal or "COLUMNS" in os.environ):  # a file, or a program that searches it
         _Output(emoji=False, width=size.maximum).print(bare)
-    elif size.minimum <= out.width:
+    elif size.maximum <= out.width:
         out.print(bare)
+    elif fitted := _fitted(bare, out.width - size.minimum):
+        out.print(fitted)
     else:
         for row in table_rows(bare):
             print_line("\n".join(f"{name}: {text}" for name, text in row.items()) + "\n")
         if bare.caption:
             print_line(str(bare.caption))
+
+
+def _fitted(table: Table, spare: int) -> Table | None:
+    """Give each column the width of its longest word, or cell if it may not fold; None: no room.
+
+    What is left of `spare` is shared among those that fold: rich itself takes width from the widest
+    columns, and breaks their words.
+    """
+    fitted = copy(table)
+    fitted.columns = [copy(column) for column in table.columns]
+    options = out.options.update(max_width=_WIDEST)
+    sizes = [
+        [Measurement.get(out, options, cell) for cell in (column.header, *column.cells)]
+        for column in table.columns
+    ]
+    most = [max(size.maximum for size in column) for column in sizes]
+    words = [max(size.minimum for size in column) for column in sizes]
+    least = [
+        whole if column.no_wrap else word
+        for column, whole, word in zip(table.columns, most, words, strict=True)
+    ]
+    spare -= sum(least) - sum(words)
+    if spare < 0:
+        return None
+    wanted = sorted(range(len(most)), key=lambda place: most[place] - least[place])
+    for waiting, place in zip(range(len(most), 0, -1), wanted, strict=True):
+        more = min(most[place] - least[place], spare // waiting)
+        fitted.columns[place].width = least[place] + more
+        spare -= more
+    return fitted
 
 
 def _print_records(records: Sequence[Mapping[str, Any]], as_json: bool) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from pointmcd.datasets.base import DATA_SETS, DataSet, Layout
 from pointmcd.datasets.cloud_folder import Clouds, FileCloud, holds_clouds
 from pointmcd.datasets.folder import Meshes
+from pointmcd.datasets.furniture import furniture10
 from pointmcd.datasets.other_files import count_kinds, kinds_text
 from pointmcd.datasets.sources import Listing
 from pointmcd.datasets.tree import FileTree, open_tree
@@ -58,9 +59,10 @@ def find_shapes(source: Path | str, columns: str | None = None) -> Found:
     A data set of one's own may also be in a file, `FILE.py:Name:PATH`.
 
     A path alone is a set that a registered data set recognises (ShapeNetPart's layout), or a
-    folder or zip of meshes, or of point clouds; `clouds:PATH` says that it is clouds. Options of
-    the data set follow the path: `shapenetpart:PATH,shapenetcore=FOLDER`. `columns` says which
-    columns of text tables and arrays are x, y and z.
+    folder or zip of meshes, or of point clouds; `clouds:PATH` says that it is clouds. Where no path
+    has that name, `furniture10` is the set inside the package. Options of the data set follow the
+    path: `shapenetpart:PATH,shapenetcore=FOLDER`. `columns` says which columns of text tables and
+    arrays are x, y and z.
 
     Raises:
         ConfigError: for an unknown name or option, or for columns of files that have none.
@@ -147,6 +149,8 @@ def _parse(source: str) -> tuple[str | None, Path, dict[str, str]]:
     """Split a source into name, path and options; what exists as a path is one."""
     text, *pairs = [source] if Path(source).exists() else re.split(r",(?=[A-Za-z_]\w*=)", source)
     options = dict(pair.split("=", 1) for pair in pairs)
+    if text == furniture10.__name__ and not Path(text).exists():
+        return None, furniture10(), options
     named, own = _NAMED.fullmatch(text), _OWN.fullmatch(text)
     if own and not (named and named[1].lower() in DATA_SETS.names()):
         named = own

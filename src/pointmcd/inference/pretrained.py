@@ -22,6 +22,7 @@ from pointmcd.training.weights import (
     features_of,
     is_weights,
     labels_of,
+    list_pretrained,
     read_weights,
 )
 
@@ -51,6 +52,11 @@ def create_model(
             absent.
         PointMCDError: when the weights are absent, damaged or no export of pointmcd.
     """
+    if isinstance(pretrained, bool):
+        raise ConfigError(
+            f"pretrained={pretrained}: must name weights, such as"
+            f" {' or '.join(list_pretrained())}, or be None"
+        )
     if pretrained is None:
         encoder = create_student(student)
         return encoder if num_classes is None else Classifier(encoder, num_classes)

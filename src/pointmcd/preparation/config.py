@@ -29,8 +29,9 @@ class PrepareConfig:
     """Settings of `prepare`; the same settings give the same bytes, whoever does the work."""
 
     source: Positional[Annotated[str | Path, metavar("SOURCE")]]
-    """Folder or zip of meshes or clouds (CLASS/{train,test}/NAME, CLASS/NAME or flat), or NAME:PATH
-    of a data set that `pointmcd download` lists; its options follow, as in PATH,OPTION=VALUE."""
+    """Folder or zip of meshes or clouds (CLASS/{train,test}/NAME, CLASS/NAME or flat), NAME:PATH of
+    a data set that `pointmcd download` lists, or furniture10, the set that comes along; options
+    follow, as in PATH,OPTION=VALUE."""
     store: Positional[Annotated[Path, metavar("STORE")]]
     """Folder to make; run again to go on after an interruption."""
     points: int = 2048

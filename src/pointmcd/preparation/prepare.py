@@ -96,7 +96,7 @@ def _write_missing(plan: Plan, write_shards: WriteShards) -> None:
     total = len(plan.items)
     there = total - sum(len(task.items) for task in tasks)
     with progress_bar() as progress:
-        bar = progress.add_task("prepare", total=total, completed=there, note="shapes")
+        bar = progress.add_task("prepare", total=total, completed=there, note="")
 
         def show() -> int:
             done = min(there + _count_unfinished(shards), total)

@@ -41,6 +41,15 @@ def list_students() -> list[str]:
     return _STUDENTS.names()
 
 
+def check_student_name(name: str) -> None:
+    """Refuse a student that does not exist; none is built.
+
+    Raises:
+        ConfigError: naming those that do.
+    """
+    _STUDENTS.get(name)
+
+
 def create_student(
     name: str,
     dense: bool = False,

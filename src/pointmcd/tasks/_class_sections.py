@@ -87,9 +87,11 @@ def _confidence(every: Sequence[Variant]) -> dict[str, Any]:
         said[variant.label] = soft.max(axis=1), soft.argmax(axis=1) == labels
         sure, right = (values.mean() for values in said[variant.label])
         error = calibration_error(soft, labels)
+        by = ", ".join(f"{one:.2f}" for one in temperatures)
         texts.append(
             f"{variant.label}: {sure:.0%} sure on average, {right:.0%} right; expected calibration"
-            f" error {error:.1%}, temperature {', '.join(f'{one:.2f}' for one in temperatures)}."
+            f" error (mean gap between the two) {error:.1%}"
+            f"{'' if {*temperatures} == {1} else f', logits divided by {by}'}."
         )
     results = [result for variant in every for result in variant.results]
     fitted = any(result.temperature != 1 for result in results)

@@ -132,7 +132,8 @@ class ClassificationTask(Task):
         test="McNemar on the vote",
         test_note=(
             "McNemar: shapes that only this variant / only the baseline got right by majority vote"
-            " over seeds, exact two-sided p. Not corrected for several variants."
+            " over seeds (ties by mean probability), exact two-sided p. Not corrected for several"
+            " variants."
         ),
     )
     weighs_shapes = True

@@ -331,7 +331,10 @@ class TrainConfig:
             raise ConfigError(f"--ema-decay {self.ema_decay}: must be between 0 and 1")
         if self.clip_gradients is not None and not 0 < self.clip_gradients < float("inf"):
             raise ConfigError(f"--clip-gradients {self.clip_gradients}: must be above 0")
+        from pointmcd.students.registry import check_student_name
+
         check_known_labels(self)
+        check_student_name(self.student)
         _ = self.terms  # refuses what it cannot read
         if not self.described_task.labelled:
             self._check_without_labels()

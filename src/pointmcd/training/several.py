@@ -68,7 +68,7 @@ def train_all(configs: Sequence[TrainConfig], at_once: int = 1) -> list[Path]:
     logs = [plan.config.folder / METRICS for plan in plans]
     with progress_bar() as progress:
         total = sum(plan.config.epochs for plan in plans)
-        task = progress.add_task(f"{len(plans)} runs", total=total, note="epochs")
+        task = progress.add_task(f"epochs of {len(plans)} runs", total=total, note="")
 
         def look() -> None:
             epochs = (
