@@ -128,7 +128,7 @@ def test_folds_of_another_run_of_that_name_are_refused(taught_store, tmp_path):
         evaluate(run, "folds", device="cpu")
 
 
-def test_folds_that_are_made_anew_leave_nothing_old(taught_store, tmp_path):
+def test_folds_that_are_made_anew_leave_nothing_old(taught_store, tmp_path, monkeypatch):
     config = TrainConfig(taught_store, tmp_path / "a", teacher=None, device="cpu", **TINY)
     cross_validate(config, 4)
     run = train(config)
@@ -142,8 +142,12 @@ def test_folds_that_are_made_anew_leave_nothing_old(taught_store, tmp_path):
     with pytest.raises(ConfigError, match="leave out --label-fraction"):
         cross_validate(replace(config, label_fraction=0.5), 3)
     assert evaluate(run, "folds", device="cpu")["last"].count == 12  # nothing was touched
-    with pytest.raises(ConfigError, match="Absent"):  # as if killed in the first fold
+    with pytest.raises(ConfigError, match="Absent"):
         cross_validate(replace(config, overwrite=True, student="tiny_student:Absent"), 3)
+    assert evaluate(run, "folds", device="cpu")["last"].count == 12  # nor then
+    monkeypatch.setattr("pointmcd.training.folds.train_all", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):  # as if killed in the first fold
+        cross_validate(replace(config, overwrite=True), 3)
     with pytest.raises(RunError, match="are not finished"):
         evaluate(run, "folds", device="cpu")
 

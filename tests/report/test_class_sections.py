@@ -42,7 +42,8 @@ def test_confidences_are_those_of_predict(bench, tmp_path):
     assert read_result(run).temperature == 2.5
     text = write([run], tmp_path)
     assert "calibrated on shapes that training held out" in text
-    assert "temperature 2.50" in text
+    assert "logits divided by 2.50" in text
+    assert "divided" not in plain
     sure = [int(re.findall(r"distilled: (\d+)% sure", page)[0]) for page in (plain, text)]
     assert sure[1] < sure[0]
     for kind in ("last", "best"):  # as of folds, which have no best
