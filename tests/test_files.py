@@ -177,3 +177,13 @@ def test_unreadable_json_is_named(tmp_path, content):
         path.write_bytes(content)
     with pytest.raises(PointMCDError, match=r"value\.json: (does not exist|is not readable JSON)"):
         read_json(path)
+
+
+@pytest.mark.parametrize("name", ["mine", "mine/..", "."])
+def test_a_file_never_takes_the_place_of_a_folder(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "chair.obj").write_text("v 0 0 0\n")
+    with pytest.raises(PointMCDError, match="is a folder; name a file"), replacing(name) as file:
+        file.write_text("a,b\n")
+    assert [path.name for path in tmp_path.rglob("*")] == ["mine", "chair.obj"]

@@ -29,12 +29,15 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success it becomes `path`, on failure it is removed.
 
     The caller creates a file or a folder there. An existing file is replaced atomically; an
-    existing folder is removed just before the rename.
+    existing folder is removed just before the rename, for another folder alone.
 
     Raises:
-        PointMCDError: when the operating system refuses (a full disk, missing rights).
+        PointMCDError: when a file would replace a folder, or the operating system refuses (a full
+            disk, missing rights).
     """
     path = Path(path)
+    if not path.name:  # "." or a root
+        raise PointMCDError(f"{path}: is a folder; name a file")
     temporary = path.with_name(f".{path.name}.{os.getpid()}@{_HOST}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -42,6 +45,8 @@ def replacing(path: str | Path) -> Iterator[Path]:
         remove(temporary)
         yield temporary
         if path.is_dir():
+            if not temporary.is_dir():
+                raise PointMCDError(f"{path}: is a folder; name a file")
             shutil.rmtree(path)
         temporary.replace(path)
     except OSError as error:
