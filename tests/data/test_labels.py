@@ -1,5 +1,8 @@
 """Label files: what they may look like, which shapes they mean, and what a store makes of them."""
 
+import os
+import unicodedata
+
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -14,10 +17,13 @@ from pointmcd.data.labels import (
     read_labels,
     write_labels,
 )
+from pointmcd.data.shape_names import ShapeNames, name_and_folder
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, StoreError
 from pointmcd.files import read_json, write_json
 
+#: As macOS writes it.
+DECOMPOSED = unicodedata.normalize("NFD", "Stühle")
 NAMES = ("bed/a", "bed/b.v2", "chair/c", "d")
 
 
@@ -41,6 +47,10 @@ def write(tmp_path):
         "filename,class\na,x\nb,y\n",
         "Name\tsplit\tLabel\na\t\tx\nb\t\ty\n",
         "path,class\n\na, x\nc,\nb,y\n",  # c is not labelled yet
+        "sep=;\npath;class\na;x\nb;y\n",
+        "\ufeffSEP=;\r\na;x\r\nb;y\r\n",
+        "sep=,\npath,class\na,x\nb,y\n",
+        "sep=\t\nb, c\tclass\tfile\n\tx\ta\n\ty\tb\n",
     ],
 )
 def test_forms_of_a_file(write, text):
@@ -55,6 +65,7 @@ def test_names_of_any_script_with_commas_and_quotes(write):
 
 
 words = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1).map(str.strip)
+words = words.map(lambda word: unicodedata.normalize("NFC", word))
 words = words.filter(lambda word: word and word.lower() not in ("path", "class", "file", "name"))
 
 
@@ -81,7 +92,10 @@ def test_what_is_written_is_read(tmp_path_factory, rows):
         ),
         ("mesh,Class\na,x\n", r"line 1 \(mesh, class\) names no column of paths: call it path"),
         ("path,class,split\na,x,dev\n", "line 2: split dev: use one of train, val, test"),
-        ('path,class\na,"x\n', "quote is left open"),
+        ('path,class\na,"x\n', "line 2: a quote is left open"),
+        ('sep=;\npath;class\na;"x\n', "line 3: a quote is left open"),
+        ("sep=;\npath;klass\na;x\n", r"line 2 \(path, klass\) names no column of classes"),
+        ("sep=;\n", "holds no labels"),
         (b"\xff\xfe\x00", "is not UTF-8 text; save it as CSV UTF-8"),
     ],
 )
@@ -120,6 +134,102 @@ def test_a_path_that_is_no_shape(write, tmp_path, path):
         match_labels(NAMES, write(f"{path},x"), tmp_path)
 
 
+FILES = {
+    "X": "/data/parts/X.stl",
+    "bolt/X": "/data/parts/bolt/X.STL",
+    "M8": "/data/parts/M8.obj",
+    "M8.5-bolt": "/data/parts/M8.5-bolt.stl",
+    "Stühle/a": f"/data/parts/{DECOMPOSED}/a.off",
+    "zipped": "/data/parts.zip/zipped.off",
+    "chair/rows_0001": "/data/rows.h5[1]",  # a row of an array has no file of its own
+    " spaces ": None,
+}
+
+
+def find(path):
+    return ShapeNames([*FILES], "store", [*FILES.values()].__getitem__).find(path)
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        *((path, "X") for path in ("X", "X.stl", "X.STL", " X.stl ", "./X.stl", "../X.stl")),
+        *((path, "X") for path in ("parts/X.stl", "/data/parts/X.stl", "data\\parts\\X")),
+        *((path, "bolt/X") for path in ("bolt/X.stl", "bolt\\X", "parts/bolt/X.STL")),
+        *((path, "M8.5-bolt") for path in ("M8.5-bolt", "M8.5-bolt.stl")),
+        *(
+            (path, "Stühle/a")
+            for path in (f"{DECOMPOSED}/a", "Stühle/a.off", f"{DECOMPOSED}/a.OFF")
+        ),
+        *((path, "zipped") for path in ("parts/zipped.off", "parts.zip/zipped")),
+        ("chair/rows_0001.ply", "chair/rows_0001"),
+        (" spaces ", " spaces "),
+    ],
+)
+def test_a_path_fits_the_file_of_its_shape(path, name):
+    assert [*FILES][find(path)] == name
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("X.obj", "bolt/X.obj", "M8.5", "M8.5-bolt.obj", "X."),  # another file's suffix
+        *("foo/X.stl", "foo/bar/X", "foo/bolt/X.stl", "/data/part/X.stl"),  # another folder
+        *("/foo/data/parts/X.stl", "C:\\bolt\\X.stl", "stl", "", "/", "..", "/\0/X.stl"),
+    ],
+)
+def test_a_path_of_another_file_is_a_stranger(path):
+    assert find(path) is None
+
+
+def test_the_text_of_a_stranger_names_the_file_that_comes_nearest(write, tmp_path):
+    file = write("bed/a.off,x\nbolt/c.stl,x")
+    with pytest.raises(ConfigError) as caught:
+        match_labels(
+            ["bed/a", "c"], file, tmp_path, file_of=["/s/bed/a.off", "/s/c.obj"].__getitem__
+        )
+    near = "c comes from /s/c.obj: correct the path"
+    assert str(caught.value) == (
+        f"--labels {file}: line 2: no shape bolt/c.stl in {tmp_path}; {near}"
+    )
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links")
+def test_a_path_by_way_of_a_link(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    names = ShapeNames(["a"], tmp_path, lambda index: str(tmp_path / "real" / "a.off"))
+    assert names.find(str(tmp_path / "link" / "a.off")) == 0
+    assert names.find("link/a.off") is None
+
+
+def test_a_page_is_told_no_more_of_a_file_than_its_folder():
+    told = [name_and_folder(file, name) for name, file in FILES.items()]
+    assert told[:3] == ["parts/X.stl", "parts/bolt/X.STL", "parts/M8.obj"]
+    assert told[-3:] == ["parts/zipped.off", None, None]
+
+
+def test_names_that_differ_in_their_unicode_form_are_one():
+    assert ShapeNames([f"{DECOMPOSED}/a"], "store").find("Stühle/a") == 0
+    assert ShapeNames(["Stühle/a", f"{DECOMPOSED}/a"], "store").find(f"{DECOMPOSED}/a") == 0
+
+
+@pytest.mark.parametrize(("above", "line"), [("", 1), ("sep=;\n", 2)])
+@pytest.mark.parametrize("head", ["Datei;Klasse", "Fichier;Classe", "archivo;clase"])
+def test_a_header_in_another_language(write, tmp_path, head, above, line):
+    told = rf"line {line} \({head.replace(';', ', ')}\) looks like a header; call its columns path"
+    with pytest.raises(ConfigError, match=told):
+        match_labels(NAMES, write(f"{above}{head}\nbed/a;bed\nd.stl;lamp\n"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "text", ["Datei,bed\nbed/a,bed", "e,x\nz,y", "e,x", "e,x\ne,y\nd,z", "d,x\ne,y"]
+)
+def test_a_stranger_that_is_no_header(write, tmp_path, text):
+    with pytest.raises(ConfigError, match="no shape"):
+        match_labels(NAMES, write(text), tmp_path)
+
+
 def test_two_labels_for_one_shape(write, tmp_path):
     with pytest.raises(ConfigError, match="lines 1 and 3 say of d x and y; keep one"):
         match_labels(NAMES, write("d,x\nbed/a,x\nd.off,y"), tmp_path)
@@ -148,6 +258,18 @@ def test_a_store_with_a_label_file(tiny_store, write):
     assert not len(store.indices("val"))
     assert store.indices("test").tolist() == own.indices("test").tolist()
     assert store.fingerprint != own.fingerprint == store.own_fingerprint == own.own_fingerprint
+
+
+def test_a_store_knows_the_files_of_its_shapes(tiny_store, write):
+    shapes = Store(tiny_store).shapes[:2]
+    rows = [f"meshes/{shape.name}.OFF,{label}" for shape, label in zip(shapes, "xy", strict=True)]
+    found = {
+        s.name for s in Store(tiny_store, write("\n".join(rows))).shapes if s.label in ("x", "y")
+    }
+    assert found == {shape.name for shape in shapes}
+    for wrong in (f"{shapes[0].name}.stl", f"elsewhere/{shapes[0].name}.off"):
+        with pytest.raises(ConfigError, match=rf"no shape {wrong} in .*off: correct the path"):
+            Store(tiny_store, write(f"{rows[1]}\n{wrong},x"))
 
 
 def test_folders_that_are_no_classes_say_nothing_of_the_test_split(tiny_store, write):

@@ -167,8 +167,11 @@ def test_rows_that_do_not_fit(store, tmp_path):
         write_parts(file, changed)
         with pytest.raises(ConfigError, match=message):
             Store(store, file)
-    write_parts(file, [rows[0]._replace(path=f"meshes/{rows[0].path}.off")])
+    write_parts(file, [rows[0]._replace(path=f"set/{rows[0].path}.off")])
     assert set(Store(store, file).known_parts) == {first}
+    write_parts(file, [rows[0]._replace(path=f"{rows[0].path}.obj")])
+    with pytest.raises(ConfigError, match=r"line 2: no shape .*\.obj in .*\.off: correct the path"):
+        Store(store, file)
 
 
 def test_variants_are_left_out(store, tmp_path):

@@ -2,9 +2,11 @@
 
 import csv
 import shutil
+import unicodedata
 
 import pytest
 
+from pointmcd.datasets.registry import find_shapes
 from pointmcd.errors import ConfigError, PointMCDError, ShapeError
 from pointmcd.inference.files import find_files, labelled_files, sort_into, write_table
 
@@ -30,6 +32,49 @@ def test_a_folder_without_shapes(tmp_path):
     with pytest.raises(ShapeError, match="holds no mesh and no point cloud"):
         find_files([tmp_path / "a"])
     assert find_files([]) == ([], "")
+
+
+def taken(source):
+    """The files that `prepare` reads."""
+    sources = find_shapes(source).listing.sources
+    return sorted(source.file.path for source in sources)
+
+
+def touch_tables(folder):
+    touch(folder, "readme.txt", "labels.csv", "sub/BOM.csv", "M8.TXT")
+    (folder / "train.txt").touch()
+
+
+def test_tables_beside_meshes_are_no_shapes(tmp_path):
+    touch(tmp_path, "sub/a.off", "sub/b.OBJ")
+    touch_tables(tmp_path)
+    files, note = find_files([tmp_path])
+    assert files == taken(tmp_path) == [tmp_path / "sub" / "a.off", tmp_path / "sub" / "b.OBJ"]
+    assert note == "not read: 2 .csv, 2 .txt"  # but for the readme
+    touch(tmp_path, "sub/c.npy", "sub/d.xyz")
+    files, note = find_files([tmp_path])
+    assert [file.name for file in files] == ["a.off", "b.OBJ", "c.npy", "d.xyz"]
+    assert note == "not read: 2 .csv, 2 .txt"  # but for the readme
+
+
+def test_tables_beside_clouds_are_what_prepare_takes_them_for(tmp_path):
+    touch(tmp_path, "sub/a.npy")
+    touch_tables(tmp_path)
+    files, note = find_files([tmp_path])
+    assert files == taken(f"{tmp_path},labels=none")
+    assert [file.name for file in files] == ["M8.TXT", "BOM.csv", "a.npy"]
+    assert note == "not read: 1 .csv, 1 .txt"
+
+
+def test_tables_alone_are_what_prepare_takes_for_clouds_when_it_is_told(tmp_path):
+    touch_tables(tmp_path)
+    files, _ = find_files([tmp_path])
+    assert files == taken(f"clouds:{tmp_path},labels=none")
+    assert [file.name for file in files] == ["M8.TXT", "BOM.csv"]
+    (tmp_path / "only").mkdir()
+    touch(tmp_path / "only", "labels.csv", "readme.txt")
+    with pytest.raises(ShapeError, match="holds no mesh and no point cloud"):
+        find_files([tmp_path / "only"])
 
 
 def test_a_table(tmp_path):
@@ -135,9 +180,22 @@ def test_a_label_file_names_files_by_the_end_of_their_paths(tmp_path):
     assert labelled_files(labels, files) == ({files[2]: "chair"}, "")
 
 
+def test_a_row_fits_a_file_with_its_suffix_in_any_case_and_form_of_unicode(tmp_path):
+    folder = tmp_path / unicodedata.normalize("NFD", "Stühle")
+    files = [folder / "M8.5-bolt.STL", folder / "M8.stl", tmp_path / "Tische" / "M8.stl"]
+    labels = tmp_path / "labels.csv"
+    labels.write_text("path,class\nM8.5-bolt.stl,bolt\nStühle\\M8.stl,nut\nM8.5,lost\n", "utf-8")
+    note = f"1 of the 3 rows of {labels} name no file here, such as M8.5"
+    assert labelled_files(labels, files) == ({files[0]: "bolt", files[1]: "nut"}, note)
+    labels.write_text("sep=;\nDatei;Klasse\nM8.5-bolt.stl;bolt\n")
+    told = f"{labels}: line 2 (Datei, Klasse) looks like a header; call its columns path and class"
+    assert labelled_files(labels, files) == ({files[0]: "bolt"}, told)
+
+
 @pytest.mark.parametrize(
     ("rows", "text"),
     [
+        ("one/b.off,chair\nb.stl,lamp", "line 3: no file b.stl here, but .*one/b.off; correct the"),
         ("z,chair", "labels.csv: names none of the 2 files, such as .*a.off"),
         ("b,chair", "line 2: b may be .*one/b.off and .*two/b.off; name one"),
         ("one/b,chair\nb.off,lamp", "line 3: b.off may be .*one/b.off and .*two/b.off"),
@@ -164,10 +222,10 @@ def test_clouds_that_predict_wrote_are_passed_over(tmp_path):
 
 
 def test_copies_that_were_sorted_and_tables_are_passed_over(tmp_path):
-    touch(tmp_path, "a.off", "classes.csv", "labels.csv", "points.csv")
+    touch(tmp_path, "a.off", "classes.npy", "labels.npy", "points.npy")
     sort_into(tmp_path / "sorted", [tmp_path / "a.off"], ["chair"], False)
-    tables = [tmp_path / "classes.csv", tmp_path / "labels.csv", tmp_path / "absent.csv"]
+    tables = [tmp_path / "classes.npy", tmp_path / "labels.npy", tmp_path / "absent.npy"]
     files, _ = find_files([tmp_path], tables)
-    assert [file.name for file in files] == ["a.off", "points.csv"]
+    assert [file.name for file in files] == ["a.off", "points.npy"]
     files, _ = find_files([tmp_path / "sorted"])  # which is asked for itself
     assert files == [tmp_path / "sorted" / "chair" / "a.off"]

@@ -36,7 +36,7 @@ def test_classes_and_splits_of_the_file_replace_those_of_the_folders(make, few_m
 
 
 def test_files_that_differ_in_their_ending_alone_share_a_label(quick, tmp_path, file):
-    """Only the first of them is taken, whichever of them has the label."""
+    """Only the first of them is taken; a label of the other would be that of another file."""
     (tmp_path / "m").mkdir()
     for number, name in enumerate("abcd"):
         text = f"OFF\n3 1 0\n0 0 0\n1 0 0\n0 {number + 1} 0\n3 0 1 2\n"
@@ -44,6 +44,9 @@ def test_files_that_differ_in_their_ending_alone_share_a_label(quick, tmp_path, 
     (tmp_path / "m" / "a.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
     file.write_text("path,class,split\na.off,x,test\nb.off,y,\nc.off,x,\n")
     options = {"labels": file, "twins": "keep", **quick, "val_fraction": 0}
+    with pytest.raises(ConfigError, match=r"line 2: no shape a\.off in .*; a comes from .*a\.obj"):
+        prepare(PrepareConfig(tmp_path / "m", tmp_path / "s", **options))
+    file.write_text("path,class,split\na.obj,x,test\nb,y,\nc.OFF,x,\n")
     store = Store(prepare(PrepareConfig(tmp_path / "m", tmp_path / "s", **options)).store)
     assert {s.name: s.label for s in store.shapes} == {"a": "x", "b": "y", "c": "x", "d": None}
     assert store.shapes[0].split == "test"

@@ -8,9 +8,9 @@ from typing import NamedTuple
 import numpy as np
 
 from pointmcd.data.clusters import shape_clusters
-from pointmcd.data.labels import place_of
 from pointmcd.data.part_labels import PartRow, read_parts
 from pointmcd.data.records import ShapeRecord, Shapes
+from pointmcd.data.shape_names import ShapeNames
 from pointmcd.errors import ConfigError
 from pointmcd.typing import Shorts
 
@@ -40,10 +40,12 @@ def match_parts(store: Shapes, path: Path, empty: bool = False) -> dict[int, dic
         ConfigError: when a path names no shape, a cluster has two parts, or the clusters of a shape
             are others than those that were labelled.
     """
-    places = {shape.name: i for i, shape in enumerate(store.shapes)}
+    shapes = ShapeNames([shape.name for shape in store.shapes], store.path, store.file_of)
     found: dict[int, dict[int, PartRow]] = {}
     for row in read_parts(path, empty):
-        index = place_of(row.path, places, f"--labels {path}: line {row.line}", store.path)
+        index = shapes.find(row.path)
+        if index is None:
+            raise ConfigError(f"--labels {path}: line {row.line}: {shapes.unknown(row.path)}")
         of_shape = found.setdefault(index, {})
         known = of_shape.setdefault(row.cluster, row)
         if known.part != row.part:

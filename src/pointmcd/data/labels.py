@@ -1,13 +1,15 @@
 """Label files: CSV tables that name the classes of some shapes (`path,class`)."""
 
 import csv
+import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from io import StringIO
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
+from pointmcd.data.shape_names import ShapeNames, composed
 from pointmcd.errors import ConfigError
 from pointmcd.files import replacing
 
@@ -18,6 +20,8 @@ LABELS = "labels.csv"
 _PATHS = ("path", "file", "name", "shape", "filename", "file_name", "filepath", "file_path")
 _CLASSES = ("class", "label", "category")
 _SPLITS = ("train", "val", "test")
+#: Excel's first line that names the separator.
+_SEPARATOR = re.compile(r"sep=([,;|\t])\r?(?:\n|$)", re.IGNORECASE)
 
 
 class LabelRow(NamedTuple):
@@ -87,6 +91,8 @@ Table = list[tuple[int, list[str]]]
 def read_table(path: str | Path) -> tuple[list[str], Table]:
     """Read a table with cells separated by `,`, `;` or tabs; lines without content are left out.
 
+    A first line like Excel's `sep=;` names the separator. Cells are in composed Unicode.
+
     Returns:
         The first line's cells in small letters (none of an empty file), and all lines.
 
@@ -100,13 +106,17 @@ def read_table(path: str | Path) -> tuple[list[str], Table]:
         raise ConfigError(f"--labels {path}: cannot be read: {reason}") from error
     first = text.partition("\n")[0]
     delimiter = next((mark for mark in "\t;" if mark in first and "," not in first), ",")
+    above = 0
+    if named := _SEPARATOR.match(text):
+        delimiter, text, above = named[1], text[named.end() :], 1
     reader = csv.reader(StringIO(text, newline=""), delimiter=delimiter, strict=True)
     try:
-        table = [(reader.line_num, cells) for cells in reader if any(map(str.strip, cells))]
+        lines = [(above + reader.line_num, cells) for cells in reader]
     except csv.Error as error:
         raise ConfigError(
-            f"--labels {path}: line {reader.line_num}: a quote is left open"
+            f"--labels {path}: line {above + reader.line_num}: a quote is left open"
         ) from error
+    table = [(line, [*map(composed, cells)]) for line, cells in lines if any(map(str.strip, cells))]
     return [cell.strip().lower() for cell in table[0][1]] if table else [], table
 
 
@@ -140,8 +150,8 @@ def _columns(path: str | Path) -> tuple[list[int], Table]:
         if classes:
             lacking = f"paths: call it {' or '.join(_PATHS[:4])}"
         raise ConfigError(
-            f"--labels {path}: line 1 ({', '.join(head)}) names no column of {lacking}; if it is a"
-            " shape, put path,class above it"
+            f"--labels {path}: line {table[0][0]} ({', '.join(head)}) names no column of {lacking};"
+            " if it is a shape, put path,class above it"
         )
     splits = [i for i, cell in enumerate(head) if cell == "split"]
     return [paths[0], classes[0], *splits[:1]], table[1:]
@@ -170,26 +180,34 @@ def write_labels(path: str | Path, rows: Sequence[LabelRow]) -> None:
 
 
 def match_labels(
-    names: Sequence[str], path: Path, where: Path, empty: bool = False
+    names: Sequence[str],
+    path: Path,
+    where: Path,
+    empty: bool = False,
+    file_of: Callable[[int], str | None] = lambda index: None,
 ) -> dict[int, LabelRow]:
     """Return the row of each labelled shape of a label file, by its position in `names`.
 
-    A row's path is the name of a shape, with or without the file's suffix, and may begin with
-    folders above the source.
-
     Args:
         names: of the shapes.
-        path: of the label file.
+        path: of the label file, whose paths are what `ShapeNames` finds.
         where: the store or source that holds the shapes, for errors.
         empty: whether the file may hold no labels yet.
+        file_of: returns the file of a shape, or None where it is not known.
 
     Raises:
         ConfigError: when a path names no shape, or a shape has two classes.
     """
-    places = {name: i for i, name in enumerate(names)}
+    shapes = ShapeNames(names, where, file_of)
+    rows = read_labels(path, empty)
     found: dict[int, LabelRow] = {}
-    for row in read_labels(path, empty):
-        index = place_of(row.path, places, f"--labels {path}: line {row.line}", where)
+    for row in rows:
+        index = shapes.find(row.path)
+        if index is None:
+            others = (shapes.find(other.path) for other in rows[1:])
+            header = row is rows[0] and any(i is not None for i in others) and unnamed_header(rows)
+            told = header or f"line {row.line}: {shapes.unknown(row.path)}"
+            raise ConfigError(f"--labels {path}: {told}")
         known = found.setdefault(index, row)
         if (known.label, known.split) != (row.label, row.split):
             raise ConfigError(
@@ -199,34 +217,13 @@ def match_labels(
     return found
 
 
-def place_of(text: str, places: Mapping[str, int], line: str, where: Path) -> int:
-    """Return the position of the shape that the path in a label file means.
+def unnamed_header(rows: Sequence[LabelRow]) -> str:
+    """Say that the first row, if it alone names no shape, looks like a header; "" if it does not.
 
-    Args:
-        text: the path.
-        places: position of each shape, by its name.
-        line: what errors begin with.
-        where: the store or source that holds the shapes, for errors.
-
-    Raises:
-        ConfigError: when there is no such shape.
+    Nothing in a header occurs again.
     """
-    found = _find_shape(text, places)
-    if found is None:
-        raise ConfigError(
-            f"{line}: no shape {text} in {where}; its names look like {next(iter(places))}"
-        )
-    return found
-
-
-def _find_shape(text: str, places: Mapping[str, int]) -> int | None:
-    if text in places:
-        return places[text]
-    path = PurePosixPath(text.strip().replace("\\", "/"))
-    parts = [part for part in path.parts if part not in (".", "/")]
-    for above in range(len(parts)):
-        below = PurePosixPath(*parts[above:])
-        for name in (str(below), str(below.with_suffix(""))):
-            if name in places:
-                return places[name]
-    return None
+    first, *others = rows
+    if any(first.path == row.path or first.label == row.label for row in others):
+        return ""
+    cells = f"{first.path}, {first.label}"
+    return f"line {first.line} ({cells}) looks like a header; call its columns path and class"

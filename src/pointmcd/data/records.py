@@ -37,5 +37,8 @@ class Shapes(Protocol):
     def num_points(self) -> int:
         """Points per shape."""
 
+    def file_of(self, index: int) -> str | None:
+        """The file that a shape was read from; None where that is not known."""
+
     def points(self, indices: Indices, count: int, features: Sequence[str] = ()) -> Floats:
         """The first `count` points, float32 [n, count, 3]."""

@@ -128,7 +128,8 @@ class Store(Tabular):
             raise StoreError(
                 f"{self.path}: has labels of parts, which the classes of --labels cannot replace"
             )
-        rows = match_labels([shape.name for shape in self.shapes], file, self.path)
+        names = [shape.name for shape in self.shapes]
+        rows = match_labels(names, file, self.path, file_of=self.file_of)
         # Folders by supplier or place are not classes: their names say nothing of the test split.
         named = {row.label for row in rows.values()}
         if pair := alike(named | {*self.classes}):
@@ -360,6 +361,16 @@ class Store(Tabular):
         """Return the shard of shape `index`, and its row there."""
         shard = bisect_right(self._starts, index) - 1
         return self.shards[shard], index - self._starts[shard]
+
+    @cached_property
+    def _files(self) -> list[str | None]:
+        shards = [self.path / "shards" / shard / "shapes.json" for shard, _ in self.shard_ranges()]
+        records = [record for file in shards for record in read_json(file)["shapes"]]
+        return [record.get("source") for record in records]
+
+    def file_of(self, index: int) -> str | None:
+        """The file that shape `index` was read from, as `prepare` called it."""
+        return self._files[index]
 
     def points(self, indices: Indices, count: int, features: Sequence[str] = ()) -> Floats:
         """The first `count` points in farthest-point order, float32 [n, count, 3 + F].

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 
+from pointmcd.data.shape_names import composed
 from pointmcd.datasets.tree import MAX_TOLD, TreeFile
 from pointmcd.errors import ShapeError
 from pointmcd.metrics.part_iou import UNLABELLED
@@ -33,7 +34,7 @@ def read_part_names(file: TreeFile) -> PartNames:
             raise ShapeError(f"{what}: must be a list of part names")
         if not 1 <= len(names) <= MAX_PARTS or len(set(names)) != len(names):
             raise ShapeError(f"{what}: must name 1 to {MAX_PARTS} parts, each once")
-    return {label: tuple(names) for label, names in content.items()}
+    return {composed(label): tuple(names) for label, names in content.items()}
 
 
 def unknown_parts(count: int) -> Shorts:

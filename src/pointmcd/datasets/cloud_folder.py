@@ -17,8 +17,9 @@ from pointmcd.shapes.formats import CLOUD_SUFFIXES, mesh_suffixes
 from pointmcd.shapes.ply import holds_faces
 from pointmcd.shapes.ply_header import read_header
 
-#: Text files beside the clouds that are none, besides lists of splits.
+#: Tables beside the clouds that are none, besides lists of splits: texts, and our own files.
 _NO_CLOUDS = {f"{name}.txt" for name in ("readme", "license", "licence", "classes")}
+_NO_CLOUDS |= {f"{name}.csv" for name in ("labels", "parts", "classes")}
 #: Types that hold tables of all sorts: taken for clouds only where someone says that they are.
 _TABLES = frozenset({"txt", "csv"})
 
@@ -64,13 +65,29 @@ def list_clouds(source: FileTree | Path | str) -> list[FileCloud]:
 
 
 def _list_clouds(tree: FileTree, labelled: bool = True) -> Listing:
-    lists = {found.file for found in find_split_lists(tree.files)}
-    files = [file for file in shape_files(tree, CLOUD_SUFFIXES) if file not in lists]
-    clouds = [file for file in files if PurePosixPath(file).name.lower() not in _NO_CLOUDS]
+    clouds = cloud_files(tree)
     if not clouds:
         ends = ", ".join(f".{suffix}" for suffix in sorted(CLOUD_SUFFIXES))
         raise ShapeError(f"{tree.name}: holds no point cloud; files that end in {ends} are read")
     return place_sources(tree, clouds, FileCloud, labelled)
+
+
+def cloud_files(tree: FileTree) -> list[str]:
+    """Return the files that `clouds:` takes for point clouds, sorted."""
+    lists = {found.file for found in find_split_lists(tree.files)}
+    files = [file for file in shape_files(tree, CLOUD_SUFFIXES) if file not in lists]
+    return [file for file in files if PurePosixPath(file).name.lower() not in _NO_CLOUDS]
+
+
+def own_shapes(tree: FileTree) -> list[str]:
+    """Return the files of meshes and clouds, sorted: what `meshes:` and `clouds:` take of them.
+
+    Tables beside meshes are none, which `prepare` does not read either.
+    """
+    meshes, clouds = shape_files(tree, mesh_suffixes()), cloud_files(tree)
+    if meshes and not holds_clouds(tree):
+        clouds = [file for file in clouds if tree.file(file).suffix not in _TABLES]
+    return sorted({*meshes, *clouds})
 
 
 def holds_clouds(tree: FileTree) -> bool:

@@ -96,7 +96,8 @@ def place_sources(
         shapes.append(kind(place.name, place.label, place.split, tree.file(file), fault))
     _check_classes(tree, {place.label for place in placed if place.label is not None})
     place, file = order[0]
-    beside = tree.below(file.rpartition(".")[0].removesuffix(place.name))
+    wrapping = PurePosixPath(file).parts[: -place.name.count("/") - 1]
+    beside = tree.below("".join(f"{folder}/" for folder in wrapping))
     splits = None
     if not any(shape.split for shape in shapes):
         splits = read_split_lists(beside, first.keys())

@@ -3,6 +3,8 @@
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from pointmcd.data.shape_names import composed
+
 #: Folder names of splits, and the split each means.
 SPLITS = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -19,7 +21,7 @@ class Place(NamedTuple):
     """Class, split and name read from a path.
 
     Attributes:
-        name: path without wrapping folders and suffix.
+        name: path without wrapping folders and suffix, in composed Unicode.
         label: class or None.
         split: "train", "test", "val" or None.
     """
@@ -95,7 +97,7 @@ def _check(files: list[str], layouts: list[str | None]) -> None:
 
 def _place(part: tuple[str, ...], layout: str | None) -> Place:
     # A name that is not valid Unicode could not be written to JSON later.
-    name = "/".join(part).encode("utf-8", "replace").decode("utf-8")
+    name = composed("/".join(part)).encode("utf-8", "replace").decode("utf-8")
     words = name.split("/")
     if layout == _SPLITS_FIRST:
         return Place(name, words[1], SPLITS[part[0].lower()])

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
+from pointmcd.data.shape_names import composed
 from pointmcd.datasets.layout import SPLITS
 from pointmcd.datasets.tree import MAX_TOLD, FileTree
 from pointmcd.errors import ShapeError
@@ -145,6 +146,7 @@ class _Names:
 
     def find(self, line: str) -> str | None:
         """Return the shape, or None where there is none or more than one."""
+        line = composed(line)
         bare = line.strip("\"'")
         stem, dot, suffix = bare.rpartition(".")
         for whole in (line, bare, stem if dot and suffix.isalnum() else bare):

@@ -4,13 +4,17 @@ import csv
 import re
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from itertools import chain, count
 from pathlib import Path, PurePosixPath
 
-from pointmcd.data.labels import read_labels
+from pointmcd.data.labels import LabelRow, read_labels, unnamed_header
+from pointmcd.data.shape_names import bare, path_parts, plain, row_parts
+from pointmcd.datasets.cloud_folder import own_shapes
 from pointmcd.datasets.other_files import kind_of, kinds_text
+from pointmcd.datasets.tree import FileTree, open_tree
 from pointmcd.errors import ConfigError, PointMCDError, ShapeError
 from pointmcd.files import read_json, replacing, write_json
 from pointmcd.shapes.formats import CLOUD_SUFFIXES, mesh_suffixes
@@ -37,28 +41,34 @@ def find_files(
     """
     found: dict[Path, None] = {}
     others: Counter[str] = Counter()
-    known = mesh_suffixes() | CLOUD_SUFFIXES
     for path in map(Path, paths):
         if not path.is_dir():
             found[path] = None
             continue
-        files = [file for file in sorted(path.rglob("*")) if file.is_file()]
-        sorted_into = {file.parent for file in files if file.name == _PLACED} - {path}
-        copies: set[Path] = set()
-        for folder in sorted_into:
-            with suppress(PointMCDError):  # of a list that is damaged; the copies are read then
-                copies.update(_placed(folder))
-        files = [file for file in files if file not in copies]
-        files = [file for file in files if not _is_one_of(file, leave_out)]
-        kinds = {file: kind_of(file.relative_to(path).as_posix()) for file in files}
-        shapes = [file for file, kind in kinds.items() if kind and kind[1:] in known]
+        tree = open_tree(path)
+        copies = _copies(tree, path)
+        known = [file for file in tree.files if path / file not in copies]
+        known = [file for file in known if not _is_one_of(path / file, leave_out)]
+        shapes = own_shapes(replace(tree, files=tuple(known)))
         if not shapes:
             raise ShapeError(f"{path}: holds no mesh and no point cloud")
-        found.update(dict.fromkeys(file for file in shapes if not _is_written(file)))
-        others.update(kind for file, kind in kinds.items() if kind and file not in found)
+        found.update({path / file: None for file in shapes if not _is_written(path / file)})
+        others.update(
+            kind for file in known if path / file not in found and (kind := kind_of(file))
+        )
     if any(file.suffix.lower() == ".gltf" for file in found):  # whose buffers they are
         del others[".bin"]
     return list(found), f"not read: {kinds_text(others)}" if others else ""
+
+
+def _copies(tree: FileTree, path: Path) -> set[Path]:
+    """Return the copies that files were sorted into, in folders below a folder."""
+    copies: set[Path] = set()
+    for file in tree.files:
+        if PurePosixPath(file).name == _PLACED and "/" in file:
+            with suppress(PointMCDError):  # of a list that is damaged; the copies are read then
+                copies.update(_placed((path / file).parent))
+    return copies
 
 
 def _is_one_of(file: Path, others: Collection[Path]) -> bool:
@@ -80,19 +90,15 @@ def labelled_files(labels: Path, files: Sequence[Path]) -> tuple[dict[Path, str]
 
     Raises:
         ConfigError: when the label file cannot be read, names none of the files, or of one path
-            several files or classes.
+            several files or classes, or a row differs from a file in its suffix alone.
     """
-    ends: defaultdict[tuple[str, ...], list[Path]] = defaultdict(list)
-    for file in files:
-        whole = file.absolute()
-        for parts in (whole.parts, whole.with_suffix("").parts):
-            for start in range(len(parts)):
-                ends[parts[start:]].append(file)
+    ends = _ends(files)
     known: dict[Path, str] = {}
     strangers = []
     rows = read_labels(labels)
     for row in rows:
-        found = ends.get(PurePosixPath(row.path.replace("\\", "/")).parts, [])
+        parts = row_parts(row.path)
+        found = [*(ends.get(parts) or ends.get(plain(parts)) or ())]
         classes = {row.label, *(known[file] for file in found if file in known)}
         several = found if len(found) > 1 else classes if len(classes) > 1 else ()
         if several:
@@ -102,13 +108,46 @@ def labelled_files(labels: Path, files: Sequence[Path]) -> tuple[dict[Path, str]
             )
         known.update((file, row.label) for file in found)
         if not found:
-            strangers.append(row.path)
+            strangers.append(row)
+    for row in strangers:
+        _refuse_suffix(row, labels, ends)
     if not known:
         raise ConfigError(
             f"--labels {labels}: names none of the {len(files)} files, such as {files[0]}"
         )
+    if strangers == rows[:1] and (header := unnamed_header(rows)):
+        return known, f"{labels}: {header}"
     of = f"{len(strangers)} of the {len(rows)} rows of {labels}"
-    return known, f"{of} name no file here, such as {strangers[0]}" if strangers else ""
+    return known, f"{of} name no file here, such as {strangers[0].path}" if strangers else ""
+
+
+def _ends(files: Iterable[Path]) -> Mapping[tuple[str, ...], dict[Path, None]]:
+    """Return the files that each end of a path means, with a plain suffix or without it."""
+    ends: defaultdict[tuple[str, ...], dict[Path, None]] = defaultdict(dict)
+    for file in files:
+        for whole in {file.absolute(), file.resolve()}:
+            parts = path_parts(str(whole))
+            for named in (plain(parts), bare(parts)):
+                for start in range(len(named)):
+                    ends[named[start:]][file] = None
+    return ends
+
+
+def _refuse_suffix(
+    row: LabelRow, labels: Path, ends: Mapping[tuple[str, ...], Collection[Path]]
+) -> None:
+    """Refuse a row that a file would fit but for its suffix.
+
+    Raises:
+        ConfigError: naming the file.
+    """
+    parts = row_parts(row.path)
+    suffix = PurePosixPath(parts[-1]).suffix[1:].lower()
+    if suffix in mesh_suffixes() | CLOUD_SUFFIXES and (near := ends.get(bare(parts))):
+        raise ConfigError(
+            f"--labels {labels}: line {row.line}: no file {row.path} here, but {next(iter(near))};"
+            " correct the suffix, or remove the line"
+        )
 
 
 def write_table(path: Path, rows: Sequence[Mapping[str, str | None]]) -> None:

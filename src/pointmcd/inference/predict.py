@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from pointmcd.data.shape_names import composed
 from pointmcd.datasets.layout import SPLITS
 from pointmcd.device import pick_device
 from pointmcd.errors import ConfigError, ShapeError
@@ -154,15 +155,15 @@ def _with_targets(
 
 def _class_of(classes: Sequence[str], path: Path) -> str:
     """Read the class from the folders of a file, as `prepare` does."""
-    folder = path.absolute().parent
-    if folder.name not in classes and folder.name.lower() in SPLITS:
+    folder, known = path.absolute().parent, {composed(label): label for label in classes}
+    if composed(folder.name) not in known and folder.name.lower() in SPLITS:
         folder = folder.parent
-    if folder.name not in classes:
+    if composed(folder.name) not in known:
         raise ShapeError(
             f"{path}: the model needs the class; give --label, or put the file in a folder named"
             f" after its class: {', '.join(classes)}"
         )
-    return folder.name
+    return known[composed(folder.name)]
 
 
 def output_paths(

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pointmcd.data.dataset import Batch
+from pointmcd.data.shape_names import composed
 from pointmcd.device import pick_device
 from pointmcd.errors import ConfigError, RunError, ShapeError
 from pointmcd.inference.pretrained import from_pretrained
@@ -163,12 +164,14 @@ def told_class(name: str, task: Task, known: Labels, label: str | None) -> str |
     """
     if label is not None and not task.takes_class:
         raise ConfigError(f"--label {label}: the model of {name} takes no class; leave it out")
-    if label is not None and label not in known.known:
+    classes = {composed(one): one for one in known.known}
+    if label is not None and composed(label) not in classes:
         raise ConfigError(
             f"--label {label}: is not a class of {name}; use one of {', '.join(known.known)}"
         )
-    only = known.known[0] if task.takes_class and len(known.known) == 1 else None
-    return label or only
+    if label is not None:
+        return classes[composed(label)]
+    return known.known[0] if task.takes_class and len(known.known) == 1 else None
 
 
 def open_trained(place: str | Path, checkpoint: str, device: torch.device) -> Predictor:

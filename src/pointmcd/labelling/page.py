@@ -11,6 +11,7 @@ import numpy as np
 
 from pointmcd import __version__
 from pointmcd.data.labels import LabelRow, match_labels, write_labels
+from pointmcd.data.shape_names import name_and_folder
 from pointmcd.data.store import Store
 from pointmcd.device import pick_device
 from pointmcd.errors import ConfigError
@@ -57,12 +58,14 @@ class LabelPage:
             file: where the labels are saved by `--serve`; None for a page that stands alone.
         """
         labels = [[i, row.label, row.split] for i, row in sorted(self.labels.items())]
+        files = self.store.file_of
         known = [] if self.guesses is None else self.guesses.classes
         own = sorted({row.label for row in self.labels.values()} - set(known))
         return {
             "base": hashlib.sha256(json.dumps(labels).encode()).hexdigest()[:16],
             "classes": [*known, *own],
             "file": None if file is None else str(file),
+            "files": [name_and_folder(files(i), name) for i, name in enumerate(self.names)],
             "fingerprint": self.store.own_fingerprint,
             "guesses": None if self.guesses is None else self.guesses.summary(),
             "kind": picture_kind(),
@@ -154,7 +157,7 @@ def read_rows(store: Store, file: str | Path) -> dict[int, LabelRow]:
         ConfigError: when a row names no shape, or a shape has two classes.
     """
     names = [shape.name for shape in store.shapes]
-    found = match_labels(names, Path(file), store.path, empty=True)
+    found = match_labels(names, Path(file), store.path, True, store.file_of)
     return {index: row._replace(path=names[index]) for index, row in found.items()}
 
 

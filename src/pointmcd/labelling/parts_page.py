@@ -11,6 +11,7 @@ from pointmcd import __version__
 from pointmcd.data.clusters import CLUSTERS, shape_clusters
 from pointmcd.data.known_parts import match_parts
 from pointmcd.data.part_labels import PartRow, write_parts
+from pointmcd.data.shape_names import name_and_folder
 from pointmcd.data.store import Store
 from pointmcd.device import pick_device
 from pointmcd.errors import ConfigError
@@ -67,6 +68,10 @@ class PartsPage:
             "clusters": self.fingerprints,
             "count": self.count,
             "file": None if file is None else str(file),
+            "files": [
+                name_and_folder(self.store.file_of(index), self.store.shapes[index].name)
+                for index in self.shapes
+            ],
             "fingerprint": f"{self.store.own_fingerprint}-parts-{self.count}",
             "guesses": self.guesses,
             "items": self.items,

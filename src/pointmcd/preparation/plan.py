@@ -113,8 +113,9 @@ def _with_labels(
     if any(source.parts is not None for source in sources):
         raise ConfigError(f"--labels {file}: {where} has labels of parts, which need its classes")
     names = [source.name for source in sources]
+    found = match_labels(names, file, where, file_of=lambda index: sources[index].location)
     # By name: files that differ in their ending alone have one, and only the first is taken.
-    rows = {names[i]: row for i, row in match_labels(names, file, where).items()}
+    rows = {names[index]: row for index, row in found.items()}
     return tuple(
         replace(source, label=row.label, split=row.split or source.split)
         if (row := rows.get(source.name))

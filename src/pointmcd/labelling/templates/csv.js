@@ -1,13 +1,13 @@
 // Label files, read and written as pointmcd/data/labels.py does.
 
-const COLUMNS = { path: ["path", "file", "name", "shape"], label: ["class", "label", "category"] };
+const COLUMNS = { path: ["path", "file", "name", "shape", "filename", "file_name", "filepath", "file_path"], label: ["class", "label", "category"] };
 const SPLITS = ["train", "val", "test"];
 
-// Returns the lines of a table, each {line, cells}; a quoted cell may hold anything.
-function parseTable(text, delimiter) {
+// Returns the lines of a table, counted from `start`, each {line, cells}; a quoted cell may hold anything.
+function parseTable(text, delimiter, start) {
   const rows = [];
-  let cells = [], cell = "", line = 1, start = 1, quoted = false, wasQuoted = false;
-  const endCell = () => { cells.push(cell); cell = ""; wasQuoted = false; };
+  let cells = [], cell = "", line = start, quoted = false, wasQuoted = false;
+  const endCell = () => { cells.push(cell.normalize("NFC")); cell = ""; wasQuoted = false; };
   const endRow = () => {
     endCell();
     if (cells.some((one) => one.trim())) rows.push({ line: start, cells });
@@ -36,8 +36,9 @@ function parseTable(text, delimiter) {
 function readTable(text) {
   text = text.replace(/^\ufeff/, "");
   const first = text.split("\n", 1)[0];
-  const delimiter = first.includes(",") ? "," : first.includes("\t") ? "\t" : first.includes(";") ? ";" : ",";
-  const table = parseTable(text, delimiter);
+  const named = text.match(/^sep=([,;|\t])\r?(?:\n|$)/i); // Excel's
+  const delimiter = named ? named[1] : first.includes(",") ? "," : first.includes("\t") ? "\t" : first.includes(";") ? ";" : ",";
+  const table = parseTable(named ? text.slice(named[0].length) : text, delimiter, named ? 2 : 1);
   return { head: table.length ? table[0].cells.map((cell) => cell.trim().toLowerCase()) : [], table };
 }
 
@@ -51,6 +52,9 @@ function parseLabels(text) {
   if (paths >= 0 && labels >= 0) {
     [path, label, split] = [paths, labels, head.indexOf("split")];
     table = table.slice(1);
+  } else if (paths >= 0 || labels >= 0) {
+    const lacking = labels >= 0 ? `paths: call it ${COLUMNS.path.slice(0, 4).join(" or ")}` : `classes: call it ${COLUMNS.label.join(" or ")}`;
+    throw new Error(`line ${table[0].line} (${head.join(", ")}) names no column of ${lacking}; if it is a shape, put path,class above it`);
   }
   return table.map(({ line, cells }) => {
     if (cells.length <= Math.max(path, label)) {
@@ -96,18 +100,60 @@ function parseParts(text) {
 // Returns the text of a part file.
 const writeParts = (rows) => writeTable([PART_COLUMNS, ...rows.map((row) => PART_COLUMNS.map((name) => row[name]))]);
 
-// Returns a function from a path to the index of the shape that it means, or undefined.
-function finder(names) {
-  const places = new Map(names.map((name, index) => [name, index]));
-  return (text) => {
-    if (places.has(text)) return places.get(text);
-    const parts = text.trim().replaceAll("\\", "/").split("/").filter((part) => part && part !== ".");
-    for (let above = 0; above < parts.length; above++) {
-      const below = parts.slice(above).join("/");
-      const dot = parts.at(-1).lastIndexOf(".");
-      const bare = dot > 0 && dot < parts.at(-1).length - 1 ? below.slice(0, dot - parts.at(-1).length) : below;
-      for (const name of [below, bare]) if (places.has(name)) return places.get(name);
-    }
-    return undefined;
-  };
+// Says that the first row, if it alone names no shape, looks like a header; "" if it does not.
+function unnamedHeader([first, ...others]) {
+  if (others.some((row) => row.path === first.path || row.label === first.label)) return "";
+  return `line ${first.line} (${first.path}, ${first.label}) looks like a header; call its columns path and class`;
 }
+
+// Finds shapes by the paths in a label file, as pointmcd/data/shape_names.py does, as far as the
+// page knows: of each shape's file, the end of the path, or null.
+class ShapeNames {
+  constructor(names, files) {
+    [this.names, this.files] = [names, files];
+    this.places = new Map(names.map((name, index) => [name.normalize("NFC"), index]));
+  }
+
+  // Returns the index of the shape that a path means, or undefined.
+  find(text) {
+    const exact = this.places.get(text.normalize("NFC"));
+    return exact ?? this.called(text).find((index) => this.fits(text, index));
+  }
+
+  // Says that a path means no shape, and what comes nearest.
+  unknown(text) {
+    const near = this.called(text).find((index) => this.files[index]);
+    const told = near === undefined ? "" : `; ${this.names[near]} comes from ${this.files[near]}: correct the path`;
+    return `no shape ${text} on this page${told}`;
+  }
+
+  called(text) {
+    const parts = rowParts(text);
+    return parts.flatMap((_, above) => [parts.slice(above), bare(parts.slice(above))])
+      .map((below) => this.places.get(below.join("/"))).filter((index) => index !== undefined);
+  }
+
+  fits(text, index) {
+    if (!this.files[index]) return true;
+    const file = this.files[index].split("/"), row = rowParts(text);
+    const count = Math.min(row.length, file.length);
+    const [said, own] = [row.slice(-count), file.slice(-count)];
+    return said.join("/") === bare(own).join("/") || plain(said).join("/") === plain(own).join("/");
+  }
+}
+
+// The parts of a path, without the root and steps up before them; a zip counts as a folder.
+function rowParts(text) {
+  const parts = text.trim().normalize("NFC").replaceAll("\\", "/").split("/").filter((part) => part && part !== ".");
+  const first = parts.findIndex((part) => part !== "..");
+  return parts.slice(first < 0 ? parts.length : first).map((part, place, all) => (place < all.length - 1 ? part.replace(/\.zip$/, "") : part));
+}
+
+// Splits the last part of a path into its stem and suffix.
+function suffixed(parts) {
+  const file = parts.at(-1), dot = file.lastIndexOf(".");
+  return dot > 0 && dot < file.length - 1 ? [file.slice(0, dot), file.slice(dot)] : [file, ""];
+}
+
+const bare = (parts) => [...parts.slice(0, -1), suffixed(parts)[0]];
+const plain = (parts) => [...parts.slice(0, -1), suffixed(parts)[0] + suffixed(parts)[1].toLowerCase()];

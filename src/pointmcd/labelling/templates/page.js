@@ -4,7 +4,7 @@ const { names, guesses } = data;
 const rank = new Map(data.order.slice(0, data.proposed).map((index, place) => [index, place + 1]));
 const place = new Map(data.order.map((index, position) => [index, position]));
 const test = new Set(data.test);
-const find = finder(names);
+const finder = new ShapeNames(names, data.files);
 const colour = (label) => hue(labels.classes.indexOf(label));
 
 const labels = new Labels(names.length, data.labels, data.classes);
@@ -183,9 +183,13 @@ const desk = {
   text: () => writeLabels(labels.rows(names)),
   read: (text) => {
     const found = new Map(), faults = [];
-    for (const row of parseLabels(text)) {
-      const index = find(row.path);
-      if (index === undefined) faults.push(`line ${row.line}: no shape ${row.path} on this page`);
+    const rows = parseLabels(text);
+    for (const row of rows) {
+      const index = finder.find(row.path);
+      if (index === undefined) {
+        const header = row === rows[0] && rows.some((other) => finder.find(other.path) !== undefined) && unnamedHeader(rows);
+        faults.push(header || `line ${row.line}: ${finder.unknown(row.path)}`);
+      }
       else if (found.has(index) && found.get(index) !== row.label) faults.push(`line ${row.line}: ${names[index]} has another class above`);
       else if (row.label.length > 200) faults.push(`line ${row.line}: has a class of more than 200 letters`);
       else {

@@ -1,7 +1,7 @@
 // The page for parts: one shape at a time; pieces of it get the part that is chosen.
 
 const { names, count, shapes } = data;
-const find = finder(names);
+const finder = new ShapeNames(names, data.files);
 const labels = new Labels(data.items, data.labels, data.classes);
 const colour = (part) => hue(labels.classes.indexOf(part));
 const item = (at, cluster) => shapes[at] * count + cluster;
@@ -236,8 +236,8 @@ const desk = {
   read: (text) => {
     const found = new Map(), faults = [];
     for (const row of parseParts(text)) {
-      const number = find(row.path), fault = (words) => faults.push(`line ${row.line}: ${words}`);
-      if (number === undefined) fault(`no shape ${row.path} on this page`);
+      const number = finder.find(row.path), fault = (words) => faults.push(`line ${row.line}: ${words}`);
+      if (number === undefined) fault(finder.unknown(row.path));
       else if (row.clusters !== data.clusters[number]) fault(`${names[number]} has other clusters here`);
       else if (!(Number.isInteger(row.cluster) && row.cluster >= 1 && row.cluster <= count)) fault(`there are clusters 1 to ${count}`);
       else if (row.part.length > 200) fault("has a part of more than 200 letters");
