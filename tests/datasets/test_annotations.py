@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
@@ -57,6 +58,15 @@ def refused(call, *words):
     assert "\n" not in text
     for word in words:
         assert word in text
+
+
+def test_classes_in_two_forms_of_unicode(make):
+    nfc, nfd = "Stühle", unicodedata.normalize("NFD", "Stühle")
+    names = json.dumps({nfc: ["low", "high"], "bus": ["body", "wheel"], "car": ["a", "b"]})
+    source = make({"parts.json": names, f"{nfd}/a.off": OFF, f"{nfd}/a.seg": "0\n1\n1\n0\n"})
+    shape = list_shapes(source)[0]
+    assert (shape.label, shape.parts) == (nfc, ("low", "high"))
+    assert shape.read_labels().tolist() == [0, 1, 1, 0]
 
 
 # Lists of splits

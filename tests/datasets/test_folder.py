@@ -1,4 +1,5 @@
 import pickle
+import unicodedata
 import zipfile
 
 import pytest
@@ -157,6 +158,18 @@ def test_two_files_of_one_name(make):
         ("car/a", "obj", None),
         ("car/a", "off", "same name as car/a.obj"),
     ]
+
+
+def test_names_are_composed_and_those_of_two_forms_are_one(make):
+    nfd, nfc = (unicodedata.normalize(form, "Stühle") for form in ("NFD", "NFC"))
+    shapes = list_shapes(make(f"{nfd}/a.off", f"{nfc}/a.obj", f"{nfd}/ü.off", "bus/a.off"))
+    assert [(s.name, s.label, s.fault) for s in shapes] == [
+        (f"{nfc}/a", nfc, None),
+        (f"{nfc}/a", nfc, f"same name as {nfd}/a.off"),
+        (f"{nfc}/ü", nfc, None),
+        ("bus/a", "bus", None),
+    ]
+    assert shapes[0].file.read() == OFF
 
 
 def test_names_that_differ_in_case_only_are_two(make):

@@ -1,5 +1,7 @@
 """Lists of splits under all names and in all places, and what is told of other files."""
 
+import unicodedata
+
 import pytest
 
 from pointmcd.datasets.registry import find_shapes
@@ -21,7 +23,7 @@ def write(folder, files, names=NAMES):
     files = {f"{name}.off": OFF for name in names} | files
     for name, content in files.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text(content)
+        (folder / name).write_text(content, "utf-8")
     return folder
 
 
@@ -161,6 +163,15 @@ def test_other_folders_are_refused(tmp_path, word):
     names = [f"{label}/{split}/a" for label in ("bed", "car") for split in ("train", word)]
     with pytest.raises(ShapeError, match="the layouts are"):
         find_shapes(write(tmp_path, {}, names))
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_lists_and_files_in_two_forms_of_unicode(tmp_path, ours, theirs):
+    names = [unicodedata.normalize(ours, f"{label}/ü{n}") for label in ("ä", "ö") for n in (0, 1)]
+    lists = {"train.txt": f"{names[0]}\n{names[2]}", "test.txt": f"{names[1]}.off\n{names[3]}"}
+    lists = {name: unicodedata.normalize(theirs, text) for name, text in lists.items()}
+    splits, _ = listed(write(tmp_path, lists, names))
+    assert splits == {"ä/ü0": "train", "ä/ü1": "test", "ö/ü0": "train", "ö/ü1": "test"}
 
 
 def test_other_files_are_counted_by_kind(tmp_path):

@@ -1,4 +1,5 @@
 import shutil
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from pointmcd.checkpoint import load_checkpoint, load_module, save_checkpoint, u
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, PointMCDError, RunError
 from pointmcd.files import read_json, write_json
-from pointmcd.inference.predict import predict
+from pointmcd.inference.predict import class_by_folder, predict
+from pointmcd.inference.predictor import told_class
 from pointmcd.plots.colours import part_colours
 from pointmcd.shapes.clouds import read_cloud, read_points
 from pointmcd.tasks.file_parts import face_parts
@@ -54,6 +56,14 @@ def label(run, tmp_path):
         return predict(run, files, **options)
 
     return call
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_a_class_in_another_form_of_unicode(ours, theirs):
+    known, told = (unicodedata.normalize(form, "Stühle") for form in (ours, theirs))
+    labels = Labels([known, "b"], {known: ["1"], "b": ["1"]})
+    assert told_class("run", get_task("segmentation"), labels, told) == known
+    assert class_by_folder(labels.known, Path(told) / "train" / "a.off") == known
 
 
 def test_mesh_gets_its_parts_a_cloud_and_a_picture(label, run, chair, tmp_path):

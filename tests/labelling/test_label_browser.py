@@ -8,7 +8,8 @@ import pytest
 from hard_names import HARD_NAMES
 from webdriver import CHROMIUM, DRIVER, browsing
 
-from pointmcd.data.labels import LabelRow, read_labels, write_labels
+from pointmcd.data.labels import LabelRow, read_labels, unnamed_header, write_labels
+from pointmcd.data.shape_names import ShapeNames, name_and_folder
 from pointmcd.labelling.html import write_label_page
 from pointmcd.labelling.page import label_page
 from pointmcd.labelling.serve import LabelServer
@@ -189,6 +190,10 @@ def test_a_file_is_dropped_on_the_page(browser, page):
         "class;file\nx;a\ny;b\n",
         "Name\tsplit\tLabel\na\tval\tx\nb\t\ty\n",
         "path,class\n\na, x\nc,\nb,y\n",
+        "sep=;\r\npath;class\r\na;x\r\n",
+        "\ufeffSEP=\t\na,b\tx\n",
+        "sep=;\npath;klass\na;x\n",
+        "filename,class\nStu\u0308hle,u\u0308\n",
         'path,class\n"a ""b"", c","x\ny"\r\n" b ",y\n',
         "path,class\n",
         "",
@@ -223,10 +228,52 @@ def test_the_page_writes_what_python_reads(browser, page, tmp_path):
     file = tmp_path / "labels.csv"
     file.write_bytes(browser.run(script, rows).encode())
     assert [list(row[:3]) for row in read_labels(file)] == rows
-    find = "return arguments[0].map(finder(names))"
+    find = "return arguments[0].map((path) => finder.find(path) ?? null)"
     assert browser.run(find, list(HARD_NAMES)) == list(range(len(HARD_NAMES)))
     paths = ["line\nbreak\r\nand\ttab.obj", "./data/back\\slash.v2.ply", "nowhere"]
     assert browser.run(find, paths) == [3, None, None]
+
+
+def test_the_page_finds_shapes_as_python_does(browser, page):
+    browser.open(page.as_uri())
+    files = {
+        "X": "/parts/X.stl",
+        "bolt/X": "/parts/bolt/X.STL",
+        "M8.5": "/parts/M8.5.obj",
+        "a": None,
+    }
+    files["Stühle/a"] = "/parts/Stu\u0308hle/a.off"
+    names, known = [*files], [*files.values()]
+    paths = [
+        "X",
+        "X.STL",
+        "X.obj",
+        "foo/X.stl",
+        "parts/X.stl",
+        "bolt\\X.stl",
+        "M8",
+        "M8.5",
+        "M8.5.OBJ",
+    ]
+    paths += [
+        "x/bolt/X.stl",
+        "foo/a.ply",
+        "Stühle/a.off",
+        "Stu\u0308hle/a",
+        "",
+        "/",
+        "../X",
+        "./X.stl",
+    ]
+    found = ShapeNames(names, page, known.__getitem__)
+    ends = [name_and_folder(file, name) for name, file in files.items()]
+    script = """
+        const names = new ShapeNames(arguments[0], arguments[1]);
+        return arguments[2].map((path) => names.find(path) ?? null)"""
+    assert browser.run(script, names, ends, paths) == [found.find(path) for path in paths]
+    row = [{"line": 2, "path": "Datei", "label": "Klasse"}, {"line": 3, "path": "X", "label": "x"}]
+    told = unnamed_header([LabelRow(**one) for one in row])
+    assert browser.run("return unnamedHeader(arguments[0])", row) == told
 
 
 def test_the_served_page_saves_by_itself(browser, hard_store, tmp_path):

@@ -141,7 +141,7 @@ def _class_reader(
     """A function that returns the class of a file; None for a task that is given none."""
     told = told_class(name, task, known, label)
     if told is None and task.takes_class:
-        return partial(_class_of, known.known)
+        return partial(class_by_folder, known.known)
     return lambda path: told
 
 
@@ -153,7 +153,7 @@ def _with_targets(
     return zip(paths, output_paths(paths, Path(out or "."), written), strict=True)
 
 
-def _class_of(classes: Sequence[str], path: Path) -> str:
+def class_by_folder(classes: Sequence[str], path: Path) -> str:
     """Read the class from the folders of a file, as `prepare` does."""
     folder, known = path.absolute().parent, {composed(label): label for label in classes}
     if composed(folder.name) not in known and folder.name.lower() in SPLITS:
