@@ -223,7 +223,16 @@ def test_a_header_in_another_language(write, tmp_path, head, above, line):
 
 
 @pytest.mark.parametrize(
-    "text", ["Datei,bed\nbed/a,bed", "e,x\nz,y", "e,x", "e,x\ne,y\nd,z", "d,x\ne,y"]
+    "text",
+    [
+        "Datei,bed\nbed/a,bed",
+        "f/e,x\nd,z",
+        "e.off,x\nd,z",
+        "e,x\nz,y",
+        "e,x",
+        "e,x\ne,y\nd,z",
+        "d,x\ne,y",
+    ],
 )
 def test_a_stranger_that_is_no_header(write, tmp_path, text):
     with pytest.raises(ConfigError, match="no shape"):

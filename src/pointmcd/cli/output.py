@@ -72,8 +72,8 @@ def print_labels(file: Path | None, store: Path) -> None:
 
     with suppress(PointMCDError):
         if file is not None and not is_part_file(file):
-            console.print(labels_summary(file), soft_wrap=True)
             opened = Store(store, file)
+            console.print(labels_summary(file), soft_wrap=True)
             known = [shape for shape in opened.shapes if shape.label is not None]
             counts = Counter(shape.split for shape in known)
             told = [f"{counts[one]} in {one}" for one in ("train", "val", "test") if counts[one]]

@@ -220,10 +220,11 @@ def match_labels(
 def unnamed_header(rows: Sequence[LabelRow]) -> str:
     """Say that the first row, if it alone names no shape, looks like a header; "" if it does not.
 
-    Nothing in a header occurs again.
+    A header has the form of no path, and nothing in it occurs again.
     """
     first, *others = rows
-    if any(first.path == row.path or first.label == row.label for row in others):
+    again = any(first.path == row.path or first.label == row.label for row in others)
+    if again or any(mark in first.path for mark in "./\\"):
         return ""
     cells = f"{first.path}, {first.label}"
     return f"line {first.line} ({cells}) looks like a header; call its columns path and class"

@@ -4,7 +4,7 @@ import csv
 import re
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import chain, count
@@ -121,11 +121,12 @@ def labelled_files(labels: Path, files: Sequence[Path]) -> tuple[dict[Path, str]
     return known, f"{of} name no file here, such as {strangers[0].path}" if strangers else ""
 
 
-def _ends(files: Iterable[Path]) -> Mapping[tuple[str, ...], dict[Path, None]]:
+def _ends(files: Sequence[Path]) -> Mapping[tuple[str, ...], dict[Path, None]]:
     """Return the files that each end of a path means, with a plain suffix or without it."""
     ends: defaultdict[tuple[str, ...], dict[Path, None]] = defaultdict(dict)
+    real = {folder: folder.resolve() for folder in {file.parent for file in files}}
     for file in files:
-        for whole in {file.absolute(), file.resolve()}:
+        for whole in {file.absolute(), real[file.parent] / file.name}:
             parts = path_parts(str(whole))
             for named in (plain(parts), bare(parts)):
                 for start in range(len(named)):

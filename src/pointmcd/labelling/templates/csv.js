@@ -102,7 +102,8 @@ const writeParts = (rows) => writeTable([PART_COLUMNS, ...rows.map((row) => PART
 
 // Says that the first row, if it alone names no shape, looks like a header; "" if it does not.
 function unnamedHeader([first, ...others]) {
-  if (others.some((row) => row.path === first.path || row.label === first.label)) return "";
+  const again = others.some((row) => row.path === first.path || row.label === first.label);
+  if (again || /[./\\]/.test(first.path)) return "";
   return `line ${first.line} (${first.path}, ${first.label}) looks like a header; call its columns path and class`;
 }
 
