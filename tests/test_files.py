@@ -9,7 +9,15 @@ from pathlib import Path
 import pytest
 
 from pointmcd.errors import PointMCDError
-from pointmcd.files import is_temporary, read_json, remove, remove_stale, replacing, write_json
+from pointmcd.files import (
+    is_temporary,
+    page_file,
+    read_json,
+    remove,
+    remove_stale,
+    replacing,
+    write_json,
+)
 
 
 def names(folder):
@@ -187,3 +195,9 @@ def test_a_file_never_takes_the_place_of_a_folder(tmp_path, monkeypatch, name):
     with pytest.raises(PointMCDError, match="is a folder; name a file"), replacing(name) as file:
         file.write_text("a,b\n")
     assert [path.name for path in tmp_path.rglob("*")] == ["mine", "chair.obj"]
+
+
+@pytest.mark.parametrize("out", ["", "maps", "maps/"])
+def test_a_page_goes_into_a_folder_that_is_not_there_yet(tmp_path, out):
+    assert page_file(tmp_path / out, "map.html") == tmp_path / out / "map.html"
+    assert page_file(tmp_path / out / "a.htm", "map.html") == tmp_path / out / "a.htm"

@@ -59,8 +59,12 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def page_file(out: str | Path, name: str) -> Path:
-    """Return the file of a page: `out`, or a file of that name in it where it is a folder."""
-    return Path(out) / name if Path(out).is_dir() else Path(out)
+    """Return the file of a page: `out`, or that name in it where it is a folder or has no suffix.
+
+    `Path` has lost the last slash of `--out maps/`.
+    """
+    out = Path(out)
+    return out / name if out.is_dir() or not out.suffix else out
 
 
 def write_page(html: str, out: str | Path, name: str) -> Path:

@@ -178,6 +178,18 @@ def test_a_folder_becomes_a_table_and_folders_of_classes(
         assert copy.read_bytes() == Path(row["file"]).read_bytes()
 
 
+def test_a_table_replaces_no_file_unasked_and_never_what_is_read(refused, cli, trained_run, chair):
+    mesh, labels = chair.with_suffix(".off"), chair.with_name("labels.csv")
+    labels.write_text(f"path,class\n{mesh.stem},chair\n")
+    call = ("predict", trained_run, mesh, "--labels", labels, "--csv")
+    for file in (labels, mesh):
+        line = f"--csv {file}: exists; name another file, or give --overwrite"
+        assert refused(*call, file) == line
+        assert refused(*call, file, "--overwrite").startswith(f"--csv {file}: is read")
+    assert refused(*call, chair.parent) == f"--csv {chair.parent}: is a folder; name a file"
+    assert labels.read_text().endswith(",chair\n")
+
+
 def test_links_need_a_folder(cli, trained_run):
     status, _, err = cli("predict", trained_run, "x.off", "--link")
     assert (status, "--link is for --sort-into" in err) == (2, True)

@@ -207,6 +207,14 @@ def test_from_the_command_line(cli, quick_run, tmp_path):
     assert told_by(path)["checkpoint"] == "last"
 
 
+def test_no_file_of_another_is_replaced_unasked(cli, trained_run, tmp_path):
+    mesh = tmp_path / "chair.stl"
+    mesh.write_text("mine")
+    _, _, err = cli("export", trained_run, "--out", mesh)
+    assert err == f"pointmcd: --out {mesh}: exists; name another file, or give --overwrite\n"
+    assert mesh.read_text() == "mine"
+
+
 def test_clouds_of_the_store_are_what_it_is_checked_on(trained_run, taught_store):
     trained, store = open_trained(trained_run, "last", torch.device("cpu")), Store(taught_store)
     found = [inputs[0] for inputs in export_onnx._examples(trained, None, store)]

@@ -1,4 +1,5 @@
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -251,6 +252,43 @@ def test_overwrite_replaces_a_store_but_no_other_files(made, few_meshes, quick, 
         "store.json",
         "thesis.txt",
     ]
+
+
+def test_what_overwriting_removes_is_told_before_and_after(
+    made, few_meshes, quick, tmp_path, capsys
+):
+    store = tmp_path / "store"
+    shutil.copytree(made.store, store)
+    for name in ("lite0", "mine"):
+        (store / "teachers" / name).mkdir(parents=True)
+        (store / "teachers" / name / "teacher.json").write_text("{}")
+    removes = r"--overwrite, which removes its teachers, too \(lite0, mine\)$"
+    with pytest.raises(StoreError, match=removes):
+        prepare(PrepareConfig(few_meshes, store, **{**quick, "points": 16}))
+    capsys.readouterr()
+    prepare(PrepareConfig(few_meshes, store, **quick, overwrite=True))
+    assert "its teachers are removed with all that it held: lite0, mine" in " ".join(
+        capsys.readouterr().err.split()
+    )
+
+
+def test_a_file_that_changed_since_is_noticed(few_meshes, quick, tmp_path, capsys):
+    meshes, store = tmp_path / "meshes", tmp_path / "store"
+    shutil.copytree(few_meshes, meshes)
+    prepare(PrepareConfig(meshes, store, **quick))
+    prepare(PrepareConfig(meshes, store, **quick))
+    assert "changed" not in capsys.readouterr().err
+    files = sorted(meshes.rglob("*.off"))
+    names = [file.relative_to(meshes).with_suffix("").as_posix() for file in files]
+    files[0].write_text(files[0].read_text() + "\n")
+    prepare(PrepareConfig(meshes, store, **quick))
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"the file of 1 shape has changed in size or date since it was made ({names[0]})" in told
+    os.utime(files[1], (0, 0))
+    prepare(PrepareConfig(meshes, store, **quick))
+    assert f"2 files have changed in size or date since it was made ({names[0]}, {names[1]})" in (
+        " ".join(capsys.readouterr().err.split())
+    )
 
 
 @pytest.mark.parametrize("overwrite", [False, True])

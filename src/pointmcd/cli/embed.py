@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 
 from tyro.conf import Positional
 
-from pointmcd.cli.output import print_line
-from pointmcd.options import DEVICE, RUN, STORE, metavar
+from pointmcd.cli.output import check_free, print_line
+from pointmcd.options import DEVICE, RUN, STORE, Flag, metavar
 
 
 def embed(
@@ -17,6 +17,7 @@ def embed(
     pooling: Literal["max", "mean", "both"] = "max",
     checkpoint: Literal["last", "best"] = "last",
     device: Annotated[str, DEVICE] = "auto",
+    overwrite: Flag = False,
 ) -> None:
     """Write one embedding for each shape of a store, by a run's student or a teacher.
 
@@ -29,7 +30,9 @@ def embed(
         pooling: Pooling over points or views; both: max and mean, one after the other.
         checkpoint: Checkpoint of the last epoch, or the best on the validation split.
         device: cpu, cuda, mps or auto.
+        overwrite: Replace a file of that name.
     """
+    check_free("--out", out, overwrite)
     from pointmcd.probing.embed import check_out
     from pointmcd.probing.embed import embed as run_embed
 

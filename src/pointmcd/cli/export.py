@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import tyro
 from tyro.conf import Positional
 
-from pointmcd.cli.output import print_line
+from pointmcd.cli.output import check_free, print_line
 from pointmcd.options import RUN, Flag, metavar
 
 
@@ -18,6 +18,7 @@ def export(
     points: Annotated[int | None, metavar("INT")] = None,
     half: Flag = False,
     licence: Annotated[str | None, metavar("NAME")] = None,
+    overwrite: Flag = False,
 ) -> None:
     """Write the model of a run or teacher for other programs: an ONNX file, or weights with a card.
 
@@ -31,7 +32,11 @@ def export(
         points: Fix the number of points that the ONNX file takes; by default any from 2.
         half: Keep safetensors in float16, in half the space.
         licence: Licence of the weights, for their card, such as cc-by-4.0.
+        overwrite: With onnx, replace a file of that name; what was exported before to the folder of
+            the run, or as a folder of weights, is replaced in any case.
     """
+    if to == "onnx":
+        _check_out(run, out_path, overwrite)
     from pointmcd.inference.export import export_run
     from pointmcd.progress import console
     from pointmcd.training.weights import WEIGHTS
@@ -40,3 +45,12 @@ def export(
     weights = path if path.is_file() else path / WEIGHTS
     console.print(f"{weights.name}: {weights.stat().st_size / 1e6:.1f} MB", soft_wrap=True)
     print_line(str(path))
+
+
+def _check_out(run: Path, out: Path | None, overwrite: bool) -> None:
+    """Refuse to replace an ONNX file that is not the run's own."""
+    from pointmcd.inference.export import onnx_file
+
+    file = onnx_file(run, out)
+    if out is not None or file.parent != run:
+        check_free("--out", file, overwrite)

@@ -118,9 +118,24 @@ def free_page(out: Path, name: str, overwrite: bool) -> Path:
         ConfigError: when it is, and may not be replaced.
     """
     file = page_file(out, name)
-    if file.exists() and not overwrite:
-        raise ConfigError(f"--out {file}: exists; name another file, or give --overwrite")
+    check_free("--out", file, overwrite)
     return file
+
+
+def check_free(
+    option: str, file: Path, overwrite: bool, reads: Iterable[Path | None] = ()
+) -> None:
+    """Refuse, before any work, a file that is to be written and is there already.
+
+    Raises:
+        ConfigError: when it may not be replaced, is a folder, or the command `reads` it.
+    """
+    if file.is_dir():
+        raise ConfigError(f"{option} {file}: is a folder; name a file")
+    if file.exists() and not overwrite:
+        raise ConfigError(f"{option} {file}: exists; name another file, or give --overwrite")
+    if any(one and one.exists() and one.samefile(file) for one in reads if file.exists()):
+        raise ConfigError(f"{option} {file}: is read by this command; name another file")
 
 
 @dataclass(frozen=True)

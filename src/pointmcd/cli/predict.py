@@ -9,7 +9,7 @@ from rich.table import Column, Table
 from rich.text import Text
 from tyro.conf import Positional
 
-from pointmcd.cli.output import TEXT, Form, UsageError, print_line, print_tables
+from pointmcd.cli.output import TEXT, Form, UsageError, check_free, print_line, print_tables
 from pointmcd.errors import PointMCDError
 from pointmcd.options import DEVICE, RUN, Axis, Flag, metavar
 
@@ -36,6 +36,7 @@ def predict(
     columns: Annotated[str | None, metavar("X,Y,Z")] = None,
     up: Annotated[Axis | None, metavar("{x,y,z}")] = None,
     pretrained: Annotated[str | None, metavar("NAME")] = None,
+    overwrite: Flag = False,
 ) -> None:
     """Predict the classes of meshes or point clouds, or label their parts.
 
@@ -60,6 +61,7 @@ def predict(
             from (of the weights that come with pointmcd: y).
         pretrained: In place of RUN: weights that come with pointmcd (a name that it does not know
             makes it list them), a folder of pointmcd export --to safetensors, or hf-hub:OWNER/NAME.
+        overwrite: With --csv, replace a file of that name.
     """
     place: str | Path = run
     if pretrained is not None:
@@ -72,6 +74,8 @@ def predict(
         raise UsageError("predict: --link is for --sort-into FOLDER")
     if json and csv is not None:
         raise UsageError("predict: --csv FILE and --json: choose one")
+    if csv is not None:
+        check_free("--csv", csv, overwrite, reads=(labels, *files))
     from pointmcd.inference.files import find_files, labelled_files
     from pointmcd.inference.predict import predictions
     from pointmcd.progress import console, note, progress_bar

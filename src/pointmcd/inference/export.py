@@ -72,8 +72,7 @@ def export_run(
     """
     source = Path(run)
     weights = is_weights(source)
-    beside = source / ("export.onnx" if to == "onnx" else "export")
-    path = Path(out or (f"{source.name}.onnx" if weights else beside))
+    path = onnx_file(source, out) if to == "onnx" else Path(out or source / "export")
     if points is not None and (to != "onnx" or points < 1):
         raise ConfigError(f"--points {points}: must be at least 1, and applies only to --to onnx")
     for option, given in (("half", half), ("licence", licence)):
@@ -96,6 +95,12 @@ def export_run(
         save_checkpoint(folder / WEIGHTS, tensors, {"about": exported.about})
         (folder / CARD).write_text(exported.card(licence), encoding="utf-8")
     return path
+
+
+def onnx_file(source: Path, out: str | Path | None) -> Path:
+    """Return where an ONNX file is written: by default into the run or teacher, of weights here."""
+    name = f"{source.name}.onnx"
+    return Path(out or (name if is_weights(source) else source / "export.onnx"))
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
@@ -16,6 +17,7 @@ from pointmcd.datasets.sources import CloudSource, ShapeSource
 from pointmcd.errors import ConfigError, PointMCDError, StoreError
 from pointmcd.files import is_temporary, read_json, remove_stale, write_json
 from pointmcd.preparation.config import PrepareConfig
+from pointmcd.progress import note
 from pointmcd.settings import option
 from pointmcd.tables import first_few
 from pointmcd.views import splats
@@ -65,9 +67,21 @@ class Plan:
             "source": self.source,
             "rig": self.rig.to_json(),
             "items": [[i.name, i.label, i.split] for i in self.items if not i.variant],
+            "files": self.files(),
             "parts": self.parts and {label: list(names) for label, names in self.parts.items()},
             "renderer": self.renderer,
         }
+
+    def files(self) -> dict[str, list[int] | None]:
+        """Return size and time of change, in nanoseconds, of each shape's file; None without."""
+        found: dict[str, list[int] | None] = {}
+        for item in self.items:
+            if item.name not in found:  # a variant, or of two shapes of one name the second
+                found[item.name] = None
+                with suppress(OSError):
+                    state = item.file.path.stat()
+                    found[item.name] = [state.st_size, state.st_mtime_ns]
+        return found
 
     def shards(self) -> Iterator[tuple[str, slice]]:
         """Yield the name of each shard and which items it holds."""
@@ -158,6 +172,8 @@ def open_store(store: Path, plan: Plan) -> None:
         if not plan.config.overwrite:
             _check_same(store, plan)
             return
+        if teachers := _teachers(store):
+            note(f"{store}: its teachers are removed with all that it held: {first_few(teachers)}")
         for name in _CONTENT:
             _remove(store / name)
     elif store.is_dir() and not all(map(is_temporary, store.iterdir())):
@@ -175,8 +191,15 @@ def _remove(path: Path) -> None:
         raise StoreError(f"{path}: cannot be removed: {error.strerror or error}") from error
 
 
+def _teachers(store: Path) -> list[str]:
+    return sorted(path.parent.name for path in store.glob("teachers/*/teacher.json"))
+
+
 def _check_same(store: Path, plan: Plan) -> None:
+    """Refuse a store of another plan, and note files that have changed since it was made."""
     remedy = "choose another folder, or --overwrite"
+    if teachers := _teachers(store):
+        remedy += f", which removes its teachers, too ({first_few(teachers)})"
     for path in filter(Path.exists, (store / "plan.json", store / "store.json")):
         try:
             content = read_json(path)
@@ -193,11 +216,18 @@ def _check_same(store: Path, plan: Plan) -> None:
     begun = {**older, **read_json(store / "plan.json")}
     wanted = {"features": "none", **plan.to_json()}
     shapes, others = begun.pop("items", []), wanted.pop("items")
+    before, now = begun.pop("files", {}), wanted.pop("files")
     for field, old, new in _differences("", begun, wanted):
         told = option(field.removeprefix("rig.")) if field in _TOLD else field
         raise StoreError(f"{store}: was made with {told} {old}, not {new}; {remedy}")
     if shapes != others:
         raise StoreError(f"{store}: {_told_change(shapes, others)}; {remedy}")
+    if changed := [name for name, state in now.items() if before.get(name, state) != state]:
+        has = "the file of 1 shape has" if len(changed) == 1 else f"{len(changed):,} files have"
+        note(
+            f"{store}: {has} changed in size or date since it was made ({first_few(changed)}), and"
+            f" shapes that it holds are not read again; for that, {remedy}"
+        )
 
 
 def _told_change(before: Sequence[list[Any]], now: Sequence[list[Any]]) -> str:
