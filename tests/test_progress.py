@@ -21,6 +21,17 @@ from pointmcd.training.config import TrainConfig
 from pointmcd.training.train import train
 
 
+def test_within_a_command_a_note_is_printed_once(capsys):
+    with progress.notes_once():
+        for number in range(3):
+            progress.note("a")
+            progress.note(f"{number} steps are few", kind="few")
+    progress.note("a")
+    progress.note("a")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["note: a", "note: 0 steps are few", "note: a", "note: a"]
+
+
 def test_texts_cannot_command_the_terminal(capsys):
     console.print("a\x1b[2Jb \u2028c\n[d] é")
     assert capsys.readouterr().err == "a?[2Jb ?c\n[d] é\n"

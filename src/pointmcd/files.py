@@ -6,12 +6,13 @@ import re
 import shutil
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
 import psutil
+from filelock import BaseFileLock, FileLock, Timeout
 
 from pointmcd.errors import PointMCDError
 
@@ -106,6 +107,38 @@ def remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+def take_lock(file: Path, busy: Callable[[], object]) -> AbstractContextManager[None]:
+    """Take a lock file, in a folder that is made if it is absent; leaving the context frees it.
+
+    Args:
+        file: the lock.
+        busy: called when another process has it: it raises, or this process waits.
+    """
+    lock = FileLock(file)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            busy()
+            lock.acquire()
+    except (OSError, NotImplementedError):  # no folder, no rights, no locks: writing will tell
+        return nullcontext()
+    return _held(lock, file)
+
+
+@contextmanager
+def _held(lock: BaseFileLock, file: Path) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # while it is held: no other is mistaken; Windows does it after
+            file.unlink()
+        lock.release()
+        with suppress(OSError):  # not empty, gone, or the current folder
+            file.parent.rmdir()
 
 
 def write_json(path: str | Path, value: Any) -> None:

@@ -25,9 +25,11 @@ class _Messages(Console):
 
     Attributes:
         bars: whether progress is shown beside notices.
+        told: kinds of notes that are not to be printed again; None: all are printed.
     """
 
     bars = True
+    told: set[str] | None = None
 
     def print(self, *objects: Any, **options: Any) -> None:
         """Print as rich does, with control characters in texts replaced by question marks."""
@@ -50,9 +52,23 @@ _LEAST_SECONDS, _MOST_SECONDS = 1.0, 10.0
 console = _Messages(stderr=True, emoji=False, markup=False, highlight=False)  # module:Name, [0]
 
 
-def note(text: str) -> None:
-    """Print a note, of any length on one line."""
+def note(text: str, kind: str = "") -> None:
+    """Print a note, of any length on one line; within `notes_once` the first of its kind alone."""
+    if console.told is not None and not console.quiet:
+        if (kind or text) in console.told:
+            return
+        console.told.add(kind or text)
     console.print(f"note: {text}", soft_wrap=True)
+
+
+@contextmanager
+def notes_once() -> Iterator[None]:
+    """Print every note once, and one of each kind, until the context is left."""
+    before, console.told = console.told, set()
+    try:
+        yield
+    finally:
+        console.told = before
 
 
 @contextmanager

@@ -68,7 +68,7 @@ def test_predict_prints_json(cli, trained_run, parts_run, chair, tmp_path):
     status, out, err = cli(
         "predict", trained_run, bad, chair, "--json", "--sort-into", sorted_into, *CPU
     )
-    assert (status, len(err.splitlines())) == (1, 2)
+    assert (status, len(err.splitlines())) == (1, 3)
     refused, found = json.loads(out)
     assert refused == {"file": str(bad), "error": err.splitlines()[-1].removeprefix("pointmcd: ")}
     assert (found["file"], found["read"], found["error"]) == (str(chair), "mesh", None)
@@ -193,6 +193,22 @@ def test_a_table_replaces_no_file_unasked_and_never_what_is_read(refused, cli, t
 def test_links_need_a_folder(cli, trained_run):
     status, _, err = cli("predict", trained_run, "x.off", "--link")
     assert (status, "--link is for --sort-into" in err) == (2, True)
+    status, _, err = cli("predict", trained_run, "x.off", "--min-confidence", 0.5)
+    assert (status, "--min-confidence is for --sort-into" in err) == (2, True)
+
+
+@pytest.mark.parametrize("least", [0, 1])
+def test_files_of_an_uncertain_class_are_kept_apart(cli, trained_run, chair, tmp_path, least):
+    labels, folder = tmp_path / "labels.csv", tmp_path / "sorted"
+    meshes = sorted(chair.parent.glob("*.off"))
+    labels.write_text(f"path,class\n{meshes[0].stem},mine\n")
+    options = ("--labels", labels, "--sort-into", folder, "--min-confidence", least)
+    status, _, err = cli("predict", trained_run, *meshes, *options, *CPU)
+    assert status == 0
+    assert f"{folder}: {len(meshes)} files: " in err
+    assert (folder / "mine" / meshes[0].name).exists()  # the label is certain
+    unsure = {file.name for file in folder.glob("_unsure/*")}
+    assert unsure == ({file.name for file in meshes[1:]} if least else set())
 
 
 def test_each_file_that_cannot_be_read_has_a_line(cli, trained_run, tmp_path):

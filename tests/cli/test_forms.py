@@ -6,6 +6,9 @@ import json
 import shutil
 
 import pytest
+from rich.console import Console
+
+from pointmcd.cli import output
 
 
 @pytest.fixture(scope="module")
@@ -29,6 +32,15 @@ def test_a_comparison(cli, bench_runs):
     read = list(csv.DictReader(io.StringIO(out)))
     assert [float(row["score"]) for row in read] == [row["score"] for row in rows]
     assert read[0]["difference"] == ""
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
+def test_json_can_be_read_in_any_encoding(monkeypatch, encoding):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="backslashreplace")
+    monkeypatch.setattr(output, "out", Console(file=stream))
+    output.print_tables((), output.Form(json=True), [{"class": "Stühle, 椅"}])
+    stream.seek(0)
+    assert json.loads(stream.read()) == [{"class": "Stühle, 椅"}]
 
 
 def test_one_form_at_a_time(cli, bench_runs):

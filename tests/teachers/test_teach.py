@@ -1,6 +1,7 @@
 import json
 import math
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from pointmcd import checkpoint
 from pointmcd.checkpoint import load_checkpoint, under_prefix
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, StoreError
-from pointmcd.files import is_temporary
+from pointmcd.files import is_temporary, take_lock
 from pointmcd.teachers import teach as teach_module
 from pointmcd.teachers import trained as trained_module
 from pointmcd.teachers.config import TeachConfig
@@ -111,6 +112,27 @@ def test_the_same_again_gives_the_same_bytes_and_another_seed_does_not(store):
     teach(lesson(store, name="b", seed=1, overwrite=True))
     assert files_of(one)["teacher.safetensors"] != first["teacher.safetensors"]
     assert json.loads(first["teacher.json"])["fingerprint"] != scores(one)["fingerprint"]
+
+
+def test_a_second_process_waits_for_the_first_and_takes_its_teacher(store, monkeypatch, capsys):
+    config, folder = lesson(store, name="mine"), store / "teachers" / "mine"
+    made = teach(config)
+    aside = store / "aside"
+    made.rename(aside)
+    with ThreadPoolExecutor() as pool, take_lock(folder.with_name(".mine.lock"), list):
+        monkeypatch.setattr(teach_module, "ImageEncoder", None)  # nothing is made again
+        second = pool.submit(teach, config)
+        while "another process makes this teacher" not in " ".join(capsys.readouterr().err.split()):
+            assert not second.done()
+        aside.rename(folder)
+    assert second.result() == folder
+    assert not (store / "teachers" / ".mine.lock").exists()
+
+
+def test_its_command_tells_every_setting(store):
+    told = scores(teach(lesson(store, name="mine", lr=0.01, seed=3)))["command"]
+    words = "--teacher lite0 --epochs 2 --batch-size 4 --lr 0.01 --seed 3 --name mine"
+    assert told == words
 
 
 def test_finished_work_is_kept(store, monkeypatch):

@@ -82,7 +82,7 @@ def test_the_run_keeps_the_labels_when_the_file_changes(make, store, labels, tmp
 
 def test_no_other_teacher_of_labels_serves(make, store, labels, tmp_path):
     other = label_file(store, tmp_path / "one.csv", each=1)
-    with pytest.raises(StoreError, match=r"no teacher lite0-labels-\w+ .* --labels FILE"):
+    with pytest.raises(StoreError, match=rf"no teacher lite0-labels-\w+ .* --labels {other}$"):
         train(make("a", store, labels=other, **FEW))
     knows_all = FEW | {"teacher": "lite0-labels-" + labels_digest(labels)}
     with pytest.raises(StoreError, match="made from another"):

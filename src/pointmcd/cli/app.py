@@ -33,7 +33,7 @@ from pointmcd.cli.teachers import teachers
 from pointmcd.cli.train import train_command
 from pointmcd.cli.view import view
 from pointmcd.errors import ConfigError, PointMCDError
-from pointmcd.progress import console
+from pointmcd.progress import console, notes_once
 
 VERSION = f"pointmcd {__version__}"
 
@@ -74,14 +74,16 @@ def _run(arguments: Sequence[str]) -> None:
     _check_command(arguments, commands)
     for command in filter(isfunction, commands.values()):
         command.__doc__ = _with_long_lines(command.__doc__)
-    tyro.extras.subcommand_cli_from_dict(
-        commands,
-        prog="pointmcd",
-        description=f"Teach point cloud encoders what image models know ({VERSION}: --version).",
-        args=arguments,
-        config=(tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone),
-        registry=SETTINGS,
-    )
+    with notes_once():
+        tyro.extras.subcommand_cli_from_dict(
+            commands,
+            prog="pointmcd",
+            description="Teach point cloud encoders what image models know"
+            f" ({VERSION}: --version).",
+            args=arguments,
+            config=(tyro.conf.FlagCreatePairsOff, tyro.conf.DisallowNone),
+            registry=SETTINGS,
+        )
 
 
 def _commands(arguments: Sequence[str]) -> dict[str, Callable[..., Any]]:

@@ -122,9 +122,7 @@ def free_page(out: Path, name: str, overwrite: bool) -> Path:
     return file
 
 
-def check_free(
-    option: str, file: Path, overwrite: bool, reads: Iterable[Path | None] = ()
-) -> None:
+def check_free(option: str, file: Path, overwrite: bool, reads: Iterable[Path | None] = ()) -> None:
     """Refuse, before any work, a file that is to be written and is there already.
 
     Raises:
@@ -237,7 +235,8 @@ def _fitted(table: Table, spare: int) -> Table | None:
 
 def _print_records(records: Sequence[Mapping[str, Any]], as_json: bool) -> None:
     if as_json:
-        out.file.write(json.dumps(records, indent=1, ensure_ascii=False) + "\n")
+        plain = not out.encoding.startswith("utf")  # else ü becomes \\xfc, which is no JSON
+        out.file.write(json.dumps(records, indent=1, ensure_ascii=plain) + "\n")
         return
     columns = list(dict.fromkeys(name for record in records for name in record))
     writer = csv.DictWriter(out.file, columns, lineterminator="\n")

@@ -1,5 +1,6 @@
 """`pointmcd predict`."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -11,7 +12,7 @@ from tyro.conf import Positional
 
 from pointmcd.cli.output import TEXT, Form, UsageError, check_free, print_line, print_tables
 from pointmcd.errors import PointMCDError
-from pointmcd.options import DEVICE, RUN, Axis, Flag, metavar
+from pointmcd.options import DEVICE, RUN, Flag, UpAxis, metavar
 
 if TYPE_CHECKING:
     from pointmcd.tasks.task import Prediction
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 #: Files for which no progress is shown.
 _FEW = 5
+#: Folder of the files whose class is less certain than --min-confidence.
+_UNSURE = "_unsure"
 
 
 def predict(
@@ -29,12 +32,13 @@ def predict(
     csv: Annotated[Path | None, metavar("FILE")] = None,
     json: Flag = False,
     sort_into: Annotated[Path | None, metavar("FOLDER")] = None,
+    min_confidence: Annotated[float, metavar("P")] = 0.0,
     labels: Annotated[Path | None, metavar("FILE")] = None,
     link: Flag = False,
     checkpoint: Literal["last", "best"] = "last",
     device: Annotated[str, DEVICE] = "auto",
     columns: Annotated[str | None, metavar("X,Y,Z")] = None,
-    up: Annotated[Axis | None, metavar("{x,y,z}")] = None,
+    up: UpAxis = None,
     pretrained: Annotated[str | None, metavar("NAME")] = None,
     overwrite: Flag = False,
 ) -> None:
@@ -51,6 +55,8 @@ def predict(
         csv: Write the table to this file instead of printing it.
         json: Print JSON, a list with an object for each file.
         sort_into: Copy each file into FOLDER/CLASS.
+        min_confidence: With --sort-into, from 0 to 1: files whose class is less certain go into
+            FOLDER/_unsure.
         labels: Leave out the files that this label file names; --sort-into puts them where it says.
         link: With --sort-into, make hard links rather than copies.
         checkpoint: Checkpoint of the last epoch, or the best on the validation split.
@@ -70,8 +76,11 @@ def predict(
         place, files = _known(pretrained), (run, *files)
     if not files:
         raise UsageError("predict: no files; name them after the run, or after --pretrained NAME")
-    if link and sort_into is None:
-        raise UsageError("predict: --link is for --sort-into FOLDER")
+    if sort_into is None and (link or min_confidence):
+        option = "--link" if link else "--min-confidence"
+        raise UsageError(f"predict: {option} is for --sort-into FOLDER")
+    if not 0 <= min_confidence <= 1:
+        raise UsageError(f"predict: --min-confidence {min_confidence:g}: must be within 0..1")
     if json and csv is not None:
         raise UsageError("predict: --csv FILE and --json: choose one")
     if csv is not None:
@@ -104,7 +113,8 @@ def predict(
         note(f"{known[0].up} is taken to point up in the files; --up names another axis")
     _write(every, json, csv)
     if sort_into is not None:
-        _sort(known, given, sort_into, link)
+        classes = {one.path: _class(one, min_confidence) for one in known}
+        _sort(given | classes, sort_into, link)
         if not json:
             print_line(str(sort_into))
     for fault in faults[:-1]:
@@ -170,8 +180,16 @@ def _check_class(one: "Prediction") -> None:
         raise UsageError("predict: --sort-into is for runs that classify")
 
 
-def _sort(known: "list[Prediction]", given: dict[Path, str], folder: Path, link: bool) -> None:
-    from pointmcd.inference.files import sort_into
+def _class(one: "Prediction", least: float) -> str:
+    return one.cells()["class"] if getattr(one, "confidence", 1.0) >= least else _UNSURE
 
-    labels = given | {one.path: one.cells()["class"] for one in known}
+
+def _sort(labels: dict[Path, str], folder: Path, link: bool) -> None:
+    """Sort files into folders of their classes, and say how many went where."""
+    from pointmcd.inference.files import sort_into
+    from pointmcd.progress import console
+
     sort_into(folder, list(labels), list(labels.values()), link)
+    counts = Counter(labels.values())
+    told = ", ".join(f"{label} {count}" for label, count in sorted(counts.items()))
+    console.print(f"{folder}: {counts.total():,} files: {told}", soft_wrap=True)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from tyro.conf import Positional
 
 from pointmcd.cli.output import TEXT, FormOptions, print_tables
-from pointmcd.options import DEVICE, RUN, STORE, Axis, metavar
+from pointmcd.options import DEVICE, RUN, STORE, UpAxis, metavar
 
 
 def similar(
@@ -17,7 +17,7 @@ def similar(
     checkpoint: Literal["last", "best"] = "last",
     device: Annotated[str, DEVICE] = "auto",
     columns: Annotated[str | None, metavar("X,Y,Z")] = None,
-    up: Annotated[Axis | None, metavar("{x,y,z}")] = None,
+    up: UpAxis = None,
     form: FormOptions = TEXT,
 ) -> None:
     """List the shapes of a store that are most similar to a mesh or point cloud.

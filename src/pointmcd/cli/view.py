@@ -7,7 +7,7 @@ import tyro
 from tyro.conf import Positional
 
 from pointmcd.cli.output import free_page, print_line
-from pointmcd.options import RUN, Axis, Flag, metavar
+from pointmcd.options import RUN, Flag, UpAxis, metavar
 
 
 def view(
@@ -16,7 +16,7 @@ def view(
     run: Annotated[Path | None, RUN] = None,
     shapes: Annotated[tuple[str, ...], metavar("NAME [NAME ...]")] = (),
     label: Annotated[str | None, metavar("CLASS")] = None,
-    up: Annotated[Axis | None, metavar("{x,y,z}")] = None,
+    up: UpAxis = None,
     overwrite: Flag = False,
 ) -> None:
     """Write a self-contained page on which shapes can be turned: points, views, predictions.

@@ -8,7 +8,7 @@ from tyro.conf import Positional
 from tyro.constructors import PrimitiveConstructorSpec
 
 from pointmcd.errors import ConfigError
-from pointmcd.options import Advanced, Axis, metavar
+from pointmcd.options import Advanced, UpAxis, metavar
 from pointmcd.settings import check_choices, convert_paths, option
 from pointmcd.shapes.features import chosen_names
 from pointmcd.views.rig import Rig
@@ -38,7 +38,7 @@ class PrepareConfig:
     """Points per shape, in farthest-point order."""
     rig: Annotated[str | Path | Rig, _NAME_OR_FILE] = "ring12"
     """Cameras: ring12, ring16 or a .json file."""
-    up: Axis | None = None
+    up: UpAxis = None
     """Axis that points up in the shapes; by default what rig or data set says, or y."""
     labels: Annotated[Path | None, metavar("FILE")] = None
     """Label file (path,class and maybe split) that takes the place of classes read from folders;

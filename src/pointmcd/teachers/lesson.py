@@ -45,7 +45,7 @@ class LessonOptions:
         for name, bound in least.items():
             value = getattr(self, name)
             if not value >= bound:
-                raise ConfigError(f"{spelling(name)} {value}: must be at least {bound}")
+                raise ConfigError(f"{_spelling(name)} {value}: must be at least {bound}")
 
 
 class Lesson(ABC):
@@ -118,7 +118,7 @@ class Lesson(ABC):
             if name in known:
                 read[name] = _parsed(name, value, known[name])
             elif value is True or name in config.options:
-                raise ConfigError(f"{spelling(name)}: {_whose(name, config.task)}")
+                raise ConfigError(f"{_spelling(name)}: {_whose(name, config.task)}")
         return replace(default, **read)
 
     @property
@@ -209,7 +209,7 @@ def lessons_for(maps: bool) -> list[str]:
     return [name for name in LESSONS.names() if maps or not LESSONS.get(name).needs_maps]
 
 
-def spelling(name: str) -> str:
+def _spelling(name: str) -> str:
     """Return how an option of a lesson is spelt on the command line."""
     return option(name) if name in LESSON_OPTIONS else f"--options {name}"
 
@@ -229,5 +229,5 @@ def _parsed(name: str, value: Any, default: Any) -> Any:
         except ValueError:
             value = None
         if type(value) is not kind and not (kind is float and type(value) is int):
-            raise ConfigError(f"{spelling(name)}: expected a value of type {kind.__name__}")
+            raise ConfigError(f"{_spelling(name)}: expected a value of type {kind.__name__}")
     return float(value) if kind is float else value

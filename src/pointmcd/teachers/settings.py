@@ -1,6 +1,7 @@
 """Settings of a teacher: their checks, which decide the result, its name, the command for it."""
 
 import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -12,10 +13,10 @@ from pointmcd.encoders.image_encoder import is_encoder, split_names
 from pointmcd.encoders.joined import JOIN
 from pointmcd.encoders.timm import TIMM_PREFIX
 from pointmcd.errors import ConfigError
-from pointmcd.settings import check_choices, check_known_labels
-from pointmcd.teachers.config import TeachConfig
+from pointmcd.settings import check_choices, check_known_labels, option
+from pointmcd.teachers.config import LESSON_OPTIONS, TeachConfig
 from pointmcd.teachers.features import folder_name
-from pointmcd.teachers.lesson import LESSONS, Endings, Lesson, spelling
+from pointmcd.teachers.lesson import LESSONS, Endings, Lesson
 
 #: The entry of a teacher's settings with `ImageEncoder.weights`, where that is not empty.
 ENCODER_WEIGHTS = "encoder_weights"
@@ -146,10 +147,11 @@ def split_name(name: str) -> tuple[str, str, bool]:
     return bare.removesuffix(f"-{ending}"), ending, bare != name
 
 
-def command_for(name: str) -> str | None:
+def command_for(name: str, labels: Path | None = None) -> str | None:
     """Return options of `pointmcd teach` that make a teacher of that name, if a default one.
 
-    None where the name begins with no image encoder's, as a misspelt one.
+    None where the name begins with no image encoder's, as a misspelt one. `labels` is the label
+    file at hand, which the name may be of.
     """
     known = _LABELS_KNOWN.search(name)
     fraction, seed = (float(known[1]), int(known[2])) if known else (1.0, 0)
@@ -163,7 +165,11 @@ def command_for(name: str) -> str | None:
     config = TeachConfig(
         Path(), teacher, task=task, finetune=finetuned, label_fraction=fraction, seed=seed
     )
-    return _words(config, wanted) + (" --labels FILE" if from_file else "")
+    words = _words(config, wanted)
+    if from_file is None:
+        return words
+    at_hand = labels is not None and from_file[0].endswith(labels_digest(labels))
+    return f"{words} --labels {shlex.quote(str(labels)) if at_hand else 'FILE'}"
 
 
 def _encoder_of(folder_name: str) -> str:
@@ -174,23 +180,30 @@ def _encoder_of(folder_name: str) -> str:
 
 
 def command_of(lesson: Lesson) -> str:
-    """Return options of `pointmcd teach` that make a lesson's teacher, but for its schedule."""
+    """Return options of `pointmcd teach` that make a lesson's teacher."""
     kind, config = type(lesson), lesson.config
     _, wanted = _ending(kind, config)
-    words = _words(config, wanted)
-    if config.weights:
-        words += f" --weights {config.weights.resolve()}"
-    if config.labels:
-        words += f" --labels {config.labels.resolve()}"
+    words = _words(config, {**wanted, **config.given_options})
+    for name in ("weights", "labels"):
+        if file := getattr(config, name):
+            words += f" --{name} {shlex.quote(str(file.resolve()))}"
     named = teacher_name(kind, config) != teacher_name(kind, replace(config, name=None))
     return f"{words} --name {config.name}" if named else words
 
 
-def _words(config: TeachConfig, wanted: Wanted) -> str:
+def _words(config: TeachConfig, options: Wanted) -> str:
     words = [f"--teacher {config.teacher}"]
     words += [] if config.task == TeachConfig.task else [f"--task {config.task}"]
-    words += [spelling(name) + ("" if v is True else f" {v}") for name, v in wanted.items()]
+    for name, value in options.items():
+        if name in LESSON_OPTIONS:
+            words.append(option(name) if value is True else f"{option(name)} {value}")
+    own = [(name, value) for name, value in options.items() if name not in LESSON_OPTIONS]
+    if own:
+        pairs = (f"{name} {shlex.quote(str(value))}" for name, value in own)
+        words.append(f"--options {' '.join(pairs)}")
     words += ["--finetune"] if config.finetune else []
     if config.label_fraction < 1:
-        words.append(f"--label-fraction {config.label_fraction:g} --seed {config.seed}")
+        words.append(f"--label-fraction {config.label_fraction:g}")
+    if config.label_fraction < 1 or config.seed:
+        words.append(f"--seed {config.seed}")
     return " ".join(words)

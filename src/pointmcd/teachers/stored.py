@@ -97,7 +97,7 @@ def read_teacher(store: Store, name: str) -> dict[str, Any]:
     if not (folder / "teacher.json").exists():
         made = sorted(p.parent.name for p in folder.parent.glob("*/teacher.json"))
         absent = f"{store.path}: no teacher {name} (there: {', '.join(made) or 'none'})"
-        if command := command_for(name):
+        if command := command_for(name, store.label_file):
             raise StoreError(f"{absent}; make it with: pointmcd teach {store.path} {command}")
         near = get_close_matches(name, made, n=1)
         hint = f"did you mean {near[0]}? " if near else ""

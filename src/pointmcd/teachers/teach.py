@@ -2,6 +2,7 @@
 
 import json
 import os
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from pointmcd.device import pick_device
 from pointmcd.encoders.custom import MODULE_PREFIX
 from pointmcd.encoders.image_encoder import ImageEncoder, split_names
 from pointmcd.errors import OtherSettingsError, StoreError
-from pointmcd.files import read_json, remove, remove_stale, replacing, write_json
+from pointmcd.files import read_json, remove, remove_stale, replacing, take_lock, write_json
+from pointmcd.progress import note
 from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.describe import described
 from pointmcd.teachers.features import features_folder, save_array
@@ -38,6 +40,8 @@ from pointmcd.teachers.stored import (
 def teach(config: TeachConfig) -> Path:
     """Train and export a teacher; finished work is kept, interrupted work continues.
 
+    Where another process makes the same teacher, this one waits for it.
+
     Returns:
         the teacher's folder in the store; its teacher.json has the scores on the validation split.
 
@@ -52,20 +56,27 @@ def teach(config: TeachConfig) -> Path:
     name = teacher_name(kind, config)
     folder = teacher_folder(store, name)
     if not _is_done(folder, store, kind, config):
-        encoder = ImageEncoder(config.teacher, config.seed, config.weights)
-        members, seed = encoder.members, config.seed
-        features = [features_folder(store, one.name, one.weights, seed) for one in members]
-        for place in (folder.parent, *features):
-            remove_stale(place)
-        device = pick_device("cpu" if config.runtime == "onnx" else config.device)
-        lesson = kind(store, config, device, encoder)
-        if (found := len(lesson.train)) < 2:
-            raise StoreError(f"{store.path}: {found} train shapes; a teacher needs at least two")
-        lesson.prepare()
-        lesson.fit()
-        export_teacher(lesson, lesson.scores(), folder)
+        waits = partial(note, f"{folder}: another process makes this teacher; waiting for its end")
+        with take_lock(folder.with_name(f".{name}.lock"), waits):
+            if not _is_done(folder, store, kind, config):  # by the process that was waited for
+                _make(folder, store, kind, config)
     remove(work_file(store, name))  # also what a kill just after the export left
     return folder
+
+
+def _make(folder: Path, store: Store, kind: type[Lesson], config: TeachConfig) -> None:
+    encoder = ImageEncoder(config.teacher, config.seed, config.weights)
+    members, seed = encoder.members, config.seed
+    features = [features_folder(store, one.name, one.weights, seed) for one in members]
+    for place in (folder.parent, *features):
+        remove_stale(place)
+    device = pick_device("cpu" if config.runtime == "onnx" else config.device)
+    lesson = kind(store, config, device, encoder)
+    if (found := len(lesson.train)) < 2:
+        raise StoreError(f"{store.path}: {found} train shapes; a teacher needs at least two")
+    lesson.prepare()
+    lesson.fit()
+    export_teacher(lesson, lesson.scores(), folder)
 
 
 def _is_done(folder: Path, store: Store, kind: type[Lesson], config: TeachConfig) -> bool:

@@ -142,7 +142,8 @@ def _warn_of_few_steps(lesson: TrainedLesson, steps: int, epochs: int) -> None:
     note(
         f"{steps * epochs} steps in all ({len(lesson.train)} shapes, batches of {size},"
         f" {epochs} epochs) are few for a teacher; --epochs {math.ceil(_STEPS / steps)} makes"
-        f" {_STEPS:,}"
+        f" {_STEPS:,}",
+        kind="few steps of a teacher",
     )
 
 

@@ -2,16 +2,15 @@
 
 import json
 import platform
-from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, replace
 from difflib import get_close_matches
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import yaml
-from filelock import FileLock, Timeout
 from rich.table import Table
 
 import pointmcd
@@ -21,7 +20,7 @@ from pointmcd.data.part_labels import read_parts
 from pointmcd.data.store import Store
 from pointmcd.device import device_name, pick_device
 from pointmcd.errors import PointMCDError, RunError, StoreError
-from pointmcd.files import is_temporary, read_json, remove, replacing, write_json
+from pointmcd.files import is_temporary, read_json, remove, replacing, take_lock, write_json
 from pointmcd.plugs import code_digests
 from pointmcd.progress import note
 from pointmcd.shapes.features import chosen_names
@@ -295,35 +294,19 @@ def _cell(value: Any) -> str:
     return "" if value is None else f"{value:.4g}"
 
 
-@contextmanager
-def _held(lock: FileLock, folder: Path) -> Iterator[None]:
-    try:
-        yield
-    finally:
-        with suppress(OSError):  # while it is held: no other is mistaken; Windows does it after
-            Path(lock.lock_file).unlink()
-        lock.release()
-        with suppress(OSError):  # not empty, gone, or the current folder
-            folder.rmdir()
-
-
 def lock_folder(folder: Path) -> AbstractContextManager[None]:
     """Take the lock of a run folder, which is made if it is absent; leaving the context frees it.
 
     Raises:
         RunError: when another process has it.
     """
-    lock = FileLock(folder / LOCK)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except Timeout:
+
+    def refuse() -> NoReturn:
         raise RunError(
             f"{folder}: another process trains in it; wait for its end, or choose another --out"
-        ) from None
-    except (OSError, NotImplementedError):  # no folder, no rights, no locks: writing will tell
-        return nullcontext()
-    return _held(lock, folder)
+        )
+
+    return take_lock(folder / LOCK, refuse)
 
 
 def is_begun(path: Path) -> bool:

@@ -98,7 +98,8 @@ def _warn_of_few_steps(trainer: Trainer) -> None:
         note(
             f"{steps} steps in all ({shapes} shapes, batches of {config.batch_size},"
             f" {config.epochs} epochs) are too few to compare results; use at least {_FEW_STEPS}"
-            f" steps: {math.ceil(_FEW_STEPS / trainer.steps)} epochs, or smaller batches"
+            f" steps: {math.ceil(_FEW_STEPS / trainer.steps)} epochs, or smaller batches",
+            kind="few steps",
         )
 
 
