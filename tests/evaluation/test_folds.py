@@ -105,6 +105,12 @@ def test_the_page_is_about_the_folds_where_there_is_no_test_split(compared, tmp_
     assert "test shapes" not in page
 
 
+def test_where_there_is_no_test_split_an_error_says_what_to_do(compared):
+    out, _ = compared
+    with pytest.raises(RunError, match="its store has no test split; add --folds K to the command"):
+        read_result(out.with_name("few-baseline-s0"))
+
+
 def test_where_there_is_a_test_split_it_comes_last(taught_store, tmp_path):
     config = TrainConfig(taught_store, tmp_path / "a", teacher=None, device="cpu", **TINY)
     folds, test = train_seeds(config, [0], folds=2)

@@ -40,6 +40,8 @@ def read_result(
     file = run / f"predictions-{split}-{checkpoint}{suffix(voting)}.npz"
     if not file.exists():
         opened.refuse_unfinished()
+        if split == "test":
+            _refuse_untested(opened)
     every = read_arrays(file, again)
     if not np.array_equal(every.get("voting", np.array(1)), voting):
         raise RunError(f"{file}: holds results of another number of votes; {again}")
@@ -66,6 +68,19 @@ def read_result(
     folds = int(every.get("folds", 0))
     facts = (shapes, labels, kept, metrics, voting, temperature, folds)
     return RunResult(run, opened.meta, settings, checkpoint, *facts)
+
+
+def _refuse_untested(run: Run) -> None:
+    """Refuse a run that `evaluate` would refuse: its store has no test split."""
+    try:
+        tested = len(run.open_store().indices("test"))
+    except PointMCDError:  # it is gone, or has changed: evaluate says so
+        return
+    if not tested:
+        raise RunError(
+            f"{run.path}: has nothing to be tested on: its store has no test split; add --folds K"
+            " to the command that trained it, then compare with --split folds"
+        )
 
 
 def only(result: RunResult, names: Collection[str]) -> RunResult:
