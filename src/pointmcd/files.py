@@ -60,12 +60,12 @@ def replacing(path: str | Path) -> Iterator[Path]:
 
 
 def page_file(out: str | Path, name: str) -> Path:
-    """Return the file of a page: `out`, or that name in it where it is a folder or has no suffix.
+    """Return the file of a page: `out`, or that name in it where it is, or is to be, a folder.
 
-    `Path` has lost the last slash of `--out maps/`.
+    What is not there and has no suffix is: `Path` has lost the last slash of `--out maps/`.
     """
     out = Path(out)
-    return out / name if out.is_dir() or not out.suffix else out
+    return out / name if out.is_dir() or not (out.suffix or out.exists()) else out
 
 
 def write_page(html: str, out: str | Path, name: str) -> Path:

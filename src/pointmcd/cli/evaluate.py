@@ -203,7 +203,16 @@ def metrics_table(title: str, results: "Mapping[str, Metrics]") -> Table:
             texts = (f"{100 * low:.1f} to {100 * high:.1f}" for low, high in ends)
             table.add_row("  95% interval", *texts)
     table.add_section()
-    for name in every[0].per_class:
+    for name, label in _counted_classes(every[0]).items():
         values = [metrics.per_class[name] for metrics in every]
-        table.add_row(Text(name), *("-" if v is None else f"{100 * v:.1f}" for v in values))
+        table.add_row(Text(label), *("-" if v is None else f"{100 * v:.1f}" for v in values))
     return table
+
+
+def _counted_classes(metrics: "Metrics") -> dict[str, str]:
+    """The classes by their names, each with its number of shapes where the metrics tell."""
+    names, labels = list(metrics.per_class), getattr(metrics, "labels", None)
+    if labels is None:  # metrics of an own task may have none
+        return dict(zip(names, names, strict=True))
+    counts = [int((labels == number).sum()) for number in range(len(names))]
+    return {name: f"{name} ({count:,})" for name, count in zip(names, counts, strict=True)}

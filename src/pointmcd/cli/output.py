@@ -241,4 +241,6 @@ def _print_records(records: Sequence[Mapping[str, Any]], as_json: bool) -> None:
     columns = list(dict.fromkeys(name for record in records for name in record))
     writer = csv.DictWriter(out.file, columns, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(records)
+    for record in records:
+        texts = {name: " ".join(map(str, v)) for name, v in record.items() if isinstance(v, list)}
+        writer.writerow({**record, **texts})

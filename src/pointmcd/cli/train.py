@@ -146,7 +146,7 @@ def _compare_seeds(
 
     found = train_seeds(config, read_seeds(seeds), at_once, folds)
     if is_main():
-        records = [{"split": one.split, **row} for one in found for row in comparison_records(one)]
+        records = [row for one in found for row in comparison_records(one)]
         print_tables(list(map(comparison_table, found)), form, records)
         for variant in found[-1].all_variants if form == TEXT else ():
             for result in variant.results:

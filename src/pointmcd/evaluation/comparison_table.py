@@ -136,7 +136,10 @@ def comparison_records(comparison: Comparison) -> list[dict[str, Any]]:
         (low, high), (class_low, class_high) = variant.interval, variant.class_interval
         record: dict[str, Any] = {
             "variant": variant.label,
-            "seeds": " ".join(map(str, variant.seeds)),
+            "split": comparison.split,
+            "checkpoint": comparison.checkpoint,
+            "shapes": comparison.count,
+            "seeds": list(variant.seeds),
             "score": variant.score.mean,
             "std": variant.score.std,
             "low": low,

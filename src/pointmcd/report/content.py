@@ -184,6 +184,7 @@ def _gains(comparison: Comparison) -> list[dict[str, str]]:
             "text": _gains_text(found),
         }
         for found in (*main, *others)
+        if any(found.per_class.values())  # a figure of bars without length shows nothing
     ]
 
 
