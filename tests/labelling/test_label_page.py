@@ -17,12 +17,15 @@ from store_copies import copy_store
 from pointmcd.data.labels import LabelRow, match_labels, read_labels, write_labels
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, PointMCDError, RunError, StoreError
-from pointmcd.files import read_json, write_json
+from pointmcd.files import write_json
+from pointmcd.inference.export import export_run
+from pointmcd.inference.guesses import guess
 from pointmcd.labelling import thumbnails as pictures
-from pointmcd.labelling.guesses import guess
 from pointmcd.labelling.html import write_label_page
 from pointmcd.labelling.page import label_page
 from pointmcd.labelling.thumbnails import cropped, telling_view, thumbnails
+from pointmcd.preparation.config import PrepareConfig
+from pointmcd.preparation.prepare import prepare
 
 
 class Scripts(HTMLParser):
@@ -112,8 +115,41 @@ def test_guesses_of_a_teacher(taught_store, hard_store):
     assert found.classes == ["bed", "chair", "lamp"]
     np.testing.assert_array_equal(found.probabilities.argmax(axis=1), logits.argmax(axis=1))
     np.testing.assert_allclose(found.probabilities.sum(axis=1), 1, rtol=1e-5)
-    with pytest.raises(RunError, match="learnt from another store than"):
+    with pytest.raises(StoreError, match="is a teacher of another store than"):
         guess(teacher, Store(hard_store))
+
+
+def test_guesses_of_exported_weights_and_of_a_run_of_another_store(
+    hard_store, taught_store, trained_run, tmp_path
+):
+    wanted = guess(trained_run, Store(taught_store), "cpu")
+    weights = export_run(trained_run, "safetensors", tmp_path / "weights")
+    for model in (trained_run, weights):
+        page = label_page(hard_store, run=model, count=4, device="cpu")
+        np.testing.assert_allclose(
+            page.guesses.probabilities, wanted.probabilities, rtol=1e-5, atol=1e-6
+        )
+        assert page.data()["classes"] == ["bed", "chair", "lamp"]
+        assert page.data()["labels"] == []
+        assert page.data()["proposed"] == 4
+
+
+def test_guesses_for_some_shapes(taught_store, trained_run):
+    store, some = Store(taught_store), np.array([7, 2])
+    for model in (trained_run, taught_store / "teachers" / "lite0"):
+        every, few = (guess(model, store, "cpu", which) for which in (None, some))
+        np.testing.assert_allclose(few.probabilities, every.probabilities[some], atol=1e-6)
+
+
+@pytest.mark.slow
+def test_weights_that_come_along_label_a_folder(furniture_root, tmp_path):
+    (tmp_path / "meshes").mkdir()
+    for name in ("bed", "chair"):
+        shutil.copy(min((furniture_root / name / "train").glob("*.off")), tmp_path / "meshes")
+    store = prepare(PrepareConfig(tmp_path / "meshes", tmp_path / "store", workers=1)).store
+    page = label_page(store, run="pointnet2-furniture10", device="cpu")
+    best = [page.guesses.classes[i] for i in page.guesses.probabilities.argmax(axis=1)]
+    assert best == [name.split("_")[0] for name in page.names]
 
 
 def test_the_labels_of_a_run_come_with_it(taught_store, trained_run, tmp_path):
@@ -123,20 +159,18 @@ def test_the_labels_of_a_run_come_with_it(taught_store, trained_run, tmp_path):
     assert label_page(taught_store, run=run, device="cpu").data()["labels"] == [[3, "bed", None]]
 
 
-def test_what_cannot_be_used(taught_store, trained_run, hard_store, tmp_path):
+def test_what_cannot_be_used(taught_store, trained_parts_run, hard_store, tmp_path):
     with pytest.raises(StoreError, match="no such store"):
         label_page(tmp_path / "none")
-    with pytest.raises(RunError, match="learnt from another store than"):
-        label_page(hard_store, run=trained_run)
+    with pytest.raises(RunError, match=r"does not exist.*these weights come with pointmcd: \w"):
+        label_page(hard_store, run="pointnet2-furniture11", device="cpu")
     with pytest.raises(ConfigError, match="--count 0: must be at least 1"):
         label_page(taught_store, count=0)
     (tmp_path / "wrong.csv").write_text("nowhere,chair\n")
     with pytest.raises(ConfigError, match=r"wrong.csv: line 1: no shape nowhere in"):
         label_page(taught_store, tmp_path / "wrong.csv")
-    run = shutil.copytree(trained_run, tmp_path / "run")
-    write_json(run / "run.json", read_json(run / "run.json") | {"task": "segmentation"})
     with pytest.raises(RunError, match="names no classes of shapes"):
-        label_page(taught_store, run=run)
+        label_page(taught_store, run=trained_parts_run)
 
 
 def test_other_labels_in_the_store_keep_its_fingerprint_apart(taught_store, page, tmp_path):
@@ -243,10 +277,11 @@ def test_the_command(cli, hard_store, tmp_path):
     assert not (tmp_path / "2.html").exists()
 
 
-def test_no_run_no_page(cli, hard_store, trained_run, tmp_path):
-    status, _, error = cli("label", hard_store, "--run", trained_run, "--out", tmp_path / "x.html")
+def test_no_run_no_page(cli, hard_store, taught_store, tmp_path):
+    other = taught_store / "teachers" / "lite0"
+    status, _, error = cli("label", hard_store, "--run", other, "--out", tmp_path / "x.html")
     assert status == 1
-    assert "learnt from another store" in error
+    assert "is a teacher of another store than" in error
     assert error.count("pointmcd:") == 1
     assert not (tmp_path / "x.html").exists()
 

@@ -1,5 +1,7 @@
 """The map of a store: places, nearest pairs, outliers, and the page."""
 
+import csv
+import io
 import json
 import shutil
 
@@ -13,7 +15,8 @@ from pointmcd.data.labels import LabelRow, write_labels
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, StoreError
 from pointmcd.evaluation.evaluate import evaluate
-from pointmcd.labelling.guesses import guess
+from pointmcd.inference.export import export_run
+from pointmcd.inference.guesses import guess
 from pointmcd.labelling.layout import lay_out, nearest_pairs, neighbours, outliers
 from pointmcd.labelling.map import shape_map
 from pointmcd.metrics.calibration import soften
@@ -106,8 +109,59 @@ def test_a_run_and_a_teacher_bring_their_guesses(taught_store, trained_run):
     assert not np.array_equal(by_run.places, by_teacher.places)
 
 
-def test_a_run_of_another_store_lays_out_but_does_not_guess(hard_store, trained_run):
-    assert shape_map(hard_store, run=trained_run, device="cpu").guesses is None
+def test_exported_weights_bring_their_guesses(hard_store, taught_store, trained_run, tmp_path):
+    weights = export_run(trained_run, "safetensors", tmp_path / "weights")
+    made = shape_map(hard_store, run=weights, device="cpu")
+    wanted = guess(trained_run, Store(taught_store), "cpu").probabilities
+    np.testing.assert_allclose(made.guesses.probabilities, wanted, atol=1e-6)
+
+
+def test_a_run_of_another_store_guesses_but_its_labels_stay_there(hard_store, run_copy):
+    write_labels(run_copy / "labels.csv", [LabelRow("nowhere", "sofa")])
+    made = shape_map(hard_store, run=run_copy, device="cpu")
+    assert made.data()["guesses"]["classes"] == ["bed", "chair", "lamp"]
+    assert set(made.labels) == {None}
+
+
+def test_a_note_says_why_there_are_no_guesses(parts_store, trained_parts_run, capsys):
+    made = shape_map(parts_store, run=trained_parts_run, device="cpu")
+    assert made.guesses is None
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"note: no guesses are shown: {trained_parts_run}: names no classes of shapes" in said
+    assert "for parts pointmcd label --parts" in said
+
+
+def test_a_mapped_store_is_not_written_to_again(hard_store):
+    """It may be read-only once its views are encoded."""
+    shape_map(hard_store, device="cpu")
+    before = {path: path.stat().st_mtime_ns for path in [hard_store, *hard_store.rglob("*")]}
+    shape_map(hard_store, device="cpu")
+    after = {path: path.stat().st_mtime_ns for path in [hard_store, *hard_store.rglob("*")]}
+    assert after == before
+
+
+def test_pairs_for_programs(cli, taught_store, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    status, out, _ = cli("map", taught_store, "--device", "cpu", "--json")
+    rows, store = json.loads(out), Store(taught_store)
+    assert status == 0
+    label_of = {shape.name: shape.label for shape in store.shapes}
+    assert rows
+    for row in rows:
+        assert [*row] == ["shape", "other", "similarity", "twins", "class", "other class"]
+        assert (row["class"], row["other class"]) == (
+            label_of[row["shape"]],
+            label_of[row["other"]],
+        )
+        assert -1 <= row["similarity"] <= 1
+        assert row["twins"] in (True, False)
+    _, out, _ = cli("map", taught_store, "--device", "cpu", "--csv")
+    read = list(csv.DictReader(io.StringIO(out)))
+    assert [float(row["similarity"]) for row in read] == [row["similarity"] for row in rows]
+    assert not (tmp_path / "map.html").exists()
+    status, _, error = cli("map", taught_store, "--csv", "--out", "other.html")
+    assert status == 2
+    assert "--out is for the page; leave it out to print the pairs" in error
 
 
 def test_labels_of_the_run_and_of_a_file(taught_store, trained_run, tmp_path):

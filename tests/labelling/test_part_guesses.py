@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import torch
 from part_files import part_file
-from store_copies import copy_store
+from store_copies import copy_store, edit_json
 
 from pointmcd.data.clusters import shape_clusters
 from pointmcd.data.store import Store
 from pointmcd.errors import RunError
+from pointmcd.inference.export import export_run
 from pointmcd.labelling.part_guesses import PartGuesser
 from pointmcd.labelling.parts_page import parts_page
 from pointmcd.training.config import TrainConfig
@@ -85,13 +86,29 @@ def test_a_run_of_a_part_file_begins_with_its_parts(hard_store, tmp_path):
     assert len(page.guesses) == 5
     for guesses in page.guesses:
         assert {guess.part for guess in guesses} <= {"top", "foot"}
+    # The same of other shapes without a class, which are taken to be of the only one it knows.
+    edit_json(run / "run.json", lambda meta: meta.update(own_fingerprint="of another store"))
+    guesser = PartGuesser(run, Store(hard_store), "cpu")
+    assert guesser.label_file is None
+    assert [found.shape for found in guesser.probabilities([0, 17])] == [(64, 2)] * 2
+
+
+def test_exported_weights_guess_as_their_run_does(trained_parts_run, parts_store, tmp_path):
+    weights = export_run(trained_parts_run, "safetensors", tmp_path / "weights")
+    store = Store(parts_store)
+    of_run, of_weights = (
+        [*PartGuesser(model, store, "cpu").probabilities([0, 9])]
+        for model in (trained_parts_run, weights)
+    )
+    for ours, theirs in zip(of_weights, of_run, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_what_cannot_guess(trained_run, trained_parts_run, parts_store, hard_store, cli):
     with pytest.raises(RunError, match="names no parts; give a run of segmentation"):
         parts_page(parts_store, device="cpu", run=trained_run)
-    with pytest.raises(RunError, match="learnt from another store than"):
+    with pytest.raises(RunError, match=r"knows the parts of bed, chair; no shape of .* is such"):
         parts_page(hard_store, device="cpu", run=trained_parts_run)
     status, _, error = cli("label", parts_store, "--run", trained_parts_run)
     assert status == 1
-    assert "names no classes of shapes; give a run of classification, or --parts" in error
+    assert "give a run of classification, or for parts pointmcd label --parts" in error

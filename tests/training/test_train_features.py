@@ -16,8 +16,8 @@ from pointmcd.errors import ConfigError, StoreError
 from pointmcd.evaluation.compare import compare
 from pointmcd.evaluation.evaluate import evaluate
 from pointmcd.inference.export import export_run
+from pointmcd.inference.guesses import guess
 from pointmcd.inference.predict import predict
-from pointmcd.labelling.guesses import guess
 from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare
 from pointmcd.probing.config import ProbeConfig

@@ -32,11 +32,12 @@ def label(
     Args:
         store: Folder of the store.
         out_file: Page to write; labels.html by default, parts.html with --parts.
-        labels: Label file to begin with; by default that of --run, else the class labels in
-            the store (its part labels are not shown). With --serve also the file that is saved:
-            labels.csv by default, parts.csv with --parts.
-        run: Run on the store, or teacher (STORE/teachers/NAME); its guesses are to be confirmed or
-            corrected. With --parts a run of segmentation.
+        labels: Label file to begin with; by default that of a run on the store, else the class
+            labels in the store (its part labels are not shown). With --serve also the file that is
+            saved: labels.csv by default, parts.csv with --parts.
+        run: Run of this store or another, exported weights (a folder, or a name as in predict
+            --pretrained), or teacher (STORE/teachers/NAME); its guesses are to be confirmed or
+            corrected. With --parts one of segmentation.
         count: Shapes to propose.
         parts: Label parts instead, by clicking pieces of the shapes: clusters of their points.
         clusters: With --parts: clusters that each shape is cut into; 24.

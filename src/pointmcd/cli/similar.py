@@ -22,8 +22,12 @@ def similar(
 ) -> None:
     """List the shapes of a store that are most similar to a mesh or point cloud.
 
+    The similarity is the cosine of the embeddings about their mean in the store: at most 1, and
+    about 0 for shapes that have nothing in common. A class with a question mark is the run's guess.
+
     Args:
-        run: The run whose student embeds both, or exported weights, as in predict --pretrained.
+        run: The run whose student embeds both, or exported weights, as in predict --pretrained; or
+            a teacher of the store (STORE/teachers/NAME), which renders the file.
         file: A mesh or point cloud file.
         store: Where to look.
         count: How many shapes.
@@ -37,5 +41,18 @@ def similar(
     from pointmcd.tables import result_table
 
     found = find(run, file, store, count, checkpoint, device, columns, up)
-    rows = [(one.name, one.label or "-", f"{one.similarity:.3f}") for one in found]
-    print_tables([result_table(("shape", "class", "similarity"), rows, f"like {file}")], form)
+    rows = [
+        (one.name, one.label or (f"{one.guess}?" if one.guess else "-"), f"{one.similarity:.3f}")
+        for one in found
+    ]
+    records = [
+        {
+            "shape": one.name,
+            "class": one.label,
+            "guess": one.guess,
+            "similarity": one.similarity,
+        }
+        for one in found
+    ]
+    table = result_table(("shape", "class", "similarity"), rows, f"like {file}")
+    print_tables([table], form, records)

@@ -26,7 +26,13 @@ from pointmcd.training.calibration import temperature_of
 from pointmcd.training.model import load_model
 from pointmcd.training.run import Run
 from pointmcd.training.unlikeness import Labelled, labelled_of
-from pointmcd.training.weights import features_of, is_weights, labels_of, up_of
+from pointmcd.training.weights import (
+    features_of,
+    is_weights,
+    labels_of,
+    list_pretrained,
+    up_of,
+)
 from pointmcd.typing import Reals
 
 
@@ -148,7 +154,7 @@ def open_predictor(
         PointMCDError: when the weights are damaged.
     """
     if not is_weights(place):
-        Run(place).refuse_pretrained()
+        _open_run(place).refuse_pretrained()
     where = pick_device(device) if isinstance(device, str) else device
     trained = open_trained(place, checkpoint, where)
     if not trained.task.labelled:
@@ -186,7 +192,7 @@ def open_trained(place: str | Path, checkpoint: str, device: torch.device) -> Pr
         if checkpoint != "last":
             raise ConfigError(f"--checkpoint {checkpoint}: is for runs; {place} has one checkpoint")
         return _of_weights(str(place), device)
-    run = Run(place)
+    run = _open_run(place)
     run.refuse_unfinished()
     return Predictor(
         str(place),
@@ -199,6 +205,17 @@ def open_trained(place: str | Path, checkpoint: str, device: torch.device) -> Pr
         temperature_of(run, checkpoint),
         labelled_of(run, checkpoint),
     )
+
+
+def _open_run(place: str | Path) -> Run:
+    """Open a run; where nothing is, say which weights there are."""
+    try:
+        return Run(place)
+    except RunError as error:
+        if Path(place).exists():
+            raise
+        known = ", ".join(list_pretrained())
+        raise RunError(f"{error}; these weights come with pointmcd: {known}") from error
 
 
 def _of_weights(place: str, device: torch.device) -> Predictor:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import pointmcd
 from pointmcd.data.store import Store
@@ -16,6 +16,7 @@ from pointmcd.datasets.tree import TreeFile
 from pointmcd.errors import ConfigError, ShapeError
 from pointmcd.options import Axis
 from pointmcd.preparation.prepare_shape import PreparedShape, prepare_shape
+from pointmcd.progress import note
 from pointmcd.shapes.cloud_files import parse_rows
 from pointmcd.shapes.clouds import refuse_other_files
 from pointmcd.shapes.formats import CLOUD_SUFFIXES
@@ -113,12 +114,11 @@ def predict_by_views(
     """
     task, known = teacher.task, teacher.labels
     rig = replace(teacher.rig, up=up or teacher.rig.up)
-    count, seed = teacher.store.num_points, int(teacher.store.meta["seed"])
     for path, targets in files:
         try:
             label = class_of(path)
             source = _source(path, columns)
-            shape = prepare_shape(source, count, rig, seed)
+            shape = _prepared(source, teacher.store, rig)
         except ShapeError as error:
             yield task.prediction(path, fault=str(error))
             continue
@@ -127,6 +127,42 @@ def predict_by_views(
             answer = teacher.lesson.answer(shape, rig, known.class_id(label))
         found = task.predict(task.teacher_output(answer, file, known), file, known)
         yield replace(found, read=_read_as(source, shape, teacher.store), up=rig.up)
+
+
+def describe_file(
+    folder: Path,
+    path: Path,
+    device: torch.device,
+    columns: str | None = None,
+    up: Axis | None = None,
+) -> Tensor:
+    """Return a teacher's descriptors [V, D] of a file, rendered as its store was, on the CPU.
+
+    Args:
+        folder: of the teacher, in its store; it need not do a task.
+        path: a mesh or a point cloud.
+        device: where.
+        columns: those of `predict`.
+        up: that of `predict`.
+
+    Raises:
+        ShapeError: when the file cannot be read.
+        StoreError: when the teacher lies outside its store, or does not match it.
+        ConfigError: when its lesson describes no files.
+    """
+    store, meta = open_teacher_store(folder)
+    source, rig = _source(path, columns), Rig.from_json(store.rig, "store.json")
+    shape = _prepared(source, store, replace(rig, up=up or rig.up))
+    for text in (*shape.notes, *_seen_otherwise(source, store)):
+        note(f"{path}: {text}")
+    lesson = load_lesson(folder, meta, store, device)
+    with torch.inference_mode():
+        return lesson.describe(torch.from_numpy(shape.views)).float().cpu()
+
+
+def _prepared(source: ShapeSource, store: Store, rig: Rig) -> PreparedShape:
+    """Make of a file what a store holds of its shapes."""
+    return prepare_shape(source, store.num_points, rig, int(store.meta["seed"]))
 
 
 def _source(path: Path, columns: str | None) -> ShapeSource:
@@ -142,13 +178,16 @@ def _source(path: Path, columns: str | None) -> ShapeSource:
 
 def _read_as(source: ShapeSource, shape: PreparedShape, store: Store) -> str:
     """Describe how the file was read, and whether the teacher was trained on other renderings."""
+    read = f"{shape.read:,} points" if isinstance(source, CloudSource) else "mesh"
+    return "; ".join([read, *shape.notes, *_seen_otherwise(source, store)])
+
+
+def _seen_otherwise(source: ShapeSource, store: Store) -> Iterator[str]:
+    """Say that no shape of the store was rendered as this one is."""
     is_cloud = isinstance(source, CloudSource)
-    used = splats.RENDERER if is_cloud else RENDERER
-    read = [f"{shape.read:,} points" if is_cloud else "mesh", *shape.notes]
-    if used not in store.renderers:
+    if (splats.RENDERER if is_cloud else RENDERER) not in store.renderers:
         known, here = ("meshes", "splats") if is_cloud else ("splats", "a rendered mesh")
-        read.append(f"seen as {here}; the teacher learnt from {known}")
-    return "; ".join(read)
+        yield f"seen as {here}; the teacher learnt from {known}"
 
 
 def about_teacher(teacher: Teacher) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from pointmcd.data.store import Store
 from pointmcd.device import pick_device
 from pointmcd.errors import RunError
 from pointmcd.files import write_page
-from pointmcd.labelling.guesses import Guesses, guess
+from pointmcd.inference.guesses import Guesses, guess
 from pointmcd.labelling.html import render
 from pointmcd.labelling.layout import lay_out, nearest_pairs, neighbours, outliers
 from pointmcd.labelling.page import own_rows, read_rows
@@ -19,11 +19,14 @@ from pointmcd.labelling.propose import shape_features, unit_rows
 from pointmcd.labelling.thumbnails import picture_kind, thumbnails
 from pointmcd.preparation.twins import twins_among
 from pointmcd.probing.embed import embed
+from pointmcd.progress import note
 from pointmcd.teachers.stored import teacher_folder
 from pointmcd.typing import Doubles
 
 #: Pairs and outliers that are listed; nearest pairs that are tried for twins: these are all listed.
 LISTED, TRIED = 40, 200
+#: What is told of a pair.
+PAIR = ("shape", "other", "similarity", "twins", "class", "other class")
 #: Points of a shape that are compared.
 _COMPARED = 1024
 
@@ -69,6 +72,15 @@ class ShapeMap:
             "version": __version__,
         }
 
+    def pair_records(self) -> list[dict[str, Any]]:
+        """Return the nearest pairs as JSON values by name: shapes, similarity, twins, classes."""
+        names = [shape.name for shape in self.store.shapes]
+        rows = (
+            (names[i], names[j], alike, twins, self.labels[i], self.labels[j])
+            for i, j, alike, twins in self.pairs
+        )
+        return [dict(zip(PAIR, row, strict=True)) for row in rows]
+
     def html(self) -> str:
         """Return the page."""
         return render("map.html.j2", self.data(), self.pictures, ("map.js",))
@@ -89,7 +101,8 @@ def shape_map(
 
     Args:
         store: the folder.
-        run: a run whose student embeds the points; if it classifies, with its guesses.
+        run: a run of any store, or exported weights, as in `embed`: the student embeds the points,
+            and a model of classes guesses them.
         teacher: name of a teacher in the store, whose descriptors are taken, and its guesses.
             Without either, the features of the default image encoder are.
         labels: a label file in place of the labels in the store.
@@ -140,10 +153,11 @@ def _pairs(
 def _guesses(
     store: Store, run: str | Path | None, teacher: str | None, device: str
 ) -> Guesses | None:
-    """Return the model's guesses for all shapes; None if it has no classes or another store."""
+    """Return the model's guesses for all shapes; None, and a note, if it names no classes."""
     if run is None and teacher is None:
         return None
     try:
-        return guess(Path(run) if run else teacher_folder(store, str(teacher)), store, device)
-    except RunError:
+        return guess(run or teacher_folder(store, str(teacher)), store, device)
+    except RunError as error:
+        note(f"no guesses are shown: {error}")
         return None

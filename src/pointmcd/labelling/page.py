@@ -15,7 +15,7 @@ from pointmcd.data.shape_names import name_and_folder
 from pointmcd.data.store import Store
 from pointmcd.device import pick_device
 from pointmcd.errors import ConfigError
-from pointmcd.labelling.guesses import Guesses, guess
+from pointmcd.inference.guesses import Guesses, guess
 from pointmcd.labelling.html import render
 from pointmcd.labelling.propose import propose, shape_features
 from pointmcd.labelling.thumbnails import picture_kind, thumbnails
@@ -119,13 +119,15 @@ def label_page(
 
     Args:
         store: the folder.
-        labels: a label file to begin with; by default that of the run, else the store's own labels.
-        run: a run on the store, or a teacher in it, whose guesses are shown, and help to choose.
+        labels: a label file to begin with; by default that of a run on the store, else the store's
+            own labels.
+        run: what `guess` takes, whose guesses are shown, and help to choose: a run of any store,
+            exported weights, or a teacher in the store.
         count: how many shapes are proposed.
         device: cpu, cuda, mps or auto.
 
     Raises:
-        StoreError, RunError: when store or run cannot be used, or do not belong together.
+        StoreError, RunError: when store or run cannot be used, or a teacher is of other shapes.
         ConfigError: when a label names no shape of the store, or `count` is below 1.
     """
     if count < 1:  # told now, not after the views are encoded

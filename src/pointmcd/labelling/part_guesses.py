@@ -1,4 +1,4 @@
-"""Guesses for clusters of shapes, by a run of part segmentation, to be confirmed or corrected."""
+"""Guesses for clusters of shapes, by a model of part segmentation, to be confirmed or corrected."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,12 +9,12 @@ import torch
 
 from pointmcd.data.dataset import EVALUATION_BATCH
 from pointmcd.data.store import Store
-from pointmcd.device import pick_device
 from pointmcd.errors import RunError
-from pointmcd.labelling.guesses import check_store
+from pointmcd.inference.predictor import open_predictor
+from pointmcd.tables import first_few
 from pointmcd.tasks.segmentation import SegmentationTask, Segmenter
-from pointmcd.training.model import load_model
 from pointmcd.training.run import Run
+from pointmcd.training.weights import is_weights
 from pointmcd.typing import Doubles, Floats, Indices, Shorts
 
 
@@ -26,39 +26,50 @@ class PartGuess(NamedTuple):
 
 
 class PartGuesser:
-    """Guesses by a run: the mean probabilities over a cluster's points, of the class's own parts.
+    """Guesses by a model: the mean probabilities over a cluster's points, of the class's own parts.
 
-    They are those of the last epoch, and not calibrated.
+    They are those of the last epoch, and not calibrated. A model that knows the parts of a single
+    class takes shapes without a class to be of that one, as `predict` does.
 
     Args:
-        path: the run.
-        store: what it was trained on.
+        path: a run of segmentation, of this store or of another, or exported weights of one.
+        store: the shapes.
         device: cpu, cuda, mps or auto.
 
+    Attributes:
+        label_file: the parts of this store that the model learnt, if any.
+
     Raises:
-        RunError: when the run names no parts, is not finished, or learnt from another store.
+        RunError: when it names no parts, is not finished, or knows the class of no shape.
     """
 
     def __init__(self, path: str | Path, store: Store, device: str = "auto") -> None:
-        self.run = Run(path)
-        self.run.refuse_unfinished()
-        if not isinstance(self.run.task, SegmentationTask):
+        opened = open_predictor(path, device=device)
+        if not isinstance(opened.task, SegmentationTask):
             raise RunError(f"{path}: names no parts; give a run of segmentation")
-        check_store(self.run, store)
-        self.device = pick_device(device)
-        model = load_model(self.run, "last", self.device)
-        assert isinstance(model, Segmenter)
-        self.model = model
-        self.store = self.run.open_store(store.path)
+        assert isinstance(opened.model, Segmenter)
+        self.opened, self.model, self.labels = opened, opened.model, opened.labels
+        self.label_file = None if is_weights(path) else Run(path).label_file_of(store)
+        self.store = Store(store.path, self.label_file).with_up(opened.up)
+        self.device = next(self.model.parameters()).device
+        if not any(map(self._class_of, range(len(store.shapes)))):
+            known = first_few(self.labels.known)
+            raise RunError(f"{path}: knows the parts of {known}; no shape of {store.path} is such")
+
+    def _class_of(self, index: int) -> str | None:
+        """The class whose parts a shape may have; None where the model does not know it."""
+        label, known = self.store.shapes[index].label, self.labels.known
+        if label is None and len(known) == 1:
+            return known[0]
+        return label if label in known else None
 
     def probabilities(self, indices: Sequence[int]) -> Iterator[Floats]:
         """Yield, for each shape, those of its class's parts at its first points, [N, parts].
 
-        Of a shape whose class the run does not know they are [N, 0].
+        Of a shape whose class the model does not know they are [N, 0].
         """
-        classes, ranges = self.run.labels.classes, self.run.labels.part_ranges
-        of = [str(self.store.shapes[index].label) for index in indices]
-        labels = np.array([classes.index(label) if label in classes else -1 for label in of])
+        ranges = self.labels.part_ranges
+        labels = np.array([self.labels.class_id(self._class_of(index)) for index in indices])
         for start in range(0, len(indices), EVALUATION_BATCH):
             batch = slice(start, start + EVALUATION_BATCH)
             found = self._batch(np.asarray(indices[batch]), labels[batch].clip(min=0))
@@ -67,7 +78,7 @@ class PartGuesser:
                 yield rows[:, first:stop]
 
     def _batch(self, indices: Indices, labels: Indices) -> Floats:
-        points = self.store.points(indices, self.run.config.points, self.run.features)
+        points = self.store.points(indices, self.opened.points, self.opened.features)
         ids = torch.from_numpy(labels).to(self.device)
         with torch.inference_mode():
             logits = self.model(torch.from_numpy(points).to(self.device), ids)
@@ -87,8 +98,8 @@ class PartGuesser:
         """
         if not probabilities.shape[1]:
             return [None] * count
-        assert self.run.labels.parts is not None
-        names = self.run.labels.parts[str(self.store.shapes[index].label)]
+        assert self.labels.parts is not None
+        names = self.labels.parts[str(self._class_of(index))]
         sums: Doubles = np.zeros((count, probabilities.shape[1]))
         held = clusters[: len(probabilities)]
         np.add.at(sums, held, probabilities)

@@ -133,14 +133,15 @@ def parts_page(
 
     Args:
         store: the folder.
-        labels: a part file to begin with; by default that of the run.
+        labels: a part file to begin with; by default that of a run on the store.
         count: how many shapes are proposed.
         clusters: of points, of each shape.
         device: cpu, cuda, mps or auto; for the image encoder, by which shapes are chosen.
-        run: a run of segmentation on the store, whose guesses are shown.
+        run: a run of segmentation, on this store or another, or exported weights of one, whose
+            guesses are shown.
 
     Raises:
-        StoreError, RunError: when store or run cannot be used, or do not belong together.
+        StoreError, RunError: when store or run cannot be used, or the run knows no such shapes.
         ConfigError: when the part file does not fit the store or the clusters, or a number is out
             of range.
     """
@@ -151,7 +152,7 @@ def parts_page(
     opened = Store(Path(store))
     guesser = None if run is None else PartGuesser(run, opened, device)
     if labels is None and guesser is not None:
-        labels = guesser.run.label_file
+        labels = guesser.label_file
     rows = {} if labels is None else _read_part_rows(opened, labels, clusters)
     known = sorted({item // clusters for item in rows})
     features = shape_features(opened, device=str(pick_device(device)))

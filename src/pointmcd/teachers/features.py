@@ -100,12 +100,13 @@ def encode_store(
 
 def _claim(folder: Path, identity: str) -> None:
     marker = folder / "made-by.json"
-    if marker.exists() and read_json(marker) != identity:
+    if not marker.exists():
+        write_json(marker, identity)
+    elif read_json(marker) != identity:
         raise StoreError(
             f"{folder}: features of another store or encoder; delete that folder and run"
             " pointmcd teach again"
         )
-    write_json(marker, identity)
 
 
 class EncodingPlan(NamedTuple):

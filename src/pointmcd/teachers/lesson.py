@@ -163,6 +163,19 @@ class Lesson(ABC):
         One is "descriptors", [n, V, D]: those of the views.
         """
 
+    def describe(self, views: Tensor) -> Tensor:
+        """Return the descriptors [V, D] of views of one shape, uint8 [V, S, S].
+
+        They are those of `outputs`, of the finished teacher. A search by a file needs it.
+
+        Raises:
+            ConfigError: by default.
+        """
+        raise ConfigError(
+            f"teacher {self.config.teacher}: one of --task {self.config.task} describes no files;"
+            " its lesson has no method describe"
+        )
+
     def image_model(self) -> nn.Module:
         """Return the finished teacher as one module, from images to what it says of them.
 

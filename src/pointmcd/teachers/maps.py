@@ -129,5 +129,8 @@ class MapLesson(TrainedLesson):
     def outputs(self, indices: Indices) -> dict[str, Tensor]:
         """Return descriptors [n, V, 512], of the views alone: no label reaches them."""
         views = map(torch.from_numpy, self.decoded_views(indices))
-        rows = [self.teacher.describe(self._inputs(of_shape)) for of_shape in views]
-        return {"descriptors": torch.stack(rows).half()}
+        return {"descriptors": torch.stack([*map(self.describe, views)]).half()}
+
+    def describe(self, views: Tensor) -> Tensor:
+        """Return the descriptors [V, 512] of views [V, S, S] of one shape."""
+        return self.teacher.describe(self._inputs(views))

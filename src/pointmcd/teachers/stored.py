@@ -119,13 +119,14 @@ def is_teacher(folder: Path) -> bool:
     return (folder / "teacher.json").is_file()
 
 
-def open_teacher_store(folder: Path) -> tuple[Store, dict[str, Any]]:
+def open_teacher_store(folder: Path, wanted: Store | None = None) -> tuple[Store, dict[str, Any]]:
     """Return the store of the teacher at STORE/teachers/NAME, with the labels that it learnt from.
 
     The second value is its teacher.json.
 
     Raises:
-        StoreError: when the teacher lies outside its store, or does not match it.
+        StoreError: when the teacher lies outside its store, does not match it, or is of other
+            shapes than the store that is wanted.
     """
     path = folder.absolute().parents[1]
     if not (path / "store.json").is_file():
@@ -135,6 +136,11 @@ def open_teacher_store(folder: Path) -> tuple[Store, dict[str, Any]]:
         )
     labels = folder / LABELS
     store = Store(path, labels if labels.is_file() else None)
+    if wanted is not None and wanted.own_fingerprint != store.own_fingerprint:
+        raise StoreError(
+            f"{folder}: is a teacher of another store than {wanted.path}; teach this one, or give a"
+            " run or weights, which take any shapes"
+        )
     return store, read_teacher(store, folder.absolute().name)
 
 

@@ -124,6 +124,10 @@ class Run(Tabular):
         file = self.path / LABELS
         return file if file.exists() else None
 
+    def label_file_of(self, store: Store) -> Path | None:
+        """Return that copy if the run learnt from this very store; None for other shapes."""
+        return self.label_file if self.own_fingerprint == store.own_fingerprint else None
+
     def open_store(self, path: str | Path | None = None) -> Store:
         """Open the store that it was trained on, with its label file, or a copy at another path.
 

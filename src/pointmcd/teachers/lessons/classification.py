@@ -250,6 +250,14 @@ class ClassificationLesson(TrainedLesson):
             "view_logits": output.view_logits.float(),
         }
 
+    def describe(self, views: Tensor) -> Tensor:
+        """Return the descriptors [V, 512] of views [V, S, S] of one shape."""
+        inputs = views.to(self.device)
+        if not self.config.finetune:
+            inputs = self.encoder.to(self.device).eval()(inputs)
+        output: TeacherOutput = self.teacher(inputs[None])
+        return output.descriptors[0]
+
     def image_model(self) -> "ImageClassifier":
         """Return encoder and heads as one module: images [B, V, 3, H, W] -> logits [B, K]."""
         return ImageClassifier(self.encoder, self.teacher)

@@ -135,5 +135,14 @@ class FeaturesLesson(Lesson):
     def outputs(self, indices: Indices) -> dict[str, Tensor]:
         """Return descriptors [n, V, D], signed."""
         rows = torch.from_numpy(gather_rows(self.store, self.cache, np.asarray(indices)))
+        return {"descriptors": self._rescaled(rows.to(self.device)).half()}
+
+    def describe(self, views: Tensor) -> Tensor:
+        """Return the descriptors [V, D] of views [V, S, S] of one shape."""
+        encoder = self.encoder.to(self.device).eval()
+        return self._rescaled(encoder(views.to(self.device)))
+
+    def _rescaled(self, features: Tensor) -> Tensor:
         # A channel that hardly varied in train may be far out elsewhere: stay within float16.
-        return {"descriptors": self.teacher(rows.to(self.device)).clamp(-_FAR, _FAR).half()}
+        rescaled: Tensor = self.teacher(features).clamp(-_FAR, _FAR)
+        return rescaled
