@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 from rich.console import Console
+from store_copies import copy_store
 
 from pointmcd.cli import output
 
@@ -98,7 +99,19 @@ def test_similar_shapes(cli, taught_store, trained_run, tmp_path):
     (tmp_path / "b.off").write_text("OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n")
     _, out, _ = cli("similar", trained_run, tmp_path / "b.off", taught_store, "--count", 2, "--csv")
     rows = list(csv.DictReader(io.StringIO(out)))
-    assert [set(row) for row in rows] == [{"shape", "class", "similarity"}] * 2
+    assert [[*row] for row in rows] == [["shape", "class", "guess", "similarity"]] * 2
+
+
+def test_similar_shapes_without_labels(cli, taught_store, trained_run, tmp_path):
+    store = copy_store(taught_store, tmp_path / "store", lambda one: one.update({"class": None}))
+    (tmp_path / "b.off").write_text("OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n")
+    asked = ("similar", trained_run, tmp_path / "b.off", store, "--count", 2)
+    rows = json.loads(cli(*asked, "--json")[1])
+    for row in rows:
+        assert row["class"] is None
+        assert row["guess"] in ("bed", "chair", "lamp")
+        assert isinstance(row["similarity"], float)
+    assert f" {rows[0]['guess']}? " in cli(*asked)[1]
 
 
 def test_a_file_gets_tables_as_wide_as_their_cells(cli, trained_run, tmp_path, monkeypatch):

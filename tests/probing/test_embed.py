@@ -7,17 +7,21 @@ import types
 import numpy as np
 import pytest
 import torch
+from store_copies import copy_store
 
 from pointmcd.data.store import Store
 from pointmcd.device import pick_device
 from pointmcd.errors import ConfigError, RunError, ShapeError, StoreError
 from pointmcd.files import write_json
 from pointmcd.inference.export import export_run
+from pointmcd.inference.guesses import guess
 from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare
-from pointmcd.probing.embed import Embeddings, embed, similar
+from pointmcd.probing.embed import Embeddings, embed, similar, similarities
 from pointmcd.shapes.clouds import read_points
+from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.stored import map_output
+from pointmcd.teachers.teach import teach
 from pointmcd.training.model import load_model
 from pointmcd.training.run import Run
 
@@ -130,7 +134,7 @@ def test_neighbours_are_ordered_by_the_cosine(taught_store, trained_run, furnitu
     points = torch.from_numpy(read_points(mesh, 64, seed=0))[None]
     with torch.inference_mode():
         query = model.student(points).embeddings.max(dim=1).values[0].numpy()
-    rows = np.vstack([query, found.features])
+    rows = np.vstack([query, found.features]) - found.features.mean(axis=0)
     unit = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     cosines = unit[1:] @ unit[0]
     order = np.argsort(-cosines, kind="stable")[:5]
@@ -138,6 +142,58 @@ def test_neighbours_are_ordered_by_the_cosine(taught_store, trained_run, furnitu
     assert [one.name for one in neighbours] == [found.names[i] for i in order]
     assert [one.label for one in neighbours] == [found.labels[i] for i in order]
     assert [one.similarity for one in neighbours] == pytest.approx(cosines[order], abs=1e-5)
+    assert {one.guess for one in neighbours} == {None}  # all have a label
+
+
+def test_similarities_tell_parallel_embeddings_apart():
+    rows = np.array([[9.0, 9.1], [9.1, 9.0], [9.2, 9.2], [9.0, 9.0]], np.float32)
+    found = similarities(rows, rows[0])
+    assert found[0] == pytest.approx(1, abs=1e-6)
+    assert found[1] < 0 < 1 - found[3]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_equal_shapes_have_the_plain_cosine(count):
+    rows = np.repeat(np.array([[3.0, 4.0]], np.float32), count, axis=0)
+    np.testing.assert_allclose(similarities(rows, np.array([4.0, 3.0])), 0.96)
+
+
+def test_shapes_without_a_label_have_a_guess(taught_store, trained_run, furniture_root, tmp_path):
+    store = copy_store(
+        taught_store, tmp_path / "store", lambda record: record.update({"class": None})
+    )
+    mesh = next((furniture_root / "bed" / "test").glob("*.off"))
+    bare = similar(trained_run, mesh, store, 4, device="cpu")
+    every = guess(trained_run, Store(store), "cpu")
+    names = [shape.name for shape in Store(store).shapes]
+    for one in bare:
+        assert one.label is None
+        assert one.guess == every.classes[every.probabilities[names.index(one.name)].argmax()]
+
+
+@pytest.mark.parametrize("name", ["lite0", "features", "autoencoder"])
+def test_a_teacher_finds_what_its_store_was_made_of(taught_store, tiny_store, tmp_path, name):
+    """The file is rendered as the store was: a mesh of the store is found, and equal to itself."""
+    store = copy_store(taught_store, tmp_path / "store")
+    if name != "lite0":
+        epochs = {"epochs": 1} if name == "autoencoder" else {}
+        teach(TeachConfig(store, task=name, name=name, device="cpu", **epochs))
+    mesh = min((tiny_store.parent / "meshes" / "chair" / "train").glob("*.off"))
+    folder = store / "teachers" / name
+    nearest, *_ = similar(folder, mesh, store, 3, device="cpu")
+    assert nearest.name.endswith(mesh.stem)
+    assert nearest.similarity > 0.99
+    with pytest.raises(ConfigError, match="--checkpoint best: is for runs"):
+        similar(folder, mesh, store, checkpoint="best", device="cpu")
+
+
+def test_a_teacher_of_another_store_is_refused(taught_store, tiny_store, tmp_path):
+    store = copy_store(
+        tiny_store, tmp_path / "store", lambda record: record.update(name=record["name"] + "x")
+    )
+    mesh = next((tiny_store.parent / "meshes" / "chair").glob("*/*.off"))
+    with pytest.raises(StoreError, match="is a teacher of another store than"):
+        similar(taught_store / "teachers" / "lite0", mesh, store, device="cpu")
 
 
 def test_more_neighbours_than_shapes(taught_store, trained_run, furniture_root):
