@@ -214,8 +214,8 @@ def similar(
     Embeddings are maxima of features that are mostly positive, so that all of them point the same
     way, and the cosines of shapes that have nothing in common are nearly 1. Cosines are therefore
     taken about the mean embedding of the store: about 0 for shapes that have nothing in common, and
-    1 for equal embeddings (a mesh that is sampled anew has less). By them neighbours are of the
-    file's class as often as by the plain cosine, or more often (benchmarks/similar).
+    1 for equal embeddings (a mesh that is sampled anew has less). Neighbours are of the file's
+    class about as often as by the plain cosine, or more often (benchmarks/similar).
 
     Args:
         run: the run or exported weights whose student embeds file and store, as in `embed`; or a
