@@ -183,7 +183,7 @@ def test_weights_with_a_card(teachers, tmp_path):
         "- Source: `meshes`",
         "- Shapes: 9 train, 3 val, 6 test",
         "- Classes (3): bed, chair, lamp",
-        f"- Command: `pointmcd teach STORE --teacher {JOINED} --name joined`",
+        f"- Command: `pointmcd teach STORE --teacher {JOINED} --epochs 2 --name joined`",
         "- val_accuracy: ",
     ):
         assert line in text, line
