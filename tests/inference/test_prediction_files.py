@@ -3,12 +3,15 @@
 import csv
 import shutil
 import unicodedata
+from pathlib import Path
 
 import pytest
 
 from pointmcd.datasets.registry import find_shapes
 from pointmcd.errors import ConfigError, PointMCDError, ShapeError
 from pointmcd.inference.files import find_files, labelled_files, sort_into, write_table
+from pointmcd.tasks.classification import ClassPrediction
+from pointmcd.tasks.part_prediction import PartPrediction
 
 
 def touch(folder, *names):
@@ -75,6 +78,14 @@ def test_tables_alone_are_what_prepare_takes_for_clouds_when_it_is_told(tmp_path
     touch(tmp_path / "only", "labels.csv", "readme.txt")
     with pytest.raises(ShapeError, match="holds no mesh and no point cloud"):
         find_files([tmp_path / "only"])
+
+
+def test_predictions_print_as_their_answer():
+    found = ClassPrediction(Path("a/chair.off"), None, "chair", 0.93, (("chair", 0.93),))
+    bad = PartPrediction(Path("b.off"), "b.off: is empty")
+    assert repr([found, bad]) == (
+        "[<chair.off: class chair, confidence 93%>, <b.off: b.off: is empty>]"
+    )
 
 
 def test_a_table(tmp_path):

@@ -38,6 +38,7 @@ def made(few_meshes, small_rig, tmp_path_factory):
 def test_store_holds_every_shape(made):
     store = Store(made.store)
     assert (made.done, made.skipped) == (14, [])
+    assert repr(made) == f"<store {made.store}: 14 shapes, 0 skipped, 0 notes>"
     assert store.classes == ["chair", "sofa", "table"]
     assert [len(store.indices(split)) for split in ("train", "val", "test")] == [6, 3, 5]
     assert [store.shapes[i].label for i in store.indices("val")] == store.classes

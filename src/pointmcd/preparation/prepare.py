@@ -34,7 +34,7 @@ _MANY = 1000
 _MEASURED = 20
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PrepareResult:
     """Outcome of a preparation.
 
@@ -53,6 +53,10 @@ class PrepareResult:
     notes: list[dict[str, str]]
     sizes: tuple[int, int] | None = None
     variants: int = 0
+
+    def __repr__(self) -> str:
+        counts = f"{self.done:,} shapes, {len(self.skipped):,} skipped, {len(self.notes):,} notes"
+        return f"<store {self.store}: {counts}>"
 
 
 def prepare(config: PrepareConfig) -> PrepareResult:

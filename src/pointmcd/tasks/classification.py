@@ -52,7 +52,7 @@ class Classifier(nn.Module):
         return self.head(features), features
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ClassPrediction(Prediction):
     """The class of one file.
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # it imports matplotlib, which no training needs
 _SHOWN = 0.005
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PartPrediction(Prediction):
     """The parts of one file.
 

@@ -88,7 +88,7 @@ class InputFile:
     whole: Surface | WholeCloud | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Prediction:
     """Prediction of a run for one file; a task's own class adds fields with defaults.
 
@@ -103,6 +103,10 @@ class Prediction:
     fault: str | None = None
     read: str = field(default="", kw_only=True)
     up: str = field(default="y", kw_only=True)
+
+    def __repr__(self) -> str:
+        cells = (f"{name} {text}" for name, text in self.cells().items() if text)
+        return f"<{self.path.name}: {self.fault or ', '.join(cells)}>"
 
     def cells(self) -> dict[str, str]:
         """Columns of the printed table after that of the file, and their values."""
