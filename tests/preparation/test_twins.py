@@ -30,7 +30,22 @@ def meshes(few_meshes):
 
 
 def twins(samples, splits):
-    return find_twins(lambda index: samples[index], splits)
+    return sorted(find_twins(lambda index: samples[index], splits))
+
+
+def _trimesh(mesh):
+    return trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+
+
+def _mesh(mesh):
+    return read_mesh(mesh.export(file_type="off").encode(), "made", "off")
+
+
+def bracket(x=40.0, y=30.0, width=44.0, wall=4.0):
+    """An L bracket of two plates, in millimetres."""
+    corners = [(0, 0), (x, 0), (x, wall), (wall, wall), (wall, y), (0, y)]
+    faces = [(0, 1, 2), (0, 2, 3), (0, 3, 4), (0, 4, 5)]
+    return _mesh(trimesh.creation.extrude_triangulation(np.array(corners), faces, width))
 
 
 def sampled(meshes, seed, count=COUNT):
@@ -93,6 +108,26 @@ def test_boxes_of_other_heights_are_none(height):
 
 
 @pytest.mark.parametrize(
+    ("count", "others"),
+    [
+        (1024, [bracket(33, 49, 57)]),
+        (2048, [bracket(x=44), bracket(y=33), bracket(width=48.4), bracket(33, 49, 57)]),
+    ],
+)
+def test_parts_of_other_proportions_are_none(count, others):
+    turn = Rotation.from_euler("xyz", (20, 33, 50), degrees=True).as_matrix()
+    samples = [*sampled([bracket()], 1, count), *(p @ turn for p in sampled(others, 2, count))]
+    assert twins(samples, ["train"] + ["test"] * len(others)) == []
+
+
+@pytest.mark.parametrize("count", [1024, 2048])
+def test_a_copy_of_a_part_is_found(count):
+    turn = Rotation.from_euler("xyz", (20, 33, 50), degrees=True).as_matrix()
+    [first], [second] = (sampled([bracket()], seed, count) for seed in (1, 2))
+    assert twins([first, second @ turn * 0.4 + 0.3], ["train", "test"]) == [(0, 1)]
+
+
+@pytest.mark.parametrize(
     "splits", [["train"] * 3, ["test"] * 3, ["none", "test", "test"], ["train", "val", "none"]]
 )
 def test_without_two_sides_there_are_none(meshes, splits):
@@ -110,6 +145,12 @@ def test_one_shape_may_have_several_twins(meshes):
     a, b, c = (sampled(meshes[:1], seed)[0] for seed in (1, 2, 3))
     assert twins([a, b, c], ["train", "val", "test"]) == [(0, 2), (1, 2)]
     assert twins([a, b, c], ["train", "test", "test"]) == [(0, 1), (0, 2)]
+
+
+def test_the_nearest_come_first(meshes):
+    samples = [*(sampled(meshes[:1], seed)[0] for seed in (1, 2)), sampled(meshes[:1], 2)[0]]
+    found = find_twins(lambda index: samples[index], ["train", "train", "test"])
+    assert found == [(1, 2), (0, 2)]
 
 
 @pytest.fixture(scope="module")
@@ -186,27 +227,38 @@ def test_dropping_needs_points():
 
 def test_the_note_counts_shapes_and_names_a_few():
     twins = [[f"a/{i}", f"b/{i // 2}"] for i in range(12)]
-    labels = {name: "chair" for pair in twins for name in pair}
-    [note] = twin_notes(twins, True, labels)
+    shapes = records({name: "chair" for pair in twins for name in pair})
+    [note] = twin_notes(twins, True, shapes)
     assert note["note"].startswith(
         "12 in train or val are near-duplicates of 6 in test: a/0 of b/0"
     )
     assert "a/9 of b/4, 2 more pairs (twins in store.json); they are left out" in note["note"]
-    assert twin_notes([], False, {}) == []
+    assert twin_notes([], False, []) == []
+
+
+def records(labels, dropped=()):
+    """Shapes of a store: a/... are of train, but for the dropped, b/... of test."""
+    splits = {name: "train" if name.startswith("a/") else "test" for name in labels}
+    splits |= dict.fromkeys(dropped, "none")
+    return [{"name": n, "class": label, "split": splits[n]} for n, label in labels.items()]
+
+
+def test_the_note_says_how_much_is_left_out():
+    labels = {f"a/{i}": "pin" if i < 4 else "nut" for i in range(20)} | {"b/0": "pin"}
+    twins = [["a/0", "b/0"], ["a/1", "b/0"], ["a/9", "b/0"]]
+    dropped, warned = (
+        twin_notes(twins, drop, records(labels, ["a/0", "a/1", "a/9"] * drop))[0]["note"]
+        for drop in (True, False)
+    )
+    share = "3 of 20 shapes of train and val, 2 of 4 of pin"
+    assert dropped.endswith(f"a/9 of b/0; they are left out: {share}")
+    assert f"--twins drop leaves out {share}; keep is silent" in warned
 
 
 def test_twins_of_two_classes_are_noted():
     labels = {"a/0": "chair", "a/1": "chair", "b/0": "lamp", "b/1": None, "b/2": "chair"}
     twins = [["a/0", "b/1"], ["a/0", "b/0"], ["a/1", "b/0"], ["a/1", "b/2"]]
-    _, note = twin_notes(twins, False, labels)
+    _, note = twin_notes(twins, False, records(labels))
     assert note["note"] == (
         "a/0 is chair and its twin b/0 lamp (1 more like this); is one of the labels wrong?"
     )
-
-
-def _trimesh(mesh):
-    return trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
-
-
-def _mesh(mesh):
-    return read_mesh(mesh.export(file_type="off").encode(), "made", "off")

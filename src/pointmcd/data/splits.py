@@ -1,8 +1,8 @@
 """Splits: shapes held out for validation, and for the test where a data set has none."""
 
 import hashlib
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,10 @@ import numpy as np
 from pointmcd.data.store import Store
 from pointmcd.typing import Indices
 
-#: Pairs of near-duplicates that a note names.
+#: Pairs of near-duplicates, and classes with many, that a note names.
 _NAMED = 10
+#: Share of a class above which a note says how much of it twins are.
+_MUCH = 0.2
 
 
 def hold_out(
@@ -177,22 +179,25 @@ def part_notes(
 
 
 def twin_notes(
-    twins: Sequence[Sequence[str]], dropped: bool, labels: Mapping[str, str | None]
+    twins: Sequence[Sequence[str]], dropped: bool, shapes: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, str]]:
     """Note the near-duplicates of test shapes in train and val, the first of them by name.
 
-    `twins` are pairs of names: of a shape in train or val, and of a test shape; `labels` are the
-    classes of shapes. Twins of different classes are noted separately.
+    `twins` are pairs of names: of a shape in train or val, and of a test shape; `shapes` are those
+    of the store, where the split of a shape that is left out is none. Twins of different classes
+    are noted separately.
     """
     if not twins:
         return []
+    labels = {shape["name"]: shape["class"] for shape in shapes}
     own, test = (len(set(names)) for names in zip(*twins, strict=True))
+    share = _share_of_twins({name for name, _ in twins}, shapes)
     pairs = [f"{name} of {original}" for name, original in twins[:_NAMED]]
     more = [f"{len(twins) - _NAMED} more pairs (twins in store.json)"] * (len(twins) > _NAMED)
     remedy = (
-        "they are left out of train and val"
+        f"they are left out: {share}"
         if dropped
-        else "results on the test split flatter; --twins drop leaves them out, keep is silent"
+        else f"results on the test split flatter; --twins drop leaves out {share}; keep is silent"
     )
     note = f"{own} in train or val are near-duplicates of {test} in test: {', '.join(pairs + more)}"
     notes = [{"name": "twins", "note": f"{note}; {remedy}"}]
@@ -203,3 +208,18 @@ def twin_notes(
         others = f" ({rest} more like this)" * (rest > 0)
         notes.append({"name": "twins", "note": f"{told}{others}; is one of the labels wrong?"})
     return notes
+
+
+def _share_of_twins(twins: Collection[str], shapes: Sequence[Mapping[str, Any]]) -> str:
+    """Tell of how many shapes of train and val these are, and of the classes that lose most."""
+    used = [s for s in shapes if s["split"] in ("train", "val") or s["name"] in twins]
+    every = Counter(shape["class"] for shape in used)
+    lost = Counter(shape["class"] for shape in used if shape["name"] in twins)
+    classes = [
+        f"{count} of {every[label]} of {label}"
+        for label, count in sorted(lost.items(), key=lambda item: -item[1] / every[item[0]])
+        if label is not None and count > _MUCH * every[label]
+    ]
+    more = [f"much of {len(classes) - _NAMED} more classes"] * (len(classes) > _NAMED)
+    whole = f"{len(twins)} of {len(used)} shapes of train and val"
+    return ", ".join([whole, *classes[:_NAMED], *more])

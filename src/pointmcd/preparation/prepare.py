@@ -145,8 +145,7 @@ def _finish(plan: Plan, notes: Sequence[dict[str, str]]) -> PrepareResult:
         del content["coordinates"]
     noted = [note for shard in shards.values() for note in shard["notes"]]
     noted += _lost_variants(failed)
-    labels = {shape["name"]: shape["class"] for shape in content["shapes"]}
-    told = twin_notes(twins, plan.config.twins == "drop", labels)
+    told = twin_notes(twins, plan.config.twins == "drop", content["shapes"])
     told += _lost_classes(plan, content["classes"])
     content["notes"] = [*notes, *noted, *content["notes"], *told]
     write_json(store / "store.json", content)

@@ -18,19 +18,31 @@ _COUNTED, _BINS = 512, 64
 #: Shapes of train and val that are compared with a test shape: those with the nearest histograms.
 _TRIED = 5
 #: Points of one shape, and of the other, that turns are tried with; turns that are refined.
-_FEW, _SOME, _REFINED = 48, 256, 2
-#: Copies differ by less in their principal moments, which sum to 1.
-_MOMENTS = 0.04
-#: Rounds of refinement.
-_ROUNDS = 8
-#: Share of the points that has to agree: copies may differ in a detail.
-_SHARE = 0.98
-#: Mean distance, and that of the share, between two samples of one surface at most: this times the
-#: mean plus that times the standard deviation of the distances to the nearest point of one's own.
-#: Measured on resampled psb25, with even points (farthest of many) and with points by chance.
-_BY_MEAN, _BY_DEVIATION = np.array([0.5, 0.62]), np.array([1.15, 4.1])
+_FEW, _SOME, _REFINED = 48, 256, 4
+#: Rounds of refinement, by nearest points and then by planes, and the points that are fitted.
+_ROUNDS, _FITS, _FITTED = 8, 4, 512
+#: Nearest points that a plane is laid through.
+_NEAR = 8
+#: Share of the points that is fitted to planes, and that has to be near: copies may differ in a
+#: detail.
+_FIRM, _SHARE = 0.9, 0.98
+#: Limits, each a + b * u: u is the standard deviation of the distances to the nearest point of
+#: one's own over their mean, 0.1 for even points (farthest of many) and 0.5 for points by chance.
+#: They hold for 19 of 20 copies; `python -m benchmarks.twins` measures them.
+_LIMITS = np.array(
+    [
+        [0.9, 4.2],  # differences of principal moments, in standard errors of points by chance
+        [0.92, 0.75],  # mean distance from planes, in that from those of one's own points
+        [0.45, 1.3],  # mean distance to the nearest point, in mean spacings
+        [0.75, 4.9],  # and that of the share
+    ]
+)
+#: Added to the distance from planes, in mean spacings: flat shapes have none of their own.
+_FLAT = 0.02
 #: Mean of the few points' distances, in mean spacings of the other's some, that is beyond repair.
 _HOPELESS = 1.5
+#: Mean distance to the nearest points, over its limit, that planes may mend.
+_REPAIRED = 1.2
 #: The 24 rotations of a cube, for copies with other axes up.
 _QUARTERS = Rotation.create_group("O").as_matrix()
 #: Turns of the principal axes, which have no signs, and no order where moments are equal: the
@@ -61,10 +73,33 @@ class _Sample:
         return cKDTree(self.points)
 
     @cached_property
-    def tolerance(self) -> Doubles:
-        """Mean distance, and that of the share, to another sample of this surface at most [2]."""
-        spacing = self.tree.query(self.points, k=[2])[0]
-        return np.asarray(_BY_MEAN * spacing.mean() + _BY_DEVIATION * spacing.std())
+    def moment_errors(self) -> Doubles:
+        """Standard errors of the moments, were the points drawn by chance [3]."""
+        return np.asarray(((self.points @ self.axes) ** 2).std(axis=0) / len(self.points) ** 0.5)
+
+    @cached_property
+    def texture(self) -> Doubles:
+        """Mean distance to the nearest point, its relative deviation, mean distance from planes.
+
+        The planes are those through the nearest others of the points, so another sample of this
+        surface lies as far from them.
+        """
+        distances, near = self.tree.query(self.points, k=np.arange(2, _NEAR + 2))
+        spacing = distances[:, 0].mean()
+        _, offsets = _planes(self.points, self.points[near])
+        return np.array([spacing, distances[:, 0].std() / spacing, np.abs(offsets).mean()])
+
+    def planes(self, points: Doubles) -> tuple[Doubles, Doubles]:
+        """Lay planes through those nearest to other points [N, 3], as in `_planes`."""
+        return _planes(points, self.points[self.tree.query(points, k=_NEAR)[1]])
+
+
+def _planes(points: Doubles, near: Doubles) -> tuple[Doubles, Doubles]:
+    """Return normals [N, 3] of planes through points [N, k, 3], and how far N others lie off."""
+    centres = near.mean(axis=1)
+    spread = near - centres[:, None]
+    normals = np.linalg.eigh(spread.transpose(0, 2, 1) @ spread)[1][:, :, 0]
+    return normals, ((points - centres) * normals).sum(axis=1)
 
 
 def twins_among(
@@ -78,7 +113,7 @@ def twins_among(
     """
     samples = {shape: _Sample(points(shape)) for shape in {i for pair in pairs for i in pair}}
     large = {shape for shape, sample in samples.items() if len(sample.points) >= LEAST_POINTS}
-    return {(i, j) for i, j in pairs if {i, j} <= large and _are_twins(samples[i], samples[j])}
+    return {(i, j) for i, j in pairs if {i, j} <= large and _apart(samples[i], samples[j]) <= 1}
 
 
 def find_twins(points: Callable[[int], Floats], splits: Sequence[str]) -> list[tuple[int, int]]:
@@ -93,7 +128,7 @@ def find_twins(points: Callable[[int], Floats], splits: Sequence[str]) -> list[t
         splits: of each shape; those in other splits than train, val and test are passed over.
 
     Returns:
-        pairs (shape of train or val, test shape), ascending.
+        pairs (shape of train or val, test shape), nearest first.
     """
     if not {"train", "val"}.intersection(splits) or "test" not in splits:
         return []
@@ -112,28 +147,35 @@ def find_twins(points: Callable[[int], Floats], splits: Sequence[str]) -> list[t
     for test, places in zip(members[True], tried, strict=True):
         sample = _Sample(points(test))
         for other in (members[False][place] for place in places):
-            if _are_twins(_Sample(points(other)), sample):
-                twins.append((other, test))
-    return sorted(twins)
+            if (apart := _apart(_Sample(points(other)), sample)) <= 1:
+                twins.append((apart, other, test))
+    return [(other, test) for _, other, test in sorted(twins)]
 
 
-def _are_twins(first: _Sample, second: _Sample) -> bool:
-    """Tell whether some turn brings two samples as near as those of one surface are."""
-    if np.abs(first.moments - second.moments).max() > _MOMENTS:
-        return False
-    limit = (first.tolerance + second.tolerance) / 2
-    for rotation in _promising_turns(first, second):
-        turned = _refined(rotation, first, second)
-        there = second.tree.query(first.points @ turned)[0]
-        if (_summary(there) <= limit).all():
-            back = first.tree.query(second.points @ turned.T)[0]
-            if (_summary(back) <= limit).all():
-                return True
-    return False
+def _apart(first: _Sample, second: _Sample) -> float:
+    """Return how far apart two samples lie in some turn, at most 1 if as those of one surface."""
+    spacing, uneven, rough = (first.texture + second.texture) / 2
+    limits = _LIMITS @ [1, uneven]
+    errors = np.hypot(first.moment_errors, second.moment_errors)
+    if (np.abs(first.moments - second.moments) > limits[0] * errors + 1e-6).any():
+        return np.inf
+    limits[1:] *= [rough + _FLAT * spacing, spacing, spacing]
+    for start in _promising_turns(first, second):
+        rotation = _refined(start, first, second)
+        near, _ = second.tree.query(first.points[:_SOME] @ rotation)
+        if near.mean() > _REPAIRED * limits[2]:
+            continue
+        turn, shift = _fitted(rotation, first, second)
+        there = _summary(first.points @ turn + shift, second) / limits[1:]
+        if (there <= 1).all():
+            back = _summary((second.points - shift) @ turn.T, first) / limits[1:]
+            if (back <= 1).all():
+                return float(max(there.max(), back.max()))
+    return np.inf
 
 
 def _promising_turns(first: _Sample, second: _Sample) -> Doubles:
-    """Return the turns [n, 3, 3], n 0 to 2, that bring a few points of the first nearest."""
+    """Return the turns [n, 3, 3], n 0 to 4, that bring a few points of the first nearest."""
     turns = np.concatenate([_QUARTERS, first.axes @ _TURNS @ second.axes.T])
     some = cKDTree(second.points[:_SOME])
     error, _ = some.query((first.points[:_FEW] @ turns).reshape(-1, 3))
@@ -154,5 +196,29 @@ def _refined(rotation: Doubles, first: _Sample, second: _Sample) -> Doubles:
     return rotation
 
 
-def _summary(distances: Doubles) -> Doubles:
-    return np.array([distances.mean(), np.quantile(distances, _SHARE)])
+def _fitted(turn: Doubles, first: _Sample, second: _Sample) -> tuple[Doubles, Doubles]:
+    """Fit the first to planes of the second, in turn and place (Chen and Medioni, 1992).
+
+    Size is not fitted: planes through points near an edge lie inside, and would make it smaller.
+
+    Returns:
+        turn [3, 3] and shift [3], to apply as `points @ turn + shift`.
+    """
+    shift = np.zeros(3)
+    for _ in range(_FITS):
+        points = first.points[:_FITTED] @ turn + shift
+        normals, offsets = second.planes(points)
+        firm = np.abs(offsets) <= np.quantile(np.abs(offsets), _FIRM)
+        slopes = np.hstack([np.cross(points, normals), normals])[firm]
+        step = np.linalg.lstsq(slopes, -offsets[firm], rcond=1e-3)[0]
+        change = Rotation.from_rotvec(step[:3]).as_matrix().T
+        turn, shift = turn @ change, shift @ change + step[3:]
+    return turn, shift
+
+
+def _summary(points: Doubles, other: _Sample) -> Doubles:
+    """Mean distance from planes of another sample, from its points, and that of the share [3]."""
+    distances, near = other.tree.query(points, k=_NEAR)
+    offsets = np.abs(_planes(points, other.points[near])[1])
+    nearest = distances[:, 0]
+    return np.array([offsets.mean(), nearest.mean(), np.quantile(nearest, _SHARE)])
