@@ -28,6 +28,7 @@ from benchmarks.psb25 import __main__ as psb25
 from benchmarks.psb_parts17 import __main__ as psb_parts17
 from benchmarks.shared.trials import BOTH, Trial, unpack_some
 from benchmarks.teachers import __main__ as teachers
+from benchmarks.twins import __main__ as twins
 from benchmarks.unsupervised import __main__ as unsupervised
 from benchmarks.unsupervised import runs
 from pointmcd.data.store import Store
@@ -292,3 +293,12 @@ def test_some_shapes_of_a_large_set(tmp_path):
         assert lists[0] == lists[1]
         assert (lists[0] == names[:10]) == (not drawn)
         assert len({*lists[0]}) == 10
+
+
+def test_twins_are_counted_among_copies_and_parts():
+    pairs = list(twins.variants("L bracket", 1.2))
+    copies = [(part, part) for part, _ in pairs[:2]]
+    assert twins.counted(iter(copies), twins.even(512)) == "2 of 2"
+    assert twins.counted(iter(pairs[:2]), twins.chance(1024)) == "0 of 2"
+    rows = [["a, 3%", "1 of 2"], ["b, 3%", "2 of 4"], ["a, 20%", "0 of 2"]]
+    assert twins.summed(rows)[0] == ["**all, 3%**", "3 of 6"]
