@@ -124,8 +124,8 @@ def page(data: Path) -> list[str]:
     return [
         "# Twins: copies that are found, and parts that are taken for copies",
         f"Written by `python -m benchmarks.twins ../shared/data`: {COUNT} shapes of each set,"
-        " sampled twice, the second turned at random, scaled and moved. The limits of the search were"
-        " set on shapes of these sets and on these parts, by other samples. How it works:"
+        " sampled twice, the second turned at random, scaled and moved. The limits of the search"
+        " were set on shapes of these sets and on these parts, by other samples. How it works:"
         " [honest numbers](../../docs/honest-numbers.md).",
         machine("scipy"),
         table(["pairs that are twins", *SAMPLERS], found),
