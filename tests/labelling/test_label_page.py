@@ -291,3 +291,20 @@ def test_a_damaged_view_is_told(hard_store):
     picture.write_bytes(b"no picture")
     with pytest.raises(PointMCDError, match=re.escape(str(picture))):
         thumbnails(Store(hard_store))
+
+
+@pytest.mark.parametrize(
+    ("rows", "lost"),
+    [
+        ("path,colour,class,\nNAME,red,chair,mine\n", "colour, column 4"),
+        ("NAME,chair,train,mine\n", "column 4"),
+    ],
+)
+def test_a_table_is_not_saved_without_its_other_columns(cli, taught_store, tmp_path, rows, lost):
+    table = tmp_path / "mine.csv"
+    table.write_text(rows.replace("NAME", Store(taught_store).shapes[0].name))
+    before = table.read_bytes()
+    status, _, error = cli("label", taught_store, "--serve", "--labels", table)
+    assert status == 1
+    assert f"these would be lost: {lost}; name a copy without them" in error
+    assert table.read_bytes() == before

@@ -7,6 +7,7 @@ import tyro
 from tyro.conf import Positional
 
 from pointmcd.cli.output import UsageError, free_page, print_line
+from pointmcd.errors import ConfigError
 from pointmcd.options import DEVICE, RUN, STORE, Flag, metavar
 from pointmcd.progress import console, note
 
@@ -55,6 +56,8 @@ def label(
     if serve:
         file = labels or Path(f"{name}.csv")
         labels = file if file.exists() else None
+        if labels is not None and not parts:
+            _check_columns(labels)
     else:
         file = free_page(file, f"{name}.html", overwrite)
     page: LabelPage | PartsPage
@@ -88,6 +91,17 @@ def _tell_replaced(folder: Path) -> None:
         note(
             f"the part labels of {count} shapes in the store are not on the page; teach and"
             " train take the page's file (--labels) in their place"
+        )
+
+
+def _check_columns(file: Path) -> None:
+    """Refuse a file of which saving would drop something."""
+    from pointmcd.data.labels import other_columns
+
+    if others := other_columns(file):
+        raise ConfigError(
+            f"--labels {file}: path, class and split are saved alone, and these would be lost:"
+            f" {', '.join(others)}; name a copy without them"
         )
 
 

@@ -157,6 +157,22 @@ def _columns(path: str | Path) -> tuple[list[int], Table]:
     return [paths[0], classes[0], *splits[:1]], table[1:]
 
 
+def other_columns(path: str | Path) -> list[str]:
+    """Return the columns of a label file that `write_labels` would not keep, by name or number.
+
+    Raises:
+        ConfigError: when the file cannot be read.
+    """
+    head, table = read_table(path)
+    kept, rows = _columns(path)
+    filled = {i for _, cells in rows for i, cell in enumerate(cells) if cell.strip()}
+    named = head if len(rows) < len(table) else []
+    return [
+        named[i] if i < len(named) and named[i] else f"column {i + 1}"
+        for i in sorted(filled.difference(kept))
+    ]
+
+
 def _row(path: str | Path, line: int, cells: list[str], columns: list[int]) -> LabelRow:
     here = f"--labels {path}: line {line}"
     if len(cells) <= max(columns[:2]):
