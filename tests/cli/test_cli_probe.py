@@ -70,6 +70,17 @@ def test_the_table_and_the_file(cli, monkeypatch):
 
 
 @pytest.mark.usefixtures("fast", "here")
+def test_programs_get_numbers(cli):
+    rows = json.loads(cli("probe", RUN, "store", *CPU, "--json")[1])
+    assert rows[0]["features"] == Path(RUN).name
+    for row in rows:
+        assert row["svm_low"] < row["svm"] <= row["svm_high"] <= 1
+        assert row["5w10s"] is None  # three classes make no five ways
+    assert rows[0]["knn_std"] is None
+    assert rows[1]["knn_std"] >= 0
+
+
+@pytest.mark.usefixtures("fast", "here")
 def test_no_references(cli):
     status, out, _ = cli("probe", RUN, "store", "--no-references", "--split", "val", *CPU)
     assert status == 0

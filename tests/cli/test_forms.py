@@ -99,7 +99,7 @@ def test_similar_shapes(cli, taught_store, trained_run, tmp_path):
     (tmp_path / "b.off").write_text("OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n")
     _, out, _ = cli("similar", trained_run, tmp_path / "b.off", taught_store, "--count", 2, "--csv")
     rows = list(csv.DictReader(io.StringIO(out)))
-    assert [[*row] for row in rows] == [["shape", "class", "guess", "similarity"]] * 2
+    assert [[*row] for row in rows] == [["shape", "class", "guess", "similarity", "file"]] * 2
 
 
 def test_similar_shapes_without_labels(cli, taught_store, trained_run, tmp_path):

@@ -155,6 +155,7 @@ def find(path):
     [
         *((path, "X") for path in ("X", "X.stl", "X.STL", " X.stl ", "./X.stl", "../X.stl")),
         *((path, "X") for path in ("parts/X.stl", "/data/parts/X.stl", "data\\parts\\X")),
+        *((path, "X") for path in ("P:\\PLM\\parts\\X.stl", "/home/me/parts/X.stl")),  # moved
         *((path, "bolt/X") for path in ("bolt/X.stl", "bolt\\X", "parts/bolt/X.STL")),
         *((path, "M8.5-bolt") for path in ("M8.5-bolt", "M8.5-bolt.stl")),
         *(
@@ -175,7 +176,7 @@ def test_a_path_fits_the_file_of_its_shape(path, name):
     [
         *("X.obj", "bolt/X.obj", "M8.5", "M8.5-bolt.obj", "X."),  # another file's suffix
         *("foo/X.stl", "foo/bar/X", "foo/bolt/X.stl", "/data/part/X.stl"),  # another folder
-        *("/foo/data/parts/X.stl", "C:\\bolt\\X.stl", "stl", "", "/", "..", "/\0/X.stl"),
+        *("/foo/data/X.stl", "C:\\bolt\\X.stl", "stl", "", "/", "..", "/\0/X.stl"),
     ],
 )
 def test_a_path_of_another_file_is_a_stranger(path):
@@ -212,6 +213,26 @@ def test_a_page_is_told_no_more_of_a_file_than_its_folder():
 def test_names_that_differ_in_their_unicode_form_are_one():
     assert ShapeNames([f"{DECOMPOSED}/a"], "store").find("Stühle/a") == 0
     assert ShapeNames(["Stühle/a", f"{DECOMPOSED}/a"], "store").find(f"{DECOMPOSED}/a") == 0
+
+
+def test_a_header_of_several_columns_in_another_language(write):
+    told = r"line 1 \(Nr, Datei, Gewicht\) looks like a header; call its columns path and class"
+    with pytest.raises(ConfigError, match=told):
+        read_labels(write("Nr;Datei;Gewicht\n1;a.stl;2\n"))
+
+
+@pytest.mark.parametrize("head", ["name;file;class", "file;name;class", "class;shape;file"])
+def test_of_several_columns_of_paths_that_of_files_counts(write, head):
+    cells = {"name": "My bolt", "shape": "Bolt", "file": "a.stl", "class": "bolt"}
+    row = ";".join(cells[name] for name in head.split(";"))
+    assert read_labels(write(f"{head}\n{row}\n"))[0][:2] == ("a.stl", "bolt")
+
+
+@pytest.mark.parametrize("form", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_excel_s_unicode_text(tmp_path, form):
+    mark = "" if form == "utf-16" else "\ufeff"
+    (tmp_path / "a.csv").write_bytes(f"{mark}path\tclass\na\tStühle\n".encode(form))
+    assert read_labels(tmp_path / "a.csv")[0][:2] == ("a", "Stühle")
 
 
 @pytest.mark.parametrize(("above", "line"), [("", 1), ("sep=;\n", 2)])

@@ -29,6 +29,8 @@ def test_as_of_a_file(trained_run, cloud, tmp_path):
     assert told(model.predict(cloud, up="z")) == told(wanted)
     gaps = np.insert(cloud, [3, 7], np.nan, axis=0)
     assert told(model.predict(gaps, up="z")) == told(wanted)
+    assert model.predict(cloud).read == wanted.read
+    assert model.predict(gaps).read == f"without 2 points that are NaN; {wanted.read}"
     for given in (cloud, [cloud], torch.from_numpy(cloud)):
         (found,) = pointmcd.predict(trained_run, given, up="z", device="cpu")
         assert told(found) == told(wanted)
@@ -46,7 +48,11 @@ def test_one_point_and_whole_numbers(trained_run):
     ("points", "text"),
     [
         (np.zeros((5, 2)), r"points: are \[5, 2\]; give numbers \[N, 3\]"),
-        (np.zeros(3), r"points: are \[3\]; give numbers \[N, 3\]"),
+        (np.zeros(3), r"points: are \[3\]; give numbers \[N, 3\]$"),
+        (np.zeros((4, 5, 3)), r"\[N, 3\], as points.reshape\(-1, 3\) is$"),
+        (np.zeros((9, 4)), r"\[N, 3\], as points\[:, :3\] is$"),
+        (np.zeros((3, 2)), r"\[N, 3\], as points.T is$"),
+        ("a.stl", r"a\.stl: is a path; give an array, or use pointmcd\.predict"),
         (np.zeros((0, 3)), "points: holds no points"),
         (np.full((4, 3), np.nan), "points: holds no points"),
         (np.array([[0, 0, 0], [1, np.inf, 2]]), "1 of 2 points are NaN or infinite"),

@@ -18,7 +18,7 @@ from pointmcd.evaluation.evaluate import evaluate
 from pointmcd.inference.export import export_run
 from pointmcd.inference.guesses import guess
 from pointmcd.labelling.layout import lay_out, nearest_pairs, neighbours, outliers
-from pointmcd.labelling.map import shape_map
+from pointmcd.labelling.map import PAIR, shape_map
 from pointmcd.metrics.calibration import soften
 from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare
@@ -148,7 +148,7 @@ def test_pairs_for_programs(cli, taught_store, tmp_path, monkeypatch):
     label_of = {shape.name: shape.label for shape in store.shapes}
     assert rows
     for row in rows:
-        assert [*row] == ["shape", "other", "similarity", "twins", "class", "other class"]
+        assert [*row] == [*PAIR]
         assert (row["class"], row["other class"]) == (
             label_of[row["shape"]],
             label_of[row["other"]],

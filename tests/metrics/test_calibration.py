@@ -49,6 +49,13 @@ def test_shapes_that_are_all_right_do_not_ask_for_zero():
     assert MOST - 0.2 < fit_temperature(said, np.tile([0, 1], 15)) <= MOST
 
 
+def test_certainty_is_bounded_by_how_many_were_right():
+    """As if one shape more had been wrong as often as by chance (Platt, 1999)."""
+    said = np.full((30, 2), [0.9, 0.1])
+    sure = soften(said, fit_temperature(said, np.zeros(30, int)))[0, 0]
+    assert sure == pytest.approx(1 - 1 / 31 / 2, abs=1e-3)
+
+
 def test_the_error_naively():
     said = np.array([[0.9, 0.1], [0.92, 0.08], [0.55, 0.45], [0.3, 0.7], [1.0, 0.0]])
     labels = np.array([0, 1, 0, 0, 0])

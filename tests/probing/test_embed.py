@@ -171,6 +171,14 @@ def test_shapes_without_a_label_have_a_guess(taught_store, trained_run, furnitur
         assert one.guess == every.classes[every.probabilities[names.index(one.name)].argmax()]
 
 
+def test_a_file_of_the_store_is_equal_to_itself(taught_store, tiny_store, trained_run):
+    mesh = min((tiny_store.parent / "meshes" / "chair" / "train").glob("*.off"))
+    nearest, *_ = similar(trained_run, mesh, taught_store, 3, device="cpu")
+    assert nearest.name.endswith(mesh.stem)
+    assert nearest.similarity == pytest.approx(1)
+    assert nearest.file == str(mesh)
+
+
 @pytest.mark.parametrize("name", ["lite0", "features", "autoencoder"])
 def test_a_teacher_finds_what_its_store_was_made_of(taught_store, tiny_store, tmp_path, name):
     """The file is rendered as the store was: a mesh of the store is found, and equal to itself."""

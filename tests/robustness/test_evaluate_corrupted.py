@@ -233,6 +233,12 @@ def test_the_command_line_prints_errors_and_ratios(run_copy, trained_run, tmp_pa
     status, out, err = cli(*command, "--against", other)
     assert (status, "lidar" in out) == (0, False)
     assert "100.0" in out
+    gaussian, clean = json.loads(cli(*command, "--against", other, "--json")[1])
+    assert (gaussian["corruption"], clean["corruption"]) == ("gaussian", None)
+    errors = [gaussian[f"error_{severity}"] for severity in range(1, 6)]
+    assert gaussian["mean_error"] == pytest.approx(np.mean(errors))
+    assert 0 <= clean["mean_error"] <= 1
+    assert gaussian["ce"] == 1
     status, out, err = cli(*command, "--against", tmp_path / "nothing")
     assert (status, out) == (1, "")
     assert "does not exist" in err
@@ -248,6 +254,11 @@ def test_the_command_line_compares_over_seeds(bench, cli):
     theirs, ours = bench.variant("baseline", 0.7), bench.variant("distilled", 0.7)
     for run in (*theirs, *ours):
         saved(run, result(0.1, 0.2, 0.3))
+    asked = ("compare", *ours, "--baseline", *theirs, "--corrupted", "--json")
+    rows = json.loads(cli(*asked)[1])
+    assert [row["variant"] for row in rows] == ["baseline", "distilled"]
+    assert rows[1]["mce"] == pytest.approx(1)
+    assert rows[1]["difference_low"] <= rows[1]["difference"] <= rows[1]["difference_high"]
     status, out, _ = cli("compare", *ours, "--baseline", *theirs, "--corrupted", "--markdown")
     assert status == 0
     assert "| distilled | 3 (0, 1, 2) | 0.0 ± 0.0 | 20.0 ± 0.0 | 100.0 ± 0.0 |" in out

@@ -231,7 +231,7 @@ def test_few_steps_are_told_before_they_begin(make, capsys):
     config = make("a", teacher=None, batch_size=4, epochs=2)
     train(config)
     said = " ".join(capsys.readouterr().err.split())
-    assert "note: 4 steps in all (9 shapes, batches of 4, 2 epochs) are too few" in said
-    assert "use at least 200 steps: 100 epochs, or smaller batches" in said
+    assert "note: too few steps to compare results: 4 in all, 2 in each epoch; use" in said
+    assert "use --epochs 100 or more, or smaller batches" in said
     train(config)
-    assert "steps in all" not in capsys.readouterr().err
+    assert "too few steps" not in capsys.readouterr().err

@@ -38,12 +38,12 @@ def compare(
         raise UsageError(f"compare: --voting {voting}: not with --corrupted; leave one out")
     if corrupted and split != "test":
         raise UsageError(f"compare: --split {split}: not with --corrupted; leave one out")
-    records = None
     if corrupted:
         from pointmcd.robustness.result import compare_corrupted
-        from pointmcd.robustness.tables import corrupted_tables
+        from pointmcd.robustness.tables import comparison_errors, corrupted_tables
 
-        tables = corrupted_tables(compare_corrupted(runs, baseline, checkpoint))
+        measured = compare_corrupted(runs, baseline, checkpoint)
+        tables, records = corrupted_tables(measured), comparison_errors(measured)
     else:
         from pointmcd.evaluation.compare import compare as compare_clean
         from pointmcd.evaluation.comparison_table import comparison_records, comparison_table

@@ -95,7 +95,10 @@ def _measured(
         if voting != 1:
             raise ConfigError(f"--voting {voting}: not with --corrupt; leave one out")
         if split == "folds":
-            raise ConfigError("--split folds: not with --corrupt; leave one out")
+            raise ConfigError(
+                "--split folds: not with --corrupt, which needs a test split: add a column split"
+                " to the label file and train again, or leave one out"
+            )
         return _corrupted(run, split, store, corrupt, against, device)
     if against is not None:
         raise ConfigError(
@@ -149,7 +152,7 @@ def _corrupted(
     from pointmcd.robustness.evaluate import evaluate_corrupted
     from pointmcd.robustness.registry import parse_names
     from pointmcd.robustness.result import ratios_against, read_corrupted
-    from pointmcd.robustness.tables import corrupted_table
+    from pointmcd.robustness.tables import corrupted_records, corrupted_table
 
     names = parse_names(corrupt)
     if against is not None:  # refused now, not in some minutes
@@ -158,7 +161,8 @@ def _corrupted(
     ratios = ratios_against(against, run, result, split, "last") if against else None
     title = f"{run}: {split}, corrupted, {len(result.names)} shapes, last epoch"
     table = corrupted_table(title, result, ratios)
-    return _Measured(table, files=[run / f"corrupted-{split}-last.json"])
+    records = corrupted_records(str(run), result, ratios)
+    return _Measured(table, records, [run / f"corrupted-{split}-last.json"])
 
 
 def _intervals(metrics: "Metrics") -> "dict[str, tuple[float, float]]":

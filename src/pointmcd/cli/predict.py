@@ -55,8 +55,8 @@ def predict(
         csv: Write the table to this file instead of printing it.
         json: Print JSON, a list with an object for each file.
         sort_into: Copy each file into FOLDER/CLASS.
-        min_confidence: With --sort-into, from 0 to 1: files whose class is less certain go into
-            FOLDER/_unsure.
+        min_confidence: With --sort-into, from 0 to 1: files whose class is less certain, or that
+            are marked as unlike all whose labels the run knew, go into FOLDER/_unsure.
         labels: Leave out the files that this label file names; --sort-into puts them where it says.
         link: With --sort-into, make hard links rather than copies.
         checkpoint: Checkpoint of the last epoch, or the best on the validation split.
@@ -181,7 +181,9 @@ def _check_class(one: "Prediction") -> None:
 
 
 def _class(one: "Prediction", least: float) -> str:
-    return one.cells()["class"] if getattr(one, "confidence", 1.0) >= least else _UNSURE
+    """The class of a file; the folder of the unsure where a least confidence is asked for."""
+    unsure = getattr(one, "confidence", 1.0) < least or (least > 0 and getattr(one, "unlike", None))
+    return _UNSURE if unsure else one.cells()["class"]
 
 
 def _sort(labels: dict[Path, str], folder: Path, link: bool) -> None:
@@ -189,7 +191,8 @@ def _sort(labels: dict[Path, str], folder: Path, link: bool) -> None:
     from pointmcd.inference.files import sort_into
     from pointmcd.progress import console
 
-    sort_into(folder, list(labels), list(labels.values()), link)
-    counts = Counter(labels.values())
+    placed = set(sort_into(folder, list(labels), list(labels.values()), link))
+    counts = Counter(path.parent.name for path in placed)
     told = ", ".join(f"{label} {count}" for label, count in sorted(counts.items()))
-    console.print(f"{folder}: {counts.total():,} files: {told}", soft_wrap=True)
+    same = f" ({len(labels) - len(placed)} are the same as others)" * (len(placed) < len(labels))
+    console.print(f"{folder}: {len(placed):,} files: {told}{same}", soft_wrap=True)

@@ -11,6 +11,7 @@ import tyro
 from pointmcd.cli.output import print_line
 from pointmcd.preparation.config import PrepareConfig
 from pointmcd.progress import console, note
+from pointmcd.tables import first_few
 
 #: Notes that are alike, but for their numbers, and are all printed.
 _ALIKE = 3
@@ -27,7 +28,14 @@ def prepare(config: Annotated[PrepareConfig, tyro.conf.arg(name="")]) -> None:
         console.print(f"skipped: {line}", style="yellow", soft_wrap=True)
     for line in _lines((f"{one['name']}: {one['note']}", one["name"]) for one in result.notes):
         note(line)
+    if config.features and len(result.skipped) > result.done:
+        note(
+            f"most files were skipped; without --features {' '.join(config.features)} those that"
+            " lack them are read"
+        )
     drawn = config.val_fraction > 0 or config.test_fraction > 0
+    if told := _classes(config, result.store):
+        console.print(told, soft_wrap=True)
     console.print(_splits(result.store, drawn), soft_wrap=True)
     sizes = " to ".join(f"{size:,}" for size in dict.fromkeys(result.sizes or ()))
     clouds = f" (clouds of {sizes} points)" if sizes else ""
@@ -50,6 +58,19 @@ def _lines(lines: Iterable[tuple[str, str]]) -> Iterator[str]:
             yield from alike
         else:
             yield f"{alike[0]} ({len(alike) - 1} more like this; all are in store.json)"
+
+
+def _classes(config: PrepareConfig, folder: Path) -> str:
+    """How many shapes of which class there are; of a user's own folder, that folders name them."""
+    from pointmcd.data.store import Store
+
+    counts = Counter(shape.label for shape in Store(folder).shapes if shape.label is not None)
+    if not counts:
+        return ""
+    each = first_few([f"{label} {count:,}" for label, count in counts.most_common()])
+    named = config.labels is None and Path(config.source).exists()
+    hint = f"; if folders are no classes, prepare {config.source},labels=none" if named else ""
+    return f"{len(counts)} class{'es' * (len(counts) > 1)}: {each}{hint}"
 
 
 def _splits(folder: Path, drawn: bool) -> str:

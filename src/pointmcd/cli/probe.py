@@ -16,7 +16,8 @@ def probe(config: Annotated[ProbeConfig, arg(name="")], form: FormOptions = TEXT
         form: Form of the output.
     """
     from pointmcd.probing.probe import probe as run
-    from pointmcd.probing.scores import probe_table
+    from pointmcd.probing.scores import probe_records, probe_table
 
     title = f"{config.store}: {config.split}, {config.pooling} pooling, in percent"
-    print_tables([probe_table(run(config), title)], form)
+    rows = run(config)
+    print_tables([probe_table(rows, title)], form, probe_records(rows))

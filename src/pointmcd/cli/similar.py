@@ -51,6 +51,7 @@ def similar(
             "class": one.label,
             "guess": one.guess,
             "similarity": one.similarity,
+            "file": one.file,
         }
         for one in found
     ]

@@ -3,6 +3,7 @@
 import csv
 import re
 import unicodedata
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from io import StringIO
@@ -17,7 +18,8 @@ from pointmcd.files import replacing
 ALIKE = "the same but for case, blanks or Unicode; rename one"
 #: The label file in the folder of a run or teacher that learnt from one.
 LABELS = "labels.csv"
-_PATHS = ("path", "file", "name", "shape", "filename", "file_name", "filepath", "file_path")
+#: Names of the columns of paths and classes; where a table has several, the first here counts.
+_PATHS = ("path", "file", "filename", "file_name", "filepath", "file_path", "name", "shape")
 _CLASSES = ("class", "label", "category")
 _SPLITS = ("train", "val", "test")
 #: Excel's first line that names the separator.
@@ -100,7 +102,9 @@ def read_table(path: str | Path) -> tuple[list[str], Table]:
         ConfigError: when the file cannot be read.
     """
     try:
-        text = Path(path).read_bytes().decode("utf-8-sig")  # a name may hold any end of a line
+        content = Path(path).read_bytes()
+        wide = content.startswith((BOM_UTF16_LE, BOM_UTF16_BE))  # Excel's "Unicode text"
+        text = content.decode("utf-16" if wide else "utf-8-sig")  # a name may hold line ends
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or ("is not UTF-8 text; save it as CSV UTF-8")
         raise ConfigError(f"--labels {path}: cannot be read: {reason}") from error
@@ -141,14 +145,14 @@ def _columns(path: str | Path) -> tuple[list[int], Table]:
             f"--labels {path}: names parts, not classes; it is for teach and train with --task"
             " segmentation"
         )
-    paths = [i for i, cell in enumerate(head) if cell in _PATHS]
-    classes = [i for i, cell in enumerate(head) if cell in _CLASSES]
+    paths = [head.index(name) for name in _PATHS if name in head]
+    classes = [head.index(name) for name in _CLASSES if name in head]
     if not (paths or classes):
         return [0, 1, 2], table
     if not (paths and classes):
         lacking = f"classes: call it {' or '.join(_CLASSES)}"
         if classes:
-            lacking = f"paths: call it {' or '.join(_PATHS[:4])}"
+            lacking = f"paths: call it {' or '.join((*_PATHS[:2], *_PATHS[-2:]))}"
         raise ConfigError(
             f"--labels {path}: line {table[0][0]} ({', '.join(head)}) names no column of {lacking};"
             " if it is a shape, put path,class above it"
@@ -181,6 +185,8 @@ def _row(path: str | Path, line: int, cells: list[str], columns: list[int]) -> L
         )
     split = "".join(cells[i].strip().lower() for i in columns[2:] if i < len(cells))
     if split and split not in _SPLITS:
+        if line == 1 and not _is_path(cells[0]):
+            raise ConfigError(f"{here} {_header(cells)}")
         hint = "; name its columns in the first line: path, class, split" * (line == 1)
         raise ConfigError(f"{here}: split {split}: use one of {', '.join(_SPLITS)}, or none{hint}")
     return LabelRow(cells[columns[0]], cells[columns[1]].strip(), split or None, line)
@@ -240,7 +246,14 @@ def unnamed_header(rows: Sequence[LabelRow]) -> str:
     """
     first, *others = rows
     again = any(first.path == row.path or first.label == row.label for row in others)
-    if again or any(mark in first.path for mark in "./\\"):
+    if again or _is_path(first.path):
         return ""
-    cells = f"{first.path}, {first.label}"
-    return f"line {first.line} ({cells}) looks like a header; call its columns path and class"
+    return f"line {first.line} {_header((first.path, first.label))}"
+
+
+def _is_path(text: str) -> bool:
+    return any(mark in text for mark in "./\\")
+
+
+def _header(cells: Iterable[str]) -> str:
+    return f"({', '.join(cells)}) looks like a header; call its columns path and class"

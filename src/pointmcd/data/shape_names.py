@@ -59,7 +59,8 @@ class ShapeNames:
     """The shapes of a store or source, to be found by the paths in a label file.
 
     A path is the name of a shape, or its file's, with or without the suffix. Where the file is
-    known, the suffix must be its own, and folders before the name those that it lies in.
+    known, the suffix must be its own, and the folder before the name that of the source: those
+    above may be another machine's.
 
     Args:
         names: of the shapes; the first counts where some are the same.
@@ -89,11 +90,13 @@ class ShapeNames:
 
     def _fits(self, path: str, index: int, unknown: bool = False) -> bool:
         """Return whether a path ends as that of a shape's file does, as far as both go."""
-        file = name_in_source(self._file_of(index), self._names[index])
+        name = self._names[index]
+        file = name_in_source(self._file_of(index), name)
         if file is None:
             return unknown
         row = row_parts(path)
-        count = min(len(row), len(file))
+        # The folder of the source is compared, those above are of one machine.
+        count = min(len(row), len(file), len(path_parts(name)) + 1)
         row, file = row[-count:], file[-count:]
         return row == bare(file) or plain(row) == plain(file)
 

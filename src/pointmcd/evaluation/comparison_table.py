@@ -155,7 +155,8 @@ def comparison_records(comparison: Comparison) -> list[dict[str, Any]]:
         if difference:
             overall, test = difference.overall, difference.test
             record |= {"difference": overall.mean, "difference_low": overall.low}
-            record |= {"difference_high": overall.high, "p": test.p}
+            record |= {"difference_high": overall.high}
+            record |= {"test": comparison.task.wording.test, "p": test.p}
             record |= {"gained": test.gained, "lost": test.lost}
             for name, gain in difference.others.items():
                 key = f"{_key(name)}_difference"

@@ -191,8 +191,8 @@ def open_evaluation(
     if split == REST:
         indices, data = _rest(run, data), data.with_own_labels()
     if not len(indices):
-        hint = ": add a column split to the label file; or, after train --folds, use --split folds"
-        hint *= split == "test"
+        hint = ": add a column split to the label file and train again; or, after train --folds"
+        hint = f"{hint} and without --corrupt, use --split folds" * (split == "test")
         raise StoreError(f"{data.path}: no shapes in the {split} split; nothing to evaluate{hint}")
     return run, data, indices
 

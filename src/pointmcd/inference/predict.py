@@ -14,7 +14,7 @@ from pointmcd.datasets.layout import SPLITS
 from pointmcd.device import pick_device
 from pointmcd.errors import ConfigError, ShapeError
 from pointmcd.inference.files import find_files
-from pointmcd.inference.predictor import open_predictor, told_class
+from pointmcd.inference.predictor import open_predictor, told_class, too_few
 from pointmcd.inference.teacher import open_teacher, predict_by_views, refuse_run_options
 from pointmcd.options import Axis
 from pointmcd.shapes.axes import axis_of_files
@@ -117,8 +117,8 @@ def predictions(
             known = class_of(path)
             notes: list[str] = []
             cloud, whole = read_cloud(path, used.points, 0, columns, notes, used.features)
-            if not isinstance(whole, Surface) and len(np.unique(cloud, axis=0)) < used.points:
-                notes.append(f"fewer distinct points than the {used.points:,} used in training")
+            if not isinstance(whole, Surface):
+                notes += too_few(cloud)
             file = InputFile(path, cloud, known, targets, up=theirs, whole=whole)
         except ShapeError as error:
             yield task.prediction(path, fault=str(error))

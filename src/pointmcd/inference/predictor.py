@@ -33,7 +33,7 @@ from pointmcd.training.weights import (
     list_pretrained,
     up_of,
 )
-from pointmcd.typing import Reals
+from pointmcd.typing import Floats, Reals
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,8 @@ class Predictor:
             ShapeError: when the points are none of these.
             ConfigError: when the model needs a class, or knows none of that name.
         """
+        if isinstance(points, str | Path):
+            raise ShapeError(f"{points}: is a path; give an array, or use pointmcd.predict")
         cloud = np.asarray(points)
         known = told_class(self.name, self.task, self.labels, label)
         if known is None and self.task.takes_class:
@@ -91,8 +93,11 @@ class Predictor:
             raise ConfigError(f"label: {self.name} needs the class of the shape: one of {classes}")
         wanted = 3 + count_channels(self.features)
         if cloud.ndim != 2 or cloud.shape[1] != wanted or cloud.dtype.kind not in "fiu":
-            raise ShapeError(f"points: are {list(cloud.shape)}; give numbers [N, {wanted}]")
+            names = f" (x, y, z, {', '.join(self.features)})" if self.features else ""
+            told = f"points: are {list(cloud.shape)}; give numbers [N, {wanted}]{names}"
+            raise ShapeError(told + _advice(cloud.shape, wanted))
         kept = np.asarray(~np.isnan(cloud[:, :3]).all(axis=1))
+        gaps = [f"without {(~kept).sum():,} points that are NaN"] * (not kept.all())
         placed = cloud[kept, :3].astype(np.float64)
         whole = normalise_cloud(placed, kept=kept).astype(np.float32)
         beside = []
@@ -102,7 +107,9 @@ class Predictor:
         chosen = np.concatenate([whole, *beside], axis=1)[cloud_order(whole, self.points)]
         theirs = axis_of_files(up, self.up, self.name)
         every = WholeCloud.of(whole, placed, kept)
-        return self.answer(InputFile(Path("points"), chosen, known, up=theirs, whole=every))
+        found = self.answer(InputFile(Path("points"), chosen, known, up=theirs, whole=every))
+        notes = [*gaps, f"{len(whole):,} points", *too_few(chosen)]
+        return replace(found, read="; ".join(notes))
 
     def answer(self, file: InputFile) -> Prediction:
         """Return what the task says of a file that has been read."""
@@ -135,6 +142,23 @@ class Predictor:
             yield found
         finally:
             hook.remove()
+
+
+def _advice(shape: tuple[int, ...], wanted: int) -> str:
+    """Say how an array of another layout is brought to [N, wanted]."""
+    if len(shape) == 3 and shape[2] == wanted:  # of a depth camera
+        return f", as points.reshape(-1, {wanted}) is"
+    if len(shape) != 2:
+        return ""
+    if shape[1] > wanted:
+        return f", as points[:, :{wanted}] is"
+    return ", as points.T is" if shape[0] == wanted else ""
+
+
+def too_few(cloud: Floats) -> list[str]:
+    """Note that a cloud [P, 3 + F] repeats points: the file holds fewer than training took."""
+    few = len(np.unique(cloud, axis=0)) < len(cloud)
+    return [f"fewer distinct points than the {len(cloud):,} used in training"] * few
 
 
 def open_predictor(

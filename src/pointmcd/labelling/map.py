@@ -26,7 +26,7 @@ from pointmcd.typing import Doubles
 #: Pairs and outliers that are listed; nearest pairs that are tried for twins: these are all listed.
 LISTED, TRIED = 40, 200
 #: What is told of a pair.
-PAIR = ("shape", "other", "similarity", "twins", "class", "other class")
+PAIR = ("shape", "other", "similarity", "twins", "class", "other class", "file", "other file")
 #: Points of a shape that are compared.
 _COMPARED = 1024
 
@@ -74,9 +74,18 @@ class ShapeMap:
 
     def pair_records(self) -> list[dict[str, Any]]:
         """Return the nearest pairs as JSON values by name: shapes, similarity, twins, classes."""
-        names = [shape.name for shape in self.store.shapes]
+        names, file_of = [shape.name for shape in self.store.shapes], self.store.file_of
         rows = (
-            (names[i], names[j], alike, twins, self.labels[i], self.labels[j])
+            (
+                names[i],
+                names[j],
+                alike,
+                twins,
+                self.labels[i],
+                self.labels[j],
+                file_of(i),
+                file_of(j),
+            )
             for i, j, alike, twins in self.pairs
         )
         return [dict(zip(PAIR, row, strict=True)) for row in rows]

@@ -191,12 +191,14 @@ class Neighbour(NamedTuple):
         label: its class; None for a shape without.
         similarity: the cosine of the embeddings about their mean in the store, -1 to 1.
         guess: the model's class for a shape without label, if it names any.
+        file: that it was read from; None in stores of the first versions.
     """
 
     name: str
     label: str | None
     similarity: float
     guess: str | None = None
+    file: str | None = None
 
 
 def similar(
@@ -214,7 +216,8 @@ def similar(
     Embeddings are maxima of features that are mostly positive, so that all of them point the same
     way, and the cosines of shapes that have nothing in common are nearly 1. Cosines are therefore
     taken about the mean embedding of the store: about 0 for shapes that have nothing in common, and
-    1 for equal embeddings (a mesh that is sampled anew has less). Neighbours are of the file's
+    1 for equal embeddings. A file that the store was made from is compared by the points there;
+    sampled anew it would have less than 1. Neighbours are of the file's
     class about as often as by the plain cosine, or more often (benchmarks/similar).
 
     Args:
@@ -245,14 +248,33 @@ def similar(
     else:
         rows = _student_rows(_open(run, checkpoint, device), Path(file), columns, up)
         found = embed(store, run, checkpoint=checkpoint, device=device)
-    likeness = similarities(found.features, pool(rows[None], "max").numpy()[0])
+    query = pool(rows[None], "max").numpy()[0]
+    if (place := _place_of(data, Path(file))) is not None:
+        query = found.features[place]  # other points of its surface would be less like it
+    likeness = similarities(found.features, query)
     best = np.argsort(-likeness, kind="stable")[:count]
     bare = np.array([i for i in best if found.labels[i] is None], dtype=np.int64)
     guessed = _guessed(run, data, bare, checkpoint, device)
     return [
-        Neighbour(found.names[i], found.labels[i], float(likeness[i]), guessed.get(int(i)))
+        Neighbour(
+            found.names[i],
+            found.labels[i],
+            float(likeness[i]),
+            guessed.get(int(i)),
+            data.file_of(int(i)),
+        )
         for i in best
     ]
+
+
+def _place_of(store: Store, file: Path) -> int | None:
+    """The shape that was read from a file, if it has not changed; None of others."""
+    place = str(file.resolve())
+    every = range(len(store.shapes))
+    found = next((i for i in every if store.file_of(i) == place), None)
+    made = store.path / "store.json"
+    changed = found is not None and file.stat().st_mtime > made.stat().st_mtime
+    return None if changed else found
 
 
 def _student_rows(opened: Predictor, file: Path, columns: str | None, up: Axis | None) -> Tensor:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from rich.table import Table
@@ -16,6 +17,7 @@ from pointmcd.typing import Doubles, Indices
 #: Ways and shots of the few-shot trials.
 EPISODES = ((5, 10), (5, 20), (10, 10), (10, 20))
 _EPISODES = {f"{ways}w{shots}s": (ways, shots) for ways, shots in EPISODES}
+_SHARES = ("svm", "svm_cross_validated", "svm_class", "knn")
 PROBE_COLUMNS = ("SVM", "CV", "by class", "kNN", *_EPISODES, "mAP")
 PROBE_NOTES = (
     "Overall accuracy of a linear SVM, the same in cross-validation on the shapes that it is"
@@ -84,30 +86,50 @@ def score_features(
 def probe_table(rows: Iterable[ProbeRow], title: str = "") -> Table:
     """Return a table of the scores; mean and standard deviation over several seeds."""
     rows = list(rows)
-    told = ", ".join(f"{row.name} {_interval(row.scores)}" for row in rows)
+    told = ", ".join(f"{row.name} [{range_text(_svm_interval(row.scores))}]" for row in rows)
     notes = [f"95% interval of SVM over shapes: {told}.", PROBE_NOTES]
     return result_table(("features", *PROBE_COLUMNS), map(probe_cells, rows), title, notes)
 
 
-def _interval(scores: Sequence[ProbeScores]) -> str:
-    """The SVM's accuracy, mean over seeds, as an interval over the shapes: "[87.6, 90.1]"."""
-    mean = float(np.mean([one.svm for one in scores]))
-    return f"[{range_text(mean_interval(mean, scores[0].shapes))}]"
+def probe_records(rows: Iterable[ProbeRow]) -> list[dict[str, Any]]:
+    """Return one record of JSON values for each row: fractions, None where there is no score."""
+    records = []
+    for row in rows:
+        low, high = _svm_interval(row.scores)
+        record: dict[str, Any] = {"features": row.name, "shapes": row.scores[0].shapes}
+        for name in (*_SHARES, "retrieval_map"):
+            spread = _spread([getattr(one, name) for one in row.scores])
+            record |= _told(name, spread)
+        record |= {"svm_low": low, "svm_high": high}
+        for key in _EPISODES:
+            record |= _told(key, _few_shot([one.few_shot[key] for one in row.scores]))
+        records.append(record)
+    return records
+
+
+def _told(name: str, spread: Spread | None) -> dict[str, float | None]:
+    mean, std = (spread.mean, spread.std) if spread else (None, None)
+    return {name: mean, f"{name}_std": std}
+
+
+def _svm_interval(scores: Sequence[ProbeScores]) -> tuple[float, float]:
+    """The SVM's accuracy, mean over seeds, as a 95% interval over the shapes."""
+    return mean_interval(float(np.mean([one.svm for one in scores])), scores[0].shapes)
 
 
 def probe_cells(row: ProbeRow) -> list[str]:
     """Return one row of texts, the name first, matching `PROBE_COLUMNS`."""
-    names = ("svm", "svm_cross_validated", "svm_class", "knn")
-    shares = (_spread([getattr(s, name) for s in row.scores]) for name in names)
+    shares = (_spread([getattr(s, name) for s in row.scores]) for name in _SHARES)
     trials = (_few_shot([s.few_shot[key] for s in row.scores]) for key in _EPISODES)
-    return [row.name, *shares, *trials, _spread([s.retrieval_map for s in row.scores])]
+    every = (*shares, *trials, _spread([s.retrieval_map for s in row.scores]))
+    return [row.name, *("-" if spread is None else percent(spread) for spread in every)]
 
 
-def _spread(values: Sequence[float | None]) -> str:
+def _spread(values: Sequence[float | None]) -> Spread | None:
     known = [value for value in values if value is not None]
-    return percent(Spread.of(known)) if known else "-"
+    return Spread.of(known) if known else None
 
 
-def _few_shot(spreads: Sequence[Spread | None]) -> str:
+def _few_shot(spreads: Sequence[Spread | None]) -> Spread | None:
     known = [(spread.mean, spread.std or 0.0) for spread in spreads if spread is not None]
-    return percent(Spread(*np.mean(known, axis=0).tolist())) if known else "-"
+    return Spread(*np.mean(known, axis=0).tolist()) if known else None

@@ -42,6 +42,48 @@ def corrupted_table(
     return table
 
 
+def corrupted_records(
+    run: str, result: CorruptionResult, ratios: Mapping[str, float] | None = None
+) -> list[dict[str, Any]]:
+    """Return one record of JSON values for each corruption, and one of clean clouds; fractions."""
+    records: list[dict[str, Any]] = [
+        {
+            "run": run,
+            "corruption": name,
+            **{f"error_{number}": float(e) for number, e in zip(SEVERITIES, errors, strict=True)},
+            "mean_error": float(np.mean(errors)),
+            **({"ce": ratios[name]} if ratios else {}),
+        }
+        for name, errors in result.errors.items()
+    ]
+    return [*records, {"run": run, "corruption": None, "mean_error": result.clean_error}]
+
+
+def comparison_errors(comparison: Comparison) -> list[dict[str, Any]]:
+    """Return one record of JSON values for each variant: errors, and what `compare` adds to them.
+
+    Errors by corruption are means over severities and seeds.
+    """
+    records = []
+    for variant, difference in comparison.rows:
+        clean = Spread.of([1 - result.class_score for result in variant.results])
+        error = Spread.of([1 - result.score for result in variant.results])
+        record: dict[str, Any] = {"variant": variant.label, "seeds": list(variant.seeds)}
+        record |= {"shapes": comparison.count, "clean_error": clean.mean, "clean_std": clean.std}
+        record |= {"mean_error": error.mean, "mean_std": error.std}
+        if comparison.baseline is not None:
+            record["mce"] = mean_corruption_error(variant, comparison.baseline)[0].mean
+        if difference:
+            less = difference.overall
+            record |= {"difference": -less.mean, "difference_low": -less.high}
+            record["difference_high"] = -less.low
+        every = _errors(variant)
+        for name in every[0]:
+            record[f"error_{name}"] = float(np.mean([one[name] for one in every]))
+        records.append(record)
+    return records
+
+
 def corrupted_tables(comparison: Comparison) -> list[Table]:
     """Return tables of the variants and of their errors by corruption."""
     title = f"Corrupted test split, {comparison.count} shapes"

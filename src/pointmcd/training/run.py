@@ -284,6 +284,8 @@ def _instead(path: Path) -> str:
         return f" (it does not exist){hint or '; make one with pointmcd train'}"
     if (path / "teacher.json").is_file():
         return " but a teacher's; give a run"
+    if path.suffix == ".onnx":
+        return " but an ONNX file: ONNX Runtime runs it (docs/export.md); give the run it is of"
     what = " but a store" if (path / "store.json").is_file() else ""
     return f"{what} (no run.json); make one with pointmcd train"
 

@@ -92,13 +92,11 @@ def begin(plan: Plan, trainer: Trainer, points: int) -> Run:
 
 def _warn_of_few_steps(trainer: Trainer) -> None:
     """Say before hours of waiting that a training is too short to compare results."""
-    config, shapes = trainer.config, len(trainer.dataset)
-    steps = trainer.steps * config.epochs
+    steps = trainer.steps * trainer.config.epochs
     if steps < _FEW_STEPS:
         note(
-            f"{steps} steps in all ({shapes} shapes, batches of {config.batch_size},"
-            f" {config.epochs} epochs) are too few to compare results; use at least {_FEW_STEPS}"
-            f" steps: {math.ceil(_FEW_STEPS / trainer.steps)} epochs, or smaller batches",
+            f"too few steps to compare results: {steps} in all, {trainer.steps} in each epoch; use"
+            f" --epochs {math.ceil(_FEW_STEPS / trainer.steps)} or more, or smaller batches",
             kind="few steps",
         )
 

@@ -1,6 +1,7 @@
 // Label files, read and written as pointmcd/data/labels.py does.
 
-const COLUMNS = { path: ["path", "file", "name", "shape", "filename", "file_name", "filepath", "file_path"], label: ["class", "label", "category"] };
+// Names of the columns; where a table has several, the first here counts.
+const COLUMNS = { path: ["path", "file", "filename", "file_name", "filepath", "file_path", "name", "shape"], label: ["class", "label", "category"] };
 const SPLITS = ["train", "val", "test"];
 
 // Returns the lines of a table, counted from `start`, each {line, cells}; a quoted cell may hold anything.
@@ -47,13 +48,12 @@ function parseLabels(text) {
   let { head, table } = readTable(text);
   if (head.includes("cluster") && head.includes("part")) throw new Error("names parts, not classes");
   let [path, label, split] = [0, 1, 2];
-  const paths = head.findIndex((cell) => COLUMNS.path.includes(cell));
-  const labels = head.findIndex((cell) => COLUMNS.label.includes(cell));
+  const [paths, labels] = [COLUMNS.path, COLUMNS.label].map((names) => head.indexOf(names.find((name) => head.includes(name))));
   if (paths >= 0 && labels >= 0) {
     [path, label, split] = [paths, labels, head.indexOf("split")];
     table = table.slice(1);
   } else if (paths >= 0 || labels >= 0) {
-    const lacking = labels >= 0 ? `paths: call it ${COLUMNS.path.slice(0, 4).join(" or ")}` : `classes: call it ${COLUMNS.label.join(" or ")}`;
+    const lacking = labels >= 0 ? `paths: call it ${[...COLUMNS.path.slice(0, 2), ...COLUMNS.path.slice(-2)].join(" or ")}` : `classes: call it ${COLUMNS.label.join(" or ")}`;
     throw new Error(`line ${table[0].line} (${head.join(", ")}) names no column of ${lacking}; if it is a shape, put path,class above it`);
   }
   return table.map(({ line, cells }) => {
@@ -62,6 +62,7 @@ function parseLabels(text) {
     }
     const of = (cells[split] ?? "").trim().toLowerCase();
     if (of && !SPLITS.includes(of)) {
+      if (line === 1 && !/[./\\]/.test(cells[0])) throw new Error(`line 1 (${cells.join(", ")}) looks like a header; call its columns path and class`);
       const hint = line === 1 ? "; name its columns in the first line: path, class, split" : "";
       throw new Error(`line ${line}: split ${of}: use one of ${SPLITS.join(", ")}, or none${hint}`);
     }
