@@ -347,3 +347,29 @@ def test_which_labels_are_unknown(label, unknown):
 def test_a_file_that_is_named_like_a_copy_keeps_its_name():
     with pytest.raises(ShapeError, match=r"^/data/000999.off: br"), _named_as_given(["a.off"]):
         raise ShapeError("/data/000999.off: broken")
+
+
+def test_a_run_is_a_fitted_estimator(trained_run, shapes, tmp_path):
+    made = PointCloudClassifier.from_pretrained(trained_run, device="cpu")
+    np.save(tmp_path / "a.npy", shapes[0][0])
+    (wanted,) = pointmcd.predict(trained_run, tmp_path / "a.npy", device="cpu")
+    assert made.predict([tmp_path / "a.npy", shapes[0][0]]).tolist() == [wanted.label] * 2
+    assert made.classes_.tolist() == Run(trained_run).meta["classes"]
+    assert made.get_params()["student"] == Run(trained_run).meta["student"]
+
+
+def test_weights_are_frozen_in_a_pipeline(shapes):
+    frozen = pytest.importorskip("sklearn.frozen")
+    clouds, labels = shapes
+    name = "pointnet2-ldraw32"
+    embedder = PointCloudEmbedder.from_pretrained(name, device="cpu")
+    before = embedder.transform(clouds[:2])
+    model = make_pipeline(frozen.FrozenEstimator(embedder), LogisticRegression(max_iter=1000))
+    assert set(model.fit(clouds, labels).predict(clouds[:3])) <= set(labels)
+    np.testing.assert_array_equal(model[0].transform(clouds[:2]), before)
+
+
+def test_weights_that_classify_no_clouds_are_refused():
+    for kind in (PointCloudClassifier, PointCloudEmbedder):
+        with pytest.raises(ConfigError, match="pointnet2-mfcad16: takes normals"):
+            kind.from_pretrained("pointnet2-mfcad16")

@@ -292,6 +292,18 @@ def test_a_file_that_changed_since_is_noticed(few_meshes, quick, tmp_path, capsy
     )
 
 
+def test_the_same_files_under_another_path_are_the_same(few_meshes, quick, tmp_path):
+    store, meshes = tmp_path / "store", tmp_path / "meshes"
+    shutil.copytree(few_meshes, meshes)
+    prepare(PrepareConfig(meshes, store, **quick))
+    moved = meshes.rename(tmp_path / "moved")
+    assert prepare(PrepareConfig(moved, store, **quick)).done == 14
+    file = min(moved.rglob("*.off"))
+    file.write_text(file.read_text() + "\n")
+    with pytest.raises(StoreError, match="was made with source .*meshes, not .*moved"):
+        prepare(PrepareConfig(moved, store, **quick))
+
+
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_folder_of_other_files_is_left_alone(few_meshes, quick, tmp_path, overwrite):
     (tmp_path / "thesis.txt").write_text("mine")

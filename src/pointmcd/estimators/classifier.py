@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -29,10 +29,15 @@ from pointmcd.estimators.base import (
     put,
     refuse_others,
 )
+from pointmcd.inference.pretrained import from_pretrained
 from pointmcd.ops.masked_max import max_over_points
 from pointmcd.shapes.clouds import cloud_order, normalise_cloud, read_points, refuse_other_files
 from pointmcd.shapes.formats import mesh_suffixes
+from pointmcd.tasks.classification import Classifier
+from pointmcd.training.weights import features_of, up_of
 from pointmcd.typing import Array, Doubles, Floats
+
+Made = TypeVar("Made", bound="PointCloudClassifier")
 
 #: A shape in the folder that a fit works in.
 _COPY = re.compile(r"[^\n]*[/\\]shapes[/\\](\d{6})\.\w+")
@@ -90,6 +95,36 @@ class PointCloudClassifier(ClassifierMixin, PointCloudEstimator):  # type: ignor
         names = [place[plain(one)] if k else None for one, k in zip(labels, known, strict=True)]
         self._fit_shapes(shapes, "classification", names)
         return self
+
+    @classmethod
+    def from_pretrained(cls: type[Made], place: str | Path, device: str = "auto") -> Made:
+        """Return a fitted estimator: the model of a run or of exported weights.
+
+        In a pipeline `sklearn.frozen.FrozenEstimator` (1.6) keeps it as it is. Shapes that it is
+        given must have the same axis up (`up`) as those that it learnt from.
+
+        Args:
+            place: as `pointmcd.from_pretrained` takes it: a name of `list_pretrained`, a folder of
+                exported weights or of a run, or `hf-hub:OWNER/NAME`.
+            device: cpu, cuda, mps or auto.
+
+        Raises:
+            ConfigError: when a classifier is asked for and it is none, or it takes normals or
+                colours.
+            PointMCDError: when it cannot be loaded.
+        """
+        model = from_pretrained(place).eval()
+        about: dict[str, Any] = model.about  # type: ignore[assignment]
+        if features := features_of(about):
+            raise ConfigError(f"{place}: takes {' and '.join(features)}, which estimators do not")
+        if not isinstance(model, Classifier) and not issubclass(cls, TransformerMixin):
+            raise ConfigError(
+                f"{place}: is of --task {about['task']}, and names no class of shapes"
+            )
+        up = up_of(about, place)
+        made = cls(about["student"], points=about["points"], up=up, device=device)
+        made.model_, made.classes_ = model, np.array(about["classes"])
+        return made
 
     def _fit_shapes(
         self, shapes: Sequence[Any], task: str, labels: Sequence[str | None] | None = None

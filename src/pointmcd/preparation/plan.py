@@ -217,6 +217,8 @@ def _check_same(store: Path, plan: Plan) -> None:
     wanted = {"features": "none", **plan.to_json()}
     shapes, others = begun.pop("items", []), wanted.pop("items")
     before, now = begun.pop("files", {}), wanted.pop("files")
+    if any(now.values()) and before == now:  # the same files, under a path that has moved
+        begun["source"] = wanted["source"]
     for field, old, new in _differences("", begun, wanted):
         told = option(field.removeprefix("rig.")) if field in _TOLD else field
         raise StoreError(f"{store}: was made with {told} {old}, not {new}; {remedy}")
