@@ -300,7 +300,7 @@ def test_the_same_files_under_another_path_are_the_same(few_meshes, quick, tmp_p
     assert prepare(PrepareConfig(moved, store, **quick)).done == 14
     file = min(moved.rglob("*.off"))
     file.write_text(file.read_text() + "\n")
-    with pytest.raises(StoreError, match="was made with source .*meshes, not .*moved"):
+    with pytest.raises(StoreError, match=r"was made with source .*meshes, not .*moved"):
         prepare(PrepareConfig(moved, store, **quick))
 
 
