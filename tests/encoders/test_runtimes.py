@@ -56,14 +56,16 @@ def assert_same_features(encoder, by_onnx, size):
         assert (found - expected[: len(rows)]).abs().le(1e-4 * expected.abs().max()).all()
 
 
-@pytest.mark.parametrize("name", ["lite0", "random:timm:test_resnet"])
+@pytest.mark.parametrize(
+    "name", ["lite0", pytest.param("random:timm:test_resnet", marks=pytest.mark.slow)]
+)
 def test_the_features_are_those_of_torch_for_any_number_of_views(name):
     encoder, by_onnx = (ImageEncoder(name).eval() for _ in range(2))
     use_runtime(by_onnx, "onnx")
     assert_same_features(encoder, by_onnx, 64)
 
 
-@pytest.mark.parametrize("name", ["lite0", "random:lite0"])
+@pytest.mark.parametrize("name", ["lite0", pytest.param("random:lite0", marks=pytest.mark.slow)])
 def test_torch_prepares_an_encoder_of_ours_for_any_size_and_number(name, recwarn):
     encoder, prepared = (ImageEncoder(name).eval() for _ in range(2))
     use_runtime(prepared, "torch")

@@ -273,6 +273,7 @@ def test_labels_must_be_given(shapes):
         PointCloudClassifier(**TINY).fit(shapes[0])
 
 
+@pytest.mark.slow
 def test_one_objective_and_a_teacher_of_few_epochs(shapes, tmp_path):
     options = TINY | {"folder": tmp_path, "objective": "logits:3", "teacher_epochs": 2}
     PointCloudClassifier(**options).fit(*shapes)

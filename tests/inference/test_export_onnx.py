@@ -243,6 +243,7 @@ def test_exported_weights_give_the_file_that_their_run_gives(
     assert {path.name for path in tmp_path.iterdir()} == {"weights", "weights.onnx"}
 
 
+@pytest.mark.slow
 def test_weights_that_come_along_are_exported_by_name(tmp_path):
     name = list_pretrained()[0]
     file = export_run(name, out=tmp_path / "model.onnx")

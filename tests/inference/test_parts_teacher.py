@@ -136,6 +136,7 @@ def test_points_that_no_view_sees_are_of_the_main_part(teacher, store):
     assert torch.isneginf(output[:, others]).all()
 
 
+@pytest.mark.slow
 def test_the_onnx_file_labels_the_pixels(teacher, store, tmp_path):
     ort = pytest.importorskip("onnxruntime")
     path = export_run(teacher, out=tmp_path / "teacher.onnx")

@@ -114,7 +114,9 @@ def test_triton_takes_the_same_points(kind, count, taken, triton_device):
 
 
 @pytest.mark.parametrize("kind", ["random", "ties", "nan"])
-@pytest.mark.parametrize(("count", "taken"), [(17, 17), (64, 40), (100, 100)])
+@pytest.mark.parametrize(
+    ("count", "taken"), [(17, 17), (64, 40), pytest.param(100, 100, marks=pytest.mark.slow)]
+)
 def test_triton_takes_the_same_points_of_clouds_too_large_for_registers(
     kind, count, taken, triton_device, monkeypatch
 ):

@@ -83,13 +83,14 @@ def test_both_backward_passes_agree():
 
 
 #: Triton's interpreter takes most of a minute for many groups.
-MANY = pytest.param(1100, 2, 3, 2, marks=[] if torch.cuda.is_available() else pytest.mark.slow)
+SLOW = [] if torch.cuda.is_available() else pytest.mark.slow
+MANY = [pytest.param(count, 2, 3, 2, marks=SLOW) for count in (150, 1100)]
 
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize(
     ("count", "k", "narrow", "wide"),
-    [(5, 4, 3, 6), (2, 70, 20, 70), (1, 2, 1, 1), (3, 16, 128, 64), (150, 2, 3, 2), MANY],
+    [(5, 4, 3, 6), (2, 70, 20, 70), (1, 2, 1, 1), (3, 16, 128, 64), *MANY],
 )
 def test_the_kernels_of_a_gpu_equal_the_plain_order(
     count, k, narrow, wide, training, triton_device

@@ -30,6 +30,7 @@ def configs(monkeypatch):
 
     monkeypatch.setattr(PREPARE, "prepare", prepare)
     monkeypatch.setattr(COMMAND, "_splits", lambda store, drawn: "")
+    monkeypatch.setattr(COMMAND, "_classes", lambda config, store: "")
     return seen
 
 

@@ -95,7 +95,7 @@ def test_replays_equal_plain_steps_over_a_schedule(make, own, recording):
     assert_same(recorded, plain)
 
 
-@pytest.mark.parametrize("task", ["segmentation", "pretrain"])
+@pytest.mark.parametrize("task", [pytest.param("segmentation", marks=pytest.mark.slow), "pretrain"])
 def test_other_tasks_are_recorded_too(make, taught_store, parts_store, recording, task, tmp_path):
     """Their models have buffers of other types: which parts a class has is a mask."""
     options = {"task": task, "student": "pointnet", "epochs": 3}

@@ -53,7 +53,7 @@ def test_runs_at_once_are_those_one_after_the_other(configs, tmp_path, capfd):
     assert "3 runs" in said
     assert "6/6" in said
     assert "together0" not in said  # no bars of single runs
-    assert said.count("are too few") == 3  # but notices
+    assert said.count("too few steps") == 3  # but notices
     times = {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.safetensors")}
     assert train_all(configs("together"), at_once=2) == together
     assert times == {file: file.stat().st_mtime_ns for file in tmp_path.rglob("*.safetensors")}
