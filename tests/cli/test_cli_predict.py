@@ -3,11 +3,15 @@
 import csv
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import trimesh
 from PIL import Image
+
+from pointmcd.cli.predict import _class
+from pointmcd.tasks.classification import ClassPrediction
 
 CPU = ["--device", "cpu"]
 
@@ -188,6 +192,12 @@ def test_a_table_replaces_no_file_unasked_and_never_what_is_read(refused, cli, t
         assert refused(*call, file, "--overwrite").startswith(f"--csv {file}: is read")
     assert refused(*call, chair.parent) == f"--csv {chair.parent}: is a folder; name a file"
     assert labels.read_text().endswith(",chair\n")
+
+
+def test_files_unlike_all_labelled_are_unsure_where_certainty_is_asked_for():
+    far = ClassPrediction(Path("a.off"), None, "chair", 0.99, (("chair", 0.99),), unlikeness=2.0)
+    assert [_class(far, least) for least in (0.0, 0.5)] == ["chair", "_unsure"]
+    assert _class(replace(far, unlikeness=0.5), 0.5) == "chair"
 
 
 def test_links_need_a_folder(cli, trained_run):

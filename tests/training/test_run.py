@@ -147,6 +147,12 @@ def test_a_run_of_a_teacher_names_it(taught_store, tmp_path):
     assert run.meta["arm"] == "distilled"
 
 
+def test_an_onnx_file_is_called_one(tmp_path):
+    (tmp_path / "a.onnx").touch()
+    with pytest.raises(RunError, match="ONNX file, for ONNX Runtime; give the run that it was exp"):
+        Run(tmp_path / "a.onnx")
+
+
 def test_a_folder_is_locked_while_it_is_trained_in(tmp_path):
     folder = tmp_path / "runs" / "a"
     with lock_folder(folder):

@@ -66,17 +66,16 @@ def comparison_errors(comparison: Comparison) -> list[dict[str, Any]]:
     """
     records = []
     for variant, difference in comparison.rows:
-        clean = Spread.of([1 - result.class_score for result in variant.results])
-        error = Spread.of([1 - result.score for result in variant.results])
+        clean, error = _clean_and_mean(variant)
         record: dict[str, Any] = {"variant": variant.label, "seeds": list(variant.seeds)}
         record |= {"shapes": comparison.count, "clean_error": clean.mean, "clean_std": clean.std}
         record |= {"mean_error": error.mean, "mean_std": error.std}
         if comparison.baseline is not None:
             record["mce"] = mean_corruption_error(variant, comparison.baseline)[0].mean
         if difference:
-            less = difference.overall
-            record |= {"difference": -less.mean, "difference_low": -less.high}
-            record["difference_high"] = -less.low
+            more = _of_errors(difference.overall)
+            record |= {"difference": more.mean, "difference_low": more.low}
+            record["difference_high"] = more.high
         every = _errors(variant)
         for name in every[0]:
             record[f"error_{name}"] = float(np.mean([one[name] for one in every]))
@@ -125,19 +124,28 @@ def _errors(variant: Variant) -> list[dict[str, Any]]:
 
 def _rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
     for variant, difference in comparison.rows:
-        clean = Spread.of([1 - result.class_score for result in variant.results])
-        error = Spread.of([1 - result.score for result in variant.results])
+        clean, error = _clean_and_mean(variant)
         cells = (variant.label, seeds_text(variant), percent(clean), percent(error))
         if comparison.baseline is None:
             yield cells
             continue
         mce, _ = mean_corruption_error(variant, comparison.baseline)
-        yield (*cells, percent(mce), _error_text(difference.overall) if difference else "")
+        yield (
+            *cells,
+            percent(mce),
+            interval_text(_of_errors(difference.overall)) if difference else "",
+        )
 
 
-def _error_text(scores: Interval) -> str:
+def _clean_and_mean(variant: Variant) -> tuple[Spread, Spread]:
+    """The error on clean clouds, and the mean over corruptions and severities, over seeds."""
+    clean = Spread.of([1 - result.class_score for result in variant.results])
+    return clean, Spread.of([1 - result.score for result in variant.results])
+
+
+def _of_errors(scores: Interval) -> Interval:
     """The difference of errors, from that of scores: sign and ends are swapped."""
-    return interval_text(Interval(-scores.mean, -scores.high, -scores.low))
+    return Interval(-scores.mean, -scores.high, -scores.low)
 
 
 def _errors_by_corruption(variant: Variant, baseline: Variant | None) -> dict[str, str]:

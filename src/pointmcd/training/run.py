@@ -285,7 +285,7 @@ def _instead(path: Path) -> str:
     if (path / "teacher.json").is_file():
         return " but a teacher's; give a run"
     if path.suffix == ".onnx":
-        return " but an ONNX file: ONNX Runtime runs it (docs/export.md); give the run it is of"
+        return " but an ONNX file, for ONNX Runtime; give the run that it was exported from"
     what = " but a store" if (path / "store.json").is_file() else ""
     return f"{what} (no run.json); make one with pointmcd train"
 
