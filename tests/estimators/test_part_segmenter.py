@@ -211,3 +211,23 @@ def test_not_fitted(clouds, halves):
     with pytest.raises(NotFittedError):
         PartSegmenter().score(clouds, halves)
     assert pointmcd.PartSegmenter is PartSegmenter
+
+
+def test_a_run_of_parts_is_a_fitted_segmenter(trained_parts_run, clouds, tmp_path):
+    made = PartSegmenter.from_pretrained(trained_parts_run, device="cpu")
+    labels = Run(trained_parts_run).labels
+    assert made.classes_.tolist() == list(labels.classes)
+    assert [one.tolist() for one in made.class_parts_] == [labels.parts[k] for k in labels.classes]
+    np.save(tmp_path / "a.npy", clouds[0])
+    told = {"label": "chair", "out": tmp_path / "told", "device": "cpu"}
+    (wanted,) = pointmcd.predict(trained_parts_run, tmp_path / "a.npy", **told)
+    (said,) = made.predict([tmp_path / "a.npy"], classes=["chair"])
+    numbers = np.loadtxt(wanted.seg, dtype=int)
+    assert said.tolist() == [labels.parts["chair"][number] for number in numbers]
+    with pytest.raises(ConfigError, match="give one for each shape"):
+        made.predict(clouds)
+
+
+def test_what_names_no_parts_is_refused(trained_run):
+    with pytest.raises(ConfigError, match="--task classification, and names no parts"):
+        PartSegmenter.from_pretrained(trained_run)

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from pointmcd.device import pick_device
 from pointmcd.encoders.image_encoder import ImageEncoder
 from pointmcd.errors import ConfigError, OtherSettingsError, ShapeError
 from pointmcd.files import replacing
+from pointmcd.inference.pretrained import from_pretrained
 from pointmcd.preparation.config import PrepareConfig
 from pointmcd.preparation.prepare import prepare
 from pointmcd.progress import silent
@@ -37,7 +38,10 @@ from pointmcd.training.config import TrainConfig
 from pointmcd.training.model import load_model
 from pointmcd.training.run import Run
 from pointmcd.training.train import train
+from pointmcd.training.weights import features_of, up_of
 from pointmcd.typing import Doubles
+
+Made = TypeVar("Made", bound="PointCloudEstimator")
 
 #: Clouds that a fitted model takes at once.
 BATCH = 32
@@ -115,6 +119,18 @@ class PointCloudEstimator(BaseEstimator):  # type: ignore[misc]
                 run = train(self._training(task, store, work / "run", **settings))
             # On the CPU: the estimator is to be pickled.
             self.model_ = load_model(Run(run), "last", torch.device("cpu"))
+
+    @classmethod
+    def _loaded(cls: type[Made], place: str | Path, device: str) -> tuple[Made, dict[str, Any]]:
+        """An estimator with the model of a run or of exported weights, and what is told of it."""
+        model = from_pretrained(place).eval()
+        about: dict[str, Any] = model.about  # type: ignore[assignment]
+        if features := features_of(about):
+            raise ConfigError(f"{place}: takes {' and '.join(features)}, which estimators do not")
+        up = up_of(about, place)
+        made = cls(about["student"], points=about["points"], up=up, device=device)
+        made.model_ = model
+        return made, about
 
     def _training(self, task: str, store: Path, run: Path, **settings: Any) -> TrainConfig:
         """The settings of the training."""

@@ -29,12 +29,10 @@ from pointmcd.estimators.base import (
     put,
     refuse_others,
 )
-from pointmcd.inference.pretrained import from_pretrained
 from pointmcd.ops.masked_max import max_over_points
 from pointmcd.shapes.clouds import cloud_order, normalise_cloud, read_points, refuse_other_files
 from pointmcd.shapes.formats import mesh_suffixes
 from pointmcd.tasks.classification import Classifier
-from pointmcd.training.weights import features_of, up_of
 from pointmcd.typing import Array, Doubles, Floats
 
 Made = TypeVar("Made", bound="PointCloudClassifier")
@@ -113,17 +111,12 @@ class PointCloudClassifier(ClassifierMixin, PointCloudEstimator):  # type: ignor
                 colours.
             PointMCDError: when it cannot be loaded.
         """
-        model = from_pretrained(place).eval()
-        about: dict[str, Any] = model.about  # type: ignore[assignment]
-        if features := features_of(about):
-            raise ConfigError(f"{place}: takes {' and '.join(features)}, which estimators do not")
-        if not isinstance(model, Classifier) and not issubclass(cls, TransformerMixin):
+        made, about = cls._loaded(place, device)
+        if not isinstance(made.model_, Classifier) and not issubclass(cls, TransformerMixin):
             raise ConfigError(
                 f"{place}: is of --task {about['task']}, and names no class of shapes"
             )
-        up = up_of(about, place)
-        made = cls(about["student"], points=about["points"], up=up, device=device)
-        made.model_, made.classes_ = model, np.array(about["classes"])
+        made.classes_ = np.array(about["classes"])
         return made
 
     def _fit_shapes(

@@ -22,6 +22,7 @@ from pointmcd.estimators.parts import (
     read_parts,
 )
 from pointmcd.shapes.clouds import cloud_order, normalise_cloud
+from pointmcd.training.weights import labels_of
 from pointmcd.typing import Array, Doubles, Indices
 
 
@@ -39,7 +40,7 @@ class PartSegmenter(PointCloudEstimator):
     Attributes:
         parts_: the P parts, sorted.
         classes_: the classes of shapes, sorted; None where none were given.
-        class_parts_: the parts of each class, sorted; of all shapes where no class was given.
+        class_parts_: the parts of each class; of all shapes where no class was given.
         model_: the trained network.
     """
 
@@ -86,6 +87,27 @@ class PartSegmenter(PointCloudEstimator):
             test_fraction=0.0,
         )
         return self
+
+    @classmethod
+    def from_pretrained(cls, place: str | Path, device: str = "auto") -> "PartSegmenter":
+        """Return a fitted segmenter: the model of a run of parts, or of its exported weights.
+
+        Args:
+            place: as `PointCloudClassifier.from_pretrained` takes it.
+            device: cpu, cuda, mps or auto.
+
+        Raises:
+            ConfigError: when it names no parts, or takes normals or colours.
+            PointMCDError: when it cannot be loaded.
+        """
+        made, about = cls._loaded(place, device)
+        names = labels_of(about).parts
+        if names is None:
+            raise ConfigError(f"{place}: is of --task {about['task']}, and names no parts")
+        made.class_parts_ = [np.array(names[label], dtype=str) for label in about["classes"]]
+        made.parts_ = np.unique(np.concatenate(made.class_parts_))
+        made.classes_ = np.array(about["classes"]) if len(names) > 1 else None
+        return made
 
     def _check_classes_have_parts(self) -> None:
         bare = next((k for k, own in enumerate(self.class_parts_) if not len(own)), None)
@@ -166,7 +188,8 @@ class PartSegmenter(PointCloudEstimator):
         if classes is None or known is None:
             return np.zeros(count, dtype=np.int64)
         check_classes(classes, count)
-        places = {one: place for place, one in enumerate(known.tolist())}
+        own = zip(known.tolist(), self.class_parts_, strict=True)
+        places = {one: place for place, (one, parts) in enumerate(own) if len(parts)}
         given = list(map(plain, classes))
         strange = next((i for i, one in enumerate(given) if one not in places), None)
         if strange is not None:
