@@ -218,6 +218,16 @@ def test_the_page_reads_label_files_as_python_does(browser, page, tmp_path, text
     assert browser.run(script, text) == wanted
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-le", "utf-16-be"])
+def test_the_page_reads_marked_encodings(browser, page, encoding):
+    if browser.run("typeof decode") != "function":
+        browser.open(page.as_uri())
+    content = list("\ufeffpath\tclass\nStühle\t椅子\n".encode(encoding))
+    script = "return parseLabels(decode(new Uint8Array(arguments[0]).buffer))[0]"
+    row = browser.run(script, content)
+    assert (row["path"], row["label"]) == ("Stühle", "椅子")
+
+
 def test_the_page_writes_what_python_reads(browser, page, tmp_path):
     browser.open(page.as_uri())
     rows = [[name, f"class, {name}".strip(), None] for name in HARD_NAMES]

@@ -1,6 +1,7 @@
 """Stores that keep normals and colours, and those that do not."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -68,6 +69,20 @@ def test_features_stand_beside_the_points(clouds, small_rig, tmp_path):
     np.testing.assert_array_equal(
         store.points(rows, 20, ("colours",)), whole[:, :20, [0, 1, 2, 6, 7, 8]]
     )
+
+
+def test_where_most_files_lack_a_feature_that_is_said(clouds, small_rig, tmp_path, cli):
+    for number in range(3):
+        shutil.copy(clouds / "a" / "bare.txt", tmp_path / f"bare{number}.txt")
+    shutil.copy(clouds / "a" / "0.txt", tmp_path)
+    rest = ["--rig", small_rig, "--points", 64, "--workers", 1, "--features", "normals"]
+    status, _, err = cli("prepare", f"clouds:{tmp_path}", tmp_path / "s", *rest)
+    assert status == 0
+    said = "most files were skipped; without --features normals those that lack them are read"
+    assert said in " ".join(err.split())
+    status, _, err = cli("prepare", f"clouds:{clouds}", tmp_path / "t", *rest)
+    assert status == 0
+    assert "without --features" not in err
 
 
 def test_a_variant_has_normals_of_its_own(clouds, small_rig, tmp_path, monkeypatch):

@@ -217,8 +217,8 @@ def similar(
     way, and the cosines of shapes that have nothing in common are nearly 1. Cosines are therefore
     taken about the mean embedding of the store: about 0 for shapes that have nothing in common, and
     1 for equal embeddings. A file that the store was made from is compared by the points there;
-    sampled anew it would have less than 1. Neighbours are of the file's
-    class about as often as by the plain cosine, or more often (benchmarks/similar).
+    sampled anew it would have less than 1. Neighbours are of the file's class about as often as by
+    the plain cosine, or more often (benchmarks/similar).
 
     Args:
         run: the run or exported weights whose student embeds file and store, as in `embed`; or a

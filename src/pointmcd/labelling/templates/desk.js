@@ -75,10 +75,17 @@ function download() {
   say(`${desk.file}: ${plural(labels.count, desk.label)}.`);
 }
 
+// Returns the text of bytes in UTF-8, or in UTF-16 with its mark (Excel's "Unicode text").
+function decode(bytes) {
+  const [first, second] = new Uint8Array(bytes);
+  const wide = first === 0xff && second === 0xfe ? "utf-16le" : first === 0xfe && second === 0xff ? "utf-16be" : null;
+  return new TextDecoder(wide ?? "utf-8", { fatal: true }).decode(bytes);
+}
+
 async function open(file) {
   if (!file) return;
   let read;
-  try { read = desk.read(new TextDecoder("utf-8", { fatal: true }).decode(await file.arrayBuffer())); } catch (error) {
+  try { read = desk.read(decode(await file.arrayBuffer())); } catch (error) {
     return say(`${file.name}: ${error instanceof TypeError ? "is not UTF-8 text; save it as CSV UTF-8" : error.message}`);
   }
   const { found, faults } = read;
