@@ -28,8 +28,12 @@ def mesh(text):
 
 
 def test_from_meshes_to_a_report(tiny_store, text, mesh):
-    source, device = str(tiny_store.parent / "meshes"), "cpu"
-    pointmcd.prepare(pointmcd.PrepareConfig(source, "store", points=64, workers=1))
+    source, rig, device = (
+        str(tiny_store.parent / "meshes"),
+        str(tiny_store.parent / "rig.json"),
+        "cpu",
+    )
+    pointmcd.prepare(pointmcd.PrepareConfig(source, "store", points=64, rig=rig, workers=1))
     store = pointmcd.Store("store")
     assert len(store.shapes) == 18
     write_labels("labels.csv", [LabelRow(one.name, str(one.label)) for one in store.shapes])

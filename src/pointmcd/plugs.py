@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
-from functools import reduce
+from functools import cached_property, reduce
 from hashlib import md5, sha256
 from importlib import import_module
 from importlib.machinery import ModuleSpec
@@ -40,6 +40,11 @@ class Plugs(Generic[Plug]):
         self._plugs: dict[str, Plug] = {}
         self._own_loaded = False
 
+    @cached_property
+    def _offered(self) -> dict[str, EntryPoint]:
+        """What other packages offer; each look goes through all that are installed."""
+        return {point.name: point for point in entry_points(group=self.group)}
+
     def register(self, name: str) -> Callable[[Given], Given]:
         """Return a decorator that makes a class or factory known under `name`.
 
@@ -59,7 +64,7 @@ class Plugs(Generic[Plug]):
     def names(self) -> list[str]:
         """Return all names, sorted; a plug of another package is not imported for that."""
         self._load_own()
-        return sorted({*self._plugs, *self._offered()})
+        return sorted({*self._plugs, *self._offered})
 
     def __contains__(self, name: str) -> bool:
         """Whether a module that is loaded has registered that name."""
@@ -74,7 +79,7 @@ class Plugs(Generic[Plug]):
         self._load_own()
         if name in self._plugs:
             return self._plugs[name]
-        point = self._offered().get(name)
+        point = None if ":" in name else self._offered.get(name)
         if point is None and ":" not in name:
             near = get_close_matches(name, self.names(), n=1)
             use = f"did you mean {near[0]}? Use" if near else "use"
@@ -98,9 +103,6 @@ class Plugs(Generic[Plug]):
         for module in walk_packages(package.__path__, f"{self.package}."):
             if "._" not in module.name:  # what only serves a plug
                 import_module(module.name)
-
-    def _offered(self) -> dict[str, EntryPoint]:
-        return {point.name: point for point in entry_points(group=self.group)}
 
 
 def found_at(name: str) -> Any:

@@ -8,6 +8,7 @@ from benchmarks.speed.gpu_parity import difference
 
 
 @pytest.mark.usefixtures("one_thread")
+@pytest.mark.slow
 def test_the_small_form_goes_through_every_part(tmp_path, monkeypatch):
     given, end = [], (True, "all right")
     monkeypatch.setattr(gpu, "tested", lambda tests, seconds: given.append(seconds) or end)
@@ -36,6 +37,7 @@ def test_the_small_form_goes_through_every_part(tmp_path, monkeypatch):
     assert given[1] == 5
 
 
+@pytest.mark.slow
 def test_tests_are_run_their_faults_named_and_stopped(tmp_path):
     right, wrong = tmp_path / "test_right.py", tmp_path / "test_wrong.py"
     right.write_text("def test_right():\n    pass\n")

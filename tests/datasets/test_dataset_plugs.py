@@ -40,6 +40,7 @@ def test_a_toy_set_is_prepared_by_name_and_by_where_it_is(reels, tmp_path, small
     assert Counter(record.split for record in store.shapes)["test"] == 2
 
 
+@pytest.mark.slow
 def test_it_is_found_where_the_command_runs(reels, tmp_path, small_rig):
     """In a process of its own, whose workers must find the file too."""
     code = Path(__file__).parents[1] / "toy_dataset.py"

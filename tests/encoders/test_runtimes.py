@@ -57,7 +57,7 @@ def assert_same_features(encoder, by_onnx, size):
 
 
 @pytest.mark.parametrize(
-    "name", ["lite0", pytest.param("random:timm:test_resnet", marks=pytest.mark.slow)]
+    "name", [pytest.param("lite0", marks=pytest.mark.slow), "random:timm:test_resnet"]
 )
 def test_the_features_are_those_of_torch_for_any_number_of_views(name):
     encoder, by_onnx = (ImageEncoder(name).eval() for _ in range(2))
@@ -65,7 +65,8 @@ def test_the_features_are_those_of_torch_for_any_number_of_views(name):
     assert_same_features(encoder, by_onnx, 64)
 
 
-@pytest.mark.parametrize("name", ["lite0", pytest.param("random:lite0", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["lite0", "random:lite0"])
 def test_torch_prepares_an_encoder_of_ours_for_any_size_and_number(name, recwarn):
     encoder, prepared = (ImageEncoder(name).eval() for _ in range(2))
     use_runtime(prepared, "torch")
@@ -107,7 +108,9 @@ def features(store):
 
 
 @pytest.mark.usefixtures("_small")
-@pytest.mark.parametrize("task", ["classification", "features"])
+@pytest.mark.parametrize(
+    "task", ["classification", pytest.param("features", marks=pytest.mark.slow)]
+)
 def test_one_runtime_goes_on_where_the_other_stopped(tiny_store, tmp_path, task):
     """The runtime is a place to compute, like the device: no part of what was made."""
     made = {}

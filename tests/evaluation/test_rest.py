@@ -23,7 +23,8 @@ from pointmcd.training.train import train
 
 SEEN = SHAPE_SETS["rest"].note
 SHARE = 0.34
-SHARED = {"epochs": 1, "batch_size": 3, "points": 32, "device": "cpu"}
+SHARED = {"student": "tiny_student:TinyStudent", "epochs": 1, "batch_size": 3, "points": 32}
+SHARED |= {"device": "cpu"}
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def runs(own_store, tmp_path_factory):
     store, folder = own_store, tmp_path_factory.mktemp("rest")
     found = {"baseline": [], "distilled": []}
     for seed in (0, 1):
-        teach(TeachConfig(store, label_fraction=SHARE, seed=seed, device="cpu"))
+        teach(TeachConfig(store, label_fraction=SHARE, seed=seed, epochs=2, device="cpu"))
         for name, made in found.items():
             teacher = "lite0" if name == "distilled" else None
             config = TrainConfig(

@@ -22,6 +22,7 @@ def run(*arguments, cwd=None):
     )
 
 
+@pytest.mark.slow
 def test_plain_loop_writes_a_run_like_any_other(taught_store, tmp_path, cli):
     out = tmp_path / "plain"
     small = ("--epochs", 2, "--points", 64, "--out", out)
@@ -36,6 +37,7 @@ def test_plain_loop_writes_a_run_like_any_other(taught_store, tmp_path, cli):
     assert "accuracy" in table
 
 
+@pytest.mark.slow
 def test_a_fifth_student_goes_through_every_command_and_is_short(
     taught_store, tmp_path, cli, monkeypatch
 ):

@@ -33,6 +33,7 @@ def teachers(taught_store, tmp_path_factory):
     """A store with the teacher lite0, one of two encoders, and one without labels."""
     store = copy_store(taught_store, tmp_path_factory.mktemp("teachers") / "store")
     teach(TeachConfig(store, JOINED, name="joined", epochs=2, device="cpu"))
+    teach(TeachConfig(store, "module:own_encoders:Means", name="means", epochs=2, device="cpu"))
     teach(TeachConfig(store, task="features", device="cpu"))
     return store
 
@@ -141,7 +142,9 @@ def test_bad_files_and_renderings_that_it_never_learnt_from(teachers, tmp_path, 
     assert "9 points" in out
 
 
-@pytest.mark.parametrize("name", ["lite0", pytest.param("joined", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "name", ["means", *(pytest.param(name, marks=pytest.mark.slow) for name in ("lite0", "joined"))]
+)
 def test_the_onnx_file_gives_the_stored_logits(teachers, tmp_path, name):
     ort = pytest.importorskip("onnxruntime")
     path = export_run(teachers / "teachers" / name, out=tmp_path / "teacher.onnx")

@@ -19,16 +19,12 @@ FULL_KERNELS = ["forward", "backward", "farthest", "query", "group", "nearest", 
 
 
 @pytest.mark.skipif(find_spec("triton") is None, reason="Triton is not installed")
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("capability", "case"),
     [
-        (80, "widest"),
-        *(pytest.param(80, case, marks=pytest.mark.slow) for case in ("odd", "ones", "half")),
-        *(
-            pytest.param(capability, case, marks=pytest.mark.slow)
-            for capability in (90, 100)
-            for case in ("widest", "odd", "half")
-        ),
+        *((80, case) for case in ("widest", "odd", "ones", "half")),
+        *((capability, case) for capability in (90, 100) for case in ("widest", "odd", "half")),
     ],
 )
 def test_every_launch_compiles(capability, case, tmp_path):

@@ -47,6 +47,7 @@ def kill_one_at_work(cluster, store):
 
 
 @pytest.mark.skipif(os.name != "posix", reason="kills by signal")
+@pytest.mark.slow
 def test_a_worker_killed_in_the_middle_changes_nothing(
     cluster, calm, few_meshes, small_rig, files_of, tmp_path
 ):

@@ -152,6 +152,7 @@ def test_a_needle_of_a_face_carries_points_too():
     assert np.linalg.norm(closest_point(corners, then.points) - then.points, axis=1).max() < 1e-6
 
 
+@pytest.mark.slow
 def test_killed_and_run_again_by_two(few_meshes, varied, quick, small_rig, files_of, tmp_path):
     store = tmp_path / "store"
     process = start(few_meshes, store, small_rig, points=32, variants=2, shard_size=4)

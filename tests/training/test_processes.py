@@ -18,6 +18,7 @@ from pointmcd.teachers.config import TeachConfig
 from pointmcd.teachers.teach import teach
 from pointmcd.training.run import Run
 
+pytestmark = pytest.mark.slow
 HEAD = "classification,head=single"
 #: Two steps an epoch.
 OPTIONS = ("--points", 64, "--batch-size", 4, "--device", "cpu")

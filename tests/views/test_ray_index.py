@@ -103,6 +103,7 @@ def test_a_mesh_is_refused_without_both(monkeypatch):
         Raycaster(Mesh(np.eye(3), np.array([[0, 1, 2]])), get_rig("ring12"))
 
 
+@pytest.mark.slow
 def test_clouds_are_prepared_without_both(tmp_path):
     clouds = tmp_path / "clouds"
     clouds.mkdir()

@@ -36,6 +36,8 @@ LOCK = ".lock"
 #: Raised whenever run folders change in a way that older code would misread.
 RUN_FORMAT = 4
 
+#: That of libyaml, which is faster, where PyYAML has it.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 #: Epochs that a notebook shows.
 _SHOWN = 5
 #: Runs of which `note_changed_code` has said so.
@@ -362,7 +364,7 @@ def read_config(file: str | Path) -> TrainConfig:
 
 def _read_settings(file: Path) -> dict[str, Any]:
     try:
-        settings = yaml.safe_load(file.read_text(encoding="utf-8"))
+        settings = yaml.load(file.read_text(encoding="utf-8"), _LOADER)
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise RunError(f"{file}: cannot be read as YAML") from error
     if not isinstance(settings, dict):
