@@ -29,10 +29,20 @@ def test_a_comparison(cli, bench_runs):
     assert rows[1]["difference"] == pytest.approx(rows[1]["score"] - rows[0]["score"])
     assert rows[1]["low"] < rows[1]["score"] < rows[1]["high"]
     assert "difference" not in rows[0]
+    # What is needed to cite it, and what the table warns of.
+    assert [(row["baseline"], row["voting"], row["student"]) for row in rows] == [
+        ("baseline", 1, "pointnet")
+    ] * 2
+    assert rows[1]["runs"] == list(map(str, runs))
+    assert rows[1]["warnings"] == []
+    alone = json.loads(cli("compare", runs[0], "--baseline", baseline[0], "--json")[1])
+    assert "baseline has one seed: its spread is unknown" in alone[0]["warnings"]
     _, out, _ = cli("compare", *runs, "--baseline", *baseline, "--csv")
     read = list(csv.DictReader(io.StringIO(out)))
     assert [float(row["score"]) for row in read] == [row["score"] for row in rows]
     assert read[0]["difference"] == ""
+    assert read[1]["runs"] == "; ".join(map(str, runs))
+    assert read[1]["seeds"] == "0 1"
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "utf-8"])
@@ -55,7 +65,9 @@ def test_an_evaluation(cli, trained_run, tmp_path):
     status, out, _ = cli("evaluate", run, "--device", "cpu", "--json")
     rows = json.loads(out)
     assert status == 0
-    assert rows[0]["checkpoint"] == "last"
+    assert [rows[0][name] for name in ("checkpoint", "split", "voting")] == ["last", "test", 1]
+    voted = json.loads(cli("evaluate", run, "--device", "cpu", "--voting", 3, "--json")[1])
+    assert voted[0]["voting"] == 3
     assert rows[0]["low"] < rows[0]["overall accuracy"] < rows[0]["high"] or rows[0]["low"] == 0
     assert rows[0]["class_low"] <= rows[0]["mean class accuracy"] <= rows[0]["class_high"]
     assert {"class bed", "class chair", "class lamp"} <= set(rows[0])

@@ -1,5 +1,7 @@
 """`evaluate --split rest` and `compare --split rest`: shapes whose labels no run knew."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from store_copies import copy_store
@@ -71,6 +73,19 @@ def test_the_rest_is_what_is_not_labelled_in_train_and_the_test_split(runs, own_
         test = read_result(runs["distilled"][seed])
         said = dict(zip(result.names, result.arrays["predictions"], strict=True))
         assert [said[name] for name in test.names] == test.arrays["predictions"].tolist()
+
+
+def test_votes_of_seeds_that_know_other_labels_are_told(runs):
+    found = compare(runs["distilled"], runs["baseline"])
+    better = replace(found.baseline, joint_scores=np.ones(6))
+    (said,) = [text for text in notes(replace(found, baseline=better)) if "knows more than" in text]
+    assert "the test compares these votes (baseline 100.0" in said
+    results = [replace(one, config={**one.config, "label_fraction": 1.0}) for one in better.results]
+    same = replace(better, results=tuple(results))  # all of the labels, and so the same
+    assert not same.labels_by_seed
+    assert better.labels_by_seed
+    few = [text for text in found.warnings if "too few to compare results (200 or more)" in text]
+    assert len(few) == 2
 
 
 def test_runs_are_compared_on_what_none_knew(runs, own_store):

@@ -118,7 +118,7 @@ def _clean(run: Path, split: str, store: Path | None, device: str, voting: int) 
     shapes = f"{results['last'].count} shapes{fitted}{wording(voting)}"
     table = metrics_table(f"{run}: {split}, {shapes}, in percent", results)
     pictures = sorted(run.glob(f"*-{split}-last{suffix(voting)}.png"))
-    return _Measured(table, list(_metric_records(run, results)), pictures)
+    return _Measured(table, list(_metric_records(run, split, results, voting)), pictures)
 
 
 def _teacher(folder: Path, split: str, given: "Mapping[str, object]") -> _Measured:
@@ -133,7 +133,7 @@ def _teacher(folder: Path, split: str, given: "Mapping[str, object]") -> _Measur
     _warn(folder, task_of_teacher(folder, teacher["task"]), metrics)
     title = f"{folder}: {split}, {metrics.count} shapes, in percent"
     results = {"teacher": metrics}
-    return _Measured(metrics_table(title, results), list(_metric_records(folder, results)))
+    return _Measured(metrics_table(title, results), list(_metric_records(folder, split, results)))
 
 
 def _warn(folder: Path, task: "Task", metrics: "Metrics") -> None:
@@ -176,7 +176,9 @@ def _intervals(metrics: "Metrics") -> "dict[str, tuple[float, float]]":
     return {**dict(zip(metrics.main, found, strict=False)), **others}
 
 
-def _metric_records(run: Path, results: "Mapping[str, Metrics]") -> Iterator[dict[str, Any]]:
+def _metric_records(
+    run: Path, split: str, results: "Mapping[str, Metrics]", voting: int = 1
+) -> Iterator[dict[str, Any]]:
     """Yield one record per checkpoint: its metrics and those of each class, as fractions."""
     for name, metrics in results.items():
         ends: dict[str, float] = {}
@@ -184,8 +186,9 @@ def _metric_records(run: Path, results: "Mapping[str, Metrics]") -> Iterator[dic
         for metric, (low, high) in _intervals(metrics).items():
             prefix = prefixes.get(metric, f"{metric.split()[0]}_")
             ends |= {f"{prefix}low": low, f"{prefix}high": high}
+        about = {"split": split, "checkpoint": name, "voting": voting, "shapes": metrics.count}
         yield (
-            {"run": str(run), "checkpoint": name, "shapes": metrics.count, **metrics.main}
+            {"run": str(run), **about, **metrics.main}
             | ends
             | {f"class {label}": value for label, value in metrics.per_class.items()}
         )

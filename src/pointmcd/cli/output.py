@@ -242,5 +242,11 @@ def _print_records(records: Sequence[Mapping[str, Any]], as_json: bool) -> None:
     writer = csv.DictWriter(out.file, columns, lineterminator="\n")
     writer.writeheader()
     for record in records:
-        texts = {name: " ".join(map(str, v)) for name, v in record.items() if isinstance(v, list)}
+        texts = {name: _joined(v) for name, v in record.items() if isinstance(v, list)}
         writer.writerow({**record, **texts})
+
+
+def _joined(values: Sequence[object]) -> str:
+    """A list in a cell; texts may have spaces."""
+    between = "; " if any(isinstance(value, str) for value in values) else " "
+    return between.join(map(str, values))

@@ -18,6 +18,7 @@ from pointmcd.evaluation.voting import check_votes
 from pointmcd.metrics.statistics import bootstrap_difference
 from pointmcd.tasks.results import NO_FILE, Checkpoint, RunResult, Variant
 from pointmcd.tasks.task import Scoring, get_task
+from pointmcd.training.config import FEW_STEPS
 
 #: What the settings of a teacher of all labels leave out.
 _OF_ALL = {"label_fraction": 1.0, "label file": NO_FILE}
@@ -237,5 +238,11 @@ def _warnings(variants: Sequence[Variant], baseline: Variant | None) -> list[str
             found.append(
                 f"{variant.label} has seeds {ours}, {baseline.label} {theirs}: not paired by seed"
             )
+    steps = ((one.label, one.results[0].info.get("steps")) for one in everyone)
+    found += [
+        f"{label} was trained for {count} steps: too few to compare results ({FEW_STEPS} or more)"
+        for label, count in steps
+        if count is not None and count < FEW_STEPS
+    ]
     alone = [variant.label for variant in everyone if len(variant.seeds) == 1]
     return found + [f"{label} has one seed: its spread is unknown" for label in alone]

@@ -1,5 +1,6 @@
 """A comparison of variants, and its table."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -130,16 +131,27 @@ def comparison_rows(comparison: Comparison) -> Iterator[tuple[str, ...]]:
 
 
 def comparison_records(comparison: Comparison) -> list[dict[str, Any]]:
-    """Return one record of JSON values per variant; scores, differences and p as fractions."""
+    """Return one record of JSON values per variant; scores, differences and p as fractions.
+
+    With what is needed to cite it: which runs, of what, on what, and the warnings of all.
+    """
     records = []
     for variant, difference in (*comparison.rows, *comparison.teachers):
         (low, high), (class_low, class_high) = variant.interval, variant.class_interval
+        first = variant.results[0]
         record: dict[str, Any] = {
             "variant": variant.label,
+            "baseline": comparison.baseline.label if comparison.baseline else None,
             "split": comparison.split,
             "checkpoint": comparison.checkpoint,
+            "voting": comparison.voting,
             "shapes": comparison.count,
+            "student": first.student,
             "seeds": list(variant.seeds),
+            "runs": [str(result.path) for result in variant.results],
+            "labels": first.info.get("labels"),
+            "store_fingerprint": first.info["store_fingerprint"],
+            "pointmcd": first.info.get("pointmcd"),
             "score": variant.score.mean,
             "std": variant.score.std,
             "low": low,
@@ -161,7 +173,7 @@ def comparison_records(comparison: Comparison) -> list[dict[str, Any]]:
             for name, gain in difference.others.items():
                 key = f"{_key(name)}_difference"
                 record |= {key: gain.mean, f"{key}_low": gain.low, f"{key}_high": gain.high}
-        records.append(record)
+        records.append(record | {"warnings": list(comparison.warnings)})
     return records
 
 
@@ -213,6 +225,7 @@ def notes(comparison: Comparison) -> list[str]:
         )
         texts += _other_differences(comparison)
         texts.append(words.test_note)
+        texts += _votes_of_more_labels(comparison)
     return texts + [shapes.note] * bool(shapes.note)
 
 
@@ -222,6 +235,18 @@ def _other_differences(comparison: Comparison) -> Iterator[str]:
     for name in comparison.differences[0].others:
         parts = [f"{label} {interval_text(gain.others[name])}" for label, gain in told]
         yield f"Differences in {name}, likewise: {', '.join(parts)}."
+
+
+def _votes_of_more_labels(comparison: Comparison) -> Iterator[str]:
+    """What the votes give where each seed knows other labels, so that no run is as good."""
+    every = [one for one, _ in (*comparison.rows, *comparison.teachers)]
+    voted = [one for one in every if not math.isclose(one.joint_score, one.score.mean)]
+    if any(one.labels_by_seed for one in voted):
+        told = ", ".join(f"{one.label} {100 * one.joint_score:.1f}" for one in voted)
+        yield (
+            "Each seed knows other labels, and a vote over seeds knows more than any run: the"
+            f" test compares these votes ({told}), the differences single runs."
+        )
 
 
 def percent(spread: Spread) -> str:

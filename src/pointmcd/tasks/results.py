@@ -155,6 +155,18 @@ class Variant:
         return Spread.of([result.score for result in self.results])
 
     @property
+    def joint_score(self) -> float:
+        """The mean of `joint_scores`: of classes, the accuracy of the vote over seeds."""
+        return float(self.joint_scores.mean())
+
+    @property
+    def labels_by_seed(self) -> bool:
+        """Whether each seed knew other labels."""
+        files = {result.info.get("settings", {}).get("labels") for result in self.results}
+        part = self.results[0].known_labels["label_fraction"] < 1
+        return len(self.results) > 1 and (part or len(files) > 1)
+
+    @property
     def interval(self) -> tuple[float, float]:
         """The 95% interval of the main metric over test shapes, of all seeds together."""
         return score_interval(self.scores.mean(axis=0))

@@ -32,6 +32,8 @@ def beside(folder: Path, ending: str) -> Path:
 
 #: Points per shape where no number is chosen.
 POINTS = 1024
+#: Steps of a training below which results cannot be compared.
+FEW_STEPS = 200
 #: Settings that cannot change what is learnt.
 PLACE_FIELDS = {
     *("store", "out", "init", "labels", "device", "workers", "overwrite", "keep_checkpoints"),

@@ -379,6 +379,7 @@ def create_run(
     parameters: int,
     start: dict[str, Any] | None = None,
     train_shapes: int | None = None,
+    steps: int | None = None,
 ) -> Run:
     """Write config.yaml and run.json of a new run.
 
@@ -389,6 +390,7 @@ def create_run(
         parameters: of the model.
         start: what is known of the run that it starts from.
         train_shapes: how many train shapes are used; all where None.
+        steps: of all epochs; None: not known.
     """
     folder = config.folder
     shapes = {split: len(store.indices(split)) for split in ("train", "val", "test")}
@@ -424,6 +426,7 @@ def create_run(
         "seed": config.seed,
         "shapes": shapes,
         "labels": labels,
+        "steps": steps,
         "parameters": parameters,
         "settings": config.decisive(),
         "finished": False,

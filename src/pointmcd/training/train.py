@@ -18,7 +18,7 @@ from pointmcd.teachers.stored import check_labels
 from pointmcd.training import trackers
 from pointmcd.training.calibration import calibrate
 from pointmcd.training.capture import WARM_UP
-from pointmcd.training.config import TrainConfig
+from pointmcd.training.config import FEW_STEPS, TrainConfig
 from pointmcd.training.finetune import check_start, describe_start, open_start
 from pointmcd.training.inputs import (
     check_control,
@@ -32,9 +32,6 @@ from pointmcd.training.processes import agreed, is_main, join, main_first
 from pointmcd.training.run import Run, changed_code, clear_run, create_run, is_begun, lock_folder
 from pointmcd.training.trainer import Trainer
 from pointmcd.training.unlikeness import keep_labelled
-
-#: Steps below which a user is told so.
-_FEW_STEPS = 200
 
 
 @dataclass(frozen=True)
@@ -93,10 +90,10 @@ def begin(plan: Plan, trainer: Trainer, points: int) -> Run:
 def _warn_of_few_steps(trainer: Trainer) -> None:
     """Say before hours of waiting that a training is too short to compare results."""
     steps = trainer.steps * trainer.config.epochs
-    if steps < _FEW_STEPS:
+    if steps < FEW_STEPS:
         note(
             f"too few steps to compare results: {steps} in all, {trainer.steps} in each epoch; use"
-            f" --epochs {math.ceil(_FEW_STEPS / trainer.steps)} or more, or smaller batches",
+            f" --epochs {math.ceil(FEW_STEPS / trainer.steps)} or more, or smaller batches",
             kind="few steps",
         )
 
@@ -135,8 +132,8 @@ def _create(plan: Plan, trainer: Trainer) -> Run:
     if (config.folder / "run.json").exists():
         clear_run(config.folder)
     parameters = sum(p.numel() for p in trainer.module.parameters())
-    shapes = len(trainer.dataset.indices)
-    return create_run(config, plan.store, plan.teacher, parameters, plan.start, shapes)
+    shapes, steps = len(trainer.dataset.indices), trainer.steps * config.epochs
+    return create_run(config, plan.store, plan.teacher, parameters, plan.start, shapes, steps)
 
 
 def _start(config: TrainConfig, store: Store) -> dict[str, Any] | None:
