@@ -84,13 +84,13 @@ def _is_written(file: Path) -> bool:
 
 
 def labelled_files(labels: Path, files: Sequence[Path]) -> tuple[dict[Path, str], str]:
-    """Return the class of each file that a label file names, and which of its rows name none.
+    """Return the class of each file that a label file names, and a note of what names none.
 
     A path in the label file is the end of a file's, with or without its suffix.
 
     Raises:
-        ConfigError: when the label file cannot be read, names none of the files, or of one path
-            several files or classes, or a row differs from a file in its suffix alone.
+        ConfigError: when the label file cannot be read, names of one path several files or
+            classes, or a row differs from a file in its suffix alone.
     """
     ends = _ends(files)
     known: dict[Path, str] = {}
@@ -111,10 +111,9 @@ def labelled_files(labels: Path, files: Sequence[Path]) -> tuple[dict[Path, str]
             strangers.append(row)
     for row in strangers:
         _refuse_suffix(row, labels, ends)
-    if not known:
-        raise ConfigError(
-            f"--labels {labels}: names none of the {len(files)} files, such as {files[0]}"
-        )
+    if not known and files:  # as of new files in a folder of their own
+        told = f"names none of the {len(files)} files, such as {files[0]}; all are predicted"
+        return {}, f"{labels}: {told}"
     if strangers == rows[:1] and (header := unnamed_header(rows)):
         return known, f"{labels}: {header}"
     of = f"{len(strangers)} of the {len(rows)} rows of {labels}"
