@@ -9,7 +9,13 @@ import pytest
 
 from pointmcd.datasets.registry import find_shapes
 from pointmcd.errors import ConfigError, PointMCDError, ShapeError
-from pointmcd.inference.files import find_files, labelled_files, sort_into, write_table
+from pointmcd.inference.files import (
+    find_files,
+    labelled_files,
+    refuse_guesses,
+    sort_into,
+    write_table,
+)
 from pointmcd.tasks.classification import ClassPrediction
 from pointmcd.tasks.part_prediction import PartPrediction
 
@@ -129,6 +135,36 @@ def test_a_copy_in_another_class_moves(tmp_path, link):
     assert found == ["chair/b.off", "lamp/a.off", "lamp/b.off", "lamp/mine.off", "shelf/b.off"]
     assert (tmp_path / "out" / "chair" / "b.off").read_text() == "out/chair/b.off"
     assert all(path.exists() for path in files)
+
+
+def test_what_labels_have_sorted_is_not_sorted_by_guesses(tmp_path):
+    touch(tmp_path, "a.off", "b.off", "c.off")
+    a, b, c = files = [tmp_path / f"{name}.off" for name in "abc"]
+    out = tmp_path / "out"
+    refuse_guesses(out, files, ())
+    sort_into(out, files, ["chair"] * 3, False, [a])
+    refuse_guesses(out, [b, c, tmp_path / "gone.off"], [a])
+    sort_into(out, files, ["chair", "lamp", "bed"], False, [b])  # b moves, a was guessed the same
+    text = rf"--sort-into {out}: your labels put {out}/chair/a.off and 1 more there, and guesses"
+    with pytest.raises(ConfigError, match=text):
+        refuse_guesses(out, files, [])
+    with pytest.raises(ConfigError, match=rf"your labels put {out}/lamp/b.off there"):
+        refuse_guesses(out, [b, c], [a])
+    twin = tmp_path / "twin" / "a.off"
+    twin.parent.mkdir()
+    shutil.copy(a, twin)
+    refuse_guesses(out, [twin, c], [a, b])
+    (out / "chair" / "a.off").unlink()  # withdrawn by hand
+    refuse_guesses(out, [a, c], [b])
+
+
+def test_a_list_of_copies_that_does_not_tell_labels_is_read(tmp_path):
+    touch(tmp_path, "a.off", "out/chair/a.off")
+    shutil.copy(tmp_path / "a.off", tmp_path / "out" / "chair" / "a.off")
+    (tmp_path / "out" / ".sorted.json").write_text('["chair/a.off"]')
+    refuse_guesses(tmp_path / "out", [tmp_path / "a.off"], ())
+    sort_into(tmp_path / "out", [tmp_path / "a.off"], ["lamp"], False)
+    assert not (tmp_path / "out" / "chair" / "a.off").exists()
 
 
 def test_what_a_user_put_there_stays(tmp_path):
