@@ -351,8 +351,10 @@ class NAType:
 
 @pytest.mark.parametrize(
     ("label", "unknown"),
-    [(NAType(), True), (None, True), (np.nan, True), (-1, True), ("-1", False), (0, False)]
-    + [("", True), (" \t", True), (np.str_(""), True)],
+    [
+        *((NAType(), True), (None, True), (np.nan, True), (-1, True), ("-1", False), (0, False)),
+        *(("", True), (" \t", True), (np.str_(""), True)),
+    ],
 )
 def test_which_labels_are_unknown(label, unknown):
     assert is_unknown(label) is unknown
