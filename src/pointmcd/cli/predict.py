@@ -155,13 +155,10 @@ def _is_calibrated(place: str | Path) -> bool:
 
 
 def _known(name: str) -> str:
-    from pointmcd.training.weights import is_weights, list_pretrained
+    from pointmcd.training.weights import is_weights, no_weights
 
     if not is_weights(name):
-        raise UsageError(
-            f"predict: --pretrained {name}: is neither a folder of exported weights nor one of"
-            f" those that come with pointmcd: {', '.join(list_pretrained())}"
-        )
+        raise UsageError(f"predict: --pretrained {no_weights(name)}")
     return name
 
 
