@@ -326,7 +326,7 @@ def is_unknown(label: Any) -> bool:
         return not label.strip()
     if label is None or type(label).__name__ == "NAType":  # pandas'
         return True
-    return label != label or label == -1
+    return bool(label != label or label == -1)
 
 
 def plain(label: Any) -> Any:
