@@ -107,6 +107,9 @@ def test_labels_of_ones_own_are_kept(cli, trained_run, furniture_root, tmp_path)
     rows = list(csv.DictReader(table.open()))
     assert str(meshes[1]) in [row["file"] for row in rows]
     assert str(meshes[0]) not in [row["file"] for row in rows]
+    status, _, err = cli("predict", trained_run, meshes[0].parent, "--sort-into", folder, *CPU)
+    assert status == 1
+    assert f"your labels put {folder}/wardrobe/{meshes[0].name} there, and guesses may" in err
 
 
 def test_parts_are_not_sorted_by_the_class_that_was_given(cli, parts_run, chair, tmp_path):

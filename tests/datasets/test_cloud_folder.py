@@ -165,7 +165,7 @@ def test_no_clouds_and_two_of_a_name(cloud, tmp_path):
     write(tmp_path / "set" / "a.xyz", cloud)
     write(tmp_path / "set" / "a.npy", cloud)
     faults = [shape.fault for shape in find_shapes(tmp_path / "set").listing.sources]
-    assert faults == [None, "same name as a.npy"]
+    assert faults == [None, "same name as a.npy; rename one if they are different shapes"]
 
 
 def test_an_npy_header_that_promises_too_much(tmp_path):

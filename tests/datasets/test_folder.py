@@ -11,6 +11,8 @@ from pointmcd.datasets.registry import find_shapes
 from pointmcd.datasets.tree import open_tree
 from pointmcd.errors import ConfigError, ShapeError
 
+#: What is to be done about files of one name.
+RENAME = "; rename one if they are different shapes"
 OFF = b"OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 2\n"
 
 
@@ -156,7 +158,7 @@ def test_two_files_of_one_name(make):
     assert [(s.name, s.file.suffix, s.fault) for s in shapes] == [
         ("bus/a", "off", None),
         ("car/a", "obj", None),
-        ("car/a", "off", "same name as car/a.obj"),
+        ("car/a", "off", f"same name as car/a.obj{RENAME}"),
     ]
 
 
@@ -165,7 +167,7 @@ def test_names_are_composed_and_those_of_two_forms_are_one(make):
     shapes = list_shapes(make(f"{nfd}/a.off", f"{nfc}/a.obj", f"{nfd}/ü.off", "bus/a.off"))
     assert [(s.name, s.label, s.fault) for s in shapes] == [
         (f"{nfc}/a", nfc, None),
-        (f"{nfc}/a", nfc, f"same name as {nfd}/a.off"),
+        (f"{nfc}/a", nfc, f"same name as {nfd}/a.off{RENAME}"),
         (f"{nfc}/ü", nfc, None),
         ("bus/a", "bus", None),
     ]
@@ -192,7 +194,7 @@ def test_one_member_twice_in_a_zip(tmp_path):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("a.off", OFF)
         archive.writestr("a.off", OFF)
-    assert [s.fault for s in list_shapes(path)] == [None, "same name as a.off"]
+    assert [s.fault for s in list_shapes(path)] == [None, f"same name as a.off{RENAME}"]
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from sklearn.model_selection import GridSearchCV
 import pointmcd
 from pointmcd.data.store import Store
 from pointmcd.errors import ConfigError, ShapeError
+from pointmcd.estimators.parts import distinct_parts, read_parts
 from pointmcd.estimators.segmenter import PartSegmenter
 from pointmcd.metrics.part_iou import shape_ious
 from pointmcd.training.run import Run
@@ -107,6 +108,15 @@ def test_points_and_shapes_without_label(clouds, halves):
     np.testing.assert_array_equal(same.predict(clouds), made.predict(clouds))
     with pytest.raises(ConfigError, match="y: no point of class 'slab' has a label"):
         made.fit(clouds, [*[None] * 4, *halves[4:]], classes=KINDS)
+
+
+@pytest.mark.parametrize("kind", [str, object])
+def test_a_blank_text_is_no_part(clouds, halves, kind):
+    names = np.where(halves == 3, "leg", "seat").astype(kind)
+    names[:, :9], names[:, 9] = "", " "
+    found = read_parts(names, clouds)
+    assert distinct_parts(found).tolist() == ["leg", "seat"]
+    assert all(one.known.sum() == 90 for one in found)
 
 
 def test_files_of_clouds(fitted, clouds, tmp_path):

@@ -209,6 +209,8 @@ def test_in_a_grid_search_and_a_pipeline(few):
             ConfigError,
             "names 1 class; two or more are needed; -1 marks an unknown label",
         ),
+        (lambda x, y: (x, [np.nan] * 18), ConfigError, "names no class; two or more are needed$"),
+        (lambda x, y: (x, ["bed", ""] * 9), ConfigError, "names 1 class; two or more are needed$"),
         (
             lambda x, y: ([trimesh.creation.box(), *x[1:]], y),
             ShapeError,
@@ -349,7 +351,10 @@ class NAType:
 
 @pytest.mark.parametrize(
     ("label", "unknown"),
-    [(NAType(), True), (None, True), (np.nan, True), (-1, True), ("-1", False), (0, False)],
+    [
+        *((NAType(), True), (None, True), (np.nan, True), (-1, True), ("-1", False), (0, False)),
+        *(("", True), (" \t", True), (np.str_(""), True)),
+    ],
 )
 def test_which_labels_are_unknown(label, unknown):
     assert is_unknown(label) is unknown

@@ -144,5 +144,8 @@ def test_a_run_is_loaded_like_its_weights(trained_run, tmp_path):
     student = Run(trained_run).meta["student"]
     other = pointmcd.create_model(student, trained_run, num_classes=7)
     assert other(torch.rand(2, 64, 3)).shape == (2, 7)
-    with pytest.raises(PointMCDError, match=r"holds no model\.safetensors"):
+    with pytest.raises(PointMCDError, match=r"neither a folder of exported weights"):
         pointmcd.from_pretrained(tmp_path)
+    names = ", ".join(pointmcd.list_pretrained())
+    with pytest.raises(PointMCDError, match=rf"^pointnet-none: is neither .* pointmcd: {names}$"):
+        pointmcd.from_pretrained("pointnet-none")

@@ -141,6 +141,15 @@ def test_points_that_a_camera_did_not_measure_are_left_out(tmp_path, suffix):
     assert "without 2 points that are NaN" in notes
 
 
+def test_rows_without_content_are_counted(tmp_path):
+    gaps = np.insert(POINTS, [2, 5], np.nan, axis=0)
+    path = tmp_path / "a.csv"
+    text = write(tmp_path, "xyz", gaps).read_text().replace(" ", ",")
+    path.write_text(text.replace("nan", ""))
+    read_cloud(path, 16, 0, notes=(notes := []))
+    assert "without 2 points that are NaN" in notes
+
+
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_cloud_without_any_coordinate(tmp_path, suffix):
     refused(write(tmp_path, suffix, np.full_like(POINTS, np.nan)), "no point has coordinates")

@@ -78,7 +78,7 @@ RIGHT = {
     "a comment of as many words": table("# points of a chair\n", " ", "", " 7 8"),
     "ROS": table("%time,field.x,field.y,field.z\n", ",", "{}.5,"),
     "p before the letter": table("# t px py pz\n", " ", "{}.5 "),
-    "rows of separators": table("x,y,z\n") + ",,\n , ,\n",
+    "lines of blanks": table("x,y,z\n").replace("\n", "\n \t\n"),
     "ended as DOS did": table("", " ") + "\x1a",
     "padded": table("", " ") + "\0\0",
     "shares of colours behind": table("", " ", "", " 0.5 0.25 0.125"),
@@ -89,6 +89,27 @@ RIGHT = {
 @pytest.mark.parametrize("kind", RIGHT)
 def test_right(kind):
     np.testing.assert_allclose(read_table(RIGHT[kind].encode()).points, POINTS, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        table("x,y,z\n").replace("\n", "\n , ,\n"),
+        table("", ";").replace("\n", "\n;;\n").replace("-2.1", ";;\n-2.1"),
+        table("x\ty\tz\n", "\t").replace("\n", "\n\t\t\n"),
+        table("0,1,2\n").replace("\n", "\n,,\n"),
+        table("x,y,z,label\n", ",", "", ",a").replace("\n", "\n,,,\n"),
+    ],
+)
+def test_rows_without_content_are_nan(text):
+    gaps = np.insert(POINTS, [0, 1, 2, 3], np.nan, axis=0)
+    np.testing.assert_allclose(read_table(text.encode()).points, gaps, atol=1e-12)
+
+
+def test_features_of_rows_without_content_are_nan():
+    text = table("x,y,z,r,g,b\n", ",", "", ",1,2,3").replace("\n", "\n,,,,,\n", 2)
+    colours = read_table(text.encode(), features=("colours",)).features["colours"]
+    np.testing.assert_array_equal(np.isnan(colours), [[n in (0, 2)] * 3 for n in range(5)])
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "latin-1"])

@@ -81,7 +81,19 @@ def test_a_folder_without_a_run(tmp_path):
     (tmp_path / "distilled" / "run.json").write_text("{}")
     (tmp_path / "lite0").mkdir()
     (tmp_path / "lite0" / "teacher.json").write_text("{}")
+    teachers = tmp_path / "store" / "teachers"
+    (teachers / "half").mkdir(parents=True)
+    (teachers.parent / "store.json").write_text("{}")
+    (teachers / ".lite0-x.lock").touch()
+    unfinished = "is not a run folder; this teacher is not finished: run the same pointmcd teach"
     for name, text in (
+        ("store/teachers/lite0-x", f"lite0-x: {unfinished} again"),
+        ("store/teachers/half", f"half: {unfinished} again"),
+        (
+            "store/teachers/lite0",
+            f"lite0: is not a run folder (it does not exist); make one with pointmcd teach"
+            f" {teachers.parent}, and --task features where nothing is labelled",
+        ),
         ("notes", "notes: is not a run folder (no run.json); make one with pointmcd train"),
         ("other/one", "one: is not a run folder (it does not exist); make one with pointmcd train"),
         ("distiled", f"(it does not exist); did you mean {tmp_path / 'distilled'}?"),

@@ -85,7 +85,7 @@ def predict(
         raise UsageError("predict: --csv FILE and --json: choose one")
     if csv is not None:
         check_free("--csv", csv, overwrite, reads=(labels, *files))
-    from pointmcd.inference.files import find_files, labelled_files
+    from pointmcd.inference.files import find_files, labelled_files, refuse_guesses
     from pointmcd.inference.predict import predictions
     from pointmcd.progress import console, note, progress_bar
 
@@ -94,6 +94,8 @@ def predict(
     for text in filter(None, (passed_over, unused)):
         note(text)
     found = [path for path in found if path not in given]
+    if sort_into is not None:
+        refuse_guesses(sort_into, found, given)
     every: list[Prediction] = []
     with progress_bar(shown=len(found) > _FEW) as progress:
         task = progress.add_task("predict", total=len(found), note="")
@@ -114,7 +116,7 @@ def predict(
     _write(every, json, csv)
     if sort_into is not None:
         classes = {one.path: _class(one, min_confidence) for one in known}
-        _sort(given | classes, sort_into, link)
+        _sort(given, classes, sort_into, link)
         if not json:
             print_line(str(sort_into))
     for fault in faults[:-1]:
@@ -153,13 +155,10 @@ def _is_calibrated(place: str | Path) -> bool:
 
 
 def _known(name: str) -> str:
-    from pointmcd.training.weights import is_weights, list_pretrained
+    from pointmcd.training.weights import is_weights, no_weights
 
     if not is_weights(name):
-        raise UsageError(
-            f"predict: --pretrained {name}: is neither a folder of exported weights nor one of"
-            f" those that come with pointmcd: {', '.join(list_pretrained())}"
-        )
+        raise UsageError(f"predict: --pretrained {no_weights(name)}")
     return name
 
 
@@ -186,12 +185,13 @@ def _class(one: "Prediction", least: float) -> str:
     return _UNSURE if unsure else one.cells()["class"]
 
 
-def _sort(labels: dict[Path, str], folder: Path, link: bool) -> None:
-    """Sort files into folders of their classes, and say how many went where."""
+def _sort(given: dict[Path, str], classes: dict[Path, str], folder: Path, link: bool) -> None:
+    """Sort files into folders of their given or predicted classes; say how many went where."""
     from pointmcd.inference.files import sort_into
     from pointmcd.progress import console
 
-    placed = set(sort_into(folder, list(labels), list(labels.values()), link))
+    labels = given | classes
+    placed = set(sort_into(folder, list(labels), list(labels.values()), link, given))
     counts = Counter(path.parent.name for path in placed)
     told = ", ".join(f"{label} {count}" for label, count in sorted(counts.items()))
     same = f" ({len(labels) - len(placed)} are the same as others)" * (len(placed) < len(labels))

@@ -92,7 +92,11 @@ def place_sources(
     shapes = []
     for place, file in order:
         twin = first.setdefault(place.name, file)
-        fault = None if twin is file else f"same name as {twin}"
+        fault = (
+            None
+            if twin is file
+            else f"same name as {twin}; rename one if they are different shapes"
+        )
         shapes.append(kind(place.name, place.label, place.split, tree.file(file), fault))
     _check_classes(tree, {place.label for place in placed if place.label is not None})
     place, file = order[0]

@@ -319,12 +319,14 @@ def check_kinds(what: str, labels: Sequence[Any], each: str = "shape") -> None:
 
 
 def is_unknown(label: Any) -> bool:
-    """Return whether a label is None, NaN, pandas' NA, or -1."""
+    """Return whether a label is None, NaN, pandas' NA, -1, or a blank text."""
     if isinstance(label, np.ndarray):
         return False
+    if isinstance(label, str):
+        return not label.strip()
     if label is None or type(label).__name__ == "NAType":  # pandas'
         return True
-    return label != label or (not isinstance(label, str) and label == -1)
+    return bool(label != label or label == -1)
 
 
 def plain(label: Any) -> Any:

@@ -46,8 +46,8 @@ class PointCloudClassifier(ClassifierMixin, PointCloudEstimator):  # type: ignor
 
     Shapes are an array [S, N, 3], a list of arrays [N, 3], or paths of meshes or clouds; their y
     axis points up unless `up` says otherwise. Shapes without a known label take part, as in
-    scikit-learn's semi-supervised estimators: their y is None, NaN or -1, and the student learns
-    from what the teacher says of them. That is where distillation pays.
+    scikit-learn's semi-supervised estimators: their y is None, NaN, -1 or a blank text, and the
+    student learns from what the teacher says of them. That is where distillation pays.
 
     Args:
         student: point encoder, as `pointmcd train --student` takes it.
@@ -87,7 +87,7 @@ class PointCloudClassifier(ClassifierMixin, PointCloudEstimator):  # type: ignor
         self.classes_ = np.unique([one for one, there in zip(labels, known, strict=True) if there])
         if len(self.classes_) < 2:
             told = "1 class" if len(self.classes_) else "no class"
-            minus = "; -1 marks an unknown label: name that class otherwise" * (not all(known))
+            minus = "; -1 marks an unknown label: name that class otherwise" * _has_minus(labels)
             raise ConfigError(f"y: names {told}; two or more are needed{minus}")
         place = {one: f"{number:06d}" for number, one in enumerate(self.classes_.tolist())}
         names = [place[plain(one)] if k else None for one, k in zip(labels, known, strict=True)]
@@ -277,6 +277,10 @@ def _check_file(path: Path, place: int) -> None:
         refuse_other_files(path)
     except ShapeError as error:
         raise ShapeError(f"X[{place}] {error}") from error
+
+
+def _has_minus(labels: Sequence[Any]) -> bool:
+    return any(isinstance(one, int | float | np.number) and one == -1 for one in labels)
 
 
 def _check_labels(labels: Sequence[Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from pointmcd.errors import ConfigError, ShapeError
-from pointmcd.estimators.base import check_kinds, checked_cloud, is_unknown
+from pointmcd.estimators.base import check_kinds, checked_cloud, is_unknown, plain
 from pointmcd.metrics.part_iou import UNLABELLED, mean_ious, shape_ious
 from pointmcd.shapes.cloud_files import parse_cloud
 from pointmcd.shapes.formats import CLOUD_SUFFIXES, read_file
@@ -61,7 +61,7 @@ def _read(file: str | os.PathLike[str], place: int) -> Doubles:
 
 
 def read_parts(labels: Any, clouds: Sequence[Doubles]) -> list[PartLabels]:
-    """Return the parts of the points of each cloud: integers or texts, None or -1 without label.
+    """Return the parts of the points of each cloud: integers or texts; None, -1 or blank: no label.
 
     Raises:
         ConfigError: naming the first that does not fit its cloud, or is neither.
@@ -86,8 +86,8 @@ def _parts(labels: Any, count: int, place: int) -> PartLabels:
         raise ConfigError(f"{what}: has {have} labels for the {count} points of X[{place}]")
     if parts.dtype.kind not in _KINDS:
         raise ConfigError(f"{what}: parts are integers or texts, not {parts.dtype}")
-    if parts.dtype.kind == "U" and np.isin(parts, ("-1", "nan", "None", "")).any():
-        raise ConfigError(f"{what}: has '-1', 'nan', 'None' or '' as text; write None in a list")
+    if parts.dtype.kind == "U" and np.isin(parts, ("-1", "nan", "None")).any():
+        raise ConfigError(f"{what}: has '-1', 'nan' or 'None' as text; write None in a list")
     known = np.array([not is_unknown(one) for one in parts.tolist()])
     values = np.array(parts[known].tolist())
     if values.dtype.kind not in "iuU" and len(values):
@@ -106,7 +106,9 @@ def check_classes(classes: Sequence[Any], count: int) -> Array:
         raise ConfigError(f"classes: X has {count} shapes, classes {len(every)}")
     lacking = next((i for i, one in enumerate(every) if is_unknown(one)), None)
     if lacking is not None:
-        raise ConfigError(f"classes[{lacking}]: is {every[lacking]}; every shape has a class")
+        raise ConfigError(
+            f"classes[{lacking}]: is {plain(every[lacking])!r}; every shape has a class"
+        )
     check_kinds("classes", every)
     return np.unique(every)
 

@@ -55,8 +55,8 @@ class PartSegmenter(PointCloudEstimator):
 
         Args:
             X: the shapes.
-            y: integers or texts [S, N], or a list of such arrays [N_i]; None or -1 for a point
-                without label, None for a shape without any.
+            y: integers or texts [S, N], or a list of such arrays [N_i]; None, -1 or a blank text
+                for a point without label, None for a shape without any.
             classes: of the shapes, [S]; None: all are of one.
 
         Raises:
@@ -71,8 +71,10 @@ class PartSegmenter(PointCloudEstimator):
         if len(self.parts_) < 2:
             told = "1 part" if len(self.parts_) else "no part"
             raise ConfigError(f"y: names {told}; two or more are needed")
-        self.classes_ = None if classes is None else check_classes(classes, len(clouds))
-        ids = self._class_ids(classes, len(clouds))
+        self.classes_, ids = None, np.zeros(len(clouds), dtype=np.int64)
+        if classes is not None:
+            self.classes_ = check_classes(classes, len(clouds))
+            ids = np.searchsorted(self.classes_, np.array(list(classes)))
         self.class_parts_ = [
             distinct_parts([parts[i] for i in np.flatnonzero(ids == number)])
             for number in range(ids.max() + 1)

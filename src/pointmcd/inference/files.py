@@ -4,7 +4,7 @@ import csv
 import re
 import shutil
 from collections import Counter, defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import chain, count
@@ -19,7 +19,7 @@ from pointmcd.errors import ConfigError, PointMCDError, ShapeError
 from pointmcd.files import read_json, replacing, write_json
 from pointmcd.shapes.formats import CLOUD_SUFFIXES, mesh_suffixes
 
-#: Names of the files that `sort_into` has put into a folder.
+#: The files that `sort_into` has put into a folder, and whether a label of the user's says where.
 _PLACED = ".sorted.json"
 
 
@@ -84,13 +84,13 @@ def _is_written(file: Path) -> bool:
 
 
 def labelled_files(labels: Path, files: Sequence[Path]) -> tuple[dict[Path, str], str]:
-    """Return the class of each file that a label file names, and which of its rows name none.
+    """Return the class of each file that a label file names, and a note of what names none.
 
     A path in the label file is the end of a file's, with or without its suffix.
 
     Raises:
-        ConfigError: when the label file cannot be read, names none of the files, or of one path
-            several files or classes, or a row differs from a file in its suffix alone.
+        ConfigError: when the label file cannot be read, names of one path several files or
+            classes, or a row differs from a file in its suffix alone.
     """
     ends = _ends(files)
     known: dict[Path, str] = {}
@@ -111,10 +111,9 @@ def labelled_files(labels: Path, files: Sequence[Path]) -> tuple[dict[Path, str]
             strangers.append(row)
     for row in strangers:
         _refuse_suffix(row, labels, ends)
-    if not known:
-        raise ConfigError(
-            f"--labels {labels}: names none of the {len(files)} files, such as {files[0]}"
-        )
+    if not known and files:  # as of new files in a folder of their own
+        told = f"names none of the {len(files)} files, such as {files[0]}; all are predicted"
+        return {}, f"{labels}: {told}"
     if strangers == rows[:1] and (header := unnamed_header(rows)):
         return known, f"{labels}: {header}"
     of = f"{len(strangers)} of the {len(rows)} rows of {labels}"
@@ -165,11 +164,47 @@ def write_table(path: Path, rows: Sequence[Mapping[str, str | None]]) -> None:
         writer.writerows(rows)
 
 
-def sort_into(folder: Path, files: Sequence[Path], labels: Sequence[str], link: bool) -> list[Path]:
+def refuse_guesses(folder: Path, files: Sequence[Path], labelled: Collection[Path]) -> None:
+    """Refuse to sort by guesses what an earlier call has sorted by labels.
+
+    Args:
+        folder: the folder that files are sorted into.
+        files: those that a model is to guess.
+        labelled: those whose labels are known now.
+
+    Raises:
+        ConfigError: naming the first copy.
+    """
+    sure = [copy for copy, is_sure in _placed(folder).items() if is_sure and copy.is_file()]
+    lost = dict.fromkeys(_copies_of([file for file in files if file.is_file()], sure))
+    for copy in _copies_of(labelled, list(lost)):  # of twins, one may be labelled
+        lost.pop(copy, None)
+    if lost:
+        more = f" and {len(lost) - 1:,} more" * (len(lost) > 1)
+        raise ConfigError(
+            f"--sort-into {folder}: your labels put {next(iter(lost))}{more} there, and guesses may"
+            " undo that; give --labels FILE again, or another folder"
+        )
+
+
+def sort_into(
+    folder: Path,
+    files: Sequence[Path],
+    labels: Sequence[str],
+    link: bool,
+    labelled: Collection[Path] = (),
+) -> list[Path]:
     """Copy, or hard-link, files into FOLDER/CLASS; no file is ever replaced.
 
     Of two files of one name the second becomes NAME-2; a file that is there already, the same byte
     for byte, stays as it is. A copy that an earlier call put into another class is removed.
+
+    Args:
+        folder: where the folders of the classes are.
+        files: the files.
+        labels: the class of each.
+        link: whether to link rather than copy.
+        labelled: those of the files whose class the user has told.
 
     Returns:
         where each file is now.
@@ -184,40 +219,56 @@ def sort_into(folder: Path, files: Sequence[Path], labels: Sequence[str], link: 
             _put(path, target, link)
             written.append(target)
         placed.append(target)
-    _move_on(folder, files, placed, written)
+    _move_on(folder, files, placed)
+    sure = {target for path, target in zip(files, placed, strict=True) if path in labelled}
+    _list_copies(folder, written, sure)
     return placed
 
 
-def _move_on(
-    folder: Path, files: Sequence[Path], placed: Sequence[Path], written: Sequence[Path]
-) -> None:
-    """Remove copies that an earlier call put into other classes, and list what this one wrote.
+def _move_on(folder: Path, files: Sequence[Path], placed: Sequence[Path]) -> None:
+    """Remove copies that an earlier call put into other classes.
 
     Only what the list in the folder names is removed: anything else there is the user's own.
     """
     kept = {path.resolve() for path in (*files, *placed)}
-    before = _placed(folder)
-    others: defaultdict[str, list[Path]] = defaultdict(list)
-    for copy in before:
-        if copy.is_file() and copy.resolve() not in kept:
-            others[_unnumbered(copy)].append(copy)
+    there = [copy for copy in _placed(folder) if copy.is_file() and copy.resolve() not in kept]
+    for copy in set(_copies_of(files, there)):
+        copy.unlink()
+
+
+def _list_copies(folder: Path, written: Collection[Path], sure: Collection[Path]) -> None:
+    """Add the copies that a call wrote to the list in a folder, and what labels say of any."""
+    every = _placed(folder) | dict.fromkeys(written, False)
+    there = {
+        copy.relative_to(folder).as_posix(): is_sure or copy in sure
+        for copy, is_sure in sorted(every.items())
+        if copy.exists()
+    }
+    if there:
+        write_json(folder / _PLACED, there)
+
+
+def _placed(folder: Path) -> dict[Path, bool]:
+    """Return the copies that earlier calls have put into a folder, and whether by a label."""
+    manifest = folder / _PLACED
+    names = read_json(manifest) if manifest.exists() else {}
+    if isinstance(names, list):  # of earlier versions, which did not tell
+        names = dict.fromkeys(map(str, names), False)
+    if not isinstance(names, dict):
+        raise PointMCDError(f"{manifest}: is damaged; remove it")
+    return {folder / name: bool(is_sure) for name, is_sure in names.items()}
+
+
+def _copies_of(files: Collection[Path], copies: Collection[Path]) -> Iterator[Path]:
+    """Yield those copies that are of one of the files, by their names and contents."""
+    alike: defaultdict[str, list[Path]] = defaultdict(list)
+    for copy in copies:
+        alike[_unnumbered(copy)].append(copy)
     for file in files:
         named = re.compile(rf"{re.escape(file.stem)}(-\d+)?")
-        for copy in others[_unnumbered(file)]:
-            if named.fullmatch(copy.stem) and copy.exists() and _same(copy, file):
-                copy.unlink()
-    there = {copy.relative_to(folder).as_posix() for copy in (*before, *written) if copy.exists()}
-    if there:
-        write_json(folder / _PLACED, sorted(there))
-
-
-def _placed(folder: Path) -> list[Path]:
-    """Return the copies that earlier calls have put into a folder."""
-    manifest = folder / _PLACED
-    names = read_json(manifest) if manifest.exists() else []
-    if not isinstance(names, list):
-        raise PointMCDError(f"{manifest}: is damaged; remove it")
-    return [folder / str(name) for name in names]
+        for copy in alike[_unnumbered(file)]:
+            if named.fullmatch(copy.stem) and _same(copy, file):
+                yield copy
 
 
 def _unnumbered(file: Path) -> str:

@@ -24,7 +24,7 @@ from pointmcd.shapes.formats import reading
 from pointmcd.tasks.task import InputFile, Labels, Prediction, Task, get_task
 from pointmcd.training.calibration import temperature_of
 from pointmcd.training.model import load_model
-from pointmcd.training.run import Run
+from pointmcd.training.run import Run, holds_teachers
 from pointmcd.training.unlikeness import Labelled, labelled_of
 from pointmcd.training.weights import (
     features_of,
@@ -236,7 +236,7 @@ def _open_run(place: str | Path) -> Run:
     try:
         return Run(place)
     except RunError as error:
-        if Path(place).exists():
+        if Path(place).exists() or holds_teachers(Path(place).parent):
             raise
         known = ", ".join(list_pretrained())
         raise RunError(f"{error}; these weights come with pointmcd: {known}") from error

@@ -22,7 +22,7 @@ from pointmcd.shapes.columns import (
 from pointmcd.shapes.features import named_columns
 from pointmcd.shapes.table_header import is_number, names_and_count
 from pointmcd.shapes.text import decode
-from pointmcd.typing import Array
+from pointmcd.typing import Array, Bools
 
 #: Rows that are looked at to find the separator; all others must agree with them.
 _SAMPLE = 50
@@ -41,7 +41,7 @@ _OTHERS = {"ply": "PLY", "off": "OFF", "coff": "OFF", "noff": "OFF", "solid": "S
 
 
 def read_table(data: bytes, columns: str | None = None, features: Sequence[str] = ()) -> Rows:
-    """Read x, y and z of each row, and features where it has them.
+    """Read x, y and z of each row, NaN of one without content, and features where it has them.
 
     Args:
         data: the file.
@@ -51,8 +51,10 @@ def read_table(data: bytes, columns: str | None = None, features: Sequence[str] 
     Raises:
         FormatError: saying what is wrong with the content.
     """
-    before, rows = _parted(_text(data))
+    before, lines = _parted(_text(data))
+    rows = [line for line in lines if line.strip(_BLANK)]
     separator = _separator(rows)
+    is_full = _full_rows(lines, separator)
     if any('"' in row for row in rows):
         rows = ["\t".join(_split(row, separator)) for row in rows]
         separator = "\t"
@@ -60,6 +62,7 @@ def read_table(data: bytes, columns: str | None = None, features: Sequence[str] 
     fields = [_split(row, separator) for row in rows[: _SAMPLE + 1]]
     if _are_names(fields[0], fields[1:]):
         before, rows, fields = [*before, rows[0]], rows[1:], fields[1:]
+        is_full = np.delete(is_full, is_full.argmax())
     width = max((n for row in fields for n, field in enumerate(row, 1) if field), default=0)
     first = [row[:width] for row in fields]
     names, count = names_and_count(before, separator, first, chosen=columns is not None)
@@ -68,11 +71,32 @@ def read_table(data: bytes, columns: str | None = None, features: Sequence[str] 
         raise FormatError(f"{count} points are announced, but {len(rows)} found; {fault}")
     found = _columns(columns, names, width)
     if found is None:
-        return _by_place(rows, separator, fields, width, features)
+        return _with_gaps(_by_place(rows, separator, fields, width, features), is_full)
     beside = named_columns([cleaned(name) for name in names or ()], features)
     every = [*found, *(column for at in beside.values() for column in at)]
     points, *values = np.split(_load(rows, separator, fields, every), 1 + len(beside), axis=1)
-    return Rows(points, None, dict(zip(beside, values, strict=True)))
+    return _with_gaps(Rows(points, None, dict(zip(beside, values, strict=True))), is_full)
+
+
+def _full_rows(lines: Sequence[str], separator: str | None) -> Bools:
+    """Return which rows have content; those of separators alone are what pandas makes of NaN."""
+    full = [bool(line.strip(_BLANK)) for line in lines]
+    gaps = [separator is not None and line.count(separator) > 1 for line in lines]
+    return np.array([one for one, gap in zip(full, gaps, strict=True) if one or gap])
+
+
+def _with_gaps(rows: Rows, is_full: Bools) -> Rows:
+    """Return rows with NaN for those without content."""
+    if is_full.all() or is_full.sum() != len(rows.points):  # a table that was turned
+        return rows
+
+    def spread(values: Array) -> Array:
+        every = np.full((len(is_full), values.shape[1]), np.nan)
+        every[is_full] = values
+        return every
+
+    features = {name: spread(values) for name, values in rows.features.items()}
+    return Rows(spread(rows.points), rows.note, features)
 
 
 def _columns(columns: str | None, names: list[str] | None, width: int) -> list[int] | None:
@@ -108,19 +132,23 @@ def _text(data: bytes) -> str:
 
 
 def _parted(text: str) -> tuple[list[str], list[str]]:
-    """Return the lines before the first row, and the rows without comments."""
-    lines = [line for line in text.splitlines() if line.strip(_BLANK)]
-    if lines and (other := _OTHERS.get(lines[0].split()[0].lower())):
+    """Return the lines before the first row, and those of the rows without comments.
+
+    Among the latter are lines without content.
+    """
+    lines = text.splitlines()
+    full = [number for number, line in enumerate(lines) if line.strip(_BLANK)]
+    if full and (other := _OTHERS.get(lines[full[0]].split()[0].lower())):
         raise FormatError(f"it is a {other} file by its content; end its name so")
-    first = next((n for n, line in enumerate(lines[:_PREAMBLE]) if _is_row(line)), None)
-    if first is None:
+    place = next((n for n, at in enumerate(full[:_PREAMBLE]) if _is_row(lines[at])), None)
+    if place is None:
         raise FormatError("no points: no line holds three numbers or more")
+    before, first = [lines[at] for at in full[:place]], full[place]
     marks = _COMMENTS if ";" in lines[first] else (*_COMMENTS, ";")
-    rows = lines[first:]
+    rows = lines[full[place - 1] + 1 if place else 0 :]  # the first may have no content
     if any(mark in text for mark in marks):
-        bare = (_TRAILING.sub("", line) for line in rows if not line.lstrip().startswith(marks))
-        rows = [line for line in bare if line.strip(_BLANK)]
-    return lines[:first], rows
+        rows = [_TRAILING.sub("", line) for line in rows if not line.lstrip().startswith(marks)]
+    return before, rows
 
 
 def _is_row(line: str) -> bool:

@@ -280,12 +280,19 @@ def note_changed_code(run: str | Path, meta: Mapping[str, Any]) -> None:
 
 def _instead(path: Path) -> str:
     """What a path is that is no run, and what to do."""
-    if not path.exists():
-        near = get_close_matches(path.name, _runs_in(path.parent), n=1, cutoff=0.4)
-        hint = f"; did you mean {path.parent / near[0]}?" if near else ""
-        return f" (it does not exist){hint or '; make one with pointmcd train'}"
     if (path / "teacher.json").is_file():
         return " but a teacher's; give a run"
+    store = path.parent.parent if holds_teachers(path.parent) else None
+    work = (path.with_name(f".{path.name}{end}") for end in (".lock", ".work.safetensors"))
+    if store and any(place.exists() for place in (path, *work)):
+        return "; this teacher is not finished: run the same pointmcd teach again"
+    if not path.exists():
+        near = get_close_matches(path.name, _runs_in(path.parent), n=1, cutoff=0.4)
+        if near:
+            return f" (it does not exist); did you mean {path.parent / near[0]}?"
+        unlabelled = ", and --task features where nothing is labelled"
+        how = f"teach {store}{unlabelled}" if store else "train"
+        return f" (it does not exist); make one with pointmcd {how}"
     if path.suffix == ".onnx":
         return " but an ONNX file, for ONNX Runtime; give the run that it was exported from"
     what = " but a store" if (path / "store.json").is_file() else ""
@@ -294,8 +301,13 @@ def _instead(path: Path) -> str:
 
 def _runs_in(folder: Path) -> list[str]:
     """Names of the runs in a folder; of the teachers in a store's."""
-    file = "teacher.json" if (folder.parent / "store.json").is_file() else "run.json"
+    file = "teacher.json" if holds_teachers(folder) else "run.json"
     return sorted(found.parent.name for found in folder.glob(f"*/{file}"))
+
+
+def holds_teachers(folder: Path) -> bool:
+    """Return whether a folder is that of a store's teachers."""
+    return folder.name == "teachers" and (folder.parent / "store.json").is_file()
 
 
 def _cell(value: Any) -> str:

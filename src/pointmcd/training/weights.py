@@ -29,6 +29,14 @@ def list_pretrained() -> list[str]:
     return sorted(file.parent.name for file in SHIPPED.glob(f"*/{WEIGHTS}"))
 
 
+def no_weights(place: str | Path) -> str:
+    """Return the error text of a place that holds no weights."""
+    return (
+        f"{place}: is neither a folder of exported weights (pointmcd export RUN --to safetensors)"
+        f" nor one of those that come with pointmcd: {', '.join(list_pretrained())}"
+    )
+
+
 def is_weights(place: str | Path) -> bool:
     """Return whether a place is one of weights: of a folder of them, a name, or on the hub."""
     text = str(place)
@@ -44,10 +52,7 @@ def read_weights(place: str | Path) -> tuple[Path, dict[str, Tensor], dict[str, 
     """
     file = _file(str(place))
     if not file.exists():
-        raise PointMCDError(
-            f"{file.parent}: holds no {file.name}; pointmcd export RUN --to safetensors makes such"
-            f" a folder, and these names come with pointmcd: {', '.join(list_pretrained())}"
-        )
+        raise PointMCDError(no_weights(place))
     tensors, state = load_checkpoint(file)
     about = state.get("about", {})
     if "lesson" in about:
