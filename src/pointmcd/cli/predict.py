@@ -104,8 +104,8 @@ def predict(
             every.append(one)
     known = [one for one in every if one.fault is None]
     faults = [one.fault for one in every if one.fault is not None]
-    if any(hasattr(one, "confidence") for one in known) and (text := _doubt(place, checkpoint)):
-        note(text)
+    if any(hasattr(one, "confidence") for one in known) and (doubt := _doubt(place, checkpoint)):
+        note(doubt)
     if up is None and known and not json:
         note(f"{known[0].up} is taken to point up in the files; --up names another axis")
     _write(every, json, csv)

@@ -103,7 +103,8 @@ def _fitted(run: Run, checkpoint: str) -> dict[str, Any]:
 
 def count_held_out(run: Run) -> int:
     """Return how many shapes a run can be calibrated on: of its folds or validation split."""
-    return max(run.meta["shapes"]["val"], (read_folds(run) or {}).get("shapes", 0))
+    folds = read_folds(run) or {}
+    return max(int(run.meta["shapes"]["val"]), int(folds.get("shapes", 0)))
 
 
 def tell_uncalibrated(run: Run, checkpoint: str = "last") -> str | None:

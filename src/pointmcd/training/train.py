@@ -69,7 +69,8 @@ def train(config: TrainConfig) -> Path:
     with unlock:
         run = main_first(lambda: existing_run(plan))
         if run is not None and run.finished:
-            main_first(lambda: _recalibrate(run, plan.store))
+            with agreed():
+                _recalibrate(run, plan.store)
             return run.path
         # By one process: all would write the same files.
         main_first(lambda: describe_unlabelled(plan.config, plan.store, plan.teacher))
