@@ -126,7 +126,7 @@ def said(estimate, clock, times, capsys):
     """What an estimate says as steps take these seconds, and at which step."""
     for number, seconds in enumerate(times, 1):
         clock[0] += seconds
-        estimate.reach(number, ", without validation")
+        estimate.reach(number, ", validation not counted")
         if text := capsys.readouterr().err:
             return number, text
     return None
@@ -134,7 +134,7 @@ def said(estimate, clock, times, capsys):
 
 def test_an_estimate_is_of_measured_steps(clock, capsys):
     times = [40.0, 1.0, 1.1, 1.08, 9.0]  # the first step, in which code is compiled, is left out
-    line = "about 12 minutes: 680 steps, 1.06 s each (measured on 3), without validation\n"
+    line = "about 12 minutes: 680 steps, 1.06 s each (measured on 3), validation not counted\n"
     estimate = Estimate(680)
     assert said(estimate, clock, times, capsys) == (4, line)
     assert said(estimate, clock, times, capsys) is None  # once
@@ -186,7 +186,9 @@ def test_a_training_says_its_time_within_its_first_steps(tiny_store, tmp_path, c
     )
     train(config)
     (line,) = (one for one in capsys.readouterr().err.splitlines() if one.startswith("about"))
-    pattern = r"about \d+ seconds: 12 steps, [\d.e-]+ s each \(measured on 3\), without validation"
+    pattern = (
+        r"about \d+ seconds: 12 steps, [\d.e-]+ s each \(measured on 3\), validation not counted"
+    )
     assert re.fullmatch(pattern, line)
 
 

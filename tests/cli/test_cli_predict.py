@@ -34,7 +34,7 @@ def test_predict_names_the_bad_file_and_goes_on(cli, trained_run, furniture_root
     status, out, err = cli("predict", trained_run, bad, good, "--device", "cpu")
     assert status == 1
     note, up, line = err.splitlines()
-    assert note.startswith("note: confidences are not calibrated")  # three shapes held out
+    assert note.startswith("note: confidences are not calibrated: 3 shapes were held out, 20 are")
     assert up == UP
     assert line.startswith(f"pointmcd: {bad}: ")
     told = "".join(line.split("│")[1].strip() for line in out.splitlines() if "│" in line)

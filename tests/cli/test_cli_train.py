@@ -5,9 +5,11 @@ import json
 from dataclasses import replace
 
 import pytest
+from store_copies import copy_store, edit_json
 
 from pointmcd.data.labels import LabelRow, write_labels
 from pointmcd.data.store import Store
+from pointmcd.files import read_json
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.run import Run
 from pointmcd.training.train import train
@@ -29,6 +31,7 @@ def configs(monkeypatch):
         return config.folder
 
     monkeypatch.setattr(TRAIN, "train", train)
+    monkeypatch.setattr("pointmcd.cli.train._note_uncalibrated", lambda runs: None)
     return seen
 
 
@@ -153,12 +156,29 @@ def test_a_task_that_nobody_knows(refused, parts_store):
 
 def test_folds_say_how_sure_one_can_be(cli, taught_store, tmp_path):
     options = [*TINY, "--no-distill", "--out", tmp_path / "run"]
-    status, out, _ = cli("train", taught_store, *options, "--folds", 3)
+    status, out, err = cli("train", taught_store, *options, "--folds", 3)
+    assert err.count("12 shapes were held out, 20 are needed to calibrate") == 1
     first, second = out.splitlines()
     assert status == 0
     assert first.startswith("cross-validated accuracy ")
     assert first.endswith("] on 12 labelled shapes (3 folds)")
     assert second == str(tmp_path / "run")
+
+
+def test_labelled_test_shapes_that_folds_leave_out_are_told(cli, taught_store, tmp_path):
+    file = tmp_path / "labels.csv"
+    shapes = [shape for shape in Store(taught_store).shapes if shape.split == "train"]
+    write_labels(file, [LabelRow(shape.name, shape.label) for shape in shapes])
+    store = copy_store(taught_store, tmp_path / "store")
+    options = ["train", store, *TINY, "--no-distill", "--labels", file, "--out", tmp_path / "run"]
+    told = "--folds takes turns with 9 labelled shapes; 6 more are in the test split"
+    source = read_json(store / "plan.json")["source"]
+    for files, remedy in ((True, f"pointmcd prepare {source},labels=none"), (False, "fraction 0")):
+        if not files:
+            edit_json(store / "plan.json", lambda plan: plan.update(source="furniture10"))
+        err = cli(*options, "--folds", 99)[2]  # refused after the note
+        assert [told in line and remedy in line for line in err.splitlines()].count(True) == 1
+    assert told not in cli(*options)[2]
 
 
 def test_folds_of_a_learning_curve_are_refused(cli, taught_store):

@@ -78,6 +78,7 @@ def test_the_file_says_what_it_is(trained_run, exported_run):
     assert told["run"]["settings"] == meta["settings"]
     assert "distance 1" in told["preprocessing"]["scale"]
     assert "parts" not in told
+    assert (told["temperature"], told["calibrated"]) == (1, False)
     (given,) = session_of(exported_run).get_inputs()
     assert (given.name, given.type, given.shape[2]) == ("points", "tensor(float)", 3)
     assert all(isinstance(size, str) for size in given.shape[:2])
@@ -199,7 +200,8 @@ def test_from_the_command_line(cli, quick_run, tmp_path):
     run, path = quick_run(), tmp_path / "a b.onnx"
     status, out, err = cli("export", run, "--out", path, "--checkpoint", "last")
     assert (status, out) == (0, f"{path}\n")
-    latency, size = err.splitlines()
+    latency, note, size = err.splitlines()
+    assert note.startswith("note: confidences are not calibrated: 3 shapes were held out, 20 are")
     assert re.fullmatch(
         r"[\d.e-]+ ms for a shape of 32 points, in ONNX Runtime on \d+ thread.*", latency
     )
@@ -248,7 +250,8 @@ def test_weights_that_come_along_are_exported_by_name(tmp_path):
     name = list_pretrained()[0]
     file = export_run(name, out=tmp_path / "model.onnx")
     model, points = from_pretrained(name).eval(), cloud(2, 100)
-    assert told_by(file) == model.about | {"up": "y"}
+    calibrated = model.about.get("temperature", 1) != 1
+    assert told_by(file) == {"calibrated": calibrated} | model.about | {"up": "y"}
     inputs = {"points": points.numpy()}
     if "labels" in [one.name for one in session_of(file).get_inputs()]:
         inputs["labels"] = np.zeros(2, np.int64)

@@ -17,6 +17,7 @@ from pointmcd.errors import ConfigError, PointMCDError
 from pointmcd.files import write_json
 from pointmcd.inference.export import export_run
 from pointmcd.inference.predict import predict
+from pointmcd.inference.predictor import open_predictor
 from pointmcd.inference.pretrained import (
     create_model,
     from_pretrained,
@@ -146,6 +147,17 @@ def test_the_temperature_of_the_run_is_kept(run_copy, mesh, tmp_path):
     (wanted,) = predict(run_copy, [mesh], checkpoint="last", device="cpu")
     (found,) = predict(folder, [mesh], device="cpu")
     assert found.confidence == wanted.confidence
+
+
+def test_what_leaves_says_whether_it_is_calibrated(run_copy, weights, tmp_path):
+    for known in (False, True):
+        if known:
+            write_json(run_copy / "calibration.json", {"last": {"temperature": 1.0}})
+        folder = export_run(run_copy, "safetensors", tmp_path / str(known))
+        assert from_pretrained(folder).about["calibrated"] is known
+        assert f"calibrated: {str(known).lower()}" in (folder / "README.md").read_text()
+        for place in (run_copy, folder):
+            assert open_predictor(place, device="cpu").calibrated is known
 
 
 def test_weights_of_parts_predict_parts(trained_parts_run, mesh, tmp_path):

@@ -180,6 +180,8 @@ def test_prepare_names_twins(source, settings, files_of, tmp_path):
     assert [note["name"] for note in result.notes] == ["twins", "twins"]
     assert "is one of the labels wrong?" in result.notes[1]["note"]
     assert " of ".join(pair(source)) in result.notes[0]["note"]
+    told = "(told apart by 512 points; similar shapes may be among them)"
+    assert told in result.notes[0]["note"]
     assert "--twins drop" in result.notes[0]["note"]
     assert {shape.split for shape in store.shapes} == {"train", "val", "test"}
     before = files_of(result.store)
@@ -234,6 +236,9 @@ def test_the_note_counts_shapes_and_names_a_few():
     )
     assert "a/9 of b/4, 2 more pairs (twins in store.json); they are left out" in note["note"]
     assert twin_notes([], False, []) == []
+    [note] = twin_notes(twins, True, shapes, 256)
+    told = "6 in test (told apart by 256 points; similar shapes may be among them): a/0"
+    assert told in note["note"]
 
 
 def records(labels, dropped=()):

@@ -4,8 +4,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from store_copies import copy_store, edit_json
 from synthetic_runs import Bench
 
+from pointmcd.data.store import Store
 from pointmcd.errors import RunError
 from pointmcd.report.page import write_report
 
@@ -139,3 +141,17 @@ def test_folder_gets_a_file_and_the_same_page_twice(bench: Bench, tmp_path: Path
 def test_no_runs(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="no runs"):
         write_report([], tmp_path)
+
+
+def test_test_shapes_with_twins_are_counted(bench: Bench, store: Store, tmp_path: Path) -> None:
+    copied = copy_store(store.path, tmp_path / "store")
+    bench.store = str(copied)
+    run, told = bench.run("distilled"), "in train or val (twins in store.json)"
+    assert told not in write([run], tmp_path / "page.html")[0]
+    train, test = ([s.name for s in store.shapes if s.split == one] for one in ("train", "test"))
+    twins = [[train[0], test[0]], [train[1], test[0]], [train[1], test[1]]]
+    for pairs, have in ((twins[:2], "1 of {} test shapes has a"), (twins, "2 of {} test shapes")):
+        edit_json(copied / "store.json", lambda about, pairs=pairs: about.update(twins=pairs))
+        text, _ = write([run], tmp_path / "page.html")
+        assert have.format(len(test)) in text
+        assert told in text

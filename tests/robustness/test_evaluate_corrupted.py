@@ -179,8 +179,20 @@ def test_a_run_may_have_fewer_corruptions_than_what_it_is_held_against(bench):
     ratios = ratios_against(theirs, ours, fewer, "test", "last")
     assert ratios == pytest.approx({"gaussian": 2.0})
     more = result(0.1, 0.1, 0.1, 0.1, names=[*NAMES, "ffd"])
-    with pytest.raises(RunError, match="ffd was evaluated in only one"):
+    with pytest.raises(RunError, match=r"lacks ffd; make it with: .*,ffd$"):
         ratios_against(theirs, ours, more, "test", "last")
+
+
+def test_the_baseline_is_to_be_shown_the_same_corruptions(bench, cli):
+    theirs, ours = bench.run("baseline"), bench.run("distilled")
+    options = ("--corrupt", "lidar,gaussian", "--against", theirs)
+    for shown in (None, NAMES[:1]):
+        if shown:
+            saved(theirs, result(0.1, names=shown))
+        _, _, err = cli("evaluate", ours, *options)
+        assert err.splitlines()[-1].endswith(f"evaluate {theirs} --corrupt lidar,gaussian")
+    _, _, err = cli("evaluate", ours, *options, "--split", "val")
+    assert err.splitlines()[-1].endswith("--split val")
 
 
 def test_runs_of_other_stores_are_not_held_against_each_other(bench, tmp_path):

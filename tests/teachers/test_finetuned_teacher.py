@@ -127,8 +127,11 @@ def test_heads_learn_first_and_a_rate_of_zero_leaves_them(store):
 
 
 @pytest.mark.usefixtures("short")
-def test_it_trains_the_encoder_and_exports_no_features(store):
+def test_it_trains_the_encoder_and_exports_no_features(store, capsys):
     folder = teach(tuned(store, lr=1e-2))
+    said = capsys.readouterr().err
+    assert "heads (teacher) 4/4" in said
+    assert "encoder (teacher) 2/2" in said
     tensors, _ = load_checkpoint(folder / "teacher.safetensors")
     before = ImageEncoder(OWN, seed=0).state_dict()
     changed = [n for n in before if not torch.equal(before[n], tensors[f"encoder.{n}"])]

@@ -98,7 +98,9 @@ def test_a_short_training_is_told(fitted, capsys, epochs, told):
     lesson = fitted(epochs=epochs, batch_size=5)
     assert len(lesson.batches) == 2 * epochs
     note = "note: 198 steps in all (9 shapes, batches of 5, 99 epochs) are few for a teacher; "
-    assert (f"{note}--epochs 500 makes 1,000" in capsys.readouterr().err) == told
+    assert (
+        f"{note}pointmcd teach with --epochs 500 makes 1,000" in capsys.readouterr().err
+    ) == told
 
 
 @pytest.mark.parametrize(("usual", "epochs"), [(1000, 250), (39, 20)])

@@ -9,7 +9,13 @@ from pointmcd.files import read_json, write_json
 from pointmcd.inference.predict import predict
 from pointmcd.metrics.calibration import fit_temperature
 from pointmcd.training import calibration
-from pointmcd.training.calibration import calibrate, held_out, temperature_of
+from pointmcd.training.calibration import (
+    calibrate,
+    held_out,
+    is_calibrated,
+    tell_uncalibrated,
+    temperature_of,
+)
 from pointmcd.training.folds import cross_validate
 from pointmcd.training.run import Run
 from pointmcd.training.train import train
@@ -107,3 +113,30 @@ def test_calibration_comes_before_the_end(make, monkeypatch):
     assert (run.path / "calibration.json").exists()
     calibrate(run, run.open_store())
     assert torch.isfinite(torch.tensor(temperature_of(run, "last")))
+
+
+def test_it_is_told_how_many_shapes_were_held_out(make, monkeypatch):
+    run = Run(train(make("a")))  # 9 train and 3 validation shapes
+    told = "confidences are not calibrated: 3 shapes were held out, 20 are needed to calibrate; "
+    assert tell_uncalibrated(run) == f"{told}label more shapes"  # folds would not do
+    monkeypatch.setattr(calibration, "LEAST_SHAPES", 10)
+    assert "10 are needed to calibrate; train with --folds" in tell_uncalibrated(run)
+    cross_validate(make("a"), 3)
+    monkeypatch.setattr(calibration, "LEAST_SHAPES", 20)
+    assert tell_uncalibrated(run) == f"{told.replace('3 shapes', '12 shapes')}label more shapes"
+    write_json(run.path / "calibration.json", {"last": {"temperature": 1.0}})
+    assert tell_uncalibrated(run) is None
+
+
+def test_folds_calibrate_a_run_that_was_finished_before(make, monkeypatch):
+    monkeypatch.setattr(calibration, "LEAST_SHAPES", 9)
+    run = Run(train(make("a")))
+    assert not is_calibrated(run, "last")
+    cross_validate(make("a"), 3)
+    train(make("a"))
+    assert is_calibrated(run, "last")
+    assert tell_uncalibrated(run) is None
+
+
+def test_tasks_without_probabilities_need_none(trained_parts_run):
+    assert tell_uncalibrated(Run(trained_parts_run)) is None

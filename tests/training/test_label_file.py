@@ -10,6 +10,7 @@ from pointmcd.errors import ConfigError, StoreError
 from pointmcd.evaluation.evaluate import evaluate
 from pointmcd.files import read_json
 from pointmcd.teachers.config import TeachConfig
+from pointmcd.teachers.lessons.classification import ClassificationLesson, ClassificationOptions
 from pointmcd.teachers.stored import read_teacher
 from pointmcd.teachers.teach import teach
 from pointmcd.training.folds import cross_validate
@@ -157,6 +158,31 @@ def test_cross_validation_scores_every_labelled_shape_once(make, store, labels, 
     assert 0 <= found.low < found.accuracy + 1e-9
     assert found.accuracy - 1e-9 < found.high <= 1
     assert read_json(folder / "folds.json")["shapes"] == 6
+
+
+def test_folds_make_the_teacher_of_the_label_file(
+    make, taught_store, labels, tmp_path, capsys, monkeypatch
+):
+    options = classmethod(lambda kind, finetune: ClassificationOptions(epochs=2))
+    monkeypatch.setattr(ClassificationLesson, "default_options", options)
+    store = copy_store(taught_store, tmp_path / "store")
+    config = make("a", store, labels=labels, **FEW)
+    with pytest.raises(ConfigError, match="--folds 7: must be from 2 to the 6"):
+        cross_validate(config, 7)
+    assert not [*store.glob("teachers/*-labels-*")]  # refused before one is made
+    cross_validate(config, 2)
+    said = capsys.readouterr().err
+    assert "few for a teacher" not in said  # its epochs are the lesson's own choice
+    assert "labels (teacher) 2/2" in said
+    assert "all shapes (teacher)" in said
+    assert Run(train(config)).meta["teacher"]["name"] == f"lite0-labels-{labels_digest(labels)}"
+
+
+def test_no_other_teacher_than_the_one_meant_is_made(make, store, labels):
+    before = sorted(store.glob("teachers/*"))
+    with pytest.raises(StoreError, match="no teacher lite0-autoencoder"):
+        cross_validate(make("a", store, labels=labels, **FEW | {"teacher": "lite0-autoencoder"}), 2)
+    assert sorted(store.glob("teachers/*")) == before
 
 
 def test_cross_validation_goes_on_where_it_was_stopped(make, store, labels, monkeypatch):

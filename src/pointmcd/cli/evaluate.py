@@ -156,7 +156,7 @@ def _corrupted(
 
     names = parse_names(corrupt)
     if against is not None:  # refused now, not in some minutes
-        read_corrupted(against, split, "last")
+        read_corrupted(against, split, "last", names)
     result = evaluate_corrupted(run, names, split, store, device)["last"].only(names)
     ratios = ratios_against(against, run, result, split, "last") if against else None
     title = f"{run}: {split}, corrupted, {len(result.names)} shapes, last epoch"

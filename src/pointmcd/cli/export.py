@@ -38,11 +38,15 @@ def export(
     if to == "onnx":
         _check_out(run, out_path, overwrite)
     from pointmcd.inference.export import export_run
-    from pointmcd.progress import console
+    from pointmcd.progress import console, note
+    from pointmcd.training.calibration import tell_uncalibrated
+    from pointmcd.training.run import Run
     from pointmcd.training.weights import WEIGHTS
 
     path = export_run(run, to, out_path, checkpoint, points, half, licence)
     weights = path if path.is_file() else path / WEIGHTS
+    if (run / "run.json").exists() and (text := tell_uncalibrated(Run(run), checkpoint)):
+        note(text)
     console.print(f"{weights.name}: {weights.stat().st_size / 1e6:.1f} MB", soft_wrap=True)
     print_line(str(path))
 

@@ -60,8 +60,10 @@ def without_folds(runs: Iterable[Path]) -> tuple[Path, ...]:
     )
 
 
-def print_labels(file: Path | None, store: Path) -> None:
+def print_labels(file: Path | None, store: Path, folds: bool = False) -> None:
     """Say on standard error what a label file holds, if there is one that names classes.
+
+    With `folds`, also which of these shapes the folds leave out.
 
     What is wrong with the file or the store is left to what comes next, which tells it to all
     processes of a launch.
@@ -80,6 +82,22 @@ def print_labels(file: Path | None, store: Path) -> None:
             console.print(f"{store}: labelled shapes: {', '.join(told)}", soft_wrap=True)
             for text in _doubts(file, opened, known):
                 note(text)
+            if folds and counts["test"]:
+                note(_untried(opened, len(known) - counts["test"], counts["test"]))
+
+
+def _untried(store: "Store", tried: int, tested: int) -> str:
+    """Say that folds leave out the labelled test shapes, and how to have these count as well."""
+    from pointmcd.files import read_json
+
+    source = Path(read_json(store.path / "plan.json")["source"])
+    remedy = "prepare with --test-fraction 0, which draws no test split"
+    if source.exists():  # files of one's own: whether drawn or of folders, their splits go
+        remedy = f"pointmcd prepare {source},labels=none makes a store without test split"
+    return (
+        f"{store.path}: --folds takes turns with {tried} labelled shapes; {tested} more are in the"
+        f" test split, which stays out. To have all count: {remedy}"
+    )
 
 
 def _doubts(file: Path, store: "Store", known: Sequence["ShapeRecord"]) -> Iterator[str]:

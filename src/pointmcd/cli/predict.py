@@ -106,11 +106,8 @@ def predict(
             every.append(one)
     known = [one for one in every if one.fault is None]
     faults = [one.fault for one in every if one.fault is not None]
-    if any(hasattr(one, "confidence") for one in known) and not _is_calibrated(place):
-        note(
-            "confidences are not calibrated: fewer than 20 labelled shapes were held out"
-            " (train --folds holds out each of them in turn)"
-        )
+    if any(hasattr(one, "confidence") for one in known) and (doubt := _doubt(place, checkpoint)):
+        note(doubt)
     if up is None and known and not json:
         note(f"{known[0].up} is taken to point up in the files; --up names another axis")
     _write(every, json, csv)
@@ -146,12 +143,13 @@ def _tell(one: "Prediction", found: dict[str, Any]) -> dict[str, Any]:
     return {"file": str(one.path), **found, **read, "error": one.fault}
 
 
-def _is_calibrated(place: str | Path) -> bool:
-    """Return whether a run has a temperature; exported weights and teachers are not asked."""
-    from pointmcd.training.calibration import CALIBRATION
+def _doubt(place: str | Path, checkpoint: str) -> str | None:
+    """Say that a run has no temperature; exported weights and teachers are not asked."""
+    from pointmcd.training.calibration import tell_uncalibrated
+    from pointmcd.training.run import Run
 
-    folder = Path(place)
-    return (folder / CALIBRATION).exists() or not (folder / "run.json").exists()
+    run = (Path(place) / "run.json").exists()
+    return tell_uncalibrated(Run(place), checkpoint) if run else None
 
 
 def _known(name: str) -> str:

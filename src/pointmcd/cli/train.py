@@ -1,6 +1,6 @@
 """`pointmcd train`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -60,7 +60,8 @@ def train_command(arguments: Sequence[str]) -> Callable[..., None]:
             at_once: With --seeds, --folds or --learning-curve, how many runs are trained at a time,
                 each in a process of its own. On a CPU take one for each core; a GPU takes several.
             folds: Cross-validate first: K runs that hold out the labelled shapes in turn, for an
-                accuracy where there is no test split. With --seeds the baseline too.
+                accuracy where there is no test split. With --seeds the baseline too. The teacher of
+                a label file is made where it is absent.
             form: Form of the comparison that --seeds ends with.
         """
         from pointmcd.training.processes import is_main
@@ -83,19 +84,21 @@ def train_command(arguments: Sequence[str]) -> Callable[..., None]:
         if no_distill:
             settings = replace(settings, teacher=None)
         elif distill == "auto":
-            settings = _decided(settings, seeds)
+            settings = _decided(settings, seeds, folds)
         if is_main():
-            print_labels(settings.labels, settings.store)
+            print_labels(settings.labels, settings.store, folds is not None)
         if seeds is not None:
             _compare_seeds(settings, seeds, at_once, folds, form)
             return
         if folds is not None:
             _cross_validate(settings, folds, at_once)
-        for folder in run_all(settings, at_once=at_once) if learning_curve else [run(settings)]:
-            if is_main():
+        runs = run_all(settings, at_once=at_once) if learning_curve else [run(settings)]
+        if is_main():
+            for folder in runs:
                 if folds is not None:
                     _evaluate_folds(folder, settings.device)
                 print_line(str(folder))
+            _note_uncalibrated(runs)
 
     return train
 
@@ -113,6 +116,17 @@ def _completed(settings: TrainConfig, file: Path | None, recipe: str) -> TrainCo
     )
 
 
+def _note_uncalibrated(runs: Iterable[Path]) -> None:
+    """Say once why confidences are not calibrated though shapes were held out."""
+    from pointmcd.progress import note
+    from pointmcd.training.calibration import count_held_out, tell_uncalibrated
+    from pointmcd.training.run import Run
+
+    texts = [tell_uncalibrated(run) for run in map(Run, runs) if count_held_out(run)]
+    for text in dict.fromkeys(filter(None, texts)):
+        note(text)
+
+
 def _evaluate_folds(run: Path, device: str) -> None:
     """Keep what the folds said, for `compare` and `report`."""
     from pointmcd.evaluation.evaluate import evaluate
@@ -120,7 +134,7 @@ def _evaluate_folds(run: Path, device: str) -> None:
     evaluate(run, "folds", device=device)
 
 
-def _decided(config: TrainConfig, seeds: str | None) -> TrainConfig:
+def _decided(config: TrainConfig, seeds: str | None, folds: int | None) -> TrainConfig:
     """Return the settings that were decided on, of several seeds by the first."""
     from pointmcd.evaluation.seeds import read_seeds
     from pointmcd.progress import note
@@ -130,6 +144,7 @@ def _decided(config: TrainConfig, seeds: str | None) -> TrainConfig:
 
     if seeds is not None:
         config = replace(config, seed=read_seeds(seeds)[0])
+    if seeds is not None or folds is not None:
         make_teacher(config)
     decision = decide(config)
     if is_main():
@@ -148,9 +163,10 @@ def _compare_seeds(
     if is_main():
         records = [row for one in found for row in comparison_records(one)]
         print_tables(list(map(comparison_table, found)), form, records)
-        for variant in found[-1].all_variants if form == TEXT else ():
-            for result in variant.results:
-                print_line(str(result.path))
+        runs = [one.path for variant in found[-1].all_variants for one in variant.results]
+        for path in runs if form == TEXT else ():
+            print_line(str(path))
+        _note_uncalibrated(runs)
 
 
 def _cross_validate(config: TrainConfig, folds: int, at_once: int) -> None:

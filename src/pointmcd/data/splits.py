@@ -14,6 +14,9 @@ from pointmcd.typing import Indices
 _NAMED = 10
 #: Share of a class above which a note says how much of it twins are.
 _MUCH = 0.2
+#: Points of a shape below which shapes that are merely similar are taken for twins: of furniture10
+#: 3 pairs by 256 points, 2 by 512, none by 1,024 (docs/honest-numbers.md).
+_SURE_POINTS = 1024
 
 
 def hold_out(
@@ -179,13 +182,16 @@ def part_notes(
 
 
 def twin_notes(
-    twins: Sequence[Sequence[str]], dropped: bool, shapes: Sequence[Mapping[str, Any]]
+    twins: Sequence[Sequence[str]],
+    dropped: bool,
+    shapes: Sequence[Mapping[str, Any]],
+    points: int = _SURE_POINTS,
 ) -> list[dict[str, str]]:
     """Note the near-duplicates of test shapes in train and val, the first of them by name.
 
     `twins` are pairs of names: of a shape in train or val, and of a test shape; `shapes` are those
-    of the store, where the split of a shape that is left out is none. Twins of different classes
-    are noted separately.
+    of the store, where the split of a shape that is left out is none; `points` is how many each
+    has. Twins of different classes are noted separately.
     """
     if not twins:
         return []
@@ -199,7 +205,11 @@ def twin_notes(
         if dropped
         else f"results on the test split flatter; --twins drop leaves out {share}; keep is silent"
     )
-    note = f"{own} in train or val are near-duplicates of {test} in test: {', '.join(pairs + more)}"
+    few = f" (told apart by {points} points; similar shapes may be among them)"
+    note = (
+        f"{own} in train or val are near-duplicates of {test} in test"
+        f"{few * (points < _SURE_POINTS)}: {', '.join(pairs + more)}"
+    )
     notes = [{"name": "twins", "note": f"{note}; {remedy}"}]
     known = [pair for pair in twins if None not in {labels[name] for name in pair}]
     if apart := [pair for pair in known if labels[pair[0]] != labels[pair[1]]]:

@@ -12,7 +12,7 @@ from pointmcd.evaluation.comparison_table import Comparison
 from pointmcd.evaluation.evaluate import evaluate
 from pointmcd.evaluation.shape_sets import FOLDS, REST
 from pointmcd.training.config import TrainConfig, beside
-from pointmcd.training.folds import cross_validate, plan_folds
+from pointmcd.training.folds import check_folds, cross_validate, plan_folds
 from pointmcd.training.processes import join, process_count
 from pointmcd.training.several import check_at_once, make_teacher, train_all
 from pointmcd.training.trackers import check_trackers
@@ -43,7 +43,8 @@ def train_seeds(
     """Train a run and its baseline with each seed, evaluate them, and compare them.
 
     The baseline has the same settings but no teacher; settings without a teacher are trained alone.
-    Teachers of few labels are made for each seed where they are absent. What is finished is kept.
+    Teachers of a fraction of the labels, for each seed, or of a label file are made where they are
+    absent. What is finished is kept.
 
     Args:
         config: the settings; with `out`, the run folders are OUT-VARIANT-sSEED.
@@ -75,10 +76,13 @@ def train_seeds(
     runs = [_seeded(variant, seed) for seed in seeds for variant in variants]
     if folds is not None:
         for run in runs:
-            plan_folds(run, folds)
+            check_folds(run, folds)
     for run in runs:
         make_teacher(run)
-        if folds is not None:
+    if folds is not None:
+        for run in runs:
+            plan_folds(run, folds)
+        for run in runs:
             cross_validate(run, folds, at_once)
     for done in train_all(runs, at_once):
         for split in splits:

@@ -140,7 +140,11 @@ def _store_of(run: Run) -> Store | None:
 def _weights(place: Path, checkpoint: str, points: int | None, half: bool) -> _Export:
     trained = open_trained(place, checkpoint, _CPU)
     told: dict[str, Any] = trained.model.about  # type: ignore[assignment]
-    described = told | {"up": trained.up, "temperature": trained.temperature}  # older have neither
+    described = told | {  # older have none of these
+        "up": trained.up,
+        "temperature": trained.temperature,
+        "calibrated": trained.calibrated,
+    }
     write = partial(write_student_onnx, trained, points=points, about=described, store=None)
     return _Export(trained.model, described, partial(_refuse_card, place), write)
 

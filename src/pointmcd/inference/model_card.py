@@ -15,7 +15,7 @@ from pointmcd.inference.teacher import Teacher
 from pointmcd.shapes.features import channel_names
 from pointmcd.teachers.settings import config_of
 from pointmcd.templates import load_template
-from pointmcd.training.calibration import temperature_of
+from pointmcd.training.calibration import is_calibrated, temperature_of
 from pointmcd.training.finetune import stores_of_labels
 from pointmcd.training.run import Run
 
@@ -46,6 +46,7 @@ def about(run: Run, model: nn.Module, checkpoint: str) -> dict[str, Any]:
         **run.task.described_labels(run.labels),
         "points": run.config.points,
         "temperature": temperature_of(run, checkpoint),
+        "calibrated": is_calibrated(run, checkpoint),
         "channels": channel_names(run.features),
         "up": run.up,
         "preprocessing": PREPROCESSING,

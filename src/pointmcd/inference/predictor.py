@@ -22,7 +22,7 @@ from pointmcd.shapes.clouds import WholeCloud, cloud_order, normalise_cloud
 from pointmcd.shapes.features import chosen_kinds, count_channels
 from pointmcd.shapes.formats import reading
 from pointmcd.tasks.task import InputFile, Labels, Prediction, Task, get_task
-from pointmcd.training.calibration import temperature_of
+from pointmcd.training.calibration import is_calibrated, temperature_of
 from pointmcd.training.model import load_model
 from pointmcd.training.run import Run, holds_teachers
 from pointmcd.training.unlikeness import Labelled, labelled_of
@@ -49,6 +49,8 @@ class Predictor:
         up: the axis that points up in the shapes that it learnt from; None where that is not known.
         model: the model, on its device.
         temperature: what its output is divided by, for calibrated probabilities.
+        calibrated: whether it was fitted; False: too few shapes were held out, and confidences are
+            not to be taken at their word.
         labelled: the shapes whose labels it knew; None where that is not known.
     """
 
@@ -60,6 +62,7 @@ class Predictor:
     up: str | None
     model: nn.Module
     temperature: float
+    calibrated: bool
     labelled: Labelled | None = None
 
     @property
@@ -227,6 +230,7 @@ def open_trained(place: str | Path, checkpoint: str, device: torch.device) -> Pr
         run.up,
         load_model(run, checkpoint, device),
         temperature_of(run, checkpoint),
+        is_calibrated(run, checkpoint),
         labelled_of(run, checkpoint),
     )
 
@@ -245,6 +249,7 @@ def _open_run(place: str | Path) -> Run:
 def _of_weights(place: str, device: torch.device) -> Predictor:
     model = from_pretrained(place).to(device).eval()
     about: dict[str, Any] = model.about  # type: ignore[assignment]
+    temperature = about.get("temperature", 1.0)  # of exports before it was kept
     return Predictor(
         place,
         get_task(about["task"]),
@@ -253,5 +258,6 @@ def _of_weights(place: str, device: torch.device) -> Predictor:
         features_of(about),
         up_of(about, place),
         model,
-        about.get("temperature", 1.0),  # of exports before it was kept
+        temperature,
+        about.get("calibrated", temperature != 1),
     )

@@ -145,7 +145,7 @@ def _finish(plan: Plan, notes: Sequence[dict[str, str]]) -> PrepareResult:
         del content["coordinates"]
     noted = [note for shard in shards.values() for note in shard["notes"]]
     noted += _lost_variants(failed)
-    told = twin_notes(twins, plan.config.twins == "drop", content["shapes"])
+    told = twin_notes(twins, plan.config.twins == "drop", content["shapes"], plan.config.points)
     told += _lost_classes(plan, content["classes"])
     content["notes"] = [*notes, *noted, *content["notes"], *told]
     write_json(store / "store.json", content)

@@ -64,7 +64,9 @@ def page_content(
         "evidence": evidence,
         "cards": [_card(one, found, colours[one.label]) for one, found in main.rows],
         "tables": [_table(comparison) for comparison in comparisons],
-        "notes": list(dict.fromkeys([*notes(main), *_notes_of_sets(comparisons)])),
+        "notes": list(
+            dict.fromkeys([*notes(main), *_notes_of_sets(comparisons), *_twins(store, comparisons)])
+        ),
         "warnings": main.warnings,
         "differences": _differences(main, colours),
         "curves": svg_uri(curves) if curves else None,
@@ -89,6 +91,21 @@ def page_content(
 def _notes_of_sets(comparisons: Sequence[Comparison]) -> list[str]:
     every = (SHAPE_SETS[comparison.split].note for comparison in comparisons)
     return [note for note in every if note]
+
+
+def _twins(store: Store | str, comparisons: Sequence[Comparison]) -> list[str]:
+    """Note how many test shapes have twins among those that training saw, if any have."""
+    counts = [comparison.count for comparison in comparisons if comparison.split == "test"]
+    if isinstance(store, str) or not counts:
+        return []
+    splits = {shape.name: shape.split for shape in store.shapes}
+    seen = [
+        test for own, test in store.meta.get("twins", []) if splits.get(own) in ("train", "val")
+    ]
+    count = len({test for test in seen if splits.get(test) == "test"})
+    have = "has a near-duplicate" if count == 1 else "have near-duplicates"
+    note = f"{count} of {counts[0]} test shapes {have} in train or val (twins in store.json):"
+    return [f"{note} results on the test split flatter."] * (count > 0)
 
 
 def main_variant(comparison: Comparison) -> int:

@@ -117,14 +117,25 @@ def write_corrupted(
     write_json(run / f"{stem}.json", {**text, **result.as_dict()})
 
 
-def read_corrupted(run: Path, split: str, checkpoint: str) -> tuple[CorruptionResult, str]:
+def read_corrupted(
+    run: Path, split: str, checkpoint: str, wanted: Sequence[str] = ()
+) -> tuple[CorruptionResult, str]:
     """Read what `evaluate --corrupt` wrote, and which weights made it.
 
+    Args:
+        run: the folder of the run.
+        split: that was evaluated.
+        checkpoint: "last" or "best".
+        wanted: corruptions that must be there.
+
     Raises:
-        RunError: when it is absent, damaged, or of clouds that this version makes otherwise.
+        RunError: when it is absent, damaged, of clouds that this version makes otherwise, or lacks
+            a corruption.
     """
     file = run / f"corrupted-{split}-{checkpoint}.npz"
-    again = f"make it with: pointmcd evaluate {run} --corrupt all"
+    names_wanted = "all" if {*wanted} in (set(), {*CORRUPTIONS}) else ",".join(wanted)
+    of_split = "" if split == "test" else f" --split {split}"
+    again = f"make it with: pointmcd evaluate {run} --corrupt {names_wanted}{of_split}"
     arrays = read_arrays(file, again)
     try:
         version, weights = int(arrays.pop("version")), str(arrays.pop("weights"))
@@ -140,6 +151,8 @@ def read_corrupted(run: Path, split: str, checkpoint: str) -> tuple[CorruptionRe
         ) from error
     if version != CORRUPTION_VERSION:
         raise RunError(f"{file}: of corruptions that have changed since; {again}")
+    if lacking := [name for name in wanted if name not in result.found]:
+        raise RunError(f"{file}: lacks {', '.join(lacking)}; {again}")
     return result, weights
 
 
@@ -154,8 +167,7 @@ def ratios_against(
     stores = {Run(path).meta["store_fingerprint"] for path in (run, baseline)}
     if len(stores) > 1:
         raise RunError(f"{run} and {baseline}: trained on different stores; use runs of one")
-    theirs, _ = read_corrupted(baseline, split, checkpoint)
-    _refuse_odd(run, baseline, result.found.keys() - theirs.found.keys())
+    theirs, _ = read_corrupted(baseline, split, checkpoint, list(result.found))
     return corruption_errors(result.errors, theirs.errors)
 
 
@@ -182,7 +194,7 @@ def _refuse_odd(first: Path, second: Path, odd: set[str]) -> None:
     if odd:
         raise RunError(
             f"{first} and {second}: {min(odd)} was evaluated in only one; run pointmcd evaluate"
-            " RUN --corrupt all for both"
+            f" RUN --corrupt {','.join(sorted(odd))} for both"
         )
 
 

@@ -65,6 +65,9 @@ class TrainedLesson(Lesson):
     #: well with a larger one, chosen on the validation split.
     finetune_lr: ClassVar[float] = 1e-4
 
+    #: What its progress is called.
+    stage = "teacher"
+
     options: TrainedOptions
 
     @classmethod
@@ -86,6 +89,15 @@ class TrainedLesson(Lesson):
     @property
     def _epochs(self) -> int:
         return self.options.epochs or max(_LEAST_EPOCHS, math.ceil(_STEPS / self._steps))
+
+    @property
+    def _chosen_epochs(self) -> bool:
+        """Whether the epochs are others than the lesson's own choice.
+
+        Teachers of folds are given those of the run's teacher, whoever chose them.
+        """
+        given, usual = self.read_options(self.config), self.default_options(self.config.finetune)
+        return bool(vars(given)["epochs"] != vars(usual)["epochs"])
 
     @property
     def begun(self) -> bool:
@@ -110,11 +122,11 @@ class TrainedLesson(Lesson):
             self.teacher.parameters(), lr=options.lr, weight_decay=options.weight_decay
         )
         start = _resume(self, optimizer)
-        if "epochs" in self.config.given_options and steps * epochs < _FEW_STEPS:
+        if self._chosen_epochs and steps * epochs < _FEW_STEPS:
             _warn_of_few_steps(self, steps, epochs)
         estimate, timer = Estimate(steps * (epochs - start)), SaveTimer()
         with progress_bar() as progress:
-            task = progress.add_task("teacher", total=epochs, completed=start, note="")
+            task = progress.add_task(self.stage, total=epochs, completed=start, note="")
             for epoch in range(start, epochs):
                 share = 0.5 * (1 + float(np.cos(np.pi * epoch / epochs)))
                 for group in optimizer.param_groups:
@@ -141,8 +153,8 @@ def _warn_of_few_steps(lesson: TrainedLesson, steps: int, epochs: int) -> None:
     size = lesson.options.batch_size
     note(
         f"{steps * epochs} steps in all ({len(lesson.train)} shapes, batches of {size},"
-        f" {epochs} epochs) are few for a teacher; --epochs {math.ceil(_STEPS / steps)} makes"
-        f" {_STEPS:,}",
+        f" {epochs} epochs) are few for a teacher; pointmcd teach with"
+        f" --epochs {math.ceil(_STEPS / steps)} makes {_STEPS:,}",
         kind="few steps of a teacher",
     )
 

@@ -87,6 +87,41 @@ def fit(parts: list[Arrays]) -> dict[str, Any] | None:
 
 def temperature_of(run: Run, checkpoint: str) -> float:
     """Return the temperature of a run's checkpoint; 1 where none was fitted."""
+    return float(_fitted(run, checkpoint).get("temperature", 1.0))
+
+
+def is_calibrated(run: Run, checkpoint: str) -> bool:
+    """Return whether a temperature was fitted for a run's checkpoint."""
+    return "temperature" in _fitted(run, checkpoint)
+
+
+def _fitted(run: Run, checkpoint: str) -> dict[str, Any]:
     file = run.path / CALIBRATION
-    known = read_json(file) if file.exists() else {}
-    return float(known.get(run.kept(checkpoint), {}).get("temperature", 1.0))
+    known: dict[str, dict[str, Any]] = read_json(file) if file.exists() else {}
+    return known.get(run.kept(checkpoint), {})
+
+
+def count_held_out(run: Run) -> int:
+    """Return how many shapes a run can be calibrated on: of its folds or validation split."""
+    folds = read_folds(run) or {}
+    return max(int(run.meta["shapes"]["val"]), int(folds.get("shapes", 0)))
+
+
+def tell_uncalibrated(run: Run, checkpoint: str = "last") -> str | None:
+    """Say that a run's confidences are not calibrated, why, and what helps.
+
+    Returns:
+        the text of a note; None where they are calibrated, or the task has none.
+    """
+    if "probabilities" not in run.task.arrays or is_calibrated(run, checkpoint):
+        return None
+    held, shapes = count_held_out(run), run.meta["shapes"]
+    told = "1 shape was" if held == 1 else f"{held or 'no'} shapes were"
+    advice = "label more shapes"
+    if held >= LEAST_SHAPES or shapes["train"] + shapes["val"] >= LEAST_SHAPES:
+        # Enough are labelled; folds hold out each of them.
+        advice = "train with --folds, which holds out each labelled shape in turn"
+    return (
+        f"confidences are not calibrated: {told} held out, {LEAST_SHAPES} are needed to calibrate;"
+        f" {advice}"
+    )

@@ -26,7 +26,7 @@ from pointmcd.training.calibration import (
 from pointmcd.training.config import TrainConfig
 from pointmcd.training.finetune import open_start
 from pointmcd.training.run import Run
-from pointmcd.training.several import train_all
+from pointmcd.training.several import make_teacher, train_all
 from pointmcd.training.train import Plan, existing_run, plan_run
 
 
@@ -55,7 +55,8 @@ class CrossValidation:
 def cross_validate(config: TrainConfig, folds: int, at_once: int = 1) -> CrossValidation:
     """Train once per fold, with the labels of the others, and score the fold's shapes.
 
-    Teachers that read labels are made anew for every fold, so that none knows what is held out.
+    Teachers that read labels are made anew for every fold, so that none knows what is held out;
+    that of a label file, for the run itself, is made too where the store lacks it.
     The runs lie in RUN-folds/1, 2, ...; finished ones are kept.
 
     Args:
@@ -67,6 +68,8 @@ def cross_validate(config: TrainConfig, folds: int, at_once: int = 1) -> CrossVa
         ConfigError: when there cannot be so many folds, or the task cannot be judged so.
         StoreError, RunError: as `train`.
     """
+    check_folds(config, folds)
+    make_teacher(config)
     plan = plan_folds(config, folds)
     store, rows = plan.run.store, plan.rows
     parent = folds_folder(config.folder)
@@ -122,6 +125,20 @@ def plan_folds(config: TrainConfig, folds: int) -> FoldsPlan:
     Raises:
         ConfigError, StoreError, RunError: as `cross_validate`.
     """
+    check_folds(config, folds)
+    run = plan_run(config)
+    rows = _labelled(run.store)
+    existing_run(run)
+    return FoldsPlan(run, rows, _folds(rows, folds, config))
+
+
+def check_folds(config: TrainConfig, folds: int) -> None:
+    """Check what `cross_validate` refuses whatever the teacher, before one is made.
+
+    Raises:
+        ConfigError, StoreError, RunError: as `cross_validate`.
+    """
+    config.check()
     task = config.described_task
     if task.best != "val_accuracy":
         raise ConfigError(f"--folds: is for classification, not --task {config.task}")
@@ -129,11 +146,7 @@ def plan_folds(config: TrainConfig, folds: int) -> FoldsPlan:
         raise ConfigError("--folds: what --init names learnt labels that a fold holds out")
     if config.label_fraction < 1:
         raise ConfigError("--folds: takes turns with all labels; leave out --label-fraction")
-    run = plan_run(config)
-    rows = _labelled(run.store)
-    held = _folds(rows, folds, config)
-    existing_run(run)
-    return FoldsPlan(run, rows, held)
+    _folds(_labelled(Store(config.store, config.labels)), folds, config)
 
 
 def _tested(store: Store) -> list[LabelRow]:

@@ -24,7 +24,9 @@ from pointmcd.progress import (
     repeating,
 )
 from pointmcd.teachers.config import TeachConfig
-from pointmcd.teachers.settings import split_name
+from pointmcd.teachers.lesson import LESSONS
+from pointmcd.teachers.settings import split_name, teacher_name
+from pointmcd.teachers.stored import meant_name
 from pointmcd.teachers.teach import teach
 from pointmcd.training.config import TrainConfig, beside
 from pointmcd.training.inputs import describe_unlabelled, find_teacher
@@ -203,21 +205,28 @@ def _with_share(config: TrainConfig, share: float) -> TrainConfig:
 
 
 def make_teacher(config: TrainConfig) -> None:
-    """Make the teacher that knows the labels of this seed, unless the store has it."""
-    if config.label_fraction == 1 or _has_teacher(config):
+    """Make the teacher of a fraction of the labels, or of a label file, unless the store has it.
+
+    That of all labels of the store is `teach`'s to make, as is one with a name of its own.
+    """
+    if (config.label_fraction == 1 and config.labels is None) or _has_teacher(config):
         return
-    encoder, _, finetune = split_name(str(config.teacher))
-    teach(
-        TeachConfig(
-            config.store,
-            encoder,
-            task=config.described_task.lesson,
-            finetune=finetune,
-            label_fraction=config.label_fraction,
-            seed=config.seed,
-            device=config.device,
-        )
+    name, lesson = str(config.teacher), config.described_task.lesson
+    known = config.label_fraction, config.seed, config.labels
+    encoder, _, finetune = split_name(name)
+    wanted = TeachConfig(
+        config.store,
+        encoder,
+        task=lesson,
+        finetune=finetune,
+        label_fraction=config.label_fraction,
+        labels=config.labels,
+        seed=config.seed,
+        device=config.device,
     )
+    meant = meant_name(Store(config.store, config.labels), name, lesson, *known)
+    if meant == teacher_name(LESSONS.get(lesson), wanted):
+        teach(wanted)
 
 
 def _has_teacher(config: TrainConfig) -> bool:

@@ -16,7 +16,7 @@ from pointmcd.progress import Estimate, fitting, note, progress_bar
 from pointmcd.tasks.task import Task
 from pointmcd.teachers.stored import check_labels
 from pointmcd.training import trackers
-from pointmcd.training.calibration import calibrate
+from pointmcd.training.calibration import calibrate, is_calibrated
 from pointmcd.training.capture import WARM_UP
 from pointmcd.training.config import FEW_STEPS, TrainConfig
 from pointmcd.training.finetune import check_start, describe_start, open_start
@@ -66,6 +66,8 @@ def train(config: TrainConfig) -> Path:
     with unlock:
         run = main_first(lambda: existing_run(plan))
         if run is not None and run.finished:
+            with agreed():
+                _recalibrate(run, plan.store)
             return run.path
         # By one process: all would write the same files.
         main_first(lambda: describe_unlabelled(plan.config, plan.store, plan.teacher))
@@ -240,7 +242,7 @@ def _run_epochs(trainer: Trainer, run: Run) -> None:
             progress.update(task, completed=epoch + min(share, 0.99))
             apart = trainer.validation is not None and epoch == start
             done = round((epoch - start + share) * trainer.steps)
-            estimate.reach(done, ", without validation" if apart else "")
+            estimate.reach(done, ", validation not counted" if apart else "")
 
         trainer.on_step = step
         for epoch in range(start, total):
@@ -276,6 +278,12 @@ def finish(trainer: Trainer, run: Run) -> None:
     if not trainer.config.keep_checkpoints:
         _drop_optimizer(run.checkpoint("last"))
     run.finish()
+
+
+def _recalibrate(run: Run, store: Store) -> None:
+    """Calibrate a finished run that had too few shapes for it, if folds have been made since."""
+    if is_main() and not is_calibrated(run, "last"):
+        calibrate(run, store)
 
 
 def _estimate(trainer: Trainer, epochs: int) -> Estimate:

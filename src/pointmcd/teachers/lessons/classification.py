@@ -126,9 +126,11 @@ class ClassificationLesson(TrainedLesson):
     def fit(self) -> None:
         """Train the heads, or the encoder under heads that know their task already."""
         if self.config.finetune:
+            self.stage = "encoder (teacher)"
             if not self.begun:
                 self._learn_heads()
         elif self.options.propagate and len(self.labelled) < len(self.store.indices("train")):
+            self.stage = "all shapes (teacher)"
             self._guess_labels()
         super().fit()
         remove(self._work_of("labelled"))  # kept till now, for a fit that is interrupted
@@ -143,7 +145,7 @@ class ClassificationLesson(TrainedLesson):
         Out-of-Distribution", ICLR 2022)
         """
         schedule: dict[str, Any] = dict.fromkeys(("epochs", "batch_size", "lr", "final_lr"))
-        first = self._first("heads", finetune=False, options={}, **schedule)
+        first = self._first("heads", "heads (teacher)", finetune=False, options={}, **schedule)
         self.teacher.heads.load_state_dict(first.teacher.heads.state_dict())
         remove(self._work_of("heads"))
 
@@ -153,11 +155,12 @@ class ClassificationLesson(TrainedLesson):
     def _work_of(self, ending: str) -> Path:
         return work_file(self.store, self._name_of(ending))
 
-    def _first(self, ending: str, **changes: Any) -> "ClassificationLesson":
+    def _first(self, ending: str, stage: str, **changes: Any) -> "ClassificationLesson":
         """Train a teacher with other settings, kept in a work file alone."""
         config = replace(self.config, **changes, name=self._name_of(ending))
         encoder = ImageEncoder(config.teacher, config.seed, config.weights)
         first = type(self)(self.store, config, self.device, encoder)
+        first.stage = stage
         first.prepare()
         first.fit()
         return first
@@ -165,7 +168,7 @@ class ClassificationLesson(TrainedLesson):
     def _guess_labels(self) -> None:
         """Give every train shape a class and a weight."""
         options = {**self.config.options, "propagate": "false"}
-        first = self._first("labelled", options=options)
+        first = self._first("labelled", "labels (teacher)", options=options)
         every = self.store.indices("train")
         labels = np.full(len(self.store.shapes), -1, dtype=np.int64)
         labels[self.labelled] = self.store.labels(self.labelled)
