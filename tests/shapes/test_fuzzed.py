@@ -174,7 +174,7 @@ TIRING = [
 def test_many_lines_take_no_longer_than_their_number(name, data, warm):
     start = time.process_time()
     judge(name, data, warm)
-    assert time.process_time() - start < 3
+    assert time.process_time() - start < 10  # growing with the square it is minutes
 
 
 def test_a_zip_whose_directory_names_nothing_is_refused(warm):
