@@ -193,7 +193,7 @@ def test_a_class_of_test_shapes_alone_keeps_its_place(taught_store, tmp_path):
 def test_all_is_refused_before_the_first_fold(untested, tmp_path):
     store, labels = untested
     config = TrainConfig(store, tmp_path / "a", labels=labels, teacher="nope", device="cpu", **TINY)
-    with pytest.raises(StoreError, match="no teacher nope"):
+    with pytest.raises(ConfigError, match="teacher nope: unknown; use one of"):
         train_seeds(config, [0], folds=2)
     assert not list(tmp_path.iterdir())
 
