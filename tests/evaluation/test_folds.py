@@ -8,7 +8,7 @@ from store_copies import copy_store
 
 from pointmcd.data.labels import LabelRow, write_labels
 from pointmcd.data.store import Store
-from pointmcd.errors import ConfigError, RunError, StoreError
+from pointmcd.errors import ConfigError, RunError
 from pointmcd.evaluation.compare import compare
 from pointmcd.evaluation.comparison_table import notes, table_title
 from pointmcd.evaluation.evaluate import evaluate, evaluate_teacher

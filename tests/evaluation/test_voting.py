@@ -104,6 +104,7 @@ def voted(bench):
     return runs
 
 
+@pytest.mark.slow
 def test_every_table_says_that_it_votes(voted, tmp_path):
     baseline, runs = voted
     comparison = compare(runs, baseline, voting=10)

@@ -231,6 +231,7 @@ def test_clouds_of_the_store_are_what_it_is_checked_on(trained_run, taught_store
     assert np.array_equal(found[1].numpy(), wanted)
 
 
+@pytest.mark.slow
 def test_exported_weights_give_the_file_that_their_run_gives(
     trained_run, exported_run, tmp_path, monkeypatch
 ):

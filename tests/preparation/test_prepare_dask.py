@@ -79,6 +79,7 @@ def test_a_shard_that_dask_gives_up_is_one_clear_line(
     assert files_of(store) == files_of(calm)
 
 
+@pytest.mark.slow
 def test_relative_paths_strictness_and_versions(cluster, few_meshes, quick, tmp_path, monkeypatch):
     options = {**quick, "workers": None, "backend": "dask", "scheduler": cluster.scheduler_address}
     monkeypatch.chdir(tmp_path)

@@ -53,7 +53,15 @@ def per_point(features, points):
     return found if features.index is not None else found | {"embeddings": features.embeddings}
 
 
-@EVERY
+@pytest.mark.parametrize("dense", [False, True])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "pointnet",
+        "pointnet2",
+        *(pytest.param(n, marks=pytest.mark.slow) for n in ("dgcnn", "curvenet")),
+    ],
+)
 def test_it_keeps_the_contract(name, dense):
     check_student(partial(create_student, name, dense))
 

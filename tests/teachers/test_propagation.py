@@ -153,7 +153,7 @@ def test_without_it_and_with_all_labels_the_labels_alone(store):
     assert whole["teacher.safetensors"] == same["teacher.safetensors"]
 
 
-@pytest.mark.parametrize("stop", [1, 3, 4, 5])
+@pytest.mark.parametrize("stop", [3, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 4, 5))])
 def test_interrupted_in_either_stage(store, monkeypatch, stop):
     calm = files_of(teach(few(store, name="calm")))
     epochs, train_epoch = [], trained_module._train_epoch

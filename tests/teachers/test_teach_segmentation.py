@@ -269,6 +269,7 @@ def test_finished_work_is_kept(taught, monkeypatch):
     assert files_of(taught.path / "teachers") == before
 
 
+@pytest.mark.slow
 def test_an_interrupted_lesson_goes_on_where_it_stood(store, monkeypatch):
     calm = files_of(teach(config(store, epochs=3)))
     shutil.rmtree(store / "teachers")

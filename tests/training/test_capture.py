@@ -80,7 +80,7 @@ def assert_same(first, second):
 
 @pytest.mark.parametrize(
     "own",
-    [pytest.param({"optimizer": "sgd"}, marks=pytest.mark.slow), {"optimizer": "adamw"}, OPTIONS],
+    [*(pytest.param({"optimizer": o}, marks=pytest.mark.slow) for o in ("sgd", "adamw")), OPTIONS],
     ids=str,
 )
 def test_replays_equal_plain_steps_over_a_schedule(make, own, recording):
@@ -135,6 +135,7 @@ def test_every_student_is_recorded(make, recording, student):
     assert Again.replays > 0
 
 
+@pytest.mark.slow
 def test_a_resumed_run_ends_as_one_that_was_not_interrupted(make, recording, monkeypatch):
     options = DISTILLED | {"epochs": 4, "student": "pointnet"}
     whole = train(make("a", **options))
@@ -203,7 +204,9 @@ def test_options_of_a_step_wait_for_nothing(make, monkeypatch):
     assert tensors < sum(counted.launches.values()) < 1.5 * tensors, counted.launches
 
 
-@pytest.mark.parametrize("fault", ["twice", "nan", "logs"])
+@pytest.mark.parametrize(
+    "fault", ["twice", *(pytest.param(f, marks=pytest.mark.slow) for f in ("nan", "logs"))]
+)
 def test_a_replay_that_does_something_else_is_not_used(make, recording, fault):
     class Faulty(Again):
         def record(self, step):

@@ -40,6 +40,7 @@ def log(run):
     return [{k: v for k, v in record.items() if k != "seconds"} for record in Run(run).metrics()]
 
 
+@pytest.mark.slow
 def test_runs_at_once_are_those_one_after_the_other(configs, tmp_path, capfd):
     alone = train_all(configs("alone"))
     capfd.readouterr()

@@ -120,6 +120,7 @@ def test_predict_takes_normals_from_the_file(rich_run, tiny_store, tmp_path):
     assert of_bare.fault.startswith(f"{bare}: has no normals; a mesh, or a file with nx, ny, nz")
 
 
+@pytest.mark.slow
 def test_export_names_the_channels(rich_run, tmp_path):
     pytest.importorskip("onnxruntime")
     import onnx
