@@ -238,7 +238,7 @@ def _other_differences(comparison: Comparison) -> Iterator[str]:
 
 
 def _votes_of_more_labels(comparison: Comparison) -> Iterator[str]:
-    """What the votes give where each seed knows other labels, so that no run is as good."""
+    """How often each vote is right, where each seed knows other labels and votes know more."""
     every = [one for one, _ in (*comparison.rows, *comparison.teachers)]
     voted = [one for one in every if not math.isclose(one.joint_score, one.score.mean)]
     if any(one.labels_by_seed for one in voted):

@@ -120,12 +120,11 @@ class FoldsPlan(NamedTuple):
 
 
 def plan_folds(config: TrainConfig, folds: int) -> FoldsPlan:
-    """Check everything that `cross_validate` refuses, before anything is trained.
+    """Plan what `check_folds` lets pass, and check the rest, before anything is trained.
 
     Raises:
         ConfigError, StoreError, RunError: as `cross_validate`.
     """
-    check_folds(config, folds)
     run = plan_run(config)
     rows = _labelled(run.store)
     existing_run(run)
