@@ -119,6 +119,13 @@ def test_every_student_of_every_task(student, task, seen_store, parts_store, tmp
     agrees(run, export_run(run), SIZES)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("student", ["pointnet2", "curvenet"])
+def test_students_that_sample_take_a_fixed_number_too(student, taught_store, tmp_path):
+    run = made(student, "classification", taught_store, None, tmp_path / "run")
+    agrees(run, export_run(run, points=64), [(1, 64), (5, 64)])
+
+
 @pytest.fixture
 def quick_run(taught_store, tmp_path):
     """A run of the tiny student, which is exported_run in a second."""

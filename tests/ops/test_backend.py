@@ -48,3 +48,36 @@ def test_triton_serves_no_cpu_unless_interpreted(monkeypatch):
     assert not backend.triton_runs(floats.double())
     monkeypatch.delenv("TRITON_INTERPRET")
     assert not backend.triton_runs(floats)
+
+
+@backend.without_gradient
+def direction(points):
+    return points / points.norm()
+
+
+class Constant(torch.nn.Module):
+    def forward(self, points):
+        with backend.full_precision(points):
+            return (points * direction(points)).sum()
+
+
+def test_what_is_without_gradient_is_a_constant():
+    points = torch.tensor([3.0, 4.0], requires_grad=True)
+    assert not direction(points).requires_grad
+    for module in (Constant(), torch.compile(Constant(), fullgraph=True, backend="eager")):
+        (gradient,) = torch.autograd.grad(module(points), points)
+        torch.testing.assert_close(gradient, torch.tensor([0.6, 0.8]))
+
+
+def test_an_exported_program_is_one_piece():
+    # Each context that torch records is a program of its own; hundreds of them took half an hour.
+    program = torch.export.export(Constant(), (torch.ones(2),), strict=False)
+    assert all(isinstance(n.target, str | torch._ops.OpOverload) for n in program.graph.nodes)
+
+
+def test_full_precision_turns_autocast_off():
+    half, full = torch.ones(2, 2, dtype=torch.bfloat16), torch.ones(2, 2)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert (full @ full).dtype == torch.bfloat16
+        with backend.full_precision(full):
+            assert ((full @ full).dtype, (half @ half).dtype) == (torch.float32, torch.bfloat16)

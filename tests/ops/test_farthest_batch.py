@@ -67,18 +67,23 @@ class Sampled(torch.nn.Module):
         return sample_farthest(points, torch.sym_min(40, points.shape[1] // 2))
 
 
-@pytest.fixture(scope="module")
-def traced(tmp_path_factory):
-    """As an ONNX file, of any batch and number of points."""
+def written(path, points=None):
+    """As an ONNX file of any batch, and of any number of points but where it is given."""
     pytest.importorskip("onnxruntime")
     from pointmcd.onnx_file import OnnxModule, write_onnx
     from pointmcd.ops.farthest_onnx import translations
 
-    path = tmp_path_factory.mktemp("onnx") / "farthest.onnx"
-    sizes = ({0: torch.export.Dim("batch"), 1: torch.export.Dim("points", min=2)},)
-    examples = (torch.randn(3, 50, 3),)
-    write_onnx(Sampled(), examples, path, "x", sizes=sizes, translations=translations())
+    sizes = {0: torch.export.Dim("batch")}
+    if points is None:
+        sizes[1] = torch.export.Dim("points", min=2)
+    examples = (torch.randn(3, points or 50, 3),)
+    write_onnx(Sampled(), examples, path, "x", sizes=(sizes,), translations=translations())
     return OnnxModule(path, "x")
+
+
+@pytest.fixture(scope="module")
+def traced(tmp_path_factory):
+    return written(tmp_path_factory.mktemp("onnx") / "farthest.onnx")
 
 
 @pytest.mark.parametrize("shape", [(1, 2), (1, 3), (2, 9), (4, 81), (1, 500)])
@@ -90,6 +95,14 @@ def test_in_onnx_the_same_points_are_taken(traced, shape, kind):
     elif kind == "one place":
         points = torch.ones_like(points)
     assert torch.equal(traced(points), Sampled()(points))
+
+
+def test_in_onnx_of_one_size_the_batch_stays_open_and_the_loop_one_operation(tmp_path):
+    one_size = written(tmp_path / "x.onnx", points=300)
+    for batch in (1, 2, 5):
+        points = torch.randn(batch, 300, 3, generator=torch.Generator().manual_seed(0))
+        assert torch.equal(one_size(points), Sampled()(points))
+    assert (tmp_path / "x.onnx").stat().st_size < 30_000  # no loop unrolled
 
 
 def damaged(kind, batch, count):

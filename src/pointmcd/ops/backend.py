@@ -3,11 +3,11 @@
 import os
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from functools import cache, wraps
 from importlib.util import find_spec
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 import numba
 import scipy.linalg  # noqa: F401  (loads the BLAS that numba calls, before threadpoolctl looks)
@@ -25,6 +25,8 @@ _TRITON_CAPABILITY = (8, 0)
 DEVICES_WITHOUT_DOUBLE = ["cuda", "mps"]
 _TRITON_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
+_Arguments = ParamSpec("_Arguments")
+_Result = TypeVar("_Result")
 _IN_TORCH: ContextVar[bool] = ContextVar("in_torch", default=False)
 
 
@@ -42,6 +44,27 @@ def torch_alone() -> bool:
     """Return whether only torch's own operations may be used: `in_torch`, or while exporting."""
     # In this order: torch.compile cannot trace a ContextVar, and stops at the first term.
     return torch.compiler.is_compiling() or _IN_TORCH.get()
+
+
+def full_precision(tensor: Tensor) -> AbstractContextManager[Any]:
+    """Return a context in which autocast is off on the device of a tensor."""
+    kind = tensor.device.type
+    # Only where it is on: an exporter makes each such context a program of its own.
+    return torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else nullcontext()
+
+
+def without_gradient(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
+    """Make what a function returns a constant: no gradients pass back through it."""
+
+    @wraps(function)
+    def run(*arguments: _Arguments.args, **options: _Arguments.kwargs) -> _Result:
+        if torch.compiler.is_compiling():  # as in `full_precision`
+            detached: Any = (a.detach() if isinstance(a, Tensor) else a for a in arguments)
+            return function(*detached, **options)
+        with torch.no_grad():
+            return function(*arguments, **options)
+
+    return run
 
 
 def triton_fits(*tensors: Tensor) -> bool:

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pointmcd.ops.backend import numba_fits, parallel_kernel, smaller, triton_fits
+from pointmcd.ops.backend import numba_fits, parallel_kernel, smaller, triton_fits, without_gradient
 from pointmcd.typing import Array, kernel
 
 
-@torch.no_grad()
+@without_gradient
 def ball_query(centres: Tensor, points: Tensor, radius: float, k: int) -> Tensor:
     """Find the k nearest points within a radius of each centre.
 
@@ -42,7 +42,7 @@ def ball_query(centres: Tensor, points: Tensor, radius: float, k: int) -> Tensor
     return _query_torch(centres, points, radius, k)
 
 
-@torch.no_grad()
+@without_gradient
 def ball_group(centres: Tensor, points: Tensor, radius: float, k: int) -> Tensor:
     """Find the first k points within a radius of each centre, by their place in the cloud.
 

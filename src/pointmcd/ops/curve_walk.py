@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from pointmcd.ops.backend import without_gradient
 from pointmcd.ops.neighbours import gather_rows
 
 
@@ -68,7 +69,7 @@ def walk(
     return Curves(torch.stack(taken, dim=2), torch.stack(path, dim=2))
 
 
-@torch.no_grad()
+@without_gradient
 def crossover_factor(current: Tensor, descriptor: Tensor, candidates: Tensor) -> Tensor:
     """Factor that suppresses candidates which would turn a curve back on itself.
 

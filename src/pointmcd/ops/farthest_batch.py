@@ -8,11 +8,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pointmcd.ops.backend import double_of, numba_fits, parallel_kernel, smaller, triton_fits
+from pointmcd.ops.backend import (
+    double_of,
+    numba_fits,
+    parallel_kernel,
+    smaller,
+    triton_fits,
+    without_gradient,
+)
 from pointmcd.typing import Array
 
 
-@torch.no_grad()
+@without_gradient
 def sample_farthest(points: Tensor, count: int | None = None) -> Tensor:
     """Sample farthest points of each cloud, beginning with the one farthest from the centroid.
 
@@ -33,7 +40,7 @@ def sample_farthest(points: Tensor, count: int | None = None) -> Tensor:
     if every < 1 or (count is not None and count < 1):
         raise ValueError(f"count is {count} of {every} points; both must be 1 or more")
     count = every if count is None else smaller(count, every)
-    if isinstance(count, torch.SymInt):  # traced for any size: a loop that cannot be unrolled
+    if torch.compiler.is_compiling():  # the loop would be unrolled, or cannot be
         traced: Tensor = _sample_open(points, count)
         return traced
     centroid = points.to(double_of(points)).mean(dim=1, keepdim=True).to(points)

@@ -14,7 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from pointmcd.ops.backend import beats, numba_fits, parallel_kernel, torch_alone, triton_fits
+from pointmcd.ops.backend import (
+    beats,
+    full_precision,
+    numba_fits,
+    parallel_kernel,
+    torch_alone,
+    triton_fits,
+)
 from pointmcd.ops.batch_norm import running_statistics
 from pointmcd.ops.linear_norm import linear_bn_relu, moment_statistics
 from pointmcd.ops.moments import moments, moments_backward
@@ -38,7 +45,7 @@ def linear_bn_relu_max(groups: Tensor, linear: nn.Linear, norm: nn.BatchNorm1d) 
     Returns:
         float [G, C]. On ties the first member takes the gradient.
     """
-    with torch.autocast(groups.device.type, enabled=False):  # statistics need full precision
+    with full_precision(groups):  # statistics need full precision
         if torch_alone():
             return linear_bn_relu(groups, linear, norm).amax(dim=1)
         if not (groups.dtype == torch.bfloat16 and _triton_fits(groups)):

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from pointmcd.ops.backend import torch_alone
+from pointmcd.ops.backend import torch_alone, without_gradient
 from pointmcd.ops.ball_query import ball_query
 from pointmcd.ops.neighbours import gather_rows
 
@@ -41,7 +41,7 @@ def interpolate(features: Tensor, at: Tensor, to: Tensor, k: int = 3) -> Tensor:
     return carried.view(batch, to.shape[1], channels)
 
 
-@torch.no_grad()
+@without_gradient
 def _sources(at: Tensor, to: Tensor, k: int) -> tuple[Tensor, Tensor]:
     """Return the k nearest sources of each target and their weights of sum 1, both [B, N, k]."""
     index = ball_query(to, at, torch.inf, k)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pointmcd.ops.backend import numba_fits, parallel_kernel, torch_alone
+from pointmcd.ops.backend import full_precision, numba_fits, parallel_kernel, torch_alone
 from pointmcd.ops.batch_norm import batch_statistics, running_statistics
 from pointmcd.ops.moments import mean_and_covariance
 from pointmcd.typing import Array
@@ -35,7 +35,7 @@ def linear_bn_relu(
         normed = norm(linear(points).flatten(0, 1))
         normed = F.leaky_relu_(normed, slope) if slope else torch.relu_(normed)
         return normed.view(*points.shape[:2], -1)
-    with torch.autocast(points.device.type, enabled=False):  # statistics need full precision
+    with full_precision(points):  # statistics need full precision
         points = points.to(linear.weight)
         mean, var = _linear_statistics(points, linear.weight, norm)
         scale = norm.weight * torch.rsqrt(var + norm.eps)

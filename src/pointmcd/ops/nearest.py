@@ -13,6 +13,7 @@ from pointmcd.ops.backend import (
     parallel_kernel,
     smaller,
     triton_fits,
+    without_gradient,
 )
 from pointmcd.typing import Array, kernel
 
@@ -22,7 +23,7 @@ _ROWS = 64
 _LANES = 64
 
 
-@torch.no_grad()
+@without_gradient
 def nearest_neighbours(points: Tensor, k: int) -> Tensor:
     """Find the k nearest points of each point, itself included.
 

@@ -6,12 +6,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pointmcd.ops.backend import full_precision
 from pointmcd.ops.ball_query import ball_query
 from pointmcd.ops.edge_moments import normed_edges
 from pointmcd.ops.edge_sum import edge_sum
 from pointmcd.ops.neighbours import neighbour_max
 from pointmcd.students._layers import NormedLinear
-from pointmcd.students.precision import full_precision
 
 SLOPE = 0.2
 

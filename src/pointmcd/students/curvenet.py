@@ -38,7 +38,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pointmcd.ops.backend import larger
+from pointmcd.ops.backend import full_precision, larger
 from pointmcd.ops.ball_query import ball_group
 from pointmcd.ops.farthest_batch import sample_farthest
 from pointmcd.ops.neighbours import gather_rows, neighbour_max
@@ -48,7 +48,6 @@ from pointmcd.students._lpfa import LPFA, SLOPE, FirstLPFA, Graph
 from pointmcd.students.base import PointFeatures
 from pointmcd.students.heads import HeadLayout
 from pointmcd.students.pointnet import SharedLayer
-from pointmcd.students.precision import full_precision
 from pointmcd.students.registry import register_student
 
 CURVES, LENGTH = 100, 5

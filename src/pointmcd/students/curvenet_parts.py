@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pointmcd.ops.backend import full_precision
 from pointmcd.ops.interpolation import interpolate
 from pointmcd.ops.masked_max import max_over_points
 from pointmcd.students._layers import NormedLinear
@@ -106,7 +107,7 @@ class CurvePartHead(nn.Module):
 
         Of the points, coordinates alone are read.
         """
-        with torch.autocast(points.device.type, enabled=False):  # statistics need full precision
+        with full_precision(points):  # statistics need full precision
             assert features.local is not None
             weight = self.classifier.weight
             points, local = points[:, :, :3].to(weight), features.local.to(weight)
@@ -146,7 +147,7 @@ class CurveNetSegmentation(nn.Module):
 
     def forward(self, points: Tensor) -> PointFeatures:
         """Points [B, N, 3 + F] -> embeddings [B, max(N // 16, 1), 256], local [B, N, 256]."""
-        with torch.autocast(points.device.type, enabled=False):  # statistics need full precision
+        with full_precision(points):  # statistics need full precision
             levels = self.encoder(points.to(self.encoder.first.place.linear.weight))
             pooled = [
                 max_over_points(F.leaky_relu(pool(level.features), SLOPE))

@@ -34,6 +34,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pointmcd.ops.backend import full_precision
 from pointmcd.ops.batch_norm import running_statistics
 from pointmcd.ops.edge_layer import edge_layer
 from pointmcd.ops.edge_moments import normed_edges
@@ -44,7 +45,6 @@ from pointmcd.ops.neighbours import neighbour_max
 from pointmcd.students.base import PointFeatures
 from pointmcd.students.heads import HeadLayout, hidden_layers
 from pointmcd.students.part_heads import PartHead, PartLayout
-from pointmcd.students.precision import full_precision
 from pointmcd.students.registry import register_student
 
 SLOPE = 0.2
@@ -61,7 +61,7 @@ class EdgeConv(nn.Module):
 
     def forward(self, points: Tensor, by: int | None = None) -> Tensor:
         """[B, N, C_in] -> [B, N, C]; neighbours are the nearest in the first `by` channels."""
-        with torch.autocast(points.device.type, enabled=False):  # statistics need full precision
+        with full_precision(points):  # statistics need full precision
             points = points.to(self.linear.weight)
             return self.convolve(points, nearest_neighbours(points[:, :, :by].contiguous(), self.k))
 

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pointmcd.ops.backend import full_precision
 from pointmcd.ops.interpolation import interpolate
 from pointmcd.ops.masked_max import max_over_points
 from pointmcd.ops.neighbours import gather_rows
@@ -96,7 +97,7 @@ class PartHead(nn.Module):
         """The share of the first layer that differs from point to point, [B, N, width]."""
         if not self.layout.points:
             return self.local(local)  # type: ignore[no-any-return]
-        with torch.autocast(points.device.type, enabled=False):  # too coarse for coordinates
+        with full_precision(points):  # too coarse for coordinates
             weight = self.local.weight
             return self.local(torch.cat([points.to(weight), local.to(weight)], dim=2))  # type: ignore[no-any-return]
 

@@ -29,12 +29,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from pointmcd.ops.backend import full_precision
 from pointmcd.ops.group_max import linear_bn_relu_max
 from pointmcd.ops.linear_norm import linear_bn_relu
 from pointmcd.students.base import PointFeatures
 from pointmcd.students.heads import HeadLayout, hidden_layers
 from pointmcd.students.part_heads import PartHead, PartLayout
-from pointmcd.students.precision import full_precision
 from pointmcd.students.registry import register_student
 
 

@@ -45,7 +45,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pointmcd.ops.backend import larger, smaller
+from pointmcd.ops.backend import full_precision, larger, smaller
 from pointmcd.ops.ball_query import ball_group, ball_query
 from pointmcd.ops.edge_sum import edge_bn_relu
 from pointmcd.ops.farthest_batch import sample_farthest
@@ -58,7 +58,6 @@ from pointmcd.students.base import PointFeatures
 from pointmcd.students.heads import HeadLayout
 from pointmcd.students.part_heads import PartHead, PartLayout
 from pointmcd.students.pointnet import SharedLayer
-from pointmcd.students.precision import full_precision
 from pointmcd.students.registry import register_student
 
 

@@ -12,10 +12,10 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
+from pointmcd.ops.backend import full_precision
 from pointmcd.students.base import PointFeatures
 from pointmcd.students.heads import HeadLayout
 from pointmcd.students.pointnet import PointNet, SharedLayer
-from pointmcd.students.precision import full_precision
 from pointmcd.students.registry import register_student
 
 

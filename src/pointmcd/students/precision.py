@@ -4,16 +4,12 @@ bfloat16 has 8 bits: in the unit sphere it moves a point by up to 0.002, more th
 cloud lie apart.
 """
 
-import torch
 from torch import Tensor, nn
+
+from pointmcd.ops.backend import full_precision
 
 #: Layers of at most as many input channels read coordinates, normals, or an edge's two ends.
 _COORDINATES = 12
-
-
-def full_precision(points: Tensor) -> torch.autocast:
-    """Return a context in which autocast is off on the device of a tensor."""
-    return torch.autocast(points.device.type, enabled=False)
 
 
 def protect_coordinates(student: nn.Module) -> None:
