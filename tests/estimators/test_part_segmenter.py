@@ -19,6 +19,7 @@ from pointmcd.training.run import Run
 
 TINY = {"student": "tiny_student:TinyStudent", "points": 64, "epochs": 40, "batch_size": 4}
 TINY |= {"workers": 1, "device": "cpu", "teacher": None}
+TAUGHT = {"teacher": "lite0", "teacher_epochs": 2, "epochs": 2}
 KINDS = ["slab"] * 4 + ["rod"] * 4
 
 
@@ -144,7 +145,7 @@ def test_it_is_cloned_pickled_and_searched(fitted, clouds, halves, tmp_path):
 
 @pytest.mark.slow
 def test_a_distilled_one_keeps_its_run(clouds, halves, tmp_path):
-    made = PartSegmenter(**TINY | {"teacher": "lite0", "epochs": 2}, folder=tmp_path)
+    made = PartSegmenter(**TINY | TAUGHT, folder=tmp_path)
     made.fit(clouds[:4], [*halves[:3], None])
     run = Run(tmp_path / "run")
     assert run.meta["teacher"]["name"] == "lite0-segmentation"
