@@ -58,13 +58,18 @@ def without_gradient(function: Callable[_Arguments, _Result]) -> Callable[_Argum
 
     @wraps(function)
     def run(*arguments: _Arguments.args, **options: _Arguments.kwargs) -> _Result:
-        if torch.compiler.is_compiling():  # as in `full_precision`
-            detached: Any = (a.detach() if isinstance(a, Tensor) else a for a in arguments)
-            return function(*detached, **options)
+        if torch.compiler.is_compiling():  # no context, for the reason in `full_precision`
+            constants: Any = [_constant(value) for value in arguments]
+            named: Any = {name: _constant(value) for name, value in options.items()}
+            return function(*constants, **named)
         with torch.no_grad():
             return function(*arguments, **options)
 
     return run
+
+
+def _constant(value: Any) -> Any:
+    return value.detach() if isinstance(value, Tensor) else value
 
 
 def triton_fits(*tensors: Tensor) -> bool:

@@ -40,8 +40,8 @@ def sample_farthest(points: Tensor, count: int | None = None) -> Tensor:
     if every < 1 or (count is not None and count < 1):
         raise ValueError(f"count is {count} of {every} points; both must be 1 or more")
     count = every if count is None else smaller(count, every)
-    if torch.compiler.is_compiling():  # the loop would be unrolled, or cannot be
-        traced: Tensor = _sample_open(points, count)
+    if torch.compiler.is_compiling():  # which would unroll the loop
+        traced: Tensor = _sample_traced(points, count)
         return traced
     centroid = points.to(double_of(points)).mean(dim=1, keepdim=True).to(points)
     order = points.new_zeros(len(points), count, dtype=torch.int64)
@@ -70,12 +70,12 @@ def _sample_torch(points: Tensor, order: Tensor) -> None:
 
 
 @torch.library.custom_op("pointmcd::sample_farthest", mutates_args=())
-def _sample_open(points: Tensor, count: int) -> Tensor:
+def _sample_traced(points: Tensor, count: int) -> Tensor:
     """The same as one operation of a traced program; `farthest_onnx` has it in ONNX."""
     return sample_farthest(points, count)
 
 
-@_sample_open.register_fake
+@_sample_traced.register_fake
 def _(points: Tensor, count: int) -> Tensor:
     return points.new_empty(points.shape[0], count, dtype=torch.int64)
 
